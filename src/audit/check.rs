@@ -1,0 +1,98 @@
+//! What an audit looks for.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a finding means for the work to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Must not be trained on: left out by [`Audit::accepted`](crate::Audit::accepted).
+    Exclude,
+    /// Stays in, and changes what a split or a result means.
+    Warning,
+    /// Stays in; good to know.
+    Note,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(["exclude", "warning", "note"][*self as usize])
+    }
+}
+
+macro_rules! checks {
+    ($($(#[doc = $doc:literal])+ $name:ident $text:literal $severity:ident $meaning:literal;)+) => {
+        /// One kind of defect. `Display` gives its name as written in files and tables, for example `black-slice`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Check { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Check {
+            /// All of them, the gravest first.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The name in files and tables.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+
+            /// What becomes of what it finds.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity),+ }
+            }
+
+            /// A sentence for someone who meets it for the first time.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning),+ }
+            }
+        }
+    };
+}
+
+checks! {
+    /// A file whose name is no slice number.
+    JunkFile "junk-file" Exclude "Not a slice: a leftover such as macOS' ._N.jpg, which ends a training when it is read as an image.";
+    /// Zero bytes.
+    EmptyFile "empty-file" Exclude "Zero bytes: a copy or a download that broke off.";
+    /// Neither JPEG nor PNG.
+    NotAnImage "not-an-image" Exclude "Named like an image but holds something else.";
+    /// A header claiming more pixels than any slice has.
+    OversizedHeader "oversized-header" Exclude "The header claims more pixels than any CT slice has; reading it could take all memory.";
+    /// Pixels that end early.
+    Truncated "truncated" Exclude "The file ends before its last pixels; many readers would fill the rest with grey and say nothing.";
+    /// A decoder's other complaints.
+    Corrupt "corrupt" Exclude "The pixels cannot be decoded.";
+    /// Every pixel is (almost) zero.
+    BlackSlice "black-slice" Exclude "No pixel is brighter than level 8 of 255: nothing was exported.";
+    /// A little more than black.
+    NearlyBlack "nearly-black" Exclude "Almost nothing is visible (99 % of the pixels at level 24 of 255 or darker).";
+    /// All pixels within a few grey levels.
+    LowContrast "low-contrast" Exclude "98 % of the pixels lie within 24 grey levels: no anatomy can be told apart.";
+    /// The same picture twice.
+    ExactDuplicate "exact-duplicate" Exclude "The same pixels as another slice, which is kept; a copy in training and one in test would be a leak.";
+    /// One patient with both labels.
+    ConflictingLabel "conflicting-label" Exclude "Two scans with different labels look like the same patient: one label is wrong, and nobody knows which.";
+    /// One patient as two scans.
+    SamePatient "same-patient" Warning "Two scans look like the same patient: a split must keep them together, and training must not hold one whose twin is used for validation.";
+    /// A folder without slices.
+    EmptyScan "empty-scan" Warning "A scan folder without a slice: it counts as a patient in no table.";
+    /// A gap in the slice numbers.
+    MissingSlice "missing-slice" Warning "Slice numbers are missing between the first and the last: the series is not whole.";
+    /// Not the usual width and height.
+    OddSize "odd-size" Warning "Not the data set's usual size: resizing changes its scale or its proportions.";
+    /// Colour in a grey data set.
+    Colour "colour" Warning "Stored in colour: it may carry annotations or come from a screenshot; it is read as grey.";
+    /// PNG inside, `.jpg` outside.
+    WrongFormat "wrong-format" Note "The name's ending does not fit the contents; it is read by its contents.";
+    /// Not the baseline JPEG a scanner exports.
+    ProgressiveJpeg "progressive-jpeg" Note "A progressive JPEG: re-saved by other software than the rest, and slower to read.";
+    /// Outside every scan folder.
+    StrayFile "stray-file" Note "Lies in no scan folder and belongs to no scan.";
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,120 @@
+//! What one look at a slice's pixels tells.
+
+use crate::decode::GreyImage;
+use crate::files::Digest;
+use anyhow::Result;
+use sha2::{Digest as _, Sha256};
+use std::sync::LazyLock;
+
+/// Side of the thumbnail the descriptor is made from, and number of its frequencies used per axis.
+const THUMBNAIL: usize = 32;
+const FREQUENCIES: usize = 12;
+/// Numbers in a descriptor: the lowest frequencies without the mean.
+pub(super) const DESCRIPTOR: usize = 96;
+
+/// Grey levels of a slice, 0 to 255, and what identifies its picture.
+#[derive(Debug, Clone)]
+pub(super) struct Measure {
+    pub(super) min: u8,
+    pub(super) max: u8,
+    pub(super) mean: f64,
+    /// 1st and 99th percentile.
+    pub(super) spread: (u8, u8),
+    pub(super) histogram: [u32; 256],
+    /// Hash of dimensions and pixels: equal pictures, however they were stored.
+    pub(super) pixels: Digest,
+    /// Low frequencies, scaled to length 1; all zero for an even picture.
+    pub(super) descriptor: [f32; DESCRIPTOR],
+}
+
+impl Measure {
+    pub(super) fn of(image: &GreyImage) -> Result<Self> {
+        let mut histogram = [0_u32; 256];
+        for &pixel in &image.pixels {
+            histogram[usize::from(pixel)] += 1;
+        }
+        let count = image.pixels.len() as f64;
+        let sum: u64 = histogram.iter().enumerate().map(|(level, n)| level as u64 * u64::from(*n)).sum();
+        let level = |share: f64| {
+            let mut seen = 0.0;
+            (0..=255_u8)
+                .find(|&level| {
+                    seen += f64::from(histogram[usize::from(level)]);
+                    seen >= share * count
+                })
+                .unwrap_or(255)
+        };
+        let mut hasher = Sha256::new();
+        hasher.update(image.width.to_le_bytes());
+        hasher.update(image.height.to_le_bytes());
+        hasher.update(&image.pixels);
+        Ok(Self {
+            min: level(f64::MIN_POSITIVE),
+            max: level(1.0),
+            mean: sum as f64 / count,
+            spread: (level(0.01), level(0.99)),
+            histogram,
+            pixels: Digest(hasher.finalize().into()),
+            descriptor: descriptor(image)?,
+        })
+    }
+}
+
+/// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the
+/// mean, scaled to length 1 so that brightness and contrast do not count.
+fn descriptor(image: &GreyImage) -> Result<[f32; DESCRIPTOR]> {
+    static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
+        let angle = |k: usize, x: usize| {
+            std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * THUMBNAIL) as f32
+        };
+        (0..FREQUENCIES).flat_map(|k| (0..THUMBNAIL).map(move |x| angle(k, x).cos())).collect()
+    });
+    let thumbnail = crate::decode::resize_grey(image, THUMBNAIL as u32)?;
+    let cosine = |k: usize| &COSINES[k * THUMBNAIL..(k + 1) * THUMBNAIL];
+    let mut rows = [[0.0_f32; THUMBNAIL]; FREQUENCIES];
+    for (y, line) in thumbnail.chunks_exact(THUMBNAIL).enumerate() {
+        for (k, row) in rows.iter_mut().enumerate() {
+            row[y] = line.iter().zip(cosine(k)).map(|(p, c)| f32::from(*p) * c).sum();
+        }
+    }
+    let coefficient = |u: usize, v: usize| -> f32 { rows[u].iter().zip(cosine(v)).map(|(a, c)| a * c).sum() };
+    let mut order: Vec<(usize, usize)> =
+        (0..FREQUENCIES).flat_map(|u| (0..FREQUENCIES).map(move |v| (u, v))).skip(1).collect();
+    order.sort_by_key(|&(u, v)| (u + v, u));
+    let mut values = [0.0_f32; DESCRIPTOR];
+    for (value, &(u, v)) in values.iter_mut().zip(&order) {
+        *value = coefficient(u, v);
+    }
+    let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
+    if length > 1.0 {
+        values.iter_mut().for_each(|v| *v /= length);
+    } else {
+        values = [0.0; DESCRIPTOR];
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(scale: u32) -> GreyImage {
+        let pixels = (0..64 * 64_u32).map(|i| (20 + (i % 64) * scale + (i / 64) / 2) as u8).collect();
+        GreyImage { width: 64, height: 64, pixels }
+    }
+
+    #[test]
+    fn levels_are_counted() {
+        let image = GreyImage { width: 4, height: 1, pixels: vec![0, 10, 10, 100] };
+        let measure = Measure::of(&image).expect("measures");
+        assert_eq!((measure.min, measure.max, measure.mean, measure.spread), (0, 100, 30.0, (0, 100)));
+    }
+
+    #[test]
+    fn contrast_does_not_change_the_descriptor() {
+        let (a, b) = (Measure::of(&ramp(1)).expect("a"), Measure::of(&ramp(3)).expect("b"));
+        let cosine: f32 = a.descriptor.iter().zip(&b.descriptor).map(|(x, y)| x * y).sum();
+        assert!(cosine > 0.9, "{cosine}");
+        assert_ne!(a.pixels, b.pixels);
+    }
+}

@@ -1,0 +1,246 @@
+//! Every slice decoded and resized once, packed into one memory-mapped file.
+//!
+//! `cache/<key>/slices.u8` holds the slices of a manifest one after the other, size × size grey levels each. The key is
+//! made from the manifest's hash and the preprocessing, so a cache can never serve other data than it was built from.
+
+use crate::config::Preprocess;
+use crate::decode::{GreyImage, decode_grey, resize_grey};
+use crate::figure::{ContactSheet, Figure};
+use crate::files::{Digest, read_json, write_json};
+use crate::manifest::Manifest;
+use crate::progress::{Meter, Progress, human_bytes, thousands};
+use crate::split::{Split, Subset};
+use crate::table::{Table, shown_as_table};
+use anyhow::{Context, Result, bail, ensure};
+use memmap2::{Mmap, MmapOptions};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use tch::{Device, Kind, Tensor};
+
+/// Slices in a block: what is written and journalled together.
+const BLOCK: usize = 128;
+
+/// The slices of a manifest as the networks see them.
+#[derive(Debug)]
+pub struct SliceCache {
+    manifest: Manifest,
+    hash: Digest,
+    preprocess: Preprocess,
+    folder: PathBuf,
+    pixels: Option<Mmap>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    manifest: Digest,
+    size: u32,
+    slices: usize,
+}
+
+impl SliceCache {
+    /// Opens the cache of these slices under `folder`, building it first if need be. A build that was killed goes on
+    /// where it stopped.
+    ///
+    /// # Errors
+    /// A slice that cannot be decoded (run the audit, and cache [`accepted`](crate::Audit::accepted) slices), a full
+    /// disk, or another process building the same cache.
+    pub fn open_or_build(
+        folder: impl AsRef<Path>,
+        manifest: &Manifest,
+        preprocess: &Preprocess,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<Self> {
+        let hash = manifest.hash();
+        let folder = folder.as_ref().join(preprocess.cache_key(&hash));
+        let index = Index { manifest: hash, size: preprocess.size, slices: manifest.slices.len() };
+        if !folder.join("index.json").is_file() {
+            build(&folder, manifest, &index, &progress)
+                .with_context(|| format!("building the slice cache {}", folder.display()))?;
+        }
+        let opening = || format!("opening the slice cache {}", folder.display());
+        let found: Index = read_json(&folder.join("index.json"), "a slice cache's index")?;
+        ensure!(found == index, "{}: it belongs to other slices; delete the folder to have it built again", opening());
+        let file = File::open(folder.join("slices.u8")).with_context(opening)?;
+        let (expected, length) = (index.slices as u64 * slice_bytes(index.size) as u64, file.metadata()?.len());
+        ensure!(
+            length == expected,
+            "{}: expected {expected} bytes, found {length}; delete the folder to have it built again",
+            opening()
+        );
+        // SAFETY: the file is complete, was renamed into place and is never written again by this library; changing
+        // it from outside while it is mapped is the one thing that must not be done.
+        #[allow(unsafe_code)]
+        let pixels = (length > 0).then(|| unsafe { MmapOptions::new().map(&file) }).transpose().with_context(opening)?;
+        Ok(Self { manifest: manifest.clone(), hash, preprocess: preprocess.clone(), folder, pixels })
+    }
+
+    /// The slices in it.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Hash of the manifest it was built from.
+    pub fn manifest_hash(&self) -> Digest {
+        self.hash
+    }
+
+    /// How the slices were prepared.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The grey levels of a slice, row by row, size × size.
+    ///
+    /// # Errors
+    /// An index beyond the manifest.
+    pub fn pixels(&self, slice: usize) -> Result<&[u8]> {
+        let length = slice_bytes(self.preprocess.size);
+        let all: &[u8] = self.pixels.as_deref().unwrap_or(&[]);
+        all.get(slice * length..(slice + 1) * length).with_context(|| {
+            format!("slice {slice} is not in the cache {} of {} slices", self.folder.display(), self.manifest.slices.len())
+        })
+    }
+
+    /// A batch `[N, 3, size, size]` f32 on `device`: grey levels / 255, minus mean, by deviation, three equal channels
+    /// (a view: one channel is stored). The bytes travel, not the floats.
+    pub fn batch(&self, slices: &[usize], device: Device) -> Result<Tensor> {
+        let size = i64::from(self.preprocess.size);
+        let mut bytes = Vec::with_capacity(slices.len() * slice_bytes(self.preprocess.size));
+        for &slice in slices {
+            bytes.extend_from_slice(self.pixels(slice)?);
+        }
+        let shape = [slices.len() as i64, 1, size, size];
+        let grey = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?.f_to_device(device)?;
+        let scaled = grey.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
+        let normalised = scaled.f_sub_scalar(self.preprocess.mean)?.f_div_scalar(self.preprocess.std)?;
+        Ok(normalised.f_expand([shape[0], 3, size, size], false)?)
+    }
+
+    /// Class indices `[N]` i64 of labelled slices.
+    ///
+    /// # Errors
+    /// A slice without a label.
+    pub fn labels(&self, slices: &[usize], device: Device) -> Result<Tensor> {
+        let label = |&slice: &usize| {
+            let slice = self.manifest.slices.get(slice).with_context(|| format!("no slice {slice} in the cache"))?;
+            let label = self.manifest.scan_of(slice).label;
+            label.map(|l| l.index() as i64).with_context(|| format!("{} has no label", self.manifest.path(slice)))
+        };
+        let labels = slices.iter().map(label).collect::<Result<Vec<i64>>>()?;
+        Ok(Tensor::f_from_slice(&labels)?.f_to_device(device)?)
+    }
+
+    /// The first slices of a subset, spread over it, as the network sees them.
+    pub fn contact_sheet(&self, split: &Split, subset: Subset, count: usize) -> Result<Figure> {
+        let of_subset = split.slices(subset);
+        let size = self.preprocess.size;
+        let mut sheet = ContactSheet::new(format!("{subset}: slices as the network sees them ({size}×{size})"));
+        for slice in spread(&of_subset, count) {
+            let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)?.to_vec() };
+            let record = &self.manifest.slices[slice];
+            sheet.add(&self.manifest.path(record), Some(&image))?;
+        }
+        Ok(sheet.figure("Image sample after the preprocessing, before normalisation; shown enlarged."))
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new("Slice cache", &["Slices", "Size", "On disk", "Folder"]);
+        let bytes = self.manifest.slices.len() as u64 * slice_bytes(self.preprocess.size) as u64;
+        let size = format!("{0}×{0}, 8 bit grey", self.preprocess.size);
+        let count = thousands(self.manifest.slices.len() as u64);
+        table.row([count, size, human_bytes(bytes), self.folder.display().to_string()]);
+        table.note(format!("Bound to the manifest {}.", self.hash.short()))
+    }
+}
+
+shown_as_table!(SliceCache);
+
+/// `count` of the items at even distances.
+pub(crate) fn spread(items: &[usize], count: usize) -> Vec<usize> {
+    let count = count.min(items.len());
+    (0..count).map(|i| items[i * items.len() / count.max(1)]).collect()
+}
+
+fn slice_bytes(size: u32) -> usize {
+    size as usize * size as usize
+}
+
+/// Fills `slices.u8.partial` block by block. A journal gets a block's number and checksum once its pixels are on disk;
+/// after a kill the blocks whose checksum still fits are kept.
+fn build(folder: &Path, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let lock = File::create(folder.join("lock"))?;
+    if lock.try_lock().is_err() {
+        bail!("another process is building it; wait for that one");
+    }
+    let partial = folder.join("slices.u8.partial");
+    let pixels = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial)?;
+    pixels.set_len(index.slices as u64 * slice_bytes(index.size) as u64)?;
+    let journal = folder.join("journal");
+    let done = finished_blocks(&journal, &pixels, index)?;
+    let blocks: Vec<usize> = (0..index.slices.div_ceil(BLOCK)).filter(|b| !done.contains(b)).collect();
+    let journal = Mutex::new(OpenOptions::new().create(true).append(true).open(&journal)?);
+    let already: usize = done.iter().map(|&block| block_range(block, index.slices).len()).sum();
+    let meter = Meter::new("slice cache", "slices", index.slices, already, progress);
+    blocks.into_par_iter().try_for_each(|block| -> Result<()> {
+        let range = block_range(block, index.slices);
+        let mut bytes = Vec::with_capacity(range.len() * slice_bytes(index.size));
+        for slice in range.clone() {
+            let path = manifest.root.join(manifest.path(&manifest.slices[slice]));
+            let read = fs::read(&path).with_context(|| format!("reading slice {}", path.display()))?;
+            let image = decode_grey(&read).with_context(|| format!("decoding slice {}", path.display()))?;
+            bytes.extend(resize_grey(&image, index.size)?);
+            meter.add(1);
+        }
+        pixels.write_all_at(&bytes, (range.start * slice_bytes(index.size)) as u64)?;
+        // Pixels first, journal after: a machine that stops between the two only does the block again.
+        pixels.sync_data()?;
+        let mut entry = (block as u64).to_le_bytes().to_vec();
+        entry.extend(crc32fast::hash(&bytes).to_le_bytes());
+        journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).write_all(&entry)?;
+        Ok(())
+    })?;
+    meter.finish();
+    fs::rename(&partial, folder.join("slices.u8"))?;
+    write_json(&folder.join("index.json"), index)?;
+    fs::remove_file(folder.join("journal"))?;
+    Ok(())
+}
+
+fn block_range(block: usize, slices: usize) -> std::ops::Range<usize> {
+    block * BLOCK..((block + 1) * BLOCK).min(slices)
+}
+
+/// Blocks of an earlier, interrupted build whose pixels are what the journal says.
+fn finished_blocks(journal: &Path, pixels: &File, index: &Index) -> Result<std::collections::BTreeSet<usize>> {
+    let mut entries = Vec::new();
+    if let Ok(mut file) = File::open(journal) {
+        file.read_to_end(&mut entries)?;
+    }
+    let mut done = std::collections::BTreeSet::new();
+    for entry in entries.chunks_exact(12) {
+        let (block, checksum) = entry.split_at(8);
+        let block = u64::from_le_bytes(block.try_into()?) as usize;
+        let range = block_range(block, index.slices);
+        if range.start >= index.slices {
+            continue;
+        }
+        let mut bytes = vec![0; range.len() * slice_bytes(index.size)];
+        pixels.read_exact_at(&mut bytes, (range.start * slice_bytes(index.size)) as u64)?;
+        if crc32fast::hash(&bytes).to_le_bytes() == checksum {
+            done.insert(block);
+        }
+    }
+    Ok(done)
+}

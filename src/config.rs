@@ -1,0 +1,292 @@
+//! Every setting of an experiment in one JSON file.
+
+use crate::files::{Digest, read_json, write_json};
+use crate::model::Architecture;
+use crate::table::{Table, shown_as_table};
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use tch::Device;
+
+/// What a file becomes before a network sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocess {
+    /// Side of the square the slice is resized to, in pixels.
+    pub size: u32,
+    /// Subtracted from the grey level divided by 255.
+    pub mean: f64,
+    /// What the difference is then divided by.
+    pub std: f64,
+}
+
+impl Default for Preprocess {
+    /// 224×224, mean and deviation 0.5: the slides' settings. Grey levels come out between -1 and 1.
+    fn default() -> Self {
+        Self { size: 224, mean: 0.5, std: 0.5 }
+    }
+}
+
+impl Preprocess {
+    /// Identifies the cached pixels: size alone, since normalisation happens later.
+    pub(crate) fn cache_key(&self, manifest: &Digest) -> String {
+        let text = format!("{manifest} luma-u8 bilinear-antialiased {}", self.size);
+        Digest::of(text.as_bytes()).short()
+    }
+}
+
+/// What must not be torn apart when a test set is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitUnit {
+    /// A patient, where `patients.csv` or the audit tells who is one, else a scan.
+    Patient,
+    /// Nothing: every slice for itself, as in the slides. Leaks.
+    Slice,
+}
+
+/// How train, validation and test are told apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitConfig {
+    /// What stays together.
+    pub unit: SplitUnit,
+    /// Share of the training set that becomes the test set, between 0 and 1; counted in units.
+    pub test_fraction: f64,
+    /// Share of the training set that becomes the validation set, only where the data has no `val/`.
+    pub validation_fraction: f64,
+    /// Draw from each label by itself.
+    pub stratified: bool,
+    /// Seed of the draw.
+    pub seed: u64,
+}
+
+impl Default for SplitConfig {
+    /// 10 % of the patients (or scans) of each label.
+    fn default() -> Self {
+        Self { unit: SplitUnit::Patient, test_fraction: 0.1, validation_fraction: 0.2, stratified: true, seed: 1 }
+    }
+}
+
+/// How the accuracy of an epoch is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccuracyRule {
+    /// Correct slices divided by all slices.
+    Exact,
+    /// The mean of the batches' accuracies: a short last batch counts as much as a full one. The slides' figures
+    /// fit only this.
+    MeanOfBatches,
+}
+
+/// One experiment: everything that decides its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Name of the run's folder under `runs/`.
+    pub name: String,
+    /// The network.
+    pub architecture: Architecture,
+    /// `auto` (CUDA when there is one), `cpu` or `cuda:N`.
+    pub device: String,
+    /// How the data is divided.
+    pub split: SplitConfig,
+    /// How slices are prepared.
+    pub preprocess: Preprocess,
+    /// Slices in a batch.
+    pub batch_size: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Passes over the training set.
+    pub epochs: usize,
+    /// Seed of the initial weights and of the order of the slices.
+    pub seed: u64,
+    /// Score the test set after every epoch, as the slides do. Off, the test set is read once, at the end.
+    pub test_every_epoch: bool,
+    /// How an epoch's accuracy is counted.
+    pub accuracy: AccuracyRule,
+    /// Minutes between checkpoints inside an epoch; 0 after every batch.
+    pub checkpoint_minutes: f64,
+}
+
+impl Default for RunConfig {
+    /// The sound way: the slides' network and settings, split by patient, the test set read once, exact counts.
+    fn default() -> Self {
+        Self {
+            name: "fcn".to_owned(),
+            architecture: Architecture::Fcn,
+            device: "auto".to_owned(),
+            split: SplitConfig::default(),
+            preprocess: Preprocess::default(),
+            batch_size: 32,
+            learning_rate: 1e-4,
+            epochs: 5,
+            seed: 1,
+            test_every_epoch: false,
+            accuracy: AccuracyRule::Exact,
+            checkpoint_minutes: 5.0,
+        }
+    }
+}
+
+impl RunConfig {
+    /// The slides' procedure to the letter, leak included: a slice-level random test set of 10 %, not stratified,
+    /// scored after every epoch; an epoch's accuracy is the mean of its batches' accuracies.
+    pub fn published() -> Self {
+        Self {
+            name: "fcn-published".to_owned(),
+            split: SplitConfig { unit: SplitUnit::Slice, stratified: false, ..SplitConfig::default() },
+            test_every_epoch: true,
+            accuracy: AccuracyRule::MeanOfBatches,
+            ..Self::default()
+        }
+    }
+
+    /// Small pictures, small batches and a higher rate, for a first look without a GPU: minutes on two cores.
+    pub fn small(self) -> Self {
+        let preprocess = Preprocess { size: 64, ..self.preprocess };
+        Self { preprocess, batch_size: 16, learning_rate: 5e-4, epochs: 6, ..self }
+    }
+
+    /// `self` where a GPU is at hand, [`small`](Self::small) where none is.
+    pub fn fitting_this_machine(self) -> Self {
+        if tch::Cuda::is_available() { self } else { self.small() }
+    }
+
+    /// Reads a run's JSON. Every field must be there, and no other.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let run: Self = read_json(path, "a run's settings")?;
+        run.check().with_context(|| format!("reading a run's settings from {}", path.display()))?;
+        Ok(run)
+    }
+
+    /// Writes the JSON.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_json(path.as_ref(), self)
+    }
+
+    /// Refuses values that cannot work, naming the field, what it expects and what it holds.
+    pub fn check(&self) -> Result<()> {
+        let name_is_plain = self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        ensure!(
+            !self.name.is_empty() && !self.name.starts_with('.') && name_is_plain,
+            "name: expected letters, digits, '-', '_' and '.', found {:?}",
+            self.name
+        );
+        ensure!((16..=1024).contains(&self.preprocess.size), "preprocess.size: expected 16 to 1024 pixels, found {}", self.preprocess.size);
+        let deviation = self.preprocess.std;
+        ensure!(deviation.is_finite() && deviation > 0.0, "preprocess.std: expected more than 0, found {deviation}");
+        ensure!(self.preprocess.mean.is_finite(), "preprocess.mean: expected a number, found {}", self.preprocess.mean);
+        ensure!(self.batch_size > 0, "batch_size: expected 1 or more, found 0");
+        ensure!(self.epochs > 0, "epochs: expected 1 or more, found 0");
+        let rate = self.learning_rate;
+        ensure!(rate.is_finite() && rate > 0.0, "learning_rate: expected more than 0, found {rate}");
+        let minutes = self.checkpoint_minutes;
+        ensure!(minutes.is_finite() && minutes >= 0.0, "checkpoint_minutes: expected 0 or more, found {minutes}");
+        for (field, share) in
+            [("test_fraction", self.split.test_fraction), ("validation_fraction", self.split.validation_fraction)]
+        {
+            ensure!((0.0..1.0).contains(&share), "split.{field}: expected 0 or more and less than 1, found {share}");
+        }
+        self.device().map(drop)
+    }
+
+    /// The device the run uses on this machine.
+    ///
+    /// # Errors
+    /// A name other than `auto`, `cpu`, `cuda:N`, or a GPU that is not there.
+    pub fn device(&self) -> Result<Device> {
+        let gpus = tch::Cuda::device_count();
+        match self.device.as_str() {
+            "auto" => Ok(Device::cuda_if_available()),
+            "cpu" => Ok(Device::Cpu),
+            other => match other.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()) {
+                Some(n) if (n as i64) < gpus => Ok(Device::Cuda(n)),
+                Some(_) => bail!("device: {other} asked for, libtorch sees {gpus} GPUs on this machine"),
+                None => bail!("device: expected auto, cpu or cuda:N, found {other:?}"),
+            },
+        }
+    }
+
+    /// The settings that decide the numbers, for telling whether a checkpoint continues this run.
+    pub(crate) fn decisive(&self) -> Self {
+        Self { device: String::new(), checkpoint_minutes: 0.0, name: String::new(), ..self.clone() }
+    }
+
+    /// One row a setting.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(format!("Settings of the run {}", self.name), &["Setting", "Value"]);
+        let device = match self.device() {
+            Ok(device) if self.device == "auto" => format!("auto: {}", device_name(device)),
+            Ok(device) => device_name(device),
+            Err(error) => error.to_string(),
+        };
+        let split = match self.split.unit {
+            SplitUnit::Patient => "by patient (by scan where the patient is unknown)",
+            SplitUnit::Slice => "by slice: LEAKS, slices of one scan lie in train and test",
+        };
+        let stratified = if self.split.stratified { "stratified by label" } else { "not stratified" };
+        for (setting, value) in [
+            ("Network", self.architecture.to_string()),
+            ("Device", device),
+            ("Split", split.to_owned()),
+            ("Test set", format!("{} % of train, {stratified}, seed {}", 100.0 * self.split.test_fraction, self.split.seed)),
+            ("Test set is scored", if self.test_every_epoch { "after every epoch" } else { "once, at the end" }.to_owned()),
+            ("Slices", format!("{0}×{0}, mean {1}, deviation {2}", self.preprocess.size, self.preprocess.mean, self.preprocess.std)),
+            ("Batch", self.batch_size.to_string()),
+            ("Loss and optimizer", format!("cross entropy, Adam {:e}", self.learning_rate)),
+            ("Epochs", self.epochs.to_string()),
+            ("Seed", self.seed.to_string()),
+        ] {
+            table.row([setting.to_owned(), value]);
+        }
+        table
+    }
+}
+
+shown_as_table!(RunConfig);
+
+/// `CPU, 2 threads` or `CUDA GPU 0`.
+pub(crate) fn device_name(device: Device) -> String {
+    match device {
+        Device::Cpu => format!("CPU, {} threads", tch::get_num_threads()),
+        Device::Cuda(n) => format!("CUDA GPU {n}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_back_and_unknown_keys_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run.json");
+        let run = RunConfig { learning_rate: 0.1 + 0.2, ..RunConfig::published() };
+        run.write(&path).expect("writes");
+        assert_eq!(RunConfig::read(&path).expect("reads"), run);
+        let text = std::fs::read_to_string(&path).expect("text").replace("\"epochs\"", "\"epoch\"");
+        std::fs::write(&path, text).expect("writes");
+        let error = format!("{:#}", RunConfig::read(&path).expect_err("an unknown key"));
+        assert!(error.contains("unknown field `epoch`") && error.contains("run.json"), "{error}");
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_named() {
+        for (run, field) in [
+            (RunConfig { epochs: 0, ..RunConfig::default() }, "epochs"),
+            (RunConfig { learning_rate: f64::NAN, ..RunConfig::default() }, "learning_rate"),
+            (RunConfig { name: "../x".into(), ..RunConfig::default() }, "name"),
+            (RunConfig { device: "gpu".into(), ..RunConfig::default() }, "device"),
+            (RunConfig { device: "cuda:99".into(), ..RunConfig::default() }, "device"),
+            (RunConfig { batch_size: 0, ..RunConfig::default() }, "batch_size"),
+        ] {
+            let error = run.check().expect_err(field).to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+        RunConfig::default().check().expect("the default works");
+        RunConfig::published().check().expect("the published one works");
+    }
+}

@@ -1,0 +1,129 @@
+//! Is this machine ready, and if not, why.
+
+use crate::progress::human_bytes;
+use crate::table::{Table, shown_as_table};
+use crate::workspace::Workspace;
+use std::path::Path;
+use std::process::Command;
+
+/// The version of libtorch tch 0.24 is made for.
+const LIBTORCH: &str = "2.11.0";
+
+/// What was looked at, what was found, and whether it is well.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Doctor {
+    rows: Vec<(String, String, Option<String>)>,
+}
+
+impl Doctor {
+    /// Looks at libtorch, CUDA, the notebooks' kernel, disk and memory.
+    pub fn examine(workspace: &Workspace) -> Self {
+        let mut doctor = Self { rows: Vec::new() };
+        doctor.libtorch();
+        doctor.cuda();
+        doctor.kernel();
+        doctor.disk(workspace.home());
+        doctor.memory();
+        let data = workspace.dataset_folder();
+        let present = data.is_dir();
+        doctor.row("Data set", data.display().to_string(), (!present).then(|| {
+            "not there yet: `covid-ct phantom` or the first notebook draws the phantom; COVID_CT_DATA names your own".into()
+        }));
+        doctor
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_well(&self) -> bool {
+        self.rows.iter().all(|row| row.2.is_none())
+    }
+
+    fn row(&mut self, what: &str, found: String, wrong: Option<String>) {
+        self.rows.push((what.to_owned(), found, wrong));
+    }
+
+    fn libtorch(&mut self) {
+        let version = libtorch_version();
+        let wrong = (!version.starts_with(LIBTORCH)).then(|| format!("expected {LIBTORCH}: run `make setup`"));
+        self.row("libtorch", version, wrong);
+        // A product that is known, through the library that was really loaded.
+        let product = tch::Tensor::from_slice(&[1.0_f32, 2.0, 3.0]).dot(&tch::Tensor::from_slice(&[4.0_f32, 5.0, 6.0]));
+        let right = f64::try_from(&product).is_ok_and(|p| p == 32.0);
+        let threads = format!("(1,2,3)·(4,5,6) = 32, {} threads", tch::get_num_threads());
+        self.row("libtorch computes", threads, (!right).then(|| "a wrong product: reinstall torch".into()));
+    }
+
+    fn cuda(&mut self) {
+        let gpus = tch::Cuda::device_count();
+        let driver = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
+        let driver = driver.as_deref().and_then(|text| text.lines().next()).map(str::to_owned);
+        match (gpus, driver) {
+            (1.., driver) => self.row("CUDA", format!("{gpus} GPUs; {}", driver.unwrap_or_default()), None),
+            (_, Some(driver)) => self.row(
+                "CUDA",
+                format!("driver found ({driver}), but libtorch sees no GPU"),
+                Some("the CUDA 13 build of torch needs driver 580 or newer".to_owned()),
+            ),
+            (_, None) => self.row("CUDA", "no NVIDIA driver: networks run on the CPU".to_owned(), None),
+        }
+    }
+
+    fn kernel(&mut self) {
+        let home = std::env::var_os("JUPYTER_DATA_DIR").map(std::path::PathBuf::from);
+        let user = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/jupyter"));
+        let spec = home.or(user).map(|data| data.join("kernels/covid-ct/kernel.json"));
+        let text = spec.as_ref().and_then(|spec| std::fs::read_to_string(spec).ok());
+        let wrong = text.is_none().then(|| "not installed: run `make setup`".to_owned());
+        let found = spec.map_or("nowhere to look".to_owned(), |spec| spec.display().to_string());
+        self.row("Notebook kernel", found, wrong);
+    }
+
+    fn disk(&mut self, folder: &Path) {
+        // df knows every kind of file system; its -P format is fixed by POSIX.
+        let output = Command::new("df").arg("-Pk").arg(folder).output().ok();
+        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        let free = text.lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
+        match free {
+            Some(kilobytes) => {
+                let bytes = kilobytes * 1024;
+                let tight = bytes < 25_000_000_000;
+                let wrong = "the cache of all 411,189 slices takes 20.6 GB".to_owned();
+                self.row("Disk free", human_bytes(bytes), tight.then_some(wrong));
+            }
+            None => self.row("Disk free", "unknown: df gave no answer".to_owned(), None),
+        }
+    }
+
+    fn memory(&mut self) {
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let available = text
+            .lines()
+            .find(|line| line.starts_with("MemAvailable:"))
+            .and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        match available {
+            Some(kilobytes) => {
+                let wrong = (kilobytes < 2_000_000).then(|| "less than 2 GB: training may be killed".to_owned());
+                self.row("Memory available", human_bytes(kilobytes * 1024), wrong);
+            }
+            None => self.row("Memory available", "unknown on this system".to_owned(), None),
+        }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new("This machine", &["What", "Found", "Verdict"]);
+        for (what, found, wrong) in &self.rows {
+            table.row([what.clone(), found.clone(), wrong.clone().unwrap_or("well".to_owned())]);
+        }
+        table
+    }
+}
+
+shown_as_table!(Doctor);
+
+/// The version of the libtorch this was built against, from the Python package it lies in.
+pub(crate) fn libtorch_version() -> String {
+    let library = Path::new(env!("COVID_CT_LIBTORCH"));
+    let file = library.parent().map(|torch| torch.join("version.py"));
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("__version__ = "));
+    line.map_or(format!("unknown (built against {})", library.display()), |v| v.trim_matches(['\'', '"']).to_owned())
+}

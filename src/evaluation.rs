@@ -1,0 +1,174 @@
+//! A trained network judged on train, validation and test, per slice and per scan.
+
+use crate::cache::SliceCache;
+use crate::config::RunConfig;
+use crate::figure::{Figure, confusion};
+use crate::files::{Digest, read_json, write_json};
+use crate::history::History;
+use crate::metrics::{ClassificationReport, ConfusionMatrix};
+use crate::predict::Classifier;
+use crate::progress::{Progress, thousands};
+use crate::scan::ScanRule;
+use crate::split::{Split, Subset};
+use crate::table::{Table, percent, shown_as_table};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Confusion matrices of one subset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubsetEvaluation {
+    /// The subset.
+    pub subset: Subset,
+    /// Each slice for itself.
+    pub slices: ConfusionMatrix,
+    /// Each scan by the share of its covid slices.
+    pub scans: ConfusionMatrix,
+}
+
+/// A run's figures, made by its best checkpoint in evaluation mode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// The run's settings.
+    pub run: RunConfig,
+    /// Whether the split leaks.
+    pub leaking: bool,
+    /// The epoch that was chosen.
+    pub best_epoch: usize,
+    /// Parameters of the network.
+    pub parameters: u64,
+    /// Hash of the checkpoint.
+    pub weights: Digest,
+    /// When a scan is called covid.
+    pub rule: ScanRule,
+    /// Train, validation and test, where they have slices.
+    pub subsets: Vec<SubsetEvaluation>,
+}
+
+impl Evaluation {
+    /// Judges every labelled subset with `best.safetensors` of a run and writes `predictions-*`, `scans-*`,
+    /// `scan-rule.json` and `evaluation.json` into the run's folder. The test subset is read here, once.
+    pub fn run(
+        run_folder: impl AsRef<Path>,
+        cache: &SliceCache,
+        split: &Split,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<Self> {
+        let folder = run_folder.as_ref();
+        let classifier = Classifier::load(folder.join("best.safetensors"))?;
+        let history = History::read(folder)?;
+        let validation = classifier.predict(cache, split, Subset::Validation, &progress)?;
+        let rule = ScanRule::choose(&validation)?;
+        rule.write(folder)?;
+        let mut subsets = Vec::new();
+        for subset in [Subset::Train, Subset::Validation, Subset::Test] {
+            if split.slices(subset).is_empty() {
+                continue;
+            }
+            let predictions = match subset {
+                Subset::Validation => validation.clone(),
+                _ => classifier.predict(cache, split, subset, &progress)?,
+            };
+            predictions.write(folder)?;
+            let scans = predictions.by_scan(&rule);
+            scans.write(folder)?;
+            let (slices, scans) = (predictions.confusion_matrix()?, scans.confusion_matrix()?);
+            subsets.push(SubsetEvaluation { subset, slices, scans });
+        }
+        let evaluation = Self {
+            run: classifier.info().run.clone(),
+            leaking: split.is_leaking(),
+            best_epoch: history.best().context("the run has no finished epoch")?.epoch,
+            parameters: classifier.network().parameter_count(),
+            weights: validation.about.weights,
+            rule,
+            subsets,
+        };
+        write_json(&folder.join("evaluation.json"), &evaluation)?;
+        Ok(evaluation)
+    }
+
+    /// Reads `evaluation.json` of a run's folder.
+    pub fn read(run_folder: impl AsRef<Path>) -> Result<Self> {
+        let path = run_folder.as_ref().join("evaluation.json");
+        read_json(&path, "an evaluation (written by `covid-ct evaluate`)")
+    }
+
+    /// The confusion matrices of a subset.
+    ///
+    /// # Errors
+    /// The subset has no slices in this split.
+    pub fn subset(&self, subset: Subset) -> Result<&SubsetEvaluation> {
+        let found = self.subsets.iter().find(|s| s.subset == subset);
+        found.with_context(|| format!("the run {} has no figures for the {subset} subset", self.run.name))
+    }
+
+    /// scikit-learn's classification report of a subset's slices.
+    pub fn slice_report(&self, subset: Subset) -> Result<ClassificationReport> {
+        Ok(self.subset(subset)?.slices.report())
+    }
+
+    /// scikit-learn's classification report of a subset's scans.
+    pub fn scan_report(&self, subset: Subset) -> Result<ClassificationReport> {
+        Ok(self.subset(subset)?.scans.report())
+    }
+
+    /// The confusion matrix of a subset's slices as a picture.
+    pub fn slice_figure(&self, subset: Subset) -> Result<Figure> {
+        confusion(&format!("{subset} slices{}", self.mark(subset)), &self.subset(subset)?.slices)
+    }
+
+    /// The confusion matrix of a subset's scans as a picture.
+    pub fn scan_figure(&self, subset: Subset) -> Result<Figure> {
+        confusion(&format!("{subset} scans{}", self.mark(subset)), &self.subset(subset)?.scans)
+    }
+
+    fn mark(&self, subset: Subset) -> &'static str {
+        if self.leaking && subset == Subset::Test { " (LEAKING)" } else { "" }
+    }
+
+    /// Accuracy over slices, as the slides compare networks.
+    pub fn slice_accuracy(&self, subset: Subset) -> Option<f64> {
+        self.subset(subset).ok()?.slices.accuracy()
+    }
+
+    /// Two rows a subset: by slice and by scan.
+    pub fn table(&self) -> Table {
+        let columns = [
+            "Subset", "Judged by", "Correct", "Accuracy", "Sensitivity", "Specificity", "PPV", "NPV",
+            "Balanced accuracy", "Macro F1", "MCC",
+        ];
+        let mut table = Table::new(format!("Evaluation of {}, epoch {}", self.run.name, self.best_epoch), &columns);
+        for of in &self.subsets {
+            for (unit, matrix) in [("slice", &of.slices), ("scan", &of.scans)] {
+                let mcc = matrix.matthews().map_or("–".to_owned(), |m| format!("{m:.3}"));
+                table.row([
+                    format!("{}{}", of.subset, self.mark(of.subset)),
+                    unit.to_owned(),
+                    format!("{}/{}", thousands(matrix.correct()), thousands(matrix.total())),
+                    percent(matrix.accuracy()),
+                    percent(matrix.sensitivity()),
+                    percent(matrix.specificity()),
+                    percent(matrix.ppv()),
+                    percent(matrix.npv()),
+                    percent(matrix.balanced_accuracy()),
+                    percent(matrix.macro_f1()),
+                    mcc,
+                ]);
+            }
+        }
+        table = table.note(format!(
+            "A scan is called covid from {} covid slices on ({}).",
+            percent(Some(self.rule.threshold)),
+            self.rule.chosen
+        ));
+        if self.leaking {
+            table = table.note("LEAKING SPLIT: test slices come from scans the network has learned from.");
+        }
+        table
+    }
+}
+
+shown_as_table!(Evaluation);

@@ -1,0 +1,91 @@
+//! From a folder of chest-CT slices to a comparison of networks that can be trusted.
+//!
+//! The nouns are those of the field. A **patient** has one or more **scans** (a CT series, a folder `ct_scan_N`); a scan
+//! has **slices** (images). A **subset** is train, validation, test or prediction; a **split** is the whole assignment.
+//! Each stage is one call that turns one value into the next, and each value has a file it is written to and read from:
+//!
+//! | stage | call | value | file |
+//! |---|---|---|---|
+//! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
+//! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<name>/manifest.parquet` |
+//! | audit | [`Audit::run`] | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
+//! | split | [`Split::new`] | [`Split`] | `…/split-patient.json` |
+//! | cache | [`SliceCache::open_or_build`] | [`SliceCache`] | `cache/<key>/slices.u8` |
+//! | train | [`train`] | [`History`], checkpoints | `runs/<run>/` |
+//! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<run>/evaluation.json` |
+//! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<run>/predictions-*.parquet` |
+//! | compare | [`Comparison::of`] | [`Comparison`] | |
+//! | report | [`Report::new`] | [`Report`] | `report.html`, `report.json` |
+//!
+//! Three rules hold everywhere:
+//!
+//! - **Hashes bind the chain.** Split, cache, checkpoint and predictions carry the hash of the manifest they were made
+//!   from; what does not belong together is an error that names both.
+//! - **A leak is never silent.** [`RunConfig::published`] repeats the slides' slice-level split; wherever it is shown it
+//!   says so, and [`Split`] lists what subsets share. [`RunConfig::default`] keeps patients apart.
+//! - **Source data is never changed**, bad files are findings and not aborts, and an undefined ratio is `None` (shown as
+//!   –), never 0 or NaN.
+//!
+//! Values show themselves: as the last line of a notebook cell ([`Show`]) and with `Display` in a terminal. The library
+//! prints nothing of its own; long stages call back with [`Progress`].
+
+mod audit;
+mod cache;
+mod checkpoint;
+mod compare;
+mod config;
+mod decode;
+mod doctor;
+mod evaluation;
+mod figure;
+mod files;
+mod history;
+mod manifest;
+mod metrics;
+mod model;
+mod optimizer;
+mod phantom;
+mod predict;
+mod progress;
+mod report;
+mod scan;
+mod split;
+mod table;
+mod train;
+mod workspace;
+
+pub use audit::{Audit, Check, Expectation, Finding, Severity};
+pub use cache::SliceCache;
+pub use checkpoint::{CheckpointInfo, Position, Sums};
+pub use compare::{Comparison, ComparisonRow, Published, PublishedModel};
+pub use config::{AccuracyRule, Preprocess, RunConfig, SplitConfig, SplitUnit};
+pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey, resize_grey};
+pub use doctor::Doctor;
+pub use evaluation::{Evaluation, SubsetEvaluation};
+pub use figure::Figure;
+pub use files::Digest;
+pub use history::{EpochRecord, History, Score};
+pub use manifest::{Label, Manifest, Scan, Set, Slice};
+pub use metrics::{
+    ClassScores, ClassificationReport, ConfusionMatrix, Predicted, RocCurve, Scores, Truth, average_precision,
+};
+pub use model::{Architecture, Network};
+pub use optimizer::Adam;
+pub use phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
+pub use predict::{About, Classifier, Predictions, SlicePrediction};
+pub use progress::Progress;
+pub use report::Report;
+pub use scan::{ScanPrediction, ScanPredictions, ScanRule};
+pub use split::{LeftOut, Overlap, Split, Subset};
+pub use table::{Page, Show, Shown, Table};
+pub use train::{TrainEvent, train};
+pub use workspace::Workspace;
+
+// For cells that go further: the same versions the library uses.
+pub use polars;
+pub use tch;
+
+/// The README's examples are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

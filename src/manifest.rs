@@ -1,0 +1,469 @@
+//! The data base as it lies on disk: scans, slices, labels, sizes and hashes.
+
+use crate::decode::Header;
+use crate::files::{Digest, write_json};
+use crate::progress::{Meter, Progress, human_bytes, thousands};
+use crate::table::Table;
+use anyhow::{Context, Result, bail, ensure};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(crate) mod parquet;
+
+/// What a scan shows, as the data base says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Label {
+    /// COVID-19; class index 0.
+    Covid,
+    /// No COVID-19; class index 1.
+    NonCovid,
+}
+
+impl Label {
+    /// Both, in the order of their class index.
+    pub const ALL: [Self; 2] = [Self::Covid, Self::NonCovid];
+    /// Their names, in the same order.
+    pub const NAMES: [&'static str; 2] = ["covid", "non-covid"];
+
+    /// 0 for covid, 1 for non-covid: the network's output of that index.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(Self::NAMES[self.index()])
+    }
+}
+
+/// The part of the data base a folder belongs to, as delivered; see [`Subset`](crate::Subset) for what a split makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Set {
+    /// `train/`
+    Train,
+    /// `val/`
+    Val,
+    /// `prediction/`: no labels.
+    Prediction,
+}
+
+impl Set {
+    /// All three, in the order of the tables.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Prediction];
+
+    /// The folder's name.
+    pub fn folder(self) -> &'static str {
+        ["train", "val", "prediction"][self as usize]
+    }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.folder())
+    }
+}
+
+/// One CT series: a folder `ct_scan_N`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    /// Where it lies under the root, for example `train/covid/ct_scan_3`; unique.
+    pub folder: String,
+    /// The part of the data base.
+    pub set: Set,
+    /// `None` in the prediction set.
+    pub label: Option<Label>,
+    /// The patient, where `patients.csv` tells.
+    pub patient: Option<String>,
+}
+
+impl Scan {
+    /// The last part of the folder: `ct_scan_3`.
+    pub fn id(&self) -> &str {
+        self.folder.rsplit('/').next().unwrap_or(&self.folder)
+    }
+
+    fn new(folder: String) -> Self {
+        let set = Set::ALL.into_iter().find(|set| folder.starts_with(&format!("{}/", set.folder())));
+        let label = Label::ALL.into_iter().find(|label| folder.split('/').nth(1) == Some(Label::NAMES[label.index()]));
+        let set = set.unwrap_or(Set::Prediction);
+        Self { folder, set, label: label.filter(|_| set != Set::Prediction), patient: None }
+    }
+}
+
+/// One file of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Index of its scan in [`Manifest::scans`].
+    pub scan: usize,
+    /// File name, for example `42.jpg`.
+    pub file: String,
+    /// 42 for `42.jpg`; `None` when the name is not a slice number with an image's ending.
+    pub number: Option<u32>,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// What the file's first bytes claim; `None` when it begins as no image.
+    pub header: Option<Header>,
+    /// Hash of the whole file.
+    pub sha256: Digest,
+}
+
+/// Every scan and slice under a root folder, in a fixed order: set, label, scan number, slice number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The root's folder name: what `data_manifest/<name>/` is called.
+    pub name: String,
+    /// Where the files lie.
+    pub root: PathBuf,
+    /// Scans; empty folders too.
+    pub scans: Vec<Scan>,
+    /// Files of all scans.
+    pub slices: Vec<Slice>,
+    /// Pairs of scans (folders) that an audit found to show one patient; a split keeps them together.
+    pub same_patient: Vec<(String, String)>,
+    /// Files that lie in no scan folder.
+    pub strays: Vec<String>,
+}
+
+impl Manifest {
+    /// Reads every file under `root` once: sizes, headers and SHA-256, in parallel, in the COV19-CT-DB layout
+    /// `train/{covid,non-covid}/ct_scan_N/M.jpg`, `val/…`, `prediction/ct_scan_N/M.jpg`.
+    ///
+    /// # Errors
+    /// No such folder, none of the three parts in it, an unreadable file, or a `patients.csv` that is not
+    /// `path,patient,…` or gives one scan two patients. Broken images are no errors: the audit lists them.
+    pub fn scan(root: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
+        let root = root.as_ref();
+        let (scans, files, strays) = walk(root)?;
+        let meter = Meter::new("manifest", "files", files.len(), 0, &progress);
+        let slices = files
+            .into_par_iter()
+            .map(|(scan, file)| {
+                let path = root.join(&scans[scan].folder).join(&file);
+                let bytes = fs::read(&path).with_context(|| format!("reading slice {}", path.display()))?;
+                meter.add(1);
+                let (header, sha256) = (Header::parse(&bytes), Digest::of(&bytes));
+                Ok(Slice { scan, number: slice_number(&file), file, bytes: bytes.len() as u64, header, sha256 })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        meter.finish();
+        let name = root.canonicalize()?.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
+        let mut manifest =
+            Self { name, root: root.to_owned(), scans, slices, same_patient: Vec::new(), strays };
+        let patients = root.join("patients.csv");
+        if patients.is_file() {
+            manifest.read_patients(&patients)?;
+        }
+        Ok(manifest)
+    }
+
+    /// The path of a slice under the root, with `/`.
+    pub fn path(&self, slice: &Slice) -> String {
+        format!("{}/{}", self.scans[slice.scan].folder, slice.file)
+    }
+
+    /// The scan a slice belongs to.
+    pub fn scan_of(&self, slice: &Slice) -> &Scan {
+        &self.scans[slice.scan]
+    }
+
+    /// SHA-256 over every path, label, patient and file hash, and over the pairs found to be one patient: what split,
+    /// cache, checkpoint and predictions are bound to. Does not depend on where the root lies.
+    pub fn hash(&self) -> Digest {
+        let mut text = String::new();
+        for slice in &self.slices {
+            let scan = self.scan_of(slice);
+            let patient = scan.patient.as_deref().unwrap_or("");
+            text.push_str(&format!("{}\t{patient}\t{}\n", self.path(slice), slice.sha256));
+        }
+        for (a, b) in &self.same_patient {
+            text.push_str(&format!("{a}\t{b}\n"));
+        }
+        Digest::of(text.as_bytes())
+    }
+
+    /// Slice indices of each scan, in order; empty for an empty folder.
+    pub fn slices_by_scan(&self) -> Vec<Vec<usize>> {
+        let mut by_scan = vec![Vec::new(); self.scans.len()];
+        for (index, slice) in self.slices.iter().enumerate() {
+            by_scan[slice.scan].push(index);
+        }
+        by_scan
+    }
+
+    /// Counts for one row of the slides' table: scans that hold a numbered slice, and numbered slices.
+    pub fn counts(&self, set: Set, label: Option<Label>) -> (usize, usize) {
+        let mut slices = vec![0_usize; self.scans.len()];
+        for slice in self.slices.iter().filter(|s| s.number.is_some()) {
+            slices[slice.scan] += 1;
+        }
+        let chosen = || self.scans.iter().zip(&slices).filter(|(s, n)| (s.set, s.label) == (set, label) && **n > 0);
+        (chosen().count(), chosen().map(|(_, n)| n).sum())
+    }
+
+    /// The slides' table: Set, Class, Number of Patients, Number of slices, Average number of slices.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(
+            format!("The analysis of the dataset: {}", self.name),
+            &["Set", "Class", "Number of Patients", "Number of slices", "Average number of slices"],
+        );
+        let labelled = [Set::Train, Set::Val].into_iter().flat_map(|set| Label::ALL.map(|label| (set, Some(label))));
+        for (set, label) in labelled.chain([(Set::Prediction, None)]) {
+            let (scans, slices) = self.counts(set, label);
+            if scans > 0 {
+                let average = format!("{:.0}", slices as f64 / scans as f64);
+                let label = label.map_or("–".to_owned(), |l| l.to_string());
+                table.row([set.to_string(), label, thousands(scans as u64), thousands(slices as u64), average]);
+            }
+        }
+        let bytes: u64 = self.slices.iter().map(|s| s.bytes).sum();
+        let patients = self.scans.iter().filter_map(|s| s.patient.as_ref()).collect::<std::collections::BTreeSet<_>>();
+        let who = match patients.len() {
+            0 => "A patient is taken to be a scan: no patients.csv tells more.".to_owned(),
+            n => format!("patients.csv names {} patients; “Number of Patients” counts scans.", thousands(n as u64)),
+        };
+        table.note(format!(
+            "{} files, {}. {who} Manifest {}.",
+            thousands(self.slices.len() as u64),
+            human_bytes(bytes),
+            self.hash().short()
+        ))
+    }
+
+    /// Every slice as a polars frame: path, set, label, scan, patient, slice, bytes, width, height, format, colour,
+    /// sha256.
+    pub fn to_frame(&self) -> Result<polars::prelude::DataFrame> {
+        parquet::to_frame(self)
+    }
+
+    /// Writes `manifest.parquet` and `manifest.json` into `folder`.
+    pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
+        parquet::write_frame(&mut self.to_frame()?, &folder.join("manifest.parquet"))?;
+        let summary = Summary {
+            name: self.name.clone(),
+            root: self.root.clone(),
+            hash: self.hash(),
+            files: self.slices.len(),
+            scans: self.scans.clone(),
+            same_patient: self.same_patient.clone(),
+            strays: self.strays.clone(),
+        };
+        write_json(&folder.join("manifest.json"), &summary)
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// A missing or broken file, or two files that do not belong together (rows and hash are compared).
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let json = folder.join("manifest.json");
+        let summary: Summary = crate::files::read_json(&json, "a manifest's summary (written by `covid-ct audit`)")?;
+        let table = folder.join("manifest.parquet");
+        let slices = parquet::read_slices(&table, &summary.scans)?;
+        let Summary { name, root, hash, files, scans, same_patient, strays } = summary;
+        ensure!(
+            slices.len() == files,
+            "reading the manifest {}: {} tells of {files} files, {} holds {}",
+            folder.display(),
+            json.display(),
+            table.display(),
+            slices.len()
+        );
+        let manifest = Self { name, root, scans, slices, same_patient, strays };
+        let found = manifest.hash();
+        ensure!(
+            found == hash,
+            "reading the manifest {}: its rows hash to {found}, {} says {hash}; one of the two files was changed: \
+             run `covid-ct audit` again",
+            folder.display(),
+            json.display()
+        );
+        Ok(manifest)
+    }
+
+    /// The same manifest with only the slices for which `keep` is true.
+    pub(crate) fn filtered(&self, keep: &[bool]) -> Self {
+        let slices = self.slices.iter().zip(keep).filter(|(_, k)| **k).map(|(s, _)| s.clone()).collect();
+        Self { slices, ..self.clone() }
+    }
+
+    /// `path,patient,…` with one line a slice, or a line for a scan folder.
+    fn read_patients(&mut self, path: &Path) -> Result<()> {
+        let wrong = || format!("reading patients from {}", path.display());
+        let mut reader = csv::Reader::from_path(path).with_context(wrong)?;
+        let header = reader.headers().with_context(wrong)?.clone();
+        let column = |name: &str| {
+            header.iter().position(|h| h.trim() == name).with_context(|| {
+                format!("{}: expected a header with the columns path and patient, found {header:?}", wrong())
+            })
+        };
+        let (path_column, patient_column) = (column("path")?, column("patient")?);
+        let by_folder: HashMap<String, usize> =
+            self.scans.iter().enumerate().map(|(i, s)| (s.folder.clone(), i)).collect();
+        for row in reader.records() {
+            let row = row.with_context(wrong)?;
+            let (file, patient) = (row[path_column].trim(), row[patient_column].trim());
+            let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
+            // A patient table may tell of more slices than were copied here.
+            let Some(&scan) = by_folder.get(file).or_else(|| by_folder.get(folder)) else { continue };
+            match &self.scans[scan].patient {
+                _ if patient.is_empty() => {}
+                Some(known) if known != patient => {
+                    bail!("{}: {folder} is given to two patients, {known} and {patient}", wrong())
+                }
+                _ => self.scans[scan].patient = Some(patient.to_owned()),
+            }
+        }
+        Ok(())
+    }
+}
+
+
+crate::table::shown_as_table!(Manifest);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Summary {
+    name: String,
+    root: PathBuf,
+    hash: Digest,
+    files: usize,
+    scans: Vec<Scan>,
+    same_patient: Vec<(String, String)>,
+    strays: Vec<String>,
+}
+
+/// Lists scans, their files and stray files, all in their final order.
+#[allow(clippy::type_complexity)]
+fn walk(root: &Path) -> Result<(Vec<Scan>, Vec<(usize, String)>, Vec<String>)> {
+    ensure!(root.is_dir(), "scanning a data set: {} is no folder; expected one with train/, val/ or prediction/ in it", root.display());
+    let mut scans = Vec::new();
+    let mut strays = Vec::new();
+    let mut groups = Vec::new();
+    for set in Set::ALL.iter().filter(|set| root.join(set.folder()).is_dir()) {
+        match set {
+            Set::Prediction => groups.push(set.folder().to_owned()),
+            _ => {
+                let (classes, loose) = entries(&root.join(set.folder()))?;
+                strays.extend(loose.into_iter().map(|file| format!("{set}/{file}")));
+                for class in classes {
+                    match Label::NAMES.contains(&class.as_str()) {
+                        true => groups.push(format!("{set}/{class}")),
+                        false => strays.push(format!("{set}/{class}/")),
+                    }
+                }
+            }
+        }
+    }
+    if groups.is_empty() {
+        let (found, _) = entries(root)?;
+        bail!(
+            "scanning a data set: {} has none of train/covid, train/non-covid, val/covid, val/non-covid, prediction; found the folders {found:?}",
+            root.display()
+        );
+    }
+    for group in groups {
+        let (folders, loose) = entries(&root.join(&group))?;
+        strays.extend(loose.into_iter().map(|file| format!("{group}/{file}")));
+        scans.extend(folders.into_iter().map(|folder| Scan::new(format!("{group}/{folder}"))));
+    }
+    let listed = scans
+        .par_iter()
+        .map(|scan| entries(&root.join(&scan.folder)))
+        .collect::<Result<Vec<_>>>()?;
+    let mut files = Vec::new();
+    for (index, (folders, names)) in listed.into_iter().enumerate() {
+        strays.extend(folders.into_iter().map(|f| format!("{}/{f}/", scans[index].folder)));
+        files.extend(names.into_iter().map(|name| (index, name)));
+    }
+    Ok((scans, files, strays))
+}
+
+/// The names of the folders and of the files in a folder, each in numeric order.
+fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    let listing = || format!("listing {}", folder.display());
+    let (mut folders, mut files) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder).with_context(listing)? {
+        let entry = entry.with_context(listing)?;
+        let name = entry.file_name().into_string().map_err(|name| {
+            anyhow::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing())
+        })?;
+        // `metadata` follows links, so a data set put together from links works.
+        match fs::metadata(entry.path()).with_context(listing)?.is_dir() {
+            true => folders.push(name),
+            false => files.push(name),
+        }
+    }
+    folders.sort_by_cached_key(|name| numeric_key(name));
+    files.sort_by_cached_key(|name| numeric_key(name));
+    Ok((folders, files))
+}
+
+/// Orders `2.jpg` before `10.jpg`: runs of digits compare as numbers.
+fn numeric_key(name: &str) -> Vec<(u64, String)> {
+    let mut key = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(digits);
+        let text = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (text, tail) = tail.split_at(text);
+        // Text before the first digit sorts by itself: a missing number counts as the largest.
+        key.push((number.parse().unwrap_or(u64::MAX), text.to_owned()));
+        rest = tail;
+    }
+    key
+}
+
+/// 42 for `42.jpg`, `42.jpeg` or `42.png` in any case of letters; `None` for all else, `._42.jpg` included.
+fn slice_number(file: &str) -> Option<u32> {
+    let (stem, ending) = file.rsplit_once('.')?;
+    let image = ["jpg", "jpeg", "png"].iter().any(|known| ending.eq_ignore_ascii_case(known));
+    (image && stem.bytes().all(|b| b.is_ascii_digit())).then(|| stem.parse().ok())?
+}
+
+/// The gaps in each scan's slice numbers, as (first, last) missing number, by scan index.
+pub(crate) fn missing_numbers(manifest: &Manifest) -> BTreeMap<usize, Vec<(u32, u32)>> {
+    let mut missing = BTreeMap::new();
+    for (scan, slices) in manifest.slices_by_scan().into_iter().enumerate() {
+        let mut numbers: Vec<u32> = slices.iter().filter_map(|&i| manifest.slices[i].number).collect();
+        numbers.sort_unstable();
+        // Kept as ranges: one file named 4000000000.jpg must not make four thousand million entries.
+        let gaps: Vec<(u32, u32)> =
+            numbers.windows(2).filter(|w| w[1] > w[0] + 1).map(|w| (w[0] + 1, w[1] - 1)).collect();
+        if !gaps.is_empty() {
+            missing.insert(scan, gaps);
+        }
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_as_numbers() {
+        let mut names = ["10.jpg", "2.jpg", "ct_scan_10", "ct_scan_9", "0.jpg", "._9.jpg"];
+        names.sort_by_cached_key(|name| numeric_key(name));
+        assert_eq!(names, ["0.jpg", "2.jpg", "10.jpg", "._9.jpg", "ct_scan_9", "ct_scan_10"]);
+    }
+
+    #[test]
+    fn only_numbered_images_are_slices() {
+        assert_eq!(slice_number("42.jpg"), Some(42));
+        assert_eq!(slice_number("007.JPEG"), Some(7));
+        for junk in ["._9.jpg", "9.txt", "a9.jpg", ".jpg", "jpg", "99999999999.jpg"] {
+            assert_eq!(slice_number(junk), None, "{junk}");
+        }
+    }
+}

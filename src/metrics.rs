@@ -1,0 +1,434 @@
+//! How well decisions agree with the truth: [`ConfusionMatrix`], [`ClassificationReport`], and for
+//! probabilities [`RocCurve`] and [`average_precision`].
+//!
+//! Formulas and text layout are scikit-learn's, and `tests/metrics.rs` holds every figure against it.
+//! One thing is ours: an undefined ratio (0/0) is `None`, shown as –, never 0 or NaN.
+
+use std::fmt;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+mod report;
+mod roc;
+
+pub use report::{ClassScores, ClassificationReport, Scores};
+pub use roc::{RocCurve, average_precision};
+
+/// The true class of a sample: a row of a [`ConfusionMatrix`], counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truth(pub usize);
+
+/// The predicted class of a sample: a column of a [`ConfusionMatrix`], counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Predicted(pub usize);
+
+/// Counts of decisions, `C × C` for `C` classes: rows are the truth, columns the predictions, both in
+/// the order of [`classes`](Self::classes).
+///
+/// With two classes the first is the positive one ("covid"), so the matrix reads `[[TP, FN], [FP, TN]]`.
+///
+/// ```
+/// use covid_ct::{ConfusionMatrix, Predicted, Truth};
+///
+/// let truth = [0, 0, 0, 1, 1];
+/// let predicted = [0, 0, 1, 1, 1];
+/// let matrix = ConfusionMatrix::from_labels(&["covid", "non-covid"], &truth, &predicted)?;
+///
+/// assert_eq!(matrix.count(Truth(0), Predicted(1)), 1); // one covid slice was missed
+/// assert_eq!(matrix.rows(), [[2, 1], [0, 2]]);
+/// assert_eq!(matrix.accuracy(), Some(4.0 / 5.0));
+/// assert_eq!(matrix.sensitivity(), Some(2.0 / 3.0));
+/// assert_eq!(
+///     matrix.to_string(),
+///     "           predicted\n\
+///      truth      covid  non-covid\n\
+///      covid          2          1\n\
+///      non-covid      0          2\n"
+/// );
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct ConfusionMatrix {
+    classes: Vec<String>,
+    counts: Vec<Vec<u64>>,
+}
+
+/// A matrix as it stands in a file, before its shape is known to be right.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    classes: Vec<String>,
+    counts: Vec<Vec<u64>>,
+}
+
+impl TryFrom<Unchecked> for ConfusionMatrix {
+    type Error = anyhow::Error;
+
+    fn try_from(Unchecked { classes, counts }: Unchecked) -> Result<Self> {
+        let expected = vec![classes.len(); classes.len()];
+        let found: Vec<usize> = counts.iter().map(Vec::len).collect();
+        ensure!(
+            found == expected,
+            "confusion matrix of {} classes: expected rows of lengths {expected:?}, found {found:?}",
+            classes.len()
+        );
+        Ok(Self { classes, counts })
+    }
+}
+
+impl ConfusionMatrix {
+    /// A matrix of zeros.
+    pub fn new(classes: &[&str]) -> Self {
+        Self {
+            classes: classes.iter().map(ToString::to_string).collect(),
+            counts: vec![vec![0; classes.len()]; classes.len()],
+        }
+    }
+
+    /// Counts whole lists: `truth[i]` and `predicted[i]` are the classes of sample `i`, counted from 0.
+    ///
+    /// # Errors
+    /// When the lists differ in length, or a class is out of range; the message names both.
+    pub fn from_labels(classes: &[&str], truth: &[usize], predicted: &[usize]) -> Result<Self> {
+        ensure!(
+            truth.len() == predicted.len(),
+            "counting decisions: {} true labels but {} predicted ones",
+            truth.len(),
+            predicted.len()
+        );
+        let mut matrix = Self::new(classes);
+        for (sample, (&truth, &predicted)) in truth.iter().zip(predicted).enumerate() {
+            matrix
+                .record(Truth(truth), Predicted(predicted))
+                .with_context(|| format!("counting the decision on sample {sample}"))?;
+        }
+        Ok(matrix)
+    }
+
+    /// Counts one more decision.
+    ///
+    /// # Errors
+    /// When a class is out of range; the matrix is then as it was.
+    pub fn record(&mut self, truth: Truth, predicted: Predicted) -> Result<()> {
+        match self
+            .counts
+            .get_mut(truth.0)
+            .and_then(|row| row.get_mut(predicted.0))
+        {
+            Some(count) => *count += 1,
+            None => bail!(
+                "truth {} and prediction {}: expected both below {}, the number of classes ({})",
+                truth.0,
+                predicted.0,
+                self.classes.len(),
+                self.classes.join(", ")
+            ),
+        }
+        Ok(())
+    }
+
+    /// The names of the classes, in the order of rows and columns.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// How many samples of class `truth` were taken for class `predicted`; 0 for a class that is not there.
+    pub fn count(&self, truth: Truth, predicted: Predicted) -> u64 {
+        self.counts
+            .get(truth.0)
+            .and_then(|row| row.get(predicted.0))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// The counts, one row for each true class.
+    pub fn rows(&self) -> &[Vec<u64>] {
+        &self.counts
+    }
+
+    /// The number of samples.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().flatten().sum()
+    }
+
+    /// The number of right decisions: the diagonal.
+    pub fn correct(&self) -> u64 {
+        self.class_indices().map(|class| self.hits(class)).sum()
+    }
+
+    /// `correct / total`, in 0..=1 (`accuracy_score`); `None` without samples.
+    pub fn accuracy(&self) -> Option<f64> {
+        ratio(self.correct(), self.total())
+    }
+
+    /// The mean recall of the classes that have samples, in 0..=1 (`balanced_accuracy_score`); `None`
+    /// without samples.
+    pub fn balanced_accuracy(&self) -> Option<f64> {
+        mean(
+            self.class_indices()
+                .filter_map(|class| self.scores(class).recall),
+        )
+    }
+
+    /// Matthews' correlation coefficient for any number of classes, in -1..=1 (`matthews_corrcoef`;
+    /// Gorodkin 2004, R_K): `(c·s - Σ tₖpₖ) / √((s² - Σ pₖ²)(s² - Σ tₖ²))`, with `c` right decisions
+    /// among `s` samples, `tₖ` samples of class `k` and `pₖ` predictions of it.
+    ///
+    /// `None` when all samples are of one class or all predictions are (scikit-learn says 0).
+    pub fn matthews(&self) -> Option<f64> {
+        let (correct, total) = (i128::from(self.correct()), i128::from(self.total()));
+        let (mut joint, mut of_truth, mut of_predictions) =
+            (correct * total, total.pow(2), total.pow(2));
+        for class in self.class_indices() {
+            let support = i128::from(self.support(class));
+            let predictions = i128::from(self.predictions(class));
+            joint -= support * predictions;
+            of_truth -= support.pow(2);
+            of_predictions -= predictions.pow(2);
+        }
+        let defined = of_truth > 0 && of_predictions > 0;
+        defined.then(|| joint as f64 / (of_truth as f64 * of_predictions as f64).sqrt())
+    }
+
+    /// The mean F1 of the classes that occur in truth or predictions, in 0..=1
+    /// (`f1_score(average="macro")`); `None` without samples.
+    pub fn macro_f1(&self) -> Option<f64> {
+        self.report().macro_avg.f1
+    }
+
+    /// `TP / (TP + FN)`, positive = class 0: the share of covid that is found. `None` without positive
+    /// samples, or when there are not exactly two classes.
+    pub fn sensitivity(&self) -> Option<f64> {
+        self.binary(0)?.recall
+    }
+
+    /// `TN / (TN + FP)`, positive = class 0: the share of non-covid that is left alone. `None` without
+    /// negative samples, or when there are not exactly two classes.
+    pub fn specificity(&self) -> Option<f64> {
+        self.binary(1)?.recall
+    }
+
+    /// Positive predictive value, `TP / (TP + FP)`, positive = class 0. It holds only for the share of
+    /// positives in these samples. `None` without positive predictions, or when there are not exactly
+    /// two classes.
+    pub fn ppv(&self) -> Option<f64> {
+        self.binary(0)?.precision
+    }
+
+    /// Negative predictive value, `TN / (TN + FN)`, positive = class 0. It holds only for the share of
+    /// positives in these samples. `None` without negative predictions, or when there are not exactly
+    /// two classes.
+    pub fn npv(&self) -> Option<f64> {
+        self.binary(1)?.precision
+    }
+
+    /// Precision, recall and F1 of each class, and their averages.
+    pub fn report(&self) -> ClassificationReport {
+        let classes: Vec<ClassScores> = (self.classes.iter().enumerate())
+            .map(|(index, class)| ClassScores {
+                class: class.clone(),
+                scores: self.scores(index),
+                support: self.support(index),
+            })
+            .collect();
+        // F1 is undefined only for a class that occurs neither in truth nor in predictions.
+        let occurs = |class: &ClassScores| u64::from(class.scores.f1.is_some());
+        ClassificationReport {
+            accuracy: self.accuracy(),
+            macro_avg: Scores::average(&classes, occurs),
+            weighted_avg: Scores::average(&classes, |class| class.support),
+            support: self.total(),
+            classes,
+        }
+    }
+
+    fn class_indices(&self) -> std::ops::Range<usize> {
+        0..self.classes.len()
+    }
+
+    fn hits(&self, class: usize) -> u64 {
+        self.count(Truth(class), Predicted(class))
+    }
+
+    fn support(&self, class: usize) -> u64 {
+        self.class_indices()
+            .map(|predicted| self.count(Truth(class), Predicted(predicted)))
+            .sum()
+    }
+
+    fn predictions(&self, class: usize) -> u64 {
+        self.class_indices()
+            .map(|truth| self.count(Truth(truth), Predicted(class)))
+            .sum()
+    }
+
+    fn scores(&self, class: usize) -> Scores {
+        let (hits, support, predictions) = (
+            self.hits(class),
+            self.support(class),
+            self.predictions(class),
+        );
+        Scores {
+            precision: ratio(hits, predictions),
+            recall: ratio(hits, support),
+            f1: ratio(2 * hits, support + predictions),
+        }
+    }
+
+    fn binary(&self, class: usize) -> Option<Scores> {
+        (self.classes.len() == 2).then(|| self.scores(class))
+    }
+}
+
+/// An aligned text table; its headings say that rows are the truth and columns the predictions.
+impl fmt::Display for ConfusionMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |name: &str| name.chars().count();
+        let names = self
+            .classes
+            .iter()
+            .map(|name| length(name))
+            .max()
+            .unwrap_or(0)
+            .max(length("truth"));
+        let columns: Vec<usize> = (self.class_indices())
+            .map(|predicted| {
+                let counts = self
+                    .counts
+                    .iter()
+                    .map(|row| row[predicted].to_string().len());
+                counts
+                    .max()
+                    .unwrap_or(0)
+                    .max(length(&self.classes[predicted]))
+            })
+            .collect();
+        writeln!(f, "{:names$}  predicted", "")?;
+        write!(f, "{:names$}", "truth")?;
+        for (class, &width) in self.classes.iter().zip(&columns) {
+            write!(f, "  {class:>width$}")?;
+        }
+        writeln!(f)?;
+        for (class, row) in self.classes.iter().zip(&self.counts) {
+            write!(f, "{class:names$}")?;
+            for (count, &width) in row.iter().zip(&columns) {
+                write!(f, "  {count:>width$}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLASSES: [&str; 2] = ["covid", "non-covid"];
+
+    pub(super) fn matrix(counts: [[u64; 2]; 2]) -> ConfusionMatrix {
+        ConfusionMatrix {
+            classes: CLASSES.map(String::from).to_vec(),
+            counts: counts.map(Vec::from).to_vec(),
+        }
+    }
+
+    #[test]
+    fn hand_computed() {
+        let matrix = matrix([[6, 2], [1, 3]]);
+        assert_eq!((matrix.total(), matrix.correct()), (12, 9));
+        assert_eq!(matrix.accuracy(), Some(0.75));
+        assert_eq!(matrix.sensitivity(), Some(0.75));
+        assert_eq!(matrix.specificity(), Some(0.75));
+        assert_eq!(matrix.ppv(), Some(6.0 / 7.0));
+        assert_eq!(matrix.npv(), Some(0.6));
+        assert_eq!(matrix.balanced_accuracy(), Some(0.75));
+        // c·s - Σtp = 108 - (8·7 + 4·5) = 32; s² - Σp² = 144 - 74 = 70; s² - Σt² = 144 - 80 = 64
+        assert_eq!(matrix.matthews(), Some(32.0 / (70.0_f64 * 64.0).sqrt()));
+        assert_eq!(matrix.macro_f1(), Some((12.0 / 15.0 + 6.0 / 9.0) / 2.0));
+    }
+
+    #[test]
+    fn perfect_and_all_wrong() {
+        let perfect = matrix([[4, 0], [0, 5]]);
+        assert_eq!(
+            (perfect.accuracy(), perfect.matthews()),
+            (Some(1.0), Some(1.0))
+        );
+        let wrong = matrix([[0, 4], [5, 0]]);
+        assert_eq!(
+            (wrong.accuracy(), wrong.matthews()),
+            (Some(0.0), Some(-1.0))
+        );
+        assert_eq!((wrong.macro_f1(), wrong.ppv()), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn without_samples_nothing_is_defined() {
+        let empty = ConfusionMatrix::new(&CLASSES);
+        let scores = [
+            empty.accuracy(),
+            empty.balanced_accuracy(),
+            empty.matthews(),
+            empty.macro_f1(),
+        ];
+        assert_eq!(scores, [None; 4]);
+        let scores = [
+            empty.sensitivity(),
+            empty.specificity(),
+            empty.ppv(),
+            empty.npv(),
+        ];
+        assert_eq!(scores, [None; 4]);
+        assert_eq!(empty.report().to_string().matches('–').count(), 13);
+        assert_eq!(ConfusionMatrix::new(&[]).report().accuracy, None);
+    }
+
+    #[test]
+    fn errors_name_what_was_expected_and_found() {
+        let message = |truth: &[usize], predicted: &[usize]| {
+            ConfusionMatrix::from_labels(&CLASSES, truth, predicted)
+                .map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(
+            message(&[0, 1], &[0]),
+            Err("counting decisions: 2 true labels but 1 predicted ones".into())
+        );
+        assert_eq!(
+            message(&[0, 1], &[0, 2]),
+            Err("counting the decision on sample 1: truth 1 and prediction 2: expected both below 2, \
+                 the number of classes (covid, non-covid)"
+                .into())
+        );
+    }
+
+    #[test]
+    fn json_keeps_the_matrix_and_refuses_a_bad_shape() -> Result<()> {
+        let matrix = matrix([[6, 2], [1, 3]]);
+        let json = serde_json::to_string(&matrix)?;
+        assert_eq!(
+            json,
+            r#"{"classes":["covid","non-covid"],"counts":[[6,2],[1,3]]}"#
+        );
+        assert_eq!(serde_json::from_str::<ConfusionMatrix>(&json)?, matrix);
+        let ragged =
+            serde_json::from_str::<ConfusionMatrix>(r#"{"classes":["a"],"counts":[[1,2]]}"#);
+        assert!(ragged.is_err_and(|error| {
+            error
+                .to_string()
+                .contains("expected rows of lengths [1], found [2]")
+        }));
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! Adam whose state can be written down: libtorch's own keeps its moments where no checkpoint reaches them.
+
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// Adam (Kingma and Ba, 2015) as `torch.optim.Adam` computes it: betas 0.9 and 0.999, epsilon 1e-8, no weight decay.
+#[derive(Debug)]
+pub struct Adam {
+    learning_rate: f64,
+    step: i64,
+    /// First and second moment of each parameter, in the network's order.
+    moments: Vec<(Tensor, Tensor)>,
+}
+
+const BETAS: (f64, f64) = (0.9, 0.999);
+const EPSILON: f64 = 1e-8;
+
+impl Adam {
+    /// Moments of zero for these parameters.
+    pub fn new(parameters: &[(String, Tensor)], learning_rate: f64) -> Result<Self> {
+        let zeros = |(_, tensor): &(String, Tensor)| -> Result<(Tensor, Tensor)> {
+            let tensor = tensor.f_detach()?;
+            Ok((tensor.f_zeros_like()?, tensor.f_zeros_like()?))
+        };
+        Ok(Self { learning_rate, step: 0, moments: parameters.iter().map(zeros).collect::<Result<_>>()? })
+    }
+
+    /// One step along the gradients that `backward` left; clears them.
+    pub fn step(&mut self, parameters: &[(String, Tensor)]) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        self.step += 1;
+        let correction = |beta: f64| 1.0 - beta.powi(self.step as i32);
+        let step_size = self.learning_rate / correction(BETAS.0);
+        let root_correction = correction(BETAS.1).sqrt();
+        for ((name, parameter), (first, second)) in parameters.iter().zip(&mut self.moments) {
+            let mut gradient = parameter.grad();
+            if !gradient.defined() {
+                continue;
+            }
+            let doing = || format!("updating {name}");
+            let _ = first.f_lerp_(&gradient, 1.0 - BETAS.0).with_context(doing)?;
+            let square = gradient.f_square()?;
+            let _ = second.f_lerp_(&square, 1.0 - BETAS.1).with_context(doing)?;
+            let scale = second.f_sqrt()?.f_div_scalar(root_correction)?.f_add_scalar(EPSILON)?;
+            let change = first.f_div(&scale)?.f_mul_scalar(step_size)?;
+            let _ = parameter.shallow_clone().f_sub_(&change).with_context(doing)?;
+            let _ = gradient.f_zero_()?;
+        }
+        Ok(())
+    }
+
+    /// Steps made so far.
+    pub fn steps(&self) -> i64 {
+        self.step
+    }
+
+    /// The moments by name: `adam.first.<parameter>` and `adam.second.<parameter>`.
+    pub fn state(&self, parameters: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+        let named = parameters.iter().zip(&self.moments).flat_map(|((name, _), (first, second))| {
+            [
+                (format!("adam.first.{name}"), first.shallow_clone()),
+                (format!("adam.second.{name}"), second.shallow_clone()),
+            ]
+        });
+        named.collect()
+    }
+
+    /// Takes back what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// A moment is missing or has another shape than its parameter.
+    pub fn restore(
+        parameters: &[(String, Tensor)],
+        learning_rate: f64,
+        step: i64,
+        state: &mut BTreeMap<String, Tensor>,
+    ) -> Result<Self> {
+        let mut moments = Vec::new();
+        for (name, parameter) in parameters {
+            let mut take = |key: String| -> Result<Tensor> {
+                let moment = state.remove(&key).with_context(|| format!("the optimizer's {key} is missing"))?;
+                anyhow::ensure!(
+                    moment.size() == parameter.size(),
+                    "the optimizer's {key} is {:?}, its parameter {:?}",
+                    moment.size(),
+                    parameter.size()
+                );
+                Ok(moment.f_to_device(parameter.device())?)
+            };
+            moments.push((take(format!("adam.first.{name}"))?, take(format!("adam.second.{name}"))?));
+        }
+        Ok(Self { learning_rate, step, moments })
+    }
+}

@@ -1,0 +1,257 @@
+//! A patient is judged by all slices: the share called covid, against a threshold chosen on the validation set.
+
+use crate::figure::{Figure, confusion};
+use crate::files::{read_json, write_json};
+use crate::manifest::Label;
+use crate::metrics::{ClassificationReport, ConfusionMatrix};
+use crate::predict::{About, Predictions};
+use crate::progress::thousands;
+use crate::split::Subset;
+use crate::table::{Table, percent, shown_as_table};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A scan is called covid when at least this share of its slices is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanRule {
+    /// Share of covid slices, 0 to 1.
+    pub threshold: f64,
+    /// Where it comes from, in words.
+    pub chosen: String,
+}
+
+impl ScanRule {
+    /// More covid slices than not.
+    pub fn majority() -> Self {
+        Self { threshold: 0.5, chosen: "fixed: half of the slices".to_owned() }
+    }
+
+    /// The threshold with the best balanced accuracy over the validation scans; among equally good ones the middle
+    /// one, which is the least sensitive to a slice more or less.
+    ///
+    /// # Errors
+    /// Predictions of another subset (a threshold must not be chosen on the test set), or scans of one label only.
+    pub fn choose(validation: &Predictions) -> Result<Self> {
+        ensure!(
+            validation.about.subset == Subset::Validation,
+            "choosing a scan threshold: expected predictions of the validation subset, found {}",
+            validation.about.subset
+        );
+        let scans = ScanPredictions::new(validation, &Self::majority());
+        let shares: Vec<(f64, Label)> =
+            scans.rows.iter().filter_map(|row| Some((row.share(), row.label?))).collect();
+        ensure!(
+            Label::ALL.iter().all(|label| shares.iter().any(|s| s.1 == *label)),
+            "choosing a scan threshold: expected validation scans of both labels, found {} scans of one",
+            shares.len()
+        );
+        let mut cuts: Vec<f64> = shares.iter().map(|s| s.0).collect();
+        cuts.push(0.0);
+        cuts.push(1.0);
+        cuts.sort_by(f64::total_cmp);
+        cuts.dedup();
+        let candidates: Vec<f64> = cuts.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
+        let quality = |threshold: f64| -> f64 {
+            let recall = |label: Label| {
+                let of_label = || shares.iter().filter(move |s| s.1 == label);
+                let right = of_label().filter(|s| (s.0 >= threshold) == (label == Label::Covid)).count();
+                right as f64 / of_label().count() as f64
+            };
+            (recall(Label::Covid) + recall(Label::NonCovid)) / 2.0
+        };
+        let best = candidates.iter().map(|&t| quality(t)).fold(0.0, f64::max);
+        let tied: Vec<f64> = candidates.into_iter().filter(|&t| quality(t) >= best - 1e-12).collect();
+        let threshold = tied.get(tied.len() / 2).copied().unwrap_or(0.5);
+        let chosen = format!(
+            "best balanced accuracy on {} validation scans: {}",
+            thousands(shares.len() as u64),
+            percent(Some(best))
+        );
+        Ok(Self { threshold, chosen })
+    }
+
+    /// Writes `scan-rule.json` into a run's folder.
+    pub fn write(&self, run_folder: impl AsRef<Path>) -> Result<()> {
+        write_json(&run_folder.as_ref().join("scan-rule.json"), self)
+    }
+
+    /// Reads it back.
+    pub fn read(run_folder: impl AsRef<Path>) -> Result<Self> {
+        read_json(&run_folder.as_ref().join("scan-rule.json"), "a scan rule (written by `covid-ct evaluate`)")
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new("When a scan is called covid", &["Share of covid slices at least", "Chosen"]);
+        table.row([percent(Some(self.threshold)), self.chosen.clone()]);
+        table
+    }
+}
+
+shown_as_table!(ScanRule);
+
+/// The judgement of one scan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScanPrediction {
+    /// Scan folder.
+    pub scan: String,
+    /// The truth, where known.
+    pub label: Option<Label>,
+    /// Slices called covid.
+    pub covid_slices: usize,
+    /// Slices judged.
+    pub slices: usize,
+    /// Mean covid probability of the slices.
+    pub mean_covid: f64,
+    /// The decision.
+    pub decision: Label,
+}
+
+impl ScanPrediction {
+    /// Share of slices called covid.
+    pub fn share(&self) -> f64 {
+        self.covid_slices as f64 / self.slices as f64
+    }
+}
+
+/// The judgements of a subset's scans.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanPredictions {
+    /// What they were made from.
+    pub about: About,
+    /// The rule they were made by.
+    pub rule: ScanRule,
+    rows: Vec<ScanPrediction>,
+}
+
+impl ScanPredictions {
+    pub(crate) fn new(slices: &Predictions, rule: &ScanRule) -> Self {
+        let mut order: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut rows: Vec<ScanPrediction> = Vec::new();
+        for slice in slices.rows() {
+            let index = *order.entry(&slice.scan).or_insert_with(|| {
+                rows.push(ScanPrediction {
+                    scan: slice.scan.clone(),
+                    label: slice.label,
+                    covid_slices: 0,
+                    slices: 0,
+                    mean_covid: 0.0,
+                    decision: Label::NonCovid,
+                });
+                rows.len() - 1
+            });
+            let row = &mut rows[index];
+            row.covid_slices += usize::from(slice.decision() == Label::Covid);
+            row.slices += 1;
+            row.mean_covid += f64::from(slice.covid);
+        }
+        for row in &mut rows {
+            row.mean_covid /= row.slices as f64;
+            row.decision = if row.share() >= rule.threshold { Label::Covid } else { Label::NonCovid };
+        }
+        Self { about: slices.about.clone(), rule: rule.clone(), rows }
+    }
+
+    /// One row a scan, in the manifest's order.
+    pub fn rows(&self) -> &[ScanPrediction] {
+        &self.rows
+    }
+
+    /// Decisions against truth.
+    ///
+    /// # Errors
+    /// A subset without labels.
+    pub fn confusion_matrix(&self) -> Result<ConfusionMatrix> {
+        let labelled = |row: &ScanPrediction| {
+            let label = row.label.with_context(|| format!("{} has no label to compare with", row.scan))?;
+            Ok((label.index(), row.decision.index()))
+        };
+        let pairs = self.rows.iter().map(labelled).collect::<Result<Vec<_>>>()?;
+        let (truth, decided): (Vec<usize>, Vec<usize>) = pairs.into_iter().unzip();
+        ConfusionMatrix::from_labels(&Label::NAMES, &truth, &decided)
+    }
+
+    /// scikit-learn's classification report, per scan.
+    pub fn report(&self) -> Result<ClassificationReport> {
+        Ok(self.confusion_matrix()?.report())
+    }
+
+    /// The confusion matrix as a picture.
+    pub fn figure(&self) -> Result<Figure> {
+        let leak = if self.about.leaking && self.about.subset == Subset::Test { " (leaking split)" } else { "" };
+        confusion(&format!("{} scans, {}{leak}", self.about.subset, self.about.run), &self.confusion_matrix()?)
+    }
+
+    /// One scan in the slides' words. `scan` is a folder or its last part.
+    pub fn patient(&self, scan: &str) -> Result<Table> {
+        let row = self.rows.iter().find(|r| r.scan == scan || r.scan.rsplit('/').next() == Some(scan));
+        let row = row.with_context(|| format!("showing {scan}: no such scan in the {} subset", self.about.subset))?;
+        let mut table = Table::new(
+            format!("Patient: {scan}"),
+            &["Number of Covid slices", "Number of Non-Covid slices", "Decision", "Mean covid probability"],
+        );
+        table.row([
+            format!("{}/{}", row.covid_slices, row.slices),
+            format!("{}/{}", row.slices - row.covid_slices, row.slices),
+            row.decision.to_string(),
+            format!("{:.2}", row.mean_covid),
+        ]);
+        Ok(table.note(format!(
+            "Covid from {} of the slices on ({}). For research, not for diagnosis.",
+            percent(Some(self.rule.threshold)),
+            self.rule.chosen
+        )))
+    }
+
+    /// One row a scan.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(
+            format!("Scans of the {} subset, {}", self.about.subset, self.about.run),
+            &["Scan", "Truth", "Covid slices", "Share", "Mean probability", "Decision"],
+        );
+        const SHOWN: usize = 60;
+        for row in self.rows.iter().take(SHOWN) {
+            table.row([
+                row.scan.clone(),
+                row.label.map_or("–".to_owned(), |l| l.to_string()),
+                format!("{}/{}", row.covid_slices, row.slices),
+                percent(Some(row.share())),
+                format!("{:.2}", row.mean_covid),
+                row.decision.to_string(),
+            ]);
+        }
+        let covid = self.rows.iter().filter(|r| r.decision == Label::Covid).count();
+        if self.rows.len() > SHOWN {
+            table = table.note(format!("The first {SHOWN} of {} scans.", self.rows.len()));
+        }
+        table.note(format!(
+            "{covid} of {} scans are called covid: those with {} covid slices or more ({}).",
+            self.rows.len(),
+            percent(Some(self.rule.threshold)),
+            self.rule.chosen
+        ))
+    }
+
+    /// Writes `scans-<subset>.csv` into a run's folder.
+    pub fn write(&self, run_folder: impl AsRef<Path>) -> Result<()> {
+        let path = run_folder.as_ref().join(format!("scans-{}.csv", self.about.subset));
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(["scan", "label", "covid_slices", "slices", "share", "mean_covid", "decision"])?;
+        for row in &self.rows {
+            csv.write_record([
+                row.scan.clone(),
+                row.label.map_or(String::new(), |l| l.to_string()),
+                row.covid_slices.to_string(),
+                row.slices.to_string(),
+                row.share().to_string(),
+                row.mean_covid.to_string(),
+                row.decision.to_string(),
+            ])?;
+        }
+        crate::files::write_text(&path, &String::from_utf8(csv.into_inner()?)?)
+    }
+}
+
+shown_as_table!(ScanPredictions);

@@ -1,0 +1,503 @@
+//! Who trains, who validates, who tests; and the proof that they are different people.
+
+use crate::config::{SplitConfig, SplitUnit};
+use crate::files::{Digest, read_json, write_json};
+use crate::manifest::{Label, Manifest, Set};
+use crate::progress::thousands;
+use crate::table::{Table, shown_as_table};
+use anyhow::{Context, Result, bail, ensure};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+/// The role of a slice in an experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subset {
+    /// Learned from.
+    Train,
+    /// Used to choose: the best epoch, the threshold of a scan.
+    Validation,
+    /// Held back for the final figure.
+    Test,
+    /// Unlabelled.
+    Prediction,
+}
+
+impl Subset {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Train, Self::Validation, Self::Test, Self::Prediction];
+
+    /// The name in tables and files.
+    pub fn name(self) -> &'static str {
+        ["train", "validation", "test", "prediction"][self as usize]
+    }
+}
+
+impl fmt::Display for Subset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Something that two subsets share and should not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overlap {
+    /// `scan`, `patient` or `same-patient pair`.
+    pub kind: String,
+    /// The scan folder, the patient, or the two scan folders.
+    pub what: String,
+    /// The two subsets.
+    pub between: (Subset, Subset),
+}
+
+/// Files that take no part, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Scan folder.
+    pub folder: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The whole assignment: one subset for every slice of a manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    config: SplitConfig,
+    manifest: Digest,
+    subsets: Vec<Option<Subset>>,
+    left_out: Vec<LeftOut>,
+    overlaps: Vec<Overlap>,
+    counts: Vec<Row>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    subset: Subset,
+    label: Option<Label>,
+    scans: usize,
+    slices: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SplitFile {
+    config: SplitConfig,
+    manifest: Digest,
+    leaking: bool,
+    /// Scan folders of each subset; in a slice-level split a scan may stand in two.
+    scans: BTreeMap<Subset, Vec<String>>,
+    /// Test slices of a slice-level split.
+    test_slices: Vec<String>,
+    left_out: Vec<LeftOut>,
+    overlaps: Vec<Overlap>,
+}
+
+impl Split {
+    /// Draws a test set from `train/`; `val/` stays the validation set and `prediction/` the prediction set, as
+    /// delivered. By patient, whole units are drawn: scans of one patient, and scans the audit found alike, stay
+    /// together, and a training scan whose patient is in the validation set is left out. By slice,
+    /// ceil(fraction × N) slices are drawn, as the slides did.
+    ///
+    /// # Errors
+    /// No labelled training slices, or too few units for every subset to get one.
+    pub fn new(manifest: &Manifest, config: &SplitConfig) -> Result<Self> {
+        let trainable = manifest.slices.iter().filter(|s| manifest.scan_of(s).set == Set::Train).count();
+        ensure!(trainable > 0, "splitting {}: expected slices under train/, found none", manifest.name);
+        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+        let (subsets, left_out) = match config.unit {
+            SplitUnit::Patient => by_patient(manifest, config, &mut rng)?,
+            SplitUnit::Slice => (by_slice(manifest, config, &mut rng), Vec::new()),
+        };
+        let split = Self::assembled(manifest, config.clone(), subsets, left_out);
+        for subset in [Subset::Train, Subset::Validation] {
+            ensure!(
+                !split.slices(subset).is_empty(),
+                "splitting {}: no slices are left for {subset}; expected more scans under train/ and val/",
+                manifest.name
+            );
+        }
+        Ok(split)
+    }
+
+    fn assembled(
+        manifest: &Manifest,
+        config: SplitConfig,
+        subsets: Vec<Option<Subset>>,
+        left_out: Vec<LeftOut>,
+    ) -> Self {
+        let overlaps = overlaps(manifest, &subsets);
+        let mut rows: BTreeMap<(Subset, Option<Label>), (BTreeSet<usize>, usize)> = BTreeMap::new();
+        for (slice, subset) in manifest.slices.iter().zip(&subsets) {
+            if let Some(subset) = subset {
+                let row = rows.entry((*subset, manifest.scan_of(slice).label)).or_default();
+                row.0.insert(slice.scan);
+                row.1 += 1;
+            }
+        }
+        let counts = rows
+            .into_iter()
+            .map(|((subset, label), (scans, slices))| Row { subset, label, scans: scans.len(), slices })
+            .collect();
+        Self { config, manifest: manifest.hash(), subsets, left_out, overlaps, counts }
+    }
+
+    /// How it was made.
+    pub fn config(&self) -> &SplitConfig {
+        &self.config
+    }
+
+    /// Hash of the manifest it belongs to.
+    pub fn manifest_hash(&self) -> Digest {
+        self.manifest
+    }
+
+    /// Hash of the assignment.
+    pub fn hash(&self) -> Digest {
+        let letters: Vec<u8> = self.subsets.iter().map(|s| s.map_or(b'-', |s| b'0' + s as u8)).collect();
+        Digest::of(&[self.manifest.0.as_slice(), &letters].concat())
+    }
+
+    /// Indices (into the manifest's slices) of a subset, in the manifest's order.
+    pub fn slices(&self, subset: Subset) -> Vec<usize> {
+        self.subsets.iter().enumerate().filter(|(_, s)| **s == Some(subset)).map(|(index, _)| index).collect()
+    }
+
+    /// Slices and scans of a subset and label.
+    pub fn count(&self, subset: Subset, label: Option<Label>) -> (usize, usize) {
+        let rows = self.counts.iter().filter(|r| r.subset == subset && r.label == label);
+        rows.fold((0, 0), |(slices, scans), row| (slices + row.slices, scans + row.scans))
+    }
+
+    /// Everything that two subsets share; empty for a sound split.
+    pub fn overlaps(&self) -> &[Overlap] {
+        &self.overlaps
+    }
+
+    /// Scans that take no part.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// Whether results on the test set can be trusted: false means that train and test share scans or patients.
+    pub fn is_leaking(&self) -> bool {
+        self.config.unit == SplitUnit::Slice || !self.overlaps.is_empty()
+    }
+
+    /// `LEAKING: …` where it is, for the head of everything made from it.
+    pub fn warning(&self) -> Option<String> {
+        self.is_leaking().then(|| {
+            format!(
+                "LEAKING SPLIT: {}. Test figures show what the network remembers of these patients, not what it would \
+                 say of new ones.",
+                self.shared_in_words()
+            )
+        })
+    }
+
+    fn shared_in_words(&self) -> String {
+        let count = |kind: &str| self.overlaps.iter().filter(|o| o.kind == kind).count() as u64;
+        format!(
+            "{} scans, {} patients and {} pairs of scans that look like one patient are shared between subsets",
+            thousands(count(SCAN)),
+            thousands(count(PATIENT)),
+            thousands(count(PAIR))
+        )
+    }
+
+    /// One row a subset and label, with the proof below.
+    pub fn table(&self) -> Table {
+        let unit = match self.config.unit {
+            SplitUnit::Patient => "by patient",
+            SplitUnit::Slice => "by slice, as the slides",
+        };
+        let mut table = Table::new(format!("Split {unit}"), &["Subset", "Class", "Scans", "Slices", "Share of slices"]);
+        let all: usize = self.counts.iter().filter(|r| r.label.is_some()).map(|r| r.slices).sum();
+        for row in &self.counts {
+            let label = row.label.map_or("–".to_owned(), |l| l.to_string());
+            let share = row.label.map_or("–".to_owned(), |_| format!("{:.1} %", 100.0 * row.slices as f64 / all as f64));
+            let (scans, slices) = (thousands(row.scans as u64), thousands(row.slices as u64));
+            table.row([row.subset.to_string(), label, scans, slices, share]);
+        }
+        table = table.note(match self.warning() {
+            Some(warning) => warning,
+            None => format!("Proof of no overlap: {}.", self.shared_in_words()),
+        });
+        if !self.left_out.is_empty() {
+            table = table.note(format!(
+                "{} training scans are left out, for example {}: {}.",
+                self.left_out.len(),
+                self.left_out[0].folder,
+                self.left_out[0].reason
+            ));
+        }
+        table
+    }
+
+    /// What subsets share, one row each, `limit` at most.
+    pub fn overlap_table(&self, limit: usize) -> Table {
+        let mut table = Table::new("Shared between subsets", &["Kind", "What", "Between"]);
+        for overlap in self.overlaps.iter().take(limit) {
+            let between = format!("{} and {}", overlap.between.0, overlap.between.1);
+            table.row([overlap.kind.clone(), overlap.what.clone(), between]);
+        }
+        match self.overlaps.len() {
+            0 => table.note("Nothing: no scan, no patient and no pair of look-alikes stands in two subsets."),
+            n => table.note(format!("{} in all.", thousands(n as u64))),
+        }
+    }
+
+    /// Writes the split as JSON.
+    pub fn write(&self, path: impl AsRef<Path>, manifest: &Manifest) -> Result<()> {
+        ensure!(
+            manifest.hash() == self.manifest,
+            "writing a split: it was made for the manifest {}, this one is {}",
+            self.manifest,
+            manifest.hash()
+        );
+        let mut scans: BTreeMap<Subset, BTreeSet<usize>> = BTreeMap::new();
+        for (slice, subset) in manifest.slices.iter().zip(&self.subsets) {
+            if let Some(subset) = subset {
+                scans.entry(*subset).or_default().insert(slice.scan);
+            }
+        }
+        let folders = |of: BTreeSet<usize>| of.into_iter().map(|s| manifest.scans[s].folder.clone()).collect();
+        let test_slices = match self.config.unit {
+            SplitUnit::Patient => Vec::new(),
+            SplitUnit::Slice => {
+                self.slices(Subset::Test).into_iter().map(|i| manifest.path(&manifest.slices[i])).collect()
+            }
+        };
+        let file = SplitFile {
+            config: self.config.clone(),
+            manifest: self.manifest,
+            leaking: self.is_leaking(),
+            scans: scans.into_iter().map(|(subset, of)| (subset, folders(of))).collect(),
+            test_slices,
+            left_out: self.left_out.clone(),
+            overlaps: self.overlaps.clone(),
+        };
+        write_json(path.as_ref(), &file)
+    }
+
+    /// Reads a split for this manifest.
+    ///
+    /// # Errors
+    /// A file that is no split, or one of another manifest (both hashes are named).
+    pub fn read(path: impl AsRef<Path>, manifest: &Manifest) -> Result<Self> {
+        let path = path.as_ref();
+        let file: SplitFile = read_json(path, "a split (written by `covid-ct split`)")?;
+        let found = manifest.hash();
+        ensure!(
+            file.manifest == found,
+            "reading the split {}: it belongs to the manifest {}, the present one is {found}: split again",
+            path.display(),
+            file.manifest
+        );
+        let mut of_scan: BTreeMap<&str, Subset> = BTreeMap::new();
+        for (subset, folders) in file.scans.iter().rev() {
+            of_scan.extend(folders.iter().map(|folder| (folder.as_str(), *subset)));
+        }
+        let test: BTreeSet<&str> = file.test_slices.iter().map(String::as_str).collect();
+        let subsets = manifest
+            .slices
+            .iter()
+            .map(|slice| {
+                let by_scan = of_scan.get(manifest.scan_of(slice).folder.as_str()).copied();
+                match file.config.unit {
+                    SplitUnit::Patient => by_scan,
+                    SplitUnit::Slice if test.contains(manifest.path(slice).as_str()) => Some(Subset::Test),
+                    // A scan whose every slice went to the test set is listed there alone.
+                    SplitUnit::Slice => by_scan.map(|s| if s == Subset::Test { Subset::Train } else { s }),
+                }
+            })
+            .collect();
+        let split = Self::assembled(manifest, file.config, subsets, file.left_out);
+        if split.overlaps != file.overlaps {
+            bail!("reading the split {}: its proof of overlaps does not follow from its scans; the file was changed", path.display());
+        }
+        Ok(split)
+    }
+}
+
+shown_as_table!(Split);
+
+const SCAN: &str = "scan";
+const PATIENT: &str = "patient";
+const PAIR: &str = "same-patient pair";
+
+/// The slides' way: every slice of `train/` for itself.
+fn by_slice(manifest: &Manifest, config: &SplitConfig, rng: &mut ChaCha8Rng) -> Vec<Option<Subset>> {
+    let mut subsets = delivered(manifest);
+    let has_validation = subsets.contains(&Some(Subset::Validation));
+    let mut pool: Vec<usize> = (0..subsets.len()).filter(|&i| subsets[i] == Some(Subset::Train)).collect();
+    let all = pool.len();
+    pool.shuffle(rng);
+    let mut strata: BTreeMap<Option<Label>, Vec<usize>> = BTreeMap::new();
+    for slice in pool {
+        let label = config.stratified.then(|| manifest.scan_of(&manifest.slices[slice]).label).flatten();
+        strata.entry(label).or_default().push(slice);
+    }
+    for pool in strata.into_values() {
+        let share = |fraction: f64| ceil_share(fraction, pool.len());
+        let test = share(config.test_fraction);
+        let validation = if has_validation { 0 } else { share(config.validation_fraction) };
+        for (position, slice) in pool.iter().enumerate().take((test + validation).min(all)) {
+            subsets[*slice] = Some(if position < test { Subset::Test } else { Subset::Validation });
+        }
+    }
+    subsets
+}
+
+/// ceil(fraction × count), with 0.1 × 30 counted as 3 and not as 4 for a rounding error.
+fn ceil_share(fraction: f64, count: usize) -> usize {
+    (fraction * count as f64 - 1e-9).ceil().max(0.0) as usize
+}
+
+fn delivered(manifest: &Manifest) -> Vec<Option<Subset>> {
+    let subset = |set| match set {
+        Set::Train => Subset::Train,
+        Set::Val => Subset::Validation,
+        Set::Prediction => Subset::Prediction,
+    };
+    manifest.slices.iter().map(|slice| Some(subset(manifest.scan_of(slice).set))).collect()
+}
+
+/// Whole patients: scans joined by `patients.csv` or by the audit's pairs.
+fn by_patient(
+    manifest: &Manifest,
+    config: &SplitConfig,
+    rng: &mut ChaCha8Rng,
+) -> Result<(Vec<Option<Subset>>, Vec<LeftOut>)> {
+    let filled: BTreeSet<usize> = manifest.slices.iter().map(|s| s.scan).collect();
+    let mut of_scan: Vec<Option<Subset>> = vec![None; manifest.scans.len()];
+    let mut left_out = Vec::new();
+    let mut strata: BTreeMap<BTreeSet<Label>, Vec<Vec<usize>>> = BTreeMap::new();
+    for unit in units(manifest) {
+        let unit: Vec<usize> = unit.into_iter().filter(|scan| filled.contains(scan)).collect();
+        let of_set = |set: Set| unit.iter().copied().filter(move |&s| manifest.scans[s].set == set);
+        of_set(Set::Prediction).for_each(|scan| of_scan[scan] = Some(Subset::Prediction));
+        of_set(Set::Val).for_each(|scan| of_scan[scan] = Some(Subset::Validation));
+        let twin = of_set(Set::Val).next();
+        let training: Vec<usize> = of_set(Set::Train).collect();
+        match twin {
+            Some(twin) => left_out.extend(training.iter().map(|&scan| LeftOut {
+                folder: manifest.scans[scan].folder.clone(),
+                reason: format!("the same patient as {} in the validation set", manifest.scans[twin].folder),
+            })),
+            None if training.is_empty() => {}
+            None => {
+                let labels = training.iter().filter_map(|&s| manifest.scans[s].label);
+                let stratum = if config.stratified { labels.collect() } else { BTreeSet::new() };
+                strata.entry(stratum).or_default().push(training);
+            }
+        }
+    }
+    let has_validation = of_scan.contains(&Some(Subset::Validation));
+    for mut pool in strata.into_values() {
+        pool.shuffle(rng);
+        let spare = pool.len().saturating_sub(1);
+        let test = ceil_share(config.test_fraction, pool.len()).min(spare);
+        let validation = if has_validation { 0 } else { ceil_share(config.validation_fraction, pool.len()) };
+        for (position, unit) in pool.into_iter().enumerate() {
+            let subset = match position {
+                p if p < test => Subset::Test,
+                p if p < (test + validation).min(spare) => Subset::Validation,
+                _ => Subset::Train,
+            };
+            unit.into_iter().for_each(|scan| of_scan[scan] = Some(subset));
+        }
+    }
+    Ok((manifest.slices.iter().map(|slice| of_scan[slice.scan]).collect(), left_out))
+}
+
+/// Scans grouped into patients (union-find), in order of their first scan.
+fn units(manifest: &Manifest) -> Vec<Vec<usize>> {
+    let mut parent: Vec<usize> = (0..manifest.scans.len()).collect();
+    fn root(parent: &mut [usize], mut scan: usize) -> usize {
+        while parent[scan] != scan {
+            parent[scan] = parent[parent[scan]];
+            scan = parent[scan];
+        }
+        scan
+    }
+    let mut join = |a: usize, b: usize| {
+        let (a, b) = (root(&mut parent, a), root(&mut parent, b));
+        parent[a.max(b)] = a.min(b);
+    };
+    let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, scan) in manifest.scans.iter().enumerate() {
+        if let Some(patient) = &scan.patient {
+            join(*first_of.entry(patient).or_insert(index), index);
+        }
+    }
+    let by_folder: BTreeMap<&str, usize> =
+        manifest.scans.iter().enumerate().map(|(index, scan)| (scan.folder.as_str(), index)).collect();
+    for (a, b) in &manifest.same_patient {
+        if let (Some(&a), Some(&b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str())) {
+            join(a, b);
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for scan in 0..parent.len() {
+        groups.entry(root(&mut parent, scan)).or_default().push(scan);
+    }
+    groups.into_values().collect()
+}
+
+/// What two of train, validation and test share. The prediction set has no labels to leak.
+fn overlaps(manifest: &Manifest, subsets: &[Option<Subset>]) -> Vec<Overlap> {
+    let mut of_scan: BTreeMap<usize, BTreeSet<Subset>> = BTreeMap::new();
+    for (slice, subset) in manifest.slices.iter().zip(subsets) {
+        if let Some(subset) = subset.filter(|s| *s != Subset::Prediction) {
+            of_scan.entry(slice.scan).or_default().insert(subset);
+        }
+    }
+    let mut of_patient: BTreeMap<&str, BTreeSet<Subset>> = BTreeMap::new();
+    for (scan, subsets) in &of_scan {
+        if let Some(patient) = &manifest.scans[*scan].patient {
+            of_patient.entry(patient).or_default().extend(subsets);
+        }
+    }
+    let by_folder: BTreeMap<&str, &BTreeSet<Subset>> =
+        of_scan.iter().map(|(scan, subsets)| (manifest.scans[*scan].folder.as_str(), subsets)).collect();
+    let mut found = Vec::new();
+    let mut add = |kind: &str, what: String, subsets: &BTreeSet<Subset>| {
+        let subsets: Vec<Subset> = subsets.iter().copied().collect();
+        for pair in subsets.windows(2) {
+            found.push(Overlap { kind: kind.to_owned(), what: what.clone(), between: (pair[0], pair[1]) });
+        }
+    };
+    for (scan, subsets) in &of_scan {
+        add(SCAN, manifest.scans[*scan].folder.clone(), subsets);
+    }
+    for (patient, subsets) in &of_patient {
+        add(PATIENT, (*patient).to_owned(), subsets);
+    }
+    for (a, b) in &manifest.same_patient {
+        if let (Some(of_a), Some(of_b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str())) {
+            if of_a != of_b {
+                add(PAIR, format!("{a} and {b}"), &of_a.union(of_b).copied().collect());
+            }
+        }
+    }
+    found
+}
+
+/// A subset's name, for the command line.
+impl std::str::FromStr for Subset {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|subset| subset.name() == name)
+            .with_context(|| format!("expected train, validation, test or prediction, found {name:?}"))
+    }
+}

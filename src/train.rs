@@ -1,0 +1,268 @@
+//! The training loop.
+
+use crate::cache::SliceCache;
+use crate::checkpoint::{Checkpoint, CheckpointInfo, Position, Sums, must_continue, save};
+use crate::config::{RunConfig, device_name};
+use crate::files::write_json;
+use crate::history::{EpochRecord, History, Score, best};
+use crate::manifest::Label;
+use crate::model::Network;
+use crate::optimizer::Adam;
+use crate::predict::score;
+use crate::progress::{Meter, Progress};
+use crate::split::{Split, Subset};
+use anyhow::{Context, Result, bail, ensure};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+/// What a training reports while it runs. `Display` gives a line for a notebook.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrainEvent {
+    /// It goes on from a checkpoint: finished epochs, and finished batches of the next.
+    Resumed(usize, usize),
+    /// How far it is.
+    Working(Progress),
+    /// An epoch is finished and scored.
+    Epoch(EpochRecord),
+}
+
+impl fmt::Display for TrainEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resumed(epochs, 0) => write!(f, "resumed after epoch {epochs}"),
+            Self::Resumed(epochs, batches) => write!(f, "resumed in epoch {} after {batches} batches", epochs + 1),
+            Self::Working(progress) => progress.fmt(f),
+            Self::Epoch(record) => write!(f, "{record} ({:.1} images/s)", record.images_per_second),
+        }
+    }
+}
+
+/// Trains a network as `run` says and leaves everything in `runs/<name>/`: `config.json`, `history.json`,
+/// `last.safetensors` (to go on from) and `best.safetensors` (the epoch with the highest validation accuracy).
+///
+/// Stopped at any moment, and called again, it goes on from the last checkpoint; on a CPU it ends with the same bits as
+/// a run that was never stopped. A finished run returns its history at once.
+///
+/// # Errors
+/// Cache, split and settings that do not belong together; a folder that holds a run with other settings; a loss that
+/// is no longer a number (the last checkpoint from before is kept, and the slices of the batch are named).
+pub fn train(
+    runs: impl AsRef<Path>,
+    cache: &SliceCache,
+    split: &Split,
+    run: &RunConfig,
+    report: impl Fn(&TrainEvent) + Sync,
+) -> Result<History> {
+    let folder = runs.as_ref().join(&run.name);
+    let doing = || format!("training in {}", folder.display());
+    belongs_together(cache, split, run).with_context(doing)?;
+    fs::create_dir_all(&folder).with_context(doing)?;
+    let lock = File::create(folder.join("lock")).with_context(doing)?;
+    ensure!(lock.try_lock().is_ok(), "{}: another process is training this run", doing());
+    let mut training = Training::begin(&folder, cache, split, run, &report).with_context(doing)?;
+    while training.info.position.epoch < run.epochs {
+        training.epoch(&report).with_context(doing)?;
+    }
+    training.finish().with_context(doing)
+}
+
+fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Result<()> {
+    run.check()?;
+    ensure!(
+        cache.manifest_hash() == split.manifest_hash(),
+        "the cache holds the manifest {}, the split divides {}",
+        cache.manifest_hash(),
+        split.manifest_hash()
+    );
+    ensure!(
+        cache.preprocess() == &run.preprocess,
+        "the cache was made with {:?}, the run asks for {:?}",
+        cache.preprocess(),
+        run.preprocess
+    );
+    ensure!(split.config() == &run.split, "the split was made with {:?}, the run asks for {:?}", split.config(), run.split);
+    let (size, least) = (run.preprocess.size, run.architecture.smallest_size());
+    ensure!(size >= least, "{} needs slices of {least} pixels or more, preprocess.size is {size}", run.architecture);
+    ensure!(!split.slices(Subset::Train).is_empty(), "the split has no training slices");
+    ensure!(!split.slices(Subset::Validation).is_empty(), "the split has no validation slices");
+    Ok(())
+}
+
+/// A training at work: the network, its optimizer, and where it stands.
+struct Training<'a> {
+    folder: PathBuf,
+    cache: &'a SliceCache,
+    split: &'a Split,
+    device: Device,
+    network: Network,
+    adam: Adam,
+    info: CheckpointInfo,
+}
+
+impl<'a> Training<'a> {
+    fn begin(
+        folder: &Path,
+        cache: &'a SliceCache,
+        split: &'a Split,
+        run: &RunConfig,
+        report: &dyn Fn(&TrainEvent),
+    ) -> Result<Self> {
+        let device = run.device()?;
+        let info = CheckpointInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            run: run.clone(),
+            classes: Label::NAMES.map(str::to_owned).to_vec(),
+            manifest: cache.manifest_hash(),
+            split: split.hash(),
+            leaking: split.is_leaking(),
+            position: Position::default(),
+            epochs: Vec::new(),
+        };
+        let last = folder.join("last.safetensors");
+        let folder = folder.to_owned();
+        if last.is_file() {
+            let mut found = Checkpoint::read(&last)?;
+            must_continue(&found.info, &info, &folder)?;
+            let network = found.network(device)?;
+            let adam = found.adam(&network)?;
+            let info = CheckpointInfo { run: run.clone(), ..found.info };
+            report(&TrainEvent::Resumed(info.position.epoch, info.position.batch));
+            return Ok(Self { folder, cache, split, device, network, adam, info });
+        }
+        run.write(folder.join("config.json"))?;
+        let network = Network::new(run.architecture, run.seed, device)?;
+        let adam = Adam::new(network.parameters(), run.learning_rate)?;
+        Ok(Self { folder, cache, split, device, network, adam, info })
+    }
+
+    /// One epoch: learn from every training slice once, score, choose, write down.
+    fn epoch(&mut self, report: &(dyn Fn(&TrainEvent) + Sync)) -> Result<()> {
+        let run = self.info.run.clone();
+        let epoch = self.info.position.epoch;
+        let order = self.order_of(epoch);
+        let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
+        let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
+        let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
+        let (mut begun, mut saved) = (Instant::now(), Instant::now());
+        for batch in order.chunks(run.batch_size).skip(self.info.position.batch) {
+            let sums = self.learn(batch)?;
+            let position = &mut self.info.position;
+            add(&mut position.sums, &sums);
+            position.batch += 1;
+            meter.add_with(batch.len(), || {
+                let so_far = Score::of(&position.sums, run.accuracy);
+                format!("loss {:.4}, accuracy {:.4}", so_far.loss, so_far.accuracy)
+            });
+            if saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes {
+                position.seconds += begun.elapsed().as_secs_f64();
+                self.save_last()?;
+                (begun, saved) = (Instant::now(), Instant::now());
+            }
+        }
+        let seconds = self.info.position.seconds + begun.elapsed().as_secs_f64();
+        let validation = self.score(Subset::Validation)?;
+        let test = if run.test_every_epoch { Some(self.score(Subset::Test)?) } else { None };
+        let record = EpochRecord {
+            epoch: epoch + 1,
+            training: Score::of(&self.info.position.sums, run.accuracy),
+            validation,
+            test,
+            seconds,
+            images_per_second: order.len() as f64 / seconds.max(1e-9),
+        };
+        self.info.epochs.push(record.clone());
+        self.info.position = Position { epoch: epoch + 1, adam_steps: self.adam.steps(), ..Position::default() };
+        // The best first: a kill between the two repeats the end of this epoch, and both come out the same.
+        if best(&self.info.epochs).is_some_and(|best| best.epoch == epoch + 1) {
+            save(&self.folder.join("best.safetensors"), &self.info, &self.network, None)?;
+        }
+        self.save_last()?;
+        self.history_so_far()?;
+        report(&TrainEvent::Epoch(record));
+        Ok(())
+    }
+
+    /// The training slices in this epoch's order: a shuffle that depends on seed and epoch only.
+    fn order_of(&self, epoch: usize) -> Vec<usize> {
+        let mut order = self.split.slices(Subset::Train);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.info.run.seed);
+        rng.set_stream(epoch as u64 + 1);
+        order.shuffle(&mut rng);
+        order
+    }
+
+    /// One step: forward, loss, backward, Adam.
+    fn learn(&mut self, batch: &[usize]) -> Result<Sums> {
+        let images = self.cache.batch(batch, self.device)?;
+        let labels = self.cache.labels(batch, self.device)?;
+        let logits = self.network.forward(&images)?;
+        let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, tch::Reduction::Mean, -100, 0.0)?;
+        let value = f64::try_from(&loss)?;
+        if !value.is_finite() {
+            let manifest = self.cache.manifest();
+            let slices: Vec<String> = batch.iter().map(|&i| manifest.path(&manifest.slices[i])).collect();
+            bail!(
+                "the loss became {value} in epoch {}, batch {}; the last checkpoint from before is kept. Try a smaller \
+                 learning_rate ({:e} now). The batch: {}",
+                self.info.position.epoch + 1,
+                self.info.position.batch + 1,
+                self.info.run.learning_rate,
+                slices.join(", ")
+            );
+        }
+        loss.f_backward()?;
+        self.adam.step(self.network.parameters())?;
+        let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?;
+        let (correct, count) = (i64::try_from(&correct)? as u64, batch.len());
+        Ok(Sums {
+            loss: value * count as f64,
+            batch_loss: value,
+            batch_accuracy: correct as f64 / count as f64,
+            correct,
+            seen: count as u64,
+            batches: 1,
+        })
+    }
+
+    fn score(&self, subset: Subset) -> Result<Score> {
+        let slices = self.split.slices(subset);
+        ensure!(!slices.is_empty(), "the {subset} subset has no slices to score");
+        let (_, sums) = score(&self.network, self.cache, &slices, self.info.run.batch_size, self.device, &|_| ())?;
+        Ok(Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy))
+    }
+
+    fn save_last(&mut self) -> Result<()> {
+        self.info.position.adam_steps = self.adam.steps();
+        save(&self.folder.join("last.safetensors"), &self.info, &self.network, Some(&self.adam))
+    }
+
+    fn history_so_far(&self) -> Result<History> {
+        let history = History {
+            run: self.info.run.clone(),
+            leaking: self.info.leaking,
+            device: device_name(self.device),
+            epochs: self.info.epochs.clone(),
+        };
+        write_json(&self.folder.join("history.json"), &history)?;
+        Ok(history)
+    }
+
+    fn finish(self) -> Result<History> {
+        self.history_so_far()
+    }
+}
+
+fn add(sums: &mut Sums, more: &Sums) {
+    sums.loss += more.loss;
+    sums.batch_loss += more.batch_loss;
+    sums.batch_accuracy += more.batch_accuracy;
+    sums.correct += more.correct;
+    sums.seen += more.seen;
+    sums.batches += more.batches;
+}
