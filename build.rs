@@ -7,6 +7,12 @@ fn main() {
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").unwrap_or_default();
     println!("cargo:rustc-env=COVID_CT_LIBTORCH={lib}");
+    // `-Cprefer-dynamic` (see .cargo/config.toml) leaves Rust's own library in the toolchain's folder.
+    let rustc = std::env::var("RUSTC").unwrap_or("rustc".to_owned());
+    let printed = std::process::Command::new(rustc).args(["--print", "target-libdir"]).output();
+    if let Ok(folder) = printed.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()) {
+        println!("cargo:rustc-link-arg=-Wl,-rpath={folder}");
+    }
     if !lib.is_empty() {
         println!("cargo:rustc-link-search=native={lib}");
         for argument in ["-Wl,--no-as-needed", &format!("-Wl,-rpath={lib}"), "-ltorch"] {

@@ -153,7 +153,12 @@ impl Audit {
             table.row([check.name().to_owned(), check.severity().to_string(), count, example, check.meaning().into()]);
         }
         let (out, all) = (self.excluded().len() as u64, self.manifest.slices.len() as u64);
-        table.note(format!("{} of {} files are left out; {} stay.", thousands(out), thousands(all), thousands(all - out)))
+        table.note(format!(
+            "{} of {} files are left out; {} stay.",
+            thousands(out),
+            thousands(all),
+            thousands(all - out)
+        ))
     }
 
     /// Every finding of a check: path, what was found, and the other file where it takes two.
@@ -349,11 +354,8 @@ fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     }
     for (scan, gaps) in missing_numbers(manifest) {
         let count: u64 = gaps.iter().map(|(a, b)| u64::from(b - a) + 1).sum();
-        let shown: Vec<String> = gaps
-            .iter()
-            .take(5)
-            .map(|(a, b)| if a == b { a.to_string() } else { format!("{a} to {b}") })
-            .collect();
+        let shown: Vec<String> =
+            gaps.iter().take(5).map(|(a, b)| if a == b { a.to_string() } else { format!("{a} to {b}") }).collect();
         let more = if gaps.len() > 5 { ", …" } else { "" };
         let detail = format!("{} missing: {}{more}", thousands(count), shown.join(", "));
         found.push(finding(Check::MissingSlice, manifest.scans[scan].folder.clone(), detail));

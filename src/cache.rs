@@ -76,7 +76,8 @@ impl SliceCache {
         // SAFETY: the file is complete, was renamed into place and is never written again by this library; changing
         // it from outside while it is mapped is the one thing that must not be done.
         #[allow(unsafe_code)]
-        let pixels = (length > 0).then(|| unsafe { MmapOptions::new().map(&file) }).transpose().with_context(opening)?;
+        let pixels =
+            (length > 0).then(|| unsafe { MmapOptions::new().map(&file) }).transpose().with_context(opening)?;
         Ok(Self { manifest: manifest.clone(), hash, preprocess: preprocess.clone(), folder, pixels })
     }
 
@@ -108,7 +109,11 @@ impl SliceCache {
         let length = slice_bytes(self.preprocess.size);
         let all: &[u8] = self.pixels.as_deref().unwrap_or(&[]);
         all.get(slice * length..(slice + 1) * length).with_context(|| {
-            format!("slice {slice} is not in the cache {} of {} slices", self.folder.display(), self.manifest.slices.len())
+            format!(
+                "slice {slice} is not in the cache {} of {} slices",
+                self.folder.display(),
+                self.manifest.slices.len()
+            )
         })
     }
 

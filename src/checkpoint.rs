@@ -163,9 +163,7 @@ pub(crate) fn must_continue(info: &CheckpointInfo, wanted: &CheckpointInfo, path
             }
         }
     }
-    for (noun, there, here) in
-        [("manifest", info.manifest, wanted.manifest), ("split", info.split, wanted.split)]
-    {
+    for (noun, there, here) in [("manifest", info.manifest, wanted.manifest), ("split", info.split, wanted.split)] {
         ensure!(there == here, "{what}: it has the {noun} {there}, this one has {here}; {advice}");
     }
     ensure!(

@@ -155,14 +155,28 @@ impl Comparison {
         let curve = |h: &History| h.epochs.iter().map(|e| (e.epoch as f64, e.validation.accuracy)).collect();
         let series: Vec<(String, Vec<(f64, f64)>)> =
             self.histories.iter().map(|h| (h.run.name.clone(), curve(h))).collect();
-        lines("Validation accuracy", "epoch", "accuracy (share of slices)", &series, "Validation scans are never in training.")
+        lines(
+            "Validation accuracy",
+            "epoch",
+            "accuracy (share of slices)",
+            &series,
+            "Validation scans are never in training.",
+        )
     }
 
     /// The slides' table (Model, Epoch, Train, Val and Test accuracy), with the split and what the leak adds.
     pub fn table(&self) -> Table {
         let columns = [
-            "Model", "Split", "Epoch", "Train Accuracy", "Val Accuracy", "Test Accuracy", "Test − Val",
-            "Val by scan (balanced)", "Parameters", "Time",
+            "Model",
+            "Split",
+            "Epoch",
+            "Train Accuracy",
+            "Val Accuracy",
+            "Test Accuracy",
+            "Test − Val",
+            "Val by scan (balanced)",
+            "Parameters",
+            "Time",
         ];
         let mut table = Table::new("Comparison between architectures", &columns);
         for row in &self.rows {

@@ -174,7 +174,11 @@ impl RunConfig {
             "name: expected letters, digits, '-', '_' and '.', found {:?}",
             self.name
         );
-        ensure!((16..=1024).contains(&self.preprocess.size), "preprocess.size: expected 16 to 1024 pixels, found {}", self.preprocess.size);
+        ensure!(
+            (16..=1024).contains(&self.preprocess.size),
+            "preprocess.size: expected 16 to 1024 pixels, found {}",
+            self.preprocess.size
+        );
         let deviation = self.preprocess.std;
         ensure!(deviation.is_finite() && deviation > 0.0, "preprocess.std: expected more than 0, found {deviation}");
         ensure!(self.preprocess.mean.is_finite(), "preprocess.mean: expected a number, found {}", self.preprocess.mean);
@@ -231,9 +235,21 @@ impl RunConfig {
             ("Network", self.architecture.to_string()),
             ("Device", device),
             ("Split", split.to_owned()),
-            ("Test set", format!("{} % of train, {stratified}, seed {}", 100.0 * self.split.test_fraction, self.split.seed)),
-            ("Test set is scored", if self.test_every_epoch { "after every epoch" } else { "once, at the end" }.to_owned()),
-            ("Slices", format!("{0}×{0}, mean {1}, deviation {2}", self.preprocess.size, self.preprocess.mean, self.preprocess.std)),
+            (
+                "Test set",
+                format!("{} % of train, {stratified}, seed {}", 100.0 * self.split.test_fraction, self.split.seed),
+            ),
+            (
+                "Test set is scored",
+                if self.test_every_epoch { "after every epoch" } else { "once, at the end" }.to_owned(),
+            ),
+            (
+                "Slices",
+                format!(
+                    "{0}×{0}, mean {1}, deviation {2}",
+                    self.preprocess.size, self.preprocess.mean, self.preprocess.std
+                ),
+            ),
             ("Batch", self.batch_size.to_string()),
             ("Loss and optimizer", format!("cross entropy, Adam {:e}", self.learning_rate)),
             ("Epochs", self.epochs.to_string()),

@@ -169,10 +169,8 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         return Err(DecodeError::Truncated);
     }
     let limit = MAX_SIDE as usize;
-    let options = DecoderOptions::default()
-        .jpeg_set_out_colorspace(ColorSpace::Luma)
-        .set_max_width(limit)
-        .set_max_height(limit);
+    let options =
+        DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma).set_max_width(limit).set_max_height(limit);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode().map_err(|error| DecodeError::Corrupt(format!("{error:?}")))
 }

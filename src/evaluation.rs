@@ -137,8 +137,17 @@ impl Evaluation {
     /// Two rows a subset: by slice and by scan.
     pub fn table(&self) -> Table {
         let columns = [
-            "Subset", "Judged by", "Correct", "Accuracy", "Sensitivity", "Specificity", "PPV", "NPV",
-            "Balanced accuracy", "Macro F1", "MCC",
+            "Subset",
+            "Judged by",
+            "Correct",
+            "Accuracy",
+            "Sensitivity",
+            "Specificity",
+            "PPV",
+            "NPV",
+            "Balanced accuracy",
+            "Macro F1",
+            "MCC",
         ];
         let mut table = Table::new(format!("Evaluation of {}, epoch {}", self.run.name, self.best_epoch), &columns);
         for of in &self.subsets {

@@ -106,7 +106,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let (low, high) = values
         .filter(|v| v.is_finite())
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    (low <= high).then(|| if low == high { (low - 0.5, high + 0.5) } else { (low, high) })
+    (low <= high).then_some(if low == high { (low - 0.5, high + 0.5) } else { (low, high) })
 }
 
 /// Lines through points, one colour a series.
@@ -347,8 +347,8 @@ fn two_lines(name: &str) -> (&str, &str) {
     if name.chars().count() <= 24 {
         return (name, "");
     }
-    let slashes = name.match_indices(['/', ' ']).map(|(at, _)| at).filter(|at| *at <= 24);
-    match slashes.last() {
+    let mut slashes = name.match_indices(['/', ' ']).map(|(at, _)| at).filter(|at| *at <= 24);
+    match slashes.next_back() {
         Some(at) => name.split_at(at + 1),
         None => (name, ""),
     }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A SHA-256 digest; shown as 64 hexadecimal digits.
@@ -67,19 +68,15 @@ impl<'de> serde::Deserialize<'de> for Digest {
 pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("creating folder {}", folder.display()))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // The process id keeps two writers apart; the last one to rename wins, whole.
-    let partial = folder.join(format!(".{name}.{}.partial", std::process::id()));
     let written = (|| {
-        let mut file = fs::File::create(&partial)?;
-        write(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)?;
+        // As readable to others as any new file; temporary files are private unless told otherwise.
+        let permissions = fs::Permissions::from_mode(0o666);
+        let mut partial = tempfile::Builder::new().prefix(".partial-").permissions(permissions).tempfile_in(folder)?;
+        write(partial.as_file_mut())?;
+        partial.as_file().sync_all()?;
+        partial.persist(path)?;
         anyhow::Ok(())
     })();
-    if written.is_err() {
-        fs::remove_file(&partial).ok();
-    }
     written.with_context(|| format!("writing {}", path.display()))
 }
 

@@ -126,8 +126,15 @@ impl History {
     /// One row an epoch.
     pub fn table(&self) -> Table {
         let columns = [
-            "Epoch", "Training loss", "Training accuracy", "Validation loss", "Validation accuracy", "Test loss",
-            "Test accuracy", "Time", "Images/s",
+            "Epoch",
+            "Training loss",
+            "Training accuracy",
+            "Validation loss",
+            "Validation accuracy",
+            "Test loss",
+            "Test accuracy",
+            "Time",
+            "Images/s",
         ];
         let mut table = Table::new(format!("Training of {} ({})", self.run.name, self.run.architecture), &columns);
         for e in &self.epochs {

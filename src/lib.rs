@@ -29,6 +29,8 @@
 //! Values show themselves: as the last line of a notebook cell ([`Show`]) and with `Display` in a terminal. The library
 //! prints nothing of its own; long stages call back with [`Progress`].
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod audit;
 mod cache;
 mod checkpoint;

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use covid_ct::{
     Audit, Check, Classifier, Comparison, Doctor, Evaluation, Expectation, Manifest, PhantomConfig, Progress,
-    Published, Report, RunConfig, ScanRule, Severity, SliceCache, Split, Subset, TrainEvent, Workspace,
-    draw_phantom, train,
+    Published, Report, RunConfig, ScanRule, Severity, SliceCache, Split, Subset, TrainEvent, Workspace, draw_phantom,
+    train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -227,7 +227,11 @@ fn work(cli: Cli) -> Result<ExitCode> {
             predictions.write(&folder)?;
             let scans = predictions.by_scan(&rule);
             scans.write(&folder)?;
-            println!("\n{}\n\n{scans}\n\nWritten to {}/predictions-prediction.*", predictions.summary(), folder.display());
+            println!(
+                "\n{}\n\n{scans}\n\nWritten to {}/predictions-prediction.*",
+                predictions.summary(),
+                folder.display()
+            );
         }
         Command::Report { runs, published, out } => report(&workspace, runs, published.as_deref(), out.clone())?,
         Command::Doctor => {

@@ -155,8 +155,7 @@ impl Manifest {
             .collect::<Result<Vec<_>>>()?;
         meter.finish();
         let name = root.canonicalize()?.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
-        let mut manifest =
-            Self { name, root: root.to_owned(), scans, slices, same_patient: Vec::new(), strays };
+        let mut manifest = Self { name, root: root.to_owned(), scans, slices, same_patient: Vec::new(), strays };
         let patients = root.join("patients.csv");
         if patients.is_file() {
             manifest.read_patients(&patients)?;
@@ -327,7 +326,6 @@ impl Manifest {
     }
 }
 
-
 crate::table::shown_as_table!(Manifest);
 
 #[derive(Serialize, Deserialize)]
@@ -345,7 +343,11 @@ struct Summary {
 /// Lists scans, their files and stray files, all in their final order.
 #[allow(clippy::type_complexity)]
 fn walk(root: &Path) -> Result<(Vec<Scan>, Vec<(usize, String)>, Vec<String>)> {
-    ensure!(root.is_dir(), "scanning a data set: {} is no folder; expected one with train/, val/ or prediction/ in it", root.display());
+    ensure!(
+        root.is_dir(),
+        "scanning a data set: {} is no folder; expected one with train/, val/ or prediction/ in it",
+        root.display()
+    );
     let mut scans = Vec::new();
     let mut strays = Vec::new();
     let mut groups = Vec::new();
@@ -376,10 +378,7 @@ fn walk(root: &Path) -> Result<(Vec<Scan>, Vec<(usize, String)>, Vec<String>)> {
         strays.extend(loose.into_iter().map(|file| format!("{group}/{file}")));
         scans.extend(folders.into_iter().map(|folder| Scan::new(format!("{group}/{folder}"))));
     }
-    let listed = scans
-        .par_iter()
-        .map(|scan| entries(&root.join(&scan.folder)))
-        .collect::<Result<Vec<_>>>()?;
+    let listed = scans.par_iter().map(|scan| entries(&root.join(&scan.folder))).collect::<Result<Vec<_>>>()?;
     let mut files = Vec::new();
     for (index, (folders, names)) in listed.into_iter().enumerate() {
         strays.extend(folders.into_iter().map(|f| format!("{}/{f}/", scans[index].folder)));
@@ -394,9 +393,10 @@ fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).with_context(listing)? {
         let entry = entry.with_context(listing)?;
-        let name = entry.file_name().into_string().map_err(|name| {
-            anyhow::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing())
-        })?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|name| anyhow::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing()))?;
         // `metadata` follows links, so a data set put together from links works.
         match fs::metadata(entry.path()).with_context(listing)?.is_dir() {
             true => folders.push(name),

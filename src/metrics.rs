@@ -112,11 +112,7 @@ impl ConfusionMatrix {
     /// # Errors
     /// When a class is out of range; the matrix is then as it was.
     pub fn record(&mut self, truth: Truth, predicted: Predicted) -> Result<()> {
-        match self
-            .counts
-            .get_mut(truth.0)
-            .and_then(|row| row.get_mut(predicted.0))
-        {
+        match self.counts.get_mut(truth.0).and_then(|row| row.get_mut(predicted.0)) {
             Some(count) => *count += 1,
             None => bail!(
                 "truth {} and prediction {}: expected both below {}, the number of classes ({})",
@@ -136,11 +132,7 @@ impl ConfusionMatrix {
 
     /// How many samples of class `truth` were taken for class `predicted`; 0 for a class that is not there.
     pub fn count(&self, truth: Truth, predicted: Predicted) -> u64 {
-        self.counts
-            .get(truth.0)
-            .and_then(|row| row.get(predicted.0))
-            .copied()
-            .unwrap_or(0)
+        self.counts.get(truth.0).and_then(|row| row.get(predicted.0)).copied().unwrap_or(0)
     }
 
     /// The counts, one row for each true class.
@@ -166,10 +158,7 @@ impl ConfusionMatrix {
     /// The mean recall of the classes that have samples, in 0..=1 (`balanced_accuracy_score`); `None`
     /// without samples.
     pub fn balanced_accuracy(&self) -> Option<f64> {
-        mean(
-            self.class_indices()
-                .filter_map(|class| self.scores(class).recall),
-        )
+        mean(self.class_indices().filter_map(|class| self.scores(class).recall))
     }
 
     /// Matthews' correlation coefficient for any number of classes, in -1..=1 (`matthews_corrcoef`;
@@ -179,8 +168,7 @@ impl ConfusionMatrix {
     /// `None` when all samples are of one class or all predictions are (scikit-learn says 0).
     pub fn matthews(&self) -> Option<f64> {
         let (correct, total) = (i128::from(self.correct()), i128::from(self.total()));
-        let (mut joint, mut of_truth, mut of_predictions) =
-            (correct * total, total.pow(2), total.pow(2));
+        let (mut joint, mut of_truth, mut of_predictions) = (correct * total, total.pow(2), total.pow(2));
         for class in self.class_indices() {
             let support = i128::from(self.support(class));
             let predictions = i128::from(self.predictions(class));
@@ -253,23 +241,15 @@ impl ConfusionMatrix {
     }
 
     fn support(&self, class: usize) -> u64 {
-        self.class_indices()
-            .map(|predicted| self.count(Truth(class), Predicted(predicted)))
-            .sum()
+        self.class_indices().map(|predicted| self.count(Truth(class), Predicted(predicted))).sum()
     }
 
     fn predictions(&self, class: usize) -> u64 {
-        self.class_indices()
-            .map(|truth| self.count(Truth(truth), Predicted(class)))
-            .sum()
+        self.class_indices().map(|truth| self.count(Truth(truth), Predicted(class))).sum()
     }
 
     fn scores(&self, class: usize) -> Scores {
-        let (hits, support, predictions) = (
-            self.hits(class),
-            self.support(class),
-            self.predictions(class),
-        );
+        let (hits, support, predictions) = (self.hits(class), self.support(class), self.predictions(class));
         Scores {
             precision: ratio(hits, predictions),
             recall: ratio(hits, support),
@@ -286,23 +266,11 @@ impl ConfusionMatrix {
 impl fmt::Display for ConfusionMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let length = |name: &str| name.chars().count();
-        let names = self
-            .classes
-            .iter()
-            .map(|name| length(name))
-            .max()
-            .unwrap_or(0)
-            .max(length("truth"));
+        let names = self.classes.iter().map(|name| length(name)).max().unwrap_or(0).max(length("truth"));
         let columns: Vec<usize> = (self.class_indices())
             .map(|predicted| {
-                let counts = self
-                    .counts
-                    .iter()
-                    .map(|row| row[predicted].to_string().len());
-                counts
-                    .max()
-                    .unwrap_or(0)
-                    .max(length(&self.classes[predicted]))
+                let counts = self.counts.iter().map(|row| row[predicted].to_string().len());
+                counts.max().unwrap_or(0).max(length(&self.classes[predicted]))
             })
             .collect();
         writeln!(f, "{:names$}  predicted", "")?;
@@ -338,10 +306,7 @@ mod tests {
     const CLASSES: [&str; 2] = ["covid", "non-covid"];
 
     pub(super) fn matrix(counts: [[u64; 2]; 2]) -> ConfusionMatrix {
-        ConfusionMatrix {
-            classes: CLASSES.map(String::from).to_vec(),
-            counts: counts.map(Vec::from).to_vec(),
-        }
+        ConfusionMatrix { classes: CLASSES.map(String::from).to_vec(), counts: counts.map(Vec::from).to_vec() }
     }
 
     #[test]
@@ -362,34 +327,18 @@ mod tests {
     #[test]
     fn perfect_and_all_wrong() {
         let perfect = matrix([[4, 0], [0, 5]]);
-        assert_eq!(
-            (perfect.accuracy(), perfect.matthews()),
-            (Some(1.0), Some(1.0))
-        );
+        assert_eq!((perfect.accuracy(), perfect.matthews()), (Some(1.0), Some(1.0)));
         let wrong = matrix([[0, 4], [5, 0]]);
-        assert_eq!(
-            (wrong.accuracy(), wrong.matthews()),
-            (Some(0.0), Some(-1.0))
-        );
+        assert_eq!((wrong.accuracy(), wrong.matthews()), (Some(0.0), Some(-1.0)));
         assert_eq!((wrong.macro_f1(), wrong.ppv()), (Some(0.0), Some(0.0)));
     }
 
     #[test]
     fn without_samples_nothing_is_defined() {
         let empty = ConfusionMatrix::new(&CLASSES);
-        let scores = [
-            empty.accuracy(),
-            empty.balanced_accuracy(),
-            empty.matthews(),
-            empty.macro_f1(),
-        ];
+        let scores = [empty.accuracy(), empty.balanced_accuracy(), empty.matthews(), empty.macro_f1()];
         assert_eq!(scores, [None; 4]);
-        let scores = [
-            empty.sensitivity(),
-            empty.specificity(),
-            empty.ppv(),
-            empty.npv(),
-        ];
+        let scores = [empty.sensitivity(), empty.specificity(), empty.ppv(), empty.npv()];
         assert_eq!(scores, [None; 4]);
         assert_eq!(empty.report().to_string().matches('–').count(), 13);
         assert_eq!(ConfusionMatrix::new(&[]).report().accuracy, None);
@@ -398,13 +347,9 @@ mod tests {
     #[test]
     fn errors_name_what_was_expected_and_found() {
         let message = |truth: &[usize], predicted: &[usize]| {
-            ConfusionMatrix::from_labels(&CLASSES, truth, predicted)
-                .map_err(|error| format!("{error:#}"))
+            ConfusionMatrix::from_labels(&CLASSES, truth, predicted).map_err(|error| format!("{error:#}"))
         };
-        assert_eq!(
-            message(&[0, 1], &[0]),
-            Err("counting decisions: 2 true labels but 1 predicted ones".into())
-        );
+        assert_eq!(message(&[0, 1], &[0]), Err("counting decisions: 2 true labels but 1 predicted ones".into()));
         assert_eq!(
             message(&[0, 1], &[0, 2]),
             Err("counting the decision on sample 1: truth 1 and prediction 2: expected both below 2, \
@@ -417,18 +362,10 @@ mod tests {
     fn json_keeps_the_matrix_and_refuses_a_bad_shape() -> Result<()> {
         let matrix = matrix([[6, 2], [1, 3]]);
         let json = serde_json::to_string(&matrix)?;
-        assert_eq!(
-            json,
-            r#"{"classes":["covid","non-covid"],"counts":[[6,2],[1,3]]}"#
-        );
+        assert_eq!(json, r#"{"classes":["covid","non-covid"],"counts":[[6,2],[1,3]]}"#);
         assert_eq!(serde_json::from_str::<ConfusionMatrix>(&json)?, matrix);
-        let ragged =
-            serde_json::from_str::<ConfusionMatrix>(r#"{"classes":["a"],"counts":[[1,2]]}"#);
-        assert!(ragged.is_err_and(|error| {
-            error
-                .to_string()
-                .contains("expected rows of lengths [1], found [2]")
-        }));
+        let ragged = serde_json::from_str::<ConfusionMatrix>(r#"{"classes":["a"],"counts":[[1,2]]}"#);
+        assert!(ragged.is_err_and(|error| { error.to_string().contains("expected rows of lengths [1], found [2]") }));
         Ok(())
     }
 }

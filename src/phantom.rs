@@ -78,7 +78,10 @@ impl PhantomConfig {
         ensure!(self.slices >= 4, "phantom: slices must be at least 4 per scan, found {}", self.slices);
         ensure!((1..=100).contains(&self.quality), "phantom: quality must be within 1..=100, found {}", self.quality);
         for (name, scans) in [("train_scans", self.train_scans), ("val_scans", self.val_scans)] {
-            ensure!(!self.defects || scans >= 3, "phantom: {name} must be at least 3 when defects are planted, found {scans}");
+            ensure!(
+                !self.defects || scans >= 3,
+                "phantom: {name} must be at least 3 when defects are planted, found {scans}"
+            );
         }
         Ok(())
     }
@@ -174,7 +177,8 @@ fn existing(root: &Path, config: &PhantomConfig) -> Result<Option<Phantom>> {
 
 /// `<root>.partial`, beside `root`.
 fn partial_of(root: &Path) -> Result<PathBuf> {
-    let name = root.file_name().with_context(|| format!("phantom: {} does not end in a folder name", root.display()))?;
+    let name =
+        root.file_name().with_context(|| format!("phantom: {} does not end in a folder name", root.display()))?;
     let mut name = name.to_os_string();
     name.push(".partial");
     Ok(root.with_file_name(name))
@@ -189,7 +193,8 @@ fn draw_files(root: &Path, config: &PhantomConfig, plan: &Plan, progress: &(dyn 
     let patients: Vec<Patient> = plan.scans.par_iter().map(|s| Patient::new(config.seed, s.patient, s.covid)).collect();
     let meter = Meter::new("phantom", "files", plan.files.len(), 0, progress);
     plan.files.par_iter().try_for_each(|file| {
-        let bytes = content(config, plan, &patients[file.scan], file).with_context(|| format!("drawing {}", file.path))?;
+        let bytes =
+            content(config, plan, &patients[file.scan], file).with_context(|| format!("drawing {}", file.path))?;
         write(root, &file.path, &bytes)?;
         meter.add(1);
         anyhow::Ok(())

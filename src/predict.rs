@@ -79,9 +79,8 @@ impl Classifier {
             // A checkpoint trained on a GPU can be used where there is none.
             Err(_) => Device::Cpu,
         };
-        let network = checkpoint
-            .network(device)
-            .with_context(|| format!("loading the checkpoint {}", path.display()))?;
+        let network =
+            checkpoint.network(device).with_context(|| format!("loading the checkpoint {}", path.display()))?;
         let weights = Digest::of(&fs::read(path)?);
         Ok(Self { network, info: checkpoint.info, weights, device, path: path.to_owned() })
     }
@@ -324,7 +323,14 @@ impl Predictions {
             for row in &self.rows {
                 let label = row.label.map_or(String::new(), |l| l.to_string());
                 let (covid, decision) = (row.covid.to_string(), row.decision().to_string());
-                csv.write_record([&row.path, &row.scan, row.patient.as_deref().unwrap_or(""), &label, &covid, &decision])?;
+                csv.write_record([
+                    &row.path,
+                    &row.scan,
+                    row.patient.as_deref().unwrap_or(""),
+                    &label,
+                    &covid,
+                    &decision,
+                ])?;
             }
             Ok(out.write_all(&csv.into_inner()?)?)
         })
@@ -342,7 +348,9 @@ impl Predictions {
 
     fn table(&self) -> Table {
         let mut table = match self.to_frame() {
-            Ok(frame) => Table::from_frame(format!("Predictions of {}: {}", self.about.run, self.about.subset), &frame, 10),
+            Ok(frame) => {
+                Table::from_frame(format!("Predictions of {}: {}", self.about.run, self.about.subset), &frame, 10)
+            }
             Err(error) => Table::new(format!("Predictions: {error:#}"), &[]),
         };
         if self.about.leaking && self.about.subset == Subset::Test {
@@ -374,7 +382,9 @@ fn rows_of(frame: &DataFrame) -> Result<Vec<SlicePrediction>> {
             scan: text(&scans[i], "scan")?,
             patient: patients[i].clone(),
             label,
-            covid: covid[i].filter(|p| (0.0..=1.0).contains(p)).with_context(|| format!("row {i} has no probability"))?,
+            covid: covid[i]
+                .filter(|p| (0.0..=1.0).contains(p))
+                .with_context(|| format!("row {i} has no probability"))?,
         })
     };
     (0..frame.height()).map(row).collect()

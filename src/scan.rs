@@ -41,8 +41,7 @@ impl ScanRule {
             validation.about.subset
         );
         let scans = ScanPredictions::new(validation, &Self::majority());
-        let shares: Vec<(f64, Label)> =
-            scans.rows.iter().filter_map(|row| Some((row.share(), row.label?))).collect();
+        let shares: Vec<(f64, Label)> = scans.rows.iter().filter_map(|row| Some((row.share(), row.label?))).collect();
         ensure!(
             Label::ALL.iter().all(|label| shares.iter().any(|s| s.1 == *label)),
             "choosing a scan threshold: expected validation scans of both labels, found {} scans of one",

@@ -221,7 +221,8 @@ impl Split {
         let all: usize = self.counts.iter().filter(|r| r.label.is_some()).map(|r| r.slices).sum();
         for row in &self.counts {
             let label = row.label.map_or("–".to_owned(), |l| l.to_string());
-            let share = row.label.map_or("–".to_owned(), |_| format!("{:.1} %", 100.0 * row.slices as f64 / all as f64));
+            let share =
+                row.label.map_or("–".to_owned(), |_| format!("{:.1} %", 100.0 * row.slices as f64 / all as f64));
             let (scans, slices) = (thousands(row.scans as u64), thousands(row.slices as u64));
             table.row([row.subset.to_string(), label, scans, slices, share]);
         }
@@ -320,7 +321,10 @@ impl Split {
             .collect();
         let split = Self::assembled(manifest, file.config, subsets, file.left_out);
         if split.overlaps != file.overlaps {
-            bail!("reading the split {}: its proof of overlaps does not follow from its scans; the file was changed", path.display());
+            bail!(
+                "reading the split {}: its proof of overlaps does not follow from its scans; the file was changed",
+                path.display()
+            );
         }
         Ok(split)
     }
@@ -481,10 +485,10 @@ fn overlaps(manifest: &Manifest, subsets: &[Option<Subset>]) -> Vec<Overlap> {
         add(PATIENT, (*patient).to_owned(), subsets);
     }
     for (a, b) in &manifest.same_patient {
-        if let (Some(of_a), Some(of_b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str())) {
-            if of_a != of_b {
-                add(PAIR, format!("{a} and {b}"), &of_a.union(of_b).copied().collect());
-            }
+        if let (Some(of_a), Some(of_b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str()))
+            && of_a != of_b
+        {
+            add(PAIR, format!("{a} and {b}"), &of_a.union(of_b).copied().collect());
         }
     }
     found

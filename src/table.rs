@@ -208,7 +208,11 @@ impl Show for Table {
             let padded: Vec<String> = cells
                 .iter()
                 .zip(widths.iter().zip(&right))
-                .map(|(cell, (&width, &right))| if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") })
+                .map(
+                    |(cell, (&width, &right))| {
+                        if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                    },
+                )
                 .collect();
             padded.join("  ").trim_end().to_owned()
         };

@@ -86,7 +86,12 @@ fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Resul
         cache.preprocess(),
         run.preprocess
     );
-    ensure!(split.config() == &run.split, "the split was made with {:?}, the run asks for {:?}", split.config(), run.split);
+    ensure!(
+        split.config() == &run.split,
+        "the split was made with {:?}, the run asks for {:?}",
+        split.config(),
+        run.split
+    );
     let (size, least) = (run.preprocess.size, run.architecture.smallest_size());
     ensure!(size >= least, "{} needs slices of {least} pixels or more, preprocess.size is {size}", run.architecture);
     ensure!(!split.slices(Subset::Train).is_empty(), "the split has no training slices");

@@ -1,8 +1,6 @@
 //! Every figure of the metrics held against scikit-learn, which `reference_metrics.py` asks once.
 
-use covid_ct::{
-    ClassificationReport, ConfusionMatrix, Predicted, RocCurve, Scores, Truth, average_precision,
-};
+use covid_ct::{ClassificationReport, ConfusionMatrix, Predicted, RocCurve, Scores, Truth, average_precision};
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -17,30 +15,15 @@ const COVID: [&str; 2] = ["covid", "non-covid"];
 
 #[test]
 fn every_figure_is_scikit_learns() -> Result<()> {
-    let cases: Vec<Case> = fixed_cases()
-        .into_iter()
-        .chain((0..50).map(random_case))
-        .collect();
+    let cases: Vec<Case> = fixed_cases().into_iter().chain((0..50).map(random_case)).collect();
     let answers = ask_scikit_learn(&cases)?;
-    ensure!(
-        answers.len() == cases.len(),
-        "{} answers to {} cases",
-        answers.len(),
-        cases.len()
-    );
+    ensure!(answers.len() == cases.len(), "{} answers to {} cases", answers.len(), cases.len());
     for (case, answer) in cases.iter().zip(&answers) {
-        case.check(answer)
-            .with_context(|| format!("case {case:?}"))?;
+        case.check(answer).with_context(|| format!("case {case:?}"))?;
     }
     let texts = answers.iter().filter(|answer| all_defined(answer)).count();
-    let curves = answers
-        .iter()
-        .filter(|answer| !answer["roc"].is_null())
-        .count();
-    ensure!(
-        texts >= 20 && curves >= 20,
-        "only {texts} texts and {curves} ROC curves were compared"
-    );
+    let curves = answers.iter().filter(|answer| !answer["roc"].is_null()).count();
+    ensure!(texts >= 20 && curves >= 20, "only {texts} texts and {curves} ROC curves were compared");
     Ok(())
 }
 
@@ -52,29 +35,14 @@ struct Case {
     scores: Vec<f64>,
 }
 
-fn case<const N: usize>(
-    classes: &[&'static str],
-    truth: [usize; N],
-    predicted: [usize; N],
-    scores: [f64; N],
-) -> Case {
-    Case {
-        classes: classes.to_vec(),
-        truth: truth.to_vec(),
-        predicted: predicted.to_vec(),
-        scores: scores.to_vec(),
-    }
+fn case<const N: usize>(classes: &[&'static str], truth: [usize; N], predicted: [usize; N], scores: [f64; N]) -> Case {
+    Case { classes: classes.to_vec(), truth: truth.to_vec(), predicted: predicted.to_vec(), scores: scores.to_vec() }
 }
 
 fn fixed_cases() -> Vec<Case> {
     let long = ["COVID-19 – bestätigt und beatmet", "ohne"];
     vec![
-        case(
-            &COVID,
-            [0, 0, 0, 1, 1],
-            [0, 0, 1, 1, 1],
-            [0.9, 0.8, 0.4, 0.4, 0.1],
-        ),
+        case(&COVID, [0, 0, 0, 1, 1], [0, 0, 1, 1, 1], [0.9, 0.8, 0.4, 0.4, 0.1]),
         // perfect, all wrong, one sample
         case(&COVID, [0, 0, 1, 1], [0, 0, 1, 1], [0.9, 0.8, 0.2, 0.1]),
         case(&COVID, [0, 0, 1, 1], [1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9]),
@@ -88,29 +56,12 @@ fn fixed_cases() -> Vec<Case> {
             &COVID,
             [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1],
             [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0],
-            [
-                0.9, 0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.1, 0.9, 0.9, 0.8, 0.7, 0.6,
-            ],
+            [0.9, 0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.1, 0.9, 0.9, 0.8, 0.7, 0.6],
         ),
         // a class that is only predicted, one that is only true, one that does not occur
-        case(
-            &["a", "b", "c"],
-            [0, 0, 1, 1],
-            [0, 2, 1, 1],
-            [0.5, 0.5, 0.4, 0.3],
-        ),
-        case(
-            &["a", "b", "c"],
-            [0, 2, 1, 1],
-            [0, 0, 1, 1],
-            [0.5, 0.5, 0.4, 0.3],
-        ),
-        case(
-            &["a", "b", "c", "d"],
-            [0, 2, 2, 0],
-            [0, 2, 0, 0],
-            [0.25, 0.5, -3.0, 7.0],
-        ),
+        case(&["a", "b", "c"], [0, 0, 1, 1], [0, 2, 1, 1], [0.5, 0.5, 0.4, 0.3]),
+        case(&["a", "b", "c"], [0, 2, 1, 1], [0, 0, 1, 1], [0.5, 0.5, 0.4, 0.3]),
+        case(&["a", "b", "c", "d"], [0, 2, 2, 0], [0, 2, 0, 0], [0.25, 0.5, -3.0, 7.0]),
         case(&long, [0, 0, 1, 1], [0, 1, 1, 1], [1.0, 0.0, 0.0, 1.0]),
     ]
 }
@@ -120,18 +71,10 @@ fn random_case(seed: u64) -> Case {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let classes = ["covid", "non-covid", "pneumonia", "other"][..random.gen_range(2..=4)].to_vec();
     let samples = random.gen_range(1..=500);
-    let (true_classes, predicted_classes) = (
-        subset(&mut random, classes.len()),
-        subset(&mut random, classes.len()),
-    );
+    let (true_classes, predicted_classes) = (subset(&mut random, classes.len()), subset(&mut random, classes.len()));
     let skill = random.gen_range(0.0..1.0);
     let levels = [3.0, 10.0, 1e6][random.gen_range(0..3)];
-    let mut case = Case {
-        classes,
-        truth: vec![],
-        predicted: vec![],
-        scores: vec![],
-    };
+    let mut case = Case { classes, truth: vec![], predicted: vec![], scores: vec![] };
     for _ in 0..samples {
         let truth = true_classes[random.gen_range(0..true_classes.len())];
         let knows = predicted_classes.contains(&truth) && random.gen_bool(skill);
@@ -152,9 +95,7 @@ fn subset(random: &mut ChaCha8Rng, classes: usize) -> Vec<usize> {
         return all;
     }
     let always = random.gen_range(0..classes);
-    all.into_iter()
-        .filter(|&class| class == always || random.gen_bool(0.5))
-        .collect()
+    all.into_iter().filter(|&class| class == always || random.gen_bool(0.5)).collect()
 }
 
 fn ask_scikit_learn(cases: &[Case]) -> Result<Vec<Value>> {
@@ -171,47 +112,27 @@ fn ask_scikit_learn(cases: &[Case]) -> Result<Vec<Value>> {
         })
         .collect();
     let mut script = Command::new(&python)
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/reference_metrics.py"
-        ))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference_metrics.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("starting {python}, named by COVID_CT_PYTHON"))?;
     // Taken, so that it is closed before the answer is awaited.
-    let mut stdin = script
-        .stdin
-        .take()
-        .context("the script has no standard input")?;
+    let mut stdin = script.stdin.take().context("the script has no standard input")?;
     stdin.write_all(&serde_json::to_vec(&questions)?)?;
     drop(stdin);
     let output = script.wait_with_output()?;
-    ensure!(
-        output.status.success(),
-        "reference_metrics.py under {python}: {}",
-        output.status
-    );
+    ensure!(output.status.success(), "reference_metrics.py under {python}: {}", output.status);
     serde_json::from_slice(&output.stdout).context("reading what reference_metrics.py wrote")
 }
 
 impl Case {
     fn check(&self, answer: &Value) -> Result<()> {
         let matrix = ConfusionMatrix::from_labels(&self.classes, &self.truth, &self.predicted)?;
-        ensure!(
-            json!(matrix.rows()) == answer["confusion_matrix"],
-            "{matrix}"
-        );
-        ensure!(
-            serde_json::from_value::<ConfusionMatrix>(json!(matrix))? == matrix,
-            "JSON of {matrix}"
-        );
+        ensure!(json!(matrix.rows()) == answer["confusion_matrix"], "{matrix}");
+        ensure!(serde_json::from_value::<ConfusionMatrix>(json!(matrix))? == matrix, "JSON of {matrix}");
         close("accuracy", matrix.accuracy(), &answer["accuracy"])?;
-        close(
-            "balanced accuracy",
-            matrix.balanced_accuracy(),
-            &answer["balanced_accuracy"],
-        )?;
+        close("balanced accuracy", matrix.balanced_accuracy(), &answer["balanced_accuracy"])?;
         close("macro F1", matrix.macro_f1(), &answer["macro"]["f1"])?;
         match matrix.matthews() {
             None => ensure!(
@@ -231,11 +152,7 @@ impl Case {
         let precision = average_precision(&is_positive, &self.scores).ok();
         close("average precision", precision, &answer["average_precision"])?;
         let Ok(curve) = RocCurve::new(&is_positive, &self.scores) else {
-            ensure!(
-                answer["roc"].is_null(),
-                "no ROC curve, expected {}",
-                answer["roc"]
-            );
+            ensure!(answer["roc"].is_null(), "no ROC curve, expected {}", answer["roc"]);
             return Ok(());
         };
         let roc = &answer["roc"];
@@ -247,10 +164,7 @@ impl Case {
             ("true_positive_rate", &curve.true_positive_rate, 0),
         ] {
             let expected = roc[name].as_array().with_context(|| format!("no {name}"))?;
-            ensure!(
-                found.len() == expected.len(),
-                "{name}: {found:?}, expected {expected:?}"
-            );
+            ensure!(found.len() == expected.len(), "{name}: {found:?}, expected {expected:?}");
             for (found, expected) in found.iter().zip(expected).skip(first) {
                 close(name, Some(*found), expected)?;
             }
@@ -275,26 +189,16 @@ fn check_report(report: &ClassificationReport, answer: &Value) -> Result<()> {
     let expected = &answer["per_class"];
     for (index, line) in report.classes.iter().enumerate() {
         let support = Some(line.support as f64);
-        close(
-            &format!("support of {}", line.class),
-            support,
-            &expected["support"][index],
-        )?;
+        close(&format!("support of {}", line.class), support, &expected["support"][index])?;
         for (score, found) in named(&line.scores) {
-            close(
-                &format!("{score} of {}", line.class),
-                found,
-                &expected[score][index],
-            )?;
+            close(&format!("{score} of {}", line.class), found, &expected[score][index])?;
         }
     }
     // scikit-learn leaves an undefined class out of an average; ours is then undefined itself.
     let macro_weight = |class: usize| !expected["f1"][class].is_null();
     let weighted_weight = |class: usize| report.classes[class].support > 0;
-    let averages: [(_, _, &dyn Fn(usize) -> bool); 2] = [
-        ("macro", &report.macro_avg, &macro_weight),
-        ("weighted", &report.weighted_avg, &weighted_weight),
-    ];
+    let averages: [(_, _, &dyn Fn(usize) -> bool); 2] =
+        [("macro", &report.macro_avg, &macro_weight), ("weighted", &report.weighted_avg, &weighted_weight)];
     for (average, scores, counts) in averages {
         for (score, found) in named(scores) {
             let undefined = |class: usize| counts(class) && expected[score][class].is_null();
@@ -312,15 +216,9 @@ fn check_text(report: &ClassificationReport, answer: &Value) -> Result<()> {
     ensure!(report.to_string() == report.display_with_digits(2));
     // Without one right decision scikit-learn 1.9 prints supports as "2.0".
     let comparable = all_defined(answer) && report.accuracy > Some(0.0);
-    let line_lengths = |text: &str| {
-        text.lines()
-            .map(|line| line.chars().count())
-            .collect::<Vec<_>>()
-    };
+    let line_lengths = |text: &str| text.lines().map(|line| line.chars().count()).collect::<Vec<_>>();
     for digits in [2, 4, 15] {
-        let expected = answer["reports"][digits.to_string()]
-            .as_str()
-            .context("no report text")?;
+        let expected = answer["reports"][digits.to_string()].as_str().context("no report text")?;
         let found = report.display_with_digits(digits);
         let agrees = match comparable {
             true => found == expected,
@@ -333,20 +231,14 @@ fn check_text(report: &ClassificationReport, answer: &Value) -> Result<()> {
 }
 
 fn named(scores: &Scores) -> [(&'static str, Option<f64>); 3] {
-    [
-        ("precision", scores.precision),
-        ("recall", scores.recall),
-        ("f1", scores.f1),
-    ]
+    [("precision", scores.precision), ("recall", scores.recall), ("f1", scores.f1)]
 }
 
 /// Whether each class has samples and was predicted.
 fn all_defined(answer: &Value) -> bool {
-    ["precision", "recall", "f1"].iter().all(|&score| {
-        answer["per_class"][score]
-            .as_array()
-            .is_some_and(|values| values.iter().all(Value::is_number))
-    })
+    ["precision", "recall", "f1"]
+        .iter()
+        .all(|&score| answer["per_class"][score].as_array().is_some_and(|values| values.iter().all(Value::is_number)))
 }
 
 fn same(labels: &[usize]) -> bool {
@@ -359,10 +251,7 @@ fn close(what: &str, found: Option<f64>, expected: &Value) -> Result<()> {
         (Some(found), Some(expected)) => (found - expected).abs() <= TOLERANCE,
         (found, _) => found.is_none() && expected.is_null(),
     };
-    ensure!(
-        agrees,
-        "{what}: found {found:?}, scikit-learn says {expected}"
-    );
+    ensure!(agrees, "{what}: found {found:?}, scikit-learn says {expected}");
     Ok(())
 }
 

@@ -64,9 +64,7 @@ impl Measure {
 /// mean, scaled to length 1 so that brightness and contrast do not count.
 fn descriptor(image: &GreyImage) -> Result<[f32; DESCRIPTOR]> {
     static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
-        let angle = |k: usize, x: usize| {
-            std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * THUMBNAIL) as f32
-        };
+        let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * THUMBNAIL) as f32;
         (0..FREQUENCIES).flat_map(|k| (0..THUMBNAIL).map(move |x| angle(k, x).cos())).collect()
     });
     let thumbnail = crate::decode::resize_grey(image, THUMBNAIL as u32)?;

@@ -38,6 +38,9 @@ pub(super) struct Candidate<'a> {
     pub(super) descriptor: &'a [f32; DESCRIPTOR],
 }
 
+/// Two slices (positions among the candidates) and their correlation.
+type SliceMatch = (usize, usize, f32);
+
 /// Finds pairs of scans that look like one patient, in order.
 pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
     let whitened = whiten(slices);
@@ -45,7 +48,7 @@ pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
     for slice in slices {
         *lengths.entry(slice.scan).or_default() += 1;
     }
-    let mut matches: BTreeMap<(usize, usize), Vec<(usize, usize, f32)>> = BTreeMap::new();
+    let mut matches: BTreeMap<(usize, usize), Vec<SliceMatch>> = BTreeMap::new();
     for (a, b) in index_candidates(slices, &whitened) {
         let correlation = correlation(&whitened[a], &whitened[b]);
         if correlation >= ALIKE {
@@ -58,11 +61,11 @@ pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
 
 fn summed_up(
     (first, second): (usize, usize),
-    found: &[(usize, usize, f32)],
+    found: &[SliceMatch],
     lengths: &BTreeMap<usize, usize>,
     slices: &[Candidate<'_>],
 ) -> Option<ScanPair> {
-    let distinct = |side: fn(&(usize, usize, f32)) -> usize| found.iter().map(side).collect::<BTreeSet<_>>().len();
+    let distinct = |side: fn(&SliceMatch) -> usize| found.iter().map(side).collect::<BTreeSet<_>>().len();
     let matched = distinct(|m| m.0).min(distinct(|m| m.1));
     let of = lengths[&first].min(lengths[&second]);
     let best = found.iter().max_by(|x, y| x.2.total_cmp(&y.2))?;

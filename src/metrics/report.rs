@@ -81,12 +81,8 @@ impl ClassificationReport {
     /// supports as `2.0`; here they stay whole.)
     pub fn display_with_digits(&self, digits: usize) -> String {
         let names = self.classes.iter().map(|line| line.class.chars().count());
-        let width = names
-            .chain(["weighted avg".len(), digits])
-            .max()
-            .unwrap_or(0);
-        let show =
-            |score: Option<f64>| score.map_or("–".into(), |score| format!("{score:.digits$}"));
+        let width = names.chain(["weighted avg".len(), digits]).max().unwrap_or(0);
+        let show = |score: Option<f64>| score.map_or("–".into(), |score| format!("{score:.digits$}"));
         let line = |name: &str, scores: &Scores, support: u64| {
             let [precision, recall, f1] = [scores.precision, scores.recall, scores.f1].map(show);
             format!("{name:>width$}  {precision:>9} {recall:>9} {f1:>9} {support:>9}\n")
@@ -96,10 +92,7 @@ impl ClassificationReport {
             text += &line(&class.class, &class.scores, class.support);
         }
         let accuracy = show(self.accuracy);
-        text += &format!(
-            "\n{:>width$}  {:19} {accuracy:>9} {:>9}\n",
-            "accuracy", "", self.support
-        );
+        text += &format!("\n{:>width$}  {:19} {accuracy:>9} {:>9}\n", "accuracy", "", self.support);
         text += &line("macro avg", &self.macro_avg, self.support);
         text += &line("weighted avg", &self.weighted_avg, self.support);
         text
@@ -123,40 +116,17 @@ mod tests {
     #[test]
     fn a_class_never_predicted_leaves_precision_without_averages() {
         let report = matrix([[0, 4], [0, 6]]).report();
-        assert_eq!(
-            report.classes[0].scores,
-            Scores {
-                precision: None,
-                recall: Some(0.0),
-                f1: Some(0.0)
-            }
-        );
-        assert_eq!(
-            (report.macro_avg.precision, report.weighted_avg.precision),
-            (None, None)
-        );
-        assert_eq!(
-            (report.macro_avg.recall, report.macro_avg.f1),
-            (Some(0.5), Some(0.375))
-        );
+        assert_eq!(report.classes[0].scores, Scores { precision: None, recall: Some(0.0), f1: Some(0.0) });
+        assert_eq!((report.macro_avg.precision, report.weighted_avg.precision), (None, None));
+        assert_eq!((report.macro_avg.recall, report.macro_avg.f1), (Some(0.5), Some(0.375)));
     }
 
     #[test]
     fn a_class_that_does_not_occur_is_left_out_of_averages() -> Result<()> {
         let matrix = ConfusionMatrix::from_labels(&["a", "b", "c"], &[0, 1, 1, 1], &[0, 1, 1, 0])?;
         let report = matrix.report();
-        assert_eq!(
-            report.classes[2].scores,
-            Scores {
-                precision: None,
-                recall: None,
-                f1: None
-            }
-        );
-        assert_eq!(
-            (report.macro_avg.precision, report.weighted_avg.precision),
-            (Some(0.75), Some(0.875))
-        );
+        assert_eq!(report.classes[2].scores, Scores { precision: None, recall: None, f1: None });
+        assert_eq!((report.macro_avg.precision, report.weighted_avg.precision), (Some(0.75), Some(0.875)));
         assert_eq!(matrix.sensitivity(), None);
         Ok(())
     }
@@ -164,20 +134,11 @@ mod tests {
     #[test]
     fn one_true_class_leaves_ratios_undefined() {
         let matrix = matrix([[3, 1], [0, 0]]);
-        assert_eq!(
-            (matrix.sensitivity(), matrix.specificity()),
-            (Some(0.75), None)
-        );
+        assert_eq!((matrix.sensitivity(), matrix.specificity()), (Some(0.75), None));
         assert_eq!((matrix.ppv(), matrix.npv()), (Some(1.0), Some(0.0)));
-        assert_eq!(
-            (matrix.balanced_accuracy(), matrix.matthews()),
-            (Some(0.75), None)
-        );
+        assert_eq!((matrix.balanced_accuracy(), matrix.matthews()), (Some(0.75), None));
         let report = matrix.report();
-        assert_eq!(
-            (report.macro_avg.recall, report.weighted_avg.recall),
-            (None, Some(0.75))
-        );
+        assert_eq!((report.macro_avg.recall, report.weighted_avg.recall), (None, Some(0.75)));
         assert_eq!(
             report.to_string(),
             "              precision    recall  f1-score   support\n\n\

@@ -48,20 +48,12 @@ impl RocCurve {
             ),
             None => bail!("ROC curve: expected samples of both classes, found none at all"),
         };
-        let start = Step {
-            threshold: f64::INFINITY,
-            true_positives: 0.0,
-            false_positives: 0.0,
-        };
+        let start = Step { threshold: f64::INFINITY, true_positives: 0.0, false_positives: 0.0 };
         let points = || std::iter::once(&start).chain(&steps);
         Ok(Self {
             thresholds: points().map(|step| step.threshold).collect(),
-            false_positive_rate: points()
-                .map(|step| step.false_positives / negatives)
-                .collect(),
-            true_positive_rate: points()
-                .map(|step| step.true_positives / positives)
-                .collect(),
+            false_positive_rate: points().map(|step| step.false_positives / negatives).collect(),
+            true_positive_rate: points().map(|step| step.true_positives / positives).collect(),
         })
     }
 
@@ -69,14 +61,8 @@ impl RocCurve {
     /// positive sample scores above a negative one, where equal scores count half.
     pub fn auc(&self) -> f64 {
         let widths = self.false_positive_rate.windows(2).map(|x| x[1] - x[0]);
-        let heights = self
-            .true_positive_rate
-            .windows(2)
-            .map(|y| (y[0] + y[1]) / 2.0);
-        widths
-            .zip(heights)
-            .map(|(width, height)| width * height)
-            .sum()
+        let heights = self.true_positive_rate.windows(2).map(|y| (y[0] + y[1]) / 2.0);
+        widths.zip(heights).map(|(width, height)| width * height).sum()
     }
 }
 
@@ -118,11 +104,7 @@ fn steps(is_positive: &[bool], score: &[f64]) -> Result<Vec<Step>> {
         is_positive.len(),
         score.len()
     );
-    if let Some((index, score)) = score
-        .iter()
-        .enumerate()
-        .find(|(_, score)| !score.is_finite())
-    {
+    if let Some((index, score)) = score.iter().enumerate().find(|(_, score)| !score.is_finite()) {
         bail!("ranking samples: expected finite scores, found {score} at index {index}");
     }
     let mut order: Vec<usize> = (0..score.len()).collect();
@@ -131,17 +113,10 @@ fn steps(is_positive: &[bool], score: &[f64]) -> Result<Vec<Step>> {
     let (mut true_positives, mut false_positives) = (0.0, 0.0);
     let mut steps = Vec::new();
     for samples in order.chunk_by(|&a, &b| score[a] == score[b]) {
-        let positives = samples
-            .iter()
-            .filter(|&&sample| is_positive[sample])
-            .count();
+        let positives = samples.iter().filter(|&&sample| is_positive[sample]).count();
         true_positives += positives as f64;
         false_positives += (samples.len() - positives) as f64;
-        steps.push(Step {
-            threshold: score[samples[0]],
-            true_positives,
-            false_positives,
-        });
+        steps.push(Step { threshold: score[samples[0]], true_positives, false_positives });
     }
     Ok(steps)
 }
@@ -158,10 +133,7 @@ mod tests {
         assert_eq!(curve.true_positive_rate, [0.0, 0.5, 1.0, 1.0]);
         assert_eq!(curve.auc(), 0.875);
         // R 0 -> 1/2 at P 1, then 1/2 -> 1 at P 2/3
-        assert_eq!(
-            average_precision(&[true, false, true, false], &[0.9, 0.5, 0.5, 0.1])?,
-            0.5 + 1.0 / 3.0
-        );
+        assert_eq!(average_precision(&[true, false, true, false], &[0.9, 0.5, 0.5, 0.1])?, 0.5 + 1.0 / 3.0);
         Ok(())
     }
 
@@ -185,13 +157,9 @@ mod tests {
     #[test]
     fn errors_name_what_was_expected_and_found() {
         let message = |is_positive: &[bool], score: &[f64]| {
-            RocCurve::new(is_positive, score)
-                .map_or_else(|error| error.to_string(), |_| "a curve".into())
+            RocCurve::new(is_positive, score).map_or_else(|error| error.to_string(), |_| "a curve".into())
         };
-        assert_eq!(
-            message(&[true], &[]),
-            "ranking samples: 1 true labels but 0 scores"
-        );
+        assert_eq!(message(&[true], &[]), "ranking samples: 1 true labels but 0 scores");
         assert_eq!(
             message(&[true, false], &[0.5, f64::NAN]),
             "ranking samples: expected finite scores, found NaN at index 1"
@@ -200,10 +168,7 @@ mod tests {
             message(&[true, true], &[0.5, 0.6]),
             "ROC curve: expected samples of both classes, found 2 positive and 0 negative ones"
         );
-        assert_eq!(
-            message(&[], &[]),
-            "ROC curve: expected samples of both classes, found none at all"
-        );
+        assert_eq!(message(&[], &[]), "ROC curve: expected samples of both classes, found none at all");
         assert!(average_precision(&[false], &[0.5]).is_err());
     }
 }

@@ -63,7 +63,13 @@ impl Fields {
     }
 
     /// Calls `paint(pixel index, values)` for every pixel in a cell where the first value falls below `limit`.
-    fn each<const K: usize>(&self, nodes: &[[f32; K]], size: usize, limit: f32, mut paint: impl FnMut(usize, [f32; K])) {
+    fn each<const K: usize>(
+        &self,
+        nodes: &[[f32; K]],
+        size: usize,
+        limit: f32,
+        mut paint: impl FnMut(usize, [f32; K]),
+    ) {
         let mix = |a: &[f32; K], b: &[f32; K], t: f32| -> [f32; K] { std::array::from_fn(|k| lerp(a[k], b[k], t)) };
         let scale = 1.0 / self.step as f32;
         for y in 0..size {
@@ -148,7 +154,11 @@ fn mediastinum(canvas: &mut Canvas, section: &Section) {
     }
     canvas.ellipse(&section.aorta, blood, 1.8);
     let [x, y] = section.spine;
-    canvas.ellipse(&Ellipse::new([x - 0.01, y - section.patient.chest.vertebra - 0.055], [0.035, 0.024], 0.0), MUSCLE, 2.0);
+    canvas.ellipse(
+        &Ellipse::new([x - 0.01, y - section.patient.chest.vertebra - 0.055], [0.035, 0.024], 0.0),
+        MUSCLE,
+        2.0,
+    );
 }
 
 /// The heart: a rim of fat, the muscle, and the blood inside (which contrast medium brightens).
@@ -211,10 +221,13 @@ fn ribs(canvas: &mut Canvas, section: &Section, side: f32) {
     let start = (phase + drift * section.z + 0.21 * side).rem_euclid(gap);
     let lift = 1.0 + (0.032 + w.rib_radius) / section.cage.radii[0];
     let arc = |centre: f32, half: f32| -> Vec<Point> {
-        (0..=4).map(|i| centre + half * (i as f32 / 2.0 - 1.0)).map(|a| {
-            let p = section.cage.edge(a - std::f32::consts::FRAC_PI_2, lift);
-            [side * p[0], p[1]]
-        }).collect()
+        (0..=4)
+            .map(|i| centre + half * (i as f32 / 2.0 - 1.0))
+            .map(|a| {
+                let p = section.cage.edge(a - std::f32::consts::FRAC_PI_2, lift);
+                [side * p[0], p[1]]
+            })
+            .collect()
     };
     for k in 0..7 {
         let angle = 0.42 + start + gap * k as f32;
@@ -300,7 +313,14 @@ fn airways(canvas: &mut Canvas, section: &Section) {
     if z < 0.58 {
         for side in [-1.0f32, 1.0] {
             let x = side * lerp(0.045, c.gap + 0.1, spread);
-            tube(canvas, Ellipse::new([x, y + 0.05 * spread], [c.trachea * lerp(1.05, 0.6, spread), c.trachea * 0.6], side * 0.5));
+            tube(
+                canvas,
+                Ellipse::new(
+                    [x, y + 0.05 * spread],
+                    [c.trachea * lerp(1.05, 0.6, spread), c.trachea * 0.6],
+                    side * 0.5,
+                ),
+            );
         }
     }
     for k in 0..4u32 {

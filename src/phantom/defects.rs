@@ -5,9 +5,9 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
+use super::PhantomConfig;
 use super::plan::{File, Plan};
 use super::progressive::encode_progressive;
-use super::PhantomConfig;
 
 /// What is stored in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,9 @@ pub(super) fn encode(kind: Kind, mut grey: Vec<u8>, size: usize, quality: u8) ->
         Kind::Png => {
             let mut bytes = Vec::new();
             let side = size as u32;
-            PngEncoder::new(&mut bytes).write_image(&grey, side, side, ExtendedColorType::L8).context("writing a PNG")?;
+            PngEncoder::new(&mut bytes)
+                .write_image(&grey, side, side, ExtendedColorType::L8)
+                .context("writing a PNG")?;
             Ok(bytes)
         }
         Kind::Colour => colour(&grey, size, quality),

@@ -132,8 +132,12 @@ impl Patient {
         let frame = frame(r);
         let wall = wall(r);
         let chest = chest(r);
-        let table =
-            Table { gap: r.gen_range(0.0..0.06), sag: r.gen_range(0.02..0.16), width: r.gen_range(0.5..0.8), double: r.gen_bool(0.6) };
+        let table = Table {
+            gap: r.gen_range(0.0..0.06),
+            sag: r.gen_range(0.02..0.16),
+            width: r.gen_range(0.5..0.8),
+            double: r.gen_bool(0.6),
+        };
         let look = Look {
             noise: r.gen_range(2.0..7.0),
             grain: r.gen_range(0.0..1.0),
@@ -223,7 +227,8 @@ fn twigs(r: &mut ChaCha8Rng, side: f32, out: &mut Vec<Vessel>) {
         let from = [side * r.gen_range(0.15f32..0.95), r.gen_range(-0.85f32..0.9), r.gen_range(0.0f32..1.0)];
         let angle = (from[1] - 0.05).atan2(from[0] - side * 0.15) + r.gen_range(-0.7f32..0.7);
         let length = r.gen_range(0.02f32..0.10);
-        let to = [from[0] + length * angle.cos(), from[1] + length * angle.sin(), from[2] + r.gen_range(-0.05f32..0.05)];
+        let to =
+            [from[0] + length * angle.cos(), from[1] + length * angle.sin(), from[2] + r.gen_range(-0.05f32..0.05)];
         let radius = r.gen_range(0.0035..0.009);
         out.push(Vessel { from, to, radius: [radius, radius * 0.6] });
     }

@@ -82,7 +82,11 @@ impl Plan {
         let val = self.scan(3, config.val_scans - 1);
         self.repeat(train, val, [2, -1], config.quality.saturating_sub(12).max(1));
         let paths = [train, val].map(|s| self.scans[s].folder.clone()).to_vec();
-        self.note("same-patient", paths, "one patient in train and val: other noise, JPEG quality and a shift of 2 and 1 pixels");
+        self.note(
+            "same-patient",
+            paths,
+            "one patient in train and val: other noise, JPEG quality and a shift of 2 and 1 pixels",
+        );
 
         let covid = self.scan(0, config.train_scans - 1);
         let other = self.scan(1, config.train_scans - 1);

@@ -38,7 +38,8 @@ impl<'a> Section<'a> {
         let body = [[wide, w.aspect], [wide - w.fat, w.aspect - w.fat]].map(|r| Ellipse::new([0.0, 0.0], r, 0.0));
         let (rx, ry) = (1.0 - w.fat - w.muscle - 0.075, w.aspect - w.fat - w.muscle - 0.05);
         let base = 1.0 - 0.1 * step(0.72, 1.0, z);
-        let grown = [lerp(c.apex, 1.0, step(-0.1, 0.5, z)) * base, lerp(c.apex + 0.06, 1.0, step(-0.1, 0.42, z)) * base];
+        let grown =
+            [lerp(c.apex, 1.0, step(-0.1, 0.5, z)) * base, lerp(c.apex + 0.06, 1.0, step(-0.1, 0.42, z)) * base];
         let thorax = Ellipse::new([0.0, lerp(0.08, -0.015, step(0.0, 0.4, z))], [rx * grown[0], ry * grown[1]], 0.0);
         let spine = [0.0, ry * 0.80 - 0.015];
         // The upper ribs stay close to the lungs; the room outside belongs to the shoulders.
@@ -60,7 +61,9 @@ impl<'a> Section<'a> {
             column: Ellipse::new([spine[0], spine[1] + 0.03], [c.vertebra + 0.035, c.vertebra + 0.06], 0.0),
             body,
             breasts: breasts(patient, z),
-            arms: w.arms.then(|| [-1.0f32, 1.0].map(|s| Ellipse::new([s * 1.19, 0.1 + 0.1 * z], [0.15, 0.17], s * 0.3))),
+            arms: w
+                .arms
+                .then(|| [-1.0f32, 1.0].map(|s| Ellipse::new([s * 1.19, 0.1 + 0.1 * z], [0.15, 0.17], s * 0.3))),
         }
     }
 
@@ -143,7 +146,8 @@ impl<'a> Section<'a> {
         if rise == 0.0 || q[1] < 0.2 {
             return 0.0;
         }
-        let depth = (q[0] * q[0] + q[1] * q[1]).sqrt() + 0.08 * noise3(self.patient.key ^ 5, 7.0 * p[0], 7.0 * p[1], 4.0 * self.z);
+        let depth = (q[0] * q[0] + q[1] * q[1]).sqrt()
+            + 0.08 * noise3(self.patient.key ^ 5, 7.0 * p[0], 7.0 * p[1], 4.0 * self.z);
         rise * step(0.80, 1.0, depth) * step(0.2, 0.6, q[1]) * step(0.3, 0.6, self.z)
     }
 
@@ -153,7 +157,8 @@ impl<'a> Section<'a> {
         if depth <= 0.0 {
             return 0.0;
         }
-        let level = 1.0 - depth - 0.25 * q[0].abs() * depth + 0.01 * noise3(self.patient.key ^ 6, 9.0 * p[0], 9.0 * p[1], self.z);
+        let level = 1.0 - depth - 0.25 * q[0].abs() * depth
+            + 0.01 * noise3(self.patient.key ^ 6, 9.0 * p[0], 9.0 * p[1], self.z);
         step(level - 0.02, level + 0.02, q[1])
     }
 
@@ -170,12 +175,17 @@ impl<'a> Section<'a> {
         }
         let mut total = 0.0f32;
         for l in &self.patient.lesions {
-            let v = [(q[0] - l.centre[0]) / l.radii[0], (q[1] - l.centre[1]) / l.radii[1], (self.t - l.centre[2]) / l.radii[2]];
+            let v = [
+                (q[0] - l.centre[0]) / l.radii[0],
+                (q[1] - l.centre[1]) / l.radii[1],
+                (self.t - l.centre[2]) / l.radii[2],
+            ];
             let d = v.iter().map(|x| x * x).sum::<f32>();
             if d > 2.6 {
                 continue;
             }
-            let ragged = noise3(l.key, 6.0 * p[0], 6.0 * p[1], 5.0 * self.z) * 0.45 + noise3(l.key ^ 9, 17.0 * p[0], 17.0 * p[1], 9.0 * self.z) * 0.28;
+            let ragged = noise3(l.key, 6.0 * p[0], 6.0 * p[1], 5.0 * self.z) * 0.45
+                + noise3(l.key ^ 9, 17.0 * p[0], 17.0 * p[1], 9.0 * self.z) * 0.28;
             let haze = step(1.2, 0.45, d.sqrt() + ragged);
             total = total.max(l.rise * haze * (0.86 + 0.22 * fine));
         }
@@ -197,7 +207,8 @@ fn great(patient: &Patient, z: f32) -> Option<Ellipse> {
 
 fn hilum(patient: &Patient, z: f32, side: f32) -> Option<Ellipse> {
     let size = step(0.3, 0.46, z) * step(0.68, 0.54, z);
-    (size > 0.2).then(|| Ellipse::new([side * (patient.chest.gap + 0.05), 0.06], [0.12 * size, 0.085 * size], side * 0.4))
+    (size > 0.2)
+        .then(|| Ellipse::new([side * (patient.chest.gap + 0.05), 0.06], [0.12 * size, 0.085 * size], side * 0.4))
 }
 
 /// The dome of the diaphragm grows inside the lung from its summit.
@@ -205,7 +216,8 @@ fn dome(patient: &Patient, z: f32, side: usize, cage: Point) -> Option<Ellipse> 
     let from = patient.chest.dome[side];
     let size = ((z - from) / (1.06 - from)).max(0.0).sqrt();
     let x = if side == 0 { -0.46 } else { 0.5 };
-    (size > 0.05).then(|| Ellipse::new([x * cage[0], -0.1 * cage[1]], [0.46 * size * cage[0], 0.72 * size * cage[1]], 0.0))
+    (size > 0.05)
+        .then(|| Ellipse::new([x * cage[0], -0.1 * cage[1]], [0.46 * size * cage[0], 0.72 * size * cage[1]], 0.0))
 }
 
 fn breasts(patient: &Patient, z: f32) -> Option<[Ellipse; 2]> {

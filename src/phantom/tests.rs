@@ -4,11 +4,27 @@ use image::ImageReader;
 use rayon::ThreadPoolBuilder;
 
 use super::*;
+use crate::progress::Progress;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const CHECKS: [&str; 17] = [
-    "black-slice", "colour", "conflicting-label", "empty-file", "empty-scan", "exact-duplicate", "junk-file", "low-contrast",
-    "missing-slice", "nearly-black", "not-an-image", "odd-size", "oversized-header", "progressive-jpeg", "same-patient",
-    "truncated", "wrong-format",
+    "black-slice",
+    "colour",
+    "conflicting-label",
+    "empty-file",
+    "empty-scan",
+    "exact-duplicate",
+    "junk-file",
+    "low-contrast",
+    "missing-slice",
+    "nearly-black",
+    "not-an-image",
+    "odd-size",
+    "oversized-header",
+    "progressive-jpeg",
+    "same-patient",
+    "truncated",
+    "wrong-format",
 ];
 
 fn small() -> PhantomConfig {
@@ -78,8 +94,12 @@ fn every_defect_once_and_in_different_places() {
             let mut checks: Vec<&str> = plan.defects.iter().map(|d| d.check.as_str()).collect();
             checks.sort_unstable();
             assert_eq!(checks, CHECKS);
-            let pairs: Vec<&String> =
-                plan.defects.iter().filter(|d| matches!(&*d.check, "same-patient" | "conflicting-label")).flat_map(|d| &d.paths).collect();
+            let pairs: Vec<&String> = plan
+                .defects
+                .iter()
+                .filter(|d| matches!(&*d.check, "same-patient" | "conflicting-label"))
+                .flat_map(|d| &d.paths)
+                .collect();
             let others = plan.defects.iter().filter(|d| !pairs.contains(&&d.paths[0]));
             let mut seen = BTreeSet::new();
             for path in others.flat_map(|d| &d.paths) {
@@ -113,7 +133,10 @@ fn defects_are_as_described() {
     assert!(!files.contains_key(&paths("missing-slice")[0]));
     assert_eq!(first("exact-duplicate"), files[&paths("exact-duplicate")[1]].as_slice());
     assert!(files.keys().all(|p| !p.starts_with(&paths("empty-scan")[0])));
-    let size = ImageReader::new(std::io::Cursor::new(first("oversized-header"))).with_guessed_format().unwrap().into_dimensions();
+    let size = ImageReader::new(std::io::Cursor::new(first("oversized-header")))
+        .with_guessed_format()
+        .unwrap()
+        .into_dimensions();
     assert!(size.map_or(true, |s| s == (65_000, 65_000)));
     let levels = |check: &str| {
         let image = grey(first(check));
@@ -140,7 +163,9 @@ fn pairs_show_the_same_patient_with_other_pixels() {
 #[test]
 fn progressive_file_decodes_to_the_slice() {
     for (width, height) in [(64, 48), (75, 61)] {
-        let source: Vec<u8> = (0..width * height).map(|i| (128.0 + 90.0 * ((i % width) as f32 / 9.0).sin() * ((i / width) as f32 / 7.0).cos()) as u8).collect();
+        let source: Vec<u8> = (0..width * height)
+            .map(|i| (128.0 + 90.0 * ((i % width) as f32 / 9.0).sin() * ((i / width) as f32 / 7.0).cos()) as u8)
+            .collect();
         let bytes = progressive::encode_progressive(&source, width, height, 90);
         assert!(bytes.windows(2).any(|w| w == [0xff, 0xc2]));
         let back = grey(&bytes);
@@ -181,12 +206,12 @@ fn a_second_run_returns_the_first() {
         assert!(progress.done <= progress.total);
         calls.fetch_add(1, Ordering::Relaxed);
     };
-    let first = draw_phantom(&root, &small(), &count).unwrap();
+    let first = draw_phantom(&root, &small(), count).unwrap();
     let drawn = calls.load(Ordering::Relaxed);
     assert!(drawn > 0);
-    assert_eq!(draw_phantom(&root, &small(), &count).unwrap(), first);
+    assert_eq!(draw_phantom(&root, &small(), count).unwrap(), first);
     assert_eq!(calls.load(Ordering::Relaxed), drawn, "the second call drew again");
     assert!(!dir.path().join("phantom.partial").exists());
     let other = PhantomConfig { seed: 9, ..small() };
-    assert!(draw_phantom(&root, &other, &count).unwrap_err().to_string().contains("another configuration"));
+    assert!(draw_phantom(&root, &other, count).unwrap_err().to_string().contains("another configuration"));
 }

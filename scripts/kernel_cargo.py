@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""The `cargo` that rust-analyzer, inside the kernel, asks for the list of crates: a short list.
+
+To infer the type of a variable, evcxr carries a rust-analyzer that reads the sources of every crate below the library,
+about 250 of them: half a minute at every start, two gigabytes, and a second more in every cell. The types that meet a
+reader come from few crates. So its `cargo metadata` is answered with those alone; compiling knows nothing of this.
+A crate that a notebook adds with `:dep` is kept, and all that it needs.
+
+Everything else goes to the real cargo, and so does this where anything is unexpected: it only gets slower then.
+"""
+import json, os, subprocess, sys
+
+# What appears in the library's signatures or is used directly in cells.
+VISIBLE = {"anyhow", "tch", "torch-sys", "polars", "polars-core", "polars-error", "polars-utils"}
+
+
+def shortened(text):
+    metadata = json.loads(text)
+    names = {package["id"]: package["name"] for package in metadata["packages"]}
+    needs = {node["id"]: [d["pkg"] for d in node["deps"]] for node in (metadata.get("resolve") or {}).get("nodes", [])}
+    cells = next((i for i, name in names.items() if name == "ctx"), None)
+    library = next((i for i, name in names.items() if name == "covid-ct"), None)
+    if cells is None or library is None or cells not in needs:
+        return text
+    kept = {cells, library} | {i for i, name in names.items() if name in VISIBLE}
+    waiting = [i for i in needs[cells] if i != library]
+    while waiting:
+        package = waiting.pop()
+        kept.add(package)
+        waiting += [i for i in needs[package] if i not in kept]
+    metadata["packages"] = [package for package in metadata["packages"] if package["id"] in kept]
+    nodes = [node for node in metadata["resolve"]["nodes"] if node["id"] in kept]
+    for node in nodes:
+        node["deps"] = [dependency for dependency in node["deps"] if dependency["pkg"] in kept]
+        node["dependencies"] = [i for i in node["dependencies"] if i in kept]
+    metadata["resolve"]["nodes"] = nodes
+    return json.dumps(metadata)
+
+
+def main():
+    cargo, arguments = os.environ["COVID_CT_CARGO"], sys.argv[1:]
+    os.environ["CARGO_HOME"] = os.environ["COVID_CT_CARGO_HOME"]
+    if arguments[:1] != ["metadata"]:
+        os.execv(cargo, [cargo, *arguments])
+    done = subprocess.run([cargo, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        answer = shortened(done.stdout)
+    except (ValueError, KeyError, TypeError):
+        answer = done.stdout
+    sys.stdout.write(answer)
+    sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()

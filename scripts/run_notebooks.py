@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Executes notebooks on the real kernel, in order, and leaves them executed, as HTML, and what they drew.
+
+  run_notebooks.py --out DIR [NOTEBOOK …]     all of notebooks/ unless some are named
+Stops at the first cell that fails, a panic or an error returned by `?` included. While one notebook runs, the kernel of
+the next one starts.
+"""
+import argparse, base64, copy, os, pathlib, re, sys, time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import nbformat
+import notebook_kernel as nk
+from nbconvert import HTMLExporter
+
+REPO = pathlib.Path(__file__).resolve().parent.parent
+
+
+def headline(code):
+    """The first line of a cell that says something."""
+    lines = [line.strip() for line in code.splitlines() if line.strip() and not line.strip().startswith("//")]
+    return (lines or [""])[0][:90]
+
+
+def run_notebook(path, manager, quiet):
+    """Runs every code cell; returns the executed notebook and, where one failed, (its number, why)."""
+    notebook = nbformat.read(path, as_version=4)
+    started = time.monotonic()
+    client = nk.ready(manager)
+    print(f"\n{path.name}: kernel ready after {time.monotonic() - started:.1f} s more", flush=True)
+    failed = None
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(cells, 1):
+        begun = time.monotonic()
+        print(f"  [{number}/{len(cells)}] {headline(cell.source)}", flush=True)
+        show = (lambda text: None) if quiet else (lambda text: print("".join(f"      {l}\n" for l in text.splitlines() if l.strip()), end="", flush=True))
+        try:
+            outputs = nk.execute(client, cell.source, on_text=show)
+        except nk.CellFailed as error:
+            outputs, failed = error.outputs, (number, str(error))
+        cell.outputs = [nbformat.from_dict(output) for output in outputs]
+        cell.execution_count = number
+        seconds = time.monotonic() - begun
+        if seconds > 5:
+            print(f"      {seconds:.1f} s", flush=True)
+        if failed:
+            break
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    return notebook, failed
+
+
+def save(notebook, path, out):
+    """The executed notebook, its HTML, and every figure in it as a file."""
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, out / path.name)
+    html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(copy.deepcopy(notebook))
+    (out / path.with_suffix(".html").name).write_text(html)
+    figures = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)",
+                         "".join(o.get("data", {}).get("text/html", "") for c in notebook.cells for o in c.get("outputs", [])))
+    for number, figure in enumerate(figures, 1):
+        (out / "figures" / f"{path.stem}-{number}.svg").write_bytes(base64.b64decode(figure))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--quiet", action="store_true", help="do not repeat what cells print")
+    args = parser.parse_args()
+    out = args.out.resolve()
+    notebooks = [path.resolve() for path in args.notebooks] or sorted((REPO / "notebooks").glob("*.ipynb"))
+    environment = {**os.environ, "COVID_CT_WORKSPACE": str(out)}
+    if environment.get("COVID_CT_DATA"):
+        environment["COVID_CT_DATA"] = str(pathlib.Path(environment["COVID_CT_DATA"]).resolve())
+    begun, following = time.monotonic(), None
+    try:
+        for index, path in enumerate(notebooks):
+            manager = following or nk.start(path.parent, environment)
+            following = nk.start(notebooks[index + 1].parent, environment) if index + 1 < len(notebooks) else None
+            notebook, failed = run_notebook(path, manager, args.quiet)
+            save(notebook, path, out)
+            if failed:
+                sys.exit(f"\n{path.name}: cell {failed[0]} failed:\n{failed[1]}\nThe notebook as far as it came: {out / path.name}")
+    finally:
+        if following and following.is_alive():
+            following.shutdown_kernel(now=True)
+    print(f"\n{len(notebooks)} notebooks in {time.monotonic() - begun:.0f} s. Look at:")
+    for path in notebooks:
+        print(f"  {out / path.with_suffix('.html').name}")
+    print(f"  {out / 'report.html'}" if (out / "report.html").is_file() else f"  (no report in {out})")
+
+
+if __name__ == "__main__":
+    main()

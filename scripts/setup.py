@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Sets everything up, or finds it set up: Python packages, the notebooks' kernel, the library and the command line.
+
+Everything lies in a folder of the user's (COVID_CT_CACHE, else ~/.cache/covid-ct), so that every clone shares it; it can
+be deleted at any time. What is up to date is skipped. Versions: requirements.txt (Python), Cargo.toml (Rust).
+Needs Python's standard library only.
+"""
+import hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
+
+REPO = pathlib.Path(__file__).resolve().parent.parent
+CACHE = pathlib.Path(os.environ.get("COVID_CT_CACHE") or pathlib.Path.home() / ".cache/covid-ct").resolve()
+CARGO = tomllib.loads((REPO / "Cargo.toml").read_text())["package"]
+EVCXR = CARGO["metadata"]["covid-ct"]["evcxr_jupyter"]
+# One folder of kernels for each clone: a kernel builds the library of its own clone.
+CLONE = CACHE / "kernels" / hashlib.sha256(str(REPO).encode()).hexdigest()[:12]
+
+
+def fail(message):
+    sys.exit(f"setup: {message}")
+
+
+def say(message):
+    print(f"setup: {message}", flush=True)
+
+
+def run(command, **options):
+    done = subprocess.run([str(part) for part in command], **options)
+    if done.returncode:
+        fail(f"`{' '.join(map(str, command))}` failed with code {done.returncode}")
+    return done
+
+
+def check_tools():
+    """One line for each thing that is missing, with the command that brings it."""
+    if sys.version_info < (3, 11):
+        fail(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: install it, then `make PYTHON=python3.12 …`")
+    home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo") / "bin"
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), str(home)])
+    if not shutil.which("cargo") or not shutil.which("rustup"):
+        fail("Rust is missing: install it with rustup (https://rustup.rs), then open a new shell")
+    found = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1]
+    if tuple(map(int, found.split("-")[0].split(".")[:2])) < tuple(map(int, CARGO["rust-version"].split("."))):
+        fail(f"Rust {CARGO['rust-version']} or newer is needed, this is {found}: run `rustup update stable`")
+    if not shutil.which("c++"):
+        fail("a C++ compiler is missing: on Debian or Ubuntu run `sudo apt-get install g++`")
+    sources = pathlib.Path(output("rustc", "--print", "sysroot")) / "lib/rustlib/src/rust/library"
+    if not sources.is_dir():
+        say("adding Rust's sources (the kernel reads types from them)")
+        run(["rustup", "component", "add", "rust-src"])
+    if not shutil.which("mold"):
+        root = ["sudo", "-n"] if os.geteuid() and shutil.which("sudo") else []
+        if shutil.which("apt-get") and (root or not os.geteuid()):
+            say("installing the linker mold")
+            quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run([*root, "apt-get", "update", "-q"], **quiet)
+            subprocess.run([*root, "apt-get", "install", "-y", "-q", "mold"], **quiet)
+        if not shutil.which("mold"):
+            say("the linker mold is missing: cells will be slower; on Debian or Ubuntu run `sudo apt-get install mold`")
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def venv_python():
+    """The Python that has torch: the active conda environment's if it is ours, else a venv in the cache."""
+    if os.environ.get("CONDA_DEFAULT_ENV") == "covid-ct":
+        return pathlib.Path(os.environ["CONDA_PREFIX"]) / "bin/python"
+    return CACHE / "venv/bin/python"
+
+
+def install_python():
+    """Starts pip where packages are missing; returns what to wait for."""
+    python, wanted = venv_python(), hashlib.sha256((REPO / "requirements.txt").read_bytes()).hexdigest()
+    stamp = python.parent.parent / f".covid-ct-requirements-{wanted[:12]}"
+    if stamp.is_file():
+        return lambda: None
+    if not python.exists():
+        run([sys.executable, "-m", "venv", python.parent.parent])
+    say("installing PyTorch and Jupyter (about 5 GB; minutes on a fast line)")
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REPO / "requirements.txt"]
+    pip = subprocess.Popen([str(part) for part in command])
+
+    def finish():
+        if pip.wait():
+            fail("pip could not install requirements.txt; its reason stands above")
+        for old in stamp.parent.glob(".covid-ct-requirements-*"):
+            old.unlink()
+        stamp.touch()
+        say("Python packages are installed")
+
+    return finish
+
+
+def install_evcxr():
+    program = CACHE / f"evcxr-{EVCXR}/bin/evcxr_jupyter"
+    if not program.is_file():
+        say(f"building the Jupyter kernel evcxr {EVCXR} (about 10 minutes on two cores)")
+        environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build")}
+        run(["cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR, "--root", program.parent.parent],
+            env=environment, cwd=CACHE)
+        shutil.rmtree(CACHE / "evcxr-build", ignore_errors=True)
+    return program
+
+
+def write_environment(python):
+    """What every build and every kernel needs, as a shell file and as a dictionary."""
+    site = output(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    torch = pathlib.Path(site) / "torch"
+    rust = output("rustc", "--print", "target-libdir")
+    environment = {
+        "COVID_CT_CACHE": str(CACHE),
+        "COVID_CT_PYTHON": str(python),
+        "LIBTORCH": str(torch),
+        # For cells: they are loaded by evcxr and may call libtorch and Rust's own library directly.
+        "LD_LIBRARY_PATH": f"{torch / 'lib'}:{rust}",
+        "CARGO_TARGET_DIR": str(CACHE / "target"),
+        # Our kernel first, whatever other clone was set up last.
+        "JUPYTER_PATH": str(CLONE / "jupyter"),
+        "PATH": os.pathsep.join(dict.fromkeys([str(python.parent), *os.environ["PATH"].split(os.pathsep)])),
+    }
+    lines = [f"export {name}='{value}'\n" for name, value in environment.items()]
+    CLONE.mkdir(parents=True, exist_ok=True)
+    (CLONE / "env.sh").write_text("".join(lines))
+    os.environ.update(environment)
+    return environment
+
+
+def build():
+    """The library and the command line, linked as ./covid-ct."""
+    if not (CACHE / "target").is_dir():
+        say("building the library and the command line (about 12 minutes on two cores)")
+    linker = ["mold", "-run"] if shutil.which("mold") else []
+    run([*linker, "cargo", "build", "--locked"], cwd=REPO)
+    host = next(line.split()[1] for line in output("rustc", "-vV").splitlines() if line.startswith("host:"))
+    program, link = CACHE / "target" / host / "debug/covid-ct", REPO / "covid-ct"
+    if link.is_symlink() or not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(program)
+
+
+def install_kernel(environment, evcxr):
+    """The kernelspec, for our own Jupyter and for any other of this user's."""
+    cargo_home = os.environ.get("CARGO_HOME") or str(pathlib.Path.home() / ".cargo")
+    kept = ("COVID_CT_CACHE", "LIBTORCH", "LD_LIBRARY_PATH", "PATH")
+    spec = {
+        "argv": [environment["COVID_CT_PYTHON"], str(REPO / "scripts/kernel.py"), "{connection_file}"],
+        "display_name": "Rust (covid-ct)",
+        "language": "rust",
+        "interrupt_mode": "message",
+        "env": {name: environment[name] for name in kept} | {
+            "COVID_CT_EVCXR": str(evcxr),
+            "EVCXR_CONFIG_DIR": str(CLONE / "config"),
+            # rust-analyzer asks the cargo of CARGO_HOME for the list of crates: ours, which answers with the few it
+            # needs. Builds use the real CARGO_HOME.
+            "CARGO_HOME": str(CLONE / "cargo-home"),
+            "COVID_CT_CARGO": shutil.which("cargo"),
+            "COVID_CT_CARGO_HOME": cargo_home,
+        },
+    }
+    user = os.environ.get("JUPYTER_DATA_DIR") or pathlib.Path.home() / ".local/share/jupyter"
+    for folder in (CLONE / "jupyter/kernels/covid-ct", pathlib.Path(user) / "kernels/covid-ct"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n")
+    shim = CLONE / "cargo-home/bin/cargo"
+    shim.parent.mkdir(parents=True, exist_ok=True)
+    shim.write_text(f'#!/bin/sh\nexec "{environment["COVID_CT_PYTHON"]}" "{REPO}/scripts/kernel_cargo.py" "$@"\n')
+    shim.chmod(0o755)
+    settings = (REPO / "scripts/evcxr.toml").read_text().replace("@REPO@", str(REPO)).replace("@CARGO_HOME@", cargo_home)
+    (CLONE / "config").mkdir(exist_ok=True)
+    (CLONE / "config/evcxr.toml").write_text(settings)
+    (CACHE / "kernels/.cargo").mkdir(exist_ok=True)
+    shutil.copyfile(REPO / ".cargo/config.toml", CACHE / "kernels/.cargo/config.toml")
+
+
+def warm_kernel():
+    """Compiles library and first cell in the kernel's own folder, so that the first notebook need not wait."""
+    sources = sorted([*(REPO / "src").rglob("*.rs"), REPO / "Cargo.lock", REPO / "Cargo.toml", REPO / "build.rs",
+                      REPO / ".cargo/config.toml", REPO / "scripts/evcxr.toml", REPO / "scripts/kernel.py"])
+    state = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    stamp = CLONE / "warm"
+    if stamp.is_file() and stamp.read_text() == state and (CLONE / "slot-0").is_dir():
+        return
+    say("warming the kernel (a minute or two; only after a change of the library)")
+    run([os.environ["COVID_CT_PYTHON"], REPO / "scripts/kernel_times.py", "--warm"])
+    stamp.write_text(state)
+
+
+def main():
+    begun = time.monotonic()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    check_tools()
+    finish_python = install_python()
+    evcxr = install_evcxr()
+    finish_python()
+    environment = write_environment(venv_python())
+    build()
+    install_kernel(environment, evcxr)
+    warm_kernel()
+    say(f"ready after {time.monotonic() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+//! Every planted defect is found, as often as it was planted and nowhere else.
+
+use crate::support::{fixture, folder, run, silent};
+use covid_ct::{Audit, Check, Expectation, Label, Manifest, Severity};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn each_planted_defect_is_found_once_where_it_was_planted() {
+    let fixture = fixture();
+    let mut planted: BTreeMap<&str, usize> = BTreeMap::new();
+    for defect in &fixture.phantom.defects {
+        *planted.entry(&defect.check).or_default() += 1;
+        let check = Check::ALL.iter().find(|check| check.name() == defect.check).expect("a known check");
+        let found: Vec<_> = fixture.audit.findings().iter().filter(|f| f.check == *check).collect();
+        let here = found.iter().any(|finding| {
+            let told = [Some(&finding.path), finding.with.as_ref()];
+            match check {
+                // Planted as the missing file, found as a gap in its scan.
+                Check::MissingSlice => defect.paths[0].starts_with(&finding.path),
+                _ => defect.paths.iter().all(|path| told.contains(&Some(path))),
+            }
+        });
+        assert!(here, "{} planted at {:?}, found {found:#?}", defect.check, defect.paths);
+    }
+    assert_eq!(planted.len(), 17, "one defect of every kind: {planted:?}");
+    for check in Check::ALL {
+        let expected = planted.get(check.name()).copied().unwrap_or(0);
+        assert_eq!(fixture.audit.count(*check), expected, "{check}: {}", fixture.audit.details(*check));
+    }
+}
+
+#[test]
+fn a_phantom_without_defects_is_clean() {
+    let folder = folder();
+    let config = covid_ct::PhantomConfig { defects: false, ..crate::support::small_phantom() };
+    covid_ct::draw_phantom(folder.path(), &config, silent).expect("draws");
+    let audit = Audit::run(&Manifest::scan(folder.path(), silent).expect("scans"), silent).expect("audits");
+    assert!(audit.findings().is_empty(), "{:#?}", audit.findings());
+    assert_eq!(audit.accepted().slices.len(), audit.manifest().slices.len());
+}
+
+#[test]
+fn what_is_accepted_leaves_out_exactly_what_must_not_be_trained_on() {
+    let fixture = fixture();
+    let accepted: BTreeSet<String> = {
+        let manifest = fixture.audit.accepted();
+        manifest.slices.iter().map(|slice| manifest.path(slice)).collect()
+    };
+    let excluded = fixture.audit.excluded();
+    for slice in &fixture.manifest.slices {
+        let path = fixture.manifest.path(slice);
+        assert_ne!(accepted.contains(&path), excluded.contains_key(&path), "{path} is neither in nor out");
+    }
+    assert!(excluded.values().all(|finding| finding.check.severity() == Severity::Exclude));
+    let conflict = fixture.phantom.defects.iter().find(|d| d.check == "conflicting-label").expect("planted");
+    for scan in &conflict.paths {
+        assert!(!accepted.iter().any(|path| path.starts_with(&format!("{scan}/"))), "{scan} has a doubtful label");
+    }
+    let pair = fixture.phantom.defects.iter().find(|d| d.check == "same-patient").expect("planted");
+    let told = &fixture.audit.accepted().same_patient;
+    assert!(told.contains(&(pair.paths[0].clone(), pair.paths[1].clone())), "{told:?}");
+}
+
+#[test]
+fn slices_stand_in_numeric_order_with_their_labels() {
+    let manifest = &fixture().manifest;
+    for scan in manifest.slices_by_scan() {
+        let numbers: Vec<u32> = scan.iter().filter_map(|&i| manifest.slices[i].number).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+    }
+    assert!(manifest.scans.iter().any(|s| s.folder == "train/covid/ct_scan_0" && s.label == Some(Label::Covid)));
+    assert!(manifest.scans.iter().all(|s| (s.label.is_none()) == s.folder.starts_with("prediction/")));
+    let places: Vec<_> = ["ct_scan_2", "ct_scan_10"]
+        .map(|id| manifest.scans.iter().position(|s| s.folder == format!("train/covid/{id}")))
+        .to_vec();
+    assert!(places[0] < places[1], "ct_scan_2 before ct_scan_10");
+}
+
+#[test]
+fn an_audit_is_read_back_and_a_changed_file_is_noticed() {
+    let folder = folder();
+    let audit = &fixture().audit;
+    audit.write(folder.path()).expect("writes");
+    assert_eq!(&Audit::read(folder.path()).expect("reads"), audit);
+    let path = folder.path().join("manifest.json");
+    let text = fs::read_to_string(&path).expect("text");
+    fs::write(&path, text.replacen("train/covid/ct_scan_1\"", "train/covid/ct_scan_1x\"", 1)).expect("writes");
+    let error = format!("{:#}", Audit::read(folder.path()).expect_err("changed"));
+    assert!(error.contains("manifest") && error.contains("train/covid/ct_scan_1"), "{error}");
+}
+
+#[test]
+fn patients_are_read_and_a_scan_of_two_patients_is_an_error() {
+    let folder = folder();
+    for (scan, slice) in [("train/covid/ct_scan_0", "0.jpg"), ("train/non-covid/ct_scan_0", "0.jpg")] {
+        fs::create_dir_all(folder.path().join(scan)).expect("folder");
+        fs::copy(fixture().root.join("train/covid/ct_scan_3/0.jpg"), folder.path().join(scan).join(slice))
+            .expect("copies");
+    }
+    let patients = folder.path().join("patients.csv");
+    fs::write(&patients, "path,patient,source\ntrain/covid/ct_scan_0/0.jpg,\"a, b\",x\n").expect("writes");
+    let manifest = Manifest::scan(folder.path(), silent).expect("scans");
+    assert_eq!(manifest.scans[0].patient.as_deref(), Some("a, b"));
+    assert_eq!(manifest.scans[1].patient, None);
+    fs::write(&patients, "path,patient\ntrain/covid/ct_scan_0/0.jpg,a\ntrain/covid/ct_scan_0/1.jpg,b\n")
+        .expect("writes");
+    let error = format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("two patients"));
+    assert!(error.contains("patients.csv") && error.contains("two patients, a and b"), "{error}");
+    fs::write(&patients, "file,who\nx,y\n").expect("writes");
+    let error = format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("no columns"));
+    assert!(error.contains("columns path and patient"), "{error}");
+}
+
+#[test]
+fn a_folder_that_is_no_data_set_is_told_so() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("images")).expect("folder");
+    let error = format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("no data set"));
+    assert!(error.contains("train/covid") && error.contains("images"), "{error}");
+    let error = format!("{:#}", Manifest::scan(folder.path().join("nowhere"), silent).expect_err("no folder"));
+    assert!(error.contains("nowhere is no folder"), "{error}");
+}
+
+#[test]
+fn the_slides_expectation_is_read_and_differences_are_counted() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data_manifest/cov19-ct-db.json");
+    let expected = Expectation::read(&file).expect("reads");
+    let (table, fits) = fixture().audit.against(&expected);
+    assert!(!fits, "the phantom is not COV19-CT-DB");
+    assert!(table.rows().iter().any(|row| row[0] == "train covid: slices" && row[1] == "153,680"), "{table}");
+    let folder = folder();
+    let output = run(folder.path(), &fixture().root, &["audit", "--expect", file.to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(2), "a difference has its own exit code");
+}
+
+#[test]
+fn an_expectation_that_is_met_fits() {
+    let fixture = fixture();
+    let black = fixture.phantom.defects.iter().find(|d| d.check == "black-slice").expect("planted");
+    let scan = black.paths[0].split('/').nth(2).expect("a scan");
+    let (scans, slices) = fixture.manifest.counts(covid_ct::Set::Val, Some(Label::Covid));
+    let folder = folder();
+    let path = folder.path().join("expected.json");
+    let text = format!(
+        r#"{{"dataset":"phantom","source":"drawn","notes":[],
+            "counts":[{{"set":"val","label":"covid","scans":{scans},"slices":{slices}}}],
+            "known_defects":[{{"check":"black-slice","set":"val","label":"covid","scan":"{scan}","count":1,"files":[]}}]}}"#
+    );
+    fs::write(&path, text).expect("writes");
+    let (table, fits) = fixture.audit.against(&Expectation::read(&path).expect("reads"));
+    assert!(fits, "{table}");
+}

@@ -1,0 +1,121 @@
+//! The cache holds what Pillow would make, survives being killed, and serves no other data.
+
+use crate::support::{fixture, folder, prepared, program, run_python, silent, tiny_run};
+use covid_ct::tch::{Device, Tensor};
+use covid_ct::{Audit, Preprocess, SliceCache};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn only_cache(folder: &Path) -> PathBuf {
+    let found: Vec<PathBuf> = fs::read_dir(folder).expect("lists").map(|e| e.expect("entry").path()).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
+}
+
+#[test]
+fn every_slice_equals_pillow_within_one_grey_level() {
+    let folder = folder();
+    let accepted = fixture().audit.accepted();
+    for size in [32, 100, 224] {
+        let preprocess = Preprocess { size, ..Preprocess::default() };
+        let cache = SliceCache::open_or_build(folder.path(), &accepted, &preprocess, silent).expect("builds");
+        let out = folder.path().join("pillow");
+        let files: Vec<String> =
+            accepted.slices.iter().map(|s| accepted.root.join(accepted.path(s)).display().to_string()).collect();
+        let (size_text, out_text) = (size.to_string(), out.display().to_string());
+        let mut arguments = vec![size_text.as_str(), &out_text];
+        arguments.extend(files.iter().map(String::as_str));
+        run_python("reference_resize.py", &arguments);
+        let pillow = fs::read(&out).expect("reads");
+        fs::remove_file(&out).expect("removes");
+        for (index, expected) in pillow.chunks_exact((size * size) as usize).enumerate() {
+            let worst = cache.pixels(index).expect("pixels").iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(worst <= Some(1), "{} at {size}: {worst:?} grey levels off", files[index]);
+        }
+        assert_eq!(pillow.len(), accepted.slices.len() * (size * size) as usize);
+    }
+}
+
+#[test]
+fn a_batch_is_normalised_and_has_three_equal_channels() {
+    let folder = folder();
+    let (_, _, cache) = prepared(folder.path(), &tiny_run("x"));
+    let batch = cache.batch(&[3, 0], Device::Cpu).expect("a batch");
+    assert_eq!(batch.size(), [2, 3, 32, 32]);
+    let first: Vec<f32> = Vec::try_from(batch.get(0).get(1).reshape([-1])).expect("floats");
+    for (value, pixel) in first.iter().zip(cache.pixels(3).expect("pixels")) {
+        assert!((value - (f32::from(*pixel) / 255.0 - 0.5) / 0.5).abs() < 1e-6);
+    }
+    assert!(f64::try_from((batch.select(1, 0) - batch.select(1, 2)).abs().max()).expect("a number") == 0.0);
+    let labels: Vec<i64> = Vec::try_from(cache.labels(&[0], Device::Cpu).expect("labels")).expect("integers");
+    assert_eq!(labels, [0], "the first slice is of train/covid");
+    assert!(cache.pixels(usize::MAX / 1_000_000).is_err());
+    let _: Tensor = batch;
+}
+
+#[test]
+fn a_killed_build_goes_on_and_ends_the_same() {
+    let data = &fixture().root;
+    let (whole, killed) = (folder(), folder());
+    for home in [&whole, &killed] {
+        fixture().audit.write(home.path().join("data_manifest/phantom")).expect("writes");
+    }
+    let build = ["cache", "--size", "512"];
+    assert!(program(whole.path(), data).args(build).output().expect("runs").status.success());
+    for wait in [30, 60, 90, 120, 200] {
+        let mut child = program(killed.path(), data).args(build).spawn().expect("starts");
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().expect("kills");
+        child.wait().expect("ends");
+    }
+    assert!(program(killed.path(), data).args(build).output().expect("runs").status.success());
+    let bytes = |home: &Path| fs::read(only_cache(&home.join("cache")).join("slices.u8")).expect("reads");
+    assert!(bytes(whole.path()) == bytes(killed.path()), "the resumed cache differs");
+}
+
+#[test]
+fn what_a_killed_build_left_is_used_only_where_its_checksum_fits() {
+    let folder = folder();
+    let accepted = fixture().audit.accepted();
+    let preprocess = Preprocess { size: 48, ..Preprocess::default() };
+    let whole = SliceCache::open_or_build(folder.path().join("a"), &accepted, &preprocess, silent).expect("builds");
+    // As a kill leaves it: a journal that tells of one finished block, pixels that are not what it says.
+    let target = folder.path().join("b").join(whole.folder().file_name().expect("a name"));
+    fs::create_dir_all(&target).expect("folder");
+    fs::write(target.join("slices.u8.partial"), vec![7; accepted.slices.len() * 48 * 48]).expect("writes");
+    fs::write(target.join("journal"), [0_u8; 12]).expect("writes");
+    let resumed = SliceCache::open_or_build(folder.path().join("b"), &accepted, &preprocess, silent).expect("resumes");
+    for slice in 0..accepted.slices.len() {
+        assert_eq!(resumed.pixels(slice).expect("b"), whole.pixels(slice).expect("a"));
+    }
+}
+
+#[test]
+fn a_cut_cache_and_an_undecodable_slice_are_errors_that_name_the_file() {
+    let folder = folder();
+    let accepted = fixture().audit.accepted();
+    let preprocess = Preprocess { size: 32, ..Preprocess::default() };
+    let cache = SliceCache::open_or_build(folder.path(), &accepted, &preprocess, silent).expect("builds");
+    let pixels = cache.folder().join("slices.u8");
+    drop(cache);
+    let bytes = fs::read(&pixels).expect("reads");
+    fs::write(&pixels, &bytes[1..]).expect("writes");
+    let error =
+        format!("{:#}", SliceCache::open_or_build(folder.path(), &accepted, &preprocess, silent).expect_err("cut"));
+    assert!(error.contains("expected") && error.contains("delete the folder"), "{error}");
+    // Everything, the broken files included.
+    let all = &fixture().manifest;
+    let error =
+        format!("{:#}", SliceCache::open_or_build(folder.path(), all, &preprocess, silent).expect_err("broken"));
+    assert!(error.contains("decoding slice") && error.contains(".jpg"), "{error}");
+}
+
+#[test]
+fn the_source_data_is_never_changed() {
+    let before = covid_ct::Manifest::scan(&fixture().root, silent).expect("scans");
+    let folder = folder();
+    Audit::run(&before, silent).expect("audits").write(folder.path()).expect("writes");
+    prepared(folder.path(), &tiny_run("x"));
+    assert_eq!(covid_ct::Manifest::scan(&fixture().root, silent).expect("scans"), before);
+}

@@ -1,0 +1,15 @@
+//! One test program: each one would link libtorch anew.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod audit;
+mod cache;
+mod cli;
+mod corrupt;
+mod metrics;
+mod network;
+mod notebooks;
+mod split;
+mod support;
+mod training;
+mod workflow;

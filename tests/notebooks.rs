@@ -1,0 +1,85 @@
+//! The notebooks on the real kernel; and the proof that a failing cell is noticed.
+
+use crate::support::{fixture, folder, python};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn runner(out: &Path, notebooks: &[PathBuf]) -> Output {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Command::new(python())
+        .arg(repository.join("scripts/run_notebooks.py"))
+        .args(["--out", &out.display().to_string()])
+        .args(notebooks)
+        .env("COVID_CT_DATA", &fixture().root)
+        .output()
+        .expect("the runner starts")
+}
+
+fn notebook(folder: &Path, name: &str, cells: &[&str]) -> PathBuf {
+    let cells: Vec<serde_json::Value> = cells
+        .iter()
+        .enumerate()
+        .map(|(i, source)| {
+            serde_json::json!({"cell_type": "code", "id": format!("c{i}"), "execution_count": null, "metadata": {}, "outputs": [], "source": source})
+        })
+        .collect();
+    let kernel = serde_json::json!({"name": "covid-ct", "display_name": "Rust (covid-ct)", "language": "rust"});
+    let notebook =
+        serde_json::json!({"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells});
+    let path = folder.join(name);
+    fs::write(&path, notebook.to_string()).expect("writes");
+    path
+}
+
+#[test]
+fn the_notebooks_run_from_the_first_cell_to_the_report() {
+    let folder = folder();
+    let output = runner(folder.path(), &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    for name in ["01_dataset", "02_split", "03_train_fcn", "05_compare", "06_inference"] {
+        let html = fs::read_to_string(folder.path().join(format!("{name}.html"))).expect("an HTML page");
+        assert!(html.contains("class=\"covid-ct\""), "{name} shows no table and no figure");
+    }
+    assert!(folder.path().join("report.html").is_file(), "{text}");
+    assert!(fs::read_dir(folder.path().join("figures")).expect("figures").count() > 10);
+}
+
+#[test]
+fn notebooks_are_committed_without_outputs() {
+    let notebooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
+    let mut seen = 0;
+    for entry in fs::read_dir(notebooks).expect("lists").map(|e| e.expect("entry").path()) {
+        if entry.extension().is_some_and(|e| e == "ipynb") {
+            let text = fs::read_to_string(&entry).expect("reads");
+            let notebook: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            for cell in notebook["cells"].as_array().expect("cells").iter().filter(|c| c["cell_type"] == "code") {
+                assert_eq!(cell["outputs"], serde_json::json!([]), "{}", entry.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5);
+}
+
+#[test]
+fn a_cell_that_fails_in_any_way_fails_the_run() {
+    let folder = folder();
+    let failing = [
+        ("question_mark.ipynb", vec!["1 + 1", "RunConfig::read(\"nowhere.json\")?", "2 + 2"], "nowhere.json"),
+        ("panic.ipynb", vec!["let empty: Vec<i32> = vec![];", "empty[3]", "2 + 2"], "index out of bounds"),
+        ("compile.ipynb", vec!["let x: i32 = \"text\";"], "mismatched types"),
+        ("child.ipynb", vec!["std::process::exit(3);"], ""),
+    ];
+    for (name, cells, said) in failing {
+        let output = runner(folder.path(), &[notebook(folder.path(), name, &cells)]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{name} passed: {}", String::from_utf8_lossy(&output.stdout));
+        assert!(text.contains(said) && text.contains("failed"), "{name}: {text}");
+        let executed = fs::read_to_string(folder.path().join(name)).expect("the executed notebook");
+        assert!(!executed.contains("\"text/plain\": \"4\""), "{name} went on after the failure");
+    }
+    let fine = runner(folder.path(), &[notebook(folder.path(), "fine.ipynb", &["let x = 20;", "x + 1"])]);
+    assert!(fine.status.success(), "{}", String::from_utf8_lossy(&fine.stderr));
+}

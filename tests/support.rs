@@ -1,0 +1,101 @@
+//! The tests' vocabulary: a small phantom drawn once, folders that vanish, Python with PyTorch, and our own program.
+
+use covid_ct::{
+    Audit, Manifest, Phantom, PhantomConfig, Progress, RunConfig, SliceCache, Split, SplitConfig, draw_phantom,
+};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// Nobody looks at the progress of a test.
+pub fn silent(_: &Progress) {}
+
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// What every test may read and none may change.
+pub struct Fixture {
+    _folder: TempDir,
+    pub root: PathBuf,
+    pub phantom: Phantom,
+    pub manifest: Manifest,
+    pub audit: Audit,
+}
+
+/// A phantom of 128 pixels with every defect, scanned and audited; drawn at the first call.
+pub fn fixture() -> &'static Fixture {
+    static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| {
+        let folder = folder();
+        let root = folder.path().join("phantom");
+        let phantom = draw_phantom(&root, &small_phantom(), silent).expect("draws");
+        let manifest = Manifest::scan(&root, silent).expect("scans");
+        let audit = Audit::run(&manifest, silent).expect("audits");
+        Fixture { _folder: folder, root, phantom, manifest, audit }
+    })
+}
+
+pub fn small_phantom() -> PhantomConfig {
+    PhantomConfig {
+        size: 128,
+        train_scans: 12,
+        val_scans: 5,
+        prediction_scans: 3,
+        slices: 8,
+        ..PhantomConfig::default()
+    }
+}
+
+/// Settings for seconds, not minutes.
+pub fn tiny_run(name: &str) -> RunConfig {
+    let mut run = RunConfig { name: name.into(), device: "cpu".into(), epochs: 2, ..RunConfig::default().small() };
+    run.preprocess.size = 32;
+    run
+}
+
+/// Accepted slices of the fixture, split and cached for a run, under `home`.
+pub fn prepared(home: &Path, run: &RunConfig) -> (Manifest, Split, SliceCache) {
+    let accepted = fixture().audit.accepted();
+    let split = Split::new(&accepted, &run.split).expect("splits");
+    let cache = SliceCache::open_or_build(home.join("cache"), &accepted, &run.preprocess, silent).expect("caches");
+    (accepted, split, cache)
+}
+
+pub fn split_of(manifest: &Manifest, config: SplitConfig) -> Split {
+    Split::new(manifest, &config).expect("splits")
+}
+
+/// The Python with PyTorch, Pillow and scikit-learn.
+pub fn python() -> String {
+    std::env::var("COVID_CT_PYTHON").expect("COVID_CT_PYTHON names no Python with PyTorch: `make test` sets it")
+}
+
+/// Runs a script of tests/ and returns what it printed.
+pub fn run_python(script: &str, arguments: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
+    let output = Command::new(python()).arg(&script).args(arguments).output().expect("Python starts");
+    assert!(output.status.success(), "{} failed: {}", script.display(), String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Our program, in a workspace and on a data set of the test's own.
+pub fn program(workspace: &Path, data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_covid-ct"));
+    command.env("COVID_CT_WORKSPACE", workspace).env("COVID_CT_DATA", data);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(workspace: &Path, data: &Path, arguments: &[&str]) -> Output {
+    program(workspace, data).args(arguments).output().expect("the program starts")
+}
+
+/// Runs the program, which must succeed, and returns what it printed.
+pub fn run_well(workspace: &Path, data: &Path, arguments: &[&str]) -> String {
+    let output = run(workspace, data, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
