@@ -35,5 +35,5 @@ kernel-times: setup
 	@$(ENV) && python scripts/kernel_times.py
 
 clean:
-	rm -rf runs cache data report covid-ct
+	rm -rf runs cache data figures report.html report.json covid-ct
 	@echo "Shared between clones, and kept: $(CACHE)"

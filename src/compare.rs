@@ -7,7 +7,7 @@ use crate::history::History;
 use crate::progress::{human_duration, thousands};
 use crate::split::Subset;
 use crate::table::{Table, percent, shown_as_table};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
@@ -65,6 +65,12 @@ struct PublishedAccuracy {
 }
 
 impl Published {
+    /// The slides' results, as they ship with the library.
+    pub fn slides() -> Result<Self> {
+        let text = include_str!("../data_manifest/published-results.json");
+        serde_json::from_str(text).context("reading the published results that ship with the library")
+    }
+
     /// Reads the published results.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         read_json(path.as_ref(), "published results")

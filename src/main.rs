@@ -66,7 +66,7 @@ enum Command {
         /// Published results to stand beside them
         #[arg(long, value_name = "FILE")]
         published: Option<PathBuf>,
-        /// Where to write [default: <workspace>/report]
+        /// Where to write [default: the workspace]
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
@@ -329,7 +329,7 @@ fn report(
     let published = published.map(Published::read).transpose()?;
     println!("{}\n", Comparison::of(workspace.runs_folder(), &names)?);
     let report = Report::new(workspace, &names, published.as_ref())?;
-    let page = report.write(out.unwrap_or_else(|| workspace.home().join("report")))?;
+    let page = report.write(out.unwrap_or_else(|| workspace.home().to_owned()))?;
     println!("{}", page.display());
     Ok(())
 }

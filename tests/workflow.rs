@@ -35,7 +35,7 @@ fn from_phantom_to_report() {
     assert_eq!(csv.lines().count(), 1 + unlabelled);
     let published = concat!(env!("CARGO_MANIFEST_DIR"), "/data_manifest/published-results.json");
     step(&["report", "--published", published]);
-    let html = fs::read_to_string(home.join("report/report.html")).expect("reads");
+    let html = fs::read_to_string(home.join("report.html")).expect("reads");
     for said in ["LEAKING SPLIT", "Proof of no overlap", "81.1 %", "Limits and intended use", "data:image/svg+xml"] {
         assert!(html.contains(said), "the report does not say {said:?}");
     }
@@ -46,7 +46,7 @@ fn from_phantom_to_report() {
         "{foreign:?}"
     );
     let json: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(home.join("report/report.json")).expect("reads")).expect("JSON");
+        serde_json::from_str(&fs::read_to_string(home.join("report.json")).expect("reads")).expect("JSON");
     assert_eq!(json["runs"]["fcn-published"]["leaking"], true);
     assert_eq!(json["data"]["findings"]["black-slice"], 1);
 }

@@ -5,7 +5,7 @@ use crate::files::read_json;
 use crate::manifest::{Label, Set};
 use crate::progress::thousands;
 use crate::table::Table;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -80,6 +80,12 @@ impl KnownDefect {
 }
 
 impl Expectation {
+    /// What the slides tell of COV19-CT-DB, as it ships with the library.
+    pub fn cov19_ct_db() -> Result<Self> {
+        let text = include_str!("../../data_manifest/cov19-ct-db.json");
+        serde_json::from_str(text).context("reading the expectation that ships with the library")
+    }
+
     /// Reads an expectation.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         read_json(path.as_ref(), "a list of expected counts and known defects")

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 const BAND: usize = 16;
 /// A bucket that holds more than this says nothing; the other bands still serve its slices.
 const CROWDED: usize = 1024;
-/// Slices correlated at least so are taken for pictures of one patient at one height. On the phantom, re-encoded,
-/// shifted and noisy copies reach 0.99; slices of different patients stay below 0.93.
-const ALIKE: f32 = 0.95;
+/// Slices correlated at least so are taken for pictures of one patient at one height. Measured: the closest slices of
+/// two different patients reach 0.927 on the phantom and 0.927 among 1,968 real slices of 717 patients; re-encoded,
+/// shifted and noisy copies on the phantom 0.99, other reconstructions of one real examination mostly 0.94 to 0.999.
+const ALIKE: f32 = 0.93;
 /// Two scans are taken for one patient when at least this share of the shorter one has its twin in the other.
 const SHARE: f64 = 0.4;
 
