@@ -211,14 +211,20 @@ impl Audit {
     /// How often each grey level occurs in all readable slices.
     pub fn intensity_figure(&self) -> Result<Figure> {
         let total = self.histogram.iter().sum::<u64>().max(1) as f64;
-        let shares: Vec<(f64, f64)> =
-            self.histogram.iter().enumerate().map(|(level, n)| (level as f64, 100.0 * *n as f64 / total)).collect();
+        let dark = self.histogram[..=usize::from(BLACK)].iter().sum::<u64>() as f64;
+        let shares = self.histogram.iter().enumerate().skip(1 + usize::from(BLACK));
+        let shares: Vec<(f64, f64)> = shares.map(|(level, n)| (level as f64, 100.0 * *n as f64 / total)).collect();
+        let caption = format!(
+            "All readable slices together. Not drawn: {:.1} % of the pixels are air and padding, at level {BLACK} or \
+             darker. Lung is dark, soft tissue and bone are bright.",
+            100.0 * dark / total
+        );
         crate::figure::lines(
             "Intensity",
             "grey level (0 to 255)",
             "share of all pixels (%)",
             &[("all readable slices".to_owned(), shares)],
-            "The peak at 0 is air and padding; lung lies dark, soft tissue and bone bright.",
+            &caption,
         )
     }
 

@@ -204,19 +204,21 @@ fn first_bytes(bytes: &[u8]) -> String {
 /// Resizes with a triangle filter that widens with the reduction (antialiased), as Pillow's `Image.BILINEAR` and
 /// torchvision's `Resize(antialias=True)`; equal to Pillow within one grey level.
 pub fn resize_grey(image: &GreyImage, size: u32) -> Result<Vec<u8>> {
-    use fast_image_resize::images::{Image, ImageRef};
-    use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+    use fast_image_resize::images::{TypedImage, TypedImageRef};
+    use fast_image_resize::pixels::U8;
+    use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
     ensure!(size > 0, "resizing a slice: expected a size of 1 pixel or more, found 0");
     if (image.width, image.height) == (size, size) {
         return Ok(image.pixels.clone());
     }
-    let source = ImageRef::new(image.width, image.height, &image.pixels, PixelType::U8)?;
-    let mut target = Image::new(size, size, PixelType::U8);
+    // The typed images and calls: the others are compiled for every kind of pixel there is, a minute each time.
+    let source = TypedImageRef::<U8>::from_buffer(image.width, image.height, &image.pixels)?;
+    let mut target = TypedImage::<U8>::new(size, size);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    if let Err(error) = Resizer::new().resize(&source, &mut target, &options) {
+    if let Err(error) = Resizer::new().resize_typed(&source, &mut target, &options) {
         bail!("resizing a slice of {}x{} to {size}x{size}: {error}", image.width, image.height);
     }
-    Ok(target.into_vec())
+    Ok(target.pixels().iter().map(|pixel| pixel.0).collect())
 }
 
 /// Encodes grey pixels as PNG, for pictures that people look at.

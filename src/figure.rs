@@ -121,6 +121,7 @@ pub(crate) fn lines(
     let points = || series.iter().flat_map(|(_, points)| points.iter());
     let x = range(points().map(|p| p.0)).with_context(nothing)?;
     let y = range(points().map(|p| p.1)).with_context(nothing)?;
+    // Room for the legend, which stands inside the axes at the top.
     let room = 0.06 * (y.1 - y.0);
     draw(title, caption, (640, 380), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
@@ -128,7 +129,7 @@ pub(crate) fn lines(
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
-            .build_cartesian_2d(x.0..x.1, y.0 - room..y.1 + room)?;
+            .build_cartesian_2d(x.0..x.1, y.0 - room..y.1 + if series.len() > 1 { 5.0 * room } else { room })?;
         let whole = x.1 - x.0 <= 20.0 && points().all(|p| p.0.fract() == 0.0);
         chart
             .configure_mesh()
@@ -194,7 +195,7 @@ pub(crate) fn histogram(
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
-            .build_cartesian_2d(edge(0)..edge(bins), 0.0..f64::from(tallest) * 1.08)?;
+            .build_cartesian_2d(edge(0)..edge(bins), 0.0..f64::from(tallest) * 1.3)?;
         chart
             .configure_mesh()
             .disable_x_mesh()

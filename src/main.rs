@@ -40,7 +40,7 @@ enum Command {
     Phantom(PhantomArgs),
     /// List every slice, decode it once, and say what is wrong with the data
     ///
-    /// Exit code 2 when --expect names a file and something differs from it.
+    /// Exit code 3 when --expect names a file and something differs from it.
     Audit {
         /// Known counts and defects to hold the data against, such as data_manifest/cov19-ct-db.json
         #[arg(long, value_name = "FILE")]
@@ -72,7 +72,7 @@ enum Command {
     },
     /// Look at libtorch, CUDA, the kernel, disk and memory, and say what is wrong
     ///
-    /// Exit code 2 when something is.
+    /// Exit code 3 when something is.
     Doctor,
 }
 
@@ -115,7 +115,7 @@ struct RunArgs {
     /// The slides' procedure to the letter, its leaking slice-level split included
     #[arg(long)]
     published: bool,
-    /// 64×64 pixels and few epochs: minutes without a GPU
+    /// 48×48 pixels and few epochs: minutes without a GPU
     #[arg(long)]
     small: bool,
     /// Name of the run's folder
@@ -237,7 +237,7 @@ fn work(cli: Cli) -> Result<ExitCode> {
         Command::Doctor => {
             let doctor = Doctor::examine(&workspace);
             println!("{doctor}");
-            return Ok(if doctor.is_well() { ExitCode::SUCCESS } else { ExitCode::from(2) });
+            return Ok(if doctor.is_well() { ExitCode::SUCCESS } else { ExitCode::from(3) });
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -286,7 +286,7 @@ fn audit(workspace: &Workspace, expect: Option<&std::path::Path>, details: Optio
     if let Some(expected) = expected {
         let (table, fits) = audit.against(&expected);
         println!("\n{table}");
-        return Ok(if fits { ExitCode::SUCCESS } else { ExitCode::from(2) });
+        return Ok(if fits { ExitCode::SUCCESS } else { ExitCode::from(3) });
     }
     Ok(ExitCode::SUCCESS)
 }

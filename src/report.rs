@@ -209,6 +209,6 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding
 h1{font-size:1.7em;margin-bottom:.1em}h2{margin-top:2em;border-bottom:1px solid #8886;padding-bottom:.2em}h3{margin-top:1.6em}\
 nav ul{padding-left:1.2em;columns:2}.small{font-size:12px;opacity:.75;overflow-wrap:anywhere}\
 .warning{border-left:5px solid #d55e00;padding:.5em 1em;background:#d55e0022;font-weight:600}\
-.row{display:flex;flex-wrap:wrap;gap:1.2em;align-items:flex-start}.row>*{flex:0 1 auto;max-width:100%}\
+.row{display:flex;flex-wrap:wrap;gap:1.2em;align-items:flex-start}.row>*{flex:1 1 400px;max-width:640px}\
 figure{margin:.6em 0}figure img{background:#fff;border-radius:4px}pre{font-size:13px;overflow-x:auto}\
 @media print{body{max-width:none;margin:0}section{break-inside:auto}figure,table{break-inside:avoid}nav{display:none}}";

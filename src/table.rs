@@ -162,12 +162,11 @@ impl Show for Table {
     fn html(&self) -> String {
         let right = self.alignment();
         // Borders, not colours, carry the structure: readable in light and dark themes and on paper.
-        let mut html = String::from("<div class=\"covid-ct\" style=\"overflow-x:auto;margin:.5em 0\">");
-        html.push_str("<table style=\"border-collapse:collapse;font-size:13px\">");
-        html.push_str(&format!(
-            "<caption style=\"caption-side:top;text-align:left;font-weight:600;padding:4px 8px\">{}</caption><thead><tr>",
+        let mut html = format!(
+            "<div class=\"covid-ct\" style=\"overflow-x:auto;margin:.5em 0\"><div style=\"font-weight:600;padding:4px \
+             8px;max-width:60em\">{}</div><table style=\"border-collapse:collapse;font-size:13px\"><thead><tr>",
             escape(&self.title)
-        ));
+        );
         for (name, right) in self.columns.iter().zip(&right) {
             let align = if *right { "right" } else { "left" };
             html.push_str(&format!(

@@ -9,7 +9,7 @@ use crate::manifest::Label;
 use crate::model::Network;
 use crate::optimizer::Adam;
 use crate::predict::score;
-use crate::progress::{Meter, Progress};
+use crate::progress::{Meter, Progress, human_duration};
 use crate::split::{Split, Subset};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
 /// What a training reports while it runs. `Display` gives a line for a notebook.
@@ -28,8 +28,8 @@ pub enum TrainEvent {
     Resumed(usize, usize),
     /// How far it is.
     Working(Progress),
-    /// An epoch is finished and scored.
-    Epoch(EpochRecord),
+    /// An epoch is finished and scored; the time that the epochs left will take, scoring included.
+    Epoch(EpochRecord, Duration),
 }
 
 impl fmt::Display for TrainEvent {
@@ -38,7 +38,9 @@ impl fmt::Display for TrainEvent {
             Self::Resumed(epochs, 0) => write!(f, "resumed after epoch {epochs}"),
             Self::Resumed(epochs, batches) => write!(f, "resumed in epoch {} after {batches} batches", epochs + 1),
             Self::Working(progress) => progress.fmt(f),
-            Self::Epoch(record) => write!(f, "{record} ({:.1} images/s)", record.images_per_second),
+            Self::Epoch(record, left) => {
+                write!(f, "{record} ({:.1} images/s, {} left)", record.images_per_second, human_duration(*left))
+            }
         }
     }
 }
@@ -171,6 +173,7 @@ impl<'a> Training<'a> {
             }
         }
         let seconds = self.info.position.seconds + begun.elapsed().as_secs_f64();
+        let scoring = Instant::now();
         let validation = self.score(Subset::Validation)?;
         let test = if run.test_every_epoch { Some(self.score(Subset::Test)?) } else { None };
         let record = EpochRecord {
@@ -189,7 +192,9 @@ impl<'a> Training<'a> {
         }
         self.save_last()?;
         self.history_so_far()?;
-        report(&TrainEvent::Epoch(record));
+        let whole = seconds + scoring.elapsed().as_secs_f64();
+        let left = whole * run.epochs.saturating_sub(epoch + 1) as f64;
+        report(&TrainEvent::Epoch(record, Duration::from_secs_f64(left)));
         Ok(())
     }
 

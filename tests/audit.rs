@@ -132,7 +132,7 @@ fn the_slides_expectation_is_read_and_differences_are_counted() {
     assert!(table.rows().iter().any(|row| row[0] == "train covid: slices" && row[1] == "153,680"), "{table}");
     let folder = folder();
     let output = run(folder.path(), &fixture().root, &["audit", "--expect", file.to_str().expect("UTF-8")]);
-    assert_eq!(output.status.code(), Some(2), "a difference has its own exit code");
+    assert_eq!(output.status.code(), Some(3), "a difference has its own exit code");
 }
 
 #[test]
