@@ -4,11 +4,12 @@
 //! made from the manifest's hash and the preprocessing, so a cache can never serve other data than it was built from.
 
 use crate::config::Preprocess;
-use crate::decode::{GreyImage, decode_grey, resize_grey};
+use crate::decode::{GreyImage, decode_grey};
 use crate::figure::{ContactSheet, Figure};
 use crate::files::{Digest, read_json, write_json};
 use crate::manifest::Manifest;
 use crate::progress::{Meter, Progress, human_bytes, thousands};
+use crate::resize::resize_grey;
 use crate::split::{Split, Subset};
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result, bail, ensure};

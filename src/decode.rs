@@ -1,6 +1,6 @@
 //! Image files: what a header claims, and the grey pixels behind it.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -199,26 +199,6 @@ fn first_bytes(bytes: &[u8]) -> String {
     }
     let head = &bytes[..bytes.len().min(16)];
     format!("{} bytes beginning {:?}", bytes.len(), String::from_utf8_lossy(head))
-}
-
-/// Resizes with a triangle filter that widens with the reduction (antialiased), as Pillow's `Image.BILINEAR` and
-/// torchvision's `Resize(antialias=True)`; equal to Pillow within one grey level.
-pub fn resize_grey(image: &GreyImage, size: u32) -> Result<Vec<u8>> {
-    use fast_image_resize::images::{TypedImage, TypedImageRef};
-    use fast_image_resize::pixels::U8;
-    use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-    ensure!(size > 0, "resizing a slice: expected a size of 1 pixel or more, found 0");
-    if (image.width, image.height) == (size, size) {
-        return Ok(image.pixels.clone());
-    }
-    // The typed images and calls: the others are compiled for every kind of pixel there is, a minute each time.
-    let source = TypedImageRef::<U8>::from_buffer(image.width, image.height, &image.pixels)?;
-    let mut target = TypedImage::<U8>::new(size, size);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    if let Err(error) = Resizer::new().resize_typed(&source, &mut target, &options) {
-        bail!("resizing a slice of {}x{} to {size}x{size}: {error}", image.width, image.height);
-    }
-    Ok(target.pixels().iter().map(|pixel| pixel.0).collect())
 }
 
 /// Encodes grey pixels as PNG, for pictures that people look at.

@@ -1,8 +1,9 @@
 //! Pictures: plotters drawn to SVG, with a caption, and contact sheets of slices.
 
-use crate::decode::{GreyImage, encode_png, resize_grey};
+use crate::decode::{GreyImage, encode_png};
 use crate::metrics::{ConfusionMatrix, Predicted, Truth};
 use crate::progress::thousands;
+use crate::resize::resize_grey;
 use crate::table::{Show, display, escape, percent};
 use anyhow::{Context, Result, anyhow};
 use base64::Engine as _;

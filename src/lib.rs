@@ -11,7 +11,7 @@
 //! | audit | [`Audit::run`] | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
 //! | split | [`Split::new`] | [`Split`] | `…/split-patient.json` |
 //! | cache | [`SliceCache::open_or_build`] | [`SliceCache`] | `cache/<key>/slices.u8` |
-//! | train | [`train`] | [`History`], checkpoints | `runs/<run>/` |
+//! | train | [`train()`] | [`History`], checkpoints | `runs/<run>/` |
 //! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<run>/evaluation.json` |
 //! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<run>/predictions-*.parquet` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |
@@ -50,6 +50,7 @@ mod phantom;
 mod predict;
 mod progress;
 mod report;
+mod resize;
 mod scan;
 mod split;
 mod table;
@@ -61,7 +62,7 @@ pub use cache::SliceCache;
 pub use checkpoint::{CheckpointInfo, Position, Sums};
 pub use compare::{Comparison, ComparisonRow, Published, PublishedModel};
 pub use config::{AccuracyRule, Preprocess, RunConfig, SplitConfig, SplitUnit};
-pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey, resize_grey};
+pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey};
 pub use doctor::Doctor;
 pub use evaluation::{Evaluation, SubsetEvaluation};
 pub use figure::Figure;
@@ -77,6 +78,7 @@ pub use phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use predict::{About, Classifier, Predictions, SlicePrediction};
 pub use progress::Progress;
 pub use report::Report;
+pub use resize::resize_grey;
 pub use scan::{ScanPrediction, ScanPredictions, ScanRule};
 pub use split::{LeftOut, Overlap, Split, Subset};
 pub use table::{Page, Show, Shown, Table};

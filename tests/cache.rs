@@ -2,7 +2,7 @@
 
 use crate::support::{fixture, folder, prepared, program, run_python, silent, tiny_run};
 use covid_ct::tch::{Device, Tensor};
-use covid_ct::{Audit, Preprocess, SliceCache, decode_grey, resize_grey};
+use covid_ct::{Audit, ColourMode, Preprocess, SliceCache, decode_grey, resize_grey};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn differences(ours: &[u8], theirs: &[u8]) -> (u8, f64) {
 }
 
 #[test]
-fn the_filter_equals_pillow_within_one_grey_level() {
+fn the_filter_is_pillows() {
     let folder = folder();
     let accepted = fixture().audit.accepted();
     let images: Vec<_> = accepted
@@ -49,7 +49,7 @@ fn the_filter_equals_pillow_within_one_grey_level() {
         let theirs = pillow(folder.path(), &files, size);
         for (image, theirs) in images.iter().zip(theirs.chunks_exact((size * size) as usize)) {
             let (worst, _) = differences(&resize_grey(image, size).expect("resizes"), theirs);
-            assert!(worst <= 1, "{worst} grey levels off at {size}");
+            assert_eq!(worst, 0, "{worst} grey levels off at {size}");
         }
     }
 }
@@ -65,7 +65,10 @@ fn the_cache_equals_pillow_but_for_the_jpeg_decoders_rounding() {
         let theirs = pillow(folder.path(), &files, size);
         for (index, theirs) in theirs.chunks_exact((size * size) as usize).enumerate() {
             let (worst, mean) = differences(cache.pixels(index).expect("pixels"), theirs);
-            assert!(worst <= 2 && mean < 0.2, "{}: {worst} off at worst, {mean} in the mean", files[index].display());
+            // Of a colour JPEG ours is the Y channel; Pillow's goes through RGB, which clips where colours are strong.
+            let colour = accepted.slices[index].header.is_some_and(|h| h.colour == ColourMode::Colour);
+            let fits = (worst <= 2 || colour) && mean < 0.2;
+            assert!(fits, "{}: {worst} off at worst, {mean} in the mean", files[index].display());
         }
     }
 }

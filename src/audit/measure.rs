@@ -67,7 +67,7 @@ fn descriptor(image: &GreyImage) -> Result<[f32; DESCRIPTOR]> {
         let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * THUMBNAIL) as f32;
         (0..FREQUENCIES).flat_map(|k| (0..THUMBNAIL).map(move |x| angle(k, x).cos())).collect()
     });
-    let thumbnail = crate::decode::resize_grey(image, THUMBNAIL as u32)?;
+    let thumbnail = crate::resize::resize_grey(image, THUMBNAIL as u32)?;
     let cosine = |k: usize| &COSINES[k * THUMBNAIL..(k + 1) * THUMBNAIL];
     let mut rows = [[0.0_f32; THUMBNAIL]; FREQUENCIES];
     for (y, line) in thumbnail.chunks_exact(THUMBNAIL).enumerate() {
