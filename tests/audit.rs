@@ -64,6 +64,23 @@ fn what_is_accepted_leaves_out_exactly_what_must_not_be_trained_on() {
 }
 
 #[test]
+fn a_dark_slice_is_not_trained_on_but_predicted() {
+    let folder = folder();
+    let bright = fixture().root.join("train/covid/ct_scan_3/0.jpg");
+    let dark = &fixture().phantom.defects.iter().find(|d| d.check == "nearly-black").expect("planted").paths[0];
+    for scan in ["train/covid/ct_scan_0", "train/non-covid/ct_scan_0", "prediction/ct_scan_0"] {
+        fs::create_dir_all(folder.path().join(scan)).expect("folder");
+        fs::copy(&bright, folder.path().join(scan).join("0.jpg")).expect("copies");
+        fs::copy(fixture().root.join(dark), folder.path().join(scan).join("1.jpg")).expect("copies");
+    }
+    let audit = Audit::run(&Manifest::scan(folder.path(), silent).expect("scans"), silent).expect("audits");
+    assert_eq!(audit.count(Check::NearlyBlack), 3);
+    let excluded = audit.excluded();
+    assert!(excluded.contains_key("train/covid/ct_scan_0/1.jpg"));
+    assert!(!excluded.contains_key("prediction/ct_scan_0/1.jpg"), "every readable slice is predicted");
+}
+
+#[test]
 fn slices_stand_in_numeric_order_with_their_labels() {
     let manifest = &fixture().manifest;
     for scan in manifest.slices_by_scan() {

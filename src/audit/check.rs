@@ -66,7 +66,7 @@ checks! {
     /// Every pixel is (almost) zero.
     BlackSlice "black-slice" Exclude "No pixel is brighter than level 8 of 255: nothing was exported.";
     /// A little more than black.
-    NearlyBlack "nearly-black" Exclude "Almost nothing is visible (99 % of the pixels at level 24 of 255 or darker).";
+    NearlyBlack "nearly-black" Exclude "Almost nothing is visible: 99 % of the pixels at level 64 of 255 or darker, often a wrong window at export.";
     /// All pixels within a few grey levels.
     LowContrast "low-contrast" Exclude "98 % of the pixels lie within 24 grey levels: no anatomy can be told apart.";
     /// The same picture twice.
