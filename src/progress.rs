@@ -79,8 +79,8 @@ pub(crate) fn thousands(number: u64) -> String {
     grouped
 }
 
-/// Counts finished units from many threads and calls back seldom: after a second at first, then more rarely (every
-/// thirtieth of the time passed, 15 s at most), so that a night's work does not fill a notebook with lines.
+/// Counts finished units from many threads and calls back seldom: after two seconds, then every four, later more rarely
+/// (every thirtieth of the time passed, 15 s at most), so that a night's work does not fill a notebook with lines.
 pub(crate) struct Meter<'a> {
     show: &'a (dyn Fn(&Progress) + Sync),
     begun: Instant,
@@ -103,7 +103,7 @@ impl<'a> Meter<'a> {
     ) -> Self {
         let progress =
             Progress { stage: stage.to_owned(), done: already_done, total, unit, rate: 0.0, note: String::new() };
-        let state = MeterState { progress, already_done, next: Duration::from_secs(1) };
+        let state = MeterState { progress, already_done, next: Duration::from_secs(2) };
         Self { show, begun: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -119,7 +119,7 @@ impl<'a> Meter<'a> {
         state.progress.done += units;
         let passed = self.begun.elapsed();
         if passed >= state.next {
-            state.next = passed + (passed / 30).clamp(Duration::from_secs(1), Duration::from_secs(15));
+            state.next = passed + (passed / 30).clamp(Duration::from_secs(4), Duration::from_secs(15));
             state.progress.note = note();
             self.call(&mut state, passed);
         }
