@@ -7,7 +7,8 @@ OUT ?= runs/demo
 SHELL := /bin/bash
 CACHE := $(or $(COVID_CT_CACHE),$(HOME)/.cache/covid-ct)
 CLONE := $(CACHE)/kernels/$(shell printf '%s' "$(CURDIR)" | sha256sum | cut -c1-12)
-ENV = source "$(CLONE)/env.sh"
+# A data set given relative to this folder is found from notebooks/ as well.
+ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
 # mold links in a tenth of the time; without it the system's linker does.
 CARGO = $$(command -v mold >/dev/null && echo mold -run) cargo
 
@@ -22,7 +23,7 @@ demo: setup
 	@$(ENV) && python scripts/run_notebooks.py --out $(OUT)
 
 lab: setup
-	@$(ENV) && jupyter lab --notebook-dir notebooks
+	@$(ENV) && jupyter lab --notebook-dir notebooks $$([ "$$(id -u)" = 0 ] && echo --allow-root)
 
 lint: setup
 	@$(ENV) && cargo fmt --check && $(CARGO) clippy --locked --quiet --all-targets -- -D warnings

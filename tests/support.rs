@@ -24,7 +24,7 @@ pub struct Fixture {
     pub audit: Audit,
 }
 
-/// A phantom of 256 pixels with every defect, scanned and audited; drawn at the first call.
+/// A small phantom with every defect, its slices 512 pixels as real ones, scanned and audited; drawn at the first call.
 pub fn fixture() -> &'static Fixture {
     static FIXTURE: OnceLock<Fixture> = OnceLock::new();
     FIXTURE.get_or_init(|| {
