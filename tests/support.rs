@@ -38,14 +38,7 @@ pub fn fixture() -> &'static Fixture {
 }
 
 pub fn small_phantom() -> PhantomConfig {
-    PhantomConfig {
-        size: 128,
-        train_scans: 12,
-        val_scans: 5,
-        prediction_scans: 3,
-        slices: 8,
-        ..PhantomConfig::default()
-    }
+    PhantomConfig { train_scans: 12, val_scans: 5, prediction_scans: 3, slices: 8, ..PhantomConfig::default() }
 }
 
 /// Settings for seconds, not minutes.
