@@ -1,13 +1,13 @@
 //! What is wrong with the data, file by file, before anything is learned from it.
 
-use crate::decode::{ColourMode, DecodeError, Format, decode_grey};
+use crate::decode::decode_grey;
 use crate::figure::{ContactSheet, Figure};
 use crate::files::{Digest, read_json, write_json};
 use crate::manifest::{Manifest, Set, Slice, missing_numbers};
 use crate::progress::{Meter, Progress, thousands};
 use crate::table::{Table, shown_as_table};
-use anyhow::{Context, Result, ensure};
-use measure::Measure;
+use anyhow::{Result, ensure};
+use look::{BLACK, Look, usual_size};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,19 +16,12 @@ use std::path::Path;
 
 mod check;
 mod expected;
+mod look;
 mod measure;
 mod similar;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
-
-/// Up to this level a pixel counts as black: JPEG noise around zero stays below it.
-const BLACK: u8 = 8;
-/// Nearly black: 99 % of the pixels at this level or darker. Real slices divide clearly: those exported with a wrong
-/// window (some of MosMed's) end at 44 to 59, all others reach 148 and more.
-const DARK: u8 = 64;
-/// Low contrast: the 1st and the 99th percentile closer than this.
-const NARROW: u8 = 24;
 
 /// One thing found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -264,96 +257,6 @@ impl Audit {
 }
 
 shown_as_table!(Audit);
-
-/// What one file gave.
-struct Look {
-    findings: Vec<Finding>,
-    measure: Option<Measure>,
-}
-
-impl Look {
-    fn at(manifest: &Manifest, slice: &Slice, usual: Option<(u32, u32)>) -> Result<Self> {
-        let path = manifest.path(slice);
-        let mut look = Self { findings: Vec::new(), measure: None };
-        let mut found = |check, detail: String| {
-            look.findings.push(Finding { check, path: path.clone(), detail, with: None });
-        };
-        if slice.number.is_none() {
-            found(Check::JunkFile, format!("{} bytes", slice.bytes));
-            return Ok(look);
-        }
-        let file = manifest.root.join(&path);
-        let bytes = fs::read(&file).with_context(|| format!("auditing slice {}", file.display()))?;
-        match decode_grey(&bytes) {
-            Err(_) if bytes.is_empty() => found(Check::EmptyFile, "0 bytes".to_owned()),
-            Err(error) => {
-                let check = match error {
-                    DecodeError::NotAnImage(_) => Check::NotAnImage,
-                    DecodeError::Oversized(..) => Check::OversizedHeader,
-                    DecodeError::Truncated => Check::Truncated,
-                    DecodeError::Corrupt(_) => Check::Corrupt,
-                };
-                found(check, error.to_string());
-            }
-            Ok(image) => {
-                let measure = Measure::of(&image)?;
-                if let Some((check, detail)) = brightness_finding(&measure) {
-                    found(check, detail);
-                }
-                header_findings(slice, usual).into_iter().for_each(|(check, detail)| found(check, detail));
-                look.measure = Some(measure);
-            }
-        }
-        Ok(look)
-    }
-
-    /// Pictures that show nothing look like each other and are nobody's duplicate.
-    fn shows_something(&self) -> bool {
-        !self.findings.iter().any(|f| matches!(f.check, Check::BlackSlice | Check::NearlyBlack | Check::LowContrast))
-    }
-}
-
-fn brightness_finding(measure: &Measure) -> Option<(Check, String)> {
-    let (low, high) = measure.spread;
-    let levels = || format!("grey levels {} to {}, mean {:.1}", measure.min, measure.max, measure.mean);
-    if measure.max <= BLACK {
-        Some((Check::BlackSlice, levels()))
-    } else if high <= DARK {
-        Some((Check::NearlyBlack, levels()))
-    } else if high - low < NARROW {
-        Some((Check::LowContrast, format!("98 % of the pixels between {low} and {high}")))
-    } else {
-        None
-    }
-}
-
-fn header_findings(slice: &Slice, usual: Option<(u32, u32)>) -> Vec<(Check, String)> {
-    let Some(header) = slice.header else { return Vec::new() };
-    let mut found = Vec::new();
-    let png_name = slice.file.to_ascii_lowercase().ends_with(".png");
-    if (header.format == Format::Png) != png_name {
-        found.push((Check::WrongFormat, format!("holds {:?} data", header.format)));
-    }
-    if header.format == Format::ProgressiveJpeg {
-        found.push((Check::ProgressiveJpeg, "progressive".to_owned()));
-    }
-    if header.colour == ColourMode::Colour {
-        found.push((Check::Colour, "three channels".to_owned()));
-    }
-    if let Some((width, height)) = usual.filter(|usual| *usual != (header.width, header.height)) {
-        found.push((Check::OddSize, format!("{}x{}, usual is {width}x{height}", header.width, header.height)));
-    }
-    found
-}
-
-/// The most common width and height, the larger one of two equally common.
-fn usual_size(manifest: &Manifest) -> Option<(u32, u32)> {
-    let mut counts: BTreeMap<(u32, u32), usize> = BTreeMap::new();
-    for header in manifest.slices.iter().filter_map(|s| s.header) {
-        *counts.entry((header.width, header.height)).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|(size, n)| (*n, *size)).map(|(size, _)| size)
-}
 
 fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     let finding = |check, path: String, detail: String| Finding { check, path, detail, with: None };

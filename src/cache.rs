@@ -6,25 +6,19 @@
 use crate::config::Preprocess;
 use crate::decode::{GreyImage, decode_grey};
 use crate::figure::{ContactSheet, Figure};
-use crate::files::{Digest, read_json, write_json};
+use crate::files::Digest;
 use crate::manifest::Manifest;
 use crate::progress::{Meter, Progress, human_bytes, thousands};
 use crate::resize::resize_grey;
+use crate::rows::{Building, Place, Rows};
 use crate::split::{Split, Subset};
 use crate::table::{Table, shown_as_table};
-use anyhow::{Context, Result, bail, ensure};
-use memmap2::{Mmap, MmapOptions};
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use tch::{Device, Kind, Tensor};
-
-/// Slices in a block: what is written and journalled together.
-const BLOCK: usize = 128;
 
 /// The slices of a manifest as the networks see them.
 #[derive(Debug)]
@@ -33,7 +27,7 @@ pub struct SliceCache {
     hash: Digest,
     preprocess: Preprocess,
     folder: PathBuf,
-    pixels: Option<Mmap>,
+    pixels: Rows,
 }
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -60,25 +54,14 @@ impl SliceCache {
         let hash = manifest.hash();
         let folder = folder.as_ref().join(preprocess.cache_key(&hash));
         let index = Index { manifest: hash, size: preprocess.size, slices: manifest.slices.len() };
-        if !folder.join("index.json").is_file() {
-            build(&folder, manifest, &index, &progress)
-                .with_context(|| format!("building the slice cache {}", folder.display()))?;
+        let row_bytes = slice_bytes(preprocess.size);
+        let place = Place { folder, file: "slices.u8", rows: manifest.slices.len(), row_bytes };
+        if !place.is_built() {
+            build(&place, manifest, &index, &progress)
+                .with_context(|| format!("building the slice cache {}", place.folder.display()))?;
         }
-        let opening = || format!("opening the slice cache {}", folder.display());
-        let found: Index = read_json(&folder.join("index.json"), "a slice cache's index")?;
-        ensure!(found == index, "{}: it belongs to other slices; delete the folder to have it built again", opening());
-        let file = File::open(folder.join("slices.u8")).with_context(opening)?;
-        let (expected, length) = (index.slices as u64 * slice_bytes(index.size) as u64, file.metadata()?.len());
-        ensure!(
-            length == expected,
-            "{}: expected {expected} bytes, found {length}; delete the folder to have it built again",
-            opening()
-        );
-        // SAFETY: the file is complete, was renamed into place and is never written again by this library; changing
-        // it from outside while it is mapped is the one thing that must not be done.
-        #[allow(unsafe_code)]
-        let pixels =
-            (length > 0).then(|| unsafe { MmapOptions::new().map(&file) }).transpose().with_context(opening)?;
+        let pixels = Rows::open(&place, &index).context("opening the slice cache")?;
+        let Place { folder, .. } = place;
         Ok(Self { manifest: manifest.clone(), hash, preprocess: preprocess.clone(), folder, pixels })
     }
 
@@ -107,15 +90,7 @@ impl SliceCache {
     /// # Errors
     /// An index beyond the manifest.
     pub fn pixels(&self, slice: usize) -> Result<&[u8]> {
-        let length = slice_bytes(self.preprocess.size);
-        let all: &[u8] = self.pixels.as_deref().unwrap_or(&[]);
-        all.get(slice * length..(slice + 1) * length).with_context(|| {
-            format!(
-                "slice {slice} is not in the cache {} of {} slices",
-                self.folder.display(),
-                self.manifest.slices.len()
-            )
-        })
+        self.pixels.row(slice)
     }
 
     /// A batch `[N, 3, size, size]` f32 on `device`: grey levels / 255, minus mean, by deviation, three equal channels
@@ -182,71 +157,20 @@ fn slice_bytes(size: u32) -> usize {
     size as usize * size as usize
 }
 
-/// Fills `slices.u8.partial` block by block. A journal gets a block's number and checksum once its pixels are on disk;
-/// after a kill the blocks whose checksum still fits are kept.
-fn build(folder: &Path, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    let lock = File::create(folder.join("lock"))?;
-    if lock.try_lock().is_err() {
-        bail!("another process is building it; wait for that one");
-    }
-    let partial = folder.join("slices.u8.partial");
-    let pixels = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial)?;
-    pixels.set_len(index.slices as u64 * slice_bytes(index.size) as u64)?;
-    let journal = folder.join("journal");
-    let done = finished_blocks(&journal, &pixels, index)?;
-    let blocks: Vec<usize> = (0..index.slices.div_ceil(BLOCK)).filter(|b| !done.contains(b)).collect();
-    let journal = Mutex::new(OpenOptions::new().create(true).append(true).open(&journal)?);
-    let already: usize = done.iter().map(|&block| block_range(block, index.slices).len()).sum();
-    let meter = Meter::new("slice cache", "slices", index.slices, already, progress);
-    blocks.into_par_iter().try_for_each(|block| -> Result<()> {
-        let range = block_range(block, index.slices);
-        let mut bytes = Vec::with_capacity(range.len() * slice_bytes(index.size));
-        for slice in range.clone() {
+fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
+    let building = Building::begin(place)?;
+    let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
+    building.missing().into_par_iter().try_for_each(|block| -> Result<()> {
+        let mut bytes = Vec::with_capacity(block.len() * place.row_bytes);
+        for slice in block.clone() {
             let path = manifest.root.join(manifest.path(&manifest.slices[slice]));
             let read = fs::read(&path).with_context(|| format!("reading slice {}", path.display()))?;
             let image = decode_grey(&read).with_context(|| format!("decoding slice {}", path.display()))?;
             bytes.extend(resize_grey(&image, index.size)?);
             meter.add(1);
         }
-        pixels.write_all_at(&bytes, (range.start * slice_bytes(index.size)) as u64)?;
-        // Pixels first, journal after: a machine that stops between the two only does the block again.
-        pixels.sync_data()?;
-        let mut entry = (block as u64).to_le_bytes().to_vec();
-        entry.extend(crc32fast::hash(&bytes).to_le_bytes());
-        journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).write_all(&entry)?;
-        Ok(())
+        building.put(&block, &bytes)
     })?;
     meter.finish();
-    fs::rename(&partial, folder.join("slices.u8"))?;
-    write_json(&folder.join("index.json"), index)?;
-    fs::remove_file(folder.join("journal"))?;
-    Ok(())
-}
-
-fn block_range(block: usize, slices: usize) -> std::ops::Range<usize> {
-    block * BLOCK..((block + 1) * BLOCK).min(slices)
-}
-
-/// Blocks of an earlier, interrupted build whose pixels are what the journal says.
-fn finished_blocks(journal: &Path, pixels: &File, index: &Index) -> Result<std::collections::BTreeSet<usize>> {
-    let mut entries = Vec::new();
-    if let Ok(mut file) = File::open(journal) {
-        file.read_to_end(&mut entries)?;
-    }
-    let mut done = std::collections::BTreeSet::new();
-    for entry in entries.chunks_exact(12) {
-        let (block, checksum) = entry.split_at(8);
-        let block = u64::from_le_bytes(block.try_into()?) as usize;
-        let range = block_range(block, index.slices);
-        if range.start >= index.slices {
-            continue;
-        }
-        let mut bytes = vec![0; range.len() * slice_bytes(index.size)];
-        pixels.read_exact_at(&mut bytes, (range.start * slice_bytes(index.size)) as u64)?;
-        if crc32fast::hash(&bytes).to_le_bytes() == checksum {
-            done.insert(block);
-        }
-    }
-    Ok(done)
+    building.finish(index)
 }

@@ -4,7 +4,8 @@ use crate::config::RunConfig;
 use crate::files::{Digest, write_atomic};
 use crate::history::EpochRecord;
 use crate::model::Network;
-use crate::optimizer::Adam;
+use crate::optimizer::{Adam, LossScale};
+use crate::weights::WeightsFile;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,10 @@ pub struct CheckpointInfo {
     pub split: Digest,
     /// Whether that split leaks.
     pub leaking: bool,
+    /// The file of pretrained weights it began from.
+    pub pretrained: Option<WeightsFile>,
+    /// Hash of the frozen backbone; absent where the whole network learns.
+    pub backbone: Option<Digest>,
     /// Where the training stands.
     pub position: Position,
     /// The finished epochs.
@@ -52,6 +57,8 @@ pub struct Position {
     pub sums: Sums,
     /// Seconds spent on them.
     pub seconds: f64,
+    /// How losses are scaled in f16.
+    pub loss_scale: LossScale,
 }
 
 /// Running sums over batches.
@@ -72,28 +79,73 @@ pub struct Sums {
     pub batches: u64,
 }
 
-/// Writes a checkpoint, atomically: a kill leaves the former one.
-pub(crate) fn save(path: &Path, info: &CheckpointInfo, network: &Network, adam: Option<&Adam>) -> Result<()> {
-    let mut tensors: Vec<(String, Tensor)> =
-        network.parameters().iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
-    if let Some(adam) = adam {
-        tensors.extend(adam.state(network.parameters()));
+impl Sums {
+    /// The sums of one batch.
+    pub(crate) fn of_batch(mean_loss: f64, correct: u64, slices: usize) -> Self {
+        Self {
+            loss: mean_loss * slices as f64,
+            batch_loss: mean_loss,
+            batch_accuracy: correct as f64 / slices as f64,
+            correct,
+            seen: slices as u64,
+            batches: 1,
+        }
     }
-    let stored = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.size(), bytes(tensor)?)));
+
+    /// Both together.
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.loss += more.loss;
+        self.batch_loss += more.batch_loss;
+        self.batch_accuracy += more.batch_accuracy;
+        self.correct += more.correct;
+        self.seen += more.seen;
+        self.batches += more.batches;
+    }
+}
+
+/// Writes a whole network with torchvision's names: `best.safetensors`.
+pub(crate) fn save_network(path: &Path, info: &CheckpointInfo, network: &Network) -> Result<()> {
+    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]);
+    write_tensors(path, &network.tensors(), metadata)
+}
+
+/// Writes what a training goes on from: what has learned so far (a frozen backbone is in the file of pretrained weights
+/// already) and the optimizer.
+pub(crate) fn save_progress(path: &Path, info: &CheckpointInfo, network: &Network, adam: Option<&Adam>) -> Result<()> {
+    let mut tensors = if info.backbone.is_some() {
+        network.head().iter().map(|(name, t)| (name.clone(), t.detach())).collect()
+    } else {
+        network.tensors()
+    };
+    if let Some(adam) = adam {
+        tensors.extend(adam.state(network.learning(info.run.learn)));
+    }
+    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]);
+    write_tensors(path, &tensors, metadata)
+}
+
+/// Writes a safetensors file, atomically: a kill leaves the former one.
+pub(crate) fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    let stored = tensors.iter().map(|(name, tensor)| Ok((name, tensor, bytes(tensor)?)));
     let stored = stored.collect::<Result<Vec<_>>>()?;
-    let views = stored.iter().map(|(name, size, bytes)| {
-        let shape = size.iter().map(|&side| side as usize).collect();
-        Ok((name.as_str(), TensorView::new(Dtype::F32, shape, bytes)?))
+    let views = stored.iter().map(|(name, tensor, bytes)| {
+        let shape = tensor.size().iter().map(|&side| side as usize).collect();
+        let dtype = if tensor.kind() == Kind::Int64 { Dtype::I64 } else { Dtype::F32 };
+        Ok((name.as_str(), TensorView::new(dtype, shape, bytes)?))
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]);
     let packed = safetensors::serialize(views, &Some(metadata))?;
     write_atomic(path, |file| Ok(file.write_all(&packed)?))
 }
 
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
-    let mut bytes = vec![0; tensor.numel() * 4];
+/// A tensor's values as they lie in memory, row by row.
+pub(crate) fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
     Ok(bytes)
 }
@@ -121,27 +173,48 @@ impl Checkpoint {
         let file = SafeTensors::deserialize(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
-            ensure!(view.dtype() == Dtype::F32, "{}: {name} should be F32, it is {:?}", doing(), view.dtype());
+            let kind = match view.dtype() {
+                Dtype::F32 => Kind::Float,
+                Dtype::I64 => Kind::Int64,
+                other => bail!("{}: {name} should be F32 or I64, it is {other:?}", doing()),
+            };
             let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-            tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?);
+            tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, kind)?);
         }
         Ok(Self { info, tensors })
     }
 
-    /// The network, on `device`; the optimizer's moments are left in the checkpoint.
-    pub(crate) fn network(&mut self, device: Device) -> Result<Network> {
-        let moments = self.tensors.split_off("adam.");
-        let (moments, mut rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            moments.into_iter().partition(|(name, _)| name.starts_with("adam."));
-        rest.append(&mut self.tensors);
-        self.tensors = moments;
-        Network::from_parameters(self.info.run.architecture, rest, device)
+    /// The network, on `device`.
+    ///
+    /// # Errors
+    /// Tensors that are no whole network, or a backbone that is not the one the description names.
+    pub(crate) fn network(self, device: Device) -> Result<Network> {
+        ensure!(
+            !self.tensors.keys().any(|name| name.starts_with("adam.")),
+            "it is what a training goes on from; expected a network to use: best.safetensors of the same folder"
+        );
+        let network = Network::from_tensors(self.info.run.architecture, self.tensors, device)?;
+        if let Some(expected) = self.info.backbone {
+            let found = network.backbone_hash()?;
+            ensure!(found == expected, "its backbone hashes to {found}, its description says {expected}");
+        }
+        Ok(network)
     }
 
-    /// The optimizer as it was.
-    pub(crate) fn adam(&mut self, network: &Network) -> Result<Adam> {
-        let (rate, steps) = (self.info.run.learning_rate, self.info.position.adam_steps);
-        Adam::restore(network.parameters(), rate, steps, &mut self.tensors)
+    /// The network and its optimizer as they were. A frozen backbone is not in the file: it is in `frozen`.
+    pub(crate) fn restore(mut self, frozen: Option<Network>, device: Device) -> Result<(Network, Adam)> {
+        let moments = self.tensors.split_off("adam.");
+        let (mut moments, mut learned): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            moments.into_iter().partition(|(name, _)| name.starts_with("adam."));
+        learned.append(&mut self.tensors);
+        let run = &self.info.run;
+        let network = match frozen {
+            Some(network) => network.set_head(&learned).map(|()| network)?,
+            None => Network::from_tensors(run.architecture, learned, device)?,
+        };
+        let (rate, steps) = (run.learning_rate, self.info.position.adam_steps);
+        let adam = Adam::restore(network.learning(run.learn), rate, steps, &mut moments)?;
+        Ok((network, adam))
     }
 }
 
@@ -171,6 +244,20 @@ pub(crate) fn must_continue(info: &CheckpointInfo, wanted: &CheckpointInfo, path
         "{what}: its classes are {:?}, the data has {:?}; {advice}",
         info.classes,
         wanted.classes
+    );
+    Ok(())
+}
+
+/// Refuses to continue a head on another backbone.
+pub(crate) fn same_backbone(info: &CheckpointInfo, wanted: &CheckpointInfo, path: &Path) -> Result<()> {
+    let hash = |backbone: Option<Digest>| backbone.map_or("none".to_owned(), |digest| digest.to_string());
+    ensure!(
+        info.backbone == wanted.backbone,
+        "continuing the run in {}: its head was begun on the backbone {}, the weights hold {}; give the new run another \
+         name, or delete the folder",
+        path.display(),
+        hash(info.backbone),
+        hash(wanted.backbone)
     );
     Ok(())
 }

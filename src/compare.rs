@@ -1,81 +1,16 @@
 //! Runs beside each other, and beside what the slides published.
 
 use crate::evaluation::Evaluation;
-use crate::figure::{Figure, lines};
-use crate::files::read_json;
+use crate::figure::{Figure, confusion, lines};
 use crate::history::History;
 use crate::progress::{human_duration, thousands};
+use crate::published::Published;
 use crate::split::Subset;
-use crate::table::{Table, percent, shown_as_table};
-use anyhow::{Context, Result, ensure};
-use serde::{Deserialize, Serialize};
+use crate::table::{Page, Table, percent, shown_as_table};
+use anyhow::{Result, ensure};
+use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
-
-/// The slides' results: `data_manifest/published-results.json`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Published {
-    /// Where the figures come from.
-    pub source: String,
-    /// Whether their test set is a slice-level split.
-    pub leaking_split: bool,
-    /// What that means.
-    pub note: String,
-    /// The networks.
-    pub models: Vec<PublishedModel>,
-}
-
-/// One network of the slides.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PublishedModel {
-    /// Its name there.
-    pub model: String,
-    /// Its name here.
-    pub key: String,
-    /// The epoch with the highest validation accuracy.
-    pub best_epoch: usize,
-    epochs: Vec<PublishedEpoch>,
-    /// Classification reports by subset, as printed; for reading, not for computing.
-    #[allow(dead_code)]
-    reports: serde_json::Value,
-    comparison: PublishedAccuracy,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct PublishedEpoch {
-    epoch: usize,
-    training_loss: f64,
-    training_accuracy: f64,
-    validation_loss: f64,
-    validation_accuracy: f64,
-    test_loss: f64,
-    test_accuracy: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PublishedAccuracy {
-    train_accuracy: f64,
-    validation_accuracy: f64,
-    test_accuracy: f64,
-}
-
-impl Published {
-    /// The slides' results, as they ship with the library.
-    pub fn slides() -> Result<Self> {
-        let text = include_str!("../data_manifest/published-results.json");
-        serde_json::from_str(text).context("reading the published results that ship with the library")
-    }
-
-    /// Reads the published results.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        read_json(path.as_ref(), "published results")
-    }
-}
 
 /// One line of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -92,8 +27,12 @@ pub struct ComparisonRow {
     pub validation_by_scan: Option<f64>,
     /// Trainable parameters.
     pub parameters: Option<u64>,
+    /// `imagenet`, a file, or `random`.
+    pub weights: String,
     /// Seconds of learning, all epochs.
     pub seconds: Option<f64>,
+    /// Slices learned from per second, the median epoch.
+    pub images_per_second: Option<f64>,
     /// Test minus validation accuracy: what the leak adds, and the difference between the hospitals.
     pub gap: Option<f64>,
 }
@@ -103,6 +42,7 @@ pub struct ComparisonRow {
 pub struct Comparison {
     rows: Vec<ComparisonRow>,
     histories: Vec<History>,
+    evaluations: Vec<Evaluation>,
     notes: Vec<String>,
 }
 
@@ -110,7 +50,8 @@ impl Comparison {
     /// Compares the evaluated runs of these names.
     pub fn of(runs: impl AsRef<Path>, names: &[&str]) -> Result<Self> {
         ensure!(!names.is_empty(), "comparing runs: expected the name of at least one");
-        let mut comparison = Self { rows: Vec::new(), histories: Vec::new(), notes: Vec::new() };
+        let mut comparison =
+            Self { rows: Vec::new(), histories: Vec::new(), evaluations: Vec::new(), notes: Vec::new() };
         for name in names {
             let folder = runs.as_ref().join(name);
             let (evaluation, history) = (Evaluation::read(&folder)?, History::read(&folder)?);
@@ -124,10 +65,16 @@ impl Comparison {
                 accuracy,
                 validation_by_scan: by_scan,
                 parameters: Some(evaluation.parameters),
+                weights: match &evaluation.run.pretrained {
+                    Some(source) => source.clone(),
+                    None => "random".to_owned(),
+                },
+                images_per_second: median(history.epochs.iter().map(|e| e.images_per_second).collect()),
                 seconds: Some(history.epochs.iter().map(|e| e.seconds).sum()),
                 gap: accuracy[2].zip(accuracy[1]).map(|(test, validation)| test - validation),
             });
             comparison.histories.push(history);
+            comparison.evaluations.push(evaluation);
         }
         Ok(comparison)
     }
@@ -135,16 +82,17 @@ impl Comparison {
     /// Adds the slides' figures below.
     pub fn with_published(mut self, published: &Published) -> Self {
         for model in &published.models {
-            let PublishedAccuracy { train_accuracy, validation_accuracy, test_accuracy } = model.comparison;
             self.rows.push(ComparisonRow {
                 model: format!("{} (slides)", model.model),
                 split: if published.leaking_split { "slice (leaks)" } else { "unknown" }.to_owned(),
                 epoch: model.best_epoch,
-                accuracy: [Some(train_accuracy), Some(validation_accuracy), Some(test_accuracy)],
+                accuracy: model.accuracy().map(Some),
                 validation_by_scan: None,
                 parameters: None,
+                weights: if model.key == "fcn" { "random" } else { "imagenet" }.to_owned(),
                 seconds: None,
-                gap: Some(test_accuracy - validation_accuracy),
+                images_per_second: None,
+                gap: Some(model.accuracy()[2] - model.accuracy()[1]),
             });
         }
         self.notes.push(format!("Published figures: {}. {}", published.source, published.note));
@@ -170,10 +118,20 @@ impl Comparison {
         )
     }
 
+    /// The confusion matrices of all runs side by side, over the slices of a subset.
+    pub fn confusion_matrices(&self, subset: Subset) -> Result<Page> {
+        let figure = |of: &Evaluation| {
+            let title = format!("{}: {subset} slices{}", of.run.name, subset.leak_mark(of.leaking));
+            confusion(&title, &of.subset(subset)?.slices)
+        };
+        Ok(Page::new().with_row(&self.evaluations.iter().map(figure).collect::<Result<Vec<_>>>()?))
+    }
+
     /// The slides' table (Model, Epoch, Train, Val and Test accuracy), with the split and what the leak adds.
     pub fn table(&self) -> Table {
         let columns = [
             "Model",
+            "Weights",
             "Split",
             "Epoch",
             "Train Accuracy",
@@ -183,11 +141,13 @@ impl Comparison {
             "Val by scan (balanced)",
             "Parameters",
             "Time",
+            "Images/s",
         ];
         let mut table = Table::new("Comparison between architectures", &columns);
         for row in &self.rows {
             table.row([
                 row.model.clone(),
+                row.weights.clone(),
                 row.split.clone(),
                 row.epoch.to_string(),
                 percent(row.accuracy[0]),
@@ -197,6 +157,7 @@ impl Comparison {
                 percent(row.validation_by_scan),
                 row.parameters.map_or("–".to_owned(), thousands),
                 row.seconds.map_or("–".to_owned(), |s| human_duration(Duration::from_secs_f64(s))),
+                row.images_per_second.map_or("–".to_owned(), |rate| thousands(rate.round() as u64)),
             ]);
         }
         let note = "Under a slice split the test set holds slices of scans that were learned from: its accuracy says \
@@ -206,3 +167,8 @@ impl Comparison {
 }
 
 shown_as_table!(Comparison);
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

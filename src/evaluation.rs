@@ -117,16 +117,12 @@ impl Evaluation {
 
     /// The confusion matrix of a subset's slices as a picture.
     pub fn slice_figure(&self, subset: Subset) -> Result<Figure> {
-        confusion(&format!("{subset} slices{}", self.mark(subset)), &self.subset(subset)?.slices)
+        confusion(&format!("{subset} slices{}", subset.leak_mark(self.leaking)), &self.subset(subset)?.slices)
     }
 
     /// The confusion matrix of a subset's scans as a picture.
     pub fn scan_figure(&self, subset: Subset) -> Result<Figure> {
-        confusion(&format!("{subset} scans{}", self.mark(subset)), &self.subset(subset)?.scans)
-    }
-
-    fn mark(&self, subset: Subset) -> &'static str {
-        if self.leaking && subset == Subset::Test { " (LEAKING)" } else { "" }
+        confusion(&format!("{subset} scans{}", subset.leak_mark(self.leaking)), &self.subset(subset)?.scans)
     }
 
     /// Accuracy over slices, as the slides compare networks.
@@ -154,7 +150,7 @@ impl Evaluation {
             for (unit, matrix) in [("slice", &of.slices), ("scan", &of.scans)] {
                 let mcc = matrix.matthews().map_or("–".to_owned(), |m| format!("{m:.3}"));
                 table.row([
-                    format!("{}{}", of.subset, self.mark(of.subset)),
+                    format!("{}{}", of.subset, of.subset.leak_mark(self.leaking)),
                     unit.to_owned(),
                     format!("{}/{}", thousands(matrix.correct()), thousands(matrix.total())),
                     percent(matrix.accuracy()),

@@ -1,7 +1,7 @@
 //! What a training did, epoch by epoch.
 
-use crate::checkpoint::Sums;
-use crate::config::{AccuracyRule, RunConfig};
+use crate::checkpoint::{CheckpointInfo, Sums};
+use crate::config::{AccuracyRule, RunConfig, device_name};
 use crate::figure::{Figure, lines};
 use crate::files::read_json;
 use crate::progress::human_duration;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
+use tch::Device;
 
 /// Mean loss (cross entropy, nats) and accuracy (0 to 1) over a subset.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -85,6 +86,11 @@ pub struct History {
 }
 
 impl History {
+    pub(crate) fn of(info: &CheckpointInfo, device: Device) -> Self {
+        let CheckpointInfo { run, leaking, epochs, .. } = info;
+        Self { run: run.clone(), leaking: *leaking, device: device_name(device), epochs: epochs.clone() }
+    }
+
     /// Reads `history.json` of a run's folder.
     pub fn read(run_folder: impl AsRef<Path>) -> Result<Self> {
         read_json(&run_folder.as_ref().join("history.json"), "a training's history (written by `covid-ct train`)")

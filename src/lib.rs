@@ -39,6 +39,8 @@ mod config;
 mod decode;
 mod doctor;
 mod evaluation;
+mod features;
+mod feed;
 mod figure;
 mod files;
 mod history;
@@ -49,19 +51,22 @@ mod optimizer;
 mod phantom;
 mod predict;
 mod progress;
+mod published;
 mod report;
 mod resize;
+mod rows;
 mod scan;
 mod split;
 mod table;
 mod train;
+mod weights;
 mod workspace;
 
 pub use audit::{Audit, Check, Expectation, Finding, Severity};
 pub use cache::SliceCache;
 pub use checkpoint::{CheckpointInfo, Position, Sums};
-pub use compare::{Comparison, ComparisonRow, Published, PublishedModel};
-pub use config::{AccuracyRule, Preprocess, RunConfig, SplitConfig, SplitUnit};
+pub use compare::{Comparison, ComparisonRow};
+pub use config::{AccuracyRule, Learn, Precision, Preprocess, RunConfig, SplitConfig, SplitUnit};
 pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey};
 pub use doctor::Doctor;
 pub use evaluation::{Evaluation, SubsetEvaluation};
@@ -73,16 +78,18 @@ pub use metrics::{
     ClassScores, ClassificationReport, ConfusionMatrix, Predicted, RocCurve, Scores, Truth, average_precision,
 };
 pub use model::{Architecture, Network};
-pub use optimizer::Adam;
+pub use optimizer::{Adam, LossScale};
 pub use phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use predict::{About, Classifier, Predictions, SlicePrediction};
 pub use progress::Progress;
+pub use published::{Misprint, Published, PublishedEpoch, PublishedModel};
 pub use report::Report;
 pub use resize::resize_grey;
 pub use scan::{ScanPrediction, ScanPredictions, ScanRule};
 pub use split::{LeftOut, Overlap, Split, Subset};
 pub use table::{Page, Show, Shown, Table};
 pub use train::{TrainEvent, train};
+pub use weights::{Weights, WeightsFile};
 pub use workspace::Workspace;
 
 // For cells that go further: the same versions the library uses.

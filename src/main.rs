@@ -1,176 +1,17 @@
 //! The command line: one subcommand a stage.
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
+use cli::bar::Bar;
+use cli::{Cli, Command, PhantomArgs, RunArgs};
 use covid_ct::{
-    Audit, Check, Classifier, Comparison, Doctor, Evaluation, Expectation, Manifest, PhantomConfig, Progress,
-    Published, Report, RunConfig, ScanRule, Severity, SliceCache, Split, Subset, TrainEvent, Workspace, draw_phantom,
-    train,
+    Audit, Check, Classifier, Comparison, Doctor, Evaluation, Expectation, Manifest, PhantomConfig, Published, Report,
+    RunConfig, ScanRule, Severity, SliceCache, Split, Subset, Workspace, draw_phantom, train,
 };
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-/// Audit, split, train, evaluate and report: COVID-19 classification of chest-CT slices.
-///
-/// Every stage reads what the one before it wrote, so they can be run one by one, again, and on other days:
-///
-///   covid-ct audit  →  split  →  cache  →  train  →  evaluate  →  predict  →  report
-///
-/// The data set is --data (or COVID_CT_DATA), in the layout train/{covid,non-covid}/ct_scan_N/M.jpg, val/… and
-/// prediction/ct_scan_N/M.jpg; without one, a synthetic phantom is drawn. Results go to the workspace: data_manifest/,
-/// cache/ and runs/. For research, not for diagnosis.
-#[derive(Parser)]
-#[command(name = "covid-ct", version, verbatim_doc_comment)]
-struct Cli {
-    /// Root folder of the data set [default: the phantom]
-    #[arg(long, global = true, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Where results go [default: the nearest folder upwards with data_manifest/, else the present one]
-    #[arg(long, global = true, value_name = "DIR")]
-    workspace: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Draw synthetic chest scans with a planted defect of every kind
-    Phantom(PhantomArgs),
-    /// List every slice, decode it once, and say what is wrong with the data
-    ///
-    /// Exit code 3 when --expect names a file and something differs from it.
-    Audit {
-        /// Known counts and defects to hold the data against, such as data_manifest/cov19-ct-db.json
-        #[arg(long, value_name = "FILE")]
-        expect: Option<PathBuf>,
-        /// List every finding of this check
-        #[arg(long, value_name = "CHECK")]
-        details: Option<String>,
-    },
-    /// Divide the slices into train, validation and test, and prove that they share nobody
-    Split(RunArgs),
-    /// Decode and resize every accepted slice once, into one memory-mapped file
-    Cache(RunArgs),
-    /// Train a network; goes on by itself after a kill
-    Train(RunArgs),
-    /// Judge train, validation and test with the best checkpoint, per slice and per scan
-    Evaluate(RunArgs),
-    /// Judge the unlabelled scans
-    Predict(RunArgs),
-    /// Write report.html and report.json over finished runs
-    Report {
-        /// Names of the runs [default: every evaluated run]
-        runs: Vec<String>,
-        /// Published results to stand beside them
-        #[arg(long, value_name = "FILE")]
-        published: Option<PathBuf>,
-        /// Where to write [default: the workspace]
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-    /// Look at libtorch, CUDA, the kernel, disk and memory, and say what is wrong
-    ///
-    /// Exit code 3 when something is.
-    Doctor,
-}
-
-#[derive(Args)]
-struct PhantomArgs {
-    /// Folder to draw into; must be empty or hold the same phantom
-    dir: PathBuf,
-    /// Scans of each class in train/
-    #[arg(long, default_value_t = PhantomConfig::default().train_scans)]
-    train_scans: usize,
-    /// Scans of each class in val/
-    #[arg(long, default_value_t = PhantomConfig::default().val_scans)]
-    val_scans: usize,
-    /// Scans in prediction/
-    #[arg(long, default_value_t = PhantomConfig::default().prediction_scans)]
-    prediction_scans: usize,
-    /// Slices in a scan, on average
-    #[arg(long, default_value_t = PhantomConfig::default().slices)]
-    slices: usize,
-    /// Side of a slice in pixels
-    #[arg(long, default_value_t = PhantomConfig::default().size)]
-    size: u32,
-    /// JPEG quality, 1 to 100
-    #[arg(long, default_value_t = PhantomConfig::default().quality)]
-    quality: u8,
-    /// Seed: the same seed draws the same bytes
-    #[arg(long, default_value_t = PhantomConfig::default().seed)]
-    seed: u64,
-    /// Plant no defects
-    #[arg(long)]
-    no_defects: bool,
-}
-
-/// Which experiment. Options given here go before the preset or the file.
-#[derive(Args)]
-struct RunArgs {
-    /// Settings as JSON (a run's own config.json works)
-    #[arg(long, value_name = "FILE", conflicts_with = "published")]
-    config: Option<PathBuf>,
-    /// The slides' procedure to the letter, its leaking slice-level split included
-    #[arg(long)]
-    published: bool,
-    /// 48×48 pixels and few epochs: minutes without a GPU
-    #[arg(long)]
-    small: bool,
-    /// Name of the run's folder
-    #[arg(long)]
-    name: Option<String>,
-    /// auto, cpu or cuda:N
-    #[arg(long)]
-    device: Option<String>,
-    /// Passes over the training set
-    #[arg(long)]
-    epochs: Option<usize>,
-    /// Side of the network's input in pixels
-    #[arg(long)]
-    size: Option<u32>,
-    /// Slices in a batch
-    #[arg(long)]
-    batch_size: Option<usize>,
-    /// Adam's learning rate
-    #[arg(long)]
-    learning_rate: Option<f64>,
-    /// Seed of weights and order
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Minutes between checkpoints; 0 after every batch
-    #[arg(long)]
-    checkpoint_minutes: Option<f64>,
-}
-
-impl RunArgs {
-    fn config(&self) -> Result<RunConfig> {
-        let mut run = match &self.config {
-            Some(path) => RunConfig::read(path)?,
-            None if self.published => RunConfig::published(),
-            None => RunConfig::default(),
-        };
-        if self.small {
-            run = run.small();
-        }
-        fn set<T: Clone>(field: &mut T, given: &Option<T>) {
-            if let Some(value) = given {
-                field.clone_from(value);
-            }
-        }
-        set(&mut run.name, &self.name);
-        set(&mut run.device, &self.device);
-        set(&mut run.epochs, &self.epochs);
-        set(&mut run.preprocess.size, &self.size);
-        set(&mut run.batch_size, &self.batch_size);
-        set(&mut run.learning_rate, &self.learning_rate);
-        set(&mut run.seed, &self.seed);
-        set(&mut run.checkpoint_minutes, &self.checkpoint_minutes);
-        run.check().context("reading the options of the run")?;
-        Ok(run)
-    }
-}
+mod cli;
 
 fn main() -> ExitCode {
     match work(Cli::parse()) {
@@ -198,7 +39,7 @@ fn work(cli: Cli) -> Result<ExitCode> {
         }
         Command::Cache(args) => {
             let run = args.config()?;
-            println!("{}", cache(&workspace, &Audit::read(workspace.manifest_folder())?.accepted(), &run)?);
+            println!("{}", cache(&workspace, &accepted(&workspace)?, &run)?);
         }
         Command::Train(args) => {
             let run = args.config()?;
@@ -291,14 +132,18 @@ fn audit(workspace: &Workspace, expect: Option<&std::path::Path>, details: Optio
     Ok(ExitCode::SUCCESS)
 }
 
-/// The split of a run: read where it was made before with the same settings, made and written otherwise.
+/// The split of a run, which follows from its settings; written down beside the manifest.
 fn split(workspace: &Workspace, run: &RunConfig) -> Result<(Manifest, Split)> {
-    let folder = workspace.manifest_folder();
-    ensure!(folder.join("audit.json").is_file(), "no audit in {}: run `covid-ct audit` first", folder.display());
-    let accepted = Audit::read(folder)?.accepted();
+    let accepted = accepted(workspace)?;
     let split = Split::new(&accepted, &run.split)?;
     split.write(workspace.split_file(run.split.unit), &accepted)?;
     Ok((accepted, split))
+}
+
+fn accepted(workspace: &Workspace) -> Result<Manifest> {
+    let folder = workspace.manifest_folder();
+    ensure!(folder.join("audit.json").is_file(), "no audit in {}: run `covid-ct audit` first", folder.display());
+    Ok(Audit::read(folder)?.accepted())
 }
 
 fn cache(workspace: &Workspace, accepted: &Manifest, run: &RunConfig) -> Result<SliceCache> {
@@ -313,7 +158,8 @@ fn finished(workspace: &Workspace, args: &RunArgs) -> Result<(RunConfig, SliceCa
         bail!("no run {name:?} in {}: run `covid-ct train --name {name}` first", workspace.runs_folder().display());
     }
     let run = RunConfig::read(settings)?;
-    let (accepted, split) = split(workspace, &run)?;
+    let accepted = accepted(workspace)?;
+    let split = Split::new(&accepted, &run.split)?;
     let cache = cache(workspace, &accepted, &run)?;
     Ok((run, cache, split))
 }
@@ -346,47 +192,4 @@ fn evaluated(workspace: &Workspace) -> Result<Vec<String>> {
     ensure!(!names.is_empty(), "no evaluated run in {}: run `covid-ct train` and `covid-ct evaluate`", runs.display());
     names.sort();
     Ok(names)
-}
-
-/// A bar on a terminal; plain lines where there is none.
-struct Bar {
-    bar: ProgressBar,
-}
-
-impl Bar {
-    fn new() -> Self {
-        let bar = ProgressBar::new(0);
-        let style = ProgressStyle::with_template("{prefix:>12} {wide_bar} {pos}/{len} {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar }
-    }
-
-    fn show(self) -> impl Fn(&Progress) + Sync {
-        move |progress| self.progress(progress)
-    }
-
-    fn progress(&self, progress: &Progress) {
-        if self.bar.is_hidden() {
-            eprintln!("{progress}");
-            return;
-        }
-        self.bar.enable_steady_tick(Duration::from_millis(200));
-        self.bar.set_length(progress.total as u64);
-        self.bar.set_position(progress.done as u64);
-        self.bar.set_prefix(progress.stage.clone());
-        let left = progress.left().map_or(String::new(), |left| format!(", {} s left", left.as_secs()));
-        let note = if progress.note.is_empty() { String::new() } else { format!(", {}", progress.note) };
-        self.bar.set_message(format!("{:.0} {}/s{note}{left}", progress.rate, progress.unit));
-        if progress.done == progress.total {
-            self.bar.finish();
-        }
-    }
-
-    fn event(&self, event: &TrainEvent) {
-        match event {
-            TrainEvent::Working(progress) => self.progress(progress),
-            other if self.bar.is_hidden() => eprintln!("{other}"),
-            other => self.bar.println(other.to_string()),
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Adam whose state can be written down: libtorch's own keeps its moments where no checkpoint reaches them.
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::Tensor;
 
@@ -91,5 +92,54 @@ impl Adam {
             moments.push((take(format!("adam.first.{name}"))?, take(format!("adam.second.{name}"))?));
         }
         Ok(Self { learning_rate, step, moments })
+    }
+}
+
+/// Dynamic loss scaling (Micikevicius et al., 2018) with the numbers of PyTorch's `GradScaler`: losses are multiplied by
+/// `scale` before they are differentiated, so that small gradients survive 16 bits. Gradients that overflow halve it and
+/// their step is skipped; 2,000 good steps double it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossScale {
+    /// What losses are multiplied by.
+    pub scale: f64,
+    /// Steps since it last changed.
+    pub good_steps: u32,
+    /// Steps skipped so far.
+    pub skipped: u64,
+}
+
+impl Default for LossScale {
+    fn default() -> Self {
+        Self { scale: 65_536.0, good_steps: 0, skipped: 0 }
+    }
+}
+
+impl LossScale {
+    /// Divides the gradients by the scale; whether they can be used. If not, they are cleared and the scale is halved.
+    pub fn unscale(&mut self, parameters: &[(String, Tensor)]) -> Result<bool> {
+        let _guard = tch::no_grad_guard();
+        let mut finite: Option<Tensor> = None;
+        let gradients: Vec<Tensor> = parameters.iter().map(|(_, p)| p.grad()).filter(Tensor::defined).collect();
+        for gradient in &gradients {
+            let usable = gradient.shallow_clone().f_mul_scalar_(1.0 / self.scale)?.f_isfinite()?.f_all()?;
+            finite = Some(match finite {
+                Some(before) => before.f_logical_and(&usable)?,
+                None => usable,
+            });
+        }
+        let finite = finite.is_none_or(|finite| finite.int64_value(&[]) != 0);
+        if finite {
+            self.good_steps += 1;
+            if self.good_steps == 2_000 {
+                (self.scale, self.good_steps) = (2.0 * self.scale, 0);
+            }
+        } else {
+            for gradient in gradients {
+                let _ = gradient.shallow_clone().f_zero_()?;
+            }
+            (self.scale, self.good_steps, self.skipped) = (0.5 * self.scale, 0, self.skipped + 1);
+        }
+        Ok(finite)
     }
 }

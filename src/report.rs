@@ -1,13 +1,13 @@
 //! One self-contained HTML page (and JSON) that someone else can read and doubt.
 
 use crate::audit::{Audit, Check, Severity};
-use crate::compare::{Comparison, Published};
+use crate::compare::Comparison;
 use crate::evaluation::Evaluation;
 use crate::files::{write_json, write_text};
 use crate::history::History;
-use crate::model::Network;
 use crate::predict::Predictions;
 use crate::progress::thousands;
+use crate::published::Published;
 use crate::scan::ScanPredictions;
 use crate::split::{Split, Subset};
 use crate::table::{Show, Table, escape};
@@ -107,8 +107,8 @@ impl Report {
         html.push_str("<h3>Partition</h3>");
         html.push_str(&(split.table().html() + &split.overlap_table(10).html()));
         html.push_str("<h3>Settings</h3>");
-        let network = Network::new(evaluation.run.architecture, evaluation.run.seed, tch::Device::Cpu)?;
-        html.push_str(&(evaluation.run.table().html() + &network.table().html()));
+        let parameters = format!("{} parameters.", thousands(evaluation.parameters));
+        html.push_str(&evaluation.run.table().note(parameters).html());
         html.push_str("<h3>Training</h3>");
         html.push_str(&history.table().html());
         html.push_str("<div class=\"row\">");

@@ -4,7 +4,7 @@ use crate::figure::{Figure, confusion};
 use crate::files::{read_json, write_json};
 use crate::manifest::Label;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
-use crate::predict::{About, Predictions};
+use crate::predict::{About, Predictions, decided};
 use crate::progress::thousands;
 use crate::split::Subset;
 use crate::table::{Table, percent, shown_as_table};
@@ -163,13 +163,7 @@ impl ScanPredictions {
     /// # Errors
     /// A subset without labels.
     pub fn confusion_matrix(&self) -> Result<ConfusionMatrix> {
-        let labelled = |row: &ScanPrediction| {
-            let label = row.label.with_context(|| format!("{} has no label to compare with", row.scan))?;
-            Ok((label.index(), row.decision.index()))
-        };
-        let pairs = self.rows.iter().map(labelled).collect::<Result<Vec<_>>>()?;
-        let (truth, decided): (Vec<usize>, Vec<usize>) = pairs.into_iter().unzip();
-        ConfusionMatrix::from_labels(&Label::NAMES, &truth, &decided)
+        decided(self.rows.iter().map(|row| (row.scan.as_str(), row.label, row.decision)))
     }
 
     /// scikit-learn's classification report, per scan.
@@ -179,8 +173,7 @@ impl ScanPredictions {
 
     /// The confusion matrix as a picture.
     pub fn figure(&self) -> Result<Figure> {
-        let leak = if self.about.leaking && self.about.subset == Subset::Test { " (leaking split)" } else { "" };
-        confusion(&format!("{} scans, {}{leak}", self.about.subset, self.about.run), &self.confusion_matrix()?)
+        confusion(&self.about.title("scans"), &self.confusion_matrix()?)
     }
 
     /// One scan in the slides' words. `scan` is a folder or its last part.

@@ -7,12 +7,17 @@ use crate::progress::thousands;
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+
+mod draw;
+mod overlap;
+
+pub use overlap::Overlap;
+use overlap::{PAIR, PATIENT, SCAN};
 
 /// The role of a slice in an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,24 +41,17 @@ impl Subset {
     pub fn name(self) -> &'static str {
         ["train", "validation", "test", "prediction"][self as usize]
     }
+
+    /// What must stand behind the name where a leaking split's figures are shown.
+    pub(crate) fn leak_mark(self, leaking: bool) -> &'static str {
+        if leaking && self == Self::Test { " (LEAKING)" } else { "" }
+    }
 }
 
 impl fmt::Display for Subset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
-}
-
-/// Something that two subsets share and should not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Overlap {
-    /// `scan`, `patient` or `same-patient pair`.
-    pub kind: String,
-    /// The scan folder, the patient, or the two scan folders.
-    pub what: String,
-    /// The two subsets.
-    pub between: (Subset, Subset),
 }
 
 /// Files that take no part, and why.
@@ -112,8 +110,8 @@ impl Split {
         ensure!(trainable > 0, "splitting {}: expected slices under train/, found none", manifest.name);
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
         let (subsets, left_out) = match config.unit {
-            SplitUnit::Patient => by_patient(manifest, config, &mut rng)?,
-            SplitUnit::Slice => (by_slice(manifest, config, &mut rng), Vec::new()),
+            SplitUnit::Patient => draw::by_patient(manifest, config, &mut rng)?,
+            SplitUnit::Slice => (draw::by_slice(manifest, config, &mut rng), Vec::new()),
         };
         let split = Self::assembled(manifest, config.clone(), subsets, left_out);
         for subset in [Subset::Train, Subset::Validation] {
@@ -132,7 +130,7 @@ impl Split {
         subsets: Vec<Option<Subset>>,
         left_out: Vec<LeftOut>,
     ) -> Self {
-        let overlaps = overlaps(manifest, &subsets);
+        let overlaps = overlap::overlaps(manifest, &subsets);
         let mut rows: BTreeMap<(Subset, Option<Label>), (BTreeSet<usize>, usize)> = BTreeMap::new();
         for (slice, subset) in manifest.slices.iter().zip(&subsets) {
             if let Some(subset) = subset {
@@ -331,168 +329,6 @@ impl Split {
 }
 
 shown_as_table!(Split);
-
-const SCAN: &str = "scan";
-const PATIENT: &str = "patient";
-const PAIR: &str = "same-patient pair";
-
-/// The slides' way: every slice of `train/` for itself.
-fn by_slice(manifest: &Manifest, config: &SplitConfig, rng: &mut ChaCha8Rng) -> Vec<Option<Subset>> {
-    let mut subsets = delivered(manifest);
-    let has_validation = subsets.contains(&Some(Subset::Validation));
-    let mut pool: Vec<usize> = (0..subsets.len()).filter(|&i| subsets[i] == Some(Subset::Train)).collect();
-    let all = pool.len();
-    pool.shuffle(rng);
-    let mut strata: BTreeMap<Option<Label>, Vec<usize>> = BTreeMap::new();
-    for slice in pool {
-        let label = config.stratified.then(|| manifest.scan_of(&manifest.slices[slice]).label).flatten();
-        strata.entry(label).or_default().push(slice);
-    }
-    for pool in strata.into_values() {
-        let share = |fraction: f64| ceil_share(fraction, pool.len());
-        let test = share(config.test_fraction);
-        let validation = if has_validation { 0 } else { share(config.validation_fraction) };
-        for (position, slice) in pool.iter().enumerate().take((test + validation).min(all)) {
-            subsets[*slice] = Some(if position < test { Subset::Test } else { Subset::Validation });
-        }
-    }
-    subsets
-}
-
-/// ceil(fraction × count), with 0.1 × 30 counted as 3 and not as 4 for a rounding error.
-fn ceil_share(fraction: f64, count: usize) -> usize {
-    (fraction * count as f64 - 1e-9).ceil().max(0.0) as usize
-}
-
-fn delivered(manifest: &Manifest) -> Vec<Option<Subset>> {
-    let subset = |set| match set {
-        Set::Train => Subset::Train,
-        Set::Val => Subset::Validation,
-        Set::Prediction => Subset::Prediction,
-    };
-    manifest.slices.iter().map(|slice| Some(subset(manifest.scan_of(slice).set))).collect()
-}
-
-/// Whole patients: scans joined by `patients.csv` or by the audit's pairs.
-fn by_patient(
-    manifest: &Manifest,
-    config: &SplitConfig,
-    rng: &mut ChaCha8Rng,
-) -> Result<(Vec<Option<Subset>>, Vec<LeftOut>)> {
-    let filled: BTreeSet<usize> = manifest.slices.iter().map(|s| s.scan).collect();
-    let mut of_scan: Vec<Option<Subset>> = vec![None; manifest.scans.len()];
-    let mut left_out = Vec::new();
-    let mut strata: BTreeMap<BTreeSet<Label>, Vec<Vec<usize>>> = BTreeMap::new();
-    for unit in units(manifest) {
-        let unit: Vec<usize> = unit.into_iter().filter(|scan| filled.contains(scan)).collect();
-        let of_set = |set: Set| unit.iter().copied().filter(move |&s| manifest.scans[s].set == set);
-        of_set(Set::Prediction).for_each(|scan| of_scan[scan] = Some(Subset::Prediction));
-        of_set(Set::Val).for_each(|scan| of_scan[scan] = Some(Subset::Validation));
-        let twin = of_set(Set::Val).next();
-        let training: Vec<usize> = of_set(Set::Train).collect();
-        match twin {
-            Some(twin) => left_out.extend(training.iter().map(|&scan| LeftOut {
-                folder: manifest.scans[scan].folder.clone(),
-                reason: format!("the same patient as {} in the validation set", manifest.scans[twin].folder),
-            })),
-            None if training.is_empty() => {}
-            None => {
-                let labels = training.iter().filter_map(|&s| manifest.scans[s].label);
-                let stratum = if config.stratified { labels.collect() } else { BTreeSet::new() };
-                strata.entry(stratum).or_default().push(training);
-            }
-        }
-    }
-    let has_validation = of_scan.contains(&Some(Subset::Validation));
-    for mut pool in strata.into_values() {
-        pool.shuffle(rng);
-        let spare = pool.len().saturating_sub(1);
-        let test = ceil_share(config.test_fraction, pool.len()).min(spare);
-        let validation = if has_validation { 0 } else { ceil_share(config.validation_fraction, pool.len()) };
-        for (position, unit) in pool.into_iter().enumerate() {
-            let subset = match position {
-                p if p < test => Subset::Test,
-                p if p < (test + validation).min(spare) => Subset::Validation,
-                _ => Subset::Train,
-            };
-            unit.into_iter().for_each(|scan| of_scan[scan] = Some(subset));
-        }
-    }
-    Ok((manifest.slices.iter().map(|slice| of_scan[slice.scan]).collect(), left_out))
-}
-
-/// Scans grouped into patients (union-find), in order of their first scan.
-fn units(manifest: &Manifest) -> Vec<Vec<usize>> {
-    let mut parent: Vec<usize> = (0..manifest.scans.len()).collect();
-    fn root(parent: &mut [usize], mut scan: usize) -> usize {
-        while parent[scan] != scan {
-            parent[scan] = parent[parent[scan]];
-            scan = parent[scan];
-        }
-        scan
-    }
-    let mut join = |a: usize, b: usize| {
-        let (a, b) = (root(&mut parent, a), root(&mut parent, b));
-        parent[a.max(b)] = a.min(b);
-    };
-    let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
-    for (index, scan) in manifest.scans.iter().enumerate() {
-        if let Some(patient) = &scan.patient {
-            join(*first_of.entry(patient).or_insert(index), index);
-        }
-    }
-    let by_folder: BTreeMap<&str, usize> =
-        manifest.scans.iter().enumerate().map(|(index, scan)| (scan.folder.as_str(), index)).collect();
-    for (a, b) in &manifest.same_patient {
-        if let (Some(&a), Some(&b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str())) {
-            join(a, b);
-        }
-    }
-    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for scan in 0..parent.len() {
-        groups.entry(root(&mut parent, scan)).or_default().push(scan);
-    }
-    groups.into_values().collect()
-}
-
-/// What two of train, validation and test share. The prediction set has no labels to leak.
-fn overlaps(manifest: &Manifest, subsets: &[Option<Subset>]) -> Vec<Overlap> {
-    let mut of_scan: BTreeMap<usize, BTreeSet<Subset>> = BTreeMap::new();
-    for (slice, subset) in manifest.slices.iter().zip(subsets) {
-        if let Some(subset) = subset.filter(|s| *s != Subset::Prediction) {
-            of_scan.entry(slice.scan).or_default().insert(subset);
-        }
-    }
-    let mut of_patient: BTreeMap<&str, BTreeSet<Subset>> = BTreeMap::new();
-    for (scan, subsets) in &of_scan {
-        if let Some(patient) = &manifest.scans[*scan].patient {
-            of_patient.entry(patient).or_default().extend(subsets);
-        }
-    }
-    let by_folder: BTreeMap<&str, &BTreeSet<Subset>> =
-        of_scan.iter().map(|(scan, subsets)| (manifest.scans[*scan].folder.as_str(), subsets)).collect();
-    let mut found = Vec::new();
-    let mut add = |kind: &str, what: String, subsets: &BTreeSet<Subset>| {
-        let subsets: Vec<Subset> = subsets.iter().copied().collect();
-        for pair in subsets.windows(2) {
-            found.push(Overlap { kind: kind.to_owned(), what: what.clone(), between: (pair[0], pair[1]) });
-        }
-    };
-    for (scan, subsets) in &of_scan {
-        add(SCAN, manifest.scans[*scan].folder.clone(), subsets);
-    }
-    for (patient, subsets) in &of_patient {
-        add(PATIENT, (*patient).to_owned(), subsets);
-    }
-    for (a, b) in &manifest.same_patient {
-        if let (Some(of_a), Some(of_b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str()))
-            && of_a != of_b
-        {
-            add(PAIR, format!("{a} and {b}"), &of_a.union(of_b).copied().collect());
-        }
-    }
-    found
-}
 
 /// A subset's name, for the command line.
 impl std::str::FromStr for Subset {

@@ -34,6 +34,18 @@ impl Page {
         self
     }
 
+    /// Adds several things beside each other, as far as the width allows.
+    pub fn with_row(mut self, parts: &[impl Show]) -> Self {
+        self.html.push_str("<div style=\"display:flex;flex-wrap:wrap;gap:1em\">");
+        for part in parts {
+            self.html.push_str(&format!("<div style=\"flex:1 1 320px;max-width:480px\">{}</div>", part.html()));
+            self.text.push_str(&part.text());
+            self.text.push('\n');
+        }
+        self.html.push_str("</div>");
+        self
+    }
+
     /// Shows the page in a notebook.
     pub fn evcxr_display(&self) {
         display(&self.html, &self.text);

@@ -1,16 +1,19 @@
 //! The training loop.
 
 use crate::cache::SliceCache;
-use crate::checkpoint::{Checkpoint, CheckpointInfo, Position, Sums, must_continue, save};
-use crate::config::{RunConfig, device_name};
+use crate::checkpoint::{
+    Checkpoint, CheckpointInfo, Position, Sums, must_continue, same_backbone, save_network, save_progress,
+};
+use crate::config::{Learn, Precision, RunConfig};
+use crate::feed::Feed;
 use crate::files::write_json;
 use crate::history::{EpochRecord, History, Score, best};
 use crate::manifest::Label;
 use crate::model::Network;
 use crate::optimizer::Adam;
-use crate::predict::score;
 use crate::progress::{Meter, Progress, human_duration};
 use crate::split::{Split, Subset};
+use crate::weights::{Weights, WeightsFile};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -19,7 +22,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
 /// What a training reports while it runs. `Display` gives a line for a notebook.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +70,10 @@ pub fn train(
     fs::create_dir_all(&folder).with_context(doing)?;
     let lock = File::create(folder.join("lock")).with_context(doing)?;
     ensure!(lock.try_lock().is_ok(), "{}: another process is training this run", doing());
-    let mut training = Training::begin(&folder, cache, split, run, &report).with_context(doing)?;
+    let mut training = match Training::begin(&folder, cache, split, run, &report).with_context(doing)? {
+        Begun::Finished(history) => return Ok(history),
+        Begun::Unfinished(training) => training,
+    };
     while training.info.position.epoch < run.epochs {
         training.epoch(&report).with_context(doing)?;
     }
@@ -101,6 +107,12 @@ fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Resul
     Ok(())
 }
 
+/// What a folder's training needs.
+enum Begun<'a> {
+    Finished(History),
+    Unfinished(Box<Training<'a>>),
+}
+
 /// A training at work: the network, its optimizer, and where it stands.
 struct Training<'a> {
     folder: PathBuf,
@@ -108,6 +120,7 @@ struct Training<'a> {
     split: &'a Split,
     device: Device,
     network: Network,
+    feed: Feed<'a>,
     adam: Adam,
     info: CheckpointInfo,
 }
@@ -118,34 +131,52 @@ impl<'a> Training<'a> {
         cache: &'a SliceCache,
         split: &'a Split,
         run: &RunConfig,
-        report: &dyn Fn(&TrainEvent),
-    ) -> Result<Self> {
+        report: &(dyn Fn(&TrainEvent) + Sync),
+    ) -> Result<Begun<'a>> {
         let device = run.device()?;
-        let info = CheckpointInfo {
+        let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
+        let last = folder.join("last.safetensors");
+        let found = last.is_file().then(|| Checkpoint::read(&last)).transpose()?;
+        let mut info = CheckpointInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             run: run.clone(),
             classes: Label::NAMES.map(str::to_owned).to_vec(),
             manifest: cache.manifest_hash(),
             split: split.hash(),
             leaking: split.is_leaking(),
+            pretrained: None,
+            backbone: None,
             position: Position::default(),
             epochs: Vec::new(),
         };
-        let last = folder.join("last.safetensors");
-        let folder = folder.to_owned();
-        if last.is_file() {
-            let mut found = Checkpoint::read(&last)?;
-            must_continue(&found.info, &info, &folder)?;
-            let network = found.network(device)?;
-            let adam = found.adam(&network)?;
-            let info = CheckpointInfo { run: run.clone(), ..found.info };
-            report(&TrainEvent::Resumed(info.position.epoch, info.position.batch));
-            return Ok(Self { folder, cache, split, device, network, adam, info });
+        if let Some(found) = &found {
+            must_continue(&found.info, &info, folder)?;
+            report(&TrainEvent::Resumed(found.info.position.epoch, found.info.position.batch));
+            if found.info.position.epoch >= run.epochs && folder.join("best.safetensors").is_file() {
+                return Ok(Begun::Finished(History::of(&found.info, device)));
+            }
         }
-        run.write(folder.join("config.json"))?;
-        let network = Network::new(run.architecture, run.seed, device)?;
-        let adam = Adam::new(network.parameters(), run.learning_rate)?;
-        Ok(Self { folder, cache, split, device, network, adam, info })
+        let (network, pretrained) = first_network(run, device, &show)?;
+        let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
+        (info.pretrained, info.backbone) = (pretrained, backbone);
+        let (network, adam) = match found {
+            Some(found) => {
+                same_backbone(&found.info, &info, folder)?;
+                info = CheckpointInfo { run: run.clone(), ..found.info.clone() };
+                found.restore(backbone.map(|_| network), device)?
+            }
+            None => {
+                run.write(folder.join("config.json"))?;
+                let adam = Adam::new(network.learning(run.learn), run.learning_rate)?;
+                (network, adam)
+            }
+        };
+        if backbone.is_some() {
+            network.freeze_backbone()?;
+        }
+        let feed = Feed::new(cache, &network, backbone, run, device, &show)?;
+        let folder = folder.to_owned();
+        Ok(Begun::Unfinished(Box::new(Self { folder, cache, split, device, network, feed, adam, info })))
     }
 
     /// One epoch: learn from every training slice once, score, choose, write down.
@@ -160,7 +191,7 @@ impl<'a> Training<'a> {
         for batch in order.chunks(run.batch_size).skip(self.info.position.batch) {
             let sums = self.learn(batch)?;
             let position = &mut self.info.position;
-            add(&mut position.sums, &sums);
+            position.sums.add(&sums);
             position.batch += 1;
             meter.add_with(batch.len(), || {
                 let so_far = Score::of(&position.sums, run.accuracy);
@@ -185,13 +216,22 @@ impl<'a> Training<'a> {
             images_per_second: order.len() as f64 / seconds.max(1e-9),
         };
         self.info.epochs.push(record.clone());
-        self.info.position = Position { epoch: epoch + 1, adam_steps: self.adam.steps(), ..Position::default() };
+        self.info.position = Position {
+            epoch: epoch + 1,
+            adam_steps: self.adam.steps(),
+            loss_scale: self.info.position.loss_scale,
+            ..Position::default()
+        };
         // The best first: a kill between the two repeats the end of this epoch, and both come out the same.
         if best(&self.info.epochs).is_some_and(|best| best.epoch == epoch + 1) {
-            save(&self.folder.join("best.safetensors"), &self.info, &self.network, None)?;
+            match self.info.backbone {
+                None => save_network(&self.folder.join("best.safetensors"), &self.info, &self.network)?,
+                // Half a gigabyte of frozen weights is written once, at the end.
+                Some(_) => save_progress(&self.folder.join("best-head.safetensors"), &self.info, &self.network, None)?,
+            }
         }
         self.save_last()?;
-        self.history_so_far()?;
+        self.write_history()?;
         let whole = seconds + scoring.elapsed().as_secs_f64();
         let left = whole * run.epochs.saturating_sub(epoch + 1) as f64;
         report(&TrainEvent::Epoch(record, Duration::from_secs_f64(left)));
@@ -209,70 +249,78 @@ impl<'a> Training<'a> {
 
     /// One step: forward, loss, backward, Adam.
     fn learn(&mut self, batch: &[usize]) -> Result<Sums> {
-        let images = self.cache.batch(batch, self.device)?;
-        let labels = self.cache.labels(batch, self.device)?;
-        let logits = self.network.forward(&images)?;
-        let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, tch::Reduction::Mean, -100, 0.0)?;
-        let value = f64::try_from(&loss)?;
-        if !value.is_finite() {
+        let Position { epoch, batch: number, .. } = self.info.position;
+        let run = &self.info.run;
+        // What dropout draws follows from seed, epoch and batch, so that a resumed run draws the same.
+        tch::manual_seed(((run.seed << 40) ^ ((epoch as u64) << 24) ^ number as u64) as i64);
+        let logits = self.feed.logits(&self.network, batch, true)?;
+        let (loss, sums) = self.feed.judge(&logits, batch)?;
+        if !sums.batch_loss.is_finite() {
             let manifest = self.cache.manifest();
             let slices: Vec<String> = batch.iter().map(|&i| manifest.path(&manifest.slices[i])).collect();
             bail!(
-                "the loss became {value} in epoch {}, batch {}; the last checkpoint from before is kept. Try a smaller \
+                "the loss became {} in epoch {}, batch {}; the last checkpoint from before is kept. Try a smaller \
                  learning_rate ({:e} now). The batch: {}",
-                self.info.position.epoch + 1,
-                self.info.position.batch + 1,
-                self.info.run.learning_rate,
+                sums.batch_loss,
+                epoch + 1,
+                number + 1,
+                run.learning_rate,
                 slices.join(", ")
             );
         }
-        loss.f_backward()?;
-        self.adam.step(self.network.parameters())?;
-        let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?;
-        let (correct, count) = (i64::try_from(&correct)? as u64, batch.len());
-        Ok(Sums {
-            loss: value * count as f64,
-            batch_loss: value,
-            batch_accuracy: correct as f64 / count as f64,
-            correct,
-            seen: count as u64,
-            batches: 1,
-        })
+        let learning = self.network.learning(run.learn);
+        if run.precision == Precision::F16 {
+            let scale = &mut self.info.position.loss_scale;
+            loss.f_mul_scalar(scale.scale)?.f_backward()?;
+            if !scale.unscale(learning)? {
+                return Ok(sums);
+            }
+        } else {
+            loss.f_backward()?;
+        }
+        self.adam.step(learning)?;
+        Ok(sums)
     }
 
     fn score(&self, subset: Subset) -> Result<Score> {
         let slices = self.split.slices(subset);
         ensure!(!slices.is_empty(), "the {subset} subset has no slices to score");
-        let (_, sums) = score(&self.network, self.cache, &slices, self.info.run.batch_size, self.device, &|_| ())?;
+        let (_, sums) = self.feed.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
         Ok(Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy))
     }
 
     fn save_last(&mut self) -> Result<()> {
         self.info.position.adam_steps = self.adam.steps();
-        save(&self.folder.join("last.safetensors"), &self.info, &self.network, Some(&self.adam))
+        save_progress(&self.folder.join("last.safetensors"), &self.info, &self.network, Some(&self.adam))
     }
 
-    fn history_so_far(&self) -> Result<History> {
-        let history = History {
-            run: self.info.run.clone(),
-            leaking: self.info.leaking,
-            device: device_name(self.device),
-            epochs: self.info.epochs.clone(),
-        };
+    /// Writes the history so far.
+    fn write_history(&self) -> Result<History> {
+        let history = History::of(&self.info, self.device);
         write_json(&self.folder.join("history.json"), &history)?;
         Ok(history)
     }
 
+    /// Puts the best head on its backbone.
     fn finish(self) -> Result<History> {
-        self.history_so_far()
+        if self.info.backbone.is_some() {
+            let best = Checkpoint::read(&self.folder.join("best-head.safetensors"))?;
+            self.network.set_head(&best.tensors)?;
+            save_network(&self.folder.join("best.safetensors"), &best.info, &self.network)?;
+        }
+        self.write_history()
     }
 }
 
-fn add(sums: &mut Sums, more: &Sums) {
-    sums.loss += more.loss;
-    sums.batch_loss += more.batch_loss;
-    sums.batch_accuracy += more.batch_accuracy;
-    sums.correct += more.correct;
-    sums.seen += more.seen;
-    sums.batches += more.batches;
+/// The network before its first step: from pretrained weights under a fresh head, or from the seed alone.
+fn first_network(
+    run: &RunConfig,
+    device: Device,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<(Network, Option<WeightsFile>)> {
+    let Some(source) = &run.pretrained else { return Ok((Network::new(run.architecture, run.seed, device)?, None)) };
+    let weights = Weights::find(run.architecture, source, progress)?;
+    let network = Network::pretrained(run.architecture, weights.read()?, run.seed, device)
+        .with_context(|| format!("reading the weights {}", weights.path().display()))?;
+    Ok((network, Some(weights.file())))
 }

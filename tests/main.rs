@@ -11,5 +11,6 @@ mod network;
 mod notebooks;
 mod split;
 mod support;
+mod torchvision;
 mod training;
 mod workflow;

@@ -1,7 +1,9 @@
 //! Nobody stands in two subsets, unless the slides' way is asked for; and then it is said.
 
 use crate::support::{fixture, folder, split_of};
-use covid_ct::{Digest, Label, Manifest, RunConfig, Scan, Set, Slice, Split, SplitConfig, SplitUnit, Subset};
+use covid_ct::{
+    Architecture, Digest, Label, Manifest, RunConfig, Scan, Set, Slice, Split, SplitConfig, SplitUnit, Subset,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn subsets_by<K: Ord>(
@@ -64,7 +66,7 @@ fn scans_of_one_patient_stay_together() {
 fn by_slice_is_the_slides_split_and_says_that_it_leaks() {
     let manifest = fixture().audit.accepted();
     let train = manifest.slices.iter().filter(|s| manifest.scan_of(s).set == Set::Train).count();
-    let split = split_of(&manifest, RunConfig::published().split);
+    let split = split_of(&manifest, RunConfig::published(Architecture::Fcn).split);
     assert_eq!(split.slices(Subset::Test).len(), train.div_ceil(10), "10 % of train, rounded up");
     assert_eq!(split.slices(Subset::Train).len(), train - train.div_ceil(10));
     assert!(split.is_leaking());
@@ -108,7 +110,7 @@ fn the_slides_counts_come_out() {
         same_patient: Vec::new(),
         strays: Vec::new(),
     };
-    let split = split_of(&manifest, RunConfig::published().split);
+    let split = split_of(&manifest, RunConfig::published(Architecture::Fcn).split);
     let counts = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| split.slices(subset).len());
     assert_eq!(counts, [302_103, 75_518, 33_568]);
 }

@@ -2,7 +2,8 @@
 
 use crate::support::{fixture, folder, prepared, program, run_well, split_of, tiny_run};
 use covid_ct::{
-    Classifier, EpochRecord, History, Predictions, RunConfig, SplitConfig, SplitUnit, Subset, TrainEvent, train,
+    Architecture, Classifier, EpochRecord, History, Predictions, RunConfig, SplitConfig, SplitUnit, Subset, TrainEvent,
+    train,
 };
 use std::fs;
 use std::path::Path;
@@ -100,7 +101,7 @@ fn the_published_preset_scores_the_test_set_every_epoch_by_batches() {
         epochs: 1,
         batch_size: 16,
         preprocess: tiny.preprocess,
-        ..RunConfig::published()
+        ..RunConfig::published(Architecture::Fcn)
     };
     let (_, split, cache) = prepared(folder.path(), &run);
     let history = train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
@@ -140,5 +141,8 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_batch() {
     let (_, split, cache) = prepared(folder.path(), &run);
     let error = format!("{:#}", train(folder.path(), &cache, &split, &run, |_| ()).expect_err("explodes"));
     assert!(error.contains("the loss became") && error.contains(".jpg") && error.contains("learning_rate"), "{error}");
-    Classifier::load(folder.path().join("explodes/last.safetensors")).expect("the last checkpoint is whole");
+    let again = format!("{:#}", train(folder.path(), &cache, &split, &run, |_| ()).expect_err("explodes again"));
+    assert!(again.contains("the loss became"), "the last checkpoint is whole: {again}");
+    let last = Classifier::load(folder.path().join("explodes/last.safetensors")).expect_err("no network to use");
+    assert!(format!("{last:#}").contains("best.safetensors"), "{last:#}");
 }

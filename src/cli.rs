@@ -1,0 +1,197 @@
+//! What can be asked on the command line.
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig};
+use std::path::PathBuf;
+
+pub mod bar;
+
+/// Audit, split, train, evaluate and report: COVID-19 classification of chest-CT slices.
+///
+/// Every stage reads what the one before it wrote, so they can be run one by one, again, and on other days:
+///
+///   covid-ct audit  →  split  →  cache  →  train  →  evaluate  →  predict  →  report
+///
+/// The data set is --data (or COVID_CT_DATA), in the layout train/{covid,non-covid}/ct_scan_N/M.jpg, val/… and
+/// prediction/ct_scan_N/M.jpg; without one, a synthetic phantom is drawn. Results go to the workspace: data_manifest/,
+/// cache/ and runs/. For research, not for diagnosis.
+#[derive(Parser)]
+#[command(name = "covid-ct", version, verbatim_doc_comment)]
+pub struct Cli {
+    /// Root folder of the data set [default: the phantom]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where results go [default: the nearest folder upwards with data_manifest/, else the present one]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Draw synthetic chest scans with a planted defect of every kind
+    Phantom(PhantomArgs),
+    /// List every slice, decode it once, and say what is wrong with the data
+    ///
+    /// Exit code 3 when --expect names a file and something differs from it.
+    Audit {
+        /// Known counts and defects to hold the data against, such as data_manifest/cov19-ct-db.json
+        #[arg(long, value_name = "FILE")]
+        expect: Option<PathBuf>,
+        /// List every finding of this check
+        #[arg(long, value_name = "CHECK")]
+        details: Option<String>,
+    },
+    /// Divide the slices into train, validation and test, and prove that they share nobody
+    Split(RunArgs),
+    /// Decode and resize every accepted slice once, into one memory-mapped file
+    Cache(RunArgs),
+    /// Train a network; goes on by itself after a kill
+    Train(RunArgs),
+    /// Judge train, validation and test with the best checkpoint, per slice and per scan
+    Evaluate(RunArgs),
+    /// Judge the unlabelled scans
+    Predict(RunArgs),
+    /// Write report.html and report.json over finished runs
+    Report {
+        /// Names of the runs [default: every evaluated run]
+        runs: Vec<String>,
+        /// Published results to stand beside them
+        #[arg(long, value_name = "FILE")]
+        published: Option<PathBuf>,
+        /// Where to write [default: the workspace]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Look at libtorch, CUDA, the kernel, disk and memory, and say what is wrong
+    ///
+    /// Exit code 3 when something is.
+    Doctor,
+}
+
+#[derive(Args)]
+pub struct PhantomArgs {
+    /// Folder to draw into; must be empty or hold the same phantom
+    pub dir: PathBuf,
+    /// Scans of each class in train/
+    #[arg(long, default_value_t = PhantomConfig::default().train_scans)]
+    pub train_scans: usize,
+    /// Scans of each class in val/
+    #[arg(long, default_value_t = PhantomConfig::default().val_scans)]
+    pub val_scans: usize,
+    /// Scans in prediction/
+    #[arg(long, default_value_t = PhantomConfig::default().prediction_scans)]
+    pub prediction_scans: usize,
+    /// Slices in a scan, on average
+    #[arg(long, default_value_t = PhantomConfig::default().slices)]
+    pub slices: usize,
+    /// Side of a slice in pixels
+    #[arg(long, default_value_t = PhantomConfig::default().size)]
+    pub size: u32,
+    /// JPEG quality, 1 to 100
+    #[arg(long, default_value_t = PhantomConfig::default().quality)]
+    pub quality: u8,
+    /// Seed: the same seed draws the same bytes
+    #[arg(long, default_value_t = PhantomConfig::default().seed)]
+    pub seed: u64,
+    /// Plant no defects
+    #[arg(long)]
+    pub no_defects: bool,
+}
+
+/// Which experiment. Options given here go before the preset or the file.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Settings as JSON (a run's own config.json works)
+    #[arg(long, value_name = "FILE", conflicts_with = "published")]
+    pub config: Option<PathBuf>,
+    /// fcn, vgg19, resnet152 or densenet161 [default: fcn]
+    #[arg(long, value_name = "NETWORK", conflicts_with = "config")]
+    pub network: Option<Architecture>,
+    /// The slides' procedure to the letter, its leaking slice-level split included
+    #[arg(long)]
+    pub published: bool,
+    /// Let the whole network learn, not only the head over a frozen backbone
+    #[arg(long)]
+    pub fine_tune: bool,
+    /// imagenet, imagenet-v2, a file of weights, or none for random ones
+    #[arg(long, value_name = "SOURCE")]
+    pub pretrained: Option<String>,
+    /// f32, bf16, or f16 (CUDA only)
+    #[arg(long, value_parser = precision)]
+    pub precision: Option<Precision>,
+    /// 48×48 pixels and few epochs: minutes without a GPU
+    #[arg(long)]
+    pub small: bool,
+    /// Name of the run's folder
+    #[arg(long)]
+    pub name: Option<String>,
+    /// auto, cpu or cuda:N
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Passes over the training set
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Side of the network's input in pixels
+    #[arg(long)]
+    pub size: Option<u32>,
+    /// Slices in a batch
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Adam's learning rate
+    #[arg(long)]
+    pub learning_rate: Option<f64>,
+    /// Seed of weights and order
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Minutes between checkpoints; 0 after every batch
+    #[arg(long)]
+    pub checkpoint_minutes: Option<f64>,
+}
+
+fn precision(name: &str) -> Result<Precision, String> {
+    match name {
+        "f32" => Ok(Precision::F32),
+        "bf16" => Ok(Precision::Bf16),
+        "f16" => Ok(Precision::F16),
+        _ => Err("expected f32, bf16 or f16".to_owned()),
+    }
+}
+
+impl RunArgs {
+    /// The settings that these options make.
+    pub fn config(&self) -> Result<RunConfig> {
+        let mut run = match &self.config {
+            Some(path) => RunConfig::read(path)?,
+            None if self.published => RunConfig::published(self.network.unwrap_or(Architecture::Fcn)),
+            None => RunConfig::of(self.network.unwrap_or(Architecture::Fcn)),
+        };
+        if self.fine_tune {
+            run = run.fine_tune();
+        }
+        if self.small {
+            run = run.small();
+        }
+        fn set<T: Clone>(field: &mut T, given: &Option<T>) {
+            if let Some(value) = given {
+                field.clone_from(value);
+            }
+        }
+        set(&mut run.name, &self.name);
+        if let Some(source) = &self.pretrained {
+            run.pretrained = (source != "none").then(|| source.clone());
+        }
+        set(&mut run.precision, &self.precision);
+        set(&mut run.device, &self.device);
+        set(&mut run.epochs, &self.epochs);
+        set(&mut run.preprocess.size, &self.size);
+        set(&mut run.batch_size, &self.batch_size);
+        set(&mut run.learning_rate, &self.learning_rate);
+        set(&mut run.seed, &self.seed);
+        set(&mut run.checkpoint_minutes, &self.checkpoint_minutes);
+        run.check().context("reading the options of the run")?;
+        Ok(run)
+    }
+}

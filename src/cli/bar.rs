@@ -1,0 +1,51 @@
+//! Progress on a terminal.
+
+use covid_ct::{Progress, TrainEvent};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Duration;
+
+/// A bar on a terminal; plain lines where there is none.
+pub struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    /// Hidden until there is progress.
+    pub fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        let style = ProgressStyle::with_template("{prefix:>12} {wide_bar} {pos}/{len} {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar }
+    }
+
+    /// A callback that shows progress.
+    pub fn show(self) -> impl Fn(&Progress) + Sync {
+        move |progress| self.progress(progress)
+    }
+
+    fn progress(&self, progress: &Progress) {
+        if self.bar.is_hidden() {
+            eprintln!("{progress}");
+            return;
+        }
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar.set_length(progress.total as u64);
+        self.bar.set_position(progress.done as u64);
+        self.bar.set_prefix(progress.stage.clone());
+        let left = progress.left().map_or(String::new(), |left| format!(", {} s left", left.as_secs()));
+        let note = if progress.note.is_empty() { String::new() } else { format!(", {}", progress.note) };
+        self.bar.set_message(format!("{:.0} {}/s{note}{left}", progress.rate, progress.unit));
+        if progress.done == progress.total {
+            self.bar.finish();
+        }
+    }
+
+    /// A training's events.
+    pub fn event(&self, event: &TrainEvent) {
+        match event {
+            TrainEvent::Working(progress) => self.progress(progress),
+            other if self.bar.is_hidden() => eprintln!("{other}"),
+            other => self.bar.println(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The few kinds of layers that the networks are made of, and how each computes.
+
+use anyhow::Result;
+use tch::{Kind, Tensor};
+
+/// One step of a network. The tensors are those of [`Network::parameters`](super::Network::parameters): shared, not
+/// copied.
+#[derive(Debug)]
+pub(crate) enum Layer {
+    /// Weight `[out, in, height, width]`.
+    Conv {
+        weight: Tensor,
+        bias: Option<Tensor>,
+        stride: i64,
+        padding: i64,
+    },
+    /// Running statistics are updated in training (momentum 0.1), used in evaluation (epsilon 1e-5).
+    BatchNorm {
+        weight: Tensor,
+        bias: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        batches: Tensor,
+    },
+    Relu,
+    MaxPool {
+        kernel: i64,
+        stride: i64,
+        padding: i64,
+    },
+    /// 2×2, stride 2.
+    AvgPool,
+    /// The mean over areas that leave `side` × `side` values, whatever the input's size.
+    AdaptiveAvgPool {
+        side: i64,
+    },
+    Flatten,
+    /// Half of the values are zeroed in training, the others doubled.
+    Dropout,
+    /// Weight `[out, in]`.
+    Linear {
+        weight: Tensor,
+        bias: Tensor,
+    },
+    /// relu(main(x) + shortcut(x)); an empty shortcut is x itself.
+    Residual {
+        main: Vec<Layer>,
+        shortcut: Vec<Layer>,
+    },
+    /// Each inner stack sees everything before it, and adds its channels (Huang et al., 2017).
+    Dense(Vec<Vec<Layer>>),
+}
+
+/// How a network computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Mode {
+    /// Dropout is live.
+    pub(crate) dropout: bool,
+    /// Batch norm uses the batch's own statistics, and remembers them.
+    pub(crate) batch_statistics: bool,
+    /// Convolutions and matrix products compute in this kind; parameters stay f32.
+    pub(crate) kind: Kind,
+}
+
+impl Mode {
+    /// As a trained network is used.
+    pub(crate) fn evaluation(kind: Kind) -> Self {
+        Self { dropout: false, batch_statistics: false, kind }
+    }
+
+    /// As PyTorch's `train()`.
+    pub(crate) fn training(kind: Kind) -> Self {
+        Self { dropout: true, batch_statistics: true, kind }
+    }
+}
+
+const MOMENTUM: f64 = 0.1;
+const EPSILON: f64 = 1e-5;
+
+/// The layers one after the other.
+pub(crate) fn run(layers: &[Layer], input: &Tensor, mode: Mode) -> Result<Tensor> {
+    let mut x = input.shallow_clone();
+    let mut layers = layers.iter().peekable();
+    while let Some(layer) = layers.next() {
+        // A maximum of ReLUs is the ReLU of the maximum: pooling first gives the same numbers and gradients on a
+        // quarter of the values.
+        x = match (layer, layers.peek()) {
+            (Layer::Relu, Some(pool @ Layer::MaxPool { .. })) => {
+                let pooled = pool.run(&x, mode)?;
+                layers.next();
+                Layer::Relu.run(&pooled, mode)?
+            }
+            _ => layer.run(&x, mode)?,
+        };
+    }
+    Ok(x)
+}
+
+impl Layer {
+    fn run(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(match self {
+            Self::Conv { weight, bias, stride, padding } => {
+                let (x, weight) = (x.f_to_kind(mode.kind)?, weight.f_to_kind(mode.kind)?);
+                let bias = bias.as_ref().map(|bias| bias.f_to_kind(mode.kind)).transpose()?;
+                x.f_conv2d(&weight, bias.as_ref(), [*stride; 2], [*padding; 2], [1, 1], 1)?
+            }
+            Self::BatchNorm { weight, bias, mean, variance, batches } => {
+                let (mean, variance) = (Some(mean), Some(variance));
+                if mode.batch_statistics {
+                    let _guard = tch::no_grad_guard();
+                    let _ = batches.shallow_clone().f_add_scalar_(1)?;
+                }
+                let own = mode.batch_statistics;
+                x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, MOMENTUM, EPSILON, true)?
+            }
+            Self::Relu => x.f_relu()?,
+            Self::MaxPool { kernel, stride, padding } => {
+                x.f_max_pool2d([*kernel; 2], [*stride; 2], [*padding; 2], [1, 1], false)?
+            }
+            Self::AvgPool => x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?,
+            Self::AdaptiveAvgPool { side } => x.f_adaptive_avg_pool2d([*side; 2])?,
+            Self::Flatten => x.f_flatten(1, -1)?,
+            Self::Dropout => x.f_dropout(0.5, mode.dropout)?,
+            Self::Linear { weight, bias } => {
+                let (x, weight) = (x.f_to_kind(mode.kind)?, weight.f_to_kind(mode.kind)?);
+                x.f_linear(&weight, Some(bias.f_to_kind(mode.kind)?))?
+            }
+            Self::Residual { main, shortcut } => {
+                let added = run(main, x, mode)?.f_add(&run(shortcut, x, mode)?)?;
+                added.f_relu()?
+            }
+            Self::Dense(stacks) => {
+                let mut all = vec![x.shallow_clone()];
+                for stack in stacks {
+                    let more = run(stack, &Tensor::f_cat(&all, 1)?, mode)?;
+                    all.push(more);
+                }
+                Tensor::f_cat(&all, 1)?
+            }
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! What a network says of slices.
+
+use crate::figure::{ContactSheet, Figure, confusion};
+use crate::files::{Digest, read_json, write_atomic, write_json};
+use crate::manifest::parquet::{read_frame, text_column, write_frame};
+use crate::manifest::{Label, Manifest};
+use crate::metrics::{ClassificationReport, ConfusionMatrix};
+use crate::progress::thousands;
+use crate::scan::{ScanPredictions, ScanRule};
+use crate::split::Subset;
+use crate::table::{Table, shown_as_table};
+use anyhow::{Context, Result, ensure};
+use polars::prelude::{Column, DataFrame};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+/// The judgement of one slice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlicePrediction {
+    /// File under the root.
+    pub path: String,
+    /// Scan folder.
+    pub scan: String,
+    /// Patient, where known.
+    pub patient: Option<String>,
+    /// The truth, where known.
+    pub label: Option<Label>,
+    /// Probability of covid, 0 to 1 (softmax; not calibrated).
+    pub covid: f32,
+}
+
+impl SlicePrediction {
+    /// The more probable class; covid at exactly one half, as `argmax` takes the first of two equal logits.
+    pub fn decision(&self) -> Label {
+        if self.covid >= 0.5 { Label::Covid } else { Label::NonCovid }
+    }
+}
+
+/// What predictions were made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// Name of the run.
+    pub run: String,
+    /// The subset.
+    pub subset: Subset,
+    /// Whether the split leaks.
+    pub leaking: bool,
+    /// Hash of the checkpoint file.
+    pub weights: Digest,
+    /// Hash of the manifest.
+    pub manifest: Digest,
+    /// Hash of the split.
+    pub split: Digest,
+}
+
+/// The judgements of a subset's slices.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// What they were made from.
+    pub about: About,
+    rows: Vec<SlicePrediction>,
+}
+
+impl About {
+    /// `test slices, fcn-published (LEAKING)`.
+    pub(crate) fn title(&self, what: &str) -> String {
+        format!("{} {what}, {}{}", self.subset, self.run, self.subset.leak_mark(self.leaking))
+    }
+}
+
+/// Decisions against truth, of slices or of scans: name, label, decision.
+pub(crate) fn decided<'a>(judged: impl Iterator<Item = (&'a str, Option<Label>, Label)>) -> Result<ConfusionMatrix> {
+    let (mut truth, mut decided) = (Vec::new(), Vec::new());
+    for (name, label, decision) in judged {
+        truth.push(label.with_context(|| format!("{name} has no label to compare with"))?.index());
+        decided.push(decision.index());
+    }
+    ConfusionMatrix::from_labels(&Label::NAMES, &truth, &decided)
+}
+
+impl Predictions {
+    pub(super) fn new(about: About, rows: Vec<SlicePrediction>) -> Self {
+        Self { about, rows }
+    }
+
+    /// One row a slice, in the manifest's order.
+    pub fn rows(&self) -> &[SlicePrediction] {
+        &self.rows
+    }
+
+    /// Decisions against truth.
+    ///
+    /// # Errors
+    /// A subset without labels.
+    pub fn confusion_matrix(&self) -> Result<ConfusionMatrix> {
+        decided(self.rows.iter().map(|row| (row.path.as_str(), row.label, row.decision())))
+    }
+
+    /// scikit-learn's classification report, per slice.
+    pub fn report(&self) -> Result<ClassificationReport> {
+        Ok(self.confusion_matrix()?.report())
+    }
+
+    /// The confusion matrix as a picture.
+    pub fn figure(&self) -> Result<Figure> {
+        confusion(&self.about.title("slices"), &self.confusion_matrix()?)
+    }
+
+    /// Scans judged by the share of their slices that are called covid.
+    pub fn by_scan(&self, rule: &ScanRule) -> ScanPredictions {
+        ScanPredictions::new(self, rule)
+    }
+
+    /// Number of patients, slices, and slices per patient: the slides' figures of the inference set.
+    pub fn summary(&self) -> Table {
+        let scans = self.rows.iter().map(|r| &r.scan).collect::<std::collections::BTreeSet<_>>().len();
+        let columns = ["Number of patients", "Total number of slices", "Average number of slices per patient"];
+        let mut table = Table::new(format!("The {} set", self.about.subset), &columns);
+        let average = format!("{:.0}", self.rows.len() as f64 / scans.max(1) as f64);
+        table.row([thousands(scans as u64), thousands(self.rows.len() as u64), average]);
+        table
+    }
+
+    /// The slices of one scan with their decisions, as pictures. `scan` is a folder or its last part, `ct_scan_21`.
+    pub fn scan_sheet(&self, manifest: &Manifest, scan: &str, count: usize) -> Result<Figure> {
+        let of_scan: Vec<usize> = (0..self.rows.len())
+            .filter(|&i| self.rows[i].scan == scan || self.rows[i].scan.rsplit('/').next() == Some(scan))
+            .collect();
+        ensure!(!of_scan.is_empty(), "showing {scan}: no scan of that name in the {} subset", self.about.subset);
+        let mut sheet = ContactSheet::new(format!("Patient: {scan}"));
+        for index in crate::cache::spread(&of_scan, count) {
+            let row = &self.rows[index];
+            let path = manifest.root.join(&row.path);
+            let bytes = fs::read(&path).with_context(|| format!("reading slice {}", path.display()))?;
+            let image = crate::decode::decode_grey(&bytes).with_context(|| format!("decoding {}", path.display()))?;
+            let file = row.path.rsplit('/').next().unwrap_or(&row.path);
+            sheet.add(&format!("Slice: {file} - {} ({:.2})", row.decision(), row.covid), Some(&image))?;
+        }
+        Ok(sheet.figure("The decision for each slice, and its covid probability (not calibrated)."))
+    }
+
+    /// One slice with its decision: `Slice: 3.jpg - covid`.
+    pub fn slice_figure(&self, manifest: &Manifest, path: &str) -> Result<Figure> {
+        let row = self.rows.iter().find(|row| row.path == path || row.path.ends_with(&format!("/{path}")));
+        let row = row.with_context(|| format!("showing {path}: no such slice in the {} subset", self.about.subset))?;
+        let one = Self { about: self.about.clone(), rows: vec![row.clone()] };
+        one.scan_sheet(manifest, &row.scan, 1)
+    }
+
+    /// As a polars frame: path, scan, patient, label, covid (probability), decision.
+    pub fn to_frame(&self) -> Result<DataFrame> {
+        let texts = |name: &str, of: &dyn Fn(&SlicePrediction) -> Option<String>| {
+            Column::new(name.into(), self.rows.iter().map(of).collect::<Vec<_>>())
+        };
+        let columns = vec![
+            texts("path", &|r| Some(r.path.clone())),
+            texts("scan", &|r| Some(r.scan.clone())),
+            texts("patient", &|r| r.patient.clone()),
+            texts("label", &|r| r.label.map(|l| l.to_string())),
+            Column::new("covid".into(), self.rows.iter().map(|r| r.covid).collect::<Vec<_>>()),
+            texts("decision", &|r| Some(r.decision().to_string())),
+        ];
+        DataFrame::new(self.rows.len(), columns).context("making a frame of predictions")
+    }
+
+    /// Writes `predictions-<subset>.parquet`, `.csv` and `.json` into a run's folder.
+    pub fn write(&self, run_folder: impl AsRef<Path>) -> Result<()> {
+        let file = |ending: &str| run_folder.as_ref().join(format!("predictions-{}.{ending}", self.about.subset));
+        write_frame(&mut self.to_frame()?, &file("parquet"))?;
+        write_json(&file("json"), &self.about)?;
+        write_atomic(&file("csv"), |out| {
+            let mut csv = csv::Writer::from_writer(Vec::new());
+            csv.write_record(["path", "scan", "patient", "label", "covid", "decision"])?;
+            for row in &self.rows {
+                let label = row.label.map_or(String::new(), |l| l.to_string());
+                let (covid, decision) = (row.covid.to_string(), row.decision().to_string());
+                csv.write_record([
+                    &row.path,
+                    &row.scan,
+                    row.patient.as_deref().unwrap_or(""),
+                    &label,
+                    &covid,
+                    &decision,
+                ])?;
+            }
+            Ok(out.write_all(&csv.into_inner()?)?)
+        })
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    pub fn read(run_folder: impl AsRef<Path>, subset: Subset) -> Result<Self> {
+        let file = |ending: &str| run_folder.as_ref().join(format!("predictions-{subset}.{ending}"));
+        let about: About = read_json(&file("json"), "what predictions were made from")?;
+        let path = file("parquet");
+        let frame = read_frame(&path, "predictions")?;
+        let rows = rows_of(&frame).with_context(|| format!("{} does not hold predictions", path.display()))?;
+        Ok(Self { about, rows })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = match self.to_frame() {
+            Ok(frame) => {
+                Table::from_frame(format!("Predictions of {}: {}", self.about.run, self.about.subset), &frame, 10)
+            }
+            Err(error) => Table::new(format!("Predictions: {error:#}"), &[]),
+        };
+        if self.about.leaking && self.about.subset == Subset::Test {
+            table = table.note("LEAKING SPLIT: the network has learned from other slices of these scans.");
+        }
+        table
+    }
+}
+
+shown_as_table!(Predictions);
+
+fn rows_of(frame: &DataFrame) -> Result<Vec<SlicePrediction>> {
+    let (paths, scans) = (text_column(frame, "path")?, text_column(frame, "scan")?);
+    let (patients, labels) = (text_column(frame, "patient")?, text_column(frame, "label")?);
+    let covid: Vec<Option<f32>> = frame.column("covid")?.f32()?.iter().collect();
+    let row = |i: usize| -> Result<SlicePrediction> {
+        let label = match labels[i].as_deref() {
+            None => None,
+            Some(name) => Some(
+                Label::ALL
+                    .into_iter()
+                    .find(|label| Label::NAMES[label.index()] == name)
+                    .with_context(|| format!("row {i}: expected the label covid or non-covid, found {name:?}"))?,
+            ),
+        };
+        let text = |value: &Option<String>, name: &str| value.clone().with_context(|| format!("row {i} has no {name}"));
+        Ok(SlicePrediction {
+            path: text(&paths[i], "path")?,
+            scan: text(&scans[i], "scan")?,
+            patient: patients[i].clone(),
+            label,
+            covid: covid[i]
+                .filter(|p| (0.0..=1.0).contains(p))
+                .with_context(|| format!("row {i} has no probability"))?,
+        })
+    };
+    (0..frame.height()).map(row).collect()
+}

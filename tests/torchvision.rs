@@ -1,0 +1,67 @@
+//! The pretrained networks are torchvision's: same names, same numbers, same gradients.
+
+use crate::support::{folder, run_python};
+use covid_ct::tch::{Device, Kind, Reduction, Tensor, manual_seed, no_grad};
+use covid_ct::{Architecture, Network};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+fn read(folder: &Path, name: &str) -> BTreeMap<String, Tensor> {
+    Tensor::read_safetensors(folder.join(format!("{name}.safetensors"))).expect("reads").into_iter().collect()
+}
+
+/// The largest difference beside the largest value.
+fn off(ours: &Tensor, theirs: &Tensor) -> f64 {
+    let (ours, theirs) = (ours.to_kind(Kind::Double), theirs.to_kind(Kind::Double));
+    f64::try_from((ours - &theirs).abs().max() / theirs.abs().max().clamp_min(1e-6)).expect("a number")
+}
+
+/// One at a time: each takes gigabytes.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Answers of torchvision and of ours on the same weights and images, in evaluation, training, and backwards.
+fn agrees(architecture: Architecture, classes: i64, parameters: u64) {
+    let _alone = ALONE.lock();
+    let folder = folder();
+    let at = folder.path().to_str().expect("UTF-8");
+    run_python("reference_torchvision.py", &[architecture.key(), at, &classes.to_string()]);
+    let network = Network::from_tensors(architecture, read(folder.path(), "weights"), Device::Cpu).expect("fits");
+    assert_eq!(network.parameter_count(), parameters);
+    let (given, answers) = (read(folder.path(), "images"), read(folder.path(), "answers"));
+    assert_eq!(f64::try_from(&answers["count"]).expect("a number") as u64, parameters);
+    let (images, labels) = (&given["images"], given["labels"].to_kind(Kind::Int64));
+    for (images, answer) in [(images, "eval"), (&given["other"], "other")] {
+        let logits = no_grad(|| network.forward(images)).expect("logits");
+        assert_eq!(logits.size(), answers[answer].size());
+        let off = off(&logits, &answers[answer]);
+        assert!(off < 1e-4, "{architecture}: {off} off on {:?}", images.size());
+    }
+    // The same generator draws the same dropout.
+    manual_seed(11);
+    let logits = network.forward_training(images).expect("logits");
+    assert!(off(&logits, &answers["train"]) < 1e-4, "{architecture}: training {}", off(&logits, &answers["train"]));
+    logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0).backward();
+    let worst = network.parameters().iter().map(|(name, p)| (off(&p.grad(), &answers[&format!("grad.{name}")]), name));
+    let worst = worst.max_by(|a, b| a.0.total_cmp(&b.0)).expect("parameters");
+    assert!(worst.0 < 1e-3, "{architecture}: gradient of {} is {} off", worst.1, worst.0);
+    for (name, buffer) in network.buffers() {
+        let off = off(buffer, &answers[&format!("after.{name}")]);
+        assert!(off < 1e-4, "{architecture}: {name} is {off} off");
+    }
+}
+
+#[test]
+fn vgg19_is_torchvisions() {
+    agrees(Architecture::Vgg19, 1000, 143_667_240);
+}
+
+#[test]
+fn resnet152_is_torchvisions() {
+    agrees(Architecture::ResNet152, 1000, 60_192_808);
+}
+
+#[test]
+fn densenet161_is_torchvisions() {
+    agrees(Architecture::DenseNet161, 1000, 28_681_000);
+}
