@@ -21,12 +21,27 @@ def headline(code):
     return (lines or [""])[0][:90]
 
 
-def run_notebook(path, manager, quiet):
+def jobs(paths):
+    """(name, notebook): once for each set of parameters that a notebook's metadata lists, else once."""
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        variants = notebook.metadata.get("covid_ct", {}).get("parameters", {})
+        if not variants:
+            yield path.stem, notebook
+        for variant, source in variants.items():
+            varied = copy.deepcopy(notebook)
+            cells = [cell for cell in varied.cells if "parameters" in cell.metadata.get("tags", [])]
+            if len(cells) != 1:
+                sys.exit(f"{path}: expected one cell with the tag 'parameters', found {len(cells)}")
+            cells[0].source = source
+            yield f"{path.stem}-{variant}", varied
+
+
+def run_notebook(name, notebook, manager, quiet):
     """Runs every code cell; returns the executed notebook and, where one failed, (its number, why)."""
-    notebook = nbformat.read(path, as_version=4)
     started = time.monotonic()
     client = nk.ready(manager)
-    print(f"\n{path.name}: kernel ready after {time.monotonic() - started:.1f} s more", flush=True)
+    print(f"\n{name}: kernel ready after {time.monotonic() - started:.1f} s more", flush=True)
     failed = None
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for number, cell in enumerate(cells, 1):
@@ -49,16 +64,16 @@ def run_notebook(path, manager, quiet):
     return notebook, failed
 
 
-def save(notebook, path, out):
+def save(notebook, name, out):
     """The executed notebook, its HTML, and every figure in it as a file."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, out / path.name)
+    nbformat.write(notebook, out / f"{name}.ipynb")
     html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(copy.deepcopy(notebook))
-    (out / path.with_suffix(".html").name).write_text(html)
+    (out / f"{name}.html").write_text(html)
     figures = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)",
                          "".join(o.get("data", {}).get("text/html", "") for c in notebook.cells for o in c.get("outputs", [])))
     for number, figure in enumerate(figures, 1):
-        (out / "figures" / f"{path.stem}-{number}.svg").write_bytes(base64.b64decode(figure))
+        (out / "figures" / f"{name}-{number}.svg").write_bytes(base64.b64decode(figure))
 
 
 def main():
@@ -68,25 +83,26 @@ def main():
     parser.add_argument("--quiet", action="store_true", help="do not repeat what cells print")
     args = parser.parse_args()
     out = args.out.resolve()
-    notebooks = [path.resolve() for path in args.notebooks] or sorted((REPO / "notebooks").glob("*.ipynb"))
+    paths = [path.resolve() for path in args.notebooks] or sorted((REPO / "notebooks").glob("*.ipynb"))
+    todo = [(name, notebook, path.parent) for path in paths for name, notebook in jobs([path])]
     environment = {**os.environ, "COVID_CT_WORKSPACE": str(out)}
     if environment.get("COVID_CT_DATA"):
         environment["COVID_CT_DATA"] = str(pathlib.Path(environment["COVID_CT_DATA"]).resolve())
     begun, following = time.monotonic(), None
     try:
-        for index, path in enumerate(notebooks):
-            manager = following or nk.start(path.parent, environment)
-            following = nk.start(notebooks[index + 1].parent, environment) if index + 1 < len(notebooks) else None
-            notebook, failed = run_notebook(path, manager, args.quiet)
-            save(notebook, path, out)
+        for index, (name, notebook, folder) in enumerate(todo):
+            manager = following or nk.start(folder, environment)
+            following = nk.start(todo[index + 1][2], environment) if index + 1 < len(todo) else None
+            notebook, failed = run_notebook(name, notebook, manager, args.quiet)
+            save(notebook, name, out)
             if failed:
-                sys.exit(f"\n{path.name}: cell {failed[0]} failed:\n{failed[1]}\nThe notebook as far as it came: {out / path.name}")
+                sys.exit(f"\n{name}: cell {failed[0]} failed:\n{failed[1]}\nThe notebook as far as it came: {out / name}.ipynb")
     finally:
         if following and following.is_alive():
             following.shutdown_kernel(now=True)
-    print(f"\n{len(notebooks)} notebooks in {time.monotonic() - begun:.0f} s. Look at:")
-    for path in notebooks:
-        print(f"  {out / path.with_suffix('.html').name}")
+    print(f"\n{len(todo)} notebooks in {time.monotonic() - begun:.0f} s. Look at:")
+    for name, _, _ in todo:
+        print(f"  {out / name}.html")
     print(f"  {out / 'report.html'}" if (out / "report.html").is_file() else f"  (no report in {out})")
 
 

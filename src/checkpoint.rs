@@ -37,6 +37,8 @@ pub struct CheckpointInfo {
     pub pretrained: Option<WeightsFile>,
     /// Hash of the frozen backbone; absent where the whole network learns.
     pub backbone: Option<Digest>,
+    /// Seconds that computing the features of a frozen backbone took, once, for all slices.
+    pub feature_seconds: Option<f64>,
     /// Where the training stands.
     pub position: Position,
     /// The finished epochs.

@@ -65,6 +65,14 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Write a trained network for other programs, with a card that says how to use it
+    Export {
+        /// Name of the run
+        #[arg(long, default_value = "fcn")]
+        name: String,
+        /// model.safetensors (torchvision's state dict) or model.pt (TorchScript)
+        file: PathBuf,
+    },
     /// Look at libtorch, CUDA, the kernel, disk and memory, and say what is wrong
     ///
     /// Exit code 3 when something is.

@@ -29,7 +29,7 @@ pub struct ComparisonRow {
     pub parameters: Option<u64>,
     /// `imagenet`, a file, or `random`.
     pub weights: String,
-    /// Seconds of learning, all epochs.
+    /// Seconds of learning: all epochs, and the features of a frozen backbone.
     pub seconds: Option<f64>,
     /// Slices learned from per second, the median epoch.
     pub images_per_second: Option<f64>,
@@ -48,11 +48,11 @@ pub struct Comparison {
 
 impl Comparison {
     /// Compares the evaluated runs of these names.
-    pub fn of(runs: impl AsRef<Path>, names: &[&str]) -> Result<Self> {
+    pub fn of(runs: impl AsRef<Path>, names: &[impl AsRef<str>]) -> Result<Self> {
         ensure!(!names.is_empty(), "comparing runs: expected the name of at least one");
         let mut comparison =
             Self { rows: Vec::new(), histories: Vec::new(), evaluations: Vec::new(), notes: Vec::new() };
-        for name in names {
+        for name in names.iter().map(AsRef::as_ref) {
             let folder = runs.as_ref().join(name);
             let (evaluation, history) = (Evaluation::read(&folder)?, History::read(&folder)?);
             let accuracy =
@@ -70,7 +70,7 @@ impl Comparison {
                     None => "random".to_owned(),
                 },
                 images_per_second: median(history.epochs.iter().map(|e| e.images_per_second).collect()),
-                seconds: Some(history.epochs.iter().map(|e| e.seconds).sum()),
+                seconds: Some(history.seconds()),
                 gap: accuracy[2].zip(accuracy[1]).map(|(test, validation)| test - validation),
             });
             comparison.histories.push(history);

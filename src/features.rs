@@ -9,14 +9,17 @@
 
 use crate::cache::SliceCache;
 use crate::config::{Preprocess, RunConfig};
-use crate::files::Digest;
+use crate::files::{Digest, read_json, write_json};
 use crate::model::Network;
 use crate::progress::{Meter, Progress};
 use crate::rows::{Building, Place, Rows};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
+/// The seconds that computing took.
+const COST: &str = "seconds.json";
 /// Slices in one forward pass. Fixed, so that a build that was interrupted gives the same bits.
 const BATCH: usize = 32;
 
@@ -26,6 +29,7 @@ pub(crate) struct FeatureCache {
     rows: Rows,
     width: usize,
     kind: Kind,
+    seconds: f64,
 }
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -76,7 +80,8 @@ impl FeatureCache {
             let doing = || format!("computing the features {}", place.folder.display());
             let building = Building::begin(&place).with_context(doing)?;
             let stage = format!("features of {}", network.architecture());
-            let meter = Meter::new(&stage, "slices", slices, building.already(), progress);
+            let (begun, already) = (Instant::now(), building.already());
+            let meter = Meter::new(&stage, "slices", slices, already, progress);
             let _guard = tch::no_grad_guard();
             for block in building.missing() {
                 let mut bytes = Vec::with_capacity(block.len() * place.row_bytes);
@@ -89,10 +94,19 @@ impl FeatureCache {
                 building.put(&block, &bytes).with_context(doing)?;
             }
             meter.finish();
+            // Of all slices, also where some were left by an earlier build.
+            let seconds = begun.elapsed().as_secs_f64() * slices as f64 / (slices - already).max(1) as f64;
+            write_json(&place.folder.join(COST), &seconds)?;
             building.finish(&index).with_context(doing)?;
         }
         let rows = Rows::open(&place, &index).context("opening a network's features")?;
-        Ok(Self { rows, width, kind })
+        let seconds = read_json(&place.folder.join(COST), "the seconds that features took")?;
+        Ok(Self { rows, width, kind, seconds })
+    }
+
+    /// Seconds that computing them took, once.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds
     }
 
     /// Features `[N, F]` f32 on `device`.

@@ -48,6 +48,11 @@ impl<'a> Feed<'a> {
         Ok(Self { cache, features: Some(features), from, training, evaluation, device })
     }
 
+    /// Seconds that the features of a frozen backbone took, once.
+    pub(crate) fn feature_seconds(&self) -> Option<f64> {
+        self.features.as_ref().map(FeatureCache::seconds)
+    }
+
     /// Logits `[N, 2]` f32 of slices, in learning or in use.
     pub(crate) fn logits(&self, network: &Network, slices: &[usize], learning: bool) -> Result<Tensor> {
         let mode = if learning { self.training } else { self.evaluation };

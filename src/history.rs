@@ -81,14 +81,16 @@ pub struct History {
     pub leaking: bool,
     /// What it ran on, for example `CPU, 2 threads`.
     pub device: String,
+    /// Seconds that computing the features of a frozen backbone took, once, for all slices.
+    pub feature_seconds: Option<f64>,
     /// Finished epochs.
     pub epochs: Vec<EpochRecord>,
 }
 
 impl History {
     pub(crate) fn of(info: &CheckpointInfo, device: Device) -> Self {
-        let CheckpointInfo { run, leaking, epochs, .. } = info;
-        Self { run: run.clone(), leaking: *leaking, device: device_name(device), epochs: epochs.clone() }
+        let CheckpointInfo { run, leaking, feature_seconds, epochs, .. } = info.clone();
+        Self { run, leaking, device: device_name(device), feature_seconds, epochs }
     }
 
     /// Reads `history.json` of a run's folder.
@@ -99,6 +101,11 @@ impl History {
     /// The epoch with the highest validation accuracy, the earlier of two equal ones; `None` before the first.
     pub fn best(&self) -> Option<&EpochRecord> {
         best(&self.epochs)
+    }
+
+    /// Seconds of learning: all epochs, and the features of a frozen backbone.
+    pub fn seconds(&self) -> f64 {
+        self.feature_seconds.unwrap_or(0.0) + self.epochs.iter().map(|e| e.seconds).sum::<f64>()
     }
 
     /// Accuracy by epoch.
@@ -157,6 +164,11 @@ impl History {
                 human_duration(Duration::from_secs_f64(e.seconds)),
                 format!("{:.1}", e.images_per_second),
             ]);
+        }
+        if let Some(seconds) = self.feature_seconds {
+            let once = human_duration(Duration::from_secs_f64(seconds));
+            table =
+                table.note(format!("The frozen backbone's features took {once}, once; times are those of the head."));
         }
         if let Some(best) = self.best() {
             table = table.note(format!("Best by validation accuracy: epoch {}. Device: {}.", best.epoch, self.device));

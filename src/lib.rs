@@ -39,6 +39,7 @@ mod config;
 mod decode;
 mod doctor;
 mod evaluation;
+mod export;
 mod features;
 mod feed;
 mod figure;
@@ -89,7 +90,7 @@ pub use scan::{ScanPrediction, ScanPredictions, ScanRule};
 pub use split::{LeftOut, Overlap, Split, Subset};
 pub use table::{Page, Show, Shown, Table};
 pub use train::{TrainEvent, train};
-pub use weights::{Weights, WeightsFile};
+pub use weights::{Weights, WeightsAtHand, WeightsFile};
 pub use workspace::Workspace;
 
 // For cells that go further: the same versions the library uses.

@@ -75,6 +75,11 @@ fn work(cli: Cli) -> Result<ExitCode> {
             );
         }
         Command::Report { runs, published, out } => report(&workspace, runs, published.as_deref(), out.clone())?,
+        Command::Export { name, file } => {
+            let classifier = Classifier::load(workspace.run_folder(name).join("best.safetensors"))?;
+            let card = classifier.export(file)?;
+            println!("{}\n{}", file.display(), card.display());
+        }
         Command::Doctor => {
             let doctor = Doctor::examine(&workspace);
             println!("{doctor}");
@@ -170,26 +175,11 @@ fn report(
     published: Option<&std::path::Path>,
     out: Option<PathBuf>,
 ) -> Result<()> {
-    let names = if runs.is_empty() { evaluated(workspace)? } else { runs.to_vec() };
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names = if runs.is_empty() { workspace.evaluated_runs()? } else { runs.to_vec() };
     let published = published.map(Published::read).transpose()?;
     println!("{}\n", Comparison::of(workspace.runs_folder(), &names)?);
     let report = Report::new(workspace, &names, published.as_ref())?;
     let page = report.write(out.unwrap_or_else(|| workspace.home().to_owned()))?;
     println!("{}", page.display());
     Ok(())
-}
-
-fn evaluated(workspace: &Workspace) -> Result<Vec<String>> {
-    let runs = workspace.runs_folder();
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(&runs).with_context(|| format!("listing the runs in {}", runs.display()))? {
-        let entry = entry?;
-        if entry.path().join("evaluation.json").is_file() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    ensure!(!names.is_empty(), "no evaluated run in {}: run `covid-ct train` and `covid-ct evaluate`", runs.display());
-    names.sort();
-    Ok(names)
 }

@@ -143,3 +143,34 @@ impl LossScale {
         Ok(finite)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// A parameter whose gradient is `gradient`.
+    fn with_gradient(gradient: &[f32]) -> Vec<(String, Tensor)> {
+        let parameter = Tensor::zeros([gradient.len() as i64], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        (&parameter * Tensor::from_slice(gradient)).sum(Kind::Float).backward();
+        vec![("p".to_owned(), parameter)]
+    }
+
+    #[test]
+    fn gradients_are_divided_by_the_scale_and_overflow_skips_a_step() {
+        let mut scale = LossScale::default();
+        let parameters = with_gradient(&[65_536.0, 131_072.0]);
+        assert!(scale.unscale(&parameters).expect("works"));
+        assert_eq!(Vec::<f32>::try_from(parameters[0].1.grad()).expect("floats"), [1.0, 2.0]);
+        assert_eq!(scale, LossScale { scale: 65_536.0, good_steps: 1, skipped: 0 });
+        for bad in [f32::INFINITY, f32::NAN] {
+            let parameters = with_gradient(&[1.0, bad]);
+            assert!(!scale.unscale(&parameters).expect("works"));
+            assert_eq!(Vec::<f32>::try_from(parameters[0].1.grad()).expect("floats"), [0.0, 0.0]);
+        }
+        assert_eq!(scale, LossScale { scale: 16_384.0, good_steps: 0, skipped: 2 });
+        scale.good_steps = 1_999;
+        assert!(scale.unscale(&with_gradient(&[1.0])).expect("works"));
+        assert_eq!(scale, LossScale { scale: 32_768.0, good_steps: 0, skipped: 2 });
+    }
+}

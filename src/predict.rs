@@ -45,6 +45,7 @@ impl Classifier {
         let info = checkpoint.info.clone();
         let loading = || format!("loading the checkpoint {}", path.display());
         let network = checkpoint.network(device).with_context(loading)?;
+        network.freeze().with_context(loading)?;
         let weights = Digest::of(&fs::read(path).with_context(loading)?);
         Ok(Self { network, info, weights, device, path: path.to_owned() })
     }
@@ -52,6 +53,16 @@ impl Classifier {
     /// What the checkpoint says of itself.
     pub fn info(&self) -> &CheckpointInfo {
         &self.info
+    }
+
+    /// The checkpoint's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Hash of that file.
+    pub fn weights(&self) -> Digest {
+        self.weights
     }
 
     /// The network.

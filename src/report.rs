@@ -30,7 +30,7 @@ impl Report {
     ///
     /// # Errors
     /// A run that was not evaluated, or a file of the chain that is missing or belongs to other data.
-    pub fn new(workspace: &Workspace, runs: &[&str], published: Option<&Published>) -> Result<Self> {
+    pub fn new(workspace: &Workspace, runs: &[impl AsRef<str>], published: Option<&Published>) -> Result<Self> {
         ensure!(!runs.is_empty(), "making a report: expected the name of at least one run");
         let audit = Audit::read(workspace.manifest_folder())?;
         let title = format!("covid-ct: {}", audit.manifest().name);
@@ -44,7 +44,7 @@ impl Report {
         let html = comparison.table().html() + &report.figure("comparison", &comparison.figure()?);
         report.section("Results at a glance", html);
         report.json["comparison"] = json!(comparison.rows());
-        for name in runs {
+        for name in runs.iter().map(AsRef::as_ref) {
             report.run(workspace, &audit, name).with_context(|| format!("reporting the run {name}"))?;
         }
         report.limits();

@@ -70,10 +70,14 @@ pub fn train(
     fs::create_dir_all(&folder).with_context(doing)?;
     let lock = File::create(folder.join("lock")).with_context(doing)?;
     ensure!(lock.try_lock().is_ok(), "{}: another process is training this run", doing());
-    let mut training = match Training::begin(&folder, cache, split, run, &report).with_context(doing)? {
-        Begun::Finished(history) => return Ok(history),
-        Begun::Unfinished(training) => training,
-    };
+    let (info, found) = standing(&folder, cache, split, run).with_context(doing)?;
+    if let Some(found) = &found {
+        report(&TrainEvent::Resumed(found.info.position.epoch, found.info.position.batch));
+        if found.info.position.epoch >= run.epochs && folder.join("best.safetensors").is_file() {
+            return Ok(History::of(&found.info, run.device()?));
+        }
+    }
+    let mut training = Training::begin(&folder, cache, split, info, found, &report).with_context(doing)?;
     while training.info.position.epoch < run.epochs {
         training.epoch(&report).with_context(doing)?;
     }
@@ -107,10 +111,32 @@ fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Resul
     Ok(())
 }
 
-/// What a folder's training needs.
-enum Begun<'a> {
-    Finished(History),
-    Unfinished(Box<Training<'a>>),
+/// What a new run begins with, and the checkpoint that the folder holds of it already.
+fn standing(
+    folder: &Path,
+    cache: &SliceCache,
+    split: &Split,
+    run: &RunConfig,
+) -> Result<(CheckpointInfo, Option<Checkpoint>)> {
+    let info = CheckpointInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        run: run.clone(),
+        classes: Label::NAMES.map(str::to_owned).to_vec(),
+        manifest: cache.manifest_hash(),
+        split: split.hash(),
+        leaking: split.is_leaking(),
+        pretrained: None,
+        backbone: None,
+        feature_seconds: None,
+        position: Position::default(),
+        epochs: Vec::new(),
+    };
+    let last = folder.join("last.safetensors");
+    let found = last.is_file().then(|| Checkpoint::read(&last)).transpose()?;
+    if let Some(found) = &found {
+        must_continue(&found.info, &info, folder)?;
+    }
+    Ok((info, found))
 }
 
 /// A training at work: the network, its optimizer, and where it stands.
@@ -130,33 +156,14 @@ impl<'a> Training<'a> {
         folder: &Path,
         cache: &'a SliceCache,
         split: &'a Split,
-        run: &RunConfig,
+        mut info: CheckpointInfo,
+        found: Option<Checkpoint>,
         report: &(dyn Fn(&TrainEvent) + Sync),
-    ) -> Result<Begun<'a>> {
+    ) -> Result<Self> {
+        let run = info.run.clone();
         let device = run.device()?;
         let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
-        let last = folder.join("last.safetensors");
-        let found = last.is_file().then(|| Checkpoint::read(&last)).transpose()?;
-        let mut info = CheckpointInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            run: run.clone(),
-            classes: Label::NAMES.map(str::to_owned).to_vec(),
-            manifest: cache.manifest_hash(),
-            split: split.hash(),
-            leaking: split.is_leaking(),
-            pretrained: None,
-            backbone: None,
-            position: Position::default(),
-            epochs: Vec::new(),
-        };
-        if let Some(found) = &found {
-            must_continue(&found.info, &info, folder)?;
-            report(&TrainEvent::Resumed(found.info.position.epoch, found.info.position.batch));
-            if found.info.position.epoch >= run.epochs && folder.join("best.safetensors").is_file() {
-                return Ok(Begun::Finished(History::of(&found.info, device)));
-            }
-        }
-        let (network, pretrained) = first_network(run, device, &show)?;
+        let (network, pretrained) = first_network(&run, device, &show)?;
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
         let (network, adam) = match found {
@@ -174,9 +181,9 @@ impl<'a> Training<'a> {
         if backbone.is_some() {
             network.freeze_backbone()?;
         }
-        let feed = Feed::new(cache, &network, backbone, run, device, &show)?;
-        let folder = folder.to_owned();
-        Ok(Begun::Unfinished(Box::new(Self { folder, cache, split, device, network, feed, adam, info })))
+        let feed = Feed::new(cache, &network, backbone, &run, device, &show)?;
+        info.feature_seconds = feed.feature_seconds();
+        Ok(Self { folder: folder.to_owned(), cache, split, device, network, feed, adam, info })
     }
 
     /// One epoch: learn from every training slice once, score, choose, write down.

@@ -5,11 +5,13 @@ use crate::model::Architecture;
 use crate::progress::Progress;
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result, ensure};
+use download::PAUSES;
 use official::{DENSENET161, Official, RESNET152_V1, RESNET152_V2, VGG19, base_url, official_file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tch::{Kind, Tensor};
 use torch_file::{ElementType, read_torch_file};
 
@@ -31,13 +33,41 @@ pub struct WeightsFile {
     pub sha256: Digest,
 }
 
-/// Where a network's first weights come from.
+/// A file with a network's first weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     architecture: Architecture,
     source: String,
     path: PathBuf,
     sha256: Digest,
+}
+
+/// ImageNet weights where they can be had, else the reason why they cannot. See [`Weights::imagenet_or_random`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightsAtHand {
+    architecture: Architecture,
+    found: Result<Weights, String>,
+}
+
+impl WeightsAtHand {
+    /// What to set [`RunConfig::pretrained`](crate::RunConfig::pretrained) to.
+    pub fn setting(&self) -> Option<String> {
+        self.found.as_ref().ok().map(|weights| weights.source.clone())
+    }
+
+    fn table(&self) -> Table {
+        match &self.found {
+            Ok(weights) => weights.table(),
+            Err(reason) => {
+                let mut table = Table::new(format!("Weights of {}", self.architecture), &["Source", "Why"]);
+                table.row(["random", reason.as_str()]);
+                table.note(
+                    "RANDOM WEIGHTS: what follows shows that everything works, and says nothing about a network \
+                     that has seen ImageNet.",
+                )
+            }
+        }
+    }
 }
 
 impl Weights {
@@ -48,8 +78,24 @@ impl Weights {
     /// # Errors
     /// A path that is no file; no network (the error says which file to put where); a wrong hash.
     pub fn find(architecture: Architecture, source: &str, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
+        Self::find_trying(architecture, source, &PAUSES, &progress)
+    }
+
+    /// The ImageNet weights, or else random ones: for a first walk through the notebooks on a machine that cannot reach
+    /// them. One try to download, and the reason stands in what is shown.
+    pub fn imagenet_or_random(architecture: Architecture, progress: impl Fn(&Progress) + Sync) -> WeightsAtHand {
+        let found = Self::find_trying(architecture, "imagenet", &[], &progress).map_err(|error| format!("{error:#}"));
+        WeightsAtHand { architecture, found }
+    }
+
+    fn find_trying(
+        architecture: Architecture,
+        source: &str,
+        pauses: &[Duration],
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
         let path = match official(architecture, source) {
-            Some(file) => official_file(file, &base_url(), &progress)?,
+            Some(file) => official_file(file, &base_url(), pauses, progress)?,
             None => {
                 let path = PathBuf::from(source);
                 ensure!(
@@ -105,7 +151,7 @@ impl Weights {
     }
 }
 
-shown_as_table!(Weights);
+shown_as_table!(Weights, WeightsAtHand);
 
 fn official(architecture: Architecture, source: &str) -> Option<&'static Official> {
     match (architecture, source) {

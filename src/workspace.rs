@@ -1,11 +1,13 @@
 //! Where the data lies and where results go; how one notebook finds what another one left.
 
-use crate::config::SplitUnit;
+use crate::config::{RunConfig, SplitUnit};
+use crate::model::Architecture;
 use crate::phantom::{PhantomConfig, draw_phantom};
 use crate::progress::Progress;
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result, ensure};
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of a project.
@@ -87,6 +89,27 @@ impl Workspace {
     /// The folder of one run.
     pub fn run_folder(&self, name: &str) -> PathBuf {
         self.runs_folder().join(name)
+    }
+
+    /// Names of the runs that were evaluated, those split by patient first.
+    ///
+    /// # Errors
+    /// No run was.
+    pub fn evaluated_runs(&self) -> Result<Vec<String>> {
+        let runs = self.runs_folder();
+        let listing = || format!("listing the runs in {}", runs.display());
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&runs).with_context(listing)? {
+            let entry = entry.with_context(listing)?;
+            if entry.path().join("evaluation.json").is_file() {
+                let run = RunConfig::read(entry.path().join("config.json"))?;
+                let network = Architecture::ALL.iter().position(|a| *a == run.architecture);
+                names.push((run.split.unit == SplitUnit::Slice, network, run.name));
+            }
+        }
+        ensure!(!names.is_empty(), "{}: none is evaluated; run `covid-ct train` and `covid-ct evaluate`", listing());
+        names.sort();
+        Ok(names.into_iter().map(|(_, _, name)| name).collect())
     }
 
     fn table(&self) -> Table {

@@ -9,6 +9,7 @@ mod corrupt;
 mod metrics;
 mod network;
 mod notebooks;
+mod pretrained;
 mod split;
 mod support;
 mod torchvision;

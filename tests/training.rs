@@ -23,36 +23,48 @@ fn tensors(path: &Path) -> Vec<u8> {
     bytes[8 + header..].to_vec()
 }
 
-#[test]
-fn killed_again_and_again_it_ends_with_the_same_bits() {
+/// Trains once in peace, and once killed again and again; both must end with the same bits.
+fn ends_alike(name: &str, options: &[&str], epochs: usize, first: Duration) {
     let data = &fixture().root;
     let (whole, killed) = (folder(), folder());
-    let options = ["train", "--small", "--size", "32", "--epochs", "3", "--device", "cpu", "--checkpoint-minutes", "0"];
+    let always = ["train", "--small", "--size", "32", "--device", "cpu", "--checkpoint-minutes", "0", "--name", name];
+    let epoch_count = epochs.to_string();
+    let options: Vec<&str> = always.iter().chain(options).copied().chain(["--epochs", &epoch_count]).collect();
     for home in [&whole, &killed] {
         fixture().audit.write(home.path().join("data_manifest/phantom")).expect("writes");
         run_well(home.path(), data, &["cache", "--small", "--size", "32"]);
     }
     run_well(whole.path(), data, &options);
-    let run = killed.path().join("runs/fcn");
-    let mut kills = 0;
-    let begun = Instant::now();
-    while !run.join("history.json").is_file() || History::read(&run).expect("reads").epochs.len() < 3 {
-        assert!(begun.elapsed() < Duration::from_secs(240), "no end after {kills} kills");
-        let mut child = program(killed.path(), data).args(options).spawn().expect("starts");
+    let run = killed.path().join("runs").join(name);
+    let (begun, mut kills) = (Instant::now(), 0);
+    while !run.join("history.json").is_file() || History::read(&run).expect("reads").epochs.len() < epochs {
+        assert!(begun.elapsed() < Duration::from_secs(300), "no end after {kills} kills");
+        let mut child = program(killed.path(), data).args(&options).spawn().expect("starts");
         // Longer each time, so that every attempt gets somewhere and the last one to the end.
-        std::thread::sleep(Duration::from_millis(700 + 150 * kills));
+        std::thread::sleep(first + first / 5 * kills);
         child.kill().expect("kills");
         child.wait().expect("ends");
         kills += 1;
     }
     run_well(killed.path(), data, &options);
     assert!(kills >= 2, "it was killed {kills} times only");
-    let other = whole.path().join("runs/fcn");
+    let other = whole.path().join("runs").join(name);
     for file in ["last.safetensors", "best.safetensors"] {
         assert!(tensors(&run.join(file)) == tensors(&other.join(file)), "{file} differs after {kills} kills");
     }
     let histories = [&run, &other].map(|folder| numbers(&History::read(folder).expect("reads")));
     assert_eq!(histories[0], histories[1]);
+}
+
+#[test]
+fn killed_again_and_again_it_ends_with_the_same_bits() {
+    ends_alike("fcn", &[], 3, Duration::from_millis(700));
+}
+
+#[test]
+fn a_killed_head_ends_with_the_same_bits_dropout_included() {
+    let options = ["--network", "vgg19", "--published", "--pretrained", "none"];
+    ends_alike("vgg19-published", &options, 4, Duration::from_millis(2500));
 }
 
 #[test]

@@ -128,6 +128,13 @@ impl Network {
         Ok(())
     }
 
+    /// Keeps everything from learning: a network that is only used.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        let _ =
+            self.head().iter().map(|(_, tensor)| tensor.f_set_requires_grad(false)).collect::<Result<Vec<_>, _>>()?;
+        self.freeze_backbone()
+    }
+
     /// Running means, running variances and counts of batches by name.
     pub fn buffers(&self) -> &[(String, Tensor)] {
         &self.buffers

@@ -1,6 +1,6 @@
 //! torchvision's ImageNet weights, in the folder where PyTorch itself keeps them, so that neither downloads twice.
 
-use super::download::{PAUSES, check_sha256, download};
+use super::download::{check_sha256, download};
 use crate::progress::Progress;
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -39,15 +39,21 @@ pub(crate) fn base_url() -> String {
     std::env::var(BASE_URL_VARIABLE).ok().filter(|url| !url.is_empty()).unwrap_or_else(|| BASE_URL.to_owned())
 }
 
-/// The path of a file whose hash is right: from PyTorch's folder, or downloaded into it from `base_url`.
+/// The path of a file whose hash is right: from PyTorch's folder, or downloaded into it from `base_url`, with these pauses
+/// between tries.
 ///
 /// # Errors
 /// A damaged file in the folder; a download that fails: the error then says what to put where by hand.
-pub(crate) fn official_file(file: &Official, base_url: &str, progress: &(dyn Fn(&Progress) + Sync)) -> Result<PathBuf> {
-    official_file_in(&checkpoint_folder(), file, base_url, &PAUSES, progress)
+pub(crate) fn official_file(
+    file: &Official,
+    base_url: &str,
+    pauses: &[Duration],
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<PathBuf> {
+    official_file_in(&checkpoint_folder(), file, base_url, pauses, progress)
 }
 
-/// The same for another folder and with other pauses between tries, for tests.
+/// The same for another folder, for tests.
 pub(super) fn official_file_in(
     folder: &Path,
     file: &Official,

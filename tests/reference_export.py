@@ -1,0 +1,31 @@
+"""PyTorch at both ends of a run on pretrained weights.
+
+  reference_export.py make FOLDER     densenet161 with 1000 classes and random weights: FOLDER/new.pth as torch.save writes
+                                      it, FOLDER/old.pth in the old format and with the names of old files
+  reference_export.py load FOLDER     FOLDER/model.safetensors into torchvision's network with two classes (strict), and
+                                      FOLDER/model.pt by itself; their logits of FOLDER/images.safetensors, largest
+                                      difference to FOLDER/logits.safetensors, as JSON
+"""
+import json, pathlib, re, sys
+import torch, torchvision
+from safetensors.torch import load_file
+
+what, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+if what == "make":
+    torch.manual_seed(5)
+    state = torchvision.models.densenet161(weights=None).state_dict()
+    torch.save(state, folder / "new.pth")
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name): value for name, value in state.items()
+           if "num_batches_tracked" not in name}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    torch.save(old, folder / "old.pth", _use_new_zipfile_serialization=False)
+else:
+    images = load_file(folder / "images.safetensors")["images"]
+    ours = load_file(folder / "logits.safetensors")["logits"]
+    net = torchvision.models.densenet161(weights=None, num_classes=2)
+    net.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+    script = torch.jit.load(folder / "model.pt")
+    with torch.no_grad():
+        answers = {"state_dict": net.eval()(images), "script": script(images), "one": script(images[:1])}
+    scale = ours.abs().max()
+    print(json.dumps({k: ((v - ours[: len(v)]).abs().max() / scale).item() for k, v in answers.items()}))
