@@ -31,7 +31,7 @@ pub struct ComparisonRow {
     pub weights: String,
     /// Seconds of learning: all epochs, and the features of a frozen backbone.
     pub seconds: Option<f64>,
-    /// Slices learned from per second, the median epoch.
+    /// Slices learned from per second, all epochs; the features of a frozen backbone are in the time.
     pub images_per_second: Option<f64>,
     /// Test minus validation accuracy: what the leak adds, and the difference between the hospitals.
     pub gap: Option<f64>,
@@ -69,7 +69,7 @@ impl Comparison {
                     Some(source) => source.clone(),
                     None => "random".to_owned(),
                 },
-                images_per_second: median(history.epochs.iter().map(|e| e.images_per_second).collect()),
+                images_per_second: history.images_per_second(),
                 seconds: Some(history.seconds()),
                 gap: accuracy[2].zip(accuracy[1]).map(|(test, validation)| test - validation),
             });
@@ -167,8 +167,3 @@ impl Comparison {
 }
 
 shown_as_table!(Comparison);
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}

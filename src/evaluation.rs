@@ -10,7 +10,7 @@ use crate::predict::Classifier;
 use crate::progress::{Progress, thousands};
 use crate::scan::ScanRule;
 use crate::split::{Split, Subset};
-use crate::table::{Table, percent, shown_as_table};
+use crate::table::{Page, Table, percent, shown_as_table};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -123,6 +123,12 @@ impl Evaluation {
     /// The confusion matrix of a subset's scans as a picture.
     pub fn scan_figure(&self, subset: Subset) -> Result<Figure> {
         confusion(&format!("{subset} scans{}", subset.leak_mark(self.leaking)), &self.subset(subset)?.scans)
+    }
+
+    /// The confusion matrices of all subsets' slices side by side.
+    pub fn confusion_matrices(&self) -> Result<Page> {
+        let figures = self.subsets.iter().map(|of| self.slice_figure(of.subset));
+        Ok(Page::new().with_row(&figures.collect::<Result<Vec<_>>>()?))
     }
 
     /// Accuracy over slices, as the slides compare networks.

@@ -108,6 +108,12 @@ impl History {
         self.feature_seconds.unwrap_or(0.0) + self.epochs.iter().map(|e| e.seconds).sum::<f64>()
     }
 
+    /// Slices learned from in all epochs, by [`seconds`](Self::seconds); `None` before the first epoch.
+    pub fn images_per_second(&self) -> Option<f64> {
+        let slices: f64 = self.epochs.iter().map(|e| e.images_per_second * e.seconds).sum();
+        (slices > 0.0).then(|| slices / self.seconds())
+    }
+
     /// Accuracy by epoch.
     pub fn figure(&self) -> Result<Figure> {
         self.curves("Accuracy", "accuracy (share of slices)", |score| score.accuracy)

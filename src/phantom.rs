@@ -61,10 +61,10 @@ impl Default for PhantomConfig {
         Self {
             seed: 1,
             size: 512,
-            train_scans: 20,
-            val_scans: 8,
+            train_scans: 60,
+            val_scans: 16,
             prediction_scans: 6,
-            slices: 16,
+            slices: 8,
             quality: 90,
             defects: true,
         }

@@ -164,6 +164,10 @@ impl<'a> Training<'a> {
         let device = run.device()?;
         let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
         let (network, pretrained) = first_network(&run, device, &show)?;
+        if run.learn != Learn::Whole && pretrained.is_none() {
+            let slices: Vec<usize> = split.slices(Subset::Train).into_iter().take(64).collect();
+            network.measure_statistics(&cache.batch(&slices, device)?)?;
+        }
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
         let (network, adam) = match found {

@@ -14,7 +14,7 @@ pub(crate) enum Layer {
         stride: i64,
         padding: i64,
     },
-    /// Running statistics are updated in training (momentum 0.1), used in evaluation (epsilon 1e-5).
+    /// Running statistics are updated in training (momentum 0.1 in PyTorch's sense), used in evaluation (epsilon 1e-5).
     BatchNorm {
         weight: Tensor,
         bias: Tensor,
@@ -56,8 +56,8 @@ pub(crate) enum Layer {
 pub(crate) struct Mode {
     /// Dropout is live.
     pub(crate) dropout: bool,
-    /// Batch norm uses the batch's own statistics, and remembers them.
-    pub(crate) batch_statistics: bool,
+    /// Batch norm uses the batch's own statistics, and remembers them with this weight.
+    pub(crate) batch_statistics: Option<f64>,
     /// Convolutions and matrix products compute in this kind; parameters stay f32.
     pub(crate) kind: Kind,
 }
@@ -65,12 +65,17 @@ pub(crate) struct Mode {
 impl Mode {
     /// As a trained network is used.
     pub(crate) fn evaluation(kind: Kind) -> Self {
-        Self { dropout: false, batch_statistics: false, kind }
+        Self { dropout: false, batch_statistics: None, kind }
+    }
+
+    /// Takes the running statistics of batch norm from one batch.
+    pub(crate) fn measuring() -> Self {
+        Self { dropout: false, batch_statistics: Some(1.0), kind: Kind::Float }
     }
 
     /// As PyTorch's `train()`.
     pub(crate) fn training(kind: Kind) -> Self {
-        Self { dropout: true, batch_statistics: true, kind }
+        Self { dropout: true, batch_statistics: Some(MOMENTUM), kind }
     }
 }
 
@@ -106,12 +111,12 @@ impl Layer {
             }
             Self::BatchNorm { weight, bias, mean, variance, batches } => {
                 let (mean, variance) = (Some(mean), Some(variance));
-                if mode.batch_statistics {
+                let (own, momentum) = (mode.batch_statistics.is_some(), mode.batch_statistics.unwrap_or(MOMENTUM));
+                if own {
                     let _guard = tch::no_grad_guard();
                     let _ = batches.shallow_clone().f_add_scalar_(1)?;
                 }
-                let own = mode.batch_statistics;
-                x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, MOMENTUM, EPSILON, true)?
+                x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, momentum, EPSILON, true)?
             }
             Self::Relu => x.f_relu()?,
             Self::MaxPool { kernel, stride, padding } => {

@@ -170,6 +170,13 @@ impl Network {
         self.rest(0, &channels_last(images)?, mode)
     }
 
+    /// Takes the running statistics of batch norm from these images: those of a random backbone were never measured,
+    /// and without them its values grow from block to block beyond all use.
+    pub(crate) fn measure_statistics(&self, images: &Tensor) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        self.forward_in(images, Mode::measuring()).map(drop)
+    }
+
     /// The layer up to which a frozen network gives the same values in every epoch: the head, or the first dropout
     /// where dropout stays live.
     pub(crate) fn frozen_until(&self, dropout: bool) -> usize {

@@ -146,7 +146,7 @@ impl Patient {
         };
         let cover = [r.gen_range(0.02..0.14), r.gen_range(0.86..0.99)];
         let vessels = vessels(r);
-        let share: f32 = r.gen_range(0.42..0.68);
+        let share: f32 = r.gen_range(0.55..0.8);
         let start = (1.0 - share) * r.gen_range(0.35f32..1.0);
         let span = [start, start + share];
         let lesions = if covid { lesions(r, span) } else { Vec::new() };
@@ -269,11 +269,11 @@ fn lesions(r: &mut ChaCha8Rng, span: [f32; 2]) -> Vec<Lesion> {
         let reach = r.gen_range(0.68f32..0.95);
         let t = if wide { (span[0] + span[1]) / 2.0 } else { r.gen_range(span[0]..span[1]) };
         let height = if wide { half * 1.15 } else { half * r.gen_range(0.25..0.7) };
-        let size = r.gen_range(0.13f32..0.30) * if wide { 1.15 } else { 1.0 };
+        let size = r.gen_range(0.20f32..0.40) * if wide { 1.15 } else { 1.0 };
         out.push(Lesion {
             centre: [side * reach * angle.cos(), reach * angle.sin(), t],
             radii: [size, size * r.gen_range(0.8..1.5), height],
-            rise: r.gen_range(30.0..62.0),
+            rise: r.gen_range(45.0..80.0),
             key: r.gen_range(0..u32::MAX),
         });
     }
