@@ -391,6 +391,9 @@ mod tests {
             (RunConfig { device: "gpu".into(), ..RunConfig::default() }, "device"),
             (RunConfig { device: "cuda:99".into(), ..RunConfig::default() }, "device"),
             (RunConfig { batch_size: 0, ..RunConfig::default() }, "batch_size"),
+            (RunConfig { precision: Precision::F16, device: "cpu".into(), ..RunConfig::default() }, "precision"),
+            (RunConfig { learn: Learn::Head, ..RunConfig::default() }, "learn"),
+            (RunConfig { pretrained: Some("imagenet".into()), ..RunConfig::default() }, "pretrained"),
         ] {
             let error = run.check().expect_err(field).to_string();
             assert!(error.starts_with(field), "{error}");

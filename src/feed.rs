@@ -150,6 +150,11 @@ mod tests {
             let (kept, again) = (network(), network());
             let hash = Some(kept.backbone_hash().expect("hashes"));
             let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| ()).expect("features");
+            let images = cache.batch(&[0, 5, 9], Device::Cpu).expect("images");
+            let [whole, half] = [Kind::Float, Kind::BFloat16]
+                .map(|kind| tch::no_grad(|| kept.features(&images, kept.frozen_until(false), kind)).expect("features"));
+            let off = f64::try_from((&whole - half).norm() / whole.norm()).expect("a number");
+            assert!(off > 0.0 && off < 0.05, "{architecture}: bf16 moves features by {off}");
             let forwarding = Feed { features: None, from: 0, cache: &cache, ..feed };
             let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| panic!("computed again")).expect("kept");
             let (kept, again) = (losses(&feed, &kept, &run), losses(&forwarding, &again, &run));

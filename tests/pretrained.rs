@@ -1,8 +1,8 @@
 //! Pretrained weights in, a trained head, and the whole network out again.
 
 use crate::support::{fixture, folder, prepared, run, run_python, tiny_run};
-use covid_ct::tch::{Kind, Tensor, no_grad};
-use covid_ct::{Architecture, Classifier, Learn, Precision, RunConfig, Subset, Weights, train};
+use covid_ct::tch::{Tensor, no_grad};
+use covid_ct::{Architecture, Classifier, Learn, RunConfig, Subset, Weights, train};
 use std::fs;
 use std::path::Path;
 
@@ -113,23 +113,4 @@ fn without_a_network_the_error_says_which_file_to_put_where() {
     let output = run(home.path(), &fixture().root, &["train", "--network", "vgg19", "--pretrained", "imagenet-v2"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("there is no \"imagenet-v2\" for VGG19"), "{text}");
-}
-
-#[test]
-fn bf16_agrees_with_f32_and_f16_asks_for_a_gpu() {
-    let folder = folder();
-    let run = RunConfig { pretrained: None, ..frozen("f32", Path::new("")) };
-    let (_, split, cache) = prepared(folder.path(), &run);
-    let half = RunConfig { name: "bf16".into(), precision: Precision::Bf16, ..run.clone() };
-    let judged = [&run, &half].map(|run| {
-        train(folder.path(), &cache, &split, run, |_| ()).expect("trains");
-        let classifier = Classifier::load(folder.path().join(&run.name).join("best.safetensors")).expect("loads");
-        let predictions = classifier.predict(&cache, &split, Subset::Validation, |_| ()).expect("predicts");
-        Tensor::from_slice(&predictions.rows().iter().map(|row| row.covid).collect::<Vec<_>>())
-    });
-    let off = (&judged[0] - &judged[1]).abs().to_kind(Kind::Double);
-    let worst = f64::try_from(off.max()).expect("a number");
-    assert!(worst > 0.0 && worst < 0.05, "bf16 moves a probability by {worst}");
-    let f16 = RunConfig { precision: Precision::F16, ..run };
-    assert!(f16.check().expect_err("no GPU here").to_string().contains("f16 needs a CUDA device"));
 }
