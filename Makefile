@@ -4,6 +4,8 @@
 # make setup  only what the others need; up to date, it takes a second
 PYTHON ?= python3
 OUT ?= runs/demo
+# More options for JupyterLab, for example LAB="--no-browser --port 8890"
+LAB ?=
 SHELL := /bin/bash
 CACHE := $(or $(COVID_CT_CACHE),$(HOME)/.cache/covid-ct)
 CLONE := $(CACHE)/kernels/$(shell printf '%s' "$(CURDIR)" | sha256sum | cut -c1-12)
@@ -23,7 +25,7 @@ demo: setup
 	@$(ENV) && python scripts/run_notebooks.py --out $(OUT)
 
 lab: setup
-	@$(ENV) && jupyter lab --notebook-dir notebooks $$([ "$$(id -u)" = 0 ] && echo --allow-root)
+	@$(ENV) && jupyter lab --notebook-dir notebooks $(LAB) $$([ "$$(id -u)" = 0 ] && echo --allow-root)
 
 lint: setup
 	@$(ENV) && cargo fmt --check && $(CARGO) clippy --locked --quiet --all-targets -- -D warnings

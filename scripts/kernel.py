@@ -6,7 +6,7 @@ would compile polars and tch for minutes. So there are slots: a kernel takes the
 none is free. A slot begins as hard links to what `cargo build` has compiled (same flags, same profile: see
 .cargo/config.toml) and keeps what it learns. The lock on a slot ends with the kernel, however it ends.
 """
-import fcntl, hashlib, os, pathlib, shutil, sys
+import ctypes, fcntl, hashlib, os, pathlib, shutil, signal, sys
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ["COVID_CT_CACHE"])
@@ -86,7 +86,14 @@ def take():
         return slot
 
 
+def end_with_parent():
+    """A Jupyter that is killed leaves no kernel behind, holding its memory and its slot."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    end_with_parent()
     os.environ["EVCXR_TMPDIR"] = str(take())
     program = os.environ["COVID_CT_EVCXR"]
     os.execv(program, [program, "--control_file", sys.argv[1]])

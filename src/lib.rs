@@ -11,18 +11,22 @@
 //! | audit | [`Audit::run`] | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
 //! | split | [`Split::new`] | [`Split`] | `…/split-patient.json` |
 //! | cache | [`SliceCache::open_or_build`] | [`SliceCache`] | `cache/<key>/slices.u8` |
+//! | weights | [`Weights::find`] | [`Weights`] | PyTorch's own folder of downloads |
 //! | train | [`train()`] | [`History`], checkpoints | `runs/<run>/` |
 //! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<run>/evaluation.json` |
 //! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<run>/predictions-*.parquet` |
+//! | export | [`Classifier::export`] | | `model.pt`, `model.safetensors` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |
 //! | report | [`Report::new`] | [`Report`] | `report.html`, `report.json` |
 //!
-//! Three rules hold everywhere:
+//! Four rules hold everywhere:
 //!
 //! - **Hashes bind the chain.** Split, cache, checkpoint and predictions carry the hash of the manifest they were made
 //!   from; what does not belong together is an error that names both.
 //! - **A leak is never silent.** [`RunConfig::published`] repeats the slides' slice-level split; wherever it is shown it
 //!   says so, and [`Split`] lists what subsets share. [`RunConfig::default`] keeps patients apart.
+//! - **A frozen network is run once.** Its features of every slice are kept beside the slice cache; see
+//!   [`Learn`] for what learns and `docs/networks.md` for when this is exact.
 //! - **Source data is never changed**, bad files are findings and not aborts, and an undefined ratio is `None` (shown as
 //!   –), never 0 or NaN.
 //!

@@ -1,8 +1,8 @@
 //! Pretrained weights in, a trained head, and the whole network out again.
 
 use crate::support::{fixture, folder, prepared, run, run_python, tiny_run};
-use covid_ct::tch::{Tensor, no_grad};
-use covid_ct::{Architecture, Classifier, Learn, RunConfig, Subset, Weights, train};
+use covid_ct::tch::{Device, Tensor, no_grad};
+use covid_ct::{Architecture, Classifier, Learn, Network, RunConfig, Subset, Weights, train};
 use std::fs;
 use std::path::Path;
 
@@ -40,7 +40,7 @@ fn from_a_torchvision_file_to_a_head_and_back_to_torchvision() {
     assert_eq!(info.pretrained.as_ref().map(|file| file.name.as_str()), Some("new.pth"));
     assert!(info.backbone.is_some() && run.learn == Learn::Head);
     // What is exported gives the logits of ours in Python.
-    let images = cache.batch(&split.slices(Subset::Validation)[..4], covid_ct::tch::Device::Cpu).expect("images");
+    let images = cache.batch(&split.slices(Subset::Validation)[..4], Device::Cpu).expect("images");
     let logits = no_grad(|| classifier.network().forward(&images)).expect("logits");
     for (name, tensor) in [("images", images.contiguous()), ("logits", logits)] {
         Tensor::write_safetensors(&[(name, tensor)], folder.path().join(format!("{name}.safetensors")))
@@ -59,6 +59,26 @@ fn from_a_torchvision_file_to_a_head_and_back_to_torchvision() {
         assert!(off.as_f64().expect("a number") < 1e-4, "{what} is {off} off");
     }
     damaged_weights(folder.path());
+}
+
+#[test]
+fn fine_tuning_moves_everything_and_batch_norm_is_kept() {
+    let folder = folder();
+    let run =
+        RunConfig { pretrained: None, epochs: 1, learning_rate: 1e-4, ..frozen("tuned", Path::new("")).fine_tune() };
+    let (_, split, cache) = prepared(folder.path(), &run);
+    let history = train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
+    assert!(history.feature_seconds.is_none());
+    let classifier = Classifier::load(folder.path().join("tuned/best.safetensors")).expect("loads");
+    let (before, after) =
+        (Network::new(run.architecture, run.seed, Device::Cpu).expect("a network"), classifier.network());
+    for ((name, a), (_, b)) in before.tensors().iter().zip(after.tensors()) {
+        assert!(a != &b, "{name} did not move");
+    }
+    // The checkpoint's running statistics are those that the epoch was scored with.
+    let predictions = classifier.predict(&cache, &split, Subset::Validation, |_| ()).expect("predicts");
+    let accuracy = predictions.confusion_matrix().expect("labels").accuracy();
+    assert_eq!(accuracy, Some(history.epochs[0].validation.accuracy));
 }
 
 /// Files that lack something, or are none.

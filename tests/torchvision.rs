@@ -35,6 +35,7 @@ fn agrees(architecture: Architecture, classes: i64, parameters: u64) {
         let logits = no_grad(|| network.forward(images)).expect("logits");
         assert_eq!(logits.size(), answers[answer].size());
         let off = off(&logits, &answers[answer]);
+        println!("{architecture}: evaluation of {:?} is {off:.1e} off", images.size());
         assert!(off < 1e-4, "{architecture}: {off} off on {:?}", images.size());
     }
     // The same generator draws the same dropout.
@@ -44,6 +45,7 @@ fn agrees(architecture: Architecture, classes: i64, parameters: u64) {
     logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0).backward();
     let worst = network.parameters().iter().map(|(name, p)| (off(&p.grad(), &answers[&format!("grad.{name}")]), name));
     let worst = worst.max_by(|a, b| a.0.total_cmp(&b.0)).expect("parameters");
+    println!("{architecture}: training is {:.1e} off, gradients {:.1e}", off(&logits, &answers["train"]), worst.0);
     assert!(worst.0 < 1e-3, "{architecture}: gradient of {} is {} off", worst.1, worst.0);
     for (name, buffer) in network.buffers() {
         let off = off(buffer, &answers[&format!("after.{name}")]);

@@ -167,7 +167,7 @@ impl Network {
     }
 
     pub(crate) fn forward_in(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.rest(0, &channels_last(images)?, mode)
+        self.rest(0, &channels_last(images, mode.kind)?, mode)
     }
 
     /// Takes the running statistics of batch norm from these images: those of a random backbone were never measured,
@@ -186,7 +186,7 @@ impl Network {
 
     /// Features `[N, F]` f32 that the layers before `until` make of images.
     pub(crate) fn features(&self, images: &Tensor, until: usize, kind: Kind) -> Result<Tensor> {
-        let x = run(&self.layers[..until], &channels_last(images)?, Mode::evaluation(kind))?;
+        let x = run(&self.layers[..until], &channels_last(images, kind)?, Mode::evaluation(kind))?;
         Ok(x.f_to_kind(Kind::Float)?)
     }
 
@@ -244,8 +244,11 @@ fn backbone(architecture: Architecture, builder: &mut Builder) -> Result<Vec<Lay
     }
 }
 
-/// Channels innermost in memory: convolutions on a CPU are 1.1 to 1.4 times faster so.
-fn channels_last(images: &Tensor) -> Result<Tensor> {
+/// Channels innermost in memory where that is faster: on a CPU (1.1 to 1.4 times), and on a GPU in 16 bits.
+fn channels_last(images: &Tensor, kind: Kind) -> Result<Tensor> {
     ensure!(images.dim() == 4, "expected images [N, 3, H, W], found {:?}", images.size());
+    if images.device().is_cuda() && kind == Kind::Float {
+        return Ok(images.shallow_clone());
+    }
     Ok(images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }
