@@ -54,7 +54,7 @@ def prepare(slot, number):
     filled = slot / "filled"
     if number == 0 or not first.is_dir() or not state:
         if not slot.is_dir():
-            fill(slot, CACHE / "target", dependencies_only)
+            fill(slot, CLONE / "build/target", dependencies_only)
     elif not filled.is_file() or filled.read_text() != state:
         # The first slot is warm: library included, and nothing of it is written while it is used.
         fill(slot, first / "target", None)

@@ -5,14 +5,17 @@ Everything lies in a folder of the user's (COVID_CT_CACHE, else ~/.cache/covid-c
 be deleted at any time. What is up to date is skipped. Versions: requirements.txt (Python), Cargo.toml (Rust).
 Needs Python's standard library only.
 """
-import hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
+import fcntl, hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("COVID_CT_CACHE") or pathlib.Path.home() / ".cache/covid-ct").resolve()
+os.environ["COVID_CT_CACHE"] = str(CACHE)
+import kernel  # reads COVID_CT_CACHE
+
 CARGO = tomllib.loads((REPO / "Cargo.toml").read_text())["package"]
 EVCXR = CARGO["metadata"]["covid-ct"]["evcxr_jupyter"]
-# One folder of kernels for each clone: a kernel builds the library of its own clone.
-CLONE = CACHE / "kernels" / hashlib.sha256(str(REPO).encode()).hexdigest()[:12]
+# Each clone's own: its build folder and its kernels.
+CLONE = kernel.CLONE
 
 
 def fail(message):
@@ -114,7 +117,7 @@ def write_environment(python):
         "LIBTORCH": str(torch),
         # For cells: they are loaded by evcxr and may call libtorch and Rust's own library directly.
         "LD_LIBRARY_PATH": f"{torch / 'lib'}:{rust}",
-        "CARGO_TARGET_DIR": str(CACHE / "target"),
+        "CARGO_TARGET_DIR": str(CLONE / "build/target"),
         # Our kernel first, whatever other clone was set up last.
         "JUPYTER_PATH": str(CLONE / "jupyter"),
         "PATH": os.pathsep.join(dict.fromkeys([str(python.parent), *os.environ["PATH"].split(os.pathsep)])),
@@ -128,15 +131,35 @@ def write_environment(python):
 
 def build():
     """The library and the command line, linked as ./covid-ct."""
-    if not (CACHE / "target").is_dir():
+    shared, own = CACHE / "dependencies", CLONE / "build"
+    # Clones share what they have compiled of other people's crates, never a folder: cargo tells two clones' own crate
+    # apart by nothing but the times of their files, and would run one's program for the other.
+    with open(CACHE / "dependencies.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not own.is_dir() and shared.is_dir():
+            kernel.fill(own, shared / "target", None)
+    if not own.is_dir():
         say("building the library and the command line (about 12 minutes on two cores)")
     linker = ["mold", "-run"] if shutil.which("mold") else []
     run([*linker, "cargo", "build", "--locked"], cwd=REPO)
+    with open(CACHE / "dependencies.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        share(own, shared)
     host = next(line.split()[1] for line in output("rustc", "-vV").splitlines() if line.startswith("host:"))
-    program, link = CACHE / "target" / host / "debug/covid-ct", REPO / "covid-ct"
+    program, link = own / "target" / host / "debug/covid-ct", REPO / "covid-ct"
     if link.is_symlink() or not link.exists():
         link.unlink(missing_ok=True)
         link.symlink_to(program)
+
+
+def share(own, shared):
+    """Leaves what this clone has compiled of other crates for the clones to come; hard links, a second."""
+    names = sorted(path.name for path in own.glob("target/*/debug/.fingerprint/*") if not path.name.startswith("covid-ct"))
+    state = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    stamp = CACHE / "dependencies.state"
+    if not shared.is_dir() or not stamp.is_file() or stamp.read_text() != state:
+        kernel.fill(shared, own / "target", kernel.dependencies_only)
+        stamp.write_text(state)
 
 
 def install_kernel(environment, evcxr):

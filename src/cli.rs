@@ -6,6 +6,7 @@ use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig};
 use std::path::PathBuf;
 
 pub mod bar;
+pub mod cloud;
 
 /// Audit, split, train, evaluate and report: COVID-19 classification of chest-CT slices.
 ///
@@ -73,6 +74,10 @@ pub enum Command {
         /// model.safetensors (torchvision's state dict) or model.pt (TorchScript)
         file: PathBuf,
     },
+    /// The slides' workflow on Google Cloud: plan, costs, one step at a time
+    ///
+    /// Only `cloud run` calls anything, after asking.
+    Cloud(cloud::CloudArgs),
     /// Look at libtorch, CUDA, the kernel, disk and memory, and say what is wrong
     ///
     /// Exit code 3 when something is.

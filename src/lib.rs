@@ -6,6 +6,7 @@
 //!
 //! | stage | call | value | file |
 //! |---|---|---|---|
+//! | rent | [`Plan::new`] | [`Plan`] | `cloud.json` |
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
 //! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<name>/manifest.parquet` |
 //! | audit | [`Audit::run`] | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
@@ -38,6 +39,7 @@
 mod audit;
 mod cache;
 mod checkpoint;
+pub mod cloud;
 mod compare;
 mod config;
 mod decode;
@@ -70,6 +72,7 @@ mod workspace;
 pub use audit::{Audit, Check, Expectation, Finding, Severity};
 pub use cache::SliceCache;
 pub use checkpoint::{CheckpointInfo, Position, Sums};
+pub use cloud::{CloudConfig, Plan, SetupState};
 pub use compare::{Comparison, ComparisonRow};
 pub use config::{AccuracyRule, Learn, Precision, Preprocess, RunConfig, SplitConfig, SplitUnit};
 pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey};

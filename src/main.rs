@@ -80,6 +80,7 @@ fn work(cli: Cli) -> Result<ExitCode> {
             let card = classifier.export(file)?;
             println!("{}\n{}", file.display(), card.display());
         }
+        Command::Cloud(args) => cli::cloud::cloud(args, workspace.home())?,
         Command::Doctor => {
             let doctor = Doctor::examine(&workspace);
             println!("{doctor}");

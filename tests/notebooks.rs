@@ -39,6 +39,7 @@ fn the_notebooks_run_from_the_first_cell_to_the_report() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     for name in [
+        "00_google_cloud",
         "01_dataset",
         "02_split",
         "03_train_fcn",
@@ -69,7 +70,7 @@ fn notebooks_are_committed_without_outputs() {
             seen += 1;
         }
     }
-    assert!(seen >= 6);
+    assert!(seen >= 7);
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! `covid-ct cloud`: the plan for Google Cloud, and one step of it at a time.
+
+use anyhow::{Result, ensure};
+use clap::{Args, Subcommand};
+use covid_ct::cloud::{CloudConfig, Plan, Question, RunOptions, run_step};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Options of `covid-ct cloud`.
+#[derive(Args)]
+pub struct CloudArgs {
+    /// Settings as JSON [default: cloud.json if there is one, else the slides' machine]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: CloudCommand,
+}
+
+/// What is asked of it.
+#[derive(Subcommand)]
+pub enum CloudCommand {
+    /// Show every step; calls nothing
+    Plan {
+        /// Every command in full, to be pasted into a shell
+        #[arg(long)]
+        commands: bool,
+        /// One step in full
+        step: Option<String>,
+    },
+    /// Show what it costs by the hour and the month
+    Cost,
+    /// Write the settings to a file, to be edited
+    Settings {
+        /// Where
+        #[arg(default_value = "cloud.json")]
+        file: PathBuf,
+    },
+    /// Print the script with which the instance sets itself up
+    Script,
+    /// Do one step: asks first, and recognises what is there
+    ///
+    /// Every command is added to cloud-log.jsonl.
+    Run {
+        /// Name of the step
+        step: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// For steps that delete: the name of the instance or bucket, again
+        #[arg(long, value_name = "NAME")]
+        name_again: Option<String>,
+    },
+}
+
+/// Does what was asked; `home` is where the log of commands goes.
+pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
+    let config = match &args.config {
+        Some(path) => CloudConfig::read(path)?,
+        None => CloudConfig::open(home.join("cloud.json"))?,
+    };
+    let plan = Plan::new(&config)?;
+    match &args.command {
+        CloudCommand::Plan { commands: true, .. } => print!("{}", plan.commands()),
+        CloudCommand::Plan { step: Some(step), .. } => println!("{}", plan.step(step)?),
+        CloudCommand::Plan { .. } => println!("{plan}"),
+        CloudCommand::Cost => println!("{}", plan.costs()?),
+        CloudCommand::Settings { file } => {
+            ensure!(!file.exists(), "writing settings: {} is there already", file.display());
+            config.write(file)?;
+            println!("{}", file.display());
+        }
+        CloudCommand::Script => print!("{}", plan.script()?),
+        CloudCommand::Run { step, yes, name_again } => {
+            let options = RunOptions {
+                yes: *yes,
+                name_again: name_again.clone(),
+                folder: home.to_owned(),
+                ..RunOptions::default()
+            };
+            let outcome = run_step(&plan, step, &options, ask, |line| println!("{line}"))?;
+            println!("{step}: {outcome}");
+        }
+    }
+    Ok(())
+}
+
+/// Asks on the terminal; anything but y or yes is no.
+fn ask(question: &Question) -> bool {
+    print!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+    read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}

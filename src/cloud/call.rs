@@ -1,0 +1,104 @@
+//! Starting gcloud and reading both its streams while it runs.
+
+use super::command::{Answer, Command};
+use anyhow::{Context, Result, bail};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::process::{Command as Process, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+/// How many of the last lines of standard error an error message repeats.
+const LAST_LINES: usize = 12;
+/// How much of standard output is kept; every line goes to the callback all the same.
+const MOST_OUTPUT: usize = 1 << 20;
+
+/// Which stream a line came from.
+enum Line {
+    Out(String),
+    Error(String),
+}
+
+/// Runs `command` with `gcloud` as its program, in `folder`; lines go to `log` as they come.
+pub(super) fn call(command: &Command, gcloud: &Path, folder: &Path, log: &mut dyn FnMut(&str)) -> Result<Answer> {
+    let arguments = command.argv.get(1..).unwrap_or_default();
+    // Never waits for an answer on the terminal: what is to be asked was asked before.
+    let started = Process::new(gcloud)
+        .args(arguments)
+        .current_dir(folder)
+        .env("CLOUDSDK_CORE_DISABLE_PROMPTS", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut process = match started {
+        Ok(process) => process,
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(
+            "expected the program {} in PATH and the folder {}, found one of them missing: install the Google Cloud \
+             CLI (https://cloud.google.com/sdk/docs/install), then `gcloud auth login`; the plan works without it",
+            gcloud.display(),
+            folder.display()
+        ),
+        Err(error) => return Err(error).with_context(|| format!("starting {}", gcloud.display())),
+    };
+    let (sender, lines) = channel();
+    let (out, error) = (process.stdout.take(), process.stderr.take());
+    let readers = [
+        thread::spawn({
+            let sender = sender.clone();
+            move || out.map(|stream| send_lines(stream, &sender, Line::Out))
+        }),
+        thread::spawn(move || error.map(|stream| send_lines(stream, &sender, Line::Error))),
+    ];
+    let mut answer = Answer::default();
+    // Ends when both readers have dropped their senders, that is, when both streams are closed.
+    for line in lines {
+        match line {
+            Line::Out(text) => {
+                log(&text);
+                if answer.out.len() < MOST_OUTPUT {
+                    answer.out.push_str(&text);
+                    answer.out.push('\n');
+                }
+            }
+            Line::Error(text) => {
+                log(&text);
+                answer.errors.push(text);
+                if answer.errors.len() > LAST_LINES {
+                    answer.errors.remove(0);
+                }
+            }
+        }
+    }
+    answer.code = process.wait().context("waiting for gcloud")?.code();
+    for reader in readers {
+        // A reader cannot panic; and if it did, what it had read is there.
+        let _ = reader.join();
+    }
+    Ok(answer)
+}
+
+/// Sends a stream line by line. Progress bars end their lines with a carriage return, which counts as an end too.
+fn send_lines(mut stream: impl Read, sender: &Sender<Line>, wrap: fn(String) -> Line) {
+    let (mut buffer, mut line) = ([0; 4096], Vec::new());
+    let send = |line: &mut Vec<u8>| {
+        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        line.clear();
+        // The receiver outlives the streams; a failure would mean that nobody listens.
+        if !text.is_empty() {
+            let _ = sender.send(wrap(text));
+        }
+    };
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => buffer.iter().take(read).for_each(|byte| match byte {
+                b'\n' | b'\r' => send(&mut line),
+                byte => line.push(*byte),
+            }),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    send(&mut line);
+}

@@ -1,0 +1,179 @@
+//! One call of gcloud: its arguments, and by what its answer is judged.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What an answer must be like for a command to have succeeded, or for a step to be done already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expects {
+    /// Exit code 0.
+    Success,
+    /// Something is printed.
+    Answer,
+    /// All of these lines are printed, in any order.
+    Lines(Vec<String>),
+    /// The number of bytes of this file is printed.
+    SizeOf(PathBuf),
+    /// The first number printed is at least this.
+    AtLeast(u32),
+    /// The first number printed is at most this.
+    AtMost(u32),
+    /// Of lines `METRIC LIMIT USAGE`, that of `metric` leaves so many free.
+    Quota {
+        /// Name of the quota.
+        metric: String,
+        /// How many are needed.
+        needed: u32,
+    },
+    /// gcloud says that there is no such thing.
+    NotFound,
+}
+
+/// A command as a vector of arguments, the program's name first. No shell is ever asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// By what the answer is judged.
+    pub expects: Expects,
+}
+
+impl Command {
+    /// `gcloud` with these arguments, `words` split at spaces, `flags` as they are.
+    pub(crate) fn gcloud(words: &str, flags: impl IntoIterator<Item = String>, expects: Expects) -> Self {
+        let words = ["gcloud"].into_iter().chain(words.split(' ')).map(str::to_owned);
+        Self { argv: words.chain(flags).collect(), expects }
+    }
+}
+
+impl fmt::Display for Command {
+    /// As it can be pasted into a shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.argv.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answer {
+    /// Exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// The last lines of standard error.
+    pub errors: Vec<String>,
+}
+
+impl Answer {
+    /// Whether gcloud said that the thing asked for does not exist.
+    fn says_not_found(&self) -> bool {
+        let text = self.errors.join("\n").to_lowercase();
+        self.code != Some(0) && ["not found", "not_found", "404"].iter().any(|sign| text.contains(sign))
+    }
+}
+
+impl Expects {
+    /// `Ok` when the answer is as expected, else what was expected and what was found. Paths start in `folder`.
+    pub(crate) fn judge(&self, answer: &Answer, folder: &Path) -> Result<(), String> {
+        if *self == Self::NotFound {
+            return if answer.says_not_found() {
+                Ok(())
+            } else {
+                Err("expected it to be gone; it is there".to_owned())
+            };
+        }
+        if answer.code != Some(0) {
+            let code = answer.code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+            return Err(format!("expected exit code 0, found {code}: {}", answer.errors.join("\n")));
+        }
+        let out = answer.out.trim();
+        match self {
+            Self::Success | Self::NotFound => Ok(()),
+            Self::Answer if out.is_empty() => Err("expected an answer, found none".to_owned()),
+            Self::Answer => Ok(()),
+            Self::Lines(lines) => match lines.iter().find(|line| !out.lines().any(|found| found.trim() == **line)) {
+                Some(missing) => Err(format!("expected the line {missing:?}, found {out:?}")),
+                None => Ok(()),
+            },
+            Self::SizeOf(path) => {
+                let size = std::fs::metadata(folder.join(path)).map(|data| data.len().to_string());
+                let size = size.map_err(|error| format!("expected to read {}: {error}", path.display()))?;
+                if out == size { Ok(()) } else { Err(format!("expected {size} bytes, found {out:?}")) }
+            }
+            Self::AtLeast(least) => match first_number(out) {
+                Some(number) if number >= f64::from(*least) => Ok(()),
+                _ => Err(format!("expected {least} or more, found {out:?}")),
+            },
+            Self::AtMost(most) => match first_number(out) {
+                Some(number) if number <= f64::from(*most) => Ok(()),
+                _ => Err(format!("expected {most} or less, found {out:?}")),
+            },
+            Self::Quota { metric, needed } => judge_quota(out, metric, *needed),
+        }
+    }
+}
+
+fn judge_quota(out: &str, metric: &str, needed: u32) -> Result<(), String> {
+    let line = out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let found = line.filter(|parts| parts.first() == Some(&metric)).find_map(|parts| {
+        let number = |at: usize| parts.get(at).and_then(|part| part.parse::<f64>().ok());
+        Some((number(1)?, number(2)?))
+    });
+    match found {
+        Some((limit, usage)) if limit - usage >= f64::from(needed) => Ok(()),
+        Some((limit, usage)) => Err(format!(
+            "expected {needed} free of the quota {metric}, found a limit of {limit} with {usage} in use; ask for more \
+             under IAM & Admin > Quotas in the console (often granted within minutes, sometimes days)"
+        )),
+        None => Err(format!("expected the quota {metric} in the answer, found no such line")),
+    }
+}
+
+fn first_number(text: &str) -> Option<f64> {
+    let digits: String = text.chars().take_while(|c| c.is_ascii_digit()).collect();
+    digits.parse().ok()
+}
+
+/// One argument as a POSIX shell reads it back: plain ones as they are, others in single quotes.
+pub(crate) fn quoted(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+%".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) { arg.to_owned() } else { format!("'{}'", arg.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_quoted_arguments_back() {
+        let hostile =
+            ["", "a b", "it's", "$(touch /tmp/x)", "`id`", "\"$HOME\"", "a\nb", "*", "!!", "~root", "\\", "ü"];
+        for arg in hostile {
+            let script = format!("printf %s {}", quoted(arg));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), arg);
+        }
+        assert_eq!(quoted("--format=value(state)"), "'--format=value(state)'");
+        assert_eq!(quoted("--zone=asia-east1-a"), "--zone=asia-east1-a");
+    }
+
+    #[test]
+    fn answers_are_judged() {
+        let here = Path::new(".");
+        let said = |out: &str| Answer { code: Some(0), out: out.to_owned(), errors: Vec::new() };
+        let quota = Expects::Quota { metric: "NVIDIA_T4_GPUS".into(), needed: 1 };
+        assert!(quota.judge(&said("CPUS\t24.0\t0.0\nNVIDIA_T4_GPUS\t1.0\t0.0"), here).is_ok());
+        let full = quota.judge(&said("NVIDIA_T4_GPUS\t1.0\t1.0"), here).expect_err("in use");
+        assert!(full.contains("limit of 1 with 1 in use"), "{full}");
+        assert!(quota.judge(&said("CPUS\t24.0\t0.0"), here).is_err());
+        assert!(Expects::AtLeast(580).judge(&said("580.82.07\n"), here).is_ok());
+        assert!(Expects::AtLeast(580).judge(&said("550.90.07\n"), here).is_err());
+        assert!(Expects::AtMost(100).judge(&said("150\n"), here).is_err());
+        assert!(Expects::Lines(vec!["b".into(), "a".into()]).judge(&said("a\nb\nc\n"), here).is_ok());
+        let gone = Answer { code: Some(1), out: String::new(), errors: vec!["ERROR: NOT_FOUND: x".into()] };
+        assert!(Expects::NotFound.judge(&gone, here).is_ok());
+        let refused = Answer { code: Some(1), out: String::new(), errors: vec!["PERMISSION_DENIED".into()] };
+        assert!(Expects::NotFound.judge(&refused, here).is_err(), "a refusal is not an absence");
+        assert!(Expects::NotFound.judge(&said("ACTIVE"), here).is_err());
+    }
+}
