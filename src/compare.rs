@@ -104,18 +104,21 @@ impl Comparison {
         &self.rows
     }
 
-    /// Validation accuracy by epoch, one line a run.
-    pub fn figure(&self) -> Result<Figure> {
+    /// Validation accuracy by epoch, one line a run; runs split by patient and by slice in figures of their own.
+    pub fn figures(&self) -> Result<Vec<Figure>> {
         let curve = |h: &History| h.epochs.iter().map(|e| (e.epoch as f64, e.validation.accuracy)).collect();
-        let series: Vec<(String, Vec<(f64, f64)>)> =
-            self.histories.iter().map(|h| (h.run.name.clone(), curve(h))).collect();
-        lines(
-            "Validation accuracy",
-            "epoch",
-            "accuracy (share of slices)",
-            &series,
-            "Validation scans are never in training.",
-        )
+        let of = |leaking: bool| -> Vec<(String, Vec<(f64, f64)>)> {
+            let runs = self.histories.iter().filter(|h| h.leaking == leaking);
+            runs.map(|h| (h.run.name.clone(), curve(h))).collect()
+        };
+        [("trained by patient", of(false)), ("trained on a slice split", of(true))]
+            .into_iter()
+            .filter(|(_, series)| !series.is_empty())
+            .map(|(how, series)| {
+                let (title, unit) = (format!("Validation accuracy, {how}"), "accuracy (share of slices)");
+                lines(&title, "epoch", unit, &series, "Validation scans are never in training.")
+            })
+            .collect()
     }
 
     /// The confusion matrices of all runs side by side, over the slices of a subset.

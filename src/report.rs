@@ -41,7 +41,11 @@ impl Report {
             Some(published) => comparison.with_published(published),
             None => comparison,
         };
-        let html = comparison.table().html() + &report.figure("comparison", &comparison.figure()?);
+        let mut html = comparison.table().html() + "<div class=\"row\">";
+        for (number, figure) in comparison.figures()?.iter().enumerate() {
+            html.push_str(&report.figure(&format!("comparison-{}", number + 1), figure));
+        }
+        html.push_str("</div>");
         report.section("Results at a glance", html);
         report.json["comparison"] = json!(comparison.rows());
         for name in runs.iter().map(AsRef::as_ref) {
