@@ -1,5 +1,7 @@
 //! What is wrong with the data, file by file, before anything is learned from it.
 
+use crate::cache::{Filling, SliceCache};
+use crate::config::Preprocess;
 use crate::decode::decode_grey;
 use crate::figure::{ContactSheet, Figure};
 use crate::files::{Digest, read_json, write_json};
@@ -60,34 +62,67 @@ impl Audit {
     /// # Errors
     /// A file that the manifest lists and that can no longer be opened.
     pub fn run(manifest: &Manifest, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
-        let usual = usual_size(manifest);
         let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, &progress);
         let looked = manifest
             .slices
             .par_iter()
             .map(|slice| {
-                let look = Look::at(manifest, slice, usual);
+                let look = Look::at(manifest, slice);
                 meter.add(1);
                 look
             })
             .collect::<Result<Vec<_>>>()?;
         meter.finish();
+        Ok(Self::assembled(manifest.clone(), looked))
+    }
+
+    /// The same in one pass over the files with listing and caching: every file is read once and every slice decoded once.
+    /// Slower disks than processors gain most.
+    ///
+    /// A pass that is killed begins anew; [`SliceCache::open_or_build`] goes on where it was.
+    ///
+    /// # Errors
+    /// As [`Manifest::scan`], and a full disk.
+    pub fn run_and_cache(
+        root: impl AsRef<Path>,
+        cache_folder: impl AsRef<Path>,
+        preprocess: &Preprocess,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<(Self, SliceCache)> {
+        let filling = Filling::begin(cache_folder.as_ref(), preprocess)?;
+        let (manifest, looked) =
+            Manifest::scan_with(root, "audit and cache", &progress, |index, path, slice, bytes| {
+                let (look, image) = Look::of(path, slice, bytes)?;
+                if let Some(image) = image {
+                    filling.put(index, &image)?;
+                }
+                Ok(look)
+            })?;
+        let audit = Self::assembled(manifest, looked);
+        let cache = filling.finish(&audit.manifest, &audit.accepted())?;
+        Ok((audit, cache))
+    }
+
+    fn assembled(mut manifest: Manifest, mut looked: Vec<Look>) -> Self {
+        let usual = usual_size(&manifest);
+        for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
+            look.compare(&manifest, slice, usual);
+        }
         let mut histogram = vec![0_u64; 256];
         for measure in looked.iter().filter_map(|look| look.measure.as_ref()) {
             histogram.iter_mut().zip(measure.histogram).for_each(|(sum, n)| *sum += u64::from(n));
         }
         let mut findings: Vec<Finding> = looked.iter().flat_map(|look| look.findings.iter().cloned()).collect();
-        findings.extend(folder_findings(manifest));
-        findings.extend(exact_duplicates(manifest, &looked));
-        findings.extend(same_patients(manifest, &looked));
+        findings.extend(folder_findings(&manifest));
+        findings.extend(exact_duplicates(&manifest, &looked));
+        findings.extend(same_patients(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
-        let mut manifest = manifest.clone();
         manifest.same_patient = findings
             .iter()
             .filter(|f| matches!(f.check, Check::SamePatient | Check::ConflictingLabel))
             .filter_map(|f| Some((f.path.clone(), f.with.clone()?)))
             .collect();
-        Ok(Self { manifest, findings, histogram })
+        Self { manifest, findings, histogram }
     }
 
     /// The manifest that was audited, with the pairs of scans that look like one patient.

@@ -6,7 +6,7 @@
 use crate::config::Preprocess;
 use crate::decode::{GreyImage, decode_grey};
 use crate::figure::{ContactSheet, Figure};
-use crate::files::Digest;
+use crate::files::{Digest, read_json};
 use crate::manifest::Manifest;
 use crate::progress::{Meter, Progress, human_bytes, thousands};
 use crate::resize::resize_grey;
@@ -16,9 +16,14 @@ use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
+
+const FILE: &str = "slices.u8";
 
 /// The slices of a manifest as the networks see them.
 #[derive(Debug)]
@@ -27,7 +32,9 @@ pub struct SliceCache {
     hash: Digest,
     preprocess: Preprocess,
     folder: PathBuf,
-    pixels: Rows,
+    pixels: Arc<Rows>,
+    /// Where each slice lies in the file, when the file holds others too.
+    rows: Option<Arc<Vec<usize>>>,
 }
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -36,6 +43,9 @@ struct Index {
     manifest: Digest,
     size: u32,
     slices: usize,
+    /// Rows of the file that belong to no slice of the manifest: files that the audit left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<usize>,
 }
 
 impl SliceCache {
@@ -53,16 +63,33 @@ impl SliceCache {
     ) -> Result<Self> {
         let hash = manifest.hash();
         let folder = folder.as_ref().join(preprocess.cache_key(&hash));
-        let index = Index { manifest: hash, size: preprocess.size, slices: manifest.slices.len() };
-        let row_bytes = slice_bytes(preprocess.size);
-        let place = Place { folder, file: "slices.u8", rows: manifest.slices.len(), row_bytes };
+        let place = Place { folder, file: FILE, rows: manifest.slices.len(), row_bytes: slice_bytes(preprocess.size) };
         if !place.is_built() {
+            let index =
+                Index { manifest: hash, size: preprocess.size, slices: manifest.slices.len(), left_out: Vec::new() };
             build(&place, manifest, &index, &progress)
                 .with_context(|| format!("building the slice cache {}", place.folder.display()))?;
         }
-        let pixels = Rows::open(&place, &index).context("opening the slice cache")?;
+        Self::open(place, manifest, preprocess).context("opening the slice cache")
+    }
+
+    fn open(place: Place, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
+        let (hash, slices) = (manifest.hash(), manifest.slices.len());
+        let found: Index = read_json(&place.folder.join("index.json"), "the index of a cache")?;
+        let index = Index { manifest: hash, size: preprocess.size, slices, left_out: found.left_out };
+        let place = Place { rows: slices + index.left_out.len(), ..place };
+        let pixels = Arc::new(Rows::open(&place, &index)?);
+        let left_out: BTreeSet<usize> = index.left_out.into_iter().collect();
+        let kept = || (0..place.rows).filter(|row| !left_out.contains(row)).collect();
+        let rows = (!left_out.is_empty()).then(|| Arc::new(kept()));
         let Place { folder, .. } = place;
-        Ok(Self { manifest: manifest.clone(), hash, preprocess: preprocess.clone(), folder, pixels })
+        Ok(Self { manifest: manifest.clone(), hash, preprocess: preprocess.clone(), folder, pixels, rows })
+    }
+
+    /// The same pixels under other labels.
+    pub(crate) fn relabelled(&self, manifest: Manifest) -> Self {
+        let (preprocess, folder) = (self.preprocess.clone(), self.folder.clone());
+        Self { manifest, hash: self.hash, preprocess, folder, pixels: self.pixels.clone(), rows: self.rows.clone() }
     }
 
     /// The slices in it.
@@ -90,7 +117,8 @@ impl SliceCache {
     /// # Errors
     /// An index beyond the manifest.
     pub fn pixels(&self, slice: usize) -> Result<&[u8]> {
-        self.pixels.row(slice)
+        let row = self.rows.as_ref().map_or(Some(slice), |rows| rows.get(slice).copied());
+        self.pixels.row(row.with_context(|| format!("slice {slice} is not in the cache"))?)
     }
 
     /// A batch `[N, 3, size, size]` f32 on `device`: grey levels / 255, minus mean, by deviation, three equal channels
@@ -173,4 +201,49 @@ fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&
     })?;
     meter.finish();
     building.finish(index)
+}
+
+/// A cache that is filled while an audit passes over the files: a row for every file, in the order of the files. Which of
+/// them belong to a manifest is known at the end.
+pub(crate) struct Filling {
+    folder: PathBuf,
+    preprocess: Preprocess,
+    making: tempfile::TempDir,
+    rows: File,
+}
+
+impl Filling {
+    pub(crate) fn begin(folder: &Path, preprocess: &Preprocess) -> Result<Self> {
+        let doing = || format!("beginning a slice cache in {}", folder.display());
+        fs::create_dir_all(folder).with_context(doing)?;
+        let making = tempfile::Builder::new().prefix("making-").tempdir_in(folder).with_context(doing)?;
+        let rows = File::create(making.path().join(FILE)).with_context(doing)?;
+        Ok(Self { folder: folder.to_owned(), preprocess: preprocess.clone(), making, rows })
+    }
+
+    pub(crate) fn put(&self, row: usize, image: &GreyImage) -> Result<()> {
+        let pixels = resize_grey(image, self.preprocess.size)?;
+        Ok(self.rows.write_all_at(&pixels, row as u64 * pixels.len() as u64)?)
+    }
+
+    /// Names the file after the accepted slices; those of `all` that are not among them stay unused in it.
+    pub(crate) fn finish(self, all: &Manifest, accepted: &Manifest) -> Result<SliceCache> {
+        let (hash, size) = (accepted.hash(), self.preprocess.size);
+        let folder = self.folder.join(self.preprocess.cache_key(&hash));
+        let doing = || format!("finishing the slice cache {}", folder.display());
+        let mut kept = accepted.slices.iter().peekable();
+        let mut is_kept = |slice| kept.next_if(|next| *next == slice).is_some();
+        let left_out: Vec<usize> = (0..all.slices.len()).filter(|&row| !is_kept(&all.slices[row])).collect();
+        let row_bytes = slice_bytes(size);
+        let place = Place { folder: folder.clone(), file: FILE, rows: all.slices.len(), row_bytes };
+        if !place.is_built() {
+            self.rows.set_len(place.rows as u64 * row_bytes as u64).with_context(doing)?;
+            self.rows.sync_all().with_context(doing)?;
+            fs::create_dir_all(&folder).with_context(doing)?;
+            fs::rename(self.making.path().join(FILE), folder.join(FILE)).with_context(doing)?;
+            let index = Index { manifest: hash, size, slices: accepted.slices.len(), left_out };
+            crate::files::write_json(&folder.join("index.json"), &index)?;
+        }
+        SliceCache::open(place, accepted, &self.preprocess).with_context(doing)
+    }
 }

@@ -107,8 +107,7 @@ impl Sums {
 
 /// Writes a whole network with torchvision's names: `best.safetensors`.
 pub(crate) fn save_network(path: &Path, info: &CheckpointInfo, network: &Network) -> Result<()> {
-    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]);
-    write_tensors(path, &network.tensors(), metadata)
+    write_tensors(path, &network.tensors(), description(info)?)
 }
 
 /// Writes what a training goes on from: what has learned so far (a frozen backbone is in the file of pretrained weights
@@ -122,8 +121,11 @@ pub(crate) fn save_progress(path: &Path, info: &CheckpointInfo, network: &Networ
     if let Some(adam) = adam {
         tensors.extend(adam.state(network.learning(info.run.learn)));
     }
-    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]);
-    write_tensors(path, &tensors, metadata)
+    write_tensors(path, &tensors, description(info)?)
+}
+
+fn description(info: &CheckpointInfo) -> Result<HashMap<String, String>> {
+    Ok(HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]))
 }
 
 /// Writes a safetensors file, atomically: a kill leaves the former one.

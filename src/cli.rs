@@ -2,17 +2,22 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig};
+use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig, Subset};
 use std::path::PathBuf;
 
 pub mod bar;
+pub mod bench;
 pub mod cloud;
+#[cfg(feature = "staging")]
+pub mod stage;
 
 /// Audit, split, train, evaluate and report: COVID-19 classification of chest-CT slices.
 ///
 /// Every stage reads what the one before it wrote, so they can be run one by one, again, and on other days:
 ///
-///   covid-ct audit  →  split  →  cache  →  train  →  evaluate  →  predict  →  report
+///   covid-ct audit  →  split  →  cache  →  train  →  evaluate  →  predict  →  explain  →  report
+///
+/// and, for those who doubt the data: leakage, shortcuts.
 ///
 /// The data set is --data (or COVID_CT_DATA), in the layout train/{covid,non-covid}/ct_scan_N/M.jpg, val/… and
 /// prediction/ct_scan_N/M.jpg; without one, a synthetic phantom is drawn. Results go to the workspace: data_manifest/,
@@ -55,6 +60,24 @@ pub enum Command {
     Evaluate(RunArgs),
     /// Judge the unlabelled scans
     Predict(RunArgs),
+    /// Show where the network looks, and how much of it lies outside the lungs
+    Explain {
+        #[command(flatten)]
+        run: RunArgs,
+        /// validation, test or prediction [default: test]
+        #[arg(long)]
+        subset: Option<Subset>,
+    },
+    /// Measure what a slice split lets through: true and shuffled labels, by slice and by patient
+    Leakage {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Trainings of each kind
+        #[arg(long, default_value_t = 10)]
+        repeats: usize,
+    },
+    /// Predict the label from file size, dimensions and mean grey level alone
+    Shortcuts,
     /// Write report.html and report.json over finished runs
     Report {
         /// Names of the runs [default: every evaluated run]
@@ -78,6 +101,13 @@ pub enum Command {
     ///
     /// Only `cloud run` calls anything, after asking.
     Cloud(cloud::CloudArgs),
+    /// Bring a data set from a bucket (gs://, s3://, file://) to a folder
+    ///
+    /// Verified byte for byte; goes on by itself after a kill; unpacks archives on the way with --stream.
+    #[cfg(feature = "staging")]
+    Stage(stage::StageArgs),
+    /// Do one piece of work once and print what it took, as JSON; `make bench` holds it against Python
+    Bench(bench::BenchArgs),
     /// Look at libtorch, CUDA, the kernel, disk and memory, and say what is wrong
     ///
     /// Exit code 3 when something is.

@@ -9,6 +9,7 @@ mod names;
 mod plan;
 mod run;
 mod setup;
+mod stage;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -20,3 +21,4 @@ pub use look::Look;
 pub use plan::{Effect, Plan, Step};
 pub use run::{Outcome, Question, RunOptions, run_step};
 pub use setup::{SetupStage, SetupState};
+pub use stage::{Fetched, stage};

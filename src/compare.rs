@@ -1,8 +1,10 @@
 //! Runs beside each other, and beside what the slides published.
 
+use crate::assess::{Assessment, estimated};
 use crate::evaluation::Evaluation;
 use crate::figure::{Figure, confusion, lines};
 use crate::history::History;
+use crate::metrics::Measure;
 use crate::progress::{human_duration, thousands};
 use crate::published::Published;
 use crate::split::Subset;
@@ -43,6 +45,7 @@ pub struct Comparison {
     rows: Vec<ComparisonRow>,
     histories: Vec<History>,
     evaluations: Vec<Evaluation>,
+    assessments: Vec<Assessment>,
     notes: Vec<String>,
 }
 
@@ -50,8 +53,8 @@ impl Comparison {
     /// Compares the evaluated runs of these names.
     pub fn of(runs: impl AsRef<Path>, names: &[impl AsRef<str>]) -> Result<Self> {
         ensure!(!names.is_empty(), "comparing runs: expected the name of at least one");
-        let mut comparison =
-            Self { rows: Vec::new(), histories: Vec::new(), evaluations: Vec::new(), notes: Vec::new() };
+        let (rows, histories, evaluations) = (Vec::new(), Vec::new(), Vec::new());
+        let mut comparison = Self { rows, histories, evaluations, assessments: Vec::new(), notes: Vec::new() };
         for name in names.iter().map(AsRef::as_ref) {
             let folder = runs.as_ref().join(name);
             let (evaluation, history) = (Evaluation::read(&folder)?, History::read(&folder)?);
@@ -75,6 +78,7 @@ impl Comparison {
             });
             comparison.histories.push(history);
             comparison.evaluations.push(evaluation);
+            comparison.assessments.push(Assessment::read(&folder)?);
         }
         Ok(comparison)
     }
@@ -128,6 +132,28 @@ impl Comparison {
             confusion(&title, &of.subset(subset)?.slices)
         };
         Ok(Page::new().with_row(&self.evaluations.iter().map(figure).collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Balanced accuracy and ROC AUC of every run with their 95 % intervals over patients, the interval first.
+    pub fn intervals(&self) -> Table {
+        let columns =
+            ["Run", "Split", "Scans of", "Balanced accuracy by slice", "Balanced accuracy by scan", "ROC AUC by scan"];
+        let mut table = Table::new("How sure the figures are: 95 % intervals, and values", &columns);
+        for run in &self.assessments {
+            for of in &run.subsets {
+                table.row([
+                    run.run.clone(),
+                    if run.leaking { "slice (leaks)" } else { "patient" }.to_owned(),
+                    format!("{}{}", of.subset, of.subset.leak_mark(run.leaking)),
+                    estimated(of.slices.get(Measure::BalancedAccuracy)),
+                    estimated(of.scans.get(Measure::BalancedAccuracy)),
+                    estimated(of.scans.get(Measure::RocAuc)),
+                ]);
+            }
+        }
+        table.note(
+            "Bootstrap over patients. Where two intervals overlap widely, these scans do not tell the runs apart.",
+        )
     }
 
     /// The slides' table (Model, Epoch, Train, Val and Test accuracy), with the split and what the leak adds.

@@ -201,11 +201,13 @@ fn first_bytes(bytes: &[u8]) -> String {
     format!("{} bytes beginning {:?}", bytes.len(), String::from_utf8_lossy(head))
 }
 
-/// Encodes grey pixels as PNG, for pictures that people look at.
-pub(crate) fn encode_png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>> {
+/// Encodes a square picture as PNG for people to look at: one byte a pixel is grey, three are RGB.
+pub(crate) fn encode_png(side: u32, pixels: &[u8]) -> Result<Vec<u8>> {
     use image::ImageEncoder as _;
+    let grey = pixels.len() == side as usize * side as usize;
+    let colour = if grey { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
     let mut png = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut png).write_image(pixels, width, height, image::ExtendedColorType::L8)?;
+    image::codecs::png::PngEncoder::new(&mut png).write_image(pixels, side, side, colour)?;
     Ok(png)
 }
 
@@ -260,7 +262,9 @@ mod tests {
     #[test]
     fn a_png_keeps_its_pixels_and_its_cuts_are_errors() {
         let image = gradient();
-        let png = encode_png(64, 48, &image.pixels).expect("encodes");
+        let mut png = Vec::new();
+        let encoder = image::codecs::png::PngEncoder::new(&mut png);
+        encoder.write_image(&image.pixels, 64, 48, image::ExtendedColorType::L8).expect("encodes");
         assert_eq!(decode_grey(&png).expect("decodes"), image);
         assert_eq!(Header::parse(&png).map(|h| h.format), Some(Format::Png));
         for cut in 0..png.len() - 16 {

@@ -1,5 +1,6 @@
 //! A trained network judged on train, validation and test, per slice and per scan.
 
+use crate::assess::Assessment;
 use crate::cache::SliceCache;
 use crate::config::RunConfig;
 use crate::figure::{Figure, confusion};
@@ -49,7 +50,7 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Judges every labelled subset with `best.safetensors` of a run and writes `predictions-*`, `scans-*`,
-    /// `scan-rule.json` and `evaluation.json` into the run's folder. The test subset is read here, once.
+    /// `scan-rule.json`, `evaluation.json` and [`assessment.json`](Assessment) into the run's folder. The test subset is read here, once.
     pub fn run(
         run_folder: impl AsRef<Path>,
         cache: &SliceCache,
@@ -87,6 +88,7 @@ impl Evaluation {
             subsets,
         };
         write_json(&folder.join("evaluation.json"), &evaluation)?;
+        Assessment::of(folder, cache.manifest(), &evaluation.rule)?;
         Ok(evaluation)
     }
 
@@ -170,11 +172,7 @@ impl Evaluation {
                 ]);
             }
         }
-        table = table.note(format!(
-            "A scan is called covid from {} covid slices on ({}).",
-            percent(Some(self.rule.threshold)),
-            self.rule.chosen
-        ));
+        table = table.note(format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen));
         if self.leaking {
             table = table.note("LEAKING SPLIT: test slices come from scans the network has learned from.");
         }

@@ -1,16 +1,25 @@
 //! Pictures: plotters drawn to SVG, with a caption, and contact sheets of slices.
 
-use crate::decode::{GreyImage, encode_png};
-use crate::metrics::{ConfusionMatrix, Predicted, Truth};
-use crate::progress::thousands;
-use crate::resize::resize_grey;
-use crate::table::{Show, display, escape, percent};
+use crate::table::{Show, display, escape};
 use anyhow::{Context, Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use plotters::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
+
+mod bars;
+mod confusion;
+mod flow;
+mod reliability;
+mod sheet;
+
+pub(crate) use bars::{Bar, bars};
+pub(crate) use confusion::confusion;
+pub(crate) use flow::{Step, flow};
+pub(crate) use reliability::reliability;
+pub(crate) use sheet::ContactSheet;
 
 /// Wong's palette: told apart with every kind of colour vision (Nature Methods 8, 441, 2011).
 const PALETTE: [RGBColor; 6] = [
@@ -23,7 +32,8 @@ const PALETTE: [RGBColor; 6] = [
 ];
 
 /// A picture in SVG with a caption. Self-contained: no fonts, scripts or files from elsewhere.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Figure {
     title: String,
     caption: String,
@@ -34,6 +44,11 @@ impl Figure {
     /// The SVG text.
     pub fn svg(&self) -> &str {
         &self.svg
+    }
+
+    /// The title.
+    pub fn title(&self) -> &str {
+        &self.title
     }
 
     /// The sentence under the picture.
@@ -230,128 +245,4 @@ pub(crate) fn histogram(
             .draw()?;
         Ok(())
     })
-}
-
-/// A confusion matrix: counts and shares of each true class.
-pub(crate) fn confusion(title: &str, matrix: &ConfusionMatrix) -> Result<Figure> {
-    use plotters::style::text_anchor::{HPos, Pos, VPos};
-    let classes = matrix.classes();
-    let cell = 120_i32;
-    let (left, top) = (130, 76);
-    let size = (left + cell * classes.len() as i32 + 24, top + cell * classes.len() as i32 + 56);
-    let caption = format!(
-        "{} of {} correct (accuracy {}). Rows are the truth, columns the predictions; shares are of the row.",
-        thousands(matrix.correct()),
-        thousands(matrix.total()),
-        percent(matrix.accuracy())
-    );
-    draw(title, &caption, (size.0.max(330) as u32, size.1 as u32), |canvas| {
-        let centred = |size: u32| font(size).pos(Pos::new(HPos::Center, VPos::Center));
-        let middle = left + cell * classes.len() as i32 / 2;
-        canvas.draw(&Text::new(title.to_owned(), (size.0.max(330) / 2, 18), centred(18)))?;
-        canvas.draw(&Text::new("predicted", (middle, 44), centred(14)))?;
-        canvas.draw(&Text::new("truth", (34, top + cell * classes.len() as i32 / 2), centred(14)))?;
-        for (row, name) in classes.iter().enumerate() {
-            let y = top + cell * row as i32;
-            canvas.draw(&Text::new(
-                name.clone(),
-                (left - 8, y + cell / 2),
-                font(14).pos(Pos::new(HPos::Right, VPos::Center)),
-            ))?;
-            canvas.draw(&Text::new(name.clone(), (left + cell * row as i32 + cell / 2, top - 12), centred(14)))?;
-            let support: u64 = matrix.rows()[row].iter().sum();
-            for column in 0..classes.len() {
-                let x = left + cell * column as i32;
-                let count = matrix.count(Truth(row), Predicted(column));
-                let share = (support > 0).then(|| count as f64 / support as f64);
-                let strength = share.unwrap_or(0.0);
-                let corners = [(x, y), (x + cell, y + cell)];
-                canvas.draw(&Rectangle::new(corners, PALETTE[0].mix(0.06 + 0.94 * strength).filled()))?;
-                canvas.draw(&Rectangle::new(corners, BLACK.mix(0.25)))?;
-                let ink = if strength > 0.5 { WHITE } else { BLACK };
-                let centre = (x + cell / 2, y + cell / 2);
-                canvas.draw(&Text::new(thousands(count), (centre.0, centre.1 - 9), centred(20).color(&ink)))?;
-                canvas.draw(&Text::new(percent(share), (centre.0, centre.1 + 14), centred(13).color(&ink)))?;
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Pictures of slices in rows, each with its name under it.
-pub(crate) struct ContactSheet {
-    title: String,
-    tiles: Vec<(String, Option<Vec<u8>>)>,
-}
-
-impl ContactSheet {
-    const SIDE: u32 = 150;
-    const COLUMNS: usize = 6;
-
-    pub(crate) fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), tiles: Vec::new() }
-    }
-
-    /// Adds a slice; without pixels, an empty frame.
-    pub(crate) fn add(&mut self, name: &str, image: Option<&GreyImage>) -> Result<()> {
-        // Twice the shown side, for sharp screens.
-        let side = 2 * Self::SIDE;
-        let png = image.map(|image| encode_png(side, side, &resize_grey(image, side)?)).transpose();
-        self.tiles.push((name.to_owned(), png.with_context(|| format!("drawing {name}"))?));
-        Ok(())
-    }
-
-    pub(crate) fn figure(&self, caption: &str) -> Figure {
-        let columns = Self::COLUMNS.min(self.tiles.len().max(2));
-        let (cell, row) = (Self::SIDE as usize + 10, Self::SIDE as usize + 42);
-        let rows = self.tiles.len().div_ceil(columns);
-        let (width, height) = (columns * cell + 10, 36 + rows.max(1) * row);
-        let mut svg = format!(
-            "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" \
-             xmlns:xlink=\"http://www.w3.org/1999/xlink\" font-family=\"sans-serif\">\
-             <rect width=\"100%\" height=\"100%\" fill=\"white\"/><text x=\"10\" y=\"22\" font-size=\"15\">{}</text>",
-            escape(&self.title)
-        );
-        if self.tiles.is_empty() {
-            svg.push_str("<text x=\"10\" y=\"70\" font-size=\"13\">nothing to show</text>");
-        }
-        for (index, (name, png)) in self.tiles.iter().enumerate() {
-            let (x, y) = (10 + index % columns * cell, 34 + index / columns * row);
-            let side = Self::SIDE;
-            match png {
-                Some(png) => svg.push_str(&format!(
-                    "<image x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" href=\"data:image/png;base64,{}\"/>",
-                    BASE64.encode(png)
-                )),
-                None => svg.push_str(&format!(
-                    "<rect x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" fill=\"#eee\" stroke=\"#999\"/>\
-                     <text x=\"{}\" y=\"{}\" font-size=\"12\" text-anchor=\"middle\" fill=\"#666\">no pixels</text>",
-                    x + side as usize / 2,
-                    y + side as usize / 2
-                )),
-            }
-            let (head, tail) = two_lines(name);
-            for (line, text) in [head, tail].into_iter().enumerate() {
-                svg.push_str(&format!(
-                    "<text x=\"{x}\" y=\"{}\" font-size=\"11\" fill=\"#333\">{}</text>",
-                    y + side as usize + 13 + 13 * line,
-                    escape(text)
-                ));
-            }
-        }
-        svg.push_str("</svg>");
-        Figure { title: self.title.clone(), caption: caption.to_owned(), svg }
-    }
-}
-
-/// A path cut at a slash, so that both parts fit under a picture.
-fn two_lines(name: &str) -> (&str, &str) {
-    if name.chars().count() <= 24 {
-        return (name, "");
-    }
-    let mut slashes = name.match_indices(['/', ' ']).map(|(at, _)| at).filter(|at| *at <= 24);
-    match slashes.next_back() {
-        Some(at) => name.split_at(at + 1),
-        None => (name, ""),
-    }
 }

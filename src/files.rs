@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -18,6 +18,14 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of a file, which is not taken into memory.
+    pub(crate) fn of_file(path: &Path) -> Result<Self> {
+        let doing = || format!("computing the SHA-256 of {}", path.display());
+        let (mut file, mut hash) = (fs::File::open(path).with_context(doing)?, Sha256::new());
+        io::copy(&mut file, &mut hash).with_context(doing)?;
+        Ok(Self(hash.finalize().into()))
     }
 
     /// Reads 64 hexadecimal digits; `None` for anything else.

@@ -7,6 +7,7 @@
 //! | stage | call | value | file |
 //! |---|---|---|---|
 //! | rent | [`Plan::new`] | [`Plan`] | `cloud.json` |
+//! | fetch | `covid-ct stage`, [`cloud::stage`] | | the data's root folder |
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
 //! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<name>/manifest.parquet` |
 //! | audit | [`Audit::run`] | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
@@ -36,8 +37,11 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod assess;
 mod audit;
 mod cache;
+mod calibration;
+mod checklist;
 mod checkpoint;
 pub mod cloud;
 mod compare;
@@ -45,32 +49,46 @@ mod config;
 mod decode;
 mod doctor;
 mod evaluation;
+mod explain;
 mod export;
 mod features;
 mod feed;
 mod figure;
 mod files;
 mod history;
+mod inference;
+mod leak;
+mod lungs;
 mod manifest;
 mod metrics;
 mod model;
 mod optimizer;
+mod paired;
 mod phantom;
 mod predict;
 mod progress;
+mod provenance;
 mod published;
 mod report;
 mod resize;
 mod rows;
+mod rules;
 mod scan;
+mod shortcuts;
 mod split;
+#[cfg(feature = "staging")]
+pub mod staging;
 mod table;
 mod train;
+mod typical;
 mod weights;
 mod workspace;
 
+pub use assess::{Assessed, Assessment, Calibrated, RuleResult};
 pub use audit::{Audit, Check, Expectation, Finding, Severity};
 pub use cache::SliceCache;
+pub use calibration::{Calibration, CalibrationLine, ReliabilityBin, Temperature, logit};
+pub use checklist::{Answer, Checklist, Item};
 pub use checkpoint::{CheckpointInfo, Position, Sums};
 pub use cloud::{CloudConfig, Plan, SetupState};
 pub use compare::{Comparison, ComparisonRow};
@@ -78,25 +96,35 @@ pub use config::{AccuracyRule, Learn, Precision, Preprocess, RunConfig, SplitCon
 pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey};
 pub use doctor::Doctor;
 pub use evaluation::{Evaluation, SubsetEvaluation};
+pub use explain::{Explained, Explanations, HeatMap};
 pub use figure::Figure;
 pub use files::Digest;
 pub use history::{EpochRecord, History, Score};
+pub use inference::{Inference, InferredScan};
+pub use leak::{LeakArm, LeakProbe};
+pub use lungs::LungMask;
 pub use manifest::{Label, Manifest, Scan, Set, Slice};
 pub use metrics::{
-    ClassScores, ClassificationReport, ConfusionMatrix, Predicted, RocCurve, Scores, Truth, average_precision,
+    ClassScores, ClassificationReport, ConfusionMatrix, Difference, Estimate, Interval, Judged, McNemar, Measure,
+    Paired, Performance, Predicted, RocCurve, Scores, Truth, average_precision,
 };
 pub use model::{Architecture, Network};
 pub use optimizer::{Adam, LossScale};
+pub use paired::PairedRuns;
 pub use phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use predict::{About, Classifier, Predictions, SlicePrediction};
 pub use progress::Progress;
+pub use provenance::Provenance;
 pub use published::{Misprint, Published, PublishedEpoch, PublishedModel};
 pub use report::Report;
 pub use resize::resize_grey;
+pub use rules::{Choice, JudgedScan, Rule, RuleKind};
 pub use scan::{ScanPrediction, ScanPredictions, ScanRule};
+pub use shortcuts::{CueRow, Cues, Probe, ProbeRow, Shortcuts};
 pub use split::{LeftOut, Overlap, Split, Subset};
 pub use table::{Page, Show, Shown, Table};
 pub use train::{TrainEvent, train};
+pub use typical::Typical;
 pub use weights::{Weights, WeightsAtHand, WeightsFile};
 pub use workspace::Workspace;
 

@@ -5,8 +5,9 @@ use clap::Parser;
 use cli::bar::Bar;
 use cli::{Cli, Command, PhantomArgs, RunArgs};
 use covid_ct::{
-    Audit, Check, Classifier, Comparison, Doctor, Evaluation, Expectation, Manifest, PhantomConfig, Published, Report,
-    RunConfig, ScanRule, Severity, SliceCache, Split, Subset, Workspace, draw_phantom, train,
+    Architecture, Audit, Check, Classifier, Comparison, Doctor, Evaluation, Expectation, Explanations, Inference,
+    LeakProbe, Manifest, PhantomConfig, Published, Report, RunConfig, ScanRule, Severity, Shortcuts, SliceCache, Split,
+    Subset, Weights, Workspace, draw_phantom, train,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,13 +67,28 @@ fn work(cli: Cli) -> Result<ExitCode> {
             let classifier = Classifier::load(folder.join("best.safetensors"))?;
             let predictions = classifier.predict(&cache, &split, Subset::Prediction, Bar::new().show())?;
             predictions.write(&folder)?;
-            let scans = predictions.by_scan(&rule);
-            scans.write(&folder)?;
-            println!(
-                "\n{}\n\n{scans}\n\nWritten to {}/predictions-prediction.*",
-                predictions.summary(),
-                folder.display()
-            );
+            predictions.by_scan(&rule).write(&folder)?;
+            let inference = Inference::of(&folder, &cache, &split, &predictions)?;
+            let folder = folder.display();
+            println!("\n{}\n\n{inference}\n\nWritten to {folder}/predictions-prediction.*", predictions.summary());
+        }
+        Command::Explain { run, subset } => {
+            let (run, cache, split) = finished(&workspace, run)?;
+            let (folder, subset) = (workspace.run_folder(&run.name), subset.unwrap_or(Subset::Test));
+            let explanations = Explanations::run(&folder, &cache, &split, subset, Bar::new().show())?;
+            for (number, figure) in (1..).zip(&explanations.galleries) {
+                let file = folder.join(format!("heat-{subset}-{number}.svg"));
+                figure.save(&file)?;
+                println!("{}: {}", figure.title(), file.display());
+            }
+            println!("\n{explanations}");
+        }
+        Command::Leakage { run, repeats } => leakage(&workspace, run, *repeats)?,
+        Command::Shortcuts => {
+            let accepted = accepted(&workspace)?;
+            let run = RunConfig::default().small();
+            let cache = cache(&workspace, &accepted, &run)?;
+            println!("{}", Shortcuts::run(workspace.manifest_folder(), &cache)?);
         }
         Command::Report { runs, published, out } => report(&workspace, runs, published.as_deref(), out.clone())?,
         Command::Export { name, file } => {
@@ -81,6 +97,9 @@ fn work(cli: Cli) -> Result<ExitCode> {
             println!("{}\n{}", file.display(), card.display());
         }
         Command::Cloud(args) => cli::cloud::cloud(args, workspace.home())?,
+        #[cfg(feature = "staging")]
+        Command::Stage(args) => cli::stage::run(args)?,
+        Command::Bench(args) => cli::bench::run(args, &workspace.dataset_folder())?,
         Command::Doctor => {
             let doctor = Doctor::examine(&workspace);
             println!("{doctor}");
@@ -168,6 +187,25 @@ fn finished(workspace: &Workspace, args: &RunArgs) -> Result<(RunConfig, SliceCa
     let split = Split::new(&accepted, &run.split)?;
     let cache = cache(workspace, &accepted, &run)?;
     Ok((run, cache, split))
+}
+
+fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<()> {
+    let mut run = args.config()?;
+    if args.network.is_none() && args.config.is_none() {
+        // A head over frozen features learns in seconds, and a leak shows with any network.
+        let silent = |_: &covid_ct::Progress| ();
+        let pretrained = Weights::imagenet_or_random(Architecture::ResNet152, silent).setting();
+        let learning = RunConfig { pretrained, ..RunConfig::of(Architecture::ResNet152) };
+        run = if args.small { learning.small() } else { learning };
+    }
+    let mut run = run.leak_probe();
+    run.epochs = args.epochs.unwrap_or(run.epochs);
+    let accepted = accepted(workspace)?;
+    let cache = cache(workspace, &accepted, &run)?;
+    let probe = LeakProbe::run(workspace.manifest_folder(), &cache, &run, repeats, Bar::new().show())?;
+    probe.figure()?.save(workspace.manifest_folder().join("leakage.svg"))?;
+    println!("\n{probe}\n\nFigure: {}", workspace.manifest_folder().join("leakage.svg").display());
+    Ok(())
 }
 
 fn report(

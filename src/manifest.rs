@@ -4,15 +4,15 @@ use crate::decode::Header;
 use crate::files::{Digest, write_json};
 use crate::progress::{Meter, Progress, human_bytes, thousands};
 use crate::table::Table;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) mod parquet;
+mod patients;
 mod walk;
 
 pub(crate) use walk::missing_numbers;
@@ -86,6 +86,9 @@ pub struct Scan {
     pub label: Option<Label>,
     /// The patient, where `patients.csv` tells.
     pub patient: Option<String>,
+    /// Hospital, scanner or collection, where `patients.csv` has a column `source` or `scanner`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 impl Scan {
@@ -98,7 +101,7 @@ impl Scan {
         let set = Set::ALL.into_iter().find(|set| folder.starts_with(&format!("{}/", set.folder())));
         let label = Label::ALL.into_iter().find(|label| folder.split('/').nth(1) == Some(Label::NAMES[label.index()]));
         let set = set.unwrap_or(Set::Prediction);
-        Self { folder, set, label: label.filter(|_| set != Set::Prediction), patient: None }
+        Self { folder, set, label: label.filter(|_| set != Set::Prediction), patient: None, source: None }
     }
 }
 
@@ -144,19 +147,37 @@ impl Manifest {
     /// No such folder, none of the three parts in it, an unreadable file, or a `patients.csv` that is not
     /// `path,patient,…` or gives one scan two patients. Broken images are no errors: the audit lists them.
     pub fn scan(root: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
+        Ok(Self::scan_with(root, "manifest", &progress, |_, _, _, _| Ok(()))?.0)
+    }
+
+    /// Shows every file, while it is at hand, to `look`: its number, its path under the root, its record and its bytes.
+    pub(crate) fn scan_with<T: Send>(
+        root: impl AsRef<Path>,
+        stage: &str,
+        progress: &(dyn Fn(&Progress) + Sync),
+        look: impl Fn(usize, String, &Slice, &[u8]) -> Result<T> + Sync,
+    ) -> Result<(Self, Vec<T>)> {
         let root = root.as_ref();
         let (scans, files, strays) = walk(root)?;
-        let meter = Meter::new("manifest", "files", files.len(), 0, &progress);
-        let slices = files
+        let meter = Meter::new(stage, "files", files.len(), 0, progress);
+        let (slices, seen): (Vec<Slice>, Vec<T>) = files
             .into_par_iter()
-            .map(|(scan, file)| {
-                let path = root.join(&scans[scan].folder).join(&file);
-                let bytes = fs::read(&path).with_context(|| format!("reading slice {}", path.display()))?;
-                meter.add(1);
+            .enumerate()
+            .map(|(index, (scan, file))| {
+                let under_root = format!("{}/{file}", scans[scan].folder);
+                let path = root.join(&under_root);
+                let doing = || format!("reading slice {}", path.display());
+                let bytes = fs::read(&path).with_context(doing)?;
                 let (header, sha256) = (Header::parse(&bytes), Digest::of(&bytes));
-                Ok(Slice { scan, number: slice_number(&file), file, bytes: bytes.len() as u64, header, sha256 })
+                let number = slice_number(&file);
+                let slice = Slice { scan, number, file, bytes: bytes.len() as u64, header, sha256 };
+                let seen = look(index, under_root, &slice, &bytes).with_context(doing)?;
+                meter.add(1);
+                Ok((slice, seen))
             })
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
         meter.finish();
         let name = root.canonicalize()?.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
         let mut manifest = Self { name, root: root.to_owned(), scans, slices, same_patient: Vec::new(), strays };
@@ -164,7 +185,7 @@ impl Manifest {
         if patients.is_file() {
             manifest.read_patients(&patients)?;
         }
-        Ok(manifest)
+        Ok((manifest, seen))
     }
 
     /// The path of a slice under the root, with `/`.
@@ -297,36 +318,6 @@ impl Manifest {
     pub(crate) fn filtered(&self, keep: &[bool]) -> Self {
         let slices = self.slices.iter().zip(keep).filter(|(_, k)| **k).map(|(s, _)| s.clone()).collect();
         Self { slices, ..self.clone() }
-    }
-
-    /// `path,patient,…` with one line a slice, or a line for a scan folder.
-    fn read_patients(&mut self, path: &Path) -> Result<()> {
-        let wrong = || format!("reading patients from {}", path.display());
-        let mut reader = csv::Reader::from_path(path).with_context(wrong)?;
-        let header = reader.headers().with_context(wrong)?.clone();
-        let column = |name: &str| {
-            header.iter().position(|h| h.trim() == name).with_context(|| {
-                format!("{}: expected a header with the columns path and patient, found {header:?}", wrong())
-            })
-        };
-        let (path_column, patient_column) = (column("path")?, column("patient")?);
-        let by_folder: HashMap<String, usize> =
-            self.scans.iter().enumerate().map(|(i, s)| (s.folder.clone(), i)).collect();
-        for row in reader.records() {
-            let row = row.with_context(wrong)?;
-            let (file, patient) = (row[path_column].trim(), row[patient_column].trim());
-            let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
-            // A patient table may tell of more slices than were copied here.
-            let Some(&scan) = by_folder.get(file).or_else(|| by_folder.get(folder)) else { continue };
-            match &self.scans[scan].patient {
-                _ if patient.is_empty() => {}
-                Some(known) if known != patient => {
-                    bail!("{}: {folder} is given to two patients, {known} and {patient}", wrong())
-                }
-                _ => self.scans[scan].patient = Some(patient.to_owned()),
-            }
-        }
-        Ok(())
     }
 }
 

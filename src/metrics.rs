@@ -1,5 +1,5 @@
 //! How well decisions agree with the truth: [`ConfusionMatrix`], [`ClassificationReport`], and for
-//! probabilities [`RocCurve`] and [`average_precision`].
+//! probabilities [`RocCurve`] and [`average_precision`]; with intervals over patients, [`Performance`] and [`Paired`].
 //!
 //! Formulas and text layout are scikit-learn's, and `tests/metrics.rs` holds every figure against it.
 //! One thing is ours: an undefined ratio (0/0) is `None`, shown as –, never 0 or NaN.
@@ -9,9 +9,17 @@ use std::fmt;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+mod bootstrap;
+mod measure;
+mod paired;
+mod performance;
 mod report;
 mod roc;
 
+pub use bootstrap::Interval;
+pub use measure::Measure;
+pub use paired::{Difference, McNemar, Paired};
+pub use performance::{Estimate, Judged, Performance};
 pub use report::{ClassScores, ClassificationReport, Scores};
 pub use roc::{RocCurve, average_precision};
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 mod build;
+mod cam;
 mod describe;
 mod layer;
 mod network;

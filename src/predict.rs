@@ -10,7 +10,6 @@ use crate::progress::{Meter, Progress, thousands};
 use crate::split::{Split, Subset};
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result, bail, ensure};
-use std::fs;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -46,7 +45,7 @@ impl Classifier {
         let loading = || format!("loading the checkpoint {}", path.display());
         let network = checkpoint.network(device).with_context(loading)?;
         network.freeze().with_context(loading)?;
-        let weights = Digest::of(&fs::read(path).with_context(loading)?);
+        let weights = Digest::of_file(path).with_context(loading)?;
         Ok(Self { network, info, weights, device, path: path.to_owned() })
     }
 
@@ -63,6 +62,11 @@ impl Classifier {
     /// Hash of that file.
     pub fn weights(&self) -> Digest {
         self.weights
+    }
+
+    /// Where it computes.
+    pub(crate) fn device(&self) -> Device {
+        self.device
     }
 
     /// The network.

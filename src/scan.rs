@@ -4,8 +4,9 @@ use crate::figure::{Figure, confusion};
 use crate::files::{read_json, write_json};
 use crate::manifest::Label;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
-use crate::predict::{About, Predictions, decided};
+use crate::predict::{About, Predictions, SlicePrediction, decided};
 use crate::progress::thousands;
+use crate::rules::{Rule, RuleKind};
 use crate::split::Subset;
 use crate::table::{Table, percent, shown_as_table};
 use anyhow::{Context, Result, ensure};
@@ -13,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A scan is called covid when at least this share of its slices is.
+/// When a scan is called covid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScanRule {
-    /// Share of covid slices, 0 to 1.
-    pub threshold: f64,
+    /// The rule with its threshold.
+    pub rule: Rule,
     /// Where it comes from, in words.
     pub chosen: String,
 }
@@ -26,11 +27,10 @@ pub struct ScanRule {
 impl ScanRule {
     /// More covid slices than not.
     pub fn majority() -> Self {
-        Self { threshold: 0.5, chosen: "fixed: half of the slices".to_owned() }
+        Self { rule: Rule::ShareOfSlices(0.5), chosen: "fixed: half of the slices".to_owned() }
     }
 
-    /// The threshold with the best balanced accuracy over the validation scans; among equally good ones the middle
-    /// one, which is the least sensitive to a slice more or less.
+    /// The share of covid slices with the best balanced accuracy over the validation scans; see [`Rule::choose`].
     ///
     /// # Errors
     /// Predictions of another subset (a threshold must not be chosen on the test set), or scans of one label only.
@@ -40,36 +40,22 @@ impl ScanRule {
             "choosing a scan threshold: expected predictions of the validation subset, found {}",
             validation.about.subset
         );
-        let scans = ScanPredictions::new(validation, &Self::majority());
-        let shares: Vec<(f64, Label)> = scans.rows.iter().filter_map(|row| Some((row.share(), row.label?))).collect();
-        ensure!(
-            Label::ALL.iter().all(|label| shares.iter().any(|s| s.1 == *label)),
-            "choosing a scan threshold: expected validation scans of both labels, found {} scans of one",
-            shares.len()
-        );
-        let mut cuts: Vec<f64> = shares.iter().map(|s| s.0).collect();
-        cuts.push(0.0);
-        cuts.push(1.0);
-        cuts.sort_by(f64::total_cmp);
-        cuts.dedup();
-        let candidates: Vec<f64> = cuts.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
-        let quality = |threshold: f64| -> f64 {
-            let recall = |label: Label| {
-                let of_label = || shares.iter().filter(move |s| s.1 == label);
-                let right = of_label().filter(|s| (s.0 >= threshold) == (label == Label::Covid)).count();
-                right as f64 / of_label().count() as f64
-            };
-            (recall(Label::Covid) + recall(Label::NonCovid)) / 2.0
-        };
-        let best = candidates.iter().map(|&t| quality(t)).fold(0.0, f64::max);
-        let tied: Vec<f64> = candidates.into_iter().filter(|&t| quality(t) >= best - 1e-12).collect();
-        let threshold = tied.get(tied.len() / 2).copied().unwrap_or(0.5);
+        let choice = Rule::choose(RuleKind::ShareOfSlices, &validation.judged_scans()?)?;
         let chosen = format!(
             "best balanced accuracy on {} validation scans: {}",
-            thousands(shares.len() as u64),
-            percent(Some(best))
+            thousands(choice.scans as u64),
+            percent(Some(choice.balanced_accuracy))
         );
-        Ok(Self { threshold, chosen })
+        Ok(Self { rule: choice.rule, chosen })
+    }
+
+    /// `covid from 41.2 % covid slices on`.
+    pub(crate) fn text(&self) -> String {
+        match self.rule {
+            Rule::ShareOfSlices(share) => format!("covid from {} covid slices on", percent(Some(share))),
+            Rule::MeanProbability(mean) => format!("covid from a mean probability of {mean:.3} on"),
+            Rule::AnyOf(count) => format!("covid from {count} covid slices on"),
+        }
     }
 
     /// Writes `scan-rule.json` into a run's folder.
@@ -83,8 +69,8 @@ impl ScanRule {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new("When a scan is called covid", &["Share of covid slices at least", "Chosen"]);
-        table.row([percent(Some(self.threshold)), self.chosen.clone()]);
+        let mut table = Table::new("When a scan is called covid", &["Rule", "Chosen"]);
+        table.row([self.text(), self.chosen.clone()]);
         table
     }
 }
@@ -128,29 +114,23 @@ pub struct ScanPredictions {
 impl ScanPredictions {
     pub(crate) fn new(slices: &Predictions, rule: &ScanRule) -> Self {
         let mut order: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut rows: Vec<ScanPrediction> = Vec::new();
+        let mut scans: Vec<(&SlicePrediction, Vec<f64>)> = Vec::new();
         for slice in slices.rows() {
             let index = *order.entry(&slice.scan).or_insert_with(|| {
-                rows.push(ScanPrediction {
-                    scan: slice.scan.clone(),
-                    label: slice.label,
-                    covid_slices: 0,
-                    slices: 0,
-                    mean_covid: 0.0,
-                    decision: Label::NonCovid,
-                });
-                rows.len() - 1
+                scans.push((slice, Vec::new()));
+                scans.len() - 1
             });
-            let row = &mut rows[index];
-            row.covid_slices += usize::from(slice.decision() == Label::Covid);
-            row.slices += 1;
-            row.mean_covid += f64::from(slice.covid);
+            scans[index].1.push(f64::from(slice.covid));
         }
-        for row in &mut rows {
-            row.mean_covid /= row.slices as f64;
-            row.decision = if row.share() >= rule.threshold { Label::Covid } else { Label::NonCovid };
-        }
-        Self { about: slices.about.clone(), rule: rule.clone(), rows }
+        let row = |(first, probabilities): (&SlicePrediction, Vec<f64>)| ScanPrediction {
+            scan: first.scan.clone(),
+            label: first.label,
+            covid_slices: probabilities.iter().filter(|&&p| p >= 0.5).count(),
+            slices: probabilities.len(),
+            mean_covid: probabilities.iter().sum::<f64>() / probabilities.len() as f64,
+            decision: if rule.rule.decide(&probabilities) { Label::Covid } else { Label::NonCovid },
+        };
+        Self { about: slices.about.clone(), rule: rule.clone(), rows: scans.into_iter().map(row).collect() }
     }
 
     /// One row a scan, in the manifest's order.
@@ -191,8 +171,8 @@ impl ScanPredictions {
             format!("{:.2}", row.mean_covid),
         ]);
         Ok(table.note(format!(
-            "Covid from {} of the slices on ({}). For research, not for diagnosis.",
-            percent(Some(self.rule.threshold)),
+            "A scan is {} ({}). For research, not for diagnosis.",
+            self.rule.text(),
             self.rule.chosen
         )))
     }
@@ -219,9 +199,9 @@ impl ScanPredictions {
             table = table.note(format!("The first {SHOWN} of {} scans.", self.rows.len()));
         }
         table.note(format!(
-            "{covid} of {} scans are called covid: those with {} covid slices or more ({}).",
+            "{covid} of {} scans are called covid: {} ({}).",
             self.rows.len(),
-            percent(Some(self.rule.threshold)),
+            self.rule.text(),
             self.rule.chosen
         ))
     }

@@ -12,6 +12,7 @@ use crate::manifest::Label;
 use crate::model::Network;
 use crate::optimizer::Adam;
 use crate::progress::{Meter, Progress, human_duration};
+use crate::provenance::Provenance;
 use crate::split::{Split, Subset};
 use crate::weights::{Weights, WeightsFile};
 use anyhow::{Context, Result, bail, ensure};
@@ -178,6 +179,7 @@ impl<'a> Training<'a> {
             }
             None => {
                 run.write(folder.join("config.json"))?;
+                Provenance::here().write(folder)?;
                 let adam = Adam::new(network.learning(run.learn), run.learning_rate)?;
                 (network, adam)
             }
@@ -324,7 +326,7 @@ impl<'a> Training<'a> {
 }
 
 /// The network before its first step: from pretrained weights under a fresh head, or from the seed alone.
-fn first_network(
+pub(crate) fn first_network(
     run: &RunConfig,
     device: Device,
     progress: &(dyn Fn(&Progress) + Sync),

@@ -9,7 +9,6 @@ use download::PAUSES;
 use official::{DENSENET161, Official, RESNET152_V1, RESNET152_V2, VGG19, base_url, official_file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tch::{Kind, Tensor};
@@ -94,7 +93,7 @@ impl Weights {
         pauses: &[Duration],
         progress: &(dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
-        let path = match official(architecture, source) {
+        let (path, sha256) = match official(architecture, source) {
             Some(file) => official_file(file, &base_url(), pauses, progress)?,
             None => {
                 let path = PathBuf::from(source);
@@ -107,11 +106,11 @@ impl Weights {
                     path.is_file(),
                     "pretrained: expected imagenet or the path of a file, found no file {source:?}"
                 );
-                path
+                let sha256 = Digest::of_file(&path)?;
+                (path, sha256)
             }
         };
-        let bytes = fs::read(&path).with_context(|| format!("reading the weights {}", path.display()))?;
-        Ok(Self { architecture, source: source.to_owned(), path, sha256: Digest::of(&bytes) })
+        Ok(Self { architecture, source: source.to_owned(), path, sha256 })
     }
 
     /// The file.

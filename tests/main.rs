@@ -2,16 +2,22 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod archive;
 mod audit;
 mod cache;
 mod cli;
 mod corrupt;
+mod gcs;
 mod metrics;
 mod network;
 mod notebooks;
 mod pretrained;
 mod split;
+mod stage;
+mod stats;
 mod support;
 mod torchvision;
 mod training;
+mod trust;
 mod workflow;
+mod zips;

@@ -51,6 +51,9 @@ fn forward_backward_and_adam_agree_with_pytorch() {
     run_python("reference_fcn.py", &[given.to_str().expect("UTF-8"), found.to_str().expect("UTF-8")]);
     let reference: BTreeMap<String, Tensor> = Tensor::read_safetensors(&found).expect("reads").into_iter().collect();
     assert_eq!(f64::try_from(&reference["count"]).expect("a number"), 1_555_074.0);
+    let maps = network.class_activation(&images, &[0, 1, 1, 0]).expect("maps");
+    assert_eq!(maps.size(), [4, 6, 6]);
+    assert!(worst(&maps, &reference["cam"]) < 1e-5, "Grad-CAM: {}", worst(&maps, &reference["cam"]));
     let mut adam = Adam::new(network.parameters(), 1e-3).expect("an optimizer");
     for step in 0..steps {
         let logits = network.forward(&images).expect("logits");

@@ -1,35 +1,13 @@
 """The FCN in PyTorch, from our weights: reference_fcn.py WEIGHTS OUT
 
 WEIGHTS (safetensors): our parameters, `images` [N, 3, H, W], `labels` [N] as floats, and optionally `steps`, `rate`.
-OUT (safetensors): logits, the gradients of the first step, and the parameters after the steps of torch.optim.Adam.
+OUT (safetensors): logits, the gradients of the first step, Grad-CAM maps of each image's label on the rectified maps of the
+fourth convolution, and the parameters after the steps of torch.optim.Adam.
 """
-import json, struct, sys
+import sys
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
-
-
-def read(path):
-    data = open(path, "rb").read()
-    length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8 : 8 + length])
-    tensors = {}
-    for name, about in header.items():
-        if name != "__metadata__":
-            begin, end = about["data_offsets"]
-            raw = bytearray(data[8 + length + begin : 8 + length + end])
-            tensors[name] = torch.frombuffer(raw, dtype=torch.float32).reshape(about["shape"]).clone()
-    return tensors
-
-
-def write(path, tensors):
-    header, parts, at = {}, [], 0
-    for name, tensor in tensors.items():
-        raw = tensor.detach().contiguous().numpy().tobytes()
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, at + len(raw)]}
-        parts.append(raw)
-        at += len(raw)
-    text = json.dumps(header).encode()
-    open(path, "wb").write(struct.pack("<Q", len(text)) + text + b"".join(parts))
 
 
 class Fcn(nn.Module):
@@ -46,13 +24,22 @@ class Fcn(nn.Module):
         return self.classifier(x).mean((2, 3))
 
 
-tensors = read(sys.argv[1])
+tensors = load_file(sys.argv[1])
 # The memory format of ours: other orders of summing make Adam step the other way where a gradient is nearly zero.
 images, labels = tensors.pop("images").to(memory_format=torch.channels_last), tensors.pop("labels").long()
 steps, rate = int(tensors.pop("steps").item()), 1e-3
 net = Fcn()
 net.load_state_dict(tensors, strict=True)
 out = {"count": torch.tensor([float(sum(p.numel() for p in net.parameters()))])}
+with torch.no_grad():
+    x = images
+    for i in range(3):
+        x = nn.functional.max_pool2d(torch.relu(getattr(net, f"conv{i + 1}")(x)), 2, 2)
+    maps = torch.relu(net.conv4(x))
+maps = maps.detach().requires_grad_()
+scores = net.classifier(nn.functional.max_pool2d(maps, 2, 2)).mean((2, 3))
+(gradient,) = torch.autograd.grad(scores[torch.arange(len(labels)), labels].sum(), maps)
+out["cam"] = torch.relu((maps * gradient.mean((2, 3), keepdim=True)).sum(1))
 adam = torch.optim.Adam(net.parameters(), lr=rate)
 for step in range(steps):
     adam.zero_grad()
@@ -64,4 +51,4 @@ for step in range(steps):
         out |= {f"grad.{name}": p.grad.clone() for name, p in net.named_parameters()}
     adam.step()
 out |= {f"after.{name}": p for name, p in net.named_parameters()}
-write(sys.argv[2], out)
+save_file({name: tensor.detach().contiguous() for name, tensor in out.items()}, sys.argv[2])

@@ -3,7 +3,8 @@
 FOLDER/weights.safetensors   the state dict, torchvision's own names
 FOLDER/images.safetensors    images [4, 3, 224, 224], other [2, 3, 128, 96], labels [4] (as floats)
 FOLDER/answers.safetensors   logits of both in eval mode; logits and running statistics in train mode with seed 11 for
-                             dropout; the gradients of a training step; the number of parameters
+                             dropout; the gradients of a training step; the number of parameters; Grad-CAM maps of
+                             classes 1, 0, 1, 0
 """
 import pathlib, sys
 import torch, torchvision
@@ -23,6 +24,19 @@ answers = {"count": torch.tensor([sum(p.numel() for p in net.parameters())], dty
 with torch.no_grad():
     answers["eval"] = net.eval()(images)
     answers["other"] = net(other)
+# Grad-CAM (Selvaraju et al. 2017) on the rectified maps of the last convolutional layer.
+with torch.no_grad():
+    if name == "vgg19":
+        maps = net.features[:36](images)
+    elif name == "resnet152":
+        maps = torch.nn.Sequential(*list(net.children())[:-2])(images)
+    else:
+        maps = torch.relu(net.features(images))
+maps = maps.detach().requires_grad_()
+pooled = net.avgpool(net.features[36:](maps)) if name == "vgg19" else torch.nn.functional.adaptive_avg_pool2d(maps, 1)
+scores = (net.fc if name == "resnet152" else net.classifier)(torch.flatten(pooled, 1))
+(gradient,) = torch.autograd.grad(scores[torch.arange(4), torch.tensor([1, 0, 1, 0])].sum(), maps)
+answers["cam"] = torch.relu((maps * gradient.mean((2, 3), keepdim=True)).sum(1)).detach()
 torch.manual_seed(11)
 # In ours' memory format: 150 layers of batch norm over four images multiply what another order of summing changes
 # (torchvision's own two formats differ by 1e-3 in the logits and more in the gradients).

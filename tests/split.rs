@@ -94,6 +94,7 @@ fn the_slides_counts_come_out() {
                 set,
                 label: Some(label),
                 patient: None,
+                source: None,
             });
         }
         for slice in 0..total {

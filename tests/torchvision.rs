@@ -38,6 +38,10 @@ fn agrees(architecture: Architecture, classes: i64, parameters: u64) {
         println!("{architecture}: evaluation of {:?} is {off:.1e} off", images.size());
         assert!(off < 1e-4, "{architecture}: {off} off on {:?}", images.size());
     }
+    let maps = network.class_activation(images, &[1, 0, 1, 0]).expect("maps");
+    assert_eq!(maps.size(), answers["cam"].size());
+    let heat = off(&maps, &answers["cam"]);
+    assert!(heat < 1e-4, "{architecture}: Grad-CAM is {heat} off");
     // The same generator draws the same dropout.
     manual_seed(11);
     let logits = network.forward_training(images).expect("logits");

@@ -25,6 +25,25 @@ fn from_phantom_to_report() {
         let predicted = step(&[&["predict"], preset].concat());
         assert!(predicted.contains("Number of patients") && predicted.contains("ct_scan_1"), "{predicted}");
     }
+    let explained = step(&["explain"]);
+    assert!(explained.contains("heat outside the lungs") && explained.contains(".svg"), "{explained}");
+    let shortcuts = step(&["shortcuts"]);
+    assert!(shortcuts.contains("size of the files"), "{shortcuts}");
+    let leak = [
+        "leakage",
+        "--network",
+        "fcn",
+        "--small",
+        "--size",
+        "32",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+        "--repeats",
+        "1",
+    ];
+    assert!(step(&leak).contains("shuffled among patients"));
     let evaluation = Evaluation::read(home.join("runs/fcn")).expect("reads");
     let test = evaluation.subset(Subset::Test).expect("a test subset");
     assert!(!evaluation.leaking && test.scans.total() > 0);
@@ -36,7 +55,21 @@ fn from_phantom_to_report() {
     let published = concat!(env!("CARGO_MANIFEST_DIR"), "/data_manifest/published-results.json");
     step(&["report", "--published", published]);
     let html = fs::read_to_string(home.join("report.html")).expect("reads");
-    for said in ["LEAKING SPLIT", "Proof of no overlap", "81.1 %", "Limits and intended use", "data:image/svg+xml"] {
+    for said in [
+        "LEAKING SPLIT",
+        "Proof of no overlap",
+        "81.1 %",
+        "Research only",
+        "data:image/svg+xml",
+        "id=\"leakage\"",
+        "id=\"shortcuts\"",
+        "id=\"explanations\"",
+        "id=\"calibration\"",
+        "95 % intervals",
+        "CLAIM",
+        "TRIPOD+AI",
+        "McNemar",
+    ] {
         assert!(html.contains(said), "the report does not say {said:?}");
     }
     let foreign: Vec<&str> =
@@ -49,4 +82,9 @@ fn from_phantom_to_report() {
         serde_json::from_str(&fs::read_to_string(home.join("report.json")).expect("reads")).expect("JSON");
     assert_eq!(json["runs"]["fcn-published"]["leaking"], true);
     assert_eq!(json["data"]["findings"]["black-slice"], 1);
+    for list in ["CLAIM", "TRIPOD+AI"] {
+        let count = &json["checklists"];
+        let count = count.as_object().expect("lists").iter().find(|(name, _)| name.starts_with(list)).expect(list).1;
+        assert!(count["answered"].as_u64().expect("a count") > 3, "{list}: {count}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::measure::Measure;
 use super::{Check, Finding};
-use crate::decode::{ColourMode, DecodeError, Format, decode_grey};
+use crate::decode::{ColourMode, DecodeError, Format, GreyImage, decode_grey};
 use crate::manifest::{Manifest, Slice};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -23,19 +23,28 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn at(manifest: &Manifest, slice: &Slice, usual: Option<(u32, u32)>) -> Result<Self> {
+    /// Reads a slice's file and looks at it.
+    pub(super) fn at(manifest: &Manifest, slice: &Slice) -> Result<Self> {
         let path = manifest.path(slice);
+        let file = manifest.root.join(&path);
+        // Junk is known by its name.
+        let bytes = if slice.number.is_none() { Vec::new() } else { fs::read(&file)? };
+        Self::of(path, slice, &bytes)
+            .map(|(look, _)| look)
+            .with_context(|| format!("auditing slice {}", file.display()))
+    }
+
+    /// Looks at the bytes of a slice, and passes on its pixels.
+    pub(super) fn of(path: String, slice: &Slice, bytes: &[u8]) -> Result<(Self, Option<GreyImage>)> {
         let mut look = Self { findings: Vec::new(), measure: None };
         let mut found = |check, detail: String| {
             look.findings.push(Finding { check, path: path.clone(), detail, with: None });
         };
         if slice.number.is_none() {
             found(Check::JunkFile, format!("{} bytes", slice.bytes));
-            return Ok(look);
+            return Ok((look, None));
         }
-        let file = manifest.root.join(&path);
-        let bytes = fs::read(&file).with_context(|| format!("auditing slice {}", file.display()))?;
-        match decode_grey(&bytes) {
+        match decode_grey(bytes) {
             Err(_) if bytes.is_empty() => found(Check::EmptyFile, "0 bytes".to_owned()),
             Err(error) => {
                 let check = match error {
@@ -51,11 +60,19 @@ impl Look {
                 if let Some((check, detail)) = brightness_finding(&measure) {
                     found(check, detail);
                 }
-                header_findings(slice, usual).into_iter().for_each(|(check, detail)| found(check, detail));
                 look.measure = Some(measure);
+                return Ok((look, Some(image)));
             }
         }
-        Ok(look)
+        Ok((look, None))
+    }
+
+    /// Adds what the header of a readable slice tells beside the others'.
+    pub(super) fn compare(&mut self, manifest: &Manifest, slice: &Slice, usual: Option<(u32, u32)>) {
+        if self.measure.is_some() {
+            let finding = |(check, detail)| Finding { check, path: manifest.path(slice), detail, with: None };
+            self.findings.extend(header_findings(slice, usual).into_iter().map(finding));
+        }
     }
 
     /// Pictures that show nothing look like each other and are nobody's duplicate.

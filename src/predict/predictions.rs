@@ -6,12 +6,14 @@ use crate::manifest::parquet::{read_frame, text_column, write_frame};
 use crate::manifest::{Label, Manifest};
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::progress::thousands;
+use crate::rules::JudgedScan;
 use crate::scan::{ScanPredictions, ScanRule};
 use crate::split::Subset;
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result, ensure};
 use polars::prelude::{Column, DataFrame};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -35,6 +37,15 @@ impl SlicePrediction {
     /// The more probable class; covid at exactly one half, as `argmax` takes the first of two equal logits.
     pub fn decision(&self) -> Label {
         if self.covid >= 0.5 { Label::Covid } else { Label::NonCovid }
+    }
+
+    /// The truth.
+    ///
+    /// # Errors
+    /// It is not known.
+    pub(crate) fn is_covid(&self) -> Result<bool> {
+        let label = self.label.with_context(|| format!("{} has no label to compare with", self.path))?;
+        Ok(label == Label::Covid)
     }
 }
 
@@ -112,6 +123,20 @@ impl Predictions {
     /// Scans judged by the share of their slices that are called covid.
     pub fn by_scan(&self, rule: &ScanRule) -> ScanPredictions {
         ScanPredictions::new(self, rule)
+    }
+
+    /// Labelled scans with the probabilities of their slices, in the order of their names.
+    ///
+    /// # Errors
+    /// A subset without labels.
+    pub(crate) fn judged_scans(&self) -> Result<Vec<JudgedScan>> {
+        let mut scans: BTreeMap<&str, JudgedScan> = BTreeMap::new();
+        for row in &self.rows {
+            let covid = row.is_covid()?;
+            let scan = scans.entry(&row.scan).or_insert_with(|| JudgedScan { covid, slices: Vec::new() });
+            scan.slices.push(f64::from(row.covid));
+        }
+        Ok(scans.into_values().collect())
     }
 
     /// Number of patients, slices, and slices per patient: the slides' figures of the inference set.

@@ -55,7 +55,7 @@ pub(super) fn by_patient(
     let mut of_scan: Vec<Option<Subset>> = vec![None; manifest.scans.len()];
     let mut left_out = Vec::new();
     let mut strata: BTreeMap<BTreeSet<Label>, Vec<Vec<usize>>> = BTreeMap::new();
-    for unit in units(manifest) {
+    for unit in manifest.patients() {
         let unit: Vec<usize> = unit.into_iter().filter(|scan| filled.contains(scan)).collect();
         let of_set = |set: Set| unit.iter().copied().filter(move |&s| manifest.scans[s].set == set);
         of_set(Set::Prediction).for_each(|scan| of_scan[scan] = Some(Subset::Prediction));
@@ -91,38 +91,4 @@ pub(super) fn by_patient(
         }
     }
     Ok((manifest.slices.iter().map(|slice| of_scan[slice.scan]).collect(), left_out))
-}
-
-/// Scans grouped into patients (union-find), in order of their first scan.
-fn units(manifest: &Manifest) -> Vec<Vec<usize>> {
-    let mut parent: Vec<usize> = (0..manifest.scans.len()).collect();
-    fn root(parent: &mut [usize], mut scan: usize) -> usize {
-        while parent[scan] != scan {
-            parent[scan] = parent[parent[scan]];
-            scan = parent[scan];
-        }
-        scan
-    }
-    let mut join = |a: usize, b: usize| {
-        let (a, b) = (root(&mut parent, a), root(&mut parent, b));
-        parent[a.max(b)] = a.min(b);
-    };
-    let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
-    for (index, scan) in manifest.scans.iter().enumerate() {
-        if let Some(patient) = &scan.patient {
-            join(*first_of.entry(patient).or_insert(index), index);
-        }
-    }
-    let by_folder: BTreeMap<&str, usize> =
-        manifest.scans.iter().enumerate().map(|(index, scan)| (scan.folder.as_str(), index)).collect();
-    for (a, b) in &manifest.same_patient {
-        if let (Some(&a), Some(&b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str())) {
-            join(a, b);
-        }
-    }
-    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for scan in 0..parent.len() {
-        groups.entry(root(&mut parent, scan)).or_default().push(scan);
-    }
-    groups.into_values().collect()
 }

@@ -3,7 +3,6 @@
 use crate::files::Digest;
 use crate::progress::{Meter, Progress, human_bytes};
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use sha2::{Digest as _, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ const ALIVE: u64 = 1_000_000;
 const MB: u64 = 1_000_000;
 
 /// Downloads `url` to `target`. What has come stands in `<target>.partial`, where a later call goes on; it gets its name
-/// only when it is whole and its SHA-256 begins with `sha256_prefix`. `pauses`: see [`PAUSES`].
+/// only when it is whole and its SHA-256, which is returned, begins with `sha256_prefix`. `pauses`: see [`PAUSES`].
 ///
 /// # Errors
 /// No connection, or one that keeps failing; an answer other than the file; another file than the hash says (what came
@@ -34,7 +33,7 @@ pub(super) fn download(
     sha256_prefix: &str,
     pauses: &[Duration],
     progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<()> {
+) -> Result<Digest> {
     let doing = || format!("downloading {url} to {}", target.display());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(doing)?;
@@ -47,11 +46,13 @@ pub(super) fn download(
     let mut transfer = Transfer::begin(url, target, sha256_prefix, progress).with_context(doing)?;
     transfer.run(pauses).with_context(doing)?;
     let partial = transfer.partial;
-    if let Err(error) = check_sha256(&partial, sha256_prefix) {
-        fs::remove_file(&partial).with_context(doing)?;
-        return Err(error.context("deleted what came")).with_context(doing);
+    match check_sha256(&partial, sha256_prefix) {
+        Ok(digest) => fs::rename(&partial, target).map(|()| digest).with_context(doing),
+        Err(error) => {
+            fs::remove_file(&partial).with_context(doing)?;
+            Err(error.context("deleted what came")).with_context(doing)
+        }
     }
-    fs::rename(&partial, target).with_context(doing)
 }
 
 /// The same path with something behind its name.
@@ -62,17 +63,14 @@ fn sibling(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Compares a file with the first hexadecimal digits of its SHA-256, as torchvision has them in the names of its files.
-pub(super) fn check_sha256(path: &Path, prefix: &str) -> Result<()> {
-    let doing = || format!("computing the SHA-256 of {}", path.display());
-    let (mut file, mut hash) = (File::open(path).with_context(doing)?, Sha256::new());
-    io::copy(&mut file, &mut hash).with_context(doing)?;
-    let found = Digest(hash.finalize().into()).to_string();
+pub(super) fn check_sha256(path: &Path, prefix: &str) -> Result<Digest> {
+    let found = Digest::of_file(path)?;
     ensure!(
-        found.starts_with(&prefix.to_ascii_lowercase()),
+        found.to_string().starts_with(&prefix.to_ascii_lowercase()),
         "{} is not the file that was expected: its SHA-256 should begin with {prefix}, it is {found}",
         path.display()
     );
-    Ok(())
+    Ok(found)
 }
 
 /// Why a try ended early.

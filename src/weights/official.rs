@@ -1,6 +1,7 @@
 //! torchvision's ImageNet weights, in the folder where PyTorch itself keeps them, so that neither downloads twice.
 
 use super::download::{check_sha256, download};
+use crate::files::Digest;
 use crate::progress::Progress;
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -39,7 +40,7 @@ pub(crate) fn base_url() -> String {
     std::env::var(BASE_URL_VARIABLE).ok().filter(|url| !url.is_empty()).unwrap_or_else(|| BASE_URL.to_owned())
 }
 
-/// The path of a file whose hash is right: from PyTorch's folder, or downloaded into it from `base_url`, with these pauses
+/// The path of a file whose hash is right, and that hash: from PyTorch's folder, or downloaded into it from `base_url`, with these pauses
 /// between tries.
 ///
 /// # Errors
@@ -49,7 +50,7 @@ pub(crate) fn official_file(
     base_url: &str,
     pauses: &[Duration],
     progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<PathBuf> {
+) -> Result<(PathBuf, Digest)> {
     official_file_in(&checkpoint_folder(), file, base_url, pauses, progress)
 }
 
@@ -60,19 +61,19 @@ pub(super) fn official_file_in(
     base_url: &str,
     pauses: &[Duration],
     progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<PathBuf> {
+) -> Result<(PathBuf, Digest)> {
     let target = folder.join(file.file);
     if target.is_file() {
         // At every use: it takes a second at most, and what lies here may have come from anywhere.
-        check_sha256(&target, file.sha256_prefix).context("delete it to have it downloaded again")?;
-        return Ok(target);
+        let digest = check_sha256(&target, file.sha256_prefix).context("delete it to have it downloaded again")?;
+        return Ok((target, digest));
     }
     let url = format!("{}/{}", base_url.trim_end_matches('/'), file.file);
-    download(&url, &target, file.sha256_prefix, pauses, progress).with_context(|| {
+    let digest = download(&url, &target, file.sha256_prefix, pauses, progress).with_context(|| {
         let (name, folder) = (file.file, folder.display());
         format!("{name} is needed; where this machine cannot fetch {url}, put that file into {folder} by hand")
     })?;
-    Ok(target)
+    Ok((target, digest))
 }
 
 /// The folder in which PyTorch keeps downloaded weights.

@@ -52,7 +52,7 @@ impl Download {
     fn run_with(&self, sha256_prefix: &str) -> anyhow::Result<()> {
         let url = format!("{}/a.pth", self.server.url);
         let progress = |line: &Progress| self.lines.lock().expect("lines").push(line.clone());
-        download(&url, &self.target(), sha256_prefix, &NO_PAUSES, &progress)
+        download(&url, &self.target(), sha256_prefix, &NO_PAUSES, &progress).map(drop)
     }
 
     /// Downloads well; returns which parts were asked for.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const FILE: Official = Official { file: "abc-ba7816bf.pth", sha256_prefix: "ba7816bf" };
 
 fn fetch(folder: &Path, url: &str) -> anyhow::Result<PathBuf> {
-    official_file_in(folder, &FILE, url, &[], &|_| {})
+    official_file_in(folder, &FILE, url, &[], &|_| {}).map(|(path, _)| path)
 }
 
 #[test]

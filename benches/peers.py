@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""The same work in Python, as people write it today and tuned. Each call does one thing once and prints one JSON line:
+seconds of the clock, CPU seconds (children included), peak memory, and a hash of what came out, to be held against ours.
+
+  peers.py audit DATA            Pillow, numpy, two processes: counts, unreadable and black slices, exact duplicates
+  peers.py cleanvision DATA      cleanvision's nine checks
+  peers.py decode DATA           torchvision as most write it: PIL RGB, Resize, ToTensor, Normalize
+  peers.py decode-tuned DATA     torchvision.io grey, v2.Resize with antialiasing, bytes
+  peers.py read DATA             one epoch of shuffled batches from a DataLoader over the JPEG files, two workers
+  peers.py step [--tuned] [--batch N]    an optimiser step of the FCN
+  peers.py heads DATA NETWORK    five epochs of a head over a frozen network, every slice forwarded in every epoch
+"""
+import argparse, collections, hashlib, json, os, pathlib, resource, time
+from multiprocessing import Pool
+
+THREADS = int(os.environ.get("BENCH_THREADS", "2"))
+
+
+def files(data):
+    """The slices that the audit's readable formats hold, without macOS junk."""
+    return sorted(p for p in pathlib.Path(data).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+
+
+def look(path):
+    import numpy as np
+    from PIL import Image
+
+    if path.name.startswith("._"):
+        return "junk", None
+    try:
+        pixels = np.asarray(Image.open(path).convert("L"))
+    except Exception as error:
+        return "unreadable", type(error).__name__
+    return "black" if pixels.max() <= 8 else "ok", hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def audit(a):
+    paths = files(a.data)
+    with Pool(THREADS) as pool:
+        rows = pool.map(look, paths, chunksize=32)
+    hashes = collections.Counter(digest for flag, digest in rows if flag in ("ok", "black"))
+    flags = collections.Counter(flag for flag, _ in rows)
+    return {"items": len(paths), "flags": dict(flags), "exact_duplicates": sum(n - 1 for n in hashes.values())}
+
+
+def cleanvision(a):
+    from cleanvision import Imagelab
+
+    lab = Imagelab(data_path=a.data)
+    lab.find_issues(n_jobs=THREADS, verbose=False)
+    return {"items": len(files(a.data))}
+
+
+def readable(data):
+    """What our cache holds too: `manifest` lists the accepted files, one a line."""
+    return [pathlib.Path(data) / line for line in pathlib.Path(os.environ["BENCH_FILES"]).read_text().splitlines()]
+
+
+def decode(a):
+    import torch
+    from PIL import Image
+    from torchvision import transforms as T
+
+    torch.set_num_threads(1)
+    tf = T.Compose([T.Resize((224, 224)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)])
+    paths = readable(a.data)
+    total = 0.0
+    for path in paths:
+        total += float(tf(Image.open(path).convert("RGB"))[0, 100, 100])
+    return {"items": len(paths)}
+
+
+def decode_tuned(a):
+    import torch
+    from torchvision.io import ImageReadMode, read_image
+    from torchvision.transforms import v2
+
+    torch.set_num_threads(1)
+    resize = v2.Resize((224, 224), antialias=True)
+    paths, digest = readable(a.data), hashlib.sha256()
+    for path in paths:
+        digest.update(resize(read_image(str(path), ImageReadMode.GRAY)).numpy().tobytes())
+    return {"items": len(paths), "digest": digest.hexdigest()}
+
+
+def read(a):
+    import torch
+    from PIL import Image
+    from torch.utils.data import DataLoader, Dataset
+    from torchvision import transforms as T
+
+    paths = readable(a.data)
+
+    class Slices(Dataset):
+        tf = T.Compose([T.Resize((224, 224)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)])
+
+        def __len__(self):
+            return len(paths)
+
+        def __getitem__(self, index):
+            return self.tf(Image.open(paths[index]).convert("RGB"))
+
+    torch.manual_seed(1)
+    seen = sum(len(batch) for batch in DataLoader(Slices(), 32, shuffle=True, num_workers=THREADS))
+    return {"items": seen}
+
+
+def fcn(tuned):
+    import torch.nn as nn
+
+    layers, width_in = [], 3
+    for width in (64, 128, 256, 512):
+        conv = nn.Conv2d(width_in, width, 3, 1, 1)
+        layers += [conv, nn.MaxPool2d(2, 2), nn.ReLU()] if tuned else [conv, nn.ReLU(), nn.MaxPool2d(2, 2)]
+        width_in = width
+    return nn.Sequential(*layers, nn.Conv2d(512, 2, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def step(a):
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    net, x, y = fcn(a.tuned).train(), torch.randn(a.batch, 3, 224, 224), torch.randint(0, 2, (a.batch,))
+    if a.tuned:
+        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    adam, times = torch.optim.Adam(net.parameters(), lr=1e-4), []
+    for number in range(a.steps + 1):
+        begun = time.perf_counter()
+        adam.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        adam.step()
+        loss.item()
+        if number:
+            times.append(time.perf_counter() - begun)
+    return {"items": a.batch * a.steps, "seconds": sum(times)}
+
+
+def heads(a):
+    import torch, torchvision
+    from PIL import Image
+    from torch import nn
+    from torch.utils.data import DataLoader, Dataset
+    from torchvision import transforms as T
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    net = getattr(torchvision.models, a.network)(weights=None)
+    net.requires_grad_(False)
+    if a.network == "vgg19":
+        net.classifier[6] = nn.Linear(4096, 2)
+    elif a.network == "resnet152":
+        net.fc = nn.Linear(2048, 2)
+    else:
+        net.classifier = nn.Linear(2208, 2)
+    paths = readable(a.data)
+
+    class Slices(Dataset):
+        tf = T.Compose([T.Resize((224, 224)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)])
+
+        def __len__(self):
+            return len(paths)
+
+        def __getitem__(self, index):
+            return self.tf(Image.open(paths[index]).convert("RGB")), index % 2
+
+    begun = time.perf_counter()
+    loader = DataLoader(Slices(), 64, shuffle=True, num_workers=THREADS)
+    adam = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-4)
+    net.eval()
+    for _ in range(5):
+        for x, y in loader:
+            adam.zero_grad(set_to_none=True)
+            nn.functional.cross_entropy(net(x), y).backward()
+            adam.step()
+    return {"items": 5 * len(paths), "seconds": time.perf_counter() - begun}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what")
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("network", nargs="?", default="densenet161")
+    parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=3)
+    a = parser.parse_args()
+    work = {"audit": audit, "cleanvision": cleanvision, "decode": decode, "decode-tuned": decode_tuned, "read": read,
+            "step": step, "heads": heads}[a.what]
+    begun = time.perf_counter()
+    row = work(a)
+    row.setdefault("seconds", time.perf_counter() - begun)
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    row["cpu_seconds"] = sum(of.ru_utime + of.ru_stime for of in usage)
+    row["peak_mb"] = max(of.ru_maxrss for of in usage) // 1024
+    print(json.dumps({"what": a.what, **row}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+//! `covid-ct bench`: one piece of work, measured once, as a line of JSON. `make bench` runs these beside the same work in
+//! Python, in turns, and writes the table.
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
+use covid_ct::{
+    Adam, Architecture, Audit, Check, Learn, Manifest, Network, Precision, Preprocess, RunConfig, SliceCache, Split,
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What to measure.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// The piece of work
+    pub what: Work,
+    /// The data set [default: that of --data]
+    pub data: Option<PathBuf>,
+    /// Network of `heads`
+    #[arg(long, default_value = "densenet161")]
+    pub network: Architecture,
+    /// Slices in a batch
+    #[arg(long, default_value_t = 32)]
+    pub batch: usize,
+    /// Optimiser steps
+    #[arg(long, default_value_t = 3)]
+    pub steps: usize,
+    /// Numbers of `step` and `heads`: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = super::precision)]
+    pub precision: Precision,
+    /// Where `step` computes: cpu or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Write the accepted files here, one a line
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+}
+
+/// The pieces of work.
+#[derive(Clone, Copy, ValueEnum, Debug)]
+pub enum Work {
+    /// List, decode, check, find duplicates
+    Audit,
+    /// Decode and resize to 224×224
+    Cache,
+    /// Both in one pass over the files
+    AuditAndCache,
+    /// One epoch of shuffled batches from the cache, as normalised tensors
+    Read,
+    /// Optimiser steps of the FCN
+    Step,
+    /// Five epochs of a head over a frozen network
+    Heads,
+}
+
+/// Seconds of the clock and of the processors since it was made.
+struct Watch {
+    begun: Instant,
+    cpu: f64,
+}
+
+impl Watch {
+    fn start() -> Self {
+        Self { begun: Instant::now(), cpu: cpu_seconds() }
+    }
+
+    fn stop(&self) -> (f64, f64) {
+        (self.begun.elapsed().as_secs_f64(), cpu_seconds() - self.cpu)
+    }
+}
+
+/// User and system time of this process; Linux counts it in hundredths.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
+fn peak_megabytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes / 1024)
+}
+
+/// Does the work once and prints what it took.
+pub fn run(args: &BenchArgs, dataset: &Path) -> Result<()> {
+    let data = args.data.as_deref().unwrap_or(dataset);
+    let (items, (seconds, cpu), more) = match args.what {
+        Work::Audit => audit(data)?,
+        Work::Cache => cache(data, args.list.as_deref())?,
+        Work::AuditAndCache => audit_and_cache(data)?,
+        Work::Read => read(data, args.batch)?,
+        Work::Step => step(args)?,
+        Work::Heads => heads(data, args)?,
+    };
+    let what = args.what.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+    let mut line = json!({
+        "what": what, "items": items, "seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak_megabytes(),
+        "threads": tch::get_num_threads(),
+    });
+    if let (Some(line), serde_json::Value::Object(more)) = (line.as_object_mut(), more) {
+        line.extend(more);
+    }
+    println!("{line}");
+    Ok(())
+}
+
+type Measured = (usize, (f64, f64), serde_json::Value);
+
+fn flags(audit: &Audit) -> serde_json::Value {
+    let unreadable = [Check::EmptyFile, Check::NotAnImage, Check::OversizedHeader, Check::Truncated, Check::Corrupt];
+    json!({
+        "black": audit.count(Check::BlackSlice),
+        "junk": audit.count(Check::JunkFile),
+        "unreadable": unreadable.iter().map(|check| audit.count(*check)).sum::<usize>(),
+    })
+}
+
+fn audit(data: &Path) -> Result<Measured> {
+    let watch = Watch::start();
+    let audit = Audit::run(&Manifest::scan(data, |_| ())?, |_| ())?;
+    Ok((audit.manifest().slices.len(), watch.stop(), flags(&audit)))
+}
+
+fn audit_and_cache(data: &Path) -> Result<Measured> {
+    let folder = tempfile::tempdir()?;
+    let watch = Watch::start();
+    let (audit, cache) = Audit::run_and_cache(data, folder.path(), &Preprocess::default(), |_| ())?;
+    let taken = watch.stop();
+    let mut more = flags(&audit);
+    more["digest"] = json!(digest(&cache)?);
+    Ok((audit.manifest().slices.len(), taken, more))
+}
+
+fn digest(cache: &SliceCache) -> Result<String> {
+    let rows = (0..cache.manifest().slices.len()).map(|slice| Ok(cache.pixels(slice)?.to_vec()));
+    Ok(covid_ct::Digest::of(&rows.collect::<Result<Vec<_>>>()?.concat()).to_string())
+}
+
+fn cache(data: &Path, list: Option<&Path>) -> Result<Measured> {
+    let accepted = Audit::run(&Manifest::scan(data, |_| ())?, |_| ())?.accepted();
+    if let Some(list) = list {
+        let lines: Vec<String> = accepted.slices.iter().map(|slice| accepted.path(slice)).collect();
+        std::fs::write(list, lines.join("\n")).with_context(|| format!("writing {}", list.display()))?;
+    }
+    let folder = tempfile::tempdir()?;
+    let watch = Watch::start();
+    let cache = SliceCache::open_or_build(folder.path(), &accepted, &Preprocess::default(), |_| ())?;
+    let taken = watch.stop();
+    Ok((accepted.slices.len(), taken, json!({ "digest": digest(&cache)? })))
+}
+
+fn read(data: &Path, batch: usize) -> Result<Measured> {
+    use rand::{SeedableRng, seq::SliceRandom};
+    let folder = tempfile::tempdir()?;
+    let (_, cache) = Audit::run_and_cache(data, folder.path(), &Preprocess::default(), |_| ())?;
+    let mut order: Vec<usize> = (0..cache.manifest().slices.len()).collect();
+    order.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
+    let watch = Watch::start();
+    for slices in order.chunks(batch) {
+        // Three real channels, as a network's first layer reads them.
+        let images = cache.batch(slices, Device::Cpu)?.contiguous();
+        std::hint::black_box(images.size());
+    }
+    Ok((order.len(), watch.stop(), json!({})))
+}
+
+fn step(args: &BenchArgs) -> Result<Measured> {
+    let run = RunConfig { precision: args.precision, device: args.device.clone(), ..RunConfig::default() };
+    run.check()?;
+    let device = run.device()?;
+    tch::manual_seed(0);
+    let network = Network::new(Architecture::Fcn, 1, device)?;
+    let images = Tensor::randn([args.batch as i64, 3, 224, 224], (Kind::Float, device));
+    let labels = Tensor::randint(2, [args.batch as i64], (Kind::Int64, device));
+    let mut adam = Adam::new(network.parameters(), 1e-4)?;
+    let mut once = || -> Result<f64> {
+        let logits = network.forward_training_in(&images, args.precision)?;
+        let loss = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0);
+        loss.backward();
+        adam.step(network.parameters())?;
+        Ok(f64::try_from(&loss)?)
+    };
+    once()?;
+    let watch = Watch::start();
+    let mut loss = 0.0;
+    for _ in 0..args.steps {
+        loss = once()?;
+    }
+    Ok((args.steps * args.batch, watch.stop(), json!({ "loss": loss })))
+}
+
+fn heads(data: &Path, args: &BenchArgs) -> Result<Measured> {
+    let folder = tempfile::tempdir()?;
+    let (audit, cache) = Audit::run_and_cache(data, folder.path(), &Preprocess::default(), |_| ())?;
+    let run = RunConfig {
+        pretrained: None,
+        learn: Learn::Head,
+        precision: args.precision,
+        device: args.device.clone(),
+        ..RunConfig::of(args.network)
+    };
+    let split = Split::new(&audit.accepted(), &run.split)?;
+    let watch = Watch::start();
+    let history = covid_ct::train(folder.path(), &cache, &split, &run, |_| ())?;
+    let slices = cache.manifest().slices.len();
+    Ok((run.epochs * slices, watch.stop(), json!({ "feature_seconds": history.feature_seconds })))
+}

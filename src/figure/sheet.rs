@@ -1,0 +1,101 @@
+//! Contact sheets of slices.
+
+use super::Figure;
+use crate::decode::{GreyImage, encode_png};
+use crate::resize::resize_grey;
+use crate::table::escape;
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+/// Pictures of slices in rows, each with its name under it.
+pub(crate) struct ContactSheet {
+    title: String,
+    tiles: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl ContactSheet {
+    const SIDE: u32 = 150;
+    const COLUMNS: usize = 6;
+
+    pub(crate) fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), tiles: Vec::new() }
+    }
+
+    /// Adds a slice; without pixels, an empty frame.
+    pub(crate) fn add(&mut self, name: &str, image: Option<&GreyImage>) -> Result<()> {
+        // Twice the shown side, for sharp screens.
+        let side = 2 * Self::SIDE;
+        let png = image.map(|image| encode_png(side, &resize_grey(image, side)?)).transpose();
+        self.tiles.push((name.to_owned(), png.with_context(|| format!("drawing {name}"))?));
+        Ok(())
+    }
+
+    /// Adds a square slice under its heat, 0 to 1 for each of its pixels: yellow over orange to red, the hotter the
+    /// denser.
+    pub(crate) fn add_heat(&mut self, name: &str, image: &GreyImage, heat: &[f32]) -> Result<()> {
+        let colour = |(&grey, &heat): (&u8, &f32)| {
+            let (heat, grey) = (heat.clamp(0.0, 1.0), f32::from(grey));
+            let cover = 0.65 * heat;
+            [255.0, 230.0 * (1.0 - heat), 30.0].map(|hot: f32| ((1.0 - cover) * grey + cover * hot).round() as u8)
+        };
+        let pixels: Vec<u8> = image.pixels.iter().zip(heat).flat_map(colour).collect();
+        let png = encode_png(image.width, &pixels).with_context(|| format!("drawing {name}"))?;
+        self.tiles.push((name.to_owned(), Some(png)));
+        Ok(())
+    }
+
+    pub(crate) fn figure(&self, caption: &str) -> Figure {
+        let columns = Self::COLUMNS.min(self.tiles.len().max(2));
+        let (cell, row) = (Self::SIDE as usize + 10, Self::SIDE as usize + 42);
+        let rows = self.tiles.len().div_ceil(columns);
+        let (width, height) = (columns * cell + 10, 36 + rows.max(1) * row);
+        let mut svg = format!(
+            "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" \
+             xmlns:xlink=\"http://www.w3.org/1999/xlink\" font-family=\"sans-serif\">\
+             <rect width=\"100%\" height=\"100%\" fill=\"white\"/><text x=\"10\" y=\"22\" font-size=\"15\">{}</text>",
+            escape(&self.title)
+        );
+        if self.tiles.is_empty() {
+            svg.push_str("<text x=\"10\" y=\"70\" font-size=\"13\">nothing to show</text>");
+        }
+        for (index, (name, png)) in self.tiles.iter().enumerate() {
+            let (x, y) = (10 + index % columns * cell, 34 + index / columns * row);
+            let side = Self::SIDE;
+            match png {
+                Some(png) => svg.push_str(&format!(
+                    "<image x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" href=\"data:image/png;base64,{}\"/>",
+                    BASE64.encode(png)
+                )),
+                None => svg.push_str(&format!(
+                    "<rect x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" fill=\"#eee\" stroke=\"#999\"/>\
+                     <text x=\"{}\" y=\"{}\" font-size=\"12\" text-anchor=\"middle\" fill=\"#666\">no pixels</text>",
+                    x + side as usize / 2,
+                    y + side as usize / 2
+                )),
+            }
+            let (head, tail) = two_lines(name);
+            for (line, text) in [head, tail].into_iter().enumerate() {
+                svg.push_str(&format!(
+                    "<text x=\"{x}\" y=\"{}\" font-size=\"11\" fill=\"#333\">{}</text>",
+                    y + side as usize + 13 + 13 * line,
+                    escape(text)
+                ));
+            }
+        }
+        svg.push_str("</svg>");
+        Figure { title: self.title.clone(), caption: caption.to_owned(), svg }
+    }
+}
+
+/// A path cut at a slash, so that both parts fit under a picture.
+fn two_lines(name: &str) -> (&str, &str) {
+    if name.chars().count() <= 24 {
+        return (name, "");
+    }
+    let mut slashes = name.match_indices(['/', ' ']).map(|(at, _)| at).filter(|at| *at <= 24);
+    match slashes.next_back() {
+        Some(at) => name.split_at(at + 1),
+        None => (name, ""),
+    }
+}

@@ -1,0 +1,104 @@
+//! Who is one patient.
+
+use super::{Label, Manifest, Set};
+use anyhow::{Context, Result, bail};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+impl Manifest {
+    /// Scans grouped into patients, in order of their first scan: those that `patients.csv` gives to one, and those that
+    /// an audit found to show one. A scan of which nothing is known is a patient of its own.
+    pub fn patients(&self) -> Vec<Vec<usize>> {
+        let mut parent: Vec<usize> = (0..self.scans.len()).collect();
+        fn root(parent: &mut [usize], mut scan: usize) -> usize {
+            while parent[scan] != scan {
+                parent[scan] = parent[parent[scan]];
+                scan = parent[scan];
+            }
+            scan
+        }
+        let mut join = |a: usize, b: usize| {
+            let (a, b) = (root(&mut parent, a), root(&mut parent, b));
+            parent[a.max(b)] = a.min(b);
+        };
+        let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, scan) in self.scans.iter().enumerate() {
+            if let Some(patient) = &scan.patient {
+                join(*first_of.entry(patient).or_insert(index), index);
+            }
+        }
+        let by_folder: BTreeMap<&str, usize> =
+            self.scans.iter().enumerate().map(|(index, scan)| (scan.folder.as_str(), index)).collect();
+        for (a, b) in &self.same_patient {
+            if let (Some(&a), Some(&b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str())) {
+                join(a, b);
+            }
+        }
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for scan in 0..parent.len() {
+            groups.entry(root(&mut parent, scan)).or_default().push(scan);
+        }
+        groups.into_values().collect()
+    }
+
+    /// For every scan the number of its patient in [`patients`](Self::patients).
+    pub fn patient_of_scans(&self) -> Vec<u32> {
+        let mut of_scan = vec![0; self.scans.len()];
+        for (patient, scans) in (0..).zip(self.patients()) {
+            scans.into_iter().for_each(|scan| of_scan[scan] = patient);
+        }
+        of_scan
+    }
+
+    /// The same slices with the labels of `train/` dealt out anew among its patients, as many of each as before: labels
+    /// that nothing but a patient's own look can tell. Its hash is that of the true labels: never write it down.
+    pub(crate) fn with_labels_shuffled(&self, seed: u64) -> Self {
+        let mut shuffled = self.clone();
+        let training = |scan: &usize| self.scans[*scan].set == Set::Train && self.scans[*scan].label.is_some();
+        let patients: Vec<Vec<usize>> = self.patients().into_iter().filter(|of| of.iter().all(training)).collect();
+        let mut labels: Vec<Option<Label>> = patients.iter().map(|of| self.scans[of[0]].label).collect();
+        labels.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        for (patient, label) in patients.iter().zip(labels) {
+            patient.iter().for_each(|&scan| shuffled.scans[scan].label = label);
+        }
+        shuffled
+    }
+
+    /// Reads `path,patient` and, where there is one, `source` or `scanner`. A path is a scan's folder or a file in it.
+    pub(super) fn read_patients(&mut self, path: &Path) -> Result<()> {
+        let wrong = || format!("reading patients from {}", path.display());
+        let mut reader = csv::Reader::from_path(path).with_context(wrong)?;
+        let header = reader.headers().with_context(wrong)?.clone();
+        let find = |name: &str| header.iter().position(|h| h.trim() == name);
+        let column = |name: &str| {
+            find(name).with_context(|| {
+                format!("{}: expected a header with the columns path and patient, found {header:?}", wrong())
+            })
+        };
+        let (path_column, patient_column) = (column("path")?, column("patient")?);
+        let source_column = find("source").or_else(|| find("scanner"));
+        let by_folder: HashMap<String, usize> =
+            self.scans.iter().enumerate().map(|(i, s)| (s.folder.clone(), i)).collect();
+        for row in reader.records() {
+            let row = row.with_context(wrong)?;
+            let (file, patient) = (row[path_column].trim(), row[patient_column].trim());
+            let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
+            // A patient table may tell of more slices than were copied here.
+            let Some(&scan) = by_folder.get(file).or_else(|| by_folder.get(folder)) else { continue };
+            let scan = &mut self.scans[scan];
+            match &scan.patient {
+                _ if patient.is_empty() => {}
+                Some(known) if known != patient => {
+                    bail!("{}: {folder} is given to two patients, {known} and {patient}", wrong())
+                }
+                _ => scan.patient = Some(patient.to_owned()),
+            }
+            let source = source_column.map(|column| row[column].trim()).filter(|source| !source.is_empty());
+            scan.source = source.map(str::to_owned).or(scan.source.take());
+        }
+        Ok(())
+    }
+}

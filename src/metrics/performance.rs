@@ -1,0 +1,197 @@
+//! All measures of one model with intervals over patients.
+
+use super::bootstrap::{Clusters, Interval, LEVEL, draw, intervals};
+use super::measure::{MEASURES, Measure, OfMeasure, in_order};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// One judged sample: a slice or a scan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judged {
+    /// The truth.
+    pub covid: bool,
+    /// What speaks for covid, 0 to 1: a probability, or a share of slices.
+    pub score: f64,
+    /// Whether it was called covid.
+    pub decision: bool,
+    /// Whose it is. Samples of one patient are not independent, so patients are drawn, not samples.
+    pub patient: u32,
+}
+
+/// One measure of one model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Estimate {
+    /// What was measured.
+    pub measure: Measure,
+    /// Over all samples; `None` where it is undefined.
+    pub value: Option<f64>,
+    /// The 95 % interval, which see at [`Performance`].
+    pub interval: Option<Interval>,
+    /// In how many draws it was defined.
+    pub defined: u32,
+}
+
+impl OfMeasure for Estimate {
+    fn measure(&self) -> Measure {
+        self.measure
+    }
+}
+
+/// Every measure of one model, with percentile intervals of a bootstrap over patients.
+///
+/// Each draw takes as many patients as there are, with replacement, and with each patient all its samples (cluster
+/// bootstrap; Davison & Hinkley 1997, *Bootstrap Methods and their Application*, section 3.8). The interval runs from
+/// the 2.5th to the 97.5th percentile of the draws that define the measure (`numpy.quantile`'s linear method). It is
+/// `None` when there is one patient only, when fewer than 95 % of the draws define the measure, and without draws.
+///
+/// The model is taken as it is: the interval says how much the figure depends on which patients were tested, not how
+/// much it would change with another training.
+///
+/// ```
+/// use covid_ct::{Judged, Measure, Performance};
+///
+/// let sample = |covid, score, patient| Judged { covid, score, decision: score >= 0.5, patient };
+/// let samples = [sample(true, 0.9, 0), sample(true, 0.4, 1), sample(false, 0.6, 2), sample(false, 0.1, 3)];
+/// let performance = Performance::of(&samples, 2_000, 1)?;
+/// assert_eq!(performance.get(Measure::Sensitivity).value, Some(0.5));
+/// assert_eq!(performance.get(Measure::RocAuc).value, Some(0.75));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Performance {
+    /// How many samples were judged.
+    pub samples: usize,
+    /// Of how many patients.
+    pub patients: usize,
+    /// How many times patients were drawn.
+    pub draws: u32,
+    /// The seed of the draws.
+    pub seed: u64,
+    /// The confidence level, 0.95.
+    pub level: f64,
+    #[serde(deserialize_with = "in_order")]
+    estimates: [Estimate; MEASURES],
+}
+
+impl Performance {
+    /// Measures, and draws patients `draws` times; the same `seed` gives the same result on any number of threads.
+    ///
+    /// # Errors
+    /// Without samples, or when a score is not in 0..=1; the message names the sample.
+    pub fn of(samples: &[Judged], draws: u32, seed: u64) -> Result<Self> {
+        let clusters = Clusters::new(samples)?;
+        let patients = clusters.patients();
+        let values = clusters.values(&vec![1; patients]);
+        let drawn = intervals(&draw(patients, draws, seed, |times| clusters.values(times)), patients);
+        let estimates = Measure::ALL.map(|measure| {
+            let (interval, defined) = drawn[measure as usize];
+            Estimate { measure, value: values[measure as usize], interval, defined }
+        });
+        Ok(Self { samples: samples.len(), patients, draws, seed, level: LEVEL, estimates })
+    }
+
+    /// One measure.
+    pub fn get(&self, measure: Measure) -> &Estimate {
+        &self.estimates[measure as usize]
+    }
+
+    /// All measures, in the order of [`Measure::ALL`].
+    pub fn estimates(&self) -> &[Estimate] {
+        &self.estimates
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(covid: bool, score: f64, patient: u32) -> Judged {
+        Judged { covid, score, decision: score >= 0.5, patient }
+    }
+
+    fn four() -> Vec<Judged> {
+        vec![sample(true, 0.9, 4), sample(true, 0.4, 9), sample(false, 0.4, 2), sample(false, 0.1, 4)]
+    }
+
+    #[test]
+    fn hand_computed() -> Result<()> {
+        let performance = Performance::of(&four(), 0, 0)?;
+        assert_eq!((performance.samples, performance.patients, performance.level), (4, 3, 0.95));
+        let value = |measure| performance.get(measure).value;
+        assert_eq!((value(Measure::Accuracy), value(Measure::Ppv)), (Some(0.75), Some(1.0)));
+        // 3 pairs of 4 in order, one tied
+        assert_eq!(value(Measure::RocAuc), Some(0.875));
+        // R 0 -> 1/2 at P 1, then 1/2 -> 1 at P 2/3
+        assert_eq!(value(Measure::PrAuc), Some((1.0 + 2.0 / 3.0) / 2.0));
+        assert!(performance.estimates().iter().all(|e| e.interval.is_none() && e.defined == 0));
+        Ok(())
+    }
+
+    #[test]
+    fn draws_depend_on_the_seed_alone() -> Result<()> {
+        let samples: Vec<Judged> =
+            (0..200_u32).map(|i| sample(i % 3 == 0, f64::from(i * 37 % 101) / 101.0, i / 7)).collect();
+        let first = Performance::of(&samples, 500, 1)?;
+        let reversed: Vec<Judged> = samples.iter().rev().copied().collect();
+        assert_eq!(Performance::of(&reversed, 500, 1)?, first);
+        let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        assert_eq!(one_thread.install(|| Performance::of(&samples, 500, 1))?, first);
+        let three_threads = rayon::ThreadPoolBuilder::new().num_threads(3).build()?;
+        assert_eq!(three_threads.install(|| Performance::of(&samples, 500, 1))?, first);
+        assert_ne!(Performance::of(&samples, 500, 2)?.estimates, first.estimates);
+        assert!(first.estimates().iter().all(|e| e.defined == 500 && e.interval.is_some_and(|i| i.low < i.high)));
+        Ok(())
+    }
+
+    #[test]
+    fn patients_are_drawn_with_all_their_samples() -> Result<()> {
+        // 40 slices a patient, each patient all right or all wrong: as uncertain as 10 samples, not as 400.
+        let slices: Vec<Judged> =
+            (0..400).map(|i| sample(i % 2 == 0, f64::from(u8::from((i % 2 == 0) != (i / 40 < 4))), i / 40)).collect();
+        let interval = Performance::of(&slices, 2_000, 1)?.get(Measure::Accuracy).interval.unwrap();
+        // Binomial(10, 0.6): P(X <= 2) = 0.012, P(X <= 3) = 0.055; P(X <= 8) = 0.954, P(X <= 9) = 0.994
+        assert_eq!((interval.low, interval.high), (0.3, 0.9));
+        Ok(())
+    }
+
+    #[test]
+    fn one_patient_or_one_class_leave_intervals_out() -> Result<()> {
+        let one: Vec<Judged> = four().into_iter().map(|s| Judged { patient: 3, ..s }).collect();
+        let performance = Performance::of(&one, 100, 0)?;
+        assert!(performance.estimates().iter().all(|e| e.interval.is_none() && e.value.is_some() && e.defined == 100));
+
+        let covid: Vec<Judged> = four().into_iter().map(|s| Judged { covid: true, ..s }).collect();
+        let performance = Performance::of(&covid, 100, 0)?;
+        for estimate in performance.estimates() {
+            let needs_both = [Measure::Specificity, Measure::BalancedAccuracy, Measure::Matthews, Measure::RocAuc];
+            assert_eq!(estimate.value.is_none(), needs_both.contains(&estimate.measure), "{estimate:?}");
+        }
+        assert_eq!(performance.get(Measure::PrAuc).interval, Some(Interval { low: 1.0, high: 1.0 }));
+        Ok(())
+    }
+
+    #[test]
+    fn errors_name_the_sample() {
+        let message = |samples: &[Judged]| Performance::of(samples, 1, 0).map_err(|error| error.to_string());
+        assert_eq!(message(&[]), Err("measuring performance: expected at least one sample, found none".into()));
+        let found = |score: f64| message(&[sample(true, 0.5, 0), sample(true, score, 0)]);
+        for (score, shown) in [(f64::NAN, "NaN"), (1.5, "1.5"), (-0.1, "-0.1"), (f64::INFINITY, "inf")] {
+            let expected = format!("measuring performance: expected scores in 0..=1, found {shown} at sample 1");
+            assert_eq!(found(score), Err(expected));
+        }
+        assert!(found(-0.0).is_ok() && found(1.0).is_ok());
+    }
+
+    #[test]
+    fn json_keeps_everything_and_refuses_another_order() -> Result<()> {
+        let performance = Performance::of(&four(), 100, 7)?;
+        let json = serde_json::to_string(&performance)?;
+        assert_eq!(serde_json::from_str::<Performance>(&json)?, performance);
+        let swapped = json.replace("\"accuracy\"", "\"npv\"");
+        let error = serde_json::from_str::<Performance>(&swapped).map_err(|error| error.to_string());
+        assert!(error.is_err_and(|error| error.contains("expected Accuracy, found Npv")));
+        Ok(())
+    }
+}

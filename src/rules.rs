@@ -1,0 +1,300 @@
+//! From a scan's slices to a decision on the scan: [`Rule`], chosen on validation scans.
+
+use anyhow::{Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+/// The probability from which a slice is called covid.
+const CALLED_COVID: f64 = 0.5;
+
+/// When a scan is called covid, from the covid probabilities of its slices.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// When at least this share of its slices, 0 to 1, is called covid (probability 0.5 or more).
+    ShareOfSlices(f64),
+    /// When the mean probability is at least this, 0 to 1.
+    MeanProbability(f64),
+    /// When at least so many slices are called covid (probability 0.5 or more), 1 or more.
+    AnyOf(usize),
+}
+
+/// A [`Rule`] whose number is still to be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleKind {
+    /// [`Rule::ShareOfSlices`].
+    ShareOfSlices,
+    /// [`Rule::MeanProbability`].
+    MeanProbability,
+    /// [`Rule::AnyOf`].
+    AnyOf,
+}
+
+impl RuleKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::ShareOfSlices, Self::MeanProbability, Self::AnyOf];
+}
+
+/// One scan whose truth is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgedScan {
+    /// The truth.
+    pub covid: bool,
+    /// The covid probability of each slice, 0 to 1.
+    pub slices: Vec<f64>,
+}
+
+/// A rule and how it was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// The rule.
+    pub rule: Rule,
+    /// Its balanced accuracy on the validation scans, in 0..=1; better than can be expected of other scans.
+    pub balanced_accuracy: f64,
+    /// How many validation scans there were.
+    pub scans: usize,
+    /// How many rules were tried.
+    pub candidates: usize,
+    /// How many of them were equally good.
+    pub tied: usize,
+}
+
+impl Rule {
+    /// Its kind.
+    pub fn kind(self) -> RuleKind {
+        match self {
+            Self::ShareOfSlices(_) => RuleKind::ShareOfSlices,
+            Self::MeanProbability(_) => RuleKind::MeanProbability,
+            Self::AnyOf(_) => RuleKind::AnyOf,
+        }
+    }
+
+    /// What speaks for covid, 0 to 1: the share of slices called covid, the mean probability, or of [`Self::AnyOf`]
+    /// `k` the `k`-th largest probability, which is 0.5 or more just where `k` slices are called covid. Of a scan with
+    /// fewer than `k` slices it is 0; of one without any, too.
+    pub fn score(self, slices: &[f64]) -> f64 {
+        let share = |sum: f64| if slices.is_empty() { 0.0 } else { sum / slices.len() as f64 };
+        match self {
+            Self::ShareOfSlices(_) => share(called_covid(slices) as f64),
+            Self::MeanProbability(_) => share(slices.iter().sum()),
+            Self::AnyOf(k) => {
+                let mut descending = slices.to_vec();
+                descending.sort_by(|a, b| b.total_cmp(a));
+                descending.get(k.saturating_sub(1)).copied().unwrap_or(0.0)
+            }
+        }
+    }
+
+    /// Whether a scan is called covid; without slices it is not.
+    pub fn decide(self, slices: &[f64]) -> bool {
+        !slices.is_empty() && self.calls_covid(self.score(slices))
+    }
+
+    fn calls_covid(self, score: f64) -> bool {
+        match self {
+            Self::ShareOfSlices(threshold) | Self::MeanProbability(threshold) => score >= threshold,
+            Self::AnyOf(_) => score >= CALLED_COVID,
+        }
+    }
+
+    /// The rules of a kind that these scans can tell apart, ascending: thresholds half-way between neighbouring scores
+    /// of scans, with 0 and 1 among them; numbers of slices from 1 to those of the longest scan.
+    pub fn candidates(kind: RuleKind, scans: &[JudgedScan]) -> Vec<Self> {
+        let thresholds = |rule: fn(f64) -> Self| {
+            let scores = scans.iter().map(|scan| rule(0.0).score(&scan.slices));
+            let mut cuts: Vec<f64> = scores.chain([0.0, 1.0]).collect();
+            cuts.sort_by(f64::total_cmp);
+            cuts.dedup();
+            cuts.windows(2).map(|pair| rule((pair[0] + pair[1]) / 2.0)).collect()
+        };
+        match kind {
+            RuleKind::ShareOfSlices => thresholds(Self::ShareOfSlices),
+            RuleKind::MeanProbability => thresholds(Self::MeanProbability),
+            RuleKind::AnyOf => {
+                let longest = scans.iter().map(|scan| scan.slices.len()).max().unwrap_or(0);
+                (1..=longest).map(Self::AnyOf).collect()
+            }
+        }
+    }
+
+    /// The candidate with the best balanced accuracy over validation scans; among equally good ones the middle one
+    /// (of an even number the upper), which is the least sensitive to a slice more or less.
+    ///
+    /// # Errors
+    /// Scans of one class only, a scan without slices, or a probability not in 0..=1.
+    pub fn choose(kind: RuleKind, validation: &[JudgedScan]) -> Result<Choice> {
+        check(validation)?;
+        let candidates = Self::candidates(kind, validation);
+        let qualities: Vec<f64> = candidates.iter().map(|rule| rule.balanced_accuracy(validation)).collect();
+        let best = qualities.iter().copied().fold(0.0, f64::max);
+        let tied: Vec<(Self, f64)> =
+            candidates.iter().copied().zip(qualities).filter(|(_, quality)| *quality >= best - 1e-12).collect();
+        let Some(&(rule, balanced_accuracy)) = tied.get(tied.len() / 2) else {
+            bail!("choosing a scan rule: no candidates of {kind:?} for {} scans", validation.len());
+        };
+        Ok(Choice { rule, balanced_accuracy, scans: validation.len(), candidates: candidates.len(), tied: tied.len() })
+    }
+
+    fn balanced_accuracy(self, scans: &[JudgedScan]) -> f64 {
+        let recall = |covid: bool| {
+            let of_class = || scans.iter().filter(move |scan| scan.covid == covid);
+            let right = of_class().filter(|scan| self.decide(&scan.slices) == covid).count();
+            right as f64 / of_class().count() as f64
+        };
+        (recall(true) + recall(false)) / 2.0
+    }
+}
+
+fn called_covid(slices: &[f64]) -> usize {
+    slices.iter().filter(|&&p| p >= CALLED_COVID).count()
+}
+
+fn check(scans: &[JudgedScan]) -> Result<()> {
+    let covid = scans.iter().filter(|scan| scan.covid).count();
+    ensure!(
+        covid > 0 && covid < scans.len(),
+        "choosing a scan rule: expected validation scans of both classes, found {covid} of covid among {}",
+        scans.len()
+    );
+    for (scan, JudgedScan { slices, .. }) in scans.iter().enumerate() {
+        ensure!(!slices.is_empty(), "choosing a scan rule: expected slices in every scan, found none in scan {scan}");
+        if let Some((slice, p)) = slices.iter().enumerate().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
+            bail!("choosing a scan rule: expected probabilities in 0..=1, found {p} at slice {slice} of scan {scan}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    fn scan(covid: bool, slices: &[f64]) -> JudgedScan {
+        JudgedScan { covid, slices: slices.to_vec() }
+    }
+
+    #[test]
+    fn scores_and_decisions_by_hand() {
+        let slices = [0.9, 0.1, 0.5, 0.3];
+        assert_eq!(Rule::ShareOfSlices(0.5).score(&slices), 0.5);
+        assert!((Rule::MeanProbability(0.5).score(&slices) - 0.45).abs() < 1e-15);
+        let kth = [1, 2, 3, 4, 5].map(|k| Rule::AnyOf(k).score(&slices));
+        assert_eq!(kth, [0.9, 0.5, 0.3, 0.1, 0.0]);
+        let any = [1, 2, 3, 5].map(|k| Rule::AnyOf(k).decide(&slices));
+        assert_eq!(any, [true, true, false, false]);
+        assert!(Rule::ShareOfSlices(0.5).decide(&slices) && !Rule::ShareOfSlices(0.51).decide(&slices));
+        assert!(Rule::MeanProbability(0.44).decide(&slices) && !Rule::MeanProbability(0.46).decide(&slices));
+        for rule in [Rule::ShareOfSlices(0.0), Rule::MeanProbability(0.0), Rule::AnyOf(1)] {
+            assert_eq!((rule.score(&[]), rule.decide(&[])), (0.0, false));
+        }
+    }
+
+    #[test]
+    fn candidates_lie_between_scores() {
+        let scans = [scan(true, &[0.9, 0.9, 0.1, 0.1]), scan(false, &[0.1, 0.1, 0.1, 0.9]), scan(false, &[0.2])];
+        let shares = [0.125, 0.375, 0.75].map(Rule::ShareOfSlices);
+        assert_eq!(Rule::candidates(RuleKind::ShareOfSlices, &scans), shares);
+        assert_eq!(Rule::candidates(RuleKind::AnyOf, &scans), [1, 2, 3, 4].map(Rule::AnyOf));
+        assert_eq!(Rule::candidates(RuleKind::MeanProbability, &scans).len(), 4);
+        assert_eq!(Rule::candidates(RuleKind::MeanProbability, &[]), [Rule::MeanProbability(0.5)]);
+    }
+
+    #[test]
+    fn the_middle_of_equally_good_rules_is_chosen() -> Result<()> {
+        // Called covid of 10 slices: 8 and 9 of covid scans, 1 of the other: 2 to 8 are all perfect.
+        let of_ten = |covid, called: usize| JudgedScan {
+            covid,
+            slices: (0..10).map(|i| if i < called { 0.8 } else { 0.2 }).collect(),
+        };
+        let scans = [of_ten(true, 8), of_ten(true, 9), of_ten(false, 1)];
+        let choice = Rule::choose(RuleKind::AnyOf, &scans)?;
+        let expected = Choice { rule: Rule::AnyOf(5), balanced_accuracy: 1.0, scans: 3, candidates: 10, tied: 7 };
+        assert_eq!(choice, expected);
+        let share = Rule::choose(RuleKind::ShareOfSlices, &scans)?;
+        assert_eq!((share.rule, share.tied, share.candidates), (Rule::ShareOfSlices(0.45), 1, 4));
+        Ok(())
+    }
+
+    #[test]
+    fn an_even_number_of_ties_takes_the_upper_and_a_mistake_is_weighed_by_class() -> Result<()> {
+        let mean = |covid, p| scan(covid, &[p]);
+        // Cuts 0 .2 .4 .6 .8 1: between .2 and .4 one of 1 covid found, one of 3 others wrong at .4 ...
+        let scans = [mean(true, 0.6), mean(false, 0.8), mean(false, 0.4), mean(false, 0.2)];
+        let choice = Rule::choose(RuleKind::MeanProbability, &scans)?;
+        assert_eq!(choice.rule, Rule::MeanProbability(0.5));
+        assert!((choice.balanced_accuracy - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-15);
+        // Worthless: at .1 all covid (1/2), at .5 one of each wrong (1/2), at .9 nobody (1/2).
+        let scans = [mean(true, 0.25), mean(false, 0.25), mean(true, 0.75), mean(false, 0.75)];
+        let choice = Rule::choose(RuleKind::MeanProbability, &scans)?;
+        assert_eq!((choice.rule, choice.tied), (Rule::MeanProbability(0.5), 3));
+        let scans = [mean(true, 0.25), mean(false, 0.25)];
+        let choice = Rule::choose(RuleKind::MeanProbability, &scans)?;
+        assert_eq!((choice.rule, choice.tied), (Rule::MeanProbability(0.625), 2));
+        Ok(())
+    }
+
+    #[test]
+    fn errors_name_the_scan() {
+        let message = |scans: &[JudgedScan]| Rule::choose(RuleKind::AnyOf, scans).map_err(|error| error.to_string());
+        let expected = "choosing a scan rule: expected validation scans of both classes, found 1 of covid among 1";
+        assert_eq!(message(&[scan(true, &[0.5])]), Err(expected.into()));
+        assert!(message(&[]).is_err());
+        let expected = "choosing a scan rule: expected slices in every scan, found none in scan 1";
+        assert_eq!(message(&[scan(true, &[0.5]), scan(false, &[])]), Err(expected.into()));
+        let expected = "choosing a scan rule: expected probabilities in 0..=1, found NaN at slice 1 of scan 0";
+        assert_eq!(message(&[scan(true, &[0.5, f64::NAN]), scan(false, &[0.1])]), Err(expected.into()));
+    }
+
+    #[test]
+    fn json() -> Result<()> {
+        let rules = [Rule::ShareOfSlices(0.25), Rule::MeanProbability(0.5), Rule::AnyOf(3)];
+        let json = serde_json::to_string(&rules)?;
+        assert_eq!(json, r#"[{"share-of-slices":0.25},{"mean-probability":0.5},{"any-of":3}]"#);
+        assert_eq!(serde_json::from_str::<[Rule; 3]>(&json)?, rules);
+        assert_eq!(rules.map(Rule::kind), RuleKind::ALL);
+        Ok(())
+    }
+
+    /// `ScanRule::choose`, as it stands in src/scan.rs, on shares of covid slices.
+    fn scan_rule_threshold(shares: &[(f64, bool)]) -> f64 {
+        let mut cuts: Vec<f64> = shares.iter().map(|s| s.0).chain([0.0, 1.0]).collect();
+        cuts.sort_by(f64::total_cmp);
+        cuts.dedup();
+        let candidates: Vec<f64> = cuts.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
+        let quality = |threshold: f64| -> f64 {
+            let recall = |label: bool| {
+                let of_label = || shares.iter().filter(move |s| s.1 == label);
+                let right = of_label().filter(|s| (s.0 >= threshold) == label).count();
+                right as f64 / of_label().count() as f64
+            };
+            (recall(true) + recall(false)) / 2.0
+        };
+        let best = candidates.iter().map(|&t| quality(t)).fold(0.0, f64::max);
+        let tied: Vec<f64> = candidates.into_iter().filter(|&t| quality(t) >= best - 1e-12).collect();
+        tied.get(tied.len() / 2).copied().unwrap_or(0.5)
+    }
+
+    #[test]
+    fn shares_are_cut_where_scan_rule_cuts_them() -> Result<()> {
+        let mut random = ChaCha8Rng::seed_from_u64(9);
+        for _ in 0..300 {
+            let mut scans: Vec<JudgedScan> = (0..random.gen_range(2..40))
+                .map(|index| JudgedScan {
+                    covid: index % 2 == 0,
+                    slices: (0..random.gen_range(1..30)).map(|_| random.gen_range(0.0..=1.0)).collect(),
+                })
+                .collect();
+            for scan in scans.iter_mut().filter(|scan| scan.covid) {
+                scan.slices.iter_mut().for_each(|p| *p = p.sqrt());
+            }
+            let share = |slices: &[f64]| slices.iter().filter(|&&p| p >= 0.5).count() as f64 / slices.len() as f64;
+            let shares: Vec<(f64, bool)> = scans.iter().map(|scan| (share(&scan.slices), scan.covid)).collect();
+            let rule = Rule::choose(RuleKind::ShareOfSlices, &scans)?.rule;
+            assert_eq!(rule, Rule::ShareOfSlices(scan_rule_threshold(&shares)));
+        }
+        Ok(())
+    }
+}

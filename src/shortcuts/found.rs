@@ -1,0 +1,140 @@
+//! The probe on a data set.
+
+use super::{CueRow, Cues, Probe, ProbeRow};
+use crate::cache::SliceCache;
+use crate::figure::{Bar, Figure, bars};
+use crate::files::{Digest, read_json, write_json};
+use crate::manifest::Label;
+use crate::table::{Table, shown_as_table};
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Folds of the cross-validation, and its seed.
+const FOLDS: usize = 5;
+const SEED: u64 = 1;
+/// Up to this level a pixel counts as black.
+const BLACK: u8 = 8;
+
+/// How well shallow cues alone tell the label of this data set's scans.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shortcuts {
+    /// Hash of the manifest.
+    pub manifest: Digest,
+    /// Labelled scans, of `train/` and `val/`.
+    pub scans: usize,
+    /// All cues together, then each alone.
+    pub rows: Vec<ProbeRow>,
+}
+
+impl Shortcuts {
+    /// Probes every labelled scan (grey levels as in the cache) and writes `shortcuts.json` into `folder`.
+    ///
+    /// # Errors
+    /// As [`Probe::run`].
+    pub fn run(folder: impl AsRef<Path>, cache: &SliceCache) -> Result<Self> {
+        let rows = cue_rows(cache).context("collecting the cues of shortcuts")?;
+        let probe = Probe::run(&rows, FOLDS, SEED)?;
+        let found = Self { manifest: cache.manifest_hash(), scans: rows.len(), rows: probe.rows };
+        write_json(&folder.as_ref().join("shortcuts.json"), &found)?;
+        Ok(found)
+    }
+
+    /// Reads what [`run`](Self::run) wrote.
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        read_json(&folder.as_ref().join("shortcuts.json"), "a shortcut probe (written by `covid-ct shortcuts`)")
+    }
+
+    /// One row a cue, the interval before the value.
+    pub fn table(&self) -> Table {
+        let columns = ["Cue", "ROC AUC over scans: 95 % interval (value)"];
+        let mut table = Table::new("The label, told without looking at a lung", &columns);
+        for row in &self.rows {
+            table.row([text(&row.name), format!("{:.3} to {:.3} ({:.3})", row.low, row.high, row.auc)]);
+        }
+        table
+            .note(format!(
+                "{} labelled scans. All together: out of fold, {FOLDS} folds by patient; alone: the cue's own value, in the \
+                 better direction. 0.5 tells nothing.",
+                self.scans
+            ))
+            .note("A network's AUC near that of the cues proves nothing: it may have learned the hospital, not the disease.")
+    }
+
+    /// The areas side by side.
+    pub fn figure(&self) -> Result<Figure> {
+        let bar = |row: &ProbeRow| Bar {
+            group: row.name.clone(),
+            series: "cue".to_owned(),
+            value: row.auc,
+            interval: Some((row.low, row.high)),
+        };
+        bars(
+            "Shortcuts",
+            "ROC AUC over scans",
+            (0.0, 1.0),
+            Some((0.5, "tells nothing")),
+            &self.rows.iter().map(bar).collect::<Vec<_>>(),
+            "How well the label can be told from shallow cues alone. Lines: 95 % intervals over patients.",
+        )
+    }
+}
+
+shown_as_table!(Shortcuts);
+
+fn text(name: &str) -> String {
+    let meaning = match name {
+        "all" => "all together",
+        "bytes" => "size of the files",
+        "width" => "width",
+        "height" => "height",
+        "colour" => "colour mode",
+        "mean" => "mean grey level",
+        "black" => "share of black",
+        "border" => "mean grey level of the border",
+        "slices" => "number of slices",
+        other => other,
+    };
+    meaning.to_owned()
+}
+
+fn cue_rows(cache: &SliceCache) -> Result<Vec<CueRow>> {
+    let manifest = cache.manifest();
+    let patients = manifest.patient_of_scans();
+    let of_scans = manifest.slices_by_scan();
+    let labelled = (0..of_scans.len()).filter(|&scan| !of_scans[scan].is_empty());
+    let labelled: Vec<(usize, Label)> = labelled.filter_map(|scan| Some((scan, manifest.scans[scan].label?))).collect();
+    let row = |(scan, label): (usize, Label)| {
+        let slices = &of_scans[scan];
+        let count = slices.len() as f64;
+        let mut sums = [0.0; 7];
+        for &slice in slices {
+            for (sum, value) in sums.iter_mut().zip(of_slice(cache, slice)?) {
+                *sum += value / count;
+            }
+        }
+        let [bytes, width, height, colour, mean, black, border] = sums;
+        let cues = Cues { bytes, width, height, colour: colour > 0.5, mean, black, border, slices: count };
+        Ok(CueRow { cues, covid: label == Label::Covid, patient: patients[scan] })
+    };
+    labelled.into_par_iter().map(row).collect()
+}
+
+/// Bytes, width, height, colour, mean, share of black, mean of the border.
+fn of_slice(cache: &SliceCache, slice: usize) -> Result<[f64; 7]> {
+    let record = &cache.manifest().slices[slice];
+    let header = record.header.with_context(|| format!("{} has no header", cache.manifest().path(record)))?;
+    let (pixels, side) = (cache.pixels(slice)?, cache.preprocess().size as usize);
+    let count = pixels.len() as f64;
+    let mean = pixels.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / count;
+    let black = pixels.iter().filter(|&&pixel| pixel <= BLACK).count() as f64 / count;
+    let ring = side.div_ceil(20);
+    let outside = |at: usize| at < ring || at >= side - ring;
+    let border = (0..pixels.len()).filter(|at| outside(at / side) || outside(at % side));
+    let (sum, of) = border.fold((0.0, 0.0), |(sum, of), at| (sum + f64::from(pixels[at]), of + 1.0));
+    let colour = f64::from(u8::from(header.colour == crate::decode::ColourMode::Colour));
+    let (width, height) = (f64::from(header.width), f64::from(header.height));
+    Ok([record.bytes as f64, width, height, colour, mean, black, sum / of])
+}

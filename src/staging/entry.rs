@@ -1,0 +1,221 @@
+//! One entry of an archive: read, inflated, compared with what the directory says, written beside its place, renamed.
+
+use super::archive::Source;
+use super::directory::{LOCAL_HEADER, Record, u16_at, u32_at};
+use super::folder::{self, Folder, RESERVED, parent_and_leaf};
+use anyhow::{Context, Result, anyhow, ensure};
+use flate2::{Decompress, FlushDecompress, Status};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+
+/// What is inflated before it is written: most slices whole.
+const OUT: usize = 1 << 18;
+
+/// What became of an entry.
+pub(super) enum Found {
+    Folder,
+    There,
+    Written,
+}
+
+/// What a thread keeps from entry to entry.
+pub(super) struct Worker<'a> {
+    window: Window<'a>,
+    target: &'a Folder,
+    /// The folder of the last entry; the next one's is mostly the same.
+    parent: Option<(String, OwnedFd)>,
+    inflate: Decompress,
+    out: Vec<u8>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(source: &'a dyn Source, target: &'a Folder) -> Self {
+        let window = Window { source, start: 0, bytes: Vec::new(), end: 0 };
+        Self { window, target, parent: None, inflate: Decompress::new(false), out: vec![0; OUT] }
+    }
+
+    /// From now on nothing beyond `end` will be asked for.
+    pub(super) fn begin(&mut self, end: u64) {
+        self.window.end = end;
+    }
+
+    /// Unpacks entry `number`, whose bytes end before `room`, unless it is there.
+    pub(super) fn unpack(&mut self, number: usize, record: &Record, room: u64, trusted: bool) -> Result<Found> {
+        if record.is_folder() {
+            self.target.enter(record.name.trim_end_matches('/'))?;
+            return Ok(Found::Folder);
+        }
+        let (above, leaf) = parent_and_leaf(&record.name);
+        let parent = match self.parent.take() {
+            Some((name, parent)) if name == above => parent,
+            _ => self.target.enter(above)?,
+        };
+        let found = if is_there(&parent, leaf, record, trusted)? {
+            Found::There
+        } else {
+            // Named by its number, so that the run that goes on after a kill clears away what was half written.
+            let partial = format!("{RESERVED}{number}");
+            let mut output =
+                Output { folder: &parent, partial: &partial, file: None, size: 0, hash: crc32fast::Hasher::new() };
+            if let Err(error) = self.write(record, room, &mut output) {
+                folder::discard(&parent, &partial);
+                return Err(error);
+            }
+            folder::rename(&parent, &partial, leaf).context("giving the finished file its name")?;
+            Found::Written
+        };
+        self.parent = Some((above.to_owned(), parent));
+        Ok(found)
+    }
+
+    fn write(&mut self, record: &Record, room: u64, output: &mut Output) -> Result<()> {
+        let data = self.window.data_of(record, room)?;
+        if record.deflated {
+            self.inflate(record, data, output)?
+        } else {
+            self.store(record, data, output)?
+        }
+        ensure!(output.size == record.size, "expected {} bytes, found {}", record.size, output.size);
+        let crc32 = output.hash.clone().finalize();
+        ensure!(crc32 == record.crc32, "expected the CRC-32 {:08x}, found {crc32:08x}", record.crc32);
+        output.write(&[])
+    }
+
+    fn store(&mut self, record: &Record, data: u64, output: &mut Output) -> Result<()> {
+        let mut done = 0;
+        while done < record.size {
+            let piece = self.window.some(data + done, record.size - done)?;
+            output.write(piece)?;
+            done += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn inflate(&mut self, record: &Record, data: u64, output: &mut Output) -> Result<()> {
+        self.inflate.reset(false);
+        let mut filled = 0;
+        loop {
+            let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
+            let input = self.window.some(data + read, record.compressed - read)?;
+            let space = self.out.get_mut(filled..).unwrap_or_default();
+            let status = self.inflate.decompress(input, space, FlushDecompress::None);
+            let status = status.map_err(|error| anyhow!("after {written} bytes: {error}"))?;
+            let fresh = self.inflate.total_out() - written;
+            filled += fresh as usize;
+            ensure!(
+                self.inflate.total_out() <= record.size,
+                "it unpacks to more than the {} bytes that the directory states",
+                record.size
+            );
+            let is_end = status == Status::StreamEnd;
+            if is_end || filled == self.out.len() {
+                output.write(self.out.get(..filled).unwrap_or_default())?;
+                filled = 0;
+            }
+            if is_end {
+                let used = self.inflate.total_in();
+                ensure!(used == record.compressed, "expected {} compressed bytes, found {used}", record.compressed);
+                return Ok(());
+            }
+            ensure!(fresh > 0 || self.inflate.total_in() > read, "its compressed data end in the middle");
+        }
+    }
+}
+
+/// Whether the file is there, whole.
+fn is_there(parent: &OwnedFd, leaf: &str, record: &Record, trusted: bool) -> Result<bool> {
+    if folder::size_of(parent, leaf)? != Some(record.size) {
+        return Ok(false);
+    }
+    if trusted {
+        return Ok(true);
+    }
+    let mut hash = crc32fast::Hasher::new();
+    folder::read_through(parent, leaf, |piece| hash.update(piece)).context("reading the file that is there")?;
+    Ok(hash.finalize() == record.crc32)
+}
+
+/// A file in the making; it is not opened before there is something to write.
+struct Output<'a> {
+    folder: &'a OwnedFd,
+    partial: &'a str,
+    file: Option<File>,
+    size: u64,
+    hash: crc32fast::Hasher,
+}
+
+impl Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(folder::create(self.folder, self.partial).context("creating the file")?),
+        };
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        file.write_all(bytes).with_context(|| format!("writing byte {} and up", self.size))
+    }
+}
+
+/// The part of the archive that a thread has before its eyes.
+struct Window<'a> {
+    source: &'a dyn Source,
+    start: u64,
+    bytes: Vec<u8>,
+    end: u64,
+}
+
+impl Window<'_> {
+    /// Where the entry's data begin, after a local header that says the same as the directory.
+    fn data_of(&mut self, record: &Record, room: u64) -> Result<u64> {
+        let doing = "reading its local header";
+        let header = self.exactly(record.offset, LOCAL_HEADER as usize).context(doing)?;
+        let signature = u32_at(header, 0)?;
+        ensure!(signature == 0x0403_4b50, "{doing}: expected the signature 04034b50, found {signature:08x}");
+        let (flags, method) = (u16_at(header, 6)?, u16_at(header, 8)?);
+        let (name_length, extra_length) = (u16_at(header, 26)?, u16_at(header, 28)?);
+        ensure!(flags & 0x2041 == 0, "{doing}: it is encrypted");
+        ensure!(method == if record.deflated { 8 } else { 0 }, "{doing}: it has another method, {method}");
+        let name = self.exactly(record.offset + LOCAL_HEADER, usize::from(name_length)).context(doing)?;
+        ensure!(name == record.name.as_bytes(), "{doing}: it has another name, {}", name.escape_ascii());
+        let data = record.offset + LOCAL_HEADER + u64::from(name_length) + u64::from(extra_length);
+        ensure!(data + record.compressed <= room, "its {} bytes reach into what comes after it", record.compressed);
+        Ok(data)
+    }
+
+    /// Exactly `length` bytes, which are few.
+    fn exactly(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
+        if self.at(offset).len() < length {
+            self.fill(offset, length as u64)?;
+        }
+        self.at(offset).get(..length).with_context(|| format!("there are no {length} bytes at {offset}"))
+    }
+
+    /// Up to `most` bytes, and one at least unless `most` is 0.
+    fn some(&mut self, offset: u64, most: u64) -> Result<&[u8]> {
+        if most > 0 && self.at(offset).is_empty() {
+            self.fill(offset, most)?;
+        }
+        let there = self.at(offset);
+        Ok(there.get(..most.min(there.len() as u64) as usize).unwrap_or_default())
+    }
+
+    /// What of the window lies at `offset` and up.
+    fn at(&self, offset: u64) -> &[u8] {
+        let skip = offset.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
+        skip.and_then(|skip| self.bytes.get(skip..)).unwrap_or_default()
+    }
+
+    /// Reads `wanted` bytes or, if that is more, up to the end of the entries at hand; never more than a part.
+    fn fill(&mut self, offset: u64, wanted: u64) -> Result<()> {
+        let ahead = self.end.saturating_sub(offset);
+        let length = wanted.max(ahead).min(self.source.part() as u64);
+        let length = length.min(self.source.size().saturating_sub(offset)) as usize;
+        // Until it is full again the window holds nothing that could be taken for something else.
+        self.start = u64::MAX;
+        self.bytes.resize(length, 0);
+        self.source.read_at(offset, &mut self.bytes)?;
+        self.start = offset;
+        Ok(())
+    }
+}
