@@ -21,7 +21,7 @@ def headline(code):
     return (lines or [""])[0][:90]
 
 
-def jobs(paths):
+def jobs(paths, wanted):
     """(name, notebook): once for each set of parameters that a notebook's metadata lists, else once."""
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
@@ -29,6 +29,8 @@ def jobs(paths):
         if not variants:
             yield path.stem, notebook
         for variant, source in variants.items():
+            if wanted and variant not in wanted:
+                continue
             varied = copy.deepcopy(notebook)
             cells = [cell for cell in varied.cells if "parameters" in cell.metadata.get("tags", [])]
             if len(cells) != 1:
@@ -80,11 +82,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--variant", action="append", help="of a notebook with parameters run this set alone, such as resnet152")
     parser.add_argument("--quiet", action="store_true", help="do not repeat what cells print")
     args = parser.parse_args()
     out = args.out.resolve()
     paths = [path.resolve() for path in args.notebooks] or sorted((REPO / "notebooks").glob("*.ipynb"))
-    todo = [(name, notebook, path.parent) for path in paths for name, notebook in jobs([path])]
+    todo = [(name, notebook, path.parent) for path in paths for name, notebook in jobs([path], args.variant)]
     environment = {**os.environ, "COVID_CT_WORKSPACE": str(out)}
     if environment.get("COVID_CT_DATA"):
         environment["COVID_CT_DATA"] = str(pathlib.Path(environment["COVID_CT_DATA"]).resolve())

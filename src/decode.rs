@@ -2,10 +2,8 @@
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
+use std::cell::RefCell;
+use turbojpeg::{Decompressor, PixelFormat};
 
 /// The longest side that is decoded, in pixels. A CT slice has 512; a header that claims more than this is a defect or
 /// an attack on memory.
@@ -152,7 +150,7 @@ pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
     }
     let pixels = match header.format {
         Format::Png => decode_png(bytes)?,
-        Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes)?,
+        Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes, (width, height))?,
     };
     if pixels.len() != width as usize * height as usize {
         let found = pixels.len();
@@ -161,18 +159,45 @@ pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
     Ok(GreyImage { width, height, pixels })
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+thread_local! {
+    /// Made once a thread: it keeps its buffers.
+    static DECOMPRESSOR: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
+}
+
+fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, DecodeError> {
     // Inside the compressed data every FF byte is followed by 00 or a restart marker, so FF D9 is the end of the image
     // and nothing else; decoders fill the missing rows with grey and say nothing.
     let start_of_scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).ok_or(DecodeError::Truncated)?;
     if !bytes[start_of_scan..].windows(2).any(|pair| pair == [0xFF, 0xD9]) {
         return Err(DecodeError::Truncated);
     }
-    let limit = MAX_SIDE as usize;
-    let options =
-        DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma).set_max_width(limit).set_max_height(limit);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode().map_err(|error| DecodeError::Corrupt(format!("{error:?}")))
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new().map_err(said)?),
+        };
+        let mut pixels = vec![0; width as usize * height as usize];
+        let (width, height) = (width as usize, height as usize);
+        let grey = PixelFormat::GRAY;
+        let image = turbojpeg::Image { pixels: pixels.as_mut_slice(), width, pitch: width, height, format: grey };
+        match decompressor.decompress(bytes, image).map_err(said) {
+            Ok(()) => Ok(pixels),
+            // Bytes between two markers that belong to neither: nothing is lost.
+            Err(DecodeError::Corrupt(reason)) if reason.contains("extraneous bytes") => Ok(pixels),
+            Err(error) => Err(error),
+        }
+    })
+}
+
+/// libjpeg-turbo's own words. It fills what is missing with grey and only warns; a warning is an error here.
+fn said(error: turbojpeg::Error) -> DecodeError {
+    match error {
+        turbojpeg::Error::TurboJpegError(reason) if reason.to_lowercase().contains("premature end") => {
+            DecodeError::Truncated
+        }
+        turbojpeg::Error::TurboJpegError(reason) => DecodeError::Corrupt(reason),
+        other => DecodeError::Corrupt(other.to_string()),
+    }
 }
 
 fn decode_png(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {

@@ -313,9 +313,9 @@ fn galleries(classifier: &Classifier, cache: &SliceCache, found: &[(Explained, u
         let mut sheet = ContactSheet::new(title);
         for ((row, slice), map) in of_kind.iter().map(|of| (&of.0, of.1)).zip(classifier.heat_maps(cache, &asked)?) {
             let said = format!("{} {:.2}", row.decision(), row.confidence());
-            let truth = row.label.map_or(String::new(), |label| format!(", truth {label}"));
-            let outside = row.outside.map_or(String::new(), |share| format!(", {} outside", percent(Some(share))));
-            sheet.add_heat(&format!("{} {said}{truth}{outside}", row.path), &picture(cache, slice)?, &map.values)?;
+            let truth = row.label.map_or(String::new(), |label| format!("\ntruth: {label}"));
+            let outside = row.outside.map_or(String::new(), |share| format!("\n{} outside", percent(Some(share))));
+            sheet.add_heat(&format!("{}\n{said}{truth}{outside}", row.path), &picture(cache, slice)?, &map.values)?;
         }
         figures.push(sheet.figure(
             "Slices as the network sees them, with the heat for the predicted class (Grad-CAM, yellow to red; scaled to \

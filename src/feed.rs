@@ -142,7 +142,6 @@ mod tests {
         for (architecture, learn) in [
             (Architecture::ResNet152, Learn::Head),
             (Architecture::DenseNet161, Learn::Head),
-            (Architecture::Vgg19, Learn::Head),
             (Architecture::Vgg19, Learn::HeadWithDropout),
         ] {
             let run = RunConfig { learn, batch_size: 8, learning_rate: 1e-2, ..RunConfig::of(architecture) };

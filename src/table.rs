@@ -260,7 +260,7 @@ macro_rules! shown_as_text {
     ($($type:ty),+ $(,)?) => {$(
         impl Show for $type {
             fn html(&self) -> String {
-                format!("<pre style=\"line-height:1.35\">{}</pre>", escape(&self.to_string()))
+                format!("<pre style=\"line-height:1.35;font-family:monospace\">{}</pre>", escape(&self.to_string()))
             }
 
             fn text(&self) -> String {

@@ -2,22 +2,33 @@
 
 use crate::support::{fixture, folder, prepared, silent, tiny_run};
 use covid_ct::{
-    Architecture, Assessment, Audit, Evaluation, Explanations, Inference, LeakProbe, Learn, Measure, Preprocess,
-    RunConfig, Shortcuts, SliceCache, SplitUnit, Subset, Typical, Workspace, train,
+    Architecture, Assessment, Audit, Evaluation, Explanations, Inference, LeakProbe, Learn, Manifest, Measure,
+    PhantomConfig, Preprocess, RunConfig, Shortcuts, SliceCache, SplitUnit, Subset, Typical, Workspace, draw_phantom,
+    train,
 };
 use std::fs;
 
 #[test]
 fn shuffled_labels_are_learned_through_a_slice_split_alone() {
     let folder = folder();
-    let accepted = fixture().audit.accepted();
-    let run = RunConfig { pretrained: None, device: "cpu".into(), ..RunConfig::of(Architecture::ResNet152) };
+    let config = PhantomConfig {
+        size: 128,
+        train_scans: 12,
+        val_scans: 2,
+        prediction_scans: 1,
+        slices: 20,
+        defects: false,
+        ..PhantomConfig::default()
+    };
+    draw_phantom(&folder.path().join("data"), &config, silent).expect("draws");
+    let accepted = Manifest::scan(folder.path().join("data"), silent).expect("scans");
+    let run = RunConfig { pretrained: None, device: "cpu".into(), ..RunConfig::of(Architecture::DenseNet161) };
     let run = run.small().leak_probe();
     let cache = SliceCache::open_or_build(folder.path(), &accepted, &run.preprocess, silent).expect("caches");
     let probe = LeakProbe::run(folder.path(), &cache, &run, 3, silent).expect("probes");
     let accuracy = |unit, shuffled| probe.arm(unit, shuffled).and_then(|arm| arm.accuracy()).expect("a figure");
     let (by_slice, by_patient) = (accuracy(SplitUnit::Slice, true), accuracy(SplitUnit::Patient, true));
-    assert!(by_slice >= 0.8, "by slice {by_slice}: who is who should be learned\n{probe}");
+    assert!(by_slice >= 0.75, "by slice {by_slice}: who is who should be learned\n{probe}");
     assert!(by_slice - by_patient >= 0.2, "by patient {by_patient}: nothing is there to learn\n{probe}");
     // The same again comes from the file.
     let begun = std::time::Instant::now();
@@ -25,7 +36,7 @@ fn shuffled_labels_are_learned_through_a_slice_split_alone() {
     assert!(begun.elapsed().as_secs() < 5);
     let few = RunConfig { learn: Learn::Whole, ..tiny_run("x") };
     let mut lonely = accepted.clone();
-    lonely.slices.retain(|slice| slice.scan % 6 == 0);
+    lonely.slices.retain(|slice| slice.scan % 4 == 0);
     let cache = SliceCache::open_or_build(folder.path(), &lonely, &few.preprocess, silent).expect("caches");
     let error = LeakProbe::run(folder.path(), &cache, &few, 1, silent).expect_err("too few patients");
     assert!(format!("{error:#}").contains("expected 10 patients or more"), "{error:#}");

@@ -60,7 +60,12 @@ pub(crate) fn bars(
             .disable_x_mesh()
             .disable_x_axis()
             .y_desc(y_label)
-            .y_label_formatter(&|v| if range.1 - range.0 > 5.0 { format!("{v:.0}") } else { format!("{v:.2}") })
+            .y_label_formatter(&|v| match v {
+                // The room above the range is the legend's.
+                v if *v > range.1 + 1e-9 => String::new(),
+                v if range.1 - range.0 > 5.0 => format!("{v:.0}"),
+                v => format!("{v:.2}"),
+            })
             .axis_desc_style(font(14))
             .label_style(font(13))
             .light_line_style(WHITE)

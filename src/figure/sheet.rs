@@ -47,7 +47,9 @@ impl ContactSheet {
 
     pub(crate) fn figure(&self, caption: &str) -> Figure {
         let columns = Self::COLUMNS.min(self.tiles.len().max(2));
-        let (cell, row) = (Self::SIDE as usize + 10, Self::SIDE as usize + 42);
+        let names: Vec<Vec<&str>> = self.tiles.iter().map(|(name, _)| lines_of(name)).collect();
+        let most = names.iter().map(Vec::len).max().unwrap_or(0).max(2);
+        let (cell, row) = (Self::SIDE as usize + 10, Self::SIDE as usize + 16 + 13 * most);
         let rows = self.tiles.len().div_ceil(columns);
         let (width, height) = (columns * cell + 10, 36 + rows.max(1) * row);
         let mut svg = format!(
@@ -59,7 +61,7 @@ impl ContactSheet {
         if self.tiles.is_empty() {
             svg.push_str("<text x=\"10\" y=\"70\" font-size=\"13\">nothing to show</text>");
         }
-        for (index, (name, png)) in self.tiles.iter().enumerate() {
+        for (index, (_, png)) in self.tiles.iter().enumerate() {
             let (x, y) = (10 + index % columns * cell, 34 + index / columns * row);
             let side = Self::SIDE;
             match png {
@@ -74,8 +76,7 @@ impl ContactSheet {
                     y + side as usize / 2
                 )),
             }
-            let (head, tail) = two_lines(name);
-            for (line, text) in [head, tail].into_iter().enumerate() {
+            for (line, text) in names[index].iter().enumerate() {
                 svg.push_str(&format!(
                     "<text x=\"{x}\" y=\"{}\" font-size=\"11\" fill=\"#333\">{}</text>",
                     y + side as usize + 13 + 13 * line,
@@ -88,14 +89,36 @@ impl ContactSheet {
     }
 }
 
-/// A path cut at a slash, so that both parts fit under a picture.
-fn two_lines(name: &str) -> (&str, &str) {
-    if name.chars().count() <= 24 {
-        return (name, "");
+/// A name cut at slashes, spaces and line ends into lines that fit under a picture.
+fn lines_of(name: &str) -> Vec<&str> {
+    const FITS: usize = 25;
+    let mut lines = Vec::new();
+    for mut rest in name.lines() {
+        while rest.chars().count() > FITS {
+            let cuts = rest.char_indices().take(FITS).filter(|(_, c)| matches!(c, '/' | ' ')).map(|(at, _)| at + 1);
+            let (head, tail) = rest.split_at(cuts.last().unwrap_or(rest.len()));
+            lines.push(head.trim_end());
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            lines.push(rest);
+        }
     }
-    let mut slashes = name.match_indices(['/', ' ']).map(|(at, _)| at).filter(|at| *at <= 24);
-    match slashes.next_back() {
-        Some(at) => name.split_at(at + 1),
-        None => (name, ""),
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_where_they_may_be() {
+        assert_eq!(lines_of("0.jpg"), ["0.jpg"]);
+        assert_eq!(lines_of("train/non-covid/ct_scan_10/5.jpg"), ["train/non-covid/", "ct_scan_10/5.jpg"]);
+        assert_eq!(
+            lines_of("val/covid/ct_scan_1/5.jpg\ncovid 0.98\n12 % outside"),
+            ["val/covid/ct_scan_1/5.jpg", "covid 0.98", "12 % outside"]
+        );
+        assert_eq!(lines_of("a_name_without_any_place_to_cut.jpg"), ["a_name_without_any_place_to_cut.jpg"]);
     }
 }
