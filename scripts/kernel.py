@@ -13,6 +13,8 @@ CACHE = pathlib.Path(os.environ["COVID_CT_CACHE"])
 CLONE = CACHE / "kernels" / hashlib.sha256(str(REPO).encode()).hexdigest()[:12]
 # Written once by the compiler and then replaced, never changed: safe to share between folders.
 IMMUTABLE = {".rlib", ".rmeta", ".so", ".a", ".o"}
+# Names the folder it was made in, and CMake refuses to work in another.
+CMAKE = {"CMakeCache.txt"}
 
 
 def copy(source, target):
@@ -41,7 +43,8 @@ def fill(slot, source, ignore):
     for part in [f"{host}/debug", "debug"] if host else []:
         for kind in ("deps", "build", ".fingerprint"):
             if (source / part / kind).is_dir():
-                shutil.copytree(source / part / kind, partial / "target" / part / kind, copy_function=copy, ignore=ignore)
+                shutil.copytree(source / part / kind, partial / "target" / part / kind, copy_function=copy,
+                                ignore=lambda folder, names: (ignore(folder, names) if ignore else set()) | CMAKE & set(names))
     partial.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(slot, ignore_errors=True)
     partial.rename(slot)

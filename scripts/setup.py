@@ -195,8 +195,9 @@ def install_kernel(environment, evcxr):
     settings = (REPO / "scripts/evcxr.toml").read_text().replace("@REPO@", str(REPO)).replace("@CARGO_HOME@", cargo_home)
     (CLONE / "config").mkdir(exist_ok=True)
     (CLONE / "config/evcxr.toml").write_text(settings)
-    (CACHE / "kernels/.cargo").mkdir(exist_ok=True)
-    shutil.copyfile(REPO / ".cargo/config.toml", CACHE / "kernels/.cargo/config.toml")
+    # Cells are compiled below this folder, with the flags of this clone.
+    (CLONE / ".cargo").mkdir(exist_ok=True)
+    shutil.copyfile(REPO / ".cargo/config.toml", CLONE / ".cargo/config.toml")
 
 
 def warm_kernel():

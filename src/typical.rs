@@ -146,9 +146,9 @@ mod tests {
             [0.2, 0.0, 0.1, 1.0, 1.0],
         ];
         let inverse = inverse(matrix).expect("regular");
-        for i in 0..FIGURES {
+        for (i, row) in matrix.iter().enumerate() {
             for j in 0..FIGURES {
-                let product: f64 = (0..FIGURES).map(|k| matrix[i][k] * inverse[k][j]).sum();
+                let product: f64 = row.iter().zip(&inverse).map(|(a, b)| a * b[j]).sum();
                 assert!((product - f64::from(u8::from(i == j))).abs() < 1e-12, "{i} {j}: {product}");
             }
         }
