@@ -195,7 +195,9 @@ def install_kernel(environment, evcxr):
     settings = (REPO / "scripts/evcxr.toml").read_text().replace("@REPO@", str(REPO)).replace("@CARGO_HOME@", cargo_home)
     (CLONE / "config").mkdir(exist_ok=True)
     (CLONE / "config/evcxr.toml").write_text(settings)
-    # Cells are compiled below this folder, with the flags of this clone.
+    # Cells are compiled below this folder, with the flags of this clone. Cargo joins the flags of every folder above:
+    # an older version's, one above, would have all compiled a second time.
+    shutil.rmtree(CACHE / "kernels/.cargo", ignore_errors=True)
     (CLONE / ".cargo").mkdir(exist_ok=True)
     shutil.copyfile(REPO / ".cargo/config.toml", CLONE / ".cargo/config.toml")
 
