@@ -66,12 +66,16 @@ def run_notebook(name, notebook, manager, quiet):
     return notebook, failed
 
 
+# Long lines of training break between words.
+WHOLE_WORDS = ".jp-OutputArea-output pre{word-break:normal!important;overflow-wrap:anywhere}"
+
+
 def save(notebook, name, out):
     """The executed notebook, its HTML, and every figure in it as a file."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, out / f"{name}.ipynb")
     html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(copy.deepcopy(notebook))
-    (out / f"{name}.html").write_text(html)
+    (out / f"{name}.html").write_text(html.replace("</head>", f"<style>{WHOLE_WORDS}</style></head>", 1))
     figures = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)",
                          "".join(o.get("data", {}).get("text/html", "") for c in notebook.cells for o in c.get("outputs", [])))
     for number, figure in enumerate(figures, 1):

@@ -197,6 +197,11 @@ impl Item {
         }
     }
 
+    /// Its id without the name of its checklist.
+    pub fn number(&self, checklist: &str) -> &str {
+        self.id.strip_prefix(checklist).map_or(&self.id, str::trim_start)
+    }
+
     /// Its id, or that of the item that it is a sub-item of.
     pub fn main(&self) -> &str {
         self.id.trim_end_matches(|c: char| c.is_ascii_lowercase())

@@ -21,6 +21,16 @@ pub enum Format {
     Png,
 }
 
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Jpeg => "JPEG",
+            Self::ProgressiveJpeg => "progressive JPEG",
+            Self::Png => "PNG",
+        })
+    }
+}
+
 /// Grey or colour, as the header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -125,6 +125,12 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (low <= high).then_some(if low == high { (low - 0.5, high + 0.5) } else { (low, high) })
 }
 
+/// How much longer an axis of `height` pixels gets, so that a legend inside it, at the top, covers nothing.
+fn legend_share(series: usize, height: u32) -> f64 {
+    let share = if series > 1 { (17.0 * series as f64 + 16.0) / f64::from(height) } else { 0.0 };
+    share / (1.0 - share.min(0.9))
+}
+
 /// Lines through points, one colour a series.
 pub(crate) fn lines(
     title: &str,
@@ -137,15 +143,15 @@ pub(crate) fn lines(
     let points = || series.iter().flat_map(|(_, points)| points.iter());
     let x = range(points().map(|p| p.0)).with_context(nothing)?;
     let y = range(points().map(|p| p.1)).with_context(nothing)?;
-    // Room for the legend, which stands inside the axes at the top.
     let room = 0.06 * (y.1 - y.0);
+    let above = room + legend_share(series.len(), 290) * (y.1 - y.0);
     draw(title, caption, (640, 380), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
             .caption(title, font(18))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
-            .build_cartesian_2d(x.0..x.1, y.0 - room..y.1 + if series.len() > 1 { 5.0 * room } else { room })?;
+            .build_cartesian_2d(x.0..x.1, y.0 - room..y.1 + above)?;
         let whole = x.1 - x.0 <= 20.0 && points().all(|p| p.0.fract() == 0.0);
         chart
             .configure_mesh()

@@ -4,7 +4,7 @@ use crate::checkpoint::{CheckpointInfo, Sums};
 use crate::config::{AccuracyRule, RunConfig, device_name};
 use crate::figure::{Figure, lines};
 use crate::files::read_json;
-use crate::progress::human_duration;
+use crate::progress::{human_duration, rate};
 use crate::table::{Table, percent, shown_as_table};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -168,7 +168,7 @@ impl History {
                 loss(e.test),
                 accuracy(e.test),
                 human_duration(Duration::from_secs_f64(e.seconds)),
-                format!("{:.1}", e.images_per_second),
+                rate(e.images_per_second),
             ]);
         }
         if let Some(seconds) = self.feature_seconds {

@@ -79,6 +79,16 @@ pub(crate) fn thousands(number: u64) -> String {
     grouped
 }
 
+/// Images a second: `"46.1"`, `"23,842"`.
+pub(crate) fn rate(per_second: f64) -> String {
+    if per_second < 99.95 { format!("{per_second:.1}") } else { thousands(per_second.round() as u64) }
+}
+
+/// `"1 scan"`, `"1,234 scans"`.
+pub(crate) fn counted(number: u64, unit: &str) -> String {
+    format!("{} {unit}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
 /// Counts finished units from many threads and calls back seldom: after two seconds, then every four, later more rarely
 /// (every thirtieth of the time passed, 15 s at most), so that a night's work does not fill a notebook with lines.
 pub(crate) struct Meter<'a> {

@@ -3,7 +3,7 @@
 use crate::config::{SplitConfig, SplitUnit};
 use crate::files::{Digest, read_json, write_json};
 use crate::manifest::{Label, Manifest, Set};
-use crate::progress::thousands;
+use crate::progress::{counted, thousands};
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
@@ -202,10 +202,10 @@ impl Split {
     fn shared_in_words(&self) -> String {
         let count = |kind: &str| self.overlaps.iter().filter(|o| o.kind == kind).count() as u64;
         format!(
-            "{} scans, {} patients and {} pairs of scans that look like one patient are shared between subsets",
-            thousands(count(SCAN)),
-            thousands(count(PATIENT)),
-            thousands(count(PAIR))
+            "{}, {} and {} of scans that look like one patient are shared between subsets",
+            counted(count(SCAN), "scan"),
+            counted(count(PATIENT), "patient"),
+            counted(count(PAIR), "pair")
         )
     }
 

@@ -11,7 +11,7 @@ use crate::history::{EpochRecord, History, Score, best};
 use crate::manifest::Label;
 use crate::model::Network;
 use crate::optimizer::Adam;
-use crate::progress::{Meter, Progress, human_duration};
+use crate::progress::{Meter, Progress, human_duration, rate};
 use crate::provenance::Provenance;
 use crate::split::{Split, Subset};
 use crate::weights::{Weights, WeightsFile};
@@ -43,7 +43,7 @@ impl fmt::Display for TrainEvent {
             Self::Resumed(epochs, batches) => write!(f, "resumed in epoch {} after {batches} batches", epochs + 1),
             Self::Working(progress) => progress.fmt(f),
             Self::Epoch(record, left) => {
-                write!(f, "{record} ({:.1} images/s, {} left)", record.images_per_second, human_duration(*left))
+                write!(f, "{record} ({} images/s, {} left)", rate(record.images_per_second), human_duration(*left))
             }
         }
     }

@@ -39,8 +39,11 @@ pub(crate) fn bars(
 ) -> Result<Figure> {
     ensure!(!bars.is_empty(), "drawing the figure {title:?}: there are no values");
     let (groups, series) = (names(bars.iter().map(|b| &b.group)), names(bars.iter().map(|b| &b.series)));
-    let room = 0.22 * (range.1 - range.0);
-    let width = (groups.len() as u32 * 190 + 120).max(480);
+    let room = if series.len() > 1 { 0.22 } else { 0.06 } * (range.1 - range.0);
+    let each = if series.len() > 1 { 190 } else { 90 };
+    let width = (groups.len() as u32 * each + 120).max(480);
+    // Room at the right for the name of the line.
+    let beside = if line.is_some() { 80.0 / f64::from(each) } else { 0.0 };
     let place = |bar: &Bar| {
         let group = groups.iter().position(|name| **name == bar.group).unwrap_or(0) as f64;
         let column = series.iter().position(|name| **name == bar.series).unwrap_or(0) as f64;
@@ -48,7 +51,8 @@ pub(crate) fn bars(
         (group - 0.4 + column * each + 0.04, group - 0.4 + (column + 1.0) * each - 0.04)
     };
     draw(title, caption, (width, 400), |canvas| {
-        let x = -0.5..groups.len() as f64 - 0.5;
+        let last = groups.len() as f64 - 0.5;
+        let x = -0.5..last + beside;
         let mut chart = ChartBuilder::on(canvas)
             .caption(title, font(18))
             .margin(12)
@@ -97,8 +101,8 @@ pub(crate) fn bars(
         if let Some((value, name)) = line {
             chart
                 .draw_series([PathElement::new([(x.start, value), (x.end, value)], BLACK.mix(0.6).stroke_width(1))])?;
-            let style = font(12).pos(Pos::new(HPos::Left, VPos::Bottom));
-            chart.draw_series([Text::new(name.to_owned(), (x.start + 0.01, value), style)])?;
+            let style = font(12).pos(Pos::new(HPos::Right, VPos::Bottom));
+            chart.draw_series([Text::new(name.to_owned(), (x.end, value), style)])?;
         }
         for (index, name) in groups.iter().enumerate() {
             let at = chart.backend_coord(&(index as f64, range.0));

@@ -1,6 +1,6 @@
 //! Reliability diagrams: how often it is what the network says it is.
 
-use super::{Figure, PALETTE, draw, font};
+use super::{Figure, PALETTE, draw, font, legend_share};
 use crate::calibration::Calibration;
 use anyhow::Result;
 use plotters::prelude::*;
@@ -13,13 +13,14 @@ pub(crate) fn reliability(title: &str, series: &[(&str, &Calibration)], caption:
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
-            .build_cartesian_2d(0.0..1.0, 0.0..1.0)?;
+            .build_cartesian_2d(0.0..1.0, 0.0..1.0 + legend_share(series.len(), 340))?;
         chart
             .configure_mesh()
             .x_desc("predicted probability of covid")
             .y_desc("share that is covid")
             .x_label_formatter(&|v| format!("{v:.1}"))
-            .y_label_formatter(&|v| format!("{v:.1}"))
+            .y_labels(11)
+            .y_label_formatter(&|v| if *v > 1.01 { String::new() } else { format!("{v:.1}") })
             .axis_desc_style(font(14))
             .label_style(font(13))
             .light_line_style(WHITE)

@@ -5,7 +5,7 @@ use crate::audit::{Check, Severity};
 use crate::compare::Comparison;
 use crate::figure::{Step, flow};
 use crate::manifest::{Label, Manifest};
-use crate::progress::thousands;
+use crate::progress::{counted, thousands};
 use crate::split::{Split, Subset};
 use crate::table::{Show, Table, escape};
 use anyhow::Result;
@@ -27,13 +27,11 @@ impl Report {
             Some(published) => comparison.with_published(published),
             None => comparison,
         };
-        let warnings: String = from
-            .runs
-            .iter()
-            .filter_map(|run| Some((&run.name, run.split.warning()?)))
-            .fold(String::new(), |html, (name, warning)| {
-                html + &format!("<p class=\"warning\">{}: {}</p>", escape(name), escape(&warning))
-            });
+        let warnings: String = by_split(from)
+            .into_iter()
+            .filter_map(|(split, names)| Some((names.join(", "), split.warning()?)))
+            .map(|(names, warning)| format!("<p class=\"warning\">{}: {}</p>", escape(&names), escape(&warning)))
+            .collect();
         let mut html = warnings + &comparison.intervals().html() + &comparison.table().html();
         let figures = comparison.figures()?.into_iter().enumerate();
         let figures: Vec<_> = figures.map(|(number, figure)| (format!("comparison-{}", number + 1), figure)).collect();
@@ -97,14 +95,7 @@ impl Report {
 
     pub(super) fn partition(&mut self, from: &Sources<'_>) -> Result<()> {
         let mut html = String::new();
-        let mut seen: Vec<(&Split, Vec<&str>)> = Vec::new();
-        for run in &from.runs {
-            match seen.iter_mut().find(|(split, _)| split.hash() == run.split.hash()) {
-                Some((_, names)) => names.push(&run.name),
-                None => seen.push((&run.split, vec![&run.name])),
-            }
-        }
-        for (split, names) in seen {
+        for (split, names) in by_split(from) {
             html.push_str(&format!("<h3>{}</h3>", escape(&names.join(", "))));
             if let Some(warning) = split.warning() {
                 html.push_str(&format!("<p class=\"warning\">{}</p>", escape(&warning)));
@@ -140,16 +131,28 @@ impl Report {
     }
 }
 
+/// The splits, each with the runs that use it.
+fn by_split<'a>(from: &'a Sources<'_>) -> Vec<(&'a Split, Vec<&'a str>)> {
+    let mut seen: Vec<(&Split, Vec<&str>)> = Vec::new();
+    for run in &from.runs {
+        match seen.iter_mut().find(|(split, _)| split.hash() == run.split.hash()) {
+            Some((_, names)) => names.push(&run.name),
+            None => seen.push((&run.split, vec![&run.name])),
+        }
+    }
+    seen
+}
+
 fn data_flow(from: &Sources<'_>, leaves: Vec<String>) -> Result<crate::figure::Figure> {
     let manifest = from.audit.manifest();
-    let counted = |of: &Manifest, name: &str| {
+    let lines_of = |of: &Manifest, name: &str| {
         let scans: std::collections::BTreeSet<usize> = of.slices.iter().map(|slice| slice.scan).collect();
         let patients = of.patient_of_scans();
         let patients: std::collections::BTreeSet<u32> = scans.iter().map(|&scan| patients[scan]).collect();
         vec![
             name.to_owned(),
-            format!("{} slices, {} scans", thousands(of.slices.len() as u64), thousands(scans.len() as u64)),
-            format!("of {} patients, as far as known", thousands(patients.len() as u64)),
+            format!("{}, {}", counted(of.slices.len() as u64, "slice"), counted(scans.len() as u64, "scan")),
+            format!("of {}, as far as known", counted(patients.len() as u64, "patient")),
         ]
     };
     let split = from.runs.first().map(|run| &run.split);
@@ -159,7 +162,7 @@ fn data_flow(from: &Sources<'_>, leaves: Vec<String>) -> Result<crate::figure::F
                 let (slices, scans) = split.count(subset, label);
                 let name = label.map_or("unlabelled".to_owned(), |label| label.to_string());
                 (slices > 0)
-                    .then(|| format!("{name}: {} in {} scans", thousands(slices as u64), thousands(scans as u64)))
+                    .then(|| format!("{name}: {} in {}", thousands(slices as u64), counted(scans as u64, "scan")))
             };
             let lines: Vec<String> =
                 [Some(Label::Covid), Some(Label::NonCovid), None].into_iter().filter_map(line).collect();
@@ -167,15 +170,19 @@ fn data_flow(from: &Sources<'_>, leaves: Vec<String>) -> Result<crate::figure::F
         };
         Subset::ALL.into_iter().filter_map(of_subset).collect()
     });
-    let mut second = counted(&from.accepted, "Accepted by the audit");
+    let mut second = lines_of(&from.accepted, "Accepted by the audit");
     if let Some(name) = from.runs.first().map(|run| &run.name) {
         second.push(format!("divided as for {name}"));
     }
     let left = split.map_or(0, |split| split.left_out().len());
-    let twins = if left > 0 { vec![format!("same patient as in validation: {left} scans")] } else { Vec::new() };
+    let twins = if left > 0 {
+        vec![format!("same patient as in validation: {}", counted(left as u64, "scan"))]
+    } else {
+        Vec::new()
+    };
     let leaves =
         if leaves.is_empty() { leaves } else { [vec!["Left out, by reason (files)".to_owned()], leaves].concat() };
-    let steps = [Step { stays: counted(manifest, "Read"), leaves }, Step { stays: second, leaves: twins }];
+    let steps = [Step { stays: lines_of(manifest, "Read"), leaves }, Step { stays: second, leaves: twins }];
     flow("Data flow", &steps, &ends, "Every file that was read, and where it went. Reasons are explained below.")
 }
 
@@ -183,8 +190,9 @@ fn data_flow(from: &Sources<'_>, leaves: Vec<String>) -> Result<crate::figure::F
 fn kinds(accepted: &Manifest) -> Table {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for header in accepted.slices.iter().filter_map(|slice| slice.header) {
-        let kind = format!("{}×{}, {:?}, {:?}", header.width, header.height, header.colour, header.format);
-        *counts.entry(kind.to_lowercase()).or_default() += 1;
+        let colour = format!("{:?}", header.colour).to_lowercase();
+        let kind = format!("{}×{}, {colour}, {}", header.width, header.height, header.format);
+        *counts.entry(kind).or_default() += 1;
     }
     let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));

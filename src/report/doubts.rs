@@ -8,7 +8,7 @@ use crate::shortcuts::Shortcuts;
 use crate::table::{Show, Table, escape};
 use anyhow::Result;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Report {
     pub(super) fn comparison(&mut self, from: &Sources<'_>) -> Result<()> {
@@ -80,6 +80,9 @@ impl Report {
 
     /// Last, for it tells which sections there are.
     pub(super) fn checklist(&mut self) -> Result<()> {
+        let headings: BTreeMap<&str, &str> =
+            self.sections.iter().map(|section| (section.anchor, section.heading)).collect();
+        let section = |anchor: &str| headings.get(anchor).map_or(anchor.to_owned(), |heading| (*heading).to_owned());
         let mut present: BTreeSet<&str> = self.sections.iter().map(|section| section.anchor).collect();
         present.insert("checklist");
         let mut html = String::new();
@@ -88,13 +91,13 @@ impl Report {
             let mut table = Table::new(format!("{} ({})", list.name, list.source), &["Item", "Asks for", "Here"]);
             for item in &list.items {
                 let here = match item.answered(&present) {
-                    Answer::Answered { anchor, how, left: None } => format!("§ {anchor}: {how}"),
+                    Answer::Answered { anchor, how, left: None } => format!("{}: {how}", section(anchor)),
                     Answer::Answered { anchor, how, left: Some(left) } => {
-                        format!("§ {anchor}: {how} Not reported, the author has to say: {left}")
+                        format!("{}: {how} Not reported, the author has to say: {left}", section(anchor))
                     }
-                    Answer::NotReported { why } => format!("not reported: {why}"),
+                    Answer::NotReported { why } => why,
                 };
-                table.row([item.id.clone(), item.asks.clone(), here]);
+                table.row([item.number(&list.name).to_owned(), item.asks.clone(), here]);
             }
             let count = list.count(&present);
             counted.insert(list.name.clone(), json!(count));

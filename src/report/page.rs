@@ -36,9 +36,10 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding
 h1{font-size:1.7em;margin-bottom:.1em}h2{margin-top:2em;border-bottom:1px solid #8886;padding-bottom:.2em}h3{margin-top:1.6em}\
 nav ol{padding-left:1.6em;columns:2}.small{font-size:12px;opacity:.75;overflow-wrap:anywhere}\
 .warning{border-left:5px solid #d55e00;padding:.5em 1em;background:#d55e0022;font-weight:600}\
-.row{display:flex;flex-wrap:wrap;gap:1.2em;align-items:flex-start}.row>*{flex:1 1 400px;max-width:640px}\
+.row{display:flex;flex-wrap:wrap;gap:1.2em;align-items:flex-start}.row>*{flex:1 1 400px;max-width:640px}.three{display:grid;grid-template-columns:repeat(3,minmax(0,1fr))}.three pre{font-size:10.5px}\
 figure{margin:.6em 0}figure img{background:#fff;border-radius:4px}pre{font-size:13px;overflow-x:auto}\
 .covid-ct{overflow-x:auto}\
 @page{size:A4;margin:14mm}\
 @media print{:root{color-scheme:light}body{max-width:none;margin:0;font-size:11px}figure,tr{break-inside:avoid}\
-h2,h3{break-after:avoid}nav{display:none}.row>*{flex-basis:45%}table{font-size:9px!important}}";
+h2,h3{break-after:avoid}nav{display:none}.row>*{flex-basis:45%}.three{grid-template-columns:repeat(2,minmax(0,1fr))}.three pre{font-size:8px}table,figcaption,.covid-ct>div{font-size:9px!important}\
+td,th{padding:2px 4px!important}}";

@@ -59,8 +59,7 @@ impl Run {
 
 impl Report {
     pub(super) fn model(&mut self, from: &Sources<'_>) {
-        let columns =
-            ["Run", "Network", "Parameters", "Learns", "Initial weights", "Kept epoch", "SHA-256 of the checkpoint"];
+        let columns = ["Run", "Network", "Parameters", "Learns", "Initial weights", "Kept epoch", "Checkpoint"];
         let mut table = Table::new("Networks", &columns);
         for run in &from.runs {
             let settings = run.evaluation.run.table();
@@ -74,11 +73,12 @@ impl Report {
                 setting("Learns"),
                 setting("Weights"),
                 run.evaluation.best_epoch.to_string(),
-                run.evaluation.weights.to_string(),
+                run.evaluation.weights.short(),
             ]);
         }
         let html = table
-            .note("Input: one grey slice in three equal channels; output: logits of covid and non-covid, softmax over the two.")
+            .note("Input: one grey slice in three equal channels; output: logits of covid and non-covid, softmax over the two. \
+                   A checkpoint is named by the beginning of its SHA-256; see Reproducibility.")
             .html();
         self.section("model", "Model", html);
     }
@@ -122,17 +122,19 @@ impl Report {
                 html.push_str(&run.assessment.sources_table().html());
             }
             html.push_str(&run.evaluation.table().html());
-            for subset in run.evaluation.subsets.iter().map(|of| of.subset) {
-                let figures = [
-                    (format!("{}-{subset}-slices", run.name), run.evaluation.slice_figure(subset)?),
-                    (format!("{}-{subset}-scans", run.name), run.evaluation.scan_figure(subset)?),
-                ];
-                html.push_str(&format!("<h4>{subset}</h4>"));
-                html.push_str(&self.row(&figures));
-                let reports =
-                    [("slice", run.evaluation.slice_report(subset)?), ("scan", run.evaluation.scan_report(subset)?)];
-                let reports = reports.map(|(unit, report)| format!("<div><b>By {unit}</b>{}</div>", report.html()));
-                html.push_str(&format!("<div class=\"row\">{}</div>", reports.concat()));
+            let subsets = || run.evaluation.subsets.iter().map(|of| of.subset);
+            for by_scan in [false, true] {
+                let mut cells = String::new();
+                for subset in subsets() {
+                    let of = &run.evaluation;
+                    let (unit, figure, report) = match by_scan {
+                        false => ("slices", of.slice_figure(subset)?, of.slice_report(subset)?),
+                        true => ("scans", of.scan_figure(subset)?, of.scan_report(subset)?),
+                    };
+                    let figure = self.figure(&format!("{}-{subset}-{unit}", run.name), &figure);
+                    cells.push_str(&format!("<div>{figure}{}</div>", report.html()));
+                }
+                html.push_str(&format!("<div class=\"row three\">{cells}</div>"));
             }
         }
         self.section("performance", "Performance", html);
