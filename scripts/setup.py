@@ -92,6 +92,10 @@ def install_python():
             fail("pip could not install requirements.txt; its reason stands above")
         for old in stamp.parent.glob(".covid-ct-requirements-*"):
             old.unlink()
+        # JupyterLab asks every new user about news from the network, over the notebook.
+        overrides = stamp.parent / "share/jupyter/lab/settings/overrides.json"
+        overrides.parent.mkdir(parents=True, exist_ok=True)
+        overrides.write_text('{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}\n')
         stamp.touch()
         say("Python packages are installed")
 
