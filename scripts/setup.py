@@ -169,16 +169,24 @@ def share(own, shared):
         stamp.write_text(state)
 
 
+def program(path, *lines):
+    """A small shell program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+
+
 def install_kernel(environment, evcxr):
     """The kernelspec, for our own Jupyter and for any other of this user's."""
     cargo_home = os.environ.get("CARGO_HOME") or str(pathlib.Path.home() / ".cargo")
-    kept = ("COVID_CT_CACHE", "LIBTORCH", "LD_LIBRARY_PATH", "PATH")
+    kept = ("COVID_CT_CACHE", "LIBTORCH", "LD_LIBRARY_PATH")
     spec = {
         "argv": [environment["COVID_CT_PYTHON"], str(REPO / "scripts/kernel.py"), "{connection_file}"],
         "display_name": "Rust (covid-ct)",
         "language": "rust",
         "interrupt_mode": "message",
         "env": {name: environment[name] for name in kept} | {
+            "PATH": f"{CLONE / 'bin'}{os.pathsep}{environment['PATH']}",
             "COVID_CT_EVCXR": str(evcxr),
             "EVCXR_CONFIG_DIR": str(CLONE / "config"),
             # rust-analyzer asks the cargo of CARGO_HOME for the list of crates: ours, which answers with the few it
@@ -192,10 +200,16 @@ def install_kernel(environment, evcxr):
     for folder in (CLONE / "jupyter/kernels/covid-ct", pathlib.Path(user) / "kernels/covid-ct"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n")
-    shim = CLONE / "cargo-home/bin/cargo"
-    shim.parent.mkdir(parents=True, exist_ok=True)
-    shim.write_text(f'#!/bin/sh\nexec "{environment["COVID_CT_PYTHON"]}" "{REPO}/scripts/kernel_cargo.py" "$@"\n')
-    shim.chmod(0o755)
+    program(CLONE / "cargo-home/bin/cargo",
+            f'exec "{environment["COVID_CT_PYTHON"]}" "{REPO}/scripts/kernel_cargo.py" "$@"')
+    # Before a cell has the library, cargo drops all that it needs from Cargo.lock; then it would take the newest
+    # versions of the day and compile polars once more. evcxr asks rustup which cargo to call: this one.
+    program(CLONE / "bin/cargo",
+            "[ ! -f given.lock ] || grep -qs '^name = \"covid-ct\"' Cargo.lock || cp given.lock Cargo.lock",
+            f'exec "{output("rustup", "which", "cargo")}" "$@"')
+    program(CLONE / "bin/rustup",
+            f'[ "$*" != "which cargo" ] || exec echo "{CLONE}/bin/cargo"',
+            f'exec "{shutil.which("rustup")}" "$@"')
     settings = (REPO / "scripts/evcxr.toml").read_text().replace("@REPO@", str(REPO)).replace("@CARGO_HOME@", cargo_home)
     (CLONE / "config").mkdir(exist_ok=True)
     (CLONE / "config/evcxr.toml").write_text(settings)
