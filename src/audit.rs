@@ -1,15 +1,17 @@
 //! What is wrong with the data, file by file, before anything is learned from it.
 
-use crate::cache::{Filling, SliceCache};
+use crate::cache::{CacheFilling, SliceCache};
 use crate::config::Preprocess;
 use crate::decode::decode_grey;
 use crate::figure::{ContactSheet, Figure};
 use crate::files::{Digest, read_json, write_json};
 use crate::manifest::{Manifest, Set, Slice, missing_numbers};
+use crate::parallel::in_parallel;
 use crate::progress::{Meter, Progress, thousands};
 use crate::table::{Table, shown_as_table};
 use anyhow::{Result, ensure};
 use look::{BLACK, Look, usual_size};
+use measure::Levels;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -63,17 +65,14 @@ impl Audit {
     /// A file that the manifest lists and that can no longer be opened.
     pub fn run(manifest: &Manifest, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
         let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, &progress);
-        let looked = manifest
-            .slices
-            .par_iter()
-            .map(|slice| {
-                let look = Look::at(manifest, slice);
-                meter.add(1);
-                look
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let levels = Levels::none();
+        let (looked, _) = in_parallel(manifest.slices.par_iter(), |slice| {
+            let look = Look::at(manifest, slice, &levels)?;
+            meter.add(1);
+            Ok((look, ()))
+        })?;
         meter.finish();
-        Ok(Self::assembled(manifest.clone(), looked))
+        Ok(Self::assembled(manifest.clone(), looked, levels.counts()))
     }
 
     /// The same in one pass over the files with listing and caching: every file is read once and every slice decoded once.
@@ -89,28 +88,24 @@ impl Audit {
         preprocess: &Preprocess,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<(Self, SliceCache)> {
-        let filling = Filling::begin(cache_folder.as_ref(), preprocess)?;
+        let (filling, levels) = (CacheFilling::begin(cache_folder.as_ref(), preprocess)?, Levels::none());
         let (manifest, looked) =
             Manifest::scan_with(root, "audit and cache", &progress, |index, path, slice, bytes| {
-                let (look, image) = Look::of(path, slice, bytes)?;
+                let (look, image) = Look::of(path, slice, bytes, &levels)?;
                 if let Some(image) = image {
                     filling.put(index, &image)?;
                 }
                 Ok(look)
             })?;
-        let audit = Self::assembled(manifest, looked);
+        let audit = Self::assembled(manifest, looked, levels.counts());
         let cache = filling.finish(&audit.manifest, &audit.accepted())?;
         Ok((audit, cache))
     }
 
-    fn assembled(mut manifest: Manifest, mut looked: Vec<Look>) -> Self {
+    fn assembled(mut manifest: Manifest, mut looked: Vec<Look>, histogram: Vec<u64>) -> Self {
         let usual = usual_size(&manifest);
         for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
             look.compare(&manifest, slice, usual);
-        }
-        let mut histogram = vec![0_u64; 256];
-        for measure in looked.iter().filter_map(|look| look.measure.as_ref()) {
-            histogram.iter_mut().zip(measure.histogram).for_each(|(sum, n)| *sum += u64::from(n));
         }
         let mut findings: Vec<Finding> = looked.iter().flat_map(|look| look.findings.iter().cloned()).collect();
         findings.extend(folder_findings(&manifest));
@@ -315,19 +310,17 @@ fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
 /// All but one of each group of equal pictures. The one kept is the validation set's, where it has one, so that the
 /// copy in training goes; slices to predict always stay. With two labels in a group none is kept.
 fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
-    let mut groups: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
-    for (index, look) in looked.iter().enumerate().filter(|(_, look)| look.shows_something()) {
-        if let Some(measure) = &look.measure {
-            groups.entry(measure.pixels).or_default().push(index);
-        }
-    }
+    let pixels = |index: &usize| looked[*index].picture.as_ref().map(|picture| picture.pixels);
+    let mut order: Vec<usize> =
+        (0..looked.len()).filter(|&i| looked[i].picture.is_some() && looked[i].shows_something()).collect();
+    order.sort_unstable_by_key(|index| (pixels(index), *index));
     let rank = |index: &usize| match manifest.scan_of(&manifest.slices[*index]).set {
         Set::Prediction => 0,
         Set::Val => 1,
         Set::Train => 2,
     };
     let mut found = Vec::new();
-    for mut group in groups.into_values().filter(|group| group.len() > 1) {
+    for group in order.chunk_by_mut(|a, b| pixels(a) == pixels(b)).filter(|group| group.len() > 1) {
         group.sort_by_key(|index| (rank(index), *index));
         let labels: BTreeSet<_> = group.iter().filter_map(|i| manifest.scan_of(&manifest.slices[*i]).label).collect();
         let kept = manifest.path(&manifest.slices[group[0]]);
@@ -350,7 +343,7 @@ fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
         .enumerate()
         .filter(|(_, look)| look.shows_something())
         .filter_map(|(slice, look)| {
-            let descriptor = &look.measure.as_ref()?.descriptor;
+            let descriptor = &look.picture.as_ref()?.descriptor;
             Some(similar::Candidate { slice, scan: manifest.slices[slice].scan, descriptor })
         })
         .collect();

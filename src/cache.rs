@@ -1,29 +1,29 @@
 //! Every slice decoded and resized once, packed into one memory-mapped file.
 //!
-//! `cache/<key>/slices.u8` holds the slices of a manifest one after the other, size × size grey levels each. The key is
-//! made from the manifest's hash and the preprocessing, so a cache can never serve other data than it was built from.
+//! `cache/<key>/slices.bin` holds the slices of a manifest, size × size grey levels each, packed without loss or as they
+//! are ([`Storage`]). The key is made from the manifest's hash and the preprocessing, so a cache can never serve other
+//! data than it was built from.
 
-use crate::config::Preprocess;
+use crate::config::{Preprocess, Storage};
 use crate::decode::{GreyImage, decode_grey};
 use crate::figure::{ContactSheet, Figure};
-use crate::files::{Digest, read_json};
+use crate::files::Digest;
 use crate::manifest::Manifest;
+use crate::pack::{pack, unpack};
 use crate::progress::{Meter, Progress, human_bytes, thousands};
 use crate::resize::resize_grey;
-use crate::rows::{Building, Place, Rows};
+use crate::rows::{Building, Filling, Place, Rows};
 use crate::split::{Split, Subset};
 use crate::table::{Table, shown_as_table};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
-const FILE: &str = "slices.u8";
+const FILE: &str = "slices.bin";
 
 /// The slices of a manifest as the networks see them.
 #[derive(Debug)]
@@ -32,9 +32,7 @@ pub struct SliceCache {
     hash: Digest,
     preprocess: Preprocess,
     folder: PathBuf,
-    pixels: Arc<Rows>,
-    /// Where each slice lies in the file, when the file holds others too.
-    rows: Option<Arc<Vec<usize>>>,
+    rows: Arc<Rows>,
 }
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -42,10 +40,8 @@ pub struct SliceCache {
 struct Index {
     manifest: Digest,
     size: u32,
+    storage: Storage,
     slices: usize,
-    /// Rows of the file that belong to no slice of the manifest: files that the audit left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    left_out: Vec<usize>,
 }
 
 impl SliceCache {
@@ -61,35 +57,24 @@ impl SliceCache {
         preprocess: &Preprocess,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<Self> {
-        let hash = manifest.hash();
-        let folder = folder.as_ref().join(preprocess.cache_key(&hash));
-        let place = Place { folder, file: FILE, rows: manifest.slices.len(), row_bytes: slice_bytes(preprocess.size) };
+        let (place, index) = planned(folder.as_ref(), manifest, preprocess);
         if !place.is_built() {
-            let index =
-                Index { manifest: hash, size: preprocess.size, slices: manifest.slices.len(), left_out: Vec::new() };
             build(&place, manifest, &index, &progress)
                 .with_context(|| format!("building the slice cache {}", place.folder.display()))?;
         }
-        Self::open(place, manifest, preprocess).context("opening the slice cache")
+        Self::open(place, index, manifest, preprocess)
     }
 
-    fn open(place: Place, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
-        let (hash, slices) = (manifest.hash(), manifest.slices.len());
-        let found: Index = read_json(&place.folder.join("index.json"), "the index of a cache")?;
-        let index = Index { manifest: hash, size: preprocess.size, slices, left_out: found.left_out };
-        let place = Place { rows: slices + index.left_out.len(), ..place };
-        let pixels = Arc::new(Rows::open(&place, &index)?);
-        let left_out: BTreeSet<usize> = index.left_out.into_iter().collect();
-        let kept = || (0..place.rows).filter(|row| !left_out.contains(row)).collect();
-        let rows = (!left_out.is_empty()).then(|| Arc::new(kept()));
-        let Place { folder, .. } = place;
-        Ok(Self { manifest: manifest.clone(), hash, preprocess: preprocess.clone(), folder, pixels, rows })
+    fn open(place: Place, index: Index, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
+        let rows = Arc::new(Rows::open(&place, &index).context("opening the slice cache")?);
+        let (manifest, preprocess) = (manifest.clone(), preprocess.clone());
+        Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows })
     }
 
     /// The same pixels under other labels.
     pub(crate) fn relabelled(&self, manifest: Manifest) -> Self {
         let (preprocess, folder) = (self.preprocess.clone(), self.folder.clone());
-        Self { manifest, hash: self.hash, preprocess, folder, pixels: self.pixels.clone(), rows: self.rows.clone() }
+        Self { manifest, hash: self.hash, preprocess, folder, rows: self.rows.clone() }
     }
 
     /// The slices in it.
@@ -116,24 +101,57 @@ impl SliceCache {
     ///
     /// # Errors
     /// An index beyond the manifest.
-    pub fn pixels(&self, slice: usize) -> Result<&[u8]> {
-        let row = self.rows.as_ref().map_or(Some(slice), |rows| rows.get(slice).copied());
-        self.pixels.row(row.with_context(|| format!("slice {slice} is not in the cache"))?)
+    pub fn pixels(&self, slice: usize) -> Result<Vec<u8>> {
+        let mut pixels = vec![0; slice_bytes(self.preprocess.size)];
+        self.pixels_into(slice, &mut pixels)?;
+        Ok(pixels)
+    }
+
+    fn pixels_into(&self, slice: usize, pixels: &mut [u8]) -> Result<()> {
+        let row = self.rows.row(slice)?;
+        match self.preprocess.storage {
+            Storage::Packed => unpack(row, self.preprocess.size as usize, pixels),
+            Storage::Raw if row.len() == pixels.len() => {
+                pixels.copy_from_slice(row);
+                Ok(())
+            }
+            Storage::Raw => Err(anyhow!("expected {} bytes, found {}", pixels.len(), row.len())),
+        }
+        .with_context(|| format!("reading slice {slice} of the cache {}", self.folder.display()))
+    }
+
+    /// The grey levels of slices one after the other.
+    pub(crate) fn bytes_of(&self, slices: &[usize]) -> Result<Vec<u8>> {
+        let each = slice_bytes(self.preprocess.size);
+        let mut bytes = vec![0; slices.len() * each];
+        slices.iter().zip(bytes.chunks_exact_mut(each)).try_for_each(|(slice, row)| self.pixels_into(*slice, row))?;
+        Ok(bytes)
     }
 
     /// A batch `[N, 3, size, size]` f32 on `device`: grey levels / 255, minus mean, by deviation, three equal channels
     /// (a view: one channel is stored). The bytes travel, not the floats.
     pub fn batch(&self, slices: &[usize], device: Device) -> Result<Tensor> {
+        self.normalised(&self.grey(slices)?.f_to_device(device)?)
+    }
+
+    /// Slices `[N, 1, size, size]` u8 in main memory.
+    pub(crate) fn grey(&self, slices: &[usize]) -> Result<Tensor> {
         let size = i64::from(self.preprocess.size);
-        let mut bytes = Vec::with_capacity(slices.len() * slice_bytes(self.preprocess.size));
-        for &slice in slices {
-            bytes.extend_from_slice(self.pixels(slice)?);
-        }
         let shape = [slices.len() as i64, 1, size, size];
-        let grey = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?.f_to_device(device)?;
-        let scaled = grey.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
+        Ok(Tensor::f_from_data_size(&self.bytes_of(slices)?, &shape, Kind::Uint8)?)
+    }
+
+    /// What the network is fed, of grey levels `[N, 1, size, size]`, on the device where they are.
+    pub(crate) fn normalised(&self, grey: &Tensor) -> Result<Tensor> {
+        let (n, _, height, width) = grey.size4()?;
+        let scaled = grey.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
         let normalised = scaled.f_sub_scalar(self.preprocess.mean)?.f_div_scalar(self.preprocess.std)?;
-        Ok(normalised.f_expand([shape[0], 3, size, size], false)?)
+        Ok(normalised.f_expand([n, 3, height, width], false)?)
+    }
+
+    /// Has the system read these slices from disk, in the order of the file and ahead of time.
+    pub(crate) fn read_ahead(&self, slices: &[usize]) {
+        self.rows.read_ahead(slices);
     }
 
     /// Class indices `[N]` i64 of labelled slices.
@@ -156,7 +174,7 @@ impl SliceCache {
         let size = self.preprocess.size;
         let mut sheet = ContactSheet::new(format!("{subset}: slices as the network sees them ({size}×{size})"));
         for slice in spread(&of_subset, count) {
-            let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)?.to_vec() };
+            let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)? };
             let record = &self.manifest.slices[slice];
             sheet.add(&self.manifest.path(record), Some(&image))?;
         }
@@ -165,11 +183,16 @@ impl SliceCache {
 
     fn table(&self) -> Table {
         let mut table = Table::new("Slice cache", &["Slices", "Size", "On disk", "Folder"]);
-        let bytes = self.manifest.slices.len() as u64 * slice_bytes(self.preprocess.size) as u64;
+        let raw = self.manifest.slices.len() as u64 * slice_bytes(self.preprocess.size) as u64;
+        let bytes = self.rows.bytes();
         let size = format!("{0}×{0}, 8 bit grey", self.preprocess.size);
         let count = thousands(self.manifest.slices.len() as u64);
         table.row([count, size, human_bytes(bytes), self.folder.display().to_string()]);
-        table.note(format!("Bound to the manifest {}.", self.hash.short()))
+        let packed = match self.preprocess.storage {
+            Storage::Packed => format!("Packed without loss to {:.0} %. ", 100.0 * bytes as f64 / raw.max(1) as f64),
+            Storage::Raw => String::new(),
+        };
+        table.note(format!("{packed}Bound to the manifest {}.", self.hash.short()))
     }
 }
 
@@ -185,65 +208,71 @@ fn slice_bytes(size: u32) -> usize {
     size as usize * size as usize
 }
 
+/// Where the cache of these slices belongs, and what it is made from.
+fn planned(folder: &Path, manifest: &Manifest, preprocess: &Preprocess) -> (Place, Index) {
+    let (hash, slices) = (manifest.hash(), manifest.slices.len());
+    let place = Place { folder: folder.join(preprocess.cache_key(&hash)), file: FILE, rows: slices };
+    (place, Index { manifest: hash, size: preprocess.size, storage: preprocess.storage, slices })
+}
+
+/// A slice as it is stored.
+fn stored(image: &GreyImage, size: u32, storage: Storage) -> Result<Vec<u8>> {
+    let pixels = resize_grey(image, size)?;
+    match storage {
+        Storage::Packed => pack(&pixels, size as usize),
+        Storage::Raw => Ok(pixels),
+    }
+}
+
 fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
     let building = Building::begin(place)?;
     let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
-    building.missing().into_par_iter().try_for_each(|block| -> Result<()> {
-        let mut bytes = Vec::with_capacity(block.len() * place.row_bytes);
+    // Few blocks at a time, so that they come to lie about in order and are read in one piece later.
+    let missing = building.missing();
+    missing.par_iter().by_uniform_blocks(4 * rayon::current_num_threads()).try_for_each(|block| -> Result<()> {
+        let (mut bytes, mut lengths) = (Vec::new(), Vec::with_capacity(block.len()));
         for slice in block.clone() {
             let path = manifest.root.join(manifest.path(&manifest.slices[slice]));
             let read = fs::read(&path).with_context(|| format!("reading slice {}", path.display()))?;
             let image = decode_grey(&read).with_context(|| format!("decoding slice {}", path.display()))?;
-            bytes.extend(resize_grey(&image, index.size)?);
+            let row = stored(&image, index.size, index.storage)?;
+            lengths.push(row.len() as u32);
+            bytes.extend(row);
             meter.add(1);
         }
-        building.put(&block, &bytes)
+        building.put(block, &bytes, &lengths)
     })?;
     meter.finish();
     building.finish(index)
 }
 
-/// A cache that is filled while an audit passes over the files: a row for every file, in the order of the files. Which of
-/// them belong to a manifest is known at the end.
-pub(crate) struct Filling {
-    folder: PathBuf,
+/// A cache that is filled while an audit passes over the files.
+pub(crate) struct CacheFilling {
+    filling: Filling,
     preprocess: Preprocess,
-    making: tempfile::TempDir,
-    rows: File,
 }
 
-impl Filling {
+impl CacheFilling {
     pub(crate) fn begin(folder: &Path, preprocess: &Preprocess) -> Result<Self> {
         let doing = || format!("beginning a slice cache in {}", folder.display());
-        fs::create_dir_all(folder).with_context(doing)?;
-        let making = tempfile::Builder::new().prefix("making-").tempdir_in(folder).with_context(doing)?;
-        let rows = File::create(making.path().join(FILE)).with_context(doing)?;
-        Ok(Self { folder: folder.to_owned(), preprocess: preprocess.clone(), making, rows })
+        Ok(Self { filling: Filling::begin(folder).with_context(doing)?, preprocess: preprocess.clone() })
     }
 
+    /// Keeps the slice of file number `row`.
     pub(crate) fn put(&self, row: usize, image: &GreyImage) -> Result<()> {
-        let pixels = resize_grey(image, self.preprocess.size)?;
-        Ok(self.rows.write_all_at(&pixels, row as u64 * pixels.len() as u64)?)
+        self.filling.put(row, &stored(image, self.preprocess.size, self.preprocess.storage)?)
     }
 
-    /// Names the file after the accepted slices; those of `all` that are not among them stay unused in it.
+    /// The cache of the accepted slices; others of `all` that were put stay unused in its file.
     pub(crate) fn finish(self, all: &Manifest, accepted: &Manifest) -> Result<SliceCache> {
-        let (hash, size) = (accepted.hash(), self.preprocess.size);
-        let folder = self.folder.join(self.preprocess.cache_key(&hash));
-        let doing = || format!("finishing the slice cache {}", folder.display());
-        let mut kept = accepted.slices.iter().peekable();
-        let mut is_kept = |slice| kept.next_if(|next| *next == slice).is_some();
-        let left_out: Vec<usize> = (0..all.slices.len()).filter(|&row| !is_kept(&all.slices[row])).collect();
-        let row_bytes = slice_bytes(size);
-        let place = Place { folder: folder.clone(), file: FILE, rows: all.slices.len(), row_bytes };
+        let (place, index) = planned(self.filling.folder(), accepted, &self.preprocess);
+        let doing = || format!("finishing the slice cache {}", place.folder.display());
         if !place.is_built() {
-            self.rows.set_len(place.rows as u64 * row_bytes as u64).with_context(doing)?;
-            self.rows.sync_all().with_context(doing)?;
-            fs::create_dir_all(&folder).with_context(doing)?;
-            fs::rename(self.making.path().join(FILE), folder.join(FILE)).with_context(doing)?;
-            let index = Index { manifest: hash, size, slices: accepted.slices.len(), left_out };
-            crate::files::write_json(&folder.join("index.json"), &index)?;
+            let mut following = accepted.slices.iter().peekable();
+            let mut is_kept = |row: &usize| following.next_if(|next| **next == all.slices[*row]).is_some();
+            let kept: Vec<usize> = (0..all.slices.len()).filter(|row| is_kept(row)).collect();
+            self.filling.finish(&place, &kept, &index).with_context(doing)?;
         }
-        SliceCache::open(place, accepted, &self.preprocess).with_context(doing)
+        SliceCache::open(place, index, accepted, &self.preprocess)
     }
 }

@@ -8,6 +8,17 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::{Device, Kind};
 
+/// How the slice cache keeps pixels; the pixels are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// Packed without loss, to about half: what fits a slow disk and a small memory.
+    #[default]
+    Packed,
+    /// As they are: half the work of reading, twice the bytes.
+    Raw,
+}
+
 /// What a file becomes before a network sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,19 +29,22 @@ pub struct Preprocess {
     pub mean: f64,
     /// What the difference is then divided by.
     pub std: f64,
+    /// How the cache keeps the slices.
+    #[serde(default)]
+    pub storage: Storage,
 }
 
 impl Default for Preprocess {
     /// 224×224, mean and deviation 0.5: the slides' settings. Grey levels come out between -1 and 1.
     fn default() -> Self {
-        Self { size: 224, mean: 0.5, std: 0.5 }
+        Self { size: 224, mean: 0.5, std: 0.5, storage: Storage::Packed }
     }
 }
 
 impl Preprocess {
-    /// Identifies the cached pixels: size alone, since normalisation happens later.
+    /// Identifies the cached pixels: size and storage alone, since normalisation happens later.
     pub(crate) fn cache_key(&self, manifest: &Digest) -> String {
-        let text = format!("{manifest} luma-u8 bilinear-antialiased {}", self.size);
+        let text = format!("{manifest} luma-u8 bilinear-antialiased {} {:?}", self.size, self.storage);
         Digest::of(text.as_bytes()).short()
     }
 }
@@ -222,7 +236,8 @@ impl RunConfig {
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let run: Self = read_json(path, "a run's settings")?;
-        run.check().with_context(|| format!("reading a run's settings from {}", path.display()))?;
+        // Whether this machine has the run's device does not matter before it is to compute.
+        run.check_values().with_context(|| format!("reading a run's settings from {}", path.display()))?;
         Ok(run)
     }
 
@@ -231,8 +246,19 @@ impl RunConfig {
         write_json(path.as_ref(), self)
     }
 
-    /// Refuses values that cannot work, naming the field, what it expects and what it holds.
+    /// Refuses values that cannot work, on this machine too, naming the field, what it expects and what it holds.
     pub fn check(&self) -> Result<()> {
+        self.check_values()?;
+        let device = self.device()?;
+        ensure!(
+            self.precision != Precision::F16 || device.is_cuda(),
+            "precision: f16 needs a CUDA device, this run computes on {}; expected f32 or bf16",
+            device_name(device)
+        );
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<()> {
         let name_is_plain = self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         ensure!(
             !self.name.is_empty() && !self.name.starts_with('.') && name_is_plain,
@@ -268,12 +294,6 @@ impl RunConfig {
         {
             ensure!((0.0..1.0).contains(&share), "split.{field}: expected 0 or more and less than 1, found {share}");
         }
-        let device = self.device()?;
-        ensure!(
-            self.precision != Precision::F16 || device.is_cuda(),
-            "precision: f16 needs a CUDA device, this run computes on {}; expected f32 or bf16",
-            device_name(device)
-        );
         Ok(())
     }
 
@@ -296,7 +316,8 @@ impl RunConfig {
 
     /// The settings that decide the numbers, for telling whether a checkpoint continues this run.
     pub(crate) fn decisive(&self) -> Self {
-        Self { device: String::new(), checkpoint_minutes: 0.0, name: String::new(), ..self.clone() }
+        let preprocess = Preprocess { storage: Storage::default(), ..self.preprocess.clone() };
+        Self { device: String::new(), checkpoint_minutes: 0.0, name: String::new(), preprocess, ..self.clone() }
     }
 
     /// One row a setting.

@@ -251,7 +251,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 
 fn picture(cache: &SliceCache, slice: usize) -> Result<GreyImage> {
     let size = cache.preprocess().size;
-    Ok(GreyImage { width: size, height: size, pixels: cache.pixels(slice)?.to_vec() })
+    Ok(GreyImage { width: size, height: size, pixels: cache.pixels(slice)? })
 }
 
 /// Slices at even distances in every scan. `slices` are those of the predictions, in their order.

@@ -75,7 +75,8 @@ impl FeatureCache {
         };
         let key = Digest::of(serde_json::to_string(&index)?.as_bytes()).short();
         let folder = cache.folder().join(format!("features-{}-{key}", network.architecture().key()));
-        let place = Place { folder, file: "features.bin", rows: slices, row_bytes: width * kind.elt_size_in_bytes() };
+        let row_bytes = width * kind.elt_size_in_bytes();
+        let place = Place { folder, file: "features.bin", rows: slices };
         if !place.is_built() {
             let doing = || format!("computing the features {}", place.folder.display());
             let building = Building::begin(&place).with_context(doing)?;
@@ -84,14 +85,14 @@ impl FeatureCache {
             let meter = Meter::new(&stage, "slices", slices, already, progress);
             let _guard = tch::no_grad_guard();
             for block in building.missing() {
-                let mut bytes = Vec::with_capacity(block.len() * place.row_bytes);
+                let mut bytes = Vec::with_capacity(block.len() * row_bytes);
                 for batch in block.clone().collect::<Vec<_>>().chunks(BATCH) {
                     let images = cache.batch(batch, device).with_context(doing)?;
                     let features = network.features(&images, until, computed).with_context(doing)?;
                     bytes.extend(crate::checkpoint::bytes(&features.f_to_kind(kind)?)?);
                     meter.add(batch.len());
                 }
-                building.put(&block, &bytes).with_context(doing)?;
+                building.put(&block, &bytes, &vec![row_bytes as u32; block.len()]).with_context(doing)?;
             }
             meter.finish();
             // Of all slices, also where some were left by an earlier build.
@@ -109,13 +110,13 @@ impl FeatureCache {
         self.seconds
     }
 
-    /// Features `[N, F]` f32 on `device`.
-    pub(crate) fn batch(&self, slices: &[usize], device: Device) -> Result<Tensor> {
+    /// Features `[N, F]` in main memory, as they are kept.
+    pub(crate) fn rows(&self, slices: &[usize]) -> Result<Tensor> {
         let mut bytes = Vec::with_capacity(slices.len() * self.width * self.kind.elt_size_in_bytes());
         for &slice in slices {
             bytes.extend_from_slice(self.rows.row(slice)?);
         }
         let shape = [slices.len() as i64, self.width as i64];
-        Ok(Tensor::f_from_data_size(&bytes, &shape, self.kind)?.f_to_device(device)?.f_to_kind(Kind::Float)?)
+        Ok(Tensor::f_from_data_size(&bytes, &shape, self.kind)?)
     }
 }

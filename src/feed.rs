@@ -7,8 +7,10 @@ use crate::features::FeatureCache;
 use crate::files::Digest;
 use crate::manifest::Label;
 use crate::model::{Mode, Network};
+use crate::order::WINDOW;
 use crate::progress::Progress;
 use anyhow::{Context, Result};
+use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// A network's input and how it computes, as a run's settings say.
@@ -40,6 +42,10 @@ impl<'a> Feed<'a> {
             Learn::Head => evaluation,
             Learn::HeadWithDropout => Mode { dropout: true, ..evaluation },
         };
+        if device.is_cuda() {
+            // Every batch but the last has one size, so trying the convolutions' algorithms once pays.
+            tch::Cuda::cudnn_set_benchmark(true);
+        }
         let Some(backbone) = backbone else {
             return Ok(Self { cache, features: None, from: 0, training, evaluation, device });
         };
@@ -53,22 +59,79 @@ impl<'a> Feed<'a> {
         self.features.as_ref().map(FeatureCache::seconds)
     }
 
+    /// What the network is fed for these slices, in main memory; pinned where a GPU will fetch it.
+    fn input(&self, slices: &[usize]) -> Result<Tensor> {
+        let input = match &self.features {
+            None => self.cache.grey(slices)?,
+            Some(features) => features.rows(slices)?,
+        };
+        Ok(if self.device.is_cuda() { input.f_pin_memory(self.device)? } else { input })
+    }
+
     /// Logits `[N, 2]` f32 of slices, in learning or in use.
     pub(crate) fn logits(&self, network: &Network, slices: &[usize], learning: bool) -> Result<Tensor> {
+        self.logits_of(network, &self.input(slices)?, learning)
+    }
+
+    /// The same of an [`input`](Self::input) that is at hand. Bytes travel to the device, not floats, and nothing waits
+    /// for them to arrive.
+    pub(crate) fn logits_of(&self, network: &Network, input: &Tensor, learning: bool) -> Result<Tensor> {
         let mode = if learning { self.training } else { self.evaluation };
+        let here = input.f_to_device_(self.device, input.f_kind()?, true, false)?;
         match &self.features {
-            None => network.forward_in(&self.cache.batch(slices, self.device)?, mode),
-            Some(features) => network.rest(self.from, &features.batch(slices, self.device)?, mode),
+            None => network.forward_in(&self.cache.normalised(&here)?, mode),
+            Some(_) => network.rest(self.from, &here.f_to_kind(Kind::Float)?, mode),
         }
+    }
+
+    /// Has `work` do each batch in turn, while a thread makes the input of the next one and has the system read what comes
+    /// after. Returns the seconds that `work` had to wait.
+    pub(crate) fn ahead(
+        &self,
+        batches: &[&[usize]],
+        mut work: impl FnMut(&[usize], &Tensor) -> Result<()>,
+    ) -> Result<f64> {
+        std::thread::scope(|scope| {
+            let (made, coming) = std::sync::mpsc::sync_channel(1);
+            scope.spawn(move || {
+                let mut asked = Asked::default();
+                for (number, batch) in batches.iter().enumerate() {
+                    asked.ask(self.cache, batches, number);
+                    // Nobody waits any more after an error.
+                    if made.send(self.input(batch)).is_err() {
+                        return;
+                    }
+                }
+            });
+            let mut waited = 0.0;
+            for batch in batches {
+                let begun = Instant::now();
+                let input = coming.recv().context("the thread that reads slices ended")??;
+                waited += begun.elapsed().as_secs_f64();
+                work(batch, &input)?;
+            }
+            Ok(waited)
+        })
     }
 
     /// The mean cross entropy of a batch, to learn from, and its sums.
     pub(crate) fn judge(&self, logits: &Tensor, slices: &[usize]) -> Result<(Tensor, Sums)> {
+        let judged = self.judge_later(logits, slices)?;
+        let sums = judged.sums()?;
+        Ok((judged.loss, sums))
+    }
+
+    /// The same without waiting for a device to have finished.
+    pub(crate) fn judge_later(&self, logits: &Tensor, slices: &[usize]) -> Result<Judged> {
         let labels = self.cache.labels(slices, self.device)?;
         let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0)?;
         let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?;
-        let sums = Sums::of_batch(f64::try_from(&loss)?, i64::try_from(&correct)? as u64, slices.len());
-        Ok((loss, sums))
+        Ok(Judged { loss, correct, slices: slices.len() })
+    }
+
+    /// How many batches may be judged before somebody looks at what came out: looking makes a GPU wait.
+    pub(crate) fn patience(&self) -> usize {
+        if self.device.is_cuda() { 32 } else { 1 }
     }
 
     /// Covid probabilities of `slices`, in order, and, where every one has a label, the sums over its batches.
@@ -82,18 +145,67 @@ impl<'a> Feed<'a> {
         let _guard = tch::no_grad_guard();
         let manifest = self.cache.manifest();
         let labelled = slices.iter().all(|&i| manifest.scan_of(&manifest.slices[i]).label.is_some());
-        let mut probabilities = Vec::with_capacity(slices.len());
-        let mut sums = Sums::default();
-        for batch in slices.chunks(batch_size) {
-            let logits = self.logits(network, batch, false)?;
-            let covid = logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?;
-            probabilities.extend(Vec::<f32>::try_from(&covid.f_to_device(Device::Cpu)?.f_contiguous()?)?);
+        let (mut probabilities, mut sums) = (Vec::with_capacity(slices.len()), Sums::default());
+        let (mut covid, mut judged) = (Vec::new(), Vec::new());
+        let mut look = |covid: &mut Vec<Tensor>, judged: &mut Vec<Judged>| -> Result<()> {
+            if !covid.is_empty() {
+                let all = Tensor::f_cat(covid, 0)?.f_to_device(Device::Cpu)?;
+                probabilities.extend(Vec::<f32>::try_from(&all.f_contiguous()?)?);
+            }
+            judged.iter().try_for_each(|judged| judged.sums().map(|batch| sums.add(&batch)))?;
+            covid.clear();
+            judged.clear();
+            Ok(())
+        };
+        let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
+        self.ahead(&batches, |batch, input| {
+            let logits = self.logits_of(network, input, false)?;
+            covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
             if labelled {
-                sums.add(&self.judge(&logits, batch).context("scoring")?.1);
+                judged.push(self.judge_later(&logits, batch).context("scoring")?);
+            }
+            if covid.len() >= self.patience() {
+                look(&mut covid, &mut judged)?;
             }
             done(batch.len());
-        }
+            Ok(())
+        })?;
+        look(&mut covid, &mut judged)?;
         Ok((probabilities, labelled.then_some(sums)))
+    }
+}
+
+/// What a batch came to, still on the device.
+pub(crate) struct Judged {
+    pub(crate) loss: Tensor,
+    correct: Tensor,
+    slices: usize,
+}
+
+impl Judged {
+    /// The sums; waits until the device has them.
+    pub(crate) fn sums(&self) -> Result<Sums> {
+        let (loss, correct) = (f64::try_from(&self.loss)?, i64::try_from(&self.correct)?);
+        Ok(Sums::of_batch(loss, correct as u64, self.slices))
+    }
+}
+
+/// Up to which batch the system was asked to read.
+#[derive(Default)]
+struct Asked {
+    batch: usize,
+}
+
+impl Asked {
+    /// Asks for one window of slices beyond the one at hand, as soon as half a window is left of what was asked for.
+    fn ask(&mut self, cache: &SliceCache, batches: &[&[usize]], now: usize) {
+        let size = batches.first().map_or(1, |batch| batch.len().max(1));
+        let window = (WINDOW / size).max(1);
+        if now + window / 2 >= self.batch && self.batch < batches.len() {
+            let end = (self.batch + window).min(batches.len());
+            cache.read_ahead(&batches[self.batch..end].concat());
+            self.batch = end;
+        }
     }
 }
 

@@ -48,7 +48,10 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Written in one piece: a manifest's hash shows hundreds of thousands.
+        let digits =
+            |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
+        f.write_str(&self.0.iter().flat_map(digits).collect::<String>())
     }
 }
 
@@ -72,6 +75,17 @@ impl<'de> serde::Deserialize<'de> for Digest {
     }
 }
 
+const PARTIAL: &str = ".partial-";
+
+/// Clears away what writers that were killed left in a folder where nobody writes now.
+pub(crate) fn sweep(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PARTIAL)) {
+        // What cannot be removed costs room and nothing else.
+        fs::remove_file(entry.path()).ok();
+    }
+}
+
 /// Writes to a sibling and renames: readers never see half a file.
 pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -79,7 +93,7 @@ pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut fs::File) -> Res
     let written = (|| {
         // As readable to others as any new file; temporary files are private unless told otherwise.
         let permissions = fs::Permissions::from_mode(0o666);
-        let mut partial = tempfile::Builder::new().prefix(".partial-").permissions(permissions).tempfile_in(folder)?;
+        let mut partial = tempfile::Builder::new().prefix(PARTIAL).permissions(permissions).tempfile_in(folder)?;
         write(partial.as_file_mut())?;
         partial.as_file().sync_all()?;
         partial.persist(path)?;
@@ -88,9 +102,14 @@ pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut fs::File) -> Res
     written.with_context(|| format!("writing {}", path.display()))
 }
 
+/// Writes bytes atomically.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic(path, |file| Ok(file.write_all(bytes)?))
+}
+
 /// Writes text atomically.
 pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
-    write_atomic(path, |file| Ok(file.write_all(text.as_bytes())?))
+    write_whole(path, text.as_bytes())
 }
 
 /// Writes `value` as indented JSON, atomically.

@@ -12,11 +12,11 @@
 //! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<name>/manifest.parquet` |
 //! | audit | [`Audit::run`] | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
 //! | split | [`Split::new`] | [`Split`] | `…/split-patient.json` |
-//! | cache | [`SliceCache::open_or_build`] | [`SliceCache`] | `cache/<key>/slices.u8` |
+//! | cache | [`SliceCache::open_or_build`] | [`SliceCache`] | `cache/<key>/slices.bin` |
 //! | weights | [`Weights::find`] | [`Weights`] | PyTorch's own folder of downloads |
-//! | train | [`train()`] | [`History`], checkpoints | `runs/<run>/` |
-//! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<run>/evaluation.json` |
-//! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<run>/predictions-*.parquet` |
+//! | train | [`train()`] | [`History`], checkpoints | `runs/<name>/<run>/` |
+//! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<name>/<run>/evaluation.json` |
+//! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<name>/<run>/predictions-*.parquet` |
 //! | export | [`Classifier::export`] | | `model.pt`, `model.safetensors` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |
 //! | report | [`Report::new`] | [`Report`] | `report.html`, `report.json` |
@@ -63,7 +63,10 @@ mod manifest;
 mod metrics;
 mod model;
 mod optimizer;
+mod order;
+mod pack;
 mod paired;
+mod parallel;
 mod phantom;
 mod predict;
 mod progress;
@@ -92,7 +95,7 @@ pub use checklist::{Answer, Checklist, Item};
 pub use checkpoint::{CheckpointInfo, Position, Sums};
 pub use cloud::{CloudConfig, Plan, SetupState};
 pub use compare::{Comparison, ComparisonRow};
-pub use config::{AccuracyRule, Learn, Precision, Preprocess, RunConfig, SplitConfig, SplitUnit};
+pub use config::{AccuracyRule, Learn, Precision, Preprocess, RunConfig, SplitConfig, SplitUnit, Storage};
 pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey};
 pub use doctor::Doctor;
 pub use evaluation::{Evaluation, SubsetEvaluation};

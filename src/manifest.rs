@@ -2,11 +2,13 @@
 
 use crate::decode::Header;
 use crate::files::{Digest, write_json};
+use crate::parallel::in_parallel;
 use crate::progress::{Meter, Progress, human_bytes, thousands};
 use crate::table::Table;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,24 +162,18 @@ impl Manifest {
         let root = root.as_ref();
         let (scans, files, strays) = walk(root)?;
         let meter = Meter::new(stage, "files", files.len(), 0, progress);
-        let (slices, seen): (Vec<Slice>, Vec<T>) = files
-            .into_par_iter()
-            .enumerate()
-            .map(|(index, (scan, file))| {
-                let under_root = format!("{}/{file}", scans[scan].folder);
-                let path = root.join(&under_root);
-                let doing = || format!("reading slice {}", path.display());
-                let bytes = fs::read(&path).with_context(doing)?;
-                let (header, sha256) = (Header::parse(&bytes), Digest::of(&bytes));
-                let number = slice_number(&file);
-                let slice = Slice { scan, number, file, bytes: bytes.len() as u64, header, sha256 };
-                let seen = look(index, under_root, &slice, &bytes).with_context(doing)?;
-                meter.add(1);
-                Ok((slice, seen))
-            })
-            .collect::<Result<Vec<_>>>()?
-            .into_iter()
-            .unzip();
+        let (slices, seen) = in_parallel(files.into_par_iter().enumerate(), |(index, (scan, file))| {
+            let under_root = format!("{}/{file}", scans[scan].folder);
+            let path = root.join(&under_root);
+            let doing = || format!("reading slice {}", path.display());
+            let bytes = fs::read(&path).with_context(doing)?;
+            let (header, sha256) = (Header::parse(&bytes), Digest::of(&bytes));
+            let number = slice_number(&file);
+            let slice = Slice { scan, number, file, bytes: bytes.len() as u64, header, sha256 };
+            let seen = look(index, under_root, &slice, &bytes).with_context(doing)?;
+            meter.add(1);
+            Ok((slice, seen))
+        })?;
         meter.finish();
         let name = root.canonicalize()?.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
         let mut manifest = Self { name, root: root.to_owned(), scans, slices, same_patient: Vec::new(), strays };
@@ -201,16 +197,16 @@ impl Manifest {
     /// SHA-256 over every path, label, patient and file hash, and over the pairs found to be one patient: what split,
     /// cache, checkpoint and predictions are bound to. Does not depend on where the root lies.
     pub fn hash(&self) -> Digest {
-        let mut text = String::new();
+        let mut hash = Sha256::new();
         for slice in &self.slices {
             let scan = self.scan_of(slice);
             let patient = scan.patient.as_deref().unwrap_or("");
-            text.push_str(&format!("{}\t{patient}\t{}\n", self.path(slice), slice.sha256));
+            hash.update(format!("{}/{}\t{patient}\t{}\n", scan.folder, slice.file, slice.sha256));
         }
         for (a, b) in &self.same_patient {
-            text.push_str(&format!("{a}\t{b}\n"));
+            hash.update(format!("{a}\t{b}\n"));
         }
-        Digest::of(text.as_bytes())
+        Digest(hash.finalize().into())
     }
 
     /// Slice indices of each scan, in order; empty for an empty folder.
@@ -251,7 +247,14 @@ impl Manifest {
         let patients = self.scans.iter().filter_map(|s| s.patient.as_ref()).collect::<std::collections::BTreeSet<_>>();
         let who = match patients.len() {
             0 => "A patient is taken to be a scan: no patients.csv tells more.".to_owned(),
-            n => format!("patients.csv names {} patients; “Number of Patients” counts scans.", thousands(n as u64)),
+            n => {
+                let unnamed = self.scans.iter().filter(|s| s.patient.is_none()).count() as u64;
+                let rest = match unnamed {
+                    0 => String::new(),
+                    _ => format!(" {} scans are not in it; each counts as a patient of its own.", thousands(unnamed)),
+                };
+                format!("patients.csv names {} patients; “Number of Patients” counts scans.{rest}", thousands(n as u64))
+            }
         };
         table.note(format!(
             "{} files, {}. {who} Manifest {}.",
@@ -270,11 +273,13 @@ impl Manifest {
     /// Writes `manifest.parquet` and `manifest.json` into `folder`.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
         let folder = folder.as_ref();
-        parquet::write_frame(&mut self.to_frame()?, &folder.join("manifest.parquet"))?;
+        let table = folder.join("manifest.parquet");
+        parquet::write_frame(&mut self.to_frame()?, &table)?;
         let summary = Summary {
             name: self.name.clone(),
             root: self.root.clone(),
             hash: self.hash(),
+            parquet: Digest::of_file(&table)?,
             files: self.slices.len(),
             scans: self.scans.clone(),
             same_patient: self.same_patient.clone(),
@@ -292,8 +297,32 @@ impl Manifest {
         let json = folder.join("manifest.json");
         let summary: Summary = crate::files::read_json(&json, "a manifest's summary (written by `covid-ct audit`)")?;
         let table = folder.join("manifest.parquet");
+        let as_written = Digest::of_file(&table)?;
+        ensure!(
+            as_written == summary.parquet,
+            "reading the manifest {}: {} hashes to {as_written}, {} says {}; one of the two files was changed: run \
+             `covid-ct audit` again",
+            folder.display(),
+            table.display(),
+            json.display(),
+            summary.parquet
+        );
         let slices = parquet::read_slices(&table, &summary.scans)?;
-        let Summary { name, root, hash, files, scans, same_patient, strays } = summary;
+        let Summary { name, root, hash, files, scans, same_patient, strays, .. } = summary;
+        for scan in &scans {
+            let delivered = Scan::new(scan.folder.clone());
+            ensure!(
+                (scan.set, scan.label) == (delivered.set, delivered.label),
+                "reading the manifest {}: {} says that {} is {} {:?}; its folder says {} {:?}",
+                folder.display(),
+                json.display(),
+                scan.folder,
+                scan.set,
+                scan.label,
+                delivered.set,
+                delivered.label
+            );
+        }
         ensure!(
             slices.len() == files,
             "reading the manifest {}: {} tells of {files} files, {} holds {}",
@@ -329,6 +358,8 @@ struct Summary {
     name: String,
     root: PathBuf,
     hash: Digest,
+    /// Of the file `manifest.parquet`.
+    parquet: Digest,
     files: usize,
     scans: Vec<Scan>,
     same_patient: Vec<(String, String)>,

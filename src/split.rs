@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 
@@ -91,8 +91,9 @@ struct SplitFile {
     leaking: bool,
     /// Scan folders of each subset; in a slice-level split a scan may stand in two.
     scans: BTreeMap<Subset, Vec<String>>,
-    /// Test slices of a slice-level split.
-    test_slices: Vec<String>,
+    /// Slices that a slice-level split drew out of `train/`, by the subset they were drawn for.
+    #[serde(default)]
+    drawn: BTreeMap<Subset, Vec<String>>,
     left_out: Vec<LeftOut>,
     overlaps: Vec<Overlap>,
 }
@@ -267,18 +268,22 @@ impl Split {
             }
         }
         let folders = |of: BTreeSet<usize>| of.into_iter().map(|s| manifest.scans[s].folder.clone()).collect();
-        let test_slices = match self.config.unit {
-            SplitUnit::Patient => Vec::new(),
-            SplitUnit::Slice => {
-                self.slices(Subset::Test).into_iter().map(|i| manifest.path(&manifest.slices[i])).collect()
+        let mut drawn: BTreeMap<Subset, Vec<String>> = BTreeMap::new();
+        if self.config.unit == SplitUnit::Slice {
+            for (slice, (subset, delivered)) in
+                manifest.slices.iter().zip(self.subsets.iter().zip(draw::delivered(manifest)))
+            {
+                if let Some(subset) = subset.filter(|subset| Some(*subset) != delivered) {
+                    drawn.entry(subset).or_default().push(manifest.path(slice));
+                }
             }
-        };
+        }
         let file = SplitFile {
             config: self.config.clone(),
             manifest: self.manifest,
             leaking: self.is_leaking(),
             scans: scans.into_iter().map(|(subset, of)| (subset, folders(of))).collect(),
-            test_slices,
+            drawn,
             left_out: self.left_out.clone(),
             overlaps: self.overlaps.clone(),
         };
@@ -299,24 +304,18 @@ impl Split {
             path.display(),
             file.manifest
         );
-        let mut of_scan: BTreeMap<&str, Subset> = BTreeMap::new();
-        for (subset, folders) in file.scans.iter().rev() {
-            of_scan.extend(folders.iter().map(|folder| (folder.as_str(), *subset)));
-        }
-        let test: BTreeSet<&str> = file.test_slices.iter().map(String::as_str).collect();
-        let subsets = manifest
-            .slices
-            .iter()
-            .map(|slice| {
-                let by_scan = of_scan.get(manifest.scan_of(slice).folder.as_str()).copied();
-                match file.config.unit {
-                    SplitUnit::Patient => by_scan,
-                    SplitUnit::Slice if test.contains(manifest.path(slice).as_str()) => Some(Subset::Test),
-                    // A scan whose every slice went to the test set is listed there alone.
-                    SplitUnit::Slice => by_scan.map(|s| if s == Subset::Test { Subset::Train } else { s }),
-                }
-            })
-            .collect();
+        let subsets = match file.config.unit {
+            SplitUnit::Patient => {
+                let of_scan = by_name(&file.scans);
+                let subset = |slice| of_scan.get(manifest.scan_of(slice).folder.as_str()).copied();
+                manifest.slices.iter().map(subset).collect()
+            }
+            SplitUnit::Slice => {
+                let drawn = by_name(&file.drawn);
+                let subset = |(slice, delivered)| drawn.get(manifest.path(slice).as_str()).copied().or(delivered);
+                manifest.slices.iter().zip(draw::delivered(manifest)).map(subset).collect()
+            }
+        };
         let split = Self::assembled(manifest, file.config, subsets, file.left_out);
         if split.overlaps != file.overlaps {
             bail!(
@@ -329,6 +328,10 @@ impl Split {
 }
 
 shown_as_table!(Split);
+
+fn by_name(names: &BTreeMap<Subset, Vec<String>>) -> HashMap<&str, Subset> {
+    names.iter().flat_map(|(subset, of)| of.iter().map(|name| (name.as_str(), *subset))).collect()
+}
 
 /// A subset's name, for the command line.
 impl std::str::FromStr for Subset {

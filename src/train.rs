@@ -2,28 +2,29 @@
 
 use crate::cache::SliceCache;
 use crate::checkpoint::{
-    Checkpoint, CheckpointInfo, Position, Sums, must_continue, same_backbone, save_network, save_progress,
+    Checkpoint, CheckpointInfo, Position, must_continue, same_backbone, save_network, save_progress,
 };
 use crate::config::{Learn, Precision, RunConfig};
-use crate::feed::Feed;
-use crate::files::write_json;
+use crate::feed::{Feed, Judged};
+use crate::files::{sweep, write_json};
 use crate::history::{EpochRecord, History, Score, best};
 use crate::manifest::Label;
 use crate::model::Network;
 use crate::optimizer::Adam;
+use crate::order::shuffled;
 use crate::progress::{Meter, Progress, human_duration, rate};
 use crate::provenance::Provenance;
 use crate::split::{Split, Subset};
 use crate::weights::{Weights, WeightsFile};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tch::Device;
+use tch::{Device, Tensor};
 
 /// What a training reports while it runs. `Display` gives a line for a notebook.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,11 +72,12 @@ pub fn train(
     fs::create_dir_all(&folder).with_context(doing)?;
     let lock = File::create(folder.join("lock")).with_context(doing)?;
     ensure!(lock.try_lock().is_ok(), "{}: another process is training this run", doing());
+    sweep(&folder);
     let (info, found) = standing(&folder, cache, split, run).with_context(doing)?;
     if let Some(found) = &found {
         report(&TrainEvent::Resumed(found.info.position.epoch, found.info.position.batch));
         if found.info.position.epoch >= run.epochs && folder.join("best.safetensors").is_file() {
-            return Ok(History::of(&found.info, run.device()?));
+            return finished(&folder, &found.info, run).with_context(doing);
         }
     }
     let mut training = Training::begin(&folder, cache, split, info, found, &report).with_context(doing)?;
@@ -83,6 +85,20 @@ pub fn train(
         training.epoch(&report).with_context(doing)?;
     }
     training.finish().with_context(doing)
+}
+
+/// The history of a run that has no epoch left. A kill may have come between its checkpoint and its history.
+fn finished(folder: &Path, info: &CheckpointInfo, run: &RunConfig) -> Result<History> {
+    match History::read(folder) {
+        Ok(history) if history.epochs == info.epochs => Ok(history),
+        _ => write_history(folder, info, run.device()?),
+    }
+}
+
+fn write_history(folder: &Path, info: &CheckpointInfo, device: Device) -> Result<History> {
+    let history = History::of(info, device);
+    write_json(&folder.join("history.json"), &history)?;
+    Ok(history)
 }
 
 fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Result<()> {
@@ -147,8 +163,10 @@ struct Training<'a> {
     split: &'a Split,
     device: Device,
     network: Network,
-    feed: Feed<'a>,
+    feed: Arc<Feed<'a>>,
     adam: Adam,
+    /// The number of the next batch in its epoch.
+    step: u64,
     info: CheckpointInfo,
 }
 
@@ -187,46 +205,28 @@ impl<'a> Training<'a> {
         if backbone.is_some() {
             network.freeze_backbone()?;
         }
-        let feed = Feed::new(cache, &network, backbone, &run, device, &show)?;
+        let feed = Arc::new(Feed::new(cache, &network, backbone, &run, device, &show)?);
         info.feature_seconds = feed.feature_seconds();
-        Ok(Self { folder: folder.to_owned(), cache, split, device, network, feed, adam, info })
+        let step = info.position.batch as u64;
+        Ok(Self { folder: folder.to_owned(), cache, split, device, network, feed, adam, step, info })
     }
 
     /// One epoch: learn from every training slice once, score, choose, write down.
     fn epoch(&mut self, report: &(dyn Fn(&TrainEvent) + Sync)) -> Result<()> {
         let run = self.info.run.clone();
         let epoch = self.info.position.epoch;
-        let order = self.order_of(epoch);
-        let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
-        let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
-        let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
-        let (mut begun, mut saved) = (Instant::now(), Instant::now());
-        for batch in order.chunks(run.batch_size).skip(self.info.position.batch) {
-            let sums = self.learn(batch)?;
-            let position = &mut self.info.position;
-            position.sums.add(&sums);
-            position.batch += 1;
-            meter.add_with(batch.len(), || {
-                let so_far = Score::of(&position.sums, run.accuracy);
-                format!("loss {:.4}, accuracy {:.4}", so_far.loss, so_far.accuracy)
-            });
-            if saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes {
-                position.seconds += begun.elapsed().as_secs_f64();
-                self.save_last()?;
-                (begun, saved) = (Instant::now(), Instant::now());
-            }
-        }
-        let seconds = self.info.position.seconds + begun.elapsed().as_secs_f64();
+        let seconds = self.learn_from_all(report)?;
         let scoring = Instant::now();
         let validation = self.score(Subset::Validation)?;
         let test = if run.test_every_epoch { Some(self.score(Subset::Test)?) } else { None };
+        let sums = self.info.position.sums;
         let record = EpochRecord {
             epoch: epoch + 1,
-            training: Score::of(&self.info.position.sums, run.accuracy),
+            training: Score::of(&sums, run.accuracy),
             validation,
             test,
             seconds,
-            images_per_second: order.len() as f64 / seconds.max(1e-9),
+            images_per_second: sums.seen as f64 / seconds.max(1e-9),
         };
         self.info.epochs.push(record.clone());
         self.info.position = Position {
@@ -244,74 +244,122 @@ impl<'a> Training<'a> {
             }
         }
         self.save_last()?;
-        self.write_history()?;
+        write_history(&self.folder, &self.info, self.device)?;
         let whole = seconds + scoring.elapsed().as_secs_f64();
         let left = whole * run.epochs.saturating_sub(epoch + 1) as f64;
         report(&TrainEvent::Epoch(record, Duration::from_secs_f64(left)));
         Ok(())
     }
 
+    /// Learns from the slices of this epoch that are left, with a checkpoint now and then. Returns the seconds that the
+    /// whole epoch took to learn, those before a kill included.
+    fn learn_from_all(&mut self, report: &(dyn Fn(&TrainEvent) + Sync)) -> Result<f64> {
+        let run = self.info.run.clone();
+        let epoch = self.info.position.epoch;
+        let order = self.order_of(epoch);
+        self.step = self.info.position.batch as u64;
+        let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
+        let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
+        let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
+        let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
+        let (mut begun, mut saved) = (Instant::now(), Instant::now());
+        let (feed, mut judged) = (self.feed.clone(), Vec::new());
+        feed.ahead(&batches, |batch, input| {
+            judged.push((batch.to_vec(), self.learn(batch, input)?));
+            let is_due = saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
+            if is_due || judged.len() >= feed.patience() {
+                self.look(&mut judged)?;
+            }
+            meter.add_with(batch.len(), || {
+                let so_far = Score::of(&self.info.position.sums, run.accuracy);
+                format!("loss {:.4}, accuracy {:.4}", so_far.loss, so_far.accuracy)
+            });
+            if is_due {
+                self.info.position.seconds += begun.elapsed().as_secs_f64();
+                self.save_last()?;
+                (begun, saved) = (Instant::now(), Instant::now());
+            }
+            Ok(())
+        })?;
+        self.look(&mut judged)?;
+        Ok(self.info.position.seconds + begun.elapsed().as_secs_f64())
+    }
+
+    /// Adds up what the last batches came to.
+    ///
+    /// # Errors
+    /// A loss that is no number.
+    fn look(&mut self, judged: &mut Vec<(Vec<usize>, Judged)>) -> Result<()> {
+        for (batch, judged) in judged.drain(..) {
+            let sums = judged.sums()?;
+            if !sums.batch_loss.is_finite() {
+                let manifest = self.cache.manifest();
+                let slices: Vec<String> = batch.iter().map(|&i| manifest.path(&manifest.slices[i])).collect();
+                bail!(
+                    "the loss became {} in epoch {}, batch {}; the last checkpoint from before is kept. Try a smaller \
+                     learning_rate ({:e} now). The batch: {}",
+                    sums.batch_loss,
+                    self.info.position.epoch + 1,
+                    self.info.position.batch + 1,
+                    self.info.run.learning_rate,
+                    slices.join(", ")
+                );
+            }
+            self.info.position.sums.add(&sums);
+            self.info.position.batch += 1;
+        }
+        Ok(())
+    }
+
     /// The training slices in this epoch's order: a shuffle that depends on seed and epoch only.
     fn order_of(&self, epoch: usize) -> Vec<usize> {
-        let mut order = self.split.slices(Subset::Train);
         let mut rng = ChaCha8Rng::seed_from_u64(self.info.run.seed);
         rng.set_stream(epoch as u64 + 1);
-        order.shuffle(&mut rng);
-        order
+        shuffled(self.split.slices(Subset::Train), &mut rng)
     }
 
     /// One step: forward, loss, backward, Adam.
-    fn learn(&mut self, batch: &[usize]) -> Result<Sums> {
-        let Position { epoch, batch: number, .. } = self.info.position;
+    fn learn(&mut self, batch: &[usize], input: &Tensor) -> Result<Judged> {
         let run = &self.info.run;
-        // What dropout draws follows from seed, epoch and batch, so that a resumed run draws the same.
-        tch::manual_seed(((run.seed << 40) ^ ((epoch as u64) << 24) ^ number as u64) as i64);
-        let logits = self.feed.logits(&self.network, batch, true)?;
-        let (loss, sums) = self.feed.judge(&logits, batch)?;
-        if !sums.batch_loss.is_finite() {
-            let manifest = self.cache.manifest();
-            let slices: Vec<String> = batch.iter().map(|&i| manifest.path(&manifest.slices[i])).collect();
-            bail!(
-                "the loss became {} in epoch {}, batch {}; the last checkpoint from before is kept. Try a smaller \
-                 learning_rate ({:e} now). The batch: {}",
-                sums.batch_loss,
-                epoch + 1,
-                number + 1,
-                run.learning_rate,
-                slices.join(", ")
-            );
-        }
+        // What dropout draws follows from seed, epoch and step, so that a resumed run draws the same.
+        let epoch = self.info.position.epoch as u64;
+        tch::manual_seed(((run.seed << 40) ^ (epoch << 24) ^ self.step) as i64);
+        self.step += 1;
+        let logits = self.feed.logits_of(&self.network, input, true)?;
+        let judged = self.feed.judge_later(&logits, batch)?;
         let learning = self.network.learning(run.learn);
         if run.precision == Precision::F16 {
             let scale = &mut self.info.position.loss_scale;
-            loss.f_mul_scalar(scale.scale)?.f_backward()?;
+            judged.loss.f_mul_scalar(scale.scale)?.f_backward()?;
             if !scale.unscale(learning)? {
-                return Ok(sums);
+                return Ok(judged);
             }
         } else {
-            loss.f_backward()?;
+            judged.loss.f_backward()?;
         }
         self.adam.step(learning)?;
-        Ok(sums)
+        Ok(judged)
     }
 
     fn score(&self, subset: Subset) -> Result<Score> {
         let slices = self.split.slices(subset);
         ensure!(!slices.is_empty(), "the {subset} subset has no slices to score");
         let (_, sums) = self.feed.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
-        Ok(Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy))
+        let score = Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy);
+        ensure!(
+            score.loss.is_finite(),
+            "the {subset} loss became {} in epoch {}; the last checkpoint from before is kept. Try a smaller learning_rate \
+             ({:e} now)",
+            score.loss,
+            self.info.position.epoch + 1,
+            self.info.run.learning_rate
+        );
+        Ok(score)
     }
 
     fn save_last(&mut self) -> Result<()> {
         self.info.position.adam_steps = self.adam.steps();
         save_progress(&self.folder.join("last.safetensors"), &self.info, &self.network, Some(&self.adam))
-    }
-
-    /// Writes the history so far.
-    fn write_history(&self) -> Result<History> {
-        let history = History::of(&self.info, self.device);
-        write_json(&self.folder.join("history.json"), &history)?;
-        Ok(history)
     }
 
     /// Puts the best head on its backbone.
@@ -321,7 +369,7 @@ impl<'a> Training<'a> {
             self.network.set_head(&best.tensors)?;
             save_network(&self.folder.join("best.safetensors"), &best.info, &self.network)?;
         }
-        self.write_history()
+        write_history(&self.folder, &self.info, self.device)
     }
 }
 

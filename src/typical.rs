@@ -79,7 +79,7 @@ fn of_scans(cache: &SliceCache, slices: &[usize]) -> Result<BTreeMap<String, [f6
         let chosen = spread(&of, PER_SCAN);
         let mut sums = [0.0; FIGURES];
         for &slice in &chosen {
-            let figures = of_slice(cache.pixels(slice)?, side);
+            let figures = of_slice(&cache.pixels(slice)?, side);
             (0..FIGURES).for_each(|k| sums[k] += figures[k] / chosen.len() as f64);
         }
         Ok((scan.to_owned(), sums))

@@ -36,7 +36,8 @@ impl Workspace {
         };
         let data = data.filter(|d| !d.as_os_str().is_empty()).map(|d| here.join(d));
         if let Some(data) = &data {
-            ensure!(data.is_dir(), "opening the data set COVID_CT_DATA={}: there is no such folder", data.display());
+            let name = data.display();
+            ensure!(data.is_dir(), "opening the data set {name} (--data or COVID_CT_DATA): there is no such folder");
         }
         Ok(Self { home, data })
     }
@@ -62,9 +63,13 @@ impl Workspace {
 
     /// Manifest, audit and splits of the data set: `data_manifest/<name>`.
     pub fn manifest_folder(&self) -> PathBuf {
+        self.home.join("data_manifest").join(self.dataset_name())
+    }
+
+    fn dataset_name(&self) -> PathBuf {
         let data = self.dataset_folder();
         let data = data.canonicalize().unwrap_or(data);
-        self.home.join("data_manifest").join(data.file_name().unwrap_or("dataset".as_ref()))
+        data.file_name().unwrap_or("dataset".as_ref()).into()
     }
 
     /// The file of a split: `split-patient.json` or `split-slice.json` beside the manifest.
@@ -81,9 +86,10 @@ impl Workspace {
         self.home.join("cache")
     }
 
-    /// Runs, one folder each.
+    /// Runs on this data set, one folder each: `runs/<name>/`. Those of another data set lie elsewhere, and are never
+    /// compared with these.
     pub fn runs_folder(&self) -> PathBuf {
-        self.home.join("runs")
+        self.home.join("runs").join(self.dataset_name())
     }
 
     /// The folder of one run.

@@ -35,7 +35,7 @@ fn ends_alike(name: &str, options: &[&str], epochs: usize, first: Duration) {
         run_well(home.path(), data, &["cache", "--small", "--size", "32"]);
     }
     run_well(whole.path(), data, &options);
-    let run = killed.path().join("runs").join(name);
+    let run = killed.path().join("runs/phantom").join(name);
     let (begun, mut kills) = (Instant::now(), 0);
     while !run.join("history.json").is_file() || History::read(&run).expect("reads").epochs.len() < epochs {
         assert!(begun.elapsed() < Duration::from_secs(300), "no end after {kills} kills");
@@ -48,7 +48,7 @@ fn ends_alike(name: &str, options: &[&str], epochs: usize, first: Duration) {
     }
     run_well(killed.path(), data, &options);
     assert!(kills >= 2, "it was killed {kills} times only");
-    let other = whole.path().join("runs").join(name);
+    let other = whole.path().join("runs/phantom").join(name);
     for file in ["last.safetensors", "best.safetensors"] {
         assert!(tensors(&run.join(file)) == tensors(&other.join(file)), "{file} differs after {kills} kills");
     }

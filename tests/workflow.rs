@@ -44,11 +44,11 @@ fn from_phantom_to_report() {
         "1",
     ];
     assert!(step(&leak).contains("shuffled among patients"));
-    let evaluation = Evaluation::read(home.join("runs/fcn")).expect("reads");
+    let evaluation = Evaluation::read(home.join("runs/phantom/fcn")).expect("reads");
     let test = evaluation.subset(Subset::Test).expect("a test subset");
     assert!(!evaluation.leaking && test.scans.total() > 0);
-    assert!(Evaluation::read(home.join("runs/fcn-published")).expect("reads").leaking);
-    let csv = fs::read_to_string(home.join("runs/fcn/predictions-prediction.csv")).expect("reads");
+    assert!(Evaluation::read(home.join("runs/phantom/fcn-published")).expect("reads").leaking);
+    let csv = fs::read_to_string(home.join("runs/phantom/fcn/predictions-prediction.csv")).expect("reads");
     let unlabelled =
         fixture().audit.accepted().slices.iter().filter(|s| fixture().manifest.scans[s.scan].label.is_none()).count();
     assert_eq!(csv.lines().count(), 1 + unlabelled);

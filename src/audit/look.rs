@@ -1,6 +1,6 @@
 //! What the audit sees in one file.
 
-use super::measure::Measure;
+use super::measure::{Levels, Measure, Picture};
 use super::{Check, Finding};
 use crate::decode::{ColourMode, DecodeError, Format, GreyImage, decode_grey};
 use crate::manifest::{Manifest, Slice};
@@ -19,24 +19,24 @@ const NARROW: u8 = 24;
 /// What one file gave.
 pub(super) struct Look {
     pub(super) findings: Vec<Finding>,
-    pub(super) measure: Option<Measure>,
+    /// `None` where the file gives no pixels.
+    pub(super) picture: Option<Picture>,
 }
 
 impl Look {
     /// Reads a slice's file and looks at it.
-    pub(super) fn at(manifest: &Manifest, slice: &Slice) -> Result<Self> {
+    pub(super) fn at(manifest: &Manifest, slice: &Slice, levels: &Levels) -> Result<Self> {
         let path = manifest.path(slice);
         let file = manifest.root.join(&path);
+        let doing = || format!("auditing slice {}", file.display());
         // Junk is known by its name.
-        let bytes = if slice.number.is_none() { Vec::new() } else { fs::read(&file)? };
-        Self::of(path, slice, &bytes)
-            .map(|(look, _)| look)
-            .with_context(|| format!("auditing slice {}", file.display()))
+        let bytes = if slice.number.is_none() { Vec::new() } else { fs::read(&file).with_context(doing)? };
+        Self::of(path, slice, &bytes, levels).map(|(look, _)| look).with_context(doing)
     }
 
     /// Looks at the bytes of a slice, and passes on its pixels.
-    pub(super) fn of(path: String, slice: &Slice, bytes: &[u8]) -> Result<(Self, Option<GreyImage>)> {
-        let mut look = Self { findings: Vec::new(), measure: None };
+    pub(super) fn of(path: String, slice: &Slice, bytes: &[u8], levels: &Levels) -> Result<(Self, Option<GreyImage>)> {
+        let mut look = Self { findings: Vec::new(), picture: None };
         let mut found = |check, detail: String| {
             look.findings.push(Finding { check, path: path.clone(), detail, with: None });
         };
@@ -56,11 +56,11 @@ impl Look {
                 found(check, error.to_string());
             }
             Ok(image) => {
-                let measure = Measure::of(&image)?;
+                let measure = Measure::of(&image, levels)?;
                 if let Some((check, detail)) = brightness_finding(&measure) {
                     found(check, detail);
                 }
-                look.measure = Some(measure);
+                look.picture = Some(measure.picture);
                 return Ok((look, Some(image)));
             }
         }
@@ -69,7 +69,7 @@ impl Look {
 
     /// Adds what the header of a readable slice tells beside the others'.
     pub(super) fn compare(&mut self, manifest: &Manifest, slice: &Slice, usual: Option<(u32, u32)>) {
-        if self.measure.is_some() {
+        if self.picture.is_some() {
             let finding = |(check, detail)| Finding { check, path: manifest.path(slice), detail, with: None };
             self.findings.extend(header_findings(slice, usual).into_iter().map(finding));
         }

@@ -5,6 +5,7 @@ use crate::files::Digest;
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Side of the thumbnail the descriptor is made from, and number of its frequencies used per axis.
 const THUMBNAIL: usize = 32;
@@ -12,7 +13,56 @@ const FREQUENCIES: usize = 12;
 /// Numbers in a descriptor: the lowest frequencies without the mean.
 pub(super) const DESCRIPTOR: usize = 96;
 
-/// Grey levels of a slice, 0 to 255, and what identifies its picture.
+/// Pixels at each grey level, of all slices together, counted by many threads.
+pub(super) struct Levels([AtomicU64; 256]);
+
+impl Levels {
+    pub(super) fn none() -> Self {
+        Self([const { AtomicU64::new(0) }; 256])
+    }
+
+    fn add(&self, histogram: &[u32; 256]) {
+        for (sum, &n) in self.0.iter().zip(histogram).filter(|(_, n)| **n > 0) {
+            sum.fetch_add(u64::from(n), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn counts(self) -> Vec<u64> {
+        self.0.into_iter().map(AtomicU64::into_inner).collect()
+    }
+}
+
+/// The lowest frequencies of a slice, without the mean, scaled to length 1: a byte each, since an audit keeps those of
+/// every slice at once. A byte holds the root of a number, so that small ones keep their digits; all zero for an even
+/// picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Descriptor(pub(super) [i8; DESCRIPTOR]);
+
+impl Descriptor {
+    pub(super) fn packed(values: &[f32; DESCRIPTOR]) -> Self {
+        Self(values.map(|v| (127.0 * v.abs().sqrt().min(1.0) * v.signum()).round() as i8))
+    }
+
+    pub(super) fn value(&self, frequency: usize) -> f32 {
+        let root = f32::from(self.0[frequency]) / 127.0;
+        root * root.abs()
+    }
+
+    #[cfg(test)]
+    pub(super) fn values(&self) -> [f32; DESCRIPTOR] {
+        std::array::from_fn(|frequency| self.value(frequency))
+    }
+}
+
+/// What identifies the picture of a slice: kept for every slice of a data set.
+#[derive(Debug, Clone)]
+pub(super) struct Picture {
+    /// Hash of dimensions and pixels: equal pictures, however they were stored.
+    pub(super) pixels: Digest,
+    pub(super) descriptor: Descriptor,
+}
+
+/// Grey levels of a slice, 0 to 255, and its picture.
 #[derive(Debug, Clone)]
 pub(super) struct Measure {
     pub(super) min: u8,
@@ -20,19 +70,17 @@ pub(super) struct Measure {
     pub(super) mean: f64,
     /// 1st and 99th percentile.
     pub(super) spread: (u8, u8),
-    pub(super) histogram: [u32; 256],
-    /// Hash of dimensions and pixels: equal pictures, however they were stored.
-    pub(super) pixels: Digest,
-    /// Low frequencies, scaled to length 1; all zero for an even picture.
-    pub(super) descriptor: [f32; DESCRIPTOR],
+    pub(super) picture: Picture,
 }
 
 impl Measure {
-    pub(super) fn of(image: &GreyImage) -> Result<Self> {
+    /// Measures a slice and adds its pixels to `levels`.
+    pub(super) fn of(image: &GreyImage, levels: &Levels) -> Result<Self> {
         let mut histogram = [0_u32; 256];
         for &pixel in &image.pixels {
             histogram[usize::from(pixel)] += 1;
         }
+        levels.add(&histogram);
         let count = image.pixels.len() as f64;
         let sum: u64 = histogram.iter().enumerate().map(|(level, n)| level as u64 * u64::from(*n)).sum();
         let level = |share: f64| {
@@ -53,16 +101,14 @@ impl Measure {
             max: level(1.0),
             mean: sum as f64 / count,
             spread: (level(0.01), level(0.99)),
-            histogram,
-            pixels: Digest(hasher.finalize().into()),
-            descriptor: descriptor(image)?,
+            picture: Picture { pixels: Digest(hasher.finalize().into()), descriptor: descriptor(image)? },
         })
     }
 }
 
 /// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the
 /// mean, scaled to length 1 so that brightness and contrast do not count.
-fn descriptor(image: &GreyImage) -> Result<[f32; DESCRIPTOR]> {
+fn descriptor(image: &GreyImage) -> Result<Descriptor> {
     static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
         let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * THUMBNAIL) as f32;
         (0..FREQUENCIES).flat_map(|k| (0..THUMBNAIL).map(move |x| angle(k, x).cos())).collect()
@@ -89,7 +135,7 @@ fn descriptor(image: &GreyImage) -> Result<[f32; DESCRIPTOR]> {
     } else {
         values = [0.0; DESCRIPTOR];
     }
-    Ok(values)
+    Ok(Descriptor::packed(&values))
 }
 
 #[cfg(test)]
@@ -104,15 +150,28 @@ mod tests {
     #[test]
     fn levels_are_counted() {
         let image = GreyImage { width: 4, height: 1, pixels: vec![0, 10, 10, 100] };
-        let measure = Measure::of(&image).expect("measures");
+        let levels = Levels::none();
+        let measure = Measure::of(&image, &levels).expect("measures");
         assert_eq!((measure.min, measure.max, measure.mean, measure.spread), (0, 100, 30.0, (0, 100)));
+        Measure::of(&image, &levels).expect("measures");
+        let counts = levels.counts();
+        assert_eq!((counts[0], counts[10], counts[100], counts.iter().sum::<u64>()), (2, 4, 2, 8));
     }
 
     #[test]
     fn contrast_does_not_change_the_descriptor() {
-        let (a, b) = (Measure::of(&ramp(1)).expect("a"), Measure::of(&ramp(3)).expect("b"));
-        let cosine: f32 = a.descriptor.iter().zip(&b.descriptor).map(|(x, y)| x * y).sum();
+        let picture = |scale| Measure::of(&ramp(scale), &Levels::none()).expect("measures").picture;
+        let (a, b) = (picture(1), picture(3));
+        let cosine: f32 = a.descriptor.values().iter().zip(b.descriptor.values()).map(|(x, y)| x * y).sum();
         assert!(cosine > 0.9, "{cosine}");
         assert_ne!(a.pixels, b.pixels);
+    }
+
+    #[test]
+    fn a_byte_keeps_a_frequency_to_a_hundredth_of_its_root() {
+        let values: [f32; DESCRIPTOR] = std::array::from_fn(|i| (i as f32 / 95.0 - 0.5).powi(3));
+        for (value, kept) in values.iter().zip(Descriptor::packed(&values).values()) {
+            assert!((value - kept).abs() <= 0.008 * value.abs().sqrt() + 2e-5, "{value} was kept as {kept}");
+        }
     }
 }

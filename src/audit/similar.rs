@@ -2,12 +2,15 @@
 //!
 //! Every chest looks like every other to a plain perceptual hash. So each frequency is held against its median over
 //! the whole data set: a bit says whether this slice has more of it than most. Bits so made are even and nearly
-//! independent, and bands of 16 of them make an index whose buckets stay small; candidates from any band are then
-//! compared by the correlation of their descriptors. Slices of one scan are alike by nature and never compared.
+//! independent, and bands of them make an index whose buckets stay small: the bands are 16 bits wide, and wider where
+//! there are more slices than so many bits tell apart, so that the work grows as the number of slices does. Candidates
+//! from any band are then compared by the correlation of their descriptors. Slices of one scan are alike by nature and
+//! never compared.
 
-use super::measure::DESCRIPTOR;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use super::measure::{DESCRIPTOR, Descriptor};
+use std::collections::{BTreeMap, BTreeSet};
 
+/// Bits of the narrowest bands.
 const BAND: usize = 16;
 /// A bucket that holds more than this says nothing; the other bands still serve its slices.
 const CROWDED: usize = 1024;
@@ -36,7 +39,7 @@ pub(super) struct ScanPair {
 pub(super) struct Candidate<'a> {
     pub(super) slice: usize,
     pub(super) scan: usize,
-    pub(super) descriptor: &'a [f32; DESCRIPTOR],
+    pub(super) descriptor: &'a Descriptor,
 }
 
 /// Two slices (positions among the candidates) and their correlation.
@@ -44,28 +47,57 @@ type SliceMatch = (usize, usize, f32);
 
 /// Finds pairs of scans that look like one patient, in order.
 pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
-    let whitened = whiten(slices);
+    let usual = Usual::of(slices);
+    let signatures: Vec<u128> = slices.iter().map(|slice| usual.signature(slice.descriptor)).collect();
     let mut lengths: BTreeMap<usize, usize> = BTreeMap::new();
     for slice in slices {
         *lengths.entry(slice.scan).or_default() += 1;
     }
+    let width = BAND.max(slices.len().next_power_of_two().ilog2() as usize);
     let mut matches: BTreeMap<(usize, usize), Vec<SliceMatch>> = BTreeMap::new();
-    for (a, b) in index_candidates(slices, &whitened) {
-        let correlation = correlation(&whitened[a], &whitened[b]);
-        if correlation >= ALIKE {
-            let (a, b) = if slices[a].scan < slices[b].scan { (a, b) } else { (b, a) };
-            matches.entry((slices[a].scan, slices[b].scan)).or_default().push((a, b, correlation));
+    for band in 0..DESCRIPTOR / width {
+        let mut order: Vec<(u32, u32)> = signatures.iter().map(|bits| key(*bits, band, width)).zip(0..).collect();
+        order.sort_unstable();
+        for bucket in order.chunk_by(|a, b| a.0 == b.0).filter(|bucket| bucket.len() <= CROWDED) {
+            compare(bucket, slices, &usual, &mut matches);
         }
     }
-    matches.into_iter().filter_map(|(scans, found)| summed_up(scans, &found, &lengths, slices)).collect()
+    matches.into_iter().filter_map(|(scans, found)| summed_up(scans, found, &lengths, slices)).collect()
+}
+
+fn key(signature: u128, band: usize, width: usize) -> u32 {
+    (signature >> (band * width)) as u32 & ((1_u64 << width) - 1) as u32
+}
+
+/// Adds the pairs of a bucket that are alike. A pair that shares several bands is found as often.
+fn compare(
+    bucket: &[(u32, u32)],
+    slices: &[Candidate<'_>],
+    usual: &Usual,
+    matches: &mut BTreeMap<(usize, usize), Vec<SliceMatch>>,
+) {
+    for (i, &(_, a)) in bucket.iter().enumerate() {
+        let a = a as usize;
+        let mut whitened = None;
+        // Slices come scan by scan, so the later one of a bucket is never of an earlier scan.
+        for b in bucket[i + 1..].iter().map(|&(_, b)| b as usize).filter(|&b| slices[b].scan != slices[a].scan) {
+            let one = whitened.get_or_insert_with(|| usual.whitened(slices[a].descriptor));
+            let correlation = correlation(one, &usual.whitened(slices[b].descriptor));
+            if correlation >= ALIKE {
+                matches.entry((slices[a].scan, slices[b].scan)).or_default().push((a, b, correlation));
+            }
+        }
+    }
 }
 
 fn summed_up(
     (first, second): (usize, usize),
-    found: &[SliceMatch],
+    mut found: Vec<SliceMatch>,
     lengths: &BTreeMap<usize, usize>,
     slices: &[Candidate<'_>],
 ) -> Option<ScanPair> {
+    found.sort_by_key(|m| (m.0, m.1));
+    found.dedup_by_key(|m| (m.0, m.1));
     let distinct = |side: fn(&SliceMatch) -> usize| found.iter().map(side).collect::<BTreeSet<_>>().len();
     let matched = distinct(|m| m.0).min(distinct(|m| m.1));
     let of = lengths[&first].min(lengths[&second]);
@@ -80,43 +112,40 @@ fn summed_up(
     })
 }
 
-/// Each frequency minus its median, divided by its spread over the data set.
-fn whiten(slices: &[Candidate<'_>]) -> Vec<[f32; DESCRIPTOR]> {
-    let mut whitened: Vec<[f32; DESCRIPTOR]> = slices.iter().map(|s| *s.descriptor).collect();
-    if whitened.is_empty() {
-        return whitened;
-    }
-    let mut column = vec![0.0_f32; whitened.len()];
-    for k in 0..DESCRIPTOR {
-        column.iter_mut().zip(&whitened).for_each(|(c, w)| *c = w[k]);
-        let middle = column.len() / 2;
-        let median = *column.select_nth_unstable_by(middle, f32::total_cmp).1;
-        let variance = column.iter().map(|c| f64::from(c - median).powi(2)).sum::<f64>() / column.len() as f64;
-        let scale = if variance > 1e-12 { 1.0 / variance.sqrt() as f32 } else { 0.0 };
-        whitened.iter_mut().for_each(|w| w[k] = (w[k] - median) * scale);
-    }
-    whitened
+/// How strong each frequency usually is: what a slice is held against.
+struct Usual {
+    median: [f32; DESCRIPTOR],
+    /// 1 / standard deviation around the median; 0 for a frequency that never varies.
+    scale: [f32; DESCRIPTOR],
 }
 
-/// Pairs of slices of different scans that share the bits of at least one band.
-fn index_candidates(slices: &[Candidate<'_>], whitened: &[[f32; DESCRIPTOR]]) -> Vec<(usize, usize)> {
-    let mut candidates = HashSet::new();
-    for band in 0..DESCRIPTOR / BAND {
-        let key = |w: &[f32; DESCRIPTOR]| {
-            w[band * BAND..(band + 1) * BAND].iter().fold(0_u32, |bits, v| bits << 1 | u32::from(*v > 0.0))
-        };
-        let mut order: Vec<(u32, usize)> = whitened.iter().map(key).zip(0..).collect();
-        order.sort_unstable();
-        for bucket in order.chunk_by(|a, b| a.0 == b.0).filter(|bucket| bucket.len() <= CROWDED) {
-            for (i, &(_, a)) in bucket.iter().enumerate() {
-                let others = bucket[i + 1..].iter().map(|&(_, b)| b);
-                candidates.extend(others.filter(|&b| slices[a].scan != slices[b].scan).map(|b| (a, b)));
+impl Usual {
+    fn of(slices: &[Candidate<'_>]) -> Self {
+        let mut usual = Self { median: [0.0; DESCRIPTOR], scale: [0.0; DESCRIPTOR] };
+        let mut column = vec![0.0_f32; slices.len()];
+        for k in 0..DESCRIPTOR {
+            column.iter_mut().zip(slices).for_each(|(value, slice)| *value = slice.descriptor.value(k));
+            if column.is_empty() {
+                break;
             }
+            let middle = column.len() / 2;
+            let median = *column.select_nth_unstable_by(middle, f32::total_cmp).1;
+            let variance = column.iter().map(|c| f64::from(c - median).powi(2)).sum::<f64>() / column.len() as f64;
+            usual.median[k] = median;
+            usual.scale[k] = if variance > 1e-12 { 1.0 / variance.sqrt() as f32 } else { 0.0 };
         }
+        usual
     }
-    let mut candidates: Vec<_> = candidates.into_iter().collect();
-    candidates.sort_unstable();
-    candidates
+
+    /// Each frequency minus its median, divided by its spread.
+    fn whitened(&self, descriptor: &Descriptor) -> [f32; DESCRIPTOR] {
+        std::array::from_fn(|k| (descriptor.value(k) - self.median[k]) * self.scale[k])
+    }
+
+    /// A bit for each frequency that is stronger than usual.
+    fn signature(&self, descriptor: &Descriptor) -> u128 {
+        self.whitened(descriptor).iter().fold(0, |bits, value| bits << 1 | u128::from(*value > 0.0))
+    }
 }
 
 fn correlation(a: &[f32; DESCRIPTOR], b: &[f32; DESCRIPTOR]) -> f32 {

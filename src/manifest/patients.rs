@@ -1,7 +1,7 @@
 //! Who is one patient.
 
 use super::{Label, Manifest, Set};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -82,12 +82,18 @@ impl Manifest {
         let source_column = find("source").or_else(|| find("scanner"));
         let by_folder: HashMap<String, usize> =
             self.scans.iter().enumerate().map(|(i, s)| (s.folder.clone(), i)).collect();
+        let (mut rows, mut matched, mut example) = (0, 0, String::new());
         for row in reader.records() {
             let row = row.with_context(wrong)?;
             let (file, patient) = (row[path_column].trim(), row[patient_column].trim());
             let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
             // A patient table may tell of more slices than were copied here.
-            let Some(&scan) = by_folder.get(file).or_else(|| by_folder.get(folder)) else { continue };
+            rows += 1;
+            let Some(&scan) = by_folder.get(file).or_else(|| by_folder.get(folder)) else {
+                example = file.to_owned();
+                continue;
+            };
+            matched += 1;
             let scan = &mut self.scans[scan];
             match &scan.patient {
                 _ if patient.is_empty() => {}
@@ -99,6 +105,12 @@ impl Manifest {
             let source = source_column.map(|column| row[column].trim()).filter(|source| !source.is_empty());
             scan.source = source.map(str::to_owned).or(scan.source.take());
         }
+        let scan = self.scans.first().map_or("train/covid/ct_scan_1", |scan| &scan.folder);
+        ensure!(
+            rows == 0 || matched > 0,
+            "{}: none of its {rows} paths is a scan of this data set; expected paths such as {scan}, found {example}",
+            wrong()
+        );
         Ok(())
     }
 }

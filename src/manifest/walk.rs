@@ -24,6 +24,12 @@ pub(super) fn walk(root: &Path) -> Result<(Vec<Scan>, Vec<(usize, String)>, Vec<
             _ => {
                 let (classes, loose) = entries(&root.join(set.folder()))?;
                 strays.extend(loose.into_iter().map(|file| format!("{set}/{file}")));
+                let strange: Vec<&String> = classes.iter().filter(|c| !Label::NAMES.contains(&c.as_str())).collect();
+                ensure!(
+                    strange.is_empty() || Label::NAMES.iter().all(|name| classes.iter().any(|class| class == name)),
+                    "scanning a data set: {} should hold the folders covid and non-covid; found {classes:?}",
+                    root.join(set.folder()).display()
+                );
                 for class in classes {
                     match Label::NAMES.contains(&class.as_str()) {
                         true => groups.push(format!("{set}/{class}")),
@@ -64,8 +70,9 @@ fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
             .file_name()
             .into_string()
             .map_err(|name| anyhow::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing()))?;
-        // `metadata` follows links, so a data set put together from links works.
-        match fs::metadata(entry.path()).with_context(listing)?.is_dir() {
+        // `metadata` follows links, so a data set put together from links works. A link to nothing is a file that is
+        // empty: a finding, and no reason to stop.
+        match fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()) {
             true => folders.push(name),
             false => files.push(name),
         }

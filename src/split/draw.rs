@@ -36,7 +36,8 @@ fn ceil_share(fraction: f64, count: usize) -> usize {
     (fraction * count as f64 - 1e-9).ceil().max(0.0) as usize
 }
 
-fn delivered(manifest: &Manifest) -> Vec<Option<Subset>> {
+/// The subset that each slice was delivered for.
+pub(super) fn delivered(manifest: &Manifest) -> Vec<Option<Subset>> {
     let subset = |set| match set {
         Set::Train => Subset::Train,
         Set::Val => Subset::Validation,

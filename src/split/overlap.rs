@@ -40,8 +40,12 @@ pub(super) fn overlaps(manifest: &Manifest, subsets: &[Option<Subset>]) -> Vec<O
     let mut found = Vec::new();
     let mut add = |kind: &str, what: String, subsets: &BTreeSet<Subset>| {
         let subsets: Vec<Subset> = subsets.iter().copied().collect();
-        for pair in subsets.windows(2) {
-            found.push(Overlap { kind: kind.to_owned(), what: what.clone(), between: (pair[0], pair[1]) });
+        for (at, &first) in subsets.iter().enumerate() {
+            found.extend(subsets[at + 1..].iter().map(|&second| Overlap {
+                kind: kind.to_owned(),
+                what: what.clone(),
+                between: (first, second),
+            }));
         }
     };
     for (scan, subsets) in &of_scan {

@@ -1,0 +1,54 @@
+//! Work on many files at once whose results are all kept.
+
+use anyhow::Result;
+use rayon::prelude::*;
+use std::sync::OnceLock;
+
+/// Two results for every item, in the items' order. Each is written where it stays: collected as a `Result` they would be
+/// gathered in lists and then copied, which takes twice the memory.
+///
+/// # Errors
+/// The first failure; work that has not begun is left then.
+pub(crate) fn in_parallel<I, A, B>(
+    items: I,
+    work: impl Fn(I::Item) -> Result<(A, B)> + Sync + Send,
+) -> Result<(Vec<A>, Vec<B>)>
+where
+    I: IndexedParallelIterator,
+    A: Send,
+    B: Send,
+{
+    let failure = OnceLock::new();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    items
+        .map(|item| {
+            if failure.get().is_some() {
+                return (None, None);
+            }
+            match work(item) {
+                Ok((a, b)) => (Some(a), Some(b)),
+                Err(error) => {
+                    failure.set(error).ok();
+                    (None, None)
+                }
+            }
+        })
+        .unzip_into_vecs(&mut first, &mut second);
+    match failure.into_inner() {
+        Some(error) => Err(error),
+        None => Ok((first.into_iter().flatten().collect(), second.into_iter().flatten().collect())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_and_a_failure_ends_the_work() {
+        let (squares, halves) = in_parallel((0..1000_u32).into_par_iter(), |n| Ok((n * n, n / 2))).expect("works");
+        assert_eq!((squares[999], halves[999], squares.len(), halves.len()), (998_001, 499, 1000, 1000));
+        let failing = |n: u32| if n == 7 { anyhow::bail!("at {n}") } else { Ok((n, ())) };
+        assert_eq!(in_parallel((0..1000_u32).into_par_iter(), failing).expect_err("fails").to_string(), "at 7");
+    }
+}
