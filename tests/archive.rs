@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
+
+mod bombs;
+mod keeping;
 
 fn silent(_: &Progress) {}
 
@@ -77,94 +79,6 @@ fn good_archives_come_out_whole_with_and_without_zip64() {
         assert!(files["train/covid/ct_scan_0/1.jpg"] == noise(90_000, 2));
         assert_eq!(files["read me – ä.txt"], b"Only the case differs.");
     }
-}
-
-#[test]
-fn a_second_run_keeps_what_is_right_and_replaces_what_is_damaged() {
-    let home = tempfile::tempdir().expect("a folder");
-    let archive = zip(&good(), false);
-    unpack(&archive, home.path()).expect("unpacks");
-    let before = tree(home.path());
-    fs::write(home.path().join(".covid-ct-3"), b"left by a killed run").expect("writes");
-    spoil(&home.path().join("train/covid/ct_scan_0/1.jpg"), &noise(90_000, 9));
-    spoil(&home.path().join("big.bin"), b"short");
-    let again = unpack(&archive, home.path()).expect("unpacks");
-    assert_eq!(again, Unpacked { files: 2, bytes: 5_090_000, kept: 4 });
-    assert_eq!(tree(home.path()), before);
-    assert_eq!(again.to_string(), "2 files unpacked (5.1 MB), 4 were there");
-}
-
-/// As a disk or a power cut does it: other bytes, the same time of last change.
-fn spoil(file: &Path, bytes: &[u8]) {
-    let modified = fs::metadata(file).and_then(|data| data.modified()).expect("is there");
-    fs::write(file, bytes).expect("writes");
-    fs::File::options().write(true).open(file).and_then(|file| file.set_modified(modified)).expect("marks");
-}
-
-#[test]
-fn somebody_elses_file_is_never_replaced() {
-    let archive = zip(&[entry("a/one.txt", b"one"), entry("a/two.txt", b"two")], false);
-    for (bytes, is_first) in [("longer than two", true), ("oh!", false)] {
-        let home = tempfile::tempdir().expect("a folder");
-        let theirs = home.path().join("a/two.txt");
-        fs::create_dir_all(home.path().join("a")).expect("makes");
-        fs::write(&theirs, bytes).expect("writes");
-        let error = format!("{:#}", unpack(&archive, home.path()).expect_err("must be refused"));
-        let found = format!("found a file of {} with {:08x}", bytes.len(), crc32fast::hash(bytes.as_bytes()));
-        assert!(
-            error.contains("entry \"a/two.txt\": expected nothing, or 3 bytes") && error.contains(&found),
-            "{error}"
-        );
-        assert!(error.ends_with("that this archive did not write; move it away"), "{error}");
-        assert_eq!(fs::read_to_string(&theirs).expect("is there"), bytes);
-        // Another size is seen before anything is written.
-        assert!(!is_first || !home.path().join("a/one.txt").exists());
-    }
-    // Ours, and then changed by somebody.
-    let home = tempfile::tempdir().expect("a folder");
-    unpack(&archive, home.path()).expect("unpacks");
-    fs::write(home.path().join("a/two.txt"), b"notes").expect("writes");
-    unpack(&archive, home.path()).expect_err("must be refused");
-    assert_eq!(fs::read(home.path().join("a/two.txt")).expect("is there"), b"notes");
-    // Ours, of an earlier archive under this name; another archive must not touch it.
-    let home = tempfile::tempdir().expect("a folder");
-    unpack(&archive, home.path()).expect("unpacks");
-    let newer = zip(&[entry("a/one.txt", b"one"), entry("a/two.txt", b"second edition")], false);
-    let other = Archive::open("b.zip", &newer, &ArchiveLimits::default()).expect("opens");
-    other.unpack(home.path(), silent).expect_err("must be refused");
-    assert_eq!(unpack(&newer, home.path()).expect("unpacks"), Unpacked { files: 1, bytes: 14, kept: 1 });
-    assert_eq!(fs::read(home.path().join("a/two.txt")).expect("is there"), b"second edition");
-}
-
-#[test]
-fn files_can_be_read_without_being_written() {
-    let archive = zip(&good(), false);
-    let archive = Archive::open("a.zip", &archive, &ArchiveLimits::default()).expect("opens");
-    let files = archive.files().expect("lists");
-    assert_eq!(files[0], ("train/covid/ct_scan_0/0.jpg".to_owned(), 150_000));
-    assert_eq!(files.len(), 6);
-    for threads in [1, 3] {
-        let seen = Mutex::new(BTreeMap::new());
-        let visit = |number: usize, name: &str, bytes: &[u8]| {
-            assert_eq!((name, bytes.len() as u64), (files[number].0.as_str(), files[number].1));
-            seen.lock().expect("a map").insert(name.to_owned(), crc32fast::hash(bytes));
-            Ok(())
-        };
-        assert_eq!(archive.each_file(threads, visit, silent).expect("reads"), 6);
-        let expected = good().into_iter().skip(1).map(|e| (String::from_utf8(e.name).expect("UTF-8"), e.crc32));
-        assert_eq!(seen.into_inner().expect("a map"), expected.collect());
-    }
-    let stop = |_: usize, name: &str, _: &[u8]| if name == "big.bin" { Err(anyhow::anyhow!("enough")) } else { Ok(()) };
-    let stopped = archive.each_file(2, stop, silent).expect_err("must stop");
-    assert_eq!(format!("{stopped:#}"), "reading the archive a.zip: entry \"big.bin\": enough");
-    let wrong = zip(&[Entry { crc32: 1, ..entry("b", b"text") }], false);
-    let wrong = Archive::open("a.zip", &wrong, &ArchiveLimits::default()).expect("opens");
-    let error = wrong.each_file(1, |_, _, _| panic!("was given wrong bytes"), silent).expect_err("must be refused");
-    assert!(format!("{error:#}").contains("entry \"b\": expected the CRC-32 00000001"), "{error:#}");
-    let large = zip(&[stored("a", b""), entry("large", &noise((64 << 20) + 1, 1))], false);
-    let large = Archive::open("a.zip", &large, &ArchiveLimits::default()).expect("opens");
-    let error = large.each_file(1, |_, _, _| Ok(()), silent).expect_err("must be refused");
-    assert!(format!("{error:#}").contains("entry \"large\": expected 67108864 bytes at most"), "{error:#}");
 }
 
 #[test]
@@ -248,75 +162,6 @@ fn what_cannot_be_read_is_refused() {
         refused(&[not_stored]),
         "reading the archive a.zip: entry \"a\": it is stored, so 1 bytes cannot become 5"
     );
-}
-
-#[test]
-fn bombs_are_refused() {
-    let begin = "reading the archive a.zip: entry \"zeros\": ";
-    let zeros = entry("zeros", &vec![0; 3_000_000]);
-    let compressed = zeros.compressed;
-    assert_eq!(
-        refused(std::slice::from_ref(&zeros)),
-        format!(
-            "{begin}its {compressed} bytes should become 3000000; expected 200 times as many at most, found {}",
-            3_000_000 / compressed
-        )
-    );
-    // One that lies about its size is stopped when it has that many bytes.
-    let liar = Entry { size: 1000, ..zeros.clone() };
-    assert_eq!(
-        refused(&[liar]),
-        "unpacking a.zip into TARGET: entry \"zeros\": it unpacks to more than the 1000 bytes that the directory states"
-    );
-    let within = |limits: ArchiveLimits| {
-        let home = tempfile::tempdir().expect("a folder");
-        let error = unpack_within(&zip(&[entry("a", b"1234"), entry("zeros", b"5678")], false), home.path(), &limits);
-        format!("{:#}", error.expect_err("must be refused"))
-    };
-    assert_eq!(
-        within(ArchiveLimits { bytes: 7, ..ArchiveLimits::default() }),
-        format!("{begin}with it the archive unpacks to more than 7 B")
-    );
-    assert_eq!(
-        within(ArchiveLimits { entries: 1, ..ArchiveLimits::default() }),
-        "reading the archive a.zip: expected 1 entries at most, found 2"
-    );
-}
-
-#[test]
-fn folders_count_and_are_not_endless() {
-    let deep = |folders: usize| format!("{}file", "d/".repeat(folders));
-    let error = refused(&[entry(&deep(33), b"1")]);
-    assert!(error.ends_with("it lies deeper than 32 folders"), "{error}");
-    let error = refused(&[entry(&"n".repeat(1025), b"1")]);
-    assert!(error.ends_with("its name has more than 1,024 bytes"), "{error}");
-    // Ten entries that would make 310 folders.
-    let many: Vec<_> = (0..10).map(|i| entry(&format!("{i}/{}", deep(30)), b"1")).collect();
-    let home = tempfile::tempdir().expect("a folder");
-    let limits = ArchiveLimits { entries: 300, ..ArchiveLimits::default() };
-    let error = format!("{:#}", unpack_within(&zip(&many, false), home.path(), &limits).expect_err("must be refused"));
-    assert!(error.ends_with("with it and its folders there are more than 300, which is the limit"), "{error}");
-    assert!(tree(home.path()).is_empty() && fs::read_dir(home.path()).expect("reads").next().is_none());
-    let limits = ArchiveLimits { entries: 320, ..ArchiveLimits::default() };
-    unpack_within(&zip(&many, false), home.path(), &limits).expect("is within");
-}
-
-#[test]
-fn a_directory_that_is_a_bomb_is_not_read() {
-    // One entry, and a directory as long as the archive: it would have been copied before it was looked at.
-    let mut bytes = zip(&[stored("a", &vec![0; 1_000_000])], false);
-    let end = bytes.len() - 22;
-    bytes[end + 12..end + 16].copy_from_slice(&(end as u32).to_le_bytes());
-    bytes[end + 16..end + 20].copy_from_slice(&0_u32.to_le_bytes());
-    assert_eq!(
-        refused_bytes(&bytes),
-        "reading the archive a.zip: its directory of 1 entries should have 4.1 KB at most; it has 1.0 MB"
-    );
-    let home = tempfile::tempdir().expect("a folder");
-    let limits = ArchiveLimits { directory: 60, ..ArchiveLimits::default() };
-    let two = zip(&[entry("a", b"1"), entry("b", b"2")], false);
-    let error = format!("{:#}", unpack_within(&two, home.path(), &limits).expect_err("must be refused"));
-    assert!(error.ends_with("its directory of 2 entries should have 60 B at most; it has 94 B"), "{error}");
 }
 
 #[test]

@@ -320,3 +320,16 @@ impl Source for Remote<'_> {
         self.part
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_no_folder_holds_is_named() {
+        let bucket = Bucket::open("gs://ct").expect("opens");
+        let source = Path::parse("train//1.jpg").expect_err("has an empty part");
+        let told = bucket.told(object_store::Error::InvalidPath { source }).to_string();
+        assert!(told.contains("train//1.jpg") && told.contains("rename it in the bucket"), "{told}");
+    }
+}
