@@ -75,8 +75,8 @@ has_rust() {
 }
 
 install_rust() {
-  if has_rust; then return; fi
-  if as_user "$home/.cargo/bin/rustup" --version; then
+  if has_rust 2>/dev/null; then return; fi
+  if as_user "$home/.cargo/bin/rustup" --version 2>/dev/null; then
     # An installation that was cut off leaves half a toolchain, which rustup takes for a whole one.
     echo "rustup is there, but no rustc that runs: the toolchain is installed again"
     as_user "$home/.cargo/bin/rustup" toolchain uninstall stable || true

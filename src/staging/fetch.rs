@@ -21,7 +21,7 @@ pub(super) const PARTIAL: &str = ".partial";
 /// Behind the names of their journals.
 pub(super) const JOURNAL: &str = ".partial.journal";
 /// The disk is set to work whenever so many bytes have come, so that little is left to wait for at the end.
-const SYNC_EVERY: u64 = 256 << 20;
+const SYNC_EVERY: u64 = 64 << 20;
 
 /// Does `work` for every item on several threads; after an error no new item is begun.
 pub(super) fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
