@@ -6,7 +6,7 @@ Prints one line, the server's address, and serves until its standard input is cl
 import json, pathlib, shutil, socket, subprocess, sys, tempfile, time, urllib.parse, urllib.request
 
 # The slides' names of the archives, by folder of the data set.
-ARCHIVES = {"train": "Train.zip", "val": "Validation.zip", "prediction": "Prediction.zip"}
+ARCHIVES = {"train": "train.zip", "val": "val.zip", "prediction": "dati_palmucci_pred.zip"}
 
 
 def call(url, body, kind):

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -102,6 +102,7 @@ struct Switches {
     bytes_per_second: AtomicU64,
     came: AtomicU64,
     spoil_at: AtomicU64,
+    refuses: AtomicBool,
 }
 
 /// A wire to the server; the answers pass through it.
@@ -120,6 +121,10 @@ impl Wire {
         // Ends with the test program.
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                if shared.refuses.load(Ordering::Relaxed) {
+                    refuse(client);
+                    continue;
+                }
                 let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else { continue };
                 let (Ok(requests), Ok(answers)) = (client.try_clone(), upstream.try_clone()) else { continue };
                 let switches = shared.clone();
@@ -144,10 +149,21 @@ impl Wire {
         self.switches.came.load(Ordering::Relaxed)
     }
 
+    /// From now on answers every new connection with 400 itself.
+    pub fn refuse(&self) {
+        self.switches.refuses.store(true, Ordering::Relaxed);
+    }
+
     /// Flips a bit of one byte, when that many have passed from now on.
     pub fn spoil_after(&self, bytes: u64) {
         self.switches.spoil_at.store(self.came() + bytes, Ordering::Relaxed);
     }
+}
+
+fn refuse(mut client: TcpStream) {
+    let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    // The request is short; whoever has gone meanwhile needs no answer.
+    client.read(&mut [0; 1 << 14]).and_then(|_| client.write_all(answer)).ok();
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream, switches: Option<&Switches>) {

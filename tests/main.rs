@@ -8,6 +8,7 @@ mod cache;
 mod cli;
 mod corrupt;
 mod gcs;
+mod google;
 mod metrics;
 mod network;
 mod notebooks;

@@ -10,6 +10,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+mod conflicts;
+mod real;
+
 const MB: u64 = 1_000_000;
 
 fn program(url: &str, home: &Path, arguments: &[&str]) -> Command {
@@ -49,6 +52,13 @@ fn kill_after(bytes: u64, wire: &Wire, target: &Path, arguments: &[&str]) {
     // On Unix this is SIGKILL, as the notebook kernel's interrupt is.
     child.kill().and_then(|()| child.wait()).expect("dies");
     wire.slow_down(0);
+}
+
+/// Numbers of the parts of 8 MiB of large.bin that a run left finished.
+fn finished_parts(target: &Path) -> Vec<usize> {
+    let journal = fs::read_to_string(target.join("large.bin.partial.journal")).expect("is there");
+    let number = |line: &str| line.split(' ').next().expect("a number").parse().expect("a number");
+    journal.lines().skip(1).map(number).collect()
 }
 
 fn folder() -> tempfile::TempDir {
@@ -104,7 +114,8 @@ fn objects_come_whole_and_only_once() {
     gcs.put("large.bin", &large);
     gcs.put("a/b/small.bin", b"small");
     gcs.put("a/empty.bin", b"");
-    stage(&wire.url(), target.path(), &["gs://ct"]).expect("stages");
+    let staged = stage(&wire.url(), target.path(), &["gs://ct"]).expect("stages");
+    assert!(staged.matches("fetched, CRC-32C verified").count() >= 2, "{staged}");
     assert!(fs::read(target.path().join("large.bin")).expect("is there") == large);
     assert_eq!(fs::read(target.path().join("a/b/small.bin")).expect("is there"), b"small");
     assert_eq!(fs::read(target.path().join("a/empty.bin")).expect("is there"), b"");
@@ -124,7 +135,7 @@ fn objects_come_whole_and_only_once() {
         error,
         format!(
             "covid-ct: staging gs://ct to TARGET: looking at TARGET/a/b/small.bin: expected the object's 5 bytes with \
-             CRC-32C {crc32c:08x}, found a file of 5 that did not come from it; move it away"
+             CRC-32C {crc32c:08x}, found a file of 5 that differs and that staging did not write; move it away"
         )
     );
     assert_eq!(fs::read(target.path().join("a/b/small.bin")).expect("is there"), b"mine!");
@@ -138,12 +149,7 @@ fn after_a_kill_only_missing_parts_come_and_spoilt_ones() {
     gcs.put("large.bin", &large);
     kill_after(50 * MB, &wire, target.path(), &["gs://ct"]);
     let (partial, journal) = (target.path().join("large.bin.partial"), target.path().join("large.bin.partial.journal"));
-    let parts: Vec<usize> = fs::read_to_string(&journal)
-        .expect("is there")
-        .lines()
-        .skip(1)
-        .map(|line| line.split(' ').next().expect("a number").parse().expect("a number"))
-        .collect();
+    let parts = finished_parts(target.path());
     assert!(parts.len() >= 2, "{parts:?}");
     // The disk spoils a byte of a finished part.
     let mut bytes = fs::read(&partial).expect("is there");
@@ -177,6 +183,8 @@ fn a_server_that_dies_and_comes_back_is_waited_for() {
     gcs.revive();
     staging.join().expect("ends").expect("stages");
     assert!(fs::read(target.path().join("large.bin")).expect("is there") == large);
+    // It went on at the byte: what had come, though the parts were not finished, did not come again.
+    assert!(wire.came() < 44 * MB, "{} bytes came of 40 million", wire.came());
 }
 
 #[test]
@@ -199,8 +207,30 @@ fn a_server_that_stays_away_is_an_error_that_names_object_and_part() {
     assert!(error.contains(" of 5: reading bytes ") && error.contains("without a byte: "), "{error}");
     gcs.revive();
     wire.slow_down(0);
+    let (before, kept) = (wire.came(), (finished_parts(target.path()).len() as u64) << 23);
     stage(&wire.url(), target.path(), &["gs://ct"]).expect("goes on");
     assert!(fs::read(target.path().join("large.bin")).expect("is there") == large);
+    assert!(wire.came() - before < 40 * MB - kept + 100_000, "finished parts came again");
+}
+
+#[test]
+fn a_refusal_is_not_waited_for() {
+    let (mut gcs, target) = (Gcs::start(), folder());
+    let wire = gcs.wire.clone();
+    gcs.put("large.bin", &noise(40_000_000, 1));
+    wire.slow_down(4 * MB);
+    let (url, to) = (wire.url(), target.path().to_owned());
+    let staging = std::thread::spawn(move || stage(&url, &to, &["gs://ct", "--patience", "600"]));
+    while wire.came() < 10 * MB {
+        assert!(!staging.is_finished(), "{:?}", staging.join());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    wire.refuse();
+    gcs.kill();
+    let begun = Instant::now();
+    let error = staging.join().expect("ends").expect_err("fails");
+    assert!(error.contains("fetching large.bin: part ") && error.contains("400"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "waited {:?}", begun.elapsed());
 }
 
 #[test]
@@ -263,20 +293,6 @@ fn spoilt_and_hostile_archives_are_refused_by_entry() {
          the target folder (`..`)"
     );
     assert!(!target.path().join("evil").exists());
-}
-
-#[test]
-fn what_may_be_written_is_asked_before() {
-    let (gcs, target) = (Gcs::start(), folder());
-    gcs.put("train.zip", &archive(0));
-    let error =
-        stage(&gcs.wire.url(), target.path(), &["gs://ct", "--max-disk", "1000000"]).expect_err("must be refused");
-    assert!(error.ends_with(" are to be written; allowed are 1.0 MB"), "{error}");
-    let error = stage(&gcs.wire.url(), target.path(), &["gs://ct", "--stream", "--max-disk", "1000000"]);
-    assert_eq!(
-        error.expect_err("must be refused"),
-        "covid-ct: staging gs://ct to TARGET: train.zip: its contents are 80.0 MB; 1.0 MB are left of what may be written"
-    );
 }
 
 #[test]

@@ -58,7 +58,8 @@ as_user() {
 
 install_packages() {
   local missing=() pair
-  for pair in git:git make:make c++:g++ curl:curl mold:mold; do
+  # nasm: without it libjpeg-turbo is built without SIMD and decodes at half the speed.
+  for pair in git:git make:make c++:g++ curl:curl mold:mold nasm:nasm; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
@@ -69,15 +70,26 @@ install_packages() {
   apt-get -o DPkg::Lock::Timeout=900 install -y -q --no-install-recommends "${missing[@]}" 9>&-
 }
 
+has_rust() {
+  as_user "$home/.cargo/bin/rustc" --version && as_user "$home/.cargo/bin/cargo" --version
+}
+
 install_rust() {
-  if as_user test -x "$home/.cargo/bin/rustup"; then
-    echo "rustup is there"
+  if has_rust 2>/dev/null; then return; fi
+  if as_user "$home/.cargo/bin/rustup" --version 2>/dev/null; then
+    # An installation that was cut off leaves half a toolchain, which rustup takes for a whole one.
+    echo "rustup is there, but no rustc that runs: the toolchain is installed again"
+    as_user "$home/.cargo/bin/rustup" toolchain uninstall stable || true
+    as_user "$home/.cargo/bin/rustup" toolchain install stable --profile minimal
+    as_user "$home/.cargo/bin/rustup" default stable
+    has_rust
     return
   fi
   local installer=$home/.rustup-init.sh
   as_user curl --proto '=https' --tlsv1.2 -fsSL --retry 5 -o "$installer" https://sh.rustup.rs
   as_user sh "$installer" -y --profile minimal
   rm -f "$installer"
+  has_rust
 }
 
 get_repository() {
@@ -106,11 +118,14 @@ check_driver() {
   local version=
   # The image installs the driver by itself, at the same time as this runs.
   for _ in $(seq 60); do
-    version=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1) && break
+    version=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1) || true
+    # One that fails says so on standard output, too.
+    [[ $version =~ ^[0-9]+(\.[0-9]+)*$ ]] && break
+    version=
     sleep 10
   done
   if [ -z "$version" ]; then
-    note "a GPU, but no NVIDIA driver that answers: networks run on the CPU"
+    note "a GPU, but no NVIDIA driver that answers: networks run on the CPU; see $log"
   elif [ "${version%%.*}" -lt "$driver_wanted" ]; then
     note "NVIDIA driver $version is older than $driver_wanted: torch for CUDA 13 sees no GPU"
   else
@@ -140,7 +155,8 @@ main() {
 id "$user" >/dev/null
 test -d "$home"
 exec 9>"$home/.covid-ct-setup.lock"
-flock -n 9 || { echo "covid-ct: a set-up is running already"; exit 0; }
+flock -n 9 || { echo "covid-ct: a set-up is running already; its log is $log"; exit 0; }
+echo "covid-ct: setting up; the log is $log, how far it is stands in $status"
 touch "$log"
 chown "$user:" "$log"
 exec >>"$log" 2>&1

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
-use covid_ct::cloud::{CloudConfig, Plan, Question, RunOptions, run_step};
+use covid_ct::cloud::{CloudConfig, Outcome, Plan, Question, RunOptions, run_step};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub struct CloudArgs {
 pub enum CloudCommand {
     /// Show every step; calls nothing
     Plan {
-        /// Every command in full, to be pasted into a shell
+        /// Every command in full, to be pasted into a shell; what costs money or deletes stands in comments
         #[arg(long)]
         commands: bool,
         /// One step in full
@@ -39,7 +39,7 @@ pub enum CloudCommand {
     Script,
     /// Do one step: asks first, and recognises what is there
     ///
-    /// Every command is added to cloud-log.jsonl.
+    /// Every command is added to cloud-log.jsonl. A no ends with exit code 1.
     Run {
         /// Name of the step
         step: String,
@@ -54,13 +54,12 @@ pub enum CloudCommand {
 
 /// Does what was asked; `home` is where the log of commands goes.
 pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
-    let config = match &args.config {
-        Some(path) => CloudConfig::read(path)?,
-        None => CloudConfig::open(home.join("cloud.json"))?,
-    };
+    let usual = home.join("cloud.json");
+    let settings = args.config.clone().or_else(|| usual.exists().then_some(usual));
+    let config = settings.as_ref().map_or_else(|| Ok(CloudConfig::default()), CloudConfig::read)?;
     let plan = Plan::new(&config)?;
     match &args.command {
-        CloudCommand::Plan { commands: true, .. } => print!("{}", plan.commands()),
+        CloudCommand::Plan { commands: true, .. } => print!("{}", plan.commands(settings.as_deref())),
         CloudCommand::Plan { step: Some(step), .. } => println!("{}", plan.step(step)?),
         CloudCommand::Plan { .. } => println!("{plan}"),
         CloudCommand::Cost => println!("{}", plan.costs()?),
@@ -78,6 +77,7 @@ pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
                 ..RunOptions::default()
             };
             let outcome = run_step(&plan, step, &options, ask, |line| println!("{line}"))?;
+            ensure!(outcome != Outcome::Declined, "step {step}: not done, for the answer was not yes");
             println!("{step}: {outcome}");
         }
     }

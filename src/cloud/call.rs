@@ -78,11 +78,29 @@ pub(super) fn call(command: &Command, gcloud: &Path, folder: &Path, log: &mut dy
     Ok(answer)
 }
 
+/// Names of accounts (`somebody@example.org`, as gcloud's own messages have them) belong neither into a notebook nor into
+/// a log that is passed on.
+fn without_accounts(line: &str) -> String {
+    let is_name = |c: char| c.is_alphanumeric() || "@._%+-".contains(c);
+    let mut shown = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find(is_name) {
+        let (before, from) = rest.split_at(start);
+        let (word, after) = from.split_at(from.find(|c| !is_name(c)).unwrap_or(from.len()));
+        let is_account = word.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
+        shown.push_str(before);
+        shown.push_str(if is_account { "(account)" } else { word });
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// Sends a stream line by line. Progress bars end their lines with a carriage return, which counts as an end too.
 fn send_lines(mut stream: impl Read, sender: &Sender<Line>, wrap: fn(String) -> Line) {
     let (mut buffer, mut line) = ([0; 4096], Vec::new());
     let send = |line: &mut Vec<u8>| {
-        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        let text = without_accounts(String::from_utf8_lossy(line).trim_end());
         line.clear();
         // The receiver outlives the streams; a failure would mean that nobody listens.
         if !text.is_empty() {
@@ -101,4 +119,16 @@ fn send_lines(mut stream: impl Read, sender: &Sender<Line>, wrap: fn(String) -> 
         }
     }
     send(&mut line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_not_shown() {
+        let line = "ERROR: [some.one@example.org] may not do it (user:x-1@p.iam.gserviceaccount.com), a@b stays";
+        assert_eq!(without_accounts(line), "ERROR: [(account)] may not do it (user:(account)), a@b stays");
+        assert_eq!(without_accounts(" ä 580.82\t1 "), " ä 580.82\t1 ");
+    }
 }

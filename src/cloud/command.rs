@@ -12,6 +12,11 @@ pub enum Expects {
     Answer,
     /// All of these lines are printed, in any order.
     Lines(Vec<String>),
+    /// This line is printed first.
+    First(String),
+    /// One line of these values, between tabs: name and value of each. Another line means that the thing is there and is
+    /// another.
+    Fields(Vec<(&'static str, String)>),
     /// The number of bytes of this file is printed.
     SizeOf(PathBuf),
     /// The first number printed is at least this.
@@ -73,6 +78,14 @@ impl Answer {
 }
 
 impl Expects {
+    /// Whether the answer tells of a thing that is there and is not as expected, so that making it would fail.
+    pub(crate) fn is_another(&self, answer: &Answer, folder: &Path) -> bool {
+        matches!(self, Self::Fields(_))
+            && answer.code == Some(0)
+            && !answer.out.trim().is_empty()
+            && self.judge(answer, folder).is_err()
+    }
+
     /// `Ok` when the answer is as expected, else what was expected and what was found. Paths start in `folder`.
     pub(crate) fn judge(&self, answer: &Answer, folder: &Path) -> Result<(), String> {
         if *self == Self::NotFound {
@@ -95,6 +108,12 @@ impl Expects {
                 Some(missing) => Err(format!("expected the line {missing:?}, found {out:?}")),
                 None => Ok(()),
             },
+            Self::First(line) => match out.lines().next() {
+                Some(first) if first == line => Ok(()),
+                first => Err(format!("expected {line:?}, found {:?}", first.unwrap_or_default())),
+            },
+            Self::Fields(_) if out.is_empty() => Err("expected an answer, found none".to_owned()),
+            Self::Fields(fields) => judge_fields(out, fields),
             Self::SizeOf(path) => {
                 let size = std::fs::metadata(folder.join(path)).map(|data| data.len().to_string());
                 let size = size.map_err(|error| format!("expected to read {}: {error}", path.display()))?;
@@ -111,6 +130,17 @@ impl Expects {
             Self::Quota { metric, needed } => judge_quota(out, metric, *needed),
         }
     }
+}
+
+fn judge_fields(out: &str, fields: &[(&'static str, String)]) -> Result<(), String> {
+    let found: Vec<&str> = out.lines().next().unwrap_or_default().split('\t').map(str::trim).collect();
+    let differing = fields.iter().enumerate().filter_map(|(at, (name, expected))| {
+        let found = found.get(at).copied().unwrap_or_default();
+        let same = found.eq_ignore_ascii_case(expected);
+        (!same).then(|| format!("{name}: expected {expected}, found {found:?}"))
+    });
+    let differing: Vec<String> = differing.collect();
+    if differing.is_empty() { Ok(()) } else { Err(differing.join("; ")) }
 }
 
 fn judge_quota(out: &str, metric: &str, needed: u32) -> Result<(), String> {
@@ -169,6 +199,13 @@ mod tests {
         assert!(Expects::AtLeast(580).judge(&said("580.82.07\n"), here).is_ok());
         assert!(Expects::AtLeast(580).judge(&said("550.90.07\n"), here).is_err());
         assert!(Expects::AtMost(100).judge(&said("150\n"), here).is_err());
+        assert!(Expects::First("ok".into()).judge(&said("ok\nnote: x\n"), here).is_ok());
+        assert!(Expects::First("ok".into()).judge(&said("failed: rust\nok\n"), here).is_err());
+        let bucket = Expects::Fields(vec![("location", "ASIA-EAST1".into()), ("uniform access", "True".into())]);
+        assert!(bucket.judge(&said("ASIA-EAST1\tTrue\n"), here).is_ok());
+        let other = bucket.judge(&said("US\tTrue\n"), here).expect_err("elsewhere");
+        assert_eq!(other, "location: expected ASIA-EAST1, found \"US\"");
+        assert!(bucket.is_another(&said("US\tTrue\n"), here) && !bucket.is_another(&said(""), here));
         assert!(Expects::Lines(vec!["b".into(), "a".into()]).judge(&said("a\nb\nc\n"), here).is_ok());
         let gone = Answer { code: Some(1), out: String::new(), errors: vec!["ERROR: NOT_FOUND: x".into()] };
         assert!(Expects::NotFound.judge(&gone, here).is_ok());

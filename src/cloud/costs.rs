@@ -17,7 +17,7 @@ pub struct Price {
     pub usd: f64,
     /// Key of the source in the file.
     pub source: String,
-    /// `false` for a figure from memory.
+    /// `false` for a figure from memory, and for one of which nobody knows the date.
     pub verified: bool,
 }
 
@@ -203,8 +203,8 @@ impl Costs {
         let columns = ["What", "An hour running", "A month running", "A month stopped", "Price from"];
         let mut table = Table::new(format!("Costs in {}, USD", self.region), &columns);
         for item in &self.items {
-            let source =
-                if item.price.verified { item.price.source.clone() } else { "memory, NOT VERIFIED".to_owned() };
+            let doubt = if item.price.verified { "" } else { ", NOT VERIFIED" };
+            let source = format!("{}{doubt}", item.price.source);
             let money = [format!("{:.3}", item.hour), format!("{:.2}", item.month), format!("{:.2}", item.stopped)];
             table.row([item.what.clone()].into_iter().chain(money).chain([source]));
         }
@@ -247,6 +247,21 @@ mod tests {
         assert!((ours / prices.slides.month - 1.0).abs() < 0.01, "{ours} against {}", prices.slides.month);
         let hour = prices.slides.month / prices.hours_per_month;
         assert_eq!(format!("{hour:.3}"), "0.440", "the slides' hour is their month divided by 730");
+    }
+
+    #[test]
+    fn only_dated_prices_are_verified() {
+        let prices = Prices::known().expect("prices");
+        let of = |region: &Region| {
+            let Region { n1_standard_4_hour, t4_hour, pd_standard_gb_month, storage_gb_month } = region.clone();
+            [n1_standard_4_hour, t4_hour, pd_standard_gb_month, storage_gb_month]
+        };
+        let all = prices.regions.values().flat_map(of);
+        for price in all.chain([prices.management_vcpu_hour.clone(), prices.management_t4_hour.clone()]) {
+            let date = &prices.sources[&price.source].date;
+            let dated = date.len() == "2025-03-06".len() && date.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+            assert!(dated || !price.verified, "{} of {date}", price.source);
+        }
     }
 
     #[test]

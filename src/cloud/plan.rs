@@ -40,6 +40,8 @@ pub struct Step {
     pub commands: Vec<Command>,
     /// Whether each two commands must print the same.
     pub in_pairs: bool,
+    /// The step that must find everything well before this one is asked about.
+    pub first: Option<&'static str>,
     /// The command that tells that nothing is left to do.
     pub done: Option<Command>,
     /// A file that is written before: path and content.
@@ -67,6 +69,9 @@ impl Step {
         table.row(["Costs", &self.costs()]);
         for command in &self.commands {
             table.row(["Command", &command.to_string()]);
+        }
+        if let Some(first) = self.first {
+            table.row(["Before", &format!("{first} must find everything well; it is run by itself")]);
         }
         if self.in_pairs {
             table.row(["Succeeds", "when each two commands print the same"]);
@@ -134,18 +139,30 @@ impl Plan {
         render_script(&self.config)
     }
 
-    /// Every command as it can be pasted into a shell, with its step above it.
-    pub fn commands(&self) -> String {
-        let mut text = String::new();
+    /// Every command, with its step above it, to be pasted into a shell. What costs money, deletes, or is not set yet
+    /// stands behind a `#`: pasted as a whole the text does nothing of it. `settings` is the file that the plan is from.
+    pub fn commands(&self, settings: Option<&Path>) -> String {
+        let mut text =
+            "# Lines that cost money or delete stand behind \"#! \": take that away from the one you mean.\n\n"
+                .to_owned();
+        let config =
+            settings.map_or(String::new(), |path| format!(" --config {}", quoted(&path.display().to_string())));
         for (number, step) in self.steps.iter().enumerate() {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "# {}. {} ({}): {}", number + 1, step.name, step.costs(), step.what);
+            if let Some(missing) = &step.missing {
+                let _ = writeln!(text, "# Not set: {missing}");
+            }
+            let harmless = step.missing.is_none() && !matches!(step.effect, Effect::Costs(_) | Effect::Destroys(_));
+            let live = if harmless { "" } else { "#! " };
             if let Some((path, _)) = &step.writes {
                 let folder = Path::new(path).parent().unwrap_or(Path::new(".")).display().to_string();
-                let _ = writeln!(text, "mkdir -p {}\ncovid-ct cloud script > {}", quoted(&folder), quoted(path));
+                let (folder, path) = (quoted(&folder), quoted(path));
+                let _ = writeln!(text, "{live}mkdir -p {folder}\n{live}covid-ct cloud{config} script > {path}");
             }
             for command in &step.commands {
-                let _ = writeln!(text, "{command}");
+                // A name may have a line's end in it: every line of the command is a comment.
+                let _ = writeln!(text, "{live}{}", command.to_string().replace('\n', &format!("\n{live}")));
             }
             text.push('\n');
         }

@@ -89,11 +89,11 @@ struct Record<'a> {
 }
 
 /// Runs one step of the plan. What gcloud prints goes to `log`, line by line; every call of gcloud is added to
-/// `cloud-log.jsonl`. Steps that only read are not asked about.
+/// `cloud-log.jsonl`. Steps that only read are not asked about; a step that another must come before runs that first.
 ///
 /// # Errors
 /// There is no such step, settings are missing for it, a destroying step is not confirmed (`yes` and the name again),
-/// gcloud is missing or fails, or its answer is not as expected.
+/// what it would make is there but is another, gcloud is missing or fails, or its answer is not as expected.
 pub fn run_step(
     plan: &Plan,
     name: &str,
@@ -111,8 +111,18 @@ pub fn run_step(
         let answer = logged_call(&step, done, options, &mut |_| ())?;
         match done.expects.judge(&answer, &options.folder) {
             Ok(()) => return Ok(Outcome::AlreadyDone),
-            Err(reason) => log(&format!("not done yet: {reason}")),
+            Err(reason) => {
+                ensure!(
+                    !done.expects.is_another(&answer, &options.folder),
+                    "step {name}: it is there already, and is another: {reason}; choose another name in the settings, or \
+                     put right what is there"
+                );
+                log(&format!("not done yet: {reason}"));
+            }
         }
+    }
+    if let Some(first) = step.first {
+        execute(&plan.step(first)?, options, &mut log).with_context(|| format!("before step {name}"))?;
     }
     if step.effect != Effect::Reads && !options.yes && !ask(&question(&step)) {
         return Ok(Outcome::Declined);
@@ -120,16 +130,21 @@ pub fn run_step(
     if let Some((path, text)) = &step.writes {
         write_text(&options.folder.join(path), text)?;
     }
+    execute(&step, options, &mut log)?;
+    Ok(Outcome::Done)
+}
+
+/// Runs a step's commands.
+fn execute(step: &Step, options: &RunOptions, log: &mut dyn FnMut(&str)) -> Result<()> {
     let mut answers = Vec::new();
     for command in &step.commands {
         log(&format!("$ {command}"));
-        let answer = logged_call(&step, command, options, &mut log)?;
+        let answer = logged_call(step, command, options, log)?;
         let judged = command.expects.judge(&answer, &options.folder);
-        judged.map_err(|reason| anyhow::anyhow!("step {name}, `{command}`: {reason}"))?;
+        judged.map_err(|reason| anyhow::anyhow!("step {}, `{command}`: {reason}", step.name))?;
         answers.push(answer);
     }
-    compare_pairs(&step, &answers)?;
-    Ok(Outcome::Done)
+    compare_pairs(step, &answers)
 }
 
 fn question(step: &Step) -> Question {

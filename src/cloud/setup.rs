@@ -5,12 +5,16 @@ use super::config::CloudConfig;
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the rendered script lies, on this machine and in the bucket.
 pub(super) const SCRIPT_FILE: &str = "cloud/post-startup.sh";
 /// Where the script says how far it is.
 pub(super) const STATUS_FILE: &str = "/home/jupyter/covid-ct-setup.status";
+/// Where it writes down what it does.
+pub(super) const LOG_FILE: &str = "/home/jupyter/covid-ct-setup.log";
+/// How many of the log's last lines are shown.
+const LAST_LINES: usize = 12;
 
 /// Fills the template `scripts/cloud/post-startup.sh`; values become single shell words.
 pub(super) fn render_script(config: &CloudConfig) -> Result<String> {
@@ -39,6 +43,8 @@ pub struct SetupState {
     pub stage: SetupStage,
     /// What went otherwise than it should, without ending the set-up: an old driver, a clone with changes.
     pub notes: Vec<String>,
+    /// Where the log lies.
+    pub log_file: PathBuf,
     /// The last lines of the log.
     pub log: Vec<String>,
 }
@@ -50,8 +56,9 @@ impl SetupState {
     /// The status is there but cannot be read, or holds what the script never writes.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let status = folder.as_ref().join("covid-ct-setup.status");
+        let log_file = folder.as_ref().join("covid-ct-setup.log");
         if !status.exists() {
-            return Ok(Self { stage: SetupStage::Unknown, notes: Vec::new(), log: Vec::new() });
+            return Ok(Self { stage: SetupStage::Unknown, notes: Vec::new(), log_file, log: Vec::new() });
         }
         let text = fs::read_to_string(&status)
             .with_context(|| format!("reading the state of the set-up from {}", status.display()))?;
@@ -65,14 +72,12 @@ impl SetupState {
                 status.display()
             ),
         };
-        let log = fs::read(folder.as_ref().join("covid-ct-setup.log")).unwrap_or_default();
+        let log = fs::read(&log_file).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
-        Ok(Self {
-            stage,
-            notes: notes.lines().map(str::to_owned).collect(),
-            log: lines[lines.len().saturating_sub(8)..].iter().map(|line| (*line).to_owned()).collect(),
-        })
+        let last = lines.iter().skip(lines.len().saturating_sub(LAST_LINES));
+        let notes = notes.lines().map(str::to_owned).collect();
+        Ok(Self { stage, notes, log_file, log: last.map(|line| (*line).to_owned()).collect() })
     }
 
     /// Whether the set-up is finished.
@@ -84,7 +89,8 @@ impl SetupState {
         let mut table = Table::new("The instance's set-up", &["What", "State"]);
         let stage = match &self.stage {
             SetupStage::Unknown => {
-                "no status here: this is no instance of the plan, or its set-up has not begun".to_owned()
+                "no status here: this is no instance of the plan (a laptop, say), or its set-up has not begun"
+                    .to_owned()
             }
             SetupStage::Running(step) => format!("running: {step}"),
             SetupStage::Ok => "ok".to_owned(),
@@ -99,8 +105,13 @@ impl SetupState {
         for note in &self.notes {
             table.row(["Note", note]);
         }
-        for line in &self.log {
-            table.row(["Log", line]);
+        if self.stage == SetupStage::Unknown {
+            return table;
+        }
+        table.row(["Log", &self.log_file.display().to_string()]);
+        // Of a set-up that went well nobody wants to read more than the notes.
+        for line in self.log.iter().filter(|_| !self.is_ok()) {
+            table.row(["", line]);
         }
         table
     }
@@ -142,6 +153,32 @@ mod tests {
         assert!(parsed.success());
     }
 
+    /// The script's own function, with a stand-in for everything that it calls.
+    fn checked_driver(nvidia_smi: &str) -> String {
+        let script = include_str!("../../scripts/cloud/post-startup.sh");
+        let begin = script.find("check_driver() {").expect("the function");
+        let function = script[begin..].split_inclusive("\n}\n").next().expect("its end");
+        let around = format!(
+            "set -euo pipefail; driver_wanted=580; log=/log; has_gpu() {{ true; }}; sleep() {{ :; }}; note() {{ echo \"note: $1\"; }}\n\
+             nvidia-smi() {{ {nvidia_smi}; }}\n{function}check_driver"
+        );
+        let output = Command::new("bash").args(["-c", &around]).output().expect("bash");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    #[test]
+    fn a_driver_that_does_not_answer_is_noted() {
+        assert_eq!(checked_driver("echo 580.82.07"), "NVIDIA driver 580.82.07");
+        let old = checked_driver("echo 550.90.07; echo 550.90.07");
+        assert!(old.starts_with("note: NVIDIA driver 550.90.07 is older than 580"), "{old}");
+        let failing =
+            "echo \"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\"; return 9";
+        let none = checked_driver(failing);
+        assert!(none.starts_with("note: a GPU, but no NVIDIA driver that answers"), "{none}");
+        assert_eq!(checked_driver("echo No devices were found"), none);
+    }
+
     #[test]
     fn the_state_is_read_from_what_the_script_writes() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -156,8 +193,12 @@ mod tests {
         fs::write(folder.path().join("covid-ct-setup.log"), log).expect("writes");
         let failed = status("failed: setup\n").expect("reads");
         assert_eq!(failed.stage, SetupStage::Failed("setup".into()));
-        assert_eq!(failed.log.first().map(String::as_str), Some("line 12"));
-        assert!(failed.to_string().contains("failed at setup"), "{failed}");
+        assert_eq!(failed.log.first().map(String::as_str), Some("line 8"));
+        let shown = failed.to_string();
+        assert!(
+            ["failed at setup", "covid-ct-setup.log", "line 19"].iter().all(|text| shown.contains(text)),
+            "{shown}"
+        );
         assert!(format!("{:#}", status("perhaps").expect_err("unknown")).contains("\"perhaps\""));
     }
 }

@@ -4,10 +4,12 @@ use super::config::CloudConfig;
 use crate::progress::Progress;
 use crate::table::{Table, shown_as_table};
 use crate::workspace::Workspace;
-use anyhow::{Context, Result, ensure};
-use std::io::{BufRead, BufReader};
+use anyhow::{Context, Result, bail, ensure};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 
 /// What [`stage`] brought.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +25,8 @@ pub struct Fetched {
 
 impl Fetched {
     fn table(&self) -> Table {
-        let mut table = Table::new(format!("{} in {}", self.url, self.folder.display()), &["Name", "Size", "Now"]);
+        let folder = self.folder.display();
+        let mut table = Table::new(format!("{} in {folder}", self.url), &["Name", "Size", "Now"]);
         for row in &self.rows {
             table.row(row.clone());
         }
@@ -33,19 +36,25 @@ impl Fetched {
                  names a real one.",
             );
         }
-        table.note("Every byte was held against the checksum that bucket and archive state.")
+        table
+            .note(
+                "What was unpacked now was held against the CRC-32 that its archive states. What an earlier run had \
+                 synced to the disk was known by size and time of last change, and not read again.",
+            )
+            .note(format!("01_dataset begins here: COVID_CT_DATA={folder} make lab"))
     }
 }
 
 shown_as_table!(Fetched);
 
 /// Brings the archives' slices from the bucket that `COVID_CT_BUCKET` names (`gs://NAME/path`) to `data/<bucket>` in the
-/// workspace with `covid-ct stage --stream`; without one, the phantom from a bucket emulated on this machine. What is
-/// there already is kept, so it may be called again and after a kill. `progress` gets the lines that the program prints.
+/// workspace with `covid-ct stage --stream`; without one, the phantom from a bucket emulated on this machine, to
+/// `data/from-bucket`. What is there already is kept, so it may be called again and after a kill. `progress` gets the
+/// lines that the program prints.
 ///
 /// # Errors
 /// The command line is not built, no emulator among the Python packages, or what staging itself complains about.
-pub fn stage(workspace: &Workspace, config: &CloudConfig, mut progress: impl FnMut(&str)) -> Result<Fetched> {
+pub fn stage(workspace: &Workspace, config: &CloudConfig, progress: impl FnMut(&str)) -> Result<Fetched> {
     let named = std::env::var("COVID_CT_BUCKET").ok().filter(|url| !url.is_empty());
     let url = named.clone().unwrap_or_else(|| format!("gs://{}", config.bucket));
     let bucket = url.trim_start_matches("gs://").trim_end_matches('/').replace('/', "-");
@@ -64,17 +73,59 @@ pub fn stage(workspace: &Workspace, config: &CloudConfig, mut progress: impl FnM
         }
     };
     let doing = || format!("staging {url} with {}", program.display());
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(doing)?;
-    let mut last = String::new();
-    for line in BufReader::new(child.stderr.take().with_context(doing)?).lines() {
-        last = line.with_context(doing)?;
-        progress(&last);
-    }
-    let output = child.wait_with_output().with_context(doing)?;
-    ensure!(output.status.success(), "{last}");
-    let rows = serde_json::from_slice(&output.stdout).with_context(doing)?;
+    let out = listen(&mut command, progress).with_context(doing)?;
+    let rows = serde_json::from_slice(&out).with_context(doing)?;
     Ok(Fetched { url, rehearsed: rehearsal.is_some(), folder, rows })
+}
+
+/// Runs one of our own programs: lines of standard error go to `progress`, standard output is returned.
+///
+/// Both streams are read at once: a program that has filled one of them waits until somebody reads it.
+fn listen(command: &mut Command, mut progress: impl FnMut(&str)) -> Result<Vec<u8>> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let (out, errors) = (child.stdout.take(), child.stderr.take());
+    let out = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        out.map_or(Ok(0), |mut out| out.read_to_end(&mut bytes)).map(|_| bytes)
+    });
+    let mut complaint = Complaint::default();
+    for line in BufReader::new(errors.context("its standard error is closed")?).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        complaint.hear(&line);
+        progress(&line);
+    }
+    let status = child.wait()?;
+    let out = out.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that read its output panicked")))?;
+    if !status.success() {
+        bail!(complaint.of(status));
+    }
+    Ok(out)
+}
+
+/// The program's last error, which may have several lines, among lines of progress.
+#[derive(Default)]
+struct Complaint(Vec<String>);
+
+impl Complaint {
+    fn hear(&mut self, line: &str) {
+        if line.starts_with("covid-ct: ") || line.starts_with("error: ") {
+            self.0.clear();
+            self.0.push(line.to_owned());
+        } else if !self.0.is_empty() {
+            self.0.push(line.to_owned());
+        }
+    }
+
+    fn of(&self, status: ExitStatus) -> String {
+        let said = self.0.join("\n").trim_end().to_owned();
+        match (status.signal(), said.is_empty()) {
+            (Some(signal), _) => format!("it was killed by signal {signal} (9: by somebody, or for want of memory)"),
+            (None, true) => format!("it ended with {status} and said nothing"),
+            (None, false) => said,
+        }
+    }
 }
 
 /// The emulated bucket; gone when dropped.
@@ -104,5 +155,30 @@ impl Drop for Rehearsal {
         // Its end of input is what it waits for.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(script: &str) -> Result<Vec<u8>> {
+        listen(Command::new("sh").args(["-c", script]), |_| ())
+    }
+
+    #[test]
+    fn both_streams_are_read_however_much_comes() {
+        let out = heard("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero");
+        assert_eq!(out.expect("does not hang").len(), 600_000);
+    }
+
+    #[test]
+    fn the_error_is_the_programs_own_and_whole() {
+        let error = heard("echo 'stage: 3/9 MB' >&2; echo 'covid-ct: no\nbecause' >&2; exit 1").expect_err("fails");
+        assert_eq!(error.to_string(), "covid-ct: no\nbecause");
+        let error = heard("echo 'stage: 3/9 MB' >&2; exit 4").expect_err("fails");
+        assert_eq!(error.to_string(), "it ended with exit status: 4 and said nothing");
+        let error = heard("echo 'stage: 3/9 MB' >&2; kill -9 $$").expect_err("is killed");
+        assert!(error.to_string().starts_with("it was killed by signal 9"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use super::command::{Command, Expects};
 use super::config::CloudConfig;
 use super::costs::Costs;
 use super::plan::{Effect, Step};
-use super::setup::{SCRIPT_FILE, STATUS_FILE, render_script};
+use super::setup::{LOG_FILE, SCRIPT_FILE, STATUS_FILE, render_script};
 
 mod storage;
 
@@ -12,6 +12,7 @@ const PLATFORM: &str = "Google Cloud Platform";
 const NOTEBOOKS: &str = "Google AI Platform (Notebooks)";
 /// The CUDA 13 build of torch needs this driver.
 const DRIVER: u32 = 580;
+const SSH: &str = "The first time, gcloud makes an SSH key here and writes it into the project's metadata.";
 const SERVICES: [&str; 3] = ["notebooks.googleapis.com", "compute.googleapis.com", "storage.googleapis.com"];
 
 /// Every step, in the slides' order.
@@ -35,7 +36,18 @@ pub(super) fn all(config: &CloudConfig) -> Vec<Step> {
 fn step(name: &'static str, slide: &'static str, what: impl Into<String>) -> Step {
     let what = what.into();
     let effect = Effect::Reads;
-    Step { name, slide, what, effect, commands: vec![], in_pairs: false, done: None, writes: None, missing: None }
+    Step {
+        name,
+        slide,
+        what,
+        effect,
+        commands: vec![],
+        in_pairs: false,
+        first: None,
+        done: None,
+        writes: None,
+        missing: None,
+    }
 }
 
 /// Writes the commands of one configuration.
@@ -73,7 +85,8 @@ impl Commands<'_> {
     }
 
     fn check_tools(&self) -> Step {
-        let account = ["--filter=status:ACTIVE", "--format=value(account)"].map(str::to_owned);
+        // Whether somebody is, not who.
+        let account = ["--filter=status:ACTIVE", "--format=value(status)"].map(str::to_owned);
         Step {
             commands: vec![
                 Command::gcloud("version", [], Expects::Success),
@@ -195,6 +208,7 @@ impl Commands<'_> {
             commands: vec![self.workbench("create", &flags, Expects::Success)],
             done: Some(self.state(Expects::Answer)),
             missing: render_script(c).err().map(|error| format!("{error:#}")),
+            first: Some("check-quota"),
             ..step(
                 "instance",
                 "Google AI Platform (Notebooks): 1 to 4",
@@ -216,15 +230,16 @@ impl Commands<'_> {
 
     fn check_driver(&self) -> Step {
         let line = "nvidia-smi --query-gpu=driver_version --format=csv,noheader";
-        let what = format!("Is the NVIDIA driver {DRIVER} or newer? The first time, gcloud makes an SSH key.");
-        Step { commands: vec![self.ssh(line, Expects::AtLeast(DRIVER))], ..step("check-driver", NOTEBOOKS, what) }
+        let what = format!("Is the NVIDIA driver {DRIVER} or newer? {SSH}");
+        let commands = vec![self.ssh(line, Expects::AtLeast(DRIVER))];
+        Step { effect: Effect::Free, commands, ..step("check-driver", NOTEBOOKS, what) }
     }
 
     fn check_setup(&self) -> Step {
-        let line = format!("cat {STATUS_FILE}");
-        let what = "Has the instance set itself up? Expect half an hour or so; the log lies beside the status.";
-        let ready = Expects::Lines(vec!["ok".to_owned()]);
-        Step { commands: vec![self.ssh(&line, ready)], ..step("check-setup", NOTEBOOKS, what) }
+        let line = format!("cat {STATUS_FILE}; echo 'The end of {LOG_FILE}:'; tail -n 15 {LOG_FILE}");
+        let what = format!("Has the instance set itself up? Expect half an hour or so; its log is {LOG_FILE}. {SSH}");
+        let commands = vec![self.ssh(&line, Expects::First("ok".to_owned()))];
+        Step { effect: Effect::Free, commands, ..step("check-setup", NOTEBOOKS, what) }
     }
 
     fn stop(&self) -> Step {

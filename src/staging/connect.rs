@@ -125,17 +125,31 @@ fn local(path: &Path) -> Result<Connection> {
     Ok(Connection { store: Arc::new(store), path: file, access: "on this machine".to_owned() })
 }
 
-tokio::task_local! {
-    static SEEN: Cell<Option<u32>>;
+/// What object_store does not pass on of the last answer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    crc32c: Option<u32>,
+    status: u16,
 }
 
-/// Awaits requests, and gives besides their result the CRC-32C that the last answer named.
+tokio::task_local! {
+    static SEEN: Cell<Seen>;
+}
+
+/// Awaits requests, and gives besides their result the CRC-32C that the last answer to name one named.
 pub(super) async fn watch<T>(requests: impl Future<Output = T>) -> (T, Option<u32>) {
-    SEEN.scope(Cell::new(None), async {
+    SEEN.scope(Cell::default(), async {
         let result = requests.await;
-        (result, SEEN.with(Cell::get))
+        (result, SEEN.with(Cell::get).crc32c)
     })
     .await
+}
+
+/// Whether the last answer inside [`watch`] was a refusal that asking again will not change: 4xx, but neither "too slow"
+/// nor "too many".
+pub(super) fn is_refused() -> bool {
+    let status = SEEN.try_with(|seen| seen.get().status).unwrap_or_default();
+    (400..500).contains(&status) && !matches!(status, 408 | 429)
 }
 
 #[derive(Debug)]
@@ -153,11 +167,12 @@ struct Watched(HttpClient);
 #[async_trait]
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        // Until it answers, the answer before it says nothing about this one.
+        let _ = SEEN.try_with(|seen| seen.set(Seen { status: 0, ..seen.get() }));
         let response = self.0.execute(request).await?;
-        if let Some(crc32c) = crc32c_of(response.headers()) {
-            // Outside `watch` nobody asks.
-            let _ = SEEN.try_with(|seen| seen.set(Some(crc32c)));
-        }
+        let (crc32c, status) = (crc32c_of(response.headers()), response.status().as_u16());
+        // Outside `watch` nobody asks.
+        let _ = SEEN.try_with(|seen| seen.set(Seen { crc32c: crc32c.or(seen.get().crc32c), status }));
         Ok(response)
     }
 }

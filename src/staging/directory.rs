@@ -1,11 +1,12 @@
 //! A zip archive's central directory, trusted in nothing: read once, checked, and kept as 16 bytes an entry.
 
-use super::archive::{ArchiveLimits, Source};
+use super::archive::ArchiveLimits;
 use super::folder::fault_in_name;
+use super::names::{self, Names};
+use super::source::Source;
 use crate::progress::{human_bytes, thousands};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{BufReader, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 
@@ -16,6 +17,11 @@ const LOCATOR_64: u32 = 0x0706_4b50;
 
 /// Bytes of a local header before the name.
 pub(super) const LOCAL_HEADER: u64 = 30;
+
+/// Bytes of a record before the name.
+const FIXED: usize = 46;
+/// What a record may have: a name of 1,024 bytes, extra fields, a comment.
+const RECORD_AT_MOST: u64 = 4096;
 
 /// From this size on an entry's ratio counts: a small file of one colour may well shrink to a thousandth.
 const RATIO_COUNTS_FROM: u64 = 1 << 20;
@@ -50,11 +56,6 @@ impl Record {
     pub(super) fn is_folder(&self) -> bool {
         self.name.ends_with('/')
     }
-
-    /// The name without a folder's last `/`.
-    fn path(&self) -> &str {
-        self.name.strip_suffix('/').unwrap_or(&self.name)
-    }
 }
 
 /// Where an entry begins in the archive, and where its record in the directory.
@@ -71,6 +72,8 @@ pub(super) struct Directory {
     slots: Vec<Slot>,
     /// First byte of the directory in the archive, which no entry reaches.
     start: u64,
+    size: u64,
+    entries: u64,
     /// Bytes of all entries, unpacked.
     pub(super) bytes: u64,
 }
@@ -79,25 +82,15 @@ impl Directory {
     /// Reads and checks the directory.
     pub(super) fn read(source: &dyn Source, limits: &ArchiveLimits) -> Result<Self> {
         let end = End::find(source)?;
-        ensure!(
-            end.entries <= limits.entries,
-            "expected {} entries at most, found {}",
-            thousands(limits.entries),
-            thousands(end.entries)
-        );
-        let least = end.entries.saturating_mul(46);
-        ensure!(
-            end.size >= least,
-            "its directory of {} entries should have {least} bytes at least; it has {}",
-            end.entries,
-            end.size
-        );
+        end.check(limits)?;
         let mut spool = tempfile::tempfile().context("opening a temporary file for the archive's directory")?;
         copy(source, end.start, end.size, &mut spool)?;
-        let mut directory = Self { spool, slots: Vec::new(), start: end.start, bytes: 0 };
-        directory.slots.try_reserve_exact(end.entries as usize).context("making room for the archive's directory")?;
-        directory.check_records(&end, limits)?;
-        directory.check_names(&end)?;
+        let End { start, size, entries } = end;
+        let mut directory = Self { spool, slots: Vec::new(), start, size, entries, bytes: 0 };
+        directory.slots.try_reserve_exact(entries as usize).context("making room for the archive's directory")?;
+        directory.check_records(limits)?;
+        let only = Names::Archive { key: "", above: "", directory: &directory };
+        names::check(&[only], limits.entries)?;
         directory.slots.sort_unstable_by_key(|slot| slot.offset);
         directory.check_overlaps()?;
         Ok(directory)
@@ -111,7 +104,7 @@ impl Directory {
     /// The entry at a place in the archive's own order.
     pub(super) fn record(&self, number: usize) -> Result<Record> {
         let slot = self.slots.get(number).with_context(|| format!("there is no entry {number}"))?;
-        self.record_at(slot.record).map(|(record, _)| record)
+        self.record_at(slot.record)
     }
 
     /// Where entry `number` begins; for the number after the last, where entries end.
@@ -119,37 +112,41 @@ impl Directory {
         self.slots.get(number).map_or(self.start, |slot| slot.offset)
     }
 
-    fn record_at(&self, at: u64) -> Result<(Record, u64)> {
-        let mut bytes = vec![0; 46];
+    /// The entry whose record begins at a byte of the directory.
+    pub(super) fn record_at(&self, at: u64) -> Result<Record> {
+        // Most records fit: one read.
+        let mut bytes = vec![0; (self.size.saturating_sub(at)).min(256) as usize];
         self.spool.read_exact_at(&mut bytes, at)?;
-        let more = variable_length(&bytes)?;
-        bytes.resize(46 + more, 0);
-        self.spool.read_exact_at(bytes.get_mut(46..).unwrap_or_default(), at + 46)?;
-        Ok((parse(&bytes)?, bytes.len() as u64))
+        let (there, length) = (bytes.len(), FIXED + variable_length(&bytes)?);
+        if length > there {
+            bytes.resize(length, 0);
+            self.spool.read_exact_at(bytes.get_mut(there..).unwrap_or_default(), at + there as u64)?;
+        }
+        parse(&bytes)
     }
 
     /// Runs through all records in the directory's order.
-    fn each(&self, end: &End, mut visit: impl FnMut(u64, Record) -> Result<()>) -> Result<()> {
+    pub(super) fn each(&self, mut visit: impl FnMut(u64, Record) -> Result<()>) -> Result<()> {
         let mut spool = &self.spool;
         spool.rewind()?;
         let mut records = BufReader::with_capacity(1 << 18, spool);
         let (mut at, mut bytes) = (0, Vec::new());
-        for number in 0..end.entries {
-            let doing = || format!("reading the record of entry {} of {}", number + 1, end.entries);
-            bytes.resize(46, 0);
+        for number in 0..self.entries {
+            let doing = || format!("reading the record of entry {} of {}", number + 1, self.entries);
+            bytes.resize(FIXED, 0);
             records.read_exact(&mut bytes).with_context(doing)?;
-            bytes.resize(46 + variable_length(&bytes).with_context(doing)?, 0);
-            records.read_exact(bytes.get_mut(46..).unwrap_or_default()).with_context(doing)?;
+            bytes.resize(FIXED + variable_length(&bytes).with_context(doing)?, 0);
+            records.read_exact(bytes.get_mut(FIXED..).unwrap_or_default()).with_context(doing)?;
             visit(at, parse(&bytes).with_context(doing)?)?;
             at += bytes.len() as u64;
         }
-        ensure!(at == end.size, "its directory of {} bytes should end after {at}", end.size);
+        ensure!(at == self.size, "its directory of {} bytes should end after {at}", self.size);
         Ok(())
     }
 
-    fn check_records(&mut self, end: &End, limits: &ArchiveLimits) -> Result<()> {
+    fn check_records(&mut self, limits: &ArchiveLimits) -> Result<()> {
         let (mut slots, mut total) = (std::mem::take(&mut self.slots), 0_u64);
-        self.each(end, |at, record| {
+        self.each(|at, record| {
             let said = || format!("entry {:?}", record.name);
             check_record(&record, limits).with_context(said)?;
             total = total.checked_add(record.size).filter(|total| *total <= limits.bytes).with_context(|| {
@@ -159,50 +156,6 @@ impl Directory {
             Ok(())
         })?;
         (self.slots, self.bytes) = (slots, total);
-        Ok(())
-    }
-
-    /// No path twice, and no file where another entry needs a folder. Paths are compared by a hash with a secret key,
-    /// and letter by letter only where two are the same.
-    fn check_names(&self, end: &End) -> Result<()> {
-        let keys = RandomState::new();
-        let mut paths: Vec<(u64, u64)> = Vec::new();
-        paths.try_reserve_exact(self.slots.len()).context("making room for the archive's names")?;
-        self.each(end, |at, record| {
-            paths.push((keys.hash_one(record.path()), at));
-            Ok(())
-        })?;
-        paths.sort_unstable();
-        for pair in paths.windows(2) {
-            if let [(one, first), (other, second)] = pair
-                && one == other
-            {
-                let (first, second) = (self.record_at(*first)?.0, self.record_at(*second)?.0);
-                ensure!(first.name != second.name, "entry {:?}: it is there twice", first.name);
-                ensure!(first.path() != second.path(), "entry {:?}: it is both a file and a folder", first.path());
-            }
-        }
-        let mut parent = String::new();
-        self.each(end, |_, record| {
-            let above = record.path().rsplit_once('/').map_or("", |(above, _)| above);
-            if above != parent {
-                parent = above.to_owned();
-                self.check_folders(&parent, &record.name, &paths, &keys)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn check_folders(&self, mut above: &str, name: &str, paths: &[(u64, u64)], keys: &RandomState) -> Result<()> {
-        while !above.is_empty() {
-            let hash = keys.hash_one(above);
-            let from = paths.partition_point(|(other, _)| *other < hash);
-            for (_, at) in paths.iter().skip(from).take_while(|(other, _)| *other == hash) {
-                let other = self.record_at(*at)?.0;
-                ensure!(other.name != above, "entry {name:?}: its folder {above:?} is a file of the same archive");
-            }
-            above = above.rsplit_once('/').map_or("", |(above, _)| above);
-        }
         Ok(())
     }
 
@@ -232,8 +185,8 @@ fn variable_length(header: &[u8]) -> Result<usize> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Record> {
-    let name_end = 46 + usize::from(u16_at(bytes, 28)?);
-    let name = bytes.get(46..name_end).context("cut off")?;
+    let name_end = FIXED + usize::from(u16_at(bytes, 28)?);
+    let name = bytes.get(FIXED..name_end).context("cut off")?;
     let name = str::from_utf8(name).map_err(|_| anyhow!("its name {} is not UTF-8", name.escape_ascii()))?;
     let extra = bytes.get(name_end..name_end + usize::from(u16_at(bytes, 30)?)).context("cut off")?;
     let said = || format!("entry {name:?}");
@@ -335,6 +288,23 @@ impl End {
         let entries = [u64_at(&record, 24)?, u64_at(&record, 32)?];
         Self { start: u64_at(&record, 48)?, size: u64_at(&record, 40)?, entries: entries[1] }
             .checked(disks, entries[0], at)
+    }
+
+    /// Refuses a directory that would fill memory or disk before its first entry is looked at.
+    fn check(&self, limits: &ArchiveLimits) -> Result<()> {
+        let Self { size, entries, .. } = *self;
+        let (found, most) = (thousands(entries), thousands(limits.entries));
+        ensure!(entries <= limits.entries, "expected {most} entries at most, found {found}");
+        let least = entries.saturating_mul(FIXED as u64);
+        ensure!(size >= least, "its directory of {entries} entries should have {least} bytes at least; it has {size}");
+        let most = entries.saturating_mul(RECORD_AT_MOST).min(limits.directory);
+        ensure!(
+            size <= most,
+            "its directory of {entries} entries should have {} at most; it has {}",
+            human_bytes(most),
+            human_bytes(size)
+        );
+        Ok(())
     }
 
     fn checked(self, disks: [u64; 2], entries_here: u64, end_at: u64) -> Result<Self> {

@@ -1,38 +1,39 @@
-//! One entry of an archive: read, inflated, compared with what the directory says, written beside its place, renamed.
+//! One entry of an archive: read, inflated, and compared with what the directory says of it.
 
-use super::archive::Source;
 use super::directory::{LOCAL_HEADER, Record, u16_at, u32_at};
-use super::folder::{self, Folder, RESERVED, parent_and_leaf};
+use super::source::Source;
 use anyhow::{Context, Result, anyhow, ensure};
 use flate2::{Decompress, FlushDecompress, Status};
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::OwnedFd;
 
-/// What is inflated before it is written: most slices whole.
+/// What is inflated before it is passed on: most slices whole.
 const OUT: usize = 1 << 18;
 
-/// What became of an entry.
-pub(super) enum Found {
-    Folder,
-    There,
-    Written,
-}
-
 /// What a thread keeps from entry to entry.
-pub(super) struct Worker<'a> {
+pub(super) struct Reader<'a> {
     window: Window<'a>,
-    target: &'a Folder,
-    /// The folder of the last entry; the next one's is mostly the same.
-    parent: Option<(String, OwnedFd)>,
     inflate: Decompress,
     out: Vec<u8>,
 }
 
-impl<'a> Worker<'a> {
-    pub(super) fn new(source: &'a dyn Source, target: &'a Folder) -> Self {
+/// Counts and hashes what it passes on.
+struct Checked<'a> {
+    sink: &'a mut dyn FnMut(&[u8]) -> Result<()>,
+    size: u64,
+    hash: crc32fast::Hasher,
+}
+
+impl Checked<'_> {
+    fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        (self.sink)(bytes)
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a dyn Source) -> Self {
         let window = Window { source, start: 0, bytes: Vec::new(), end: 0 };
-        Self { window, target, parent: None, inflate: Decompress::new(false), out: vec![0; OUT] }
+        Self { window, inflate: Decompress::new(false), out: vec![0; OUT] }
     }
 
     /// From now on nothing beyond `end` will be asked for.
@@ -40,59 +41,33 @@ impl<'a> Worker<'a> {
         self.window.end = end;
     }
 
-    /// Unpacks entry `number`, whose bytes end before `room`, unless it is there.
-    pub(super) fn unpack(&mut self, number: usize, record: &Record, room: u64, trusted: bool) -> Result<Found> {
-        if record.is_folder() {
-            self.target.enter(record.name.trim_end_matches('/'))?;
-            return Ok(Found::Folder);
-        }
-        let (above, leaf) = parent_and_leaf(&record.name);
-        let parent = match self.parent.take() {
-            Some((name, parent)) if name == above => parent,
-            _ => self.target.enter(above)?,
-        };
-        let found = if is_there(&parent, leaf, record, trusted)? {
-            Found::There
-        } else {
-            // Named by its number, so that the run that goes on after a kill clears away what was half written.
-            let partial = format!("{RESERVED}{number}");
-            let mut output =
-                Output { folder: &parent, partial: &partial, file: None, size: 0, hash: crc32fast::Hasher::new() };
-            if let Err(error) = self.write(record, room, &mut output) {
-                folder::discard(&parent, &partial);
-                return Err(error);
-            }
-            folder::rename(&parent, &partial, leaf).context("giving the finished file its name")?;
-            Found::Written
-        };
-        self.parent = Some((above.to_owned(), parent));
-        Ok(found)
-    }
-
-    fn write(&mut self, record: &Record, room: u64, output: &mut Output) -> Result<()> {
+    /// Passes an entry's content on, piece by piece; its bytes end before `room`. Only after the last piece it is known
+    /// whether size and CRC-32 are right.
+    pub(super) fn read(&mut self, record: &Record, room: u64, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let data = self.window.data_of(record, room)?;
+        let mut checked = Checked { sink, size: 0, hash: crc32fast::Hasher::new() };
         if record.deflated {
-            self.inflate(record, data, output)?
+            self.inflate(record, data, &mut checked)?
         } else {
-            self.store(record, data, output)?
+            self.store(record, data, &mut checked)?
         }
-        ensure!(output.size == record.size, "expected {} bytes, found {}", record.size, output.size);
-        let crc32 = output.hash.clone().finalize();
+        ensure!(checked.size == record.size, "expected {} bytes, found {}", record.size, checked.size);
+        let crc32 = checked.hash.finalize();
         ensure!(crc32 == record.crc32, "expected the CRC-32 {:08x}, found {crc32:08x}", record.crc32);
-        output.write(&[])
+        Ok(())
     }
 
-    fn store(&mut self, record: &Record, data: u64, output: &mut Output) -> Result<()> {
+    fn store(&mut self, record: &Record, data: u64, output: &mut Checked) -> Result<()> {
         let mut done = 0;
         while done < record.size {
             let piece = self.window.some(data + done, record.size - done)?;
-            output.write(piece)?;
+            output.pass(piece)?;
             done += piece.len() as u64;
         }
         Ok(())
     }
 
-    fn inflate(&mut self, record: &Record, data: u64, output: &mut Output) -> Result<()> {
+    fn inflate(&mut self, record: &Record, data: u64, output: &mut Checked) -> Result<()> {
         self.inflate.reset(false);
         let mut filled = 0;
         loop {
@@ -110,7 +85,7 @@ impl<'a> Worker<'a> {
             );
             let is_end = status == Status::StreamEnd;
             if is_end || filled == self.out.len() {
-                output.write(self.out.get(..filled).unwrap_or_default())?;
+                output.pass(self.out.get(..filled).unwrap_or_default())?;
                 filled = 0;
             }
             if is_end {
@@ -120,40 +95,6 @@ impl<'a> Worker<'a> {
             }
             ensure!(fresh > 0 || self.inflate.total_in() > read, "its compressed data end in the middle");
         }
-    }
-}
-
-/// Whether the file is there, whole.
-fn is_there(parent: &OwnedFd, leaf: &str, record: &Record, trusted: bool) -> Result<bool> {
-    if folder::size_of(parent, leaf)? != Some(record.size) {
-        return Ok(false);
-    }
-    if trusted {
-        return Ok(true);
-    }
-    let mut hash = crc32fast::Hasher::new();
-    folder::read_through(parent, leaf, |piece| hash.update(piece)).context("reading the file that is there")?;
-    Ok(hash.finalize() == record.crc32)
-}
-
-/// A file in the making; it is not opened before there is something to write.
-struct Output<'a> {
-    folder: &'a OwnedFd,
-    partial: &'a str,
-    file: Option<File>,
-    size: u64,
-    hash: crc32fast::Hasher,
-}
-
-impl Output<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(folder::create(self.folder, self.partial).context("creating the file")?),
-        };
-        self.hash.update(bytes);
-        self.size += bytes.len() as u64;
-        file.write_all(bytes).with_context(|| format!("writing byte {} and up", self.size))
     }
 }
 

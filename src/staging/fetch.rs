@@ -1,9 +1,9 @@
 //! One object to one file, part by part, so that neither a kill nor a lost network costs more than the parts under way.
 //!
 //! The bytes stand in `<name>.partial`; `<name>.partial.journal` has a line for each finished part with its CRC-32C.
-//! Nothing is synced before the end: what a run that goes on finds in the journal, it reads again and compares.
+//! What a run that goes on finds in the journal, it reads again and compares: a power cut may have taken it.
 
-use super::folder::{self, Folder, parent_and_leaf};
+use super::folder::{self, Folder, RESERVED, parent_and_leaf};
 use super::store::{Bucket, Object};
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
@@ -13,13 +13,15 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Behind the names of files in the making.
 pub(super) const PARTIAL: &str = ".partial";
 /// Behind the names of their journals.
 pub(super) const JOURNAL: &str = ".partial.journal";
+/// The disk is set to work whenever so many bytes have come, so that little is left to wait for at the end.
+const SYNC_EVERY: u64 = 64 << 20;
 
 /// Does `work` for every item on several threads; after an error no new item is begun.
 pub(super) fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
@@ -52,6 +54,8 @@ pub(super) struct Fetching<'a> {
     pub(super) patience: Duration,
     /// Called with the bytes that came.
     pub(super) came: &'a (dyn Fn(u64) + Sync),
+    /// Called with the bytes that an earlier run left and that were read again.
+    pub(super) reread: &'a (dyn Fn(u64) + Sync),
 }
 
 /// First line of a journal: whose parts these are.
@@ -68,6 +72,8 @@ pub(super) struct Fetched {
     parent: OwnedFd,
     leaf: String,
     file: File,
+    /// Whether the store stated a CRC-32C, and so it was compared.
+    pub(super) verified: bool,
 }
 
 impl Fetched {
@@ -89,6 +95,8 @@ impl Fetched {
 struct Parts {
     file: File,
     journal: Mutex<File>,
+    unsynced: AtomicU64,
+    syncing: Mutex<()>,
     /// CRC-32C of each part that is finished.
     crc32c: Mutex<Vec<Option<u32>>>,
 }
@@ -105,7 +113,7 @@ impl Fetching<'_> {
             folder::discard(&parent, &format!("{leaf}{PARTIAL}"));
             return Err(error).with_context(doing);
         }
-        Ok(Fetched { parent, leaf, file })
+        Ok(Fetched { parent, leaf, file, verified: whole.is_some() })
     }
 
     /// Fetches an object of many parts, several at a time, going on where an earlier run stopped. `object` is as
@@ -118,17 +126,8 @@ impl Fetching<'_> {
         let missing: Vec<usize> = crcs().iter().enumerate().filter(|(_, crc)| crc.is_none()).map(|(n, _)| n).collect();
         let count = crcs().len();
         in_parallel(self.connections, &missing, |&number| {
-            let mut crc32c = 0;
-            let part = || format!("part {} of {count}", number + 1);
-            self.read(object, self.part(object, number), &parts.file, &mut crc32c).with_context(part)?;
-            // Bytes first, journal after: of a run that is killed between the two, only the part is fetched again.
-            let line = format!("{number} {crc32c:08x}\n");
-            let mut journal = parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            journal.write_all(line.as_bytes()).with_context(part)?;
-            if let Some(crc) = crcs().get_mut(number) {
-                *crc = Some(crc32c);
-            }
-            Ok(())
+            let doing = || format!("part {} of {count}", number + 1);
+            self.one_part(object, &parts, number).with_context(doing)
         })
         .with_context(doing)?;
         let sizes = (0..count).map(|number| self.part(object, number)).map(|range| range.end - range.start);
@@ -142,7 +141,7 @@ impl Fetching<'_> {
             return Err(error.context("deleted what came")).with_context(doing);
         }
         parts.file.sync_all().with_context(doing)?;
-        Ok(Fetched { parent, leaf, file: parts.file })
+        Ok(Fetched { parent, leaf, file: parts.file, verified: object.crc32c.is_some() })
     }
 
     /// Bytes of an object that an earlier run left, as its journal has it.
@@ -156,13 +155,29 @@ impl Fetching<'_> {
     fn place(&self, object: &Object) -> Result<(OwnedFd, String)> {
         let (parent, leaf) = parent_and_leaf(&object.name);
         let parent = self.folder.enter(parent)?;
-        folder::size_of(&parent, leaf)?;
+        folder::glance(&parent, leaf)?;
         Ok((parent, leaf.to_owned()))
     }
 
     fn part(&self, object: &Object, number: usize) -> Range<u64> {
         let start = number as u64 * self.part_bytes;
         start.min(object.size)..start.saturating_add(self.part_bytes).min(object.size)
+    }
+
+    fn one_part(&self, object: &Object, parts: &Parts, number: usize) -> Result<()> {
+        let (range, mut crc32c) = (self.part(object, number), 0);
+        self.read(object, range.clone(), &parts.file, &mut crc32c)?;
+        // Bytes first, journal after: of a run that is killed between the two, only the part is fetched again.
+        let line = format!("{number} {crc32c:08x}\n");
+        let mut journal = parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        journal.write_all(line.as_bytes()).context("adding a line to the journal")?;
+        drop(journal);
+        let mut crcs = parts.crc32c.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(crc) = crcs.get_mut(number) {
+            *crc = Some(crc32c);
+        }
+        drop(crcs);
+        parts.sync_now_and_then(range.end - range.start)
     }
 
     fn whose(&self, object: &Object) -> Whose {
@@ -186,29 +201,57 @@ impl Fetching<'_> {
     fn begin(&self, object: &Object, parent: &OwnedFd, leaf: &str) -> Result<Parts> {
         let (partial, whose) = (format!("{leaf}{PARTIAL}"), self.whose(object));
         let count = object.size.div_ceil(self.part_bytes) as usize;
-        let mut crcs = vec![None; count];
+        let crcs = vec![None; count];
         let known = journalled(parent, leaf, &whose);
         let file = match folder::reopen(parent, &partial)? {
             Some(file) if !known.is_empty() => file,
             _ => folder::create(parent, &partial)?,
         };
         file.set_len(object.size)?;
-        let mut buffer = Vec::new();
-        let mut kept = String::new();
-        for (number, crc32c) in known {
+        let crcs = Mutex::new(crcs);
+        in_parallel(self.connections, &known, |&(number, crc32c)| {
             let range = self.part(object, number);
-            buffer.resize((range.end - range.start) as usize, 0);
+            let mut buffer = vec![0; (range.end - range.start) as usize];
             file.read_exact_at(&mut buffer, range.start).with_context(|| format!("reading part {number} again"))?;
+            (self.reread)(buffer.len() as u64);
+            let mut crcs = crcs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             if let Some(crc) = crcs.get_mut(number).filter(|_| crc32c::crc32c(&buffer) == crc32c) {
                 *crc = Some(crc32c);
-                kept.push_str(&format!("{number} {crc32c:08x}\n"));
             }
-        }
-        let name = format!("{leaf}{JOURNAL}");
-        let mut journal = folder::create(parent, &name)?;
-        journal.write_all(format!("{}\n{kept}", serde_json::to_string(&whose)?).as_bytes())?;
-        Ok(Parts { file, journal: Mutex::new(journal), crc32c: Mutex::new(crcs) })
+            Ok(())
+        })?;
+        let journal = new_journal(parent, leaf, &whose, &crcs)?;
+        let (journal, unsynced, syncing) = (Mutex::new(journal), AtomicU64::new(0), Mutex::new(()));
+        Ok(Parts { file, journal, unsynced, syncing, crc32c: crcs })
     }
+}
+
+impl Parts {
+    /// Writes what came to the disk; one thread at a time, while the others fetch.
+    fn sync_now_and_then(&self, came: u64) -> Result<()> {
+        if self.unsynced.fetch_add(came, Ordering::Relaxed) + came < SYNC_EVERY {
+            return Ok(());
+        }
+        let Ok(_only) = self.syncing.try_lock() else { return Ok(()) };
+        self.unsynced.store(0, Ordering::Relaxed);
+        self.file.sync_data().context("writing what came to the disk")
+    }
+}
+
+/// Writes a journal of the parts that are right, beside the old one, and gives it the name: a kill costs neither.
+fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Whose, crcs: &Mutex<Vec<Option<u32>>>) -> Result<File> {
+    let mut text = format!("{}\n", serde_json::to_string(whose)?);
+    for (number, crc) in crcs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter().enumerate() {
+        if let Some(crc) = crc {
+            text.push_str(&format!("{number} {crc:08x}\n"));
+        }
+    }
+    // Large objects come one after another, so one name will do.
+    let sibling = format!("{RESERVED}journal");
+    let mut journal = folder::create(parent, &sibling)?;
+    journal.write_all(text.as_bytes()).context("writing the journal")?;
+    folder::rename(parent, &sibling, &format!("{leaf}{JOURNAL}"))?;
+    Ok(journal)
 }
 
 /// The parts in a journal, if it is this object's; a line that was cut off counts as none.

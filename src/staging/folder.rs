@@ -12,12 +12,21 @@ use std::path::{Path, PathBuf};
 /// Names that begin so are ours: state, and files in the making.
 pub(super) const RESERVED: &str = ".covid-ct-";
 
+/// The longest name, in bytes; buckets know no longer one.
+const NAME_AT_MOST: usize = 1024;
+/// The most folders above a file.
+const DEEPEST: usize = 32;
+
 /// Why `name` (`/` between folders) must not be unpacked or staged, or nothing.
 pub(super) fn fault_in_name(name: &str) -> Option<&'static str> {
     let folder_or_file = name.strip_suffix('/').unwrap_or(name);
     let drive = matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
     if name.is_empty() {
         Some("it has no name")
+    } else if name.len() > NAME_AT_MOST {
+        Some("its name has more than 1,024 bytes")
+    } else if folder_or_file.matches('/').count() > DEEPEST {
+        Some("it lies deeper than 32 folders")
     } else if name.contains('\\') {
         Some("its name has a backslash")
     } else if name.starts_with('/') || drive {
@@ -118,18 +127,40 @@ fn kind(folder: &OwnedFd, name: &str) -> Result<&'static str> {
     })
 }
 
-/// The size of a regular file; `None` when nothing is there.
+/// What is known of a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Glance {
+    pub(super) size: u64,
+    /// Time of last change, in nanoseconds since 1970.
+    pub(super) modified: u128,
+}
+
+/// Looks at a regular file; `None` when nothing is there.
 ///
 /// # Errors
 /// A link or a folder in its place.
-pub(super) fn size_of(folder: &OwnedFd, name: &str) -> Result<Option<u64>> {
+pub(super) fn glance(folder: &OwnedFd, name: &str) -> Result<Option<Glance>> {
     let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return Ok(None),
         other => other?,
     };
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     ensure!(is_file, "a file should be here; it is {}", kind(folder, name)?);
-    Ok(Some(stat.st_size as u64))
+    let modified = stat.st_mtime.max(0) as u128 * 1_000_000_000 + stat.st_mtime_nsec as u128;
+    Ok(Some(Glance { size: stat.st_size as u64, modified }))
+}
+
+/// Removes the files in the making that a killed run left in a folder.
+pub(super) fn sweep(folder: &OwnedFd) -> Result<()> {
+    for item in rustix::fs::Dir::read_from(folder)? {
+        let item = item?;
+        let name = item.file_name().to_string_lossy();
+        let number = name.strip_prefix(RESERVED).unwrap_or_default();
+        if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+            rustix::fs::unlinkat(folder, item.file_name(), AtFlags::empty())?;
+        }
+    }
+    Ok(())
 }
 
 /// Feeds a file that is there through `digest`, piece by piece.

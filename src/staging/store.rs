@@ -1,8 +1,8 @@
 //! A bucket (or folder): what is in it, and pieces of it.
 
-use super::archive::Source;
-use super::connect::{Connection, connect, watch};
+use super::connect::{Connection, connect, is_refused, watch};
 use super::fetch::in_parallel;
+use super::source::Source;
 use crate::progress::human_bytes;
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Error, Result, anyhow, ensure};
@@ -121,13 +121,13 @@ impl Bucket {
     pub(super) fn objects(&self) -> Result<Vec<Object>> {
         let doing = || format!("listing {}", self.url);
         if !self.path.as_ref().is_empty() && !self.url.ends_with('/') {
-            match self.wait(self.store.head(&self.path)).0 {
-                Ok(meta) => {
+            match self.wait(self.store.head(&self.path)) {
+                (Ok(meta), crc32c) => {
                     let name = self.path.filename().unwrap_or_default().to_owned();
-                    return Ok(vec![object(meta, name)]);
+                    return Ok(vec![Object { crc32c, ..object(meta, name) }]);
                 }
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(self.told(error)).with_context(doing),
+                (Err(object_store::Error::NotFound { .. }), _) => {}
+                (Err(error), _) => return Err(self.told(error)).with_context(doing),
             }
         }
         let prefix = Some(&self.path).filter(|path| !path.as_ref().is_empty());
@@ -146,6 +146,11 @@ impl Bucket {
         objects.sort_by(|a, b| a.name.cmp(&b.name));
         ensure!(!objects.is_empty(), "{}: there is nothing (asked {})", doing(), self.access);
         Ok(objects)
+    }
+
+    /// [`describe`](Self::describe), unless the object was asked for already.
+    pub(super) fn described(&self, object: &Object) -> Result<Object> {
+        if object.crc32c.is_some() { Ok(object.clone()) } else { self.describe(object) }
     }
 
     /// Asks for one object: type, CRC-32C, and the tag that its pieces will carry.
@@ -221,6 +226,7 @@ impl Bucket {
 
     fn failure(&self, error: object_store::Error) -> Failure {
         let passing = matches!(error, object_store::Error::Generic { .. } | object_store::Error::JoinError { .. });
+        let passing = passing && !is_refused();
         let error = self.told(error);
         if passing { Failure::Passing(error) } else { Failure::Final(error) }
     }
@@ -235,6 +241,10 @@ impl Bucket {
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
                 anyhow!("the store allows no access (asked {}): {text}", self.access)
             }
+            E::InvalidPath { source } => anyhow!(
+                "{source}: an object has a key that no folder can hold; rename it in the bucket, or name a path that does \
+                 not begin it"
+            ),
             _ => anyhow!("{text} (asked {})", self.access),
         }
     }
@@ -308,5 +318,18 @@ impl Source for Remote<'_> {
 
     fn part(&self) -> usize {
         self.part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_no_folder_holds_is_named() {
+        let bucket = Bucket::open("gs://ct").expect("opens");
+        let source = Path::parse("train//1.jpg").expect_err("has an empty part");
+        let told = bucket.told(object_store::Error::InvalidPath { source }).to_string();
+        assert!(told.contains("train//1.jpg") && told.contains("rename it in the bucket"), "{told}");
     }
 }

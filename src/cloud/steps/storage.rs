@@ -11,24 +11,32 @@ impl Commands<'_> {
     pub(super) fn bucket(&self) -> Step {
         let url = self.bucket_url();
         let flags = [
-            url.clone(),
+            url,
             self.project_flag(),
             format!("--location={}", self.0.region),
             "--uniform-bucket-level-access".to_owned(),
             "--public-access-prevention".to_owned(),
         ];
+        // Asked of the project: a bucket of this name that is somebody else's is not among them.
+        let ours = [
+            self.project_flag(),
+            format!("--filter=name={}", self.0.bucket),
+            "--format=value(location,public_access_prevention,uniform_bucket_level_access)".to_owned(),
+        ];
+        let as_made = Expects::Fields(vec![
+            ("location", self.0.region.to_uppercase()),
+            ("public access prevention", "enforced".to_owned()),
+            ("uniform access", "True".to_owned()),
+        ]);
         Step {
             effect: Effect::Free,
             commands: vec![Command::gcloud("storage buckets create", flags, Expects::Success)],
-            done: Some(Command::gcloud(
-                "storage buckets describe",
-                [url, "--format=value(name)".to_owned()],
-                Expects::Lines(vec![self.0.bucket.clone()]),
-            )),
+            done: Some(Command::gcloud("storage buckets list", ours, as_made)),
             ..step(
                 "bucket",
                 "Google Cloud Storage: 1 and 2",
-                "Creates the bucket, beside the instance and closed to the public.",
+                "Creates the bucket, beside the instance and closed to the public. Its name must be free in the whole \
+                 world: error 409 means that it is taken.",
             )
         }
     }

@@ -19,8 +19,8 @@ change() {
 object() { printf '%s/object-%s' "$here" "${1##*/}"; }
 
 case "$*" in
-  version) echo 'Google Cloud SDK 528.0.0' ;;
-  'auth list '*) echo someone@example.org ;;
+  version|--version) echo 'Google Cloud SDK 528.0.0 (no, a stand-in for it: covid-ct tests with it)' ;;
+  'auth list '*) [ -e "$here/logged-out" ] || echo ACTIVE; echo 'you are someone@example.org' >&2 ;;
   'projects create '*) change && touch "$here/project" ;;
   'projects describe '*)
     [ -e "$here/project" ] || { echo 'ERROR: PERMISSION_DENIED (or it may not exist)' >&2; exit 1; }
@@ -35,6 +35,8 @@ case "$*" in
   'compute project-info describe '*) printf 'GPUS_ALL_REGIONS\t%s\t0.0\n' "$(cat "$here/gpus" 2>/dev/null || echo 1.0)" ;;
   'compute images describe-from-family '*) echo 50 ;;
   'storage buckets create '*) change && touch "$here/bucket" ;;
+  'storage buckets list '*) [ -e "$here/bucket" ] || exit 0
+    printf '%s\tenforced\tTrue\n' "$(cat "$here/other-location" 2>/dev/null || echo ASIA-EAST1)" ;;
   'storage buckets describe '*) [ -e "$here/bucket" ] || absent bucket; echo covid_19_challenge ;;
   'storage cp '*)
     change
@@ -51,6 +53,6 @@ case "$*" in
   'workbench instances start '*) change && echo ACTIVE >"$here/instance" ;;
   'workbench instances delete '*) change && rm "$here/instance" ;;
   'compute ssh '*nvidia-smi*) echo 580.82.07 ;;
-  'compute ssh '*) echo ok ;;
+  'compute ssh '*) cat "$here/setup-status" 2>/dev/null || printf 'ok\nThe end of the log:\nready\n' ;;
   *) echo "the stand-in does not know: $*" >&2; exit 2 ;;
 esac
