@@ -17,7 +17,7 @@
 //! | train | [`train()`] | [`History`], checkpoints | `runs/<run>/` |
 //! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<run>/evaluation.json` |
 //! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<run>/predictions-*.parquet` |
-//! | export | [`Classifier::export`] | | `model.pt`, `model.safetensors` |
+//! | export | [`Classifier::export`] | | `model.pt` or `model.safetensors`, and its card `….json`, `….md` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |
 //! | report | [`Report::new`] | [`Report`] | `report.html`, `report.json` |
 //!
