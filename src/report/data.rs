@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// What nobody may do with it, in every report and on every card.
+/// What nobody may do with it; a model card says the same of one network.
 pub(super) const INTENDED_USE: &str = "These networks must not be used to diagnose a patient. They say how well a way of training separates the covid from the \
      non-covid slices of this data set, and nothing of other hospitals, scanners or diseases. Predictive values depend on how \
      common the disease is in the data.";
