@@ -5,6 +5,7 @@
 
 fn main() {
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    println!("cargo:rustc-env=COVID_CT_COMMIT={}", commit());
     let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").unwrap_or_default();
     println!("cargo:rustc-env=COVID_CT_LIBTORCH={lib}");
     // `-Cprefer-dynamic` (see .cargo/config.toml) leaves Rust's own library in the toolchain's folder.
@@ -19,4 +20,19 @@ fn main() {
             println!("cargo:rustc-link-arg={argument}");
         }
     }
+}
+
+/// The commit that is built, with a `+` where the sources differ from it; empty outside a repository.
+fn commit() -> String {
+    // Not with every commit: the sources are what was built, and the kernel would compile the library anew each time.
+    for path in ["src", "Cargo.toml", "build.rs"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git").args(arguments).output().ok().filter(|o| o.status.success());
+        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(hash) = git(&["rev-parse", "HEAD"]) else { return String::new() };
+    let changed = git(&["status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock", "build.rs"]);
+    hash + if changed.is_some_and(|changed| !changed.is_empty()) { "+" } else { "" }
 }

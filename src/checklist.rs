@@ -1,9 +1,14 @@
 //! The reporting checklists CLAIM and TRIPOD+AI, and which of their items a report answers.
 
 use anyhow::{Context, Result, bail, ensure};
+use facts::{FACTS, quoted};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
+
+mod facts;
+
+pub use facts::Facts;
 
 /// The sections that a report can have, by their anchors.
 pub const ANCHORS: [&str; 19] = [
@@ -42,6 +47,9 @@ pub struct Checklist {
     pub date: String,
     /// How the items' numbers were checked.
     pub checked: String,
+    /// That the items are paraphrases; the same for all lists.
+    #[serde(skip)]
+    pub note: String,
     /// The items in order; one with sub-items is there as these.
     pub items: Vec<Item>,
 }
@@ -57,7 +65,11 @@ pub struct Item {
     /// What it asks for, in our words.
     pub asks: String,
     answer: Source,
+    /// The answer; `{fact}` stands for what the report holds, and without it there is no answer.
     how: String,
+    /// What is said where a fact is missing.
+    #[serde(default)]
+    missing: Option<String>,
     #[serde(default)]
     left: Option<String>,
 }
@@ -75,15 +87,15 @@ enum Source {
 /// What a report has to say to an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer<'a> {
+pub enum Answer {
     /// A section answers it.
     Answered {
         /// Which one.
-        anchor: &'a str,
+        anchor: String,
         /// What it says there.
-        how: &'a str,
+        how: String,
         /// What remains for the author to say; `None` when nothing does.
-        left: Option<&'a str>,
+        left: Option<String>,
     },
     /// Nothing in the report answers it.
     NotReported {
@@ -112,8 +124,7 @@ impl fmt::Display for Count {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Checklists {
-    #[serde(rename = "note")]
-    _note: String,
+    note: String,
     claim: Checklist,
     tripod: Checklist,
 }
@@ -126,10 +137,11 @@ impl Checklists {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let lists: Self = serde_json::from_str(text)?;
+        let mut lists: Self = serde_json::from_str(text)?;
         for (list, items) in [(&lists.claim, 44), (&lists.tripod, 27)] {
             list.check(items).with_context(|| format!("the checklist {}", list.name))?;
         }
+        (lists.claim.note, lists.tripod.note) = (lists.note.clone(), lists.note.clone());
         Ok(lists)
     }
 }
@@ -145,13 +157,13 @@ impl Checklist {
         Ok(Checklists::shipped()?.tripod)
     }
 
-    /// How much of it a report with these sections answers.
-    pub fn count(&self, present: &BTreeSet<&str>) -> Count {
+    /// How much of it a report that holds this answers.
+    pub fn count(&self, facts: &Facts) -> Count {
         // For each item: whether all of it is answered, and whether anything is.
         let mut items: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
         for item in &self.items {
             let (all, any) = items.entry(item.main()).or_insert((true, false));
-            let answer = item.answered(present);
+            let answer = item.answered(facts);
             *all &= matches!(answer, Answer::Answered { left: None, .. });
             *any |= matches!(answer, Answer::Answered { .. });
         }
@@ -184,17 +196,22 @@ fn next(letter: char) -> char {
 }
 
 impl Item {
-    /// What a report with these sections has to say to it.
-    pub fn answered(&self, present: &BTreeSet<&str>) -> Answer<'_> {
-        match &self.answer {
-            Source::Section(anchor) if present.contains(anchor.as_str()) => {
-                Answer::Answered { anchor, how: &self.how, left: self.left.as_deref() }
-            }
-            Source::Section(anchor) => {
-                Answer::NotReported { why: format!("Not reported: this report has no section \"{anchor}\".") }
-            }
-            Source::Author(_) => Answer::NotReported { why: self.how.clone() },
+    /// What a report that holds this has to say to it.
+    pub fn answered(&self, facts: &Facts) -> Answer {
+        let anchor = match &self.answer {
+            Source::Section(anchor) if facts.sections.contains(anchor) => anchor,
+            Source::Section(anchor) => return self.missing(facts, &format!("section \"{anchor}\"")),
+            Source::Author(_) => return Answer::NotReported { why: facts.fill(&self.how).unwrap_or(self.how.clone()) },
+        };
+        match facts.fill(&self.how) {
+            Ok(how) => Answer::Answered { anchor: anchor.clone(), how, left: self.left.clone() },
+            Err(fact) => self.missing(facts, &fact.replace('-', " ")),
         }
+    }
+
+    fn missing(&self, facts: &Facts, what: &str) -> Answer {
+        let said = self.missing.as_ref().and_then(|text| facts.fill(text).ok());
+        Answer::NotReported { why: said.unwrap_or_else(|| format!("Not reported: this report has no {what}.")) }
     }
 
     /// Its id without the name of its checklist.
@@ -211,6 +228,10 @@ impl Item {
         for (field, text) in [("section", &self.section), ("asks", &self.asks), ("how", &self.how)] {
             ensure!(!text.trim().is_empty(), "{field} is empty");
         }
+        let unknown = quoted(&self.how).chain(self.missing.iter().flat_map(|text| quoted(text)));
+        for fact in unknown {
+            ensure!(FACTS.contains(&fact), "no report holds a fact {fact:?}");
+        }
         match &self.answer {
             Source::Section(anchor) => {
                 ensure!(ANCHORS.contains(&anchor.as_str()), "no report has a section {anchor:?}");
@@ -218,7 +239,7 @@ impl Item {
             }
             Source::Author(author) => {
                 ensure!(author, "author: expected true, or a section");
-                ensure!(self.left.is_none(), "left: the author has all of it");
+                ensure!(self.left.is_none() && self.missing.is_none(), "left, missing: the author has all of it");
             }
         }
         Ok(())
@@ -228,6 +249,7 @@ impl Item {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn both() -> [Checklist; 2] {
         [Checklist::claim().expect("CLAIM"), Checklist::tripod().expect("TRIPOD+AI")]
@@ -249,28 +271,46 @@ mod tests {
         }
     }
 
+    fn holding(sections: impl IntoIterator<Item = &'static str>) -> Facts {
+        let mut facts = Facts::of_sections(sections);
+        FACTS.iter().for_each(|fact| facts.say(fact, Some(format!("<{fact}>"))));
+        facts
+    }
+
     #[test]
     fn a_missing_section_turns_its_items_into_not_reported() {
-        let all = BTreeSet::from(ANCHORS);
-        let without: BTreeSet<&str> = ANCHORS.into_iter().filter(|anchor| *anchor != "performance").collect();
+        let all = holding(ANCHORS);
+        let without = holding(ANCHORS.into_iter().filter(|anchor| *anchor != "performance"));
         for list in both() {
             let mut turned = 0;
             for item in &list.items {
                 match (item.answered(&all), item.answered(&without)) {
-                    (Answer::Answered { anchor: "performance", .. }, Answer::NotReported { why }) => {
-                        assert!(why.contains("\"performance\""), "{why}");
+                    (Answer::Answered { anchor, .. }, Answer::NotReported { why }) => {
+                        assert!(anchor == "performance" && why.starts_with("Not reported"), "{why}");
                         turned += 1;
                     }
                     (full, fewer) => assert_eq!(full, fewer, "{}", item.id),
                 }
             }
             assert!(turned > 3, "{}: {turned}", list.name);
-            let (full, fewer, none) = (list.count(&all), list.count(&without), list.count(&BTreeSet::new()));
+            let (full, fewer, none) = (list.count(&all), list.count(&without), list.count(&Facts::default()));
             assert!(full.answered > fewer.answered && full.answered + full.in_part < full.of, "{full}, {fewer}");
             assert_eq!((none.answered, none.in_part, none.of), (0, 0, full.of));
         }
-        let count = Checklist::claim().expect("CLAIM").count(&BTreeSet::from(["preprocessing", "partition"]));
+        let count = Checklist::claim().expect("CLAIM").count(&holding(["preprocessing", "partition"]));
         assert_eq!(count.to_string(), "answered 2 of 44, and 1 more in part");
+    }
+
+    #[test]
+    fn an_answer_quotes_what_the_report_holds_and_is_none_without_it() {
+        let list = Checklist::claim().expect("CLAIM");
+        let item = list.items.iter().find(|item| item.id == "CLAIM 32").expect("internal testing");
+        let mut facts = Facts::of_sections(["performance"]);
+        let expected = Answer::NotReported { why: "Not reported: some run has no test subset.".to_owned() };
+        assert_eq!(item.answered(&facts), expected);
+        facts.say("test", Some("fcn: 7 test slices of 2 scans".to_owned()));
+        let Answer::Answered { how, .. } = item.answered(&facts) else { panic!("{:?}", item.answered(&facts)) };
+        assert!(how.contains("fcn: 7 test slices of 2 scans") && !how.contains('{'), "{how}");
     }
 
     #[test]
@@ -279,10 +319,10 @@ mod tests {
         list.items.retain(|item| item.main() == "TRIPOD+AI 9");
         let ids: Vec<&str> = list.items.iter().map(|item| item.id.as_str()).collect();
         assert_eq!(ids, ["TRIPOD+AI 9a", "TRIPOD+AI 9b", "TRIPOD+AI 9c"]);
-        let present = BTreeSet::from(["preprocessing"]);
-        assert_eq!(list.count(&present), Count { answered: 0, in_part: 1, of: 1 });
+        let facts = holding(["preprocessing"]);
+        assert_eq!(list.count(&facts), Count { answered: 0, in_part: 1, of: 1 });
         list.items.retain(|item| item.left.is_none());
-        assert_eq!(list.count(&present), Count { answered: 1, in_part: 0, of: 1 });
+        assert_eq!(list.count(&facts), Count { answered: 1, in_part: 0, of: 1 });
     }
 
     #[test]
@@ -296,6 +336,7 @@ mod tests {
             (r#"{"author": true}"#, r#"{"author": false}"#, "author: expected true"),
             (r#"{"author": true}"#, r#"{"editor": true}"#, "unknown variant `editor`"),
             (r#""asks": "Prospective or"#, r#""ask": "Prospective or"#, "unknown field `ask`"),
+            ("({heat})", "({heet})", "no report holds a fact \"heet\""),
             (r#""asks": "Prospective or retrospective""#, r#""asks": """#, "asks is empty"),
         ] {
             let wrong = text.replacen(from, to, 1);

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -158,6 +159,27 @@ pub(crate) fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
 pub(crate) struct Checkpoint {
     pub(crate) info: CheckpointInfo,
     pub(crate) tensors: BTreeMap<String, Tensor>,
+}
+
+impl CheckpointInfo {
+    /// Reads what a checkpoint says of itself, without its tensors: half a gigabyte stays on the disk.
+    ///
+    /// # Errors
+    /// A file that is no safetensors file, or none that this library wrote.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let doing = || format!("reading the description of the checkpoint {}", path.display());
+        let (mut file, mut length) = (File::open(path).with_context(doing)?, [0; 8]);
+        file.read_exact(&mut length).with_context(doing)?;
+        let (length, whole) = (u64::from_le_bytes(length), file.metadata().with_context(doing)?.len());
+        ensure!(length <= whole, "{}: its header claims {length} bytes, the file has {whole}", doing());
+        let mut header = Vec::new();
+        file.take(length).read_to_end(&mut header).with_context(doing)?;
+        let header: serde_json::Value = serde_json::from_slice(&header).with_context(doing)?;
+        let json = header["__metadata__"][KEY].as_str().with_context(|| {
+            format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
+        })?;
+        serde_json::from_str(json).with_context(|| format!("{}: its description cannot be read", doing()))
+    }
 }
 
 impl Checkpoint {

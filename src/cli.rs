@@ -103,7 +103,7 @@ pub enum Command {
     Cloud(cloud::CloudArgs),
     /// Bring a data set from a bucket (gs://, s3://, file://) to a folder
     ///
-    /// Verified byte for byte; goes on by itself after a kill; unpacks archives on the way with --stream.
+    /// Held against every checksum that store or archive states; goes on by itself after a kill; unpacks archives on the way with --stream.
     #[cfg(feature = "staging")]
     Stage(stage::StageArgs),
     /// Do one piece of work once and print what it took, as JSON; `make bench` holds it against Python

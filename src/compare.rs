@@ -1,6 +1,7 @@
 //! Runs beside each other, and beside what the slides published.
 
 use crate::assess::{Assessment, estimated};
+use crate::config::SplitUnit;
 use crate::evaluation::Evaluation;
 use crate::figure::{Figure, confusion, lines};
 use crate::history::History;
@@ -19,7 +20,7 @@ use std::time::Duration;
 pub struct ComparisonRow {
     /// Name of the model or run.
     pub model: String,
-    /// `slice (leaks)` or `patient`.
+    /// `patient`, `slice (leaks)`, or `patient (leaks)` where patients are shared all the same.
     pub split: String,
     /// The chosen epoch.
     pub epoch: usize,
@@ -27,7 +28,7 @@ pub struct ComparisonRow {
     pub accuracy: [Option<f64>; 3],
     /// Balanced accuracy over the validation scans.
     pub validation_by_scan: Option<f64>,
-    /// Trainable parameters.
+    /// Parameters of the network, frozen ones too.
     pub parameters: Option<u64>,
     /// `imagenet`, a file, or `random`.
     pub weights: String,
@@ -51,6 +52,9 @@ pub struct Comparison {
 
 impl Comparison {
     /// Compares the evaluated runs of these names.
+    ///
+    /// # Errors
+    /// A run that was not evaluated, or runs on different data: both manifests are named.
     pub fn of(runs: impl AsRef<Path>, names: &[impl AsRef<str>]) -> Result<Self> {
         ensure!(!names.is_empty(), "comparing runs: expected the name of at least one");
         let (rows, histories, evaluations) = (Vec::new(), Vec::new(), Vec::new());
@@ -58,12 +62,13 @@ impl Comparison {
         for name in names.iter().map(AsRef::as_ref) {
             let folder = runs.as_ref().join(name);
             let (evaluation, history) = (Evaluation::read(&folder)?, History::read(&folder)?);
+            same_data(comparison.evaluations.first(), &evaluation)?;
             let accuracy =
                 [Subset::Train, Subset::Validation, Subset::Test].map(|subset| evaluation.slice_accuracy(subset));
             let by_scan = evaluation.subset(Subset::Validation).ok().and_then(|s| s.scans.balanced_accuracy());
             comparison.rows.push(ComparisonRow {
                 model: format!("{} ({name})", evaluation.run.architecture),
-                split: if evaluation.leaking { "slice (leaks)" } else { "patient" }.to_owned(),
+                split: split_of(&evaluation),
                 epoch: evaluation.best_epoch,
                 accuracy,
                 validation_by_scan: by_scan,
@@ -77,8 +82,16 @@ impl Comparison {
                 gap: accuracy[2].zip(accuracy[1]).map(|(test, validation)| test - validation),
             });
             comparison.histories.push(history);
+            let assessment = Assessment::read(&folder)?;
+            ensure!(
+                assessment.weights == evaluation.weights,
+                "comparing the run {name}: its assessment is of the weights {}, its evaluation of {}: run `covid-ct evaluate \
+                 --name {name}` again",
+                assessment.weights,
+                evaluation.weights
+            );
             comparison.evaluations.push(evaluation);
-            comparison.assessments.push(Assessment::read(&folder)?);
+            comparison.assessments.push(assessment);
         }
         Ok(comparison)
     }
@@ -111,16 +124,18 @@ impl Comparison {
     /// Validation accuracy by epoch, one line a run; runs split by patient and by slice in figures of their own.
     pub fn figures(&self) -> Result<Vec<Figure>> {
         let curve = |h: &History| h.epochs.iter().map(|e| (e.epoch as f64, e.validation.accuracy)).collect();
-        let of = |leaking: bool| -> Vec<(String, Vec<(f64, f64)>)> {
-            let runs = self.histories.iter().filter(|h| h.leaking == leaking);
-            runs.map(|h| (h.run.name.clone(), curve(h))).collect()
+        let of = |leaking: bool| -> Vec<(&Evaluation, &History)> {
+            let runs = self.evaluations.iter().zip(&self.histories);
+            runs.filter(|(evaluation, _)| evaluation.leaking == leaking).collect()
         };
-        [("trained by patient", of(false)), ("trained on a slice split", of(true))]
+        [("sound split", of(false)), ("leaking split", of(true))]
             .into_iter()
-            .filter(|(_, series)| !series.is_empty())
-            .map(|(how, series)| {
+            .filter(|(_, runs)| !runs.is_empty())
+            .map(|(how, runs)| {
+                let name = |of: &Evaluation| format!("{}{}", of.run.name, of.leak_mark(Subset::Validation));
+                let series: Vec<_> = runs.iter().map(|(of, history)| (name(of), curve(history))).collect();
                 let (title, unit) = (format!("Validation accuracy, {how}"), "accuracy (share of slices)");
-                lines(&title, "epoch", unit, &series, "Validation scans are never in training.")
+                lines(&title, "epoch", unit, &series, &validation_in_words(&runs))
             })
             .collect()
     }
@@ -128,7 +143,7 @@ impl Comparison {
     /// The confusion matrices of all runs side by side, over the slices of a subset.
     pub fn confusion_matrices(&self, subset: Subset) -> Result<Page> {
         let figure = |of: &Evaluation| {
-            let title = format!("{}: {subset} slices{}", of.run.name, subset.leak_mark(of.leaking));
+            let title = format!("{}: {subset} slices{}", of.run.name, of.leak_mark(subset));
             confusion(&title, &of.subset(subset)?.slices)
         };
         Ok(Page::new().with_row(&self.evaluations.iter().map(figure).collect::<Result<Vec<_>>>()?))
@@ -139,12 +154,12 @@ impl Comparison {
         let columns =
             ["Run", "Split", "Scans of", "Balanced accuracy by slice", "Balanced accuracy by scan", "ROC AUC by scan"];
         let mut table = Table::new("How sure the figures are: 95 % intervals, and values", &columns);
-        for run in &self.assessments {
+        for (run, evaluation) in self.assessments.iter().zip(&self.evaluations) {
             for of in &run.subsets {
                 table.row([
                     run.run.clone(),
-                    if run.leaking { "slice (leaks)" } else { "patient" }.to_owned(),
-                    format!("{}{}", of.subset, of.subset.leak_mark(run.leaking)),
+                    split_of(evaluation),
+                    format!("{}{}", of.subset, evaluation.leak_mark(of.subset)),
                     estimated(of.slices.get(Measure::BalancedAccuracy)),
                     estimated(of.scans.get(Measure::BalancedAccuracy)),
                     estimated(of.scans.get(Measure::RocAuc)),
@@ -152,7 +167,8 @@ impl Comparison {
             }
         }
         table.note(
-            "Bootstrap over patients. Where two intervals overlap widely, these scans do not tell the runs apart.",
+            "Bootstrap over patients. Epoch and scan threshold are chosen on the validation set, so its figures flatter; the \
+             test figures do not. Where two intervals overlap widely, these scans do not tell the runs apart.",
         )
     }
 
@@ -196,3 +212,39 @@ impl Comparison {
 }
 
 shown_as_table!(Comparison);
+
+/// `patient`, `slice (leaks)` or `patient (leaks)`.
+fn split_of(evaluation: &Evaluation) -> String {
+    let unit = match evaluation.run.split.unit {
+        SplitUnit::Patient => "patient",
+        SplitUnit::Slice => "slice",
+    };
+    format!("{unit}{}", if evaluation.leaking { " (leaks)" } else { "" })
+}
+
+/// Figures of different data say nothing about networks.
+fn same_data(first: Option<&Evaluation>, other: &Evaluation) -> Result<()> {
+    let Some(first) = first else { return Ok(()) };
+    ensure!(
+        first.manifest == other.manifest,
+        "comparing runs: {} was evaluated on the manifest {} ({}), {} on {} ({}): compare runs on the same data, or run \
+         `covid-ct train` and `covid-ct evaluate` for one of them on the other's",
+        first.run.name,
+        first.manifest,
+        first.data,
+        other.run.name,
+        other.manifest,
+        other.data
+    );
+    Ok(())
+}
+
+/// Whether validation scans were learned from, by what the splits share.
+fn validation_in_words(runs: &[(&Evaluation, &History)]) -> String {
+    let leaks = |of: &Evaluation| of.leaks.contains(&Subset::Validation);
+    let leaking: Vec<&str> = runs.iter().filter(|of| leaks(of.0)).map(|of| of.0.run.name.as_str()).collect();
+    match leaking.len() {
+        0 => "No scan or known patient of the validation set is in training.".to_owned(),
+        _ => format!("LEAKING: validation shares scans or patients with training in {}.", leaking.join(", ")),
+    }
+}

@@ -6,15 +6,21 @@ use crate::config::RunConfig;
 use crate::figure::{Figure, confusion};
 use crate::files::{Digest, read_json, write_json};
 use crate::history::History;
+use crate::manifest::Label;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::predict::Classifier;
 use crate::progress::{Progress, thousands};
 use crate::scan::ScanRule;
 use crate::split::{Split, Subset};
 use crate::table::{Page, Table, percent, shown_as_table};
-use anyhow::{Context, Result};
+use crate::weights::WeightsFile;
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+mod network;
+
+pub use network::{Block, NetworkSummary};
 
 /// Confusion matrices of one subset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,14 +34,46 @@ pub struct SubsetEvaluation {
     pub scans: ConfusionMatrix,
 }
 
+/// How many slices and scans of one label a subset has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubsetCount {
+    /// The subset.
+    pub subset: Subset,
+    /// `None` in the prediction set.
+    pub label: Option<Label>,
+    /// Slices.
+    pub slices: usize,
+    /// Scans.
+    pub scans: usize,
+}
+
 /// A run's figures, made by its best checkpoint in evaluation mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// The run's settings.
     pub run: RunConfig,
+    /// Name of the data set.
+    pub data: String,
+    /// Hash of the manifest it was trained and judged on.
+    pub manifest: Digest,
+    /// Hash of the split.
+    pub split: Digest,
     /// Whether the split leaks.
     pub leaking: bool,
+    /// What leaks, in words.
+    pub warning: Option<String>,
+    /// Subsets whose figures are those of patients that were learned from.
+    pub leaks: Vec<Subset>,
+    /// What every subset holds.
+    pub counts: Vec<SubsetCount>,
+    /// The file of pretrained weights it began from; `None` for random ones.
+    pub pretrained: Option<WeightsFile>,
+    /// Hash of the frozen backbone; `None` where the whole network learned.
+    pub backbone: Option<Digest>,
+    /// What the network consists of.
+    pub network: NetworkSummary,
     /// The epoch that was chosen.
     pub best_epoch: usize,
     /// Parameters of the network.
@@ -60,6 +98,7 @@ impl Evaluation {
         let folder = run_folder.as_ref();
         let classifier = Classifier::load(folder.join("best.safetensors"))?;
         let history = History::read(folder)?;
+        belongs(&classifier, split)?;
         let validation = classifier.predict(cache, split, Subset::Validation, &progress)?;
         let rule = ScanRule::choose(&validation)?;
         rule.write(folder)?;
@@ -78,9 +117,19 @@ impl Evaluation {
             let (slices, scans) = (predictions.confusion_matrix()?, scans.confusion_matrix()?);
             subsets.push(SubsetEvaluation { subset, slices, scans });
         }
+        let info = classifier.info();
         let evaluation = Self {
-            run: classifier.info().run.clone(),
+            run: info.run.clone(),
+            data: cache.manifest().name.clone(),
+            manifest: split.manifest_hash(),
+            split: split.hash(),
             leaking: split.is_leaking(),
+            warning: split.warning(),
+            leaks: Subset::ALL.into_iter().filter(|subset| split.leaks(*subset)).collect(),
+            counts: counts(split),
+            pretrained: info.pretrained.clone(),
+            backbone: info.backbone,
+            network: NetworkSummary::of(classifier.network(), info.run.learn),
             best_epoch: history.best().context("the run has no finished epoch")?.epoch,
             parameters: classifier.network().parameter_count(),
             weights: validation.about.weights,
@@ -95,7 +144,24 @@ impl Evaluation {
     /// Reads `evaluation.json` of a run's folder.
     pub fn read(run_folder: impl AsRef<Path>) -> Result<Self> {
         let path = run_folder.as_ref().join("evaluation.json");
-        read_json(&path, "an evaluation (written by `covid-ct evaluate`)")
+        read_json(&path, "an evaluation of this version (written by `covid-ct evaluate`)")
+    }
+
+    /// What must stand behind a subset's name where its figures are shown.
+    pub(crate) fn leak_mark(&self, subset: Subset) -> &'static str {
+        if self.leaks.contains(&subset) { " (LEAKING)" } else { "" }
+    }
+
+    /// Where its weights began, with the hashes: a file, or the seed of random ones.
+    pub fn initial_weights(&self) -> String {
+        let first = match &self.pretrained {
+            Some(file) => format!("{}, SHA-256 {}", file.name, file.sha256),
+            None => format!("random, seed {}", self.run.seed),
+        };
+        match self.backbone {
+            Some(backbone) => format!("{first}; frozen backbone {backbone}"),
+            None => first,
+        }
     }
 
     /// The confusion matrices of a subset.
@@ -119,12 +185,12 @@ impl Evaluation {
 
     /// The confusion matrix of a subset's slices as a picture.
     pub fn slice_figure(&self, subset: Subset) -> Result<Figure> {
-        confusion(&format!("{subset} slices{}", subset.leak_mark(self.leaking)), &self.subset(subset)?.slices)
+        confusion(&format!("{subset} slices{}", self.leak_mark(subset)), &self.subset(subset)?.slices)
     }
 
     /// The confusion matrix of a subset's scans as a picture.
     pub fn scan_figure(&self, subset: Subset) -> Result<Figure> {
-        confusion(&format!("{subset} scans{}", subset.leak_mark(self.leaking)), &self.subset(subset)?.scans)
+        confusion(&format!("{subset} scans{}", self.leak_mark(subset)), &self.subset(subset)?.scans)
     }
 
     /// The confusion matrices of all subsets' slices side by side.
@@ -158,7 +224,7 @@ impl Evaluation {
             for (unit, matrix) in [("slice", &of.slices), ("scan", &of.scans)] {
                 let mcc = matrix.matthews().map_or("–".to_owned(), |m| format!("{m:.3}"));
                 table.row([
-                    format!("{}{}", of.subset, of.subset.leak_mark(self.leaking)),
+                    format!("{}{}", of.subset, self.leak_mark(of.subset)),
                     unit.to_owned(),
                     format!("{}/{}", thousands(matrix.correct()), thousands(matrix.total())),
                     percent(matrix.accuracy()),
@@ -174,10 +240,39 @@ impl Evaluation {
         }
         table = table.note(format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen));
         if self.leaking {
-            table = table.note("LEAKING SPLIT: test slices come from scans the network has learned from.");
+            let leaks: Vec<&str> = self.leaks.iter().map(|subset| subset.name()).collect();
+            let leaks = leaks.join(" and ");
+            table = table.note(format!("LEAKING SPLIT: {leaks} slices come from scans the network has learned from."));
         }
         table
     }
 }
 
 shown_as_table!(Evaluation);
+
+/// Refuses to judge by a split that the network was not trained with: its test slices may have been learned from.
+fn belongs(classifier: &Classifier, split: &Split) -> Result<()> {
+    let info = classifier.info();
+    for (noun, trained, given) in
+        [("manifest", info.manifest, split.manifest_hash()), ("split", info.split, split.hash())]
+    {
+        ensure!(
+            trained == given,
+            "evaluating {}: it was trained with the {noun} {trained}, this one is {given}: train the run again under \
+             another name, or evaluate it with the data it was trained on",
+            classifier.path().display()
+        );
+    }
+    Ok(())
+}
+
+fn counts(split: &Split) -> Vec<SubsetCount> {
+    let labels = [Some(Label::Covid), Some(Label::NonCovid), None];
+    let each = Subset::ALL.into_iter().flat_map(|subset| labels.map(|label| (subset, label)));
+    each.map(|(subset, label)| {
+        let (slices, scans) = split.count(subset, label);
+        SubsetCount { subset, label, slices, scans }
+    })
+    .filter(|count| count.slices > 0)
+    .collect()
+}

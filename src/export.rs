@@ -1,35 +1,21 @@
 //! A trained network for other programs.
 
 use crate::checkpoint::write_tensors;
-use crate::config::Preprocess;
-use crate::files::{Digest, write_json};
+use crate::files::{Digest, write_json, write_text};
 use crate::model::Network;
 use crate::predict::Classifier;
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use card::Card;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tch::{CModule, Device, Kind, Tensor};
 
-/// What stands beside an exported network: how to use it, and how far to trust it.
-#[derive(Debug, Serialize)]
-struct Card<'a> {
-    architecture: &'a str,
-    /// Input `[N, 3, size, size]`: grey level / 255, minus mean, by std, the same in all three channels.
-    preprocess: &'a Preprocess,
-    /// The order of the logits.
-    classes: &'a [String],
-    run: &'a str,
-    epoch: usize,
-    trained_on_manifest: Digest,
-    leaking_split: bool,
-    checkpoint: Digest,
-    intended_use: &'a str,
-}
+mod card;
 
 impl Classifier {
-    /// Writes the network to `path`, and how to use it to `<path>.json`. A name that ends in `.safetensors` gives the
+    /// Writes the network to `path`, and a model card to `<path>.json` and, for people, `<path>.md`: how to use it, what it was
+    /// trained on and how well it did, as far as the run's folder says and belongs to this checkpoint. A name that ends in `.safetensors` gives the
     /// state dict with torchvision's names (`load_state_dict(strict=True)` takes it into a network with two classes);
     /// `.pt` gives TorchScript, which PyTorch runs without any code of ours or torchvision's.
     ///
@@ -38,18 +24,7 @@ impl Classifier {
     pub fn export(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
         let path = path.as_ref();
         let doing = || format!("exporting {} to {}", self.path().display(), path.display());
-        let info = self.info();
-        let card = Card {
-            architecture: info.run.architecture.key(),
-            preprocess: &info.run.preprocess,
-            classes: &info.classes,
-            run: &info.run.name,
-            epoch: info.position.epoch,
-            trained_on_manifest: info.manifest,
-            leaking_split: info.leaking,
-            checkpoint: self.weights(),
-            intended_use: "research; not for diagnosis",
-        };
+        let card = Card::of(self, path);
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("safetensors") => {
                 let card = serde_json::to_string(&card).with_context(doing)?;
@@ -60,11 +35,15 @@ impl Classifier {
             Some("pt") => self.trace(path).with_context(doing)?,
             _ => bail!("{}: expected a name that ends in .safetensors or .pt (TorchScript)", doing()),
         }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".json");
-        let beside = PathBuf::from(beside);
-        write_json(&beside, &card)?;
-        Ok(beside)
+        let card = card.beside(Digest::of_file(path)?);
+        let beside = |ending: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        write_text(&beside(".md"), &card.markdown().with_context(doing)?)?;
+        write_json(&beside(".json"), &card)?;
+        Ok(beside(".json"))
     }
 
     /// Records what the network does to one picture; the record holds for any number of pictures of that size.

@@ -17,7 +17,7 @@
 //! | train | [`train()`] | [`History`], checkpoints | `runs/<name>/<run>/` |
 //! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<name>/<run>/evaluation.json` |
 //! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<name>/<run>/predictions-*.parquet` |
-//! | export | [`Classifier::export`] | | `model.pt`, `model.safetensors` |
+//! | export | [`Classifier::export`] | | `model.pt` or `model.safetensors`, and its card `….json`, `….md` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |
 //! | report | [`Report::new`] | [`Report`] | `report.html`, `report.json` |
 //!
@@ -91,14 +91,14 @@ pub use assess::{Assessed, Assessment, Calibrated, RuleResult};
 pub use audit::{Audit, Check, Expectation, Finding, Severity};
 pub use cache::SliceCache;
 pub use calibration::{Calibration, CalibrationLine, ReliabilityBin, Temperature, logit};
-pub use checklist::{Answer, Checklist, Item};
+pub use checklist::{Answer, Checklist, Facts, Item};
 pub use checkpoint::{CheckpointInfo, Position, Sums};
 pub use cloud::{CloudConfig, Plan, SetupState};
 pub use compare::{Comparison, ComparisonRow};
 pub use config::{AccuracyRule, Learn, Precision, Preprocess, RunConfig, SplitConfig, SplitUnit, Storage};
 pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey};
 pub use doctor::Doctor;
-pub use evaluation::{Evaluation, SubsetEvaluation};
+pub use evaluation::{Block, Evaluation, NetworkSummary, SubsetCount, SubsetEvaluation};
 pub use explain::{Explained, Explanations, HeatMap};
 pub use figure::Figure;
 pub use files::Digest;
@@ -109,11 +109,11 @@ pub use lungs::LungMask;
 pub use manifest::{Label, Manifest, Scan, Set, Slice};
 pub use metrics::{
     ClassScores, ClassificationReport, ConfusionMatrix, Difference, Estimate, Interval, Judged, McNemar, Measure,
-    Paired, Performance, Predicted, RocCurve, Scores, Truth, average_precision,
+    Paired, Performance, Predicted, RocCurve, Scores, Truth, average_precision, holm,
 };
 pub use model::{Architecture, Network};
 pub use optimizer::{Adam, LossScale};
-pub use paired::PairedRuns;
+pub use paired::{PairedRun, PairedRuns};
 pub use phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use predict::{About, Classifier, Predictions, SlicePrediction};
 pub use progress::Progress;

@@ -214,9 +214,12 @@ fn report(
     published: Option<&std::path::Path>,
     out: Option<PathBuf>,
 ) -> Result<()> {
-    let names = if runs.is_empty() { workspace.evaluated_runs()? } else { runs.to_vec() };
+    let names = if runs.is_empty() { workspace.evaluated_runs().unwrap_or_default() } else { runs.to_vec() };
     let published = published.map(Published::read).transpose()?;
-    println!("{}\n", Comparison::of(workspace.runs_folder(), &names)?);
+    // What cannot be compared the report leaves out, and says why.
+    if let Ok(comparison) = Comparison::of(workspace.runs_folder(), &names) {
+        println!("{comparison}\n");
+    }
     let report = Report::new(workspace, &names, published.as_ref())?;
     let page = report.write(out.unwrap_or_else(|| workspace.home().to_owned()))?;
     println!("{}", page.display());

@@ -18,7 +18,7 @@ mod roc;
 
 pub use bootstrap::Interval;
 pub use measure::Measure;
-pub use paired::{Difference, McNemar, Paired};
+pub use paired::{Difference, McNemar, Paired, holm};
 pub use performance::{Estimate, Judged, Performance};
 pub use report::{ClassScores, ClassificationReport, Scores};
 pub use roc::{RocCurve, average_precision};
@@ -163,10 +163,13 @@ impl ConfusionMatrix {
         ratio(self.correct(), self.total())
     }
 
-    /// The mean recall of the classes that have samples, in 0..=1 (`balanced_accuracy_score`); `None`
-    /// without samples.
+    /// The mean recall of the classes, in 0..=1 (`balanced_accuracy_score`); `None` where a class has no samples, as in
+    /// [`Measure::BalancedAccuracy`] (scikit-learn then takes the mean of those that have some): the one recall there is
+    /// would otherwise pass for the balance of two.
     pub fn balanced_accuracy(&self) -> Option<f64> {
-        mean(self.class_indices().filter_map(|class| self.scores(class).recall))
+        let recalls: Option<Vec<f64>> = self.class_indices().map(|class| self.scores(class).recall).collect();
+        let recalls = recalls.filter(|of| !of.is_empty())?;
+        Some(recalls.iter().sum::<f64>() / recalls.len() as f64)
     }
 
     /// Matthews' correlation coefficient for any number of classes, in -1..=1 (`matthews_corrcoef`;
@@ -300,11 +303,6 @@ impl fmt::Display for ConfusionMatrix {
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| sum / f64::from(count))
 }
 
 #[cfg(test)]

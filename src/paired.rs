@@ -3,7 +3,7 @@
 use crate::assess::{estimated, judged_scans};
 use crate::evaluation::Evaluation;
 use crate::manifest::Manifest;
-use crate::metrics::{Judged, Measure, Paired};
+use crate::metrics::{Estimate, Judged, Measure, Paired, holm};
 use crate::predict::Predictions;
 use crate::split::Subset;
 use crate::table::{Table, shown_as_table};
@@ -15,78 +15,218 @@ use std::path::Path;
 const DRAWS: u32 = 2_000;
 const SEED: u64 = 1;
 
-/// Runs against the first one, each on the scans that both have judged.
+/// Two runs on the same scans of one split.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PairedRun {
+    /// The run that the other is held against.
+    pub baseline: String,
+    /// The other.
+    pub run: String,
+    /// The subset.
+    pub subset: Subset,
+    /// Whether its figures are those of patients that were learned from.
+    pub leaks: bool,
+    /// Differences (run minus baseline) and McNemar's test.
+    pub paired: Paired,
+    /// McNemar's p-value, adjusted by Holm's method for all pairs of the table.
+    pub adjusted: f64,
+}
+
+/// Runs in pairs: each against the first run that has its split, by scan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PairedRuns {
-    /// The run that the others are held against.
-    pub baseline: String,
-    /// The others: name, subset, differences (other minus baseline) and McNemar's test.
-    pub others: Vec<(String, Subset, Paired)>,
-    /// Pairs that cannot be compared, and why.
+    /// The pairs.
+    pub pairs: Vec<PairedRun>,
+    /// Runs and subsets that could not be compared, and why.
     pub left_out: Vec<String>,
 }
 
 impl PairedRuns {
-    /// Compares evaluated runs by scan: on the validation scans, and on the test scans where two runs have the same ones.
+    /// Compares evaluated runs by scan, on the validation and the test scans. Two runs are compared where they judged the
+    /// same slices of the same split, each against the first run in the list that has its split.
     ///
     /// # Errors
-    /// Fewer than two runs, or one that was not evaluated.
+    /// Fewer than two runs, one that was not evaluated, or one on another manifest than this one (both are named).
     pub fn of(runs: impl AsRef<Path>, names: &[impl AsRef<str>], manifest: &Manifest) -> Result<Self> {
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         ensure!(names.len() > 1, "comparing runs in pairs: expected two or more, found {}", names.len());
-        let judged = |name: &str, subset: Subset| -> Result<Option<Vec<(String, Judged)>>> {
-            let folder = runs.as_ref().join(name);
-            let rule = Evaluation::read(&folder)?.rule;
-            let file = folder.join(format!("predictions-{subset}.json"));
-            let read = || judged_scans(&Predictions::read(&folder, subset)?, manifest, rule.rule);
-            file.is_file().then(read).transpose().with_context(|| format!("reading the scans of the run {name}"))
-        };
-        let (mut others, mut left_out) = (Vec::new(), Vec::new());
-        for subset in [Subset::Validation, Subset::Test] {
-            let Some(first) = judged(names[0], subset)? else { continue };
-            for name in &names[1..] {
-                let Some(other) = judged(name, subset)? else { continue };
-                if first.iter().map(|s| &s.0).ne(other.iter().map(|s| &s.0)) {
-                    left_out
-                        .push(format!("{name}, {subset}: its {subset} scans are others than those of {}", names[0]));
-                    continue;
-                }
-                let judged = |of: &[(String, Judged)]| of.iter().map(|s| s.1).collect::<Vec<_>>();
-                others.push((name.to_string(), subset, Paired::of(&judged(&first), &judged(&other), DRAWS, SEED)?));
+        let read = |name: &&str| Side::read(runs.as_ref(), name, manifest);
+        let sides = names.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let mut found = Self { pairs: Vec::new(), left_out: Vec::new() };
+        for (number, side) in sides.iter().enumerate() {
+            let same_split = |other: &&Side| other.evaluation.split == side.evaluation.split;
+            match sides[..number].iter().find(same_split) {
+                Some(baseline) => found.compare(baseline, side)?,
+                None if sides[number + 1..].iter().any(|other| same_split(&other)) => {}
+                None => found.left_out.push(format!(
+                    "{}: no other run has its split {}",
+                    side.name(),
+                    side.evaluation.split.short()
+                )),
             }
         }
-        Ok(Self { baseline: names[0].to_owned(), others, left_out })
+        let p: Vec<f64> = found.pairs.iter().map(|pair| pair.paired.mcnemar.p).collect();
+        found.pairs.iter_mut().zip(holm(&p)).for_each(|(pair, adjusted)| pair.adjusted = adjusted);
+        Ok(found)
+    }
+
+    fn compare(&mut self, baseline: &Side, other: &Side) -> Result<()> {
+        for subset in [Subset::Validation, Subset::Test] {
+            let (Some(a), Some(b)) = (baseline.judged(subset), other.judged(subset)) else { continue };
+            if a.slices != b.slices {
+                self.left_out.push(format!(
+                    "{}, {subset}: it judged other slices ({}) than {} ({}): run `covid-ct evaluate` for both again",
+                    other.name(),
+                    b.slices.len(),
+                    baseline.name(),
+                    a.slices.len()
+                ));
+                continue;
+            }
+            self.pairs.push(PairedRun {
+                baseline: baseline.name().to_owned(),
+                run: other.name().to_owned(),
+                subset,
+                leaks: other.evaluation.leaks.contains(&subset),
+                paired: Paired::of(&a.scans, &b.scans, DRAWS, SEED)?,
+                adjusted: 1.0,
+            });
+        }
+        Ok(())
     }
 
     /// One row a pair and subset.
     pub fn table(&self) -> Table {
-        let columns =
-            ["Run", "Scans", "Balanced accuracy", "ROC AUC", "Only it is right", "Only baseline", "McNemar p"];
-        let mut table =
-            Table::new(format!("Against {}: difference by scan, 95 % interval and value", self.baseline), &columns);
-        for (name, subset, paired) in &self.others {
+        let columns = [
+            "Run against baseline",
+            "Scans",
+            "Balanced accuracy",
+            "ROC AUC",
+            "Only run right",
+            "Only baseline right",
+            "McNemar p",
+            "p, Holm",
+        ];
+        let mut table = Table::new("Runs in pairs: difference by scan, 95 % interval and value", &columns);
+        for pair in &self.pairs {
+            let mark = if pair.leaks { " (LEAKING)" } else { "" };
             table.row([
-                name.clone(),
-                format!("{} {subset}", paired.samples),
-                difference(paired, Measure::BalancedAccuracy),
-                difference(paired, Measure::RocAuc),
-                paired.mcnemar.only_b.to_string(),
-                paired.mcnemar.only_a.to_string(),
-                format!("{:.3}", paired.mcnemar.p),
+                format!("{} − {}", pair.run, pair.baseline),
+                format!("{} {}{mark}", pair.paired.samples, pair.subset),
+                difference(&pair.paired, Measure::BalancedAccuracy),
+                difference(&pair.paired, Measure::RocAuc),
+                pair.paired.mcnemar.only_b.to_string(),
+                pair.paired.mcnemar.only_a.to_string(),
+                format!("{:.3}", pair.paired.mcnemar.p),
+                if self.pairs.len() > 1 { format!("{:.3}", pair.adjusted) } else { "–".to_owned() },
             ]);
         }
-        let table = table.note(
-            "Above 0 the run is better than the baseline. Bootstrap over patients, the same draws for both; an interval that \
-             holds 0 leaves open which is better. McNemar's exact test takes scans as independent.",
-        );
-        self.left_out.iter().fold(table, |table, why| table.note(format!("Left out: {why}.")))
+        self.notes().into_iter().fold(table, Table::note)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![
+            "Above 0 the run is better than its baseline. Both judged the same slices of the same split. Bootstrap over \
+             patients, the same draws for both; an interval that holds 0 leaves open which is better. McNemar's exact test \
+             takes scans as independent."
+                .to_owned(),
+        ];
+        if self.pairs.iter().any(|pair| pair.subset == Subset::Validation) {
+            notes.push(
+                "On validation scans each run chose its epoch and its scan threshold: p-values there are no test of the \
+                 runs, only a description."
+                    .to_owned(),
+            );
+        }
+        if self.pairs.len() > 1 {
+            notes.push(format!(
+                "{} p-values stand here: Holm's column is raised so that all of them together have one false alarm at most in \
+                 20 such tables at 0.05.",
+                self.pairs.len()
+            ));
+        }
+        if self.pairs.iter().any(|pair| pair.leaks) {
+            notes.push(
+                "LEAKING: those scans were learned from; which run remembers them better is no merit.".to_owned(),
+            );
+        }
+        notes.extend(self.left_out.iter().map(|why| format!("Left out: {why}.")));
+        notes
     }
 }
 
 shown_as_table!(PairedRuns);
 
+/// What one run judged of a subset.
+struct JudgedSubset {
+    /// Paths, in the manifest's order.
+    slices: Vec<String>,
+    /// In the order of their names.
+    scans: Vec<Judged>,
+}
+
+/// One run of a pair.
+struct Side {
+    evaluation: Evaluation,
+    subsets: Vec<(Subset, JudgedSubset)>,
+}
+
+impl Side {
+    fn read(runs: &Path, name: &str, manifest: &Manifest) -> Result<Self> {
+        let folder = runs.join(name);
+        let evaluation = Evaluation::read(&folder)?;
+        let found = manifest.hash();
+        ensure!(
+            evaluation.manifest == found,
+            "comparing runs in pairs: {name} was evaluated on the manifest {} ({}), the one given is {found} ({}): compare \
+             runs on the same data",
+            evaluation.manifest,
+            evaluation.data,
+            manifest.name
+        );
+        let mut subsets = Vec::new();
+        for subset in [Subset::Validation, Subset::Test] {
+            if evaluation.subset(subset).is_ok() {
+                let judged = Self::judge(&folder, &evaluation, subset, manifest);
+                subsets.push((subset, judged.with_context(|| format!("reading the scans of the run {name}"))?));
+            }
+        }
+        Ok(Self { evaluation, subsets })
+    }
+
+    fn judge(folder: &Path, evaluation: &Evaluation, subset: Subset, manifest: &Manifest) -> Result<JudgedSubset> {
+        let predictions = Predictions::read(folder, subset)?;
+        let about = &predictions.about;
+        for (noun, found, expected) in [
+            ("weights", about.weights, evaluation.weights),
+            ("manifest", about.manifest, evaluation.manifest),
+            ("split", about.split, evaluation.split),
+        ] {
+            ensure!(
+                found == expected,
+                "the {subset} predictions in {} come from the {noun} {found}, the evaluation from {expected}: run `covid-ct \
+                 evaluate --name {}` again",
+                folder.display(),
+                evaluation.run.name
+            );
+        }
+        let scans = judged_scans(&predictions, manifest, evaluation.rule.rule)?;
+        Ok(JudgedSubset {
+            slices: predictions.rows().iter().map(|row| row.path.clone()).collect(),
+            scans: scans.into_iter().map(|scan| scan.1).collect(),
+        })
+    }
+
+    fn name(&self) -> &str {
+        &self.evaluation.run.name
+    }
+
+    fn judged(&self, subset: Subset) -> Option<&JudgedSubset> {
+        self.subsets.iter().find(|of| of.0 == subset).map(|of| &of.1)
+    }
+}
+
 fn difference(paired: &Paired, measure: Measure) -> String {
     let of = paired.get(measure);
-    let estimate = crate::metrics::Estimate { measure, value: of.value, interval: of.interval, defined: of.defined };
-    estimated(&estimate)
+    estimated(&Estimate { measure, value: of.value, interval: of.interval, defined: of.defined })
 }

@@ -14,7 +14,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Provenance {
     /// Version of this library.
     pub version: String,
-    /// Commit of the repository it was built from, with `+` where files differed; `None` outside of git.
+    /// Commit that the program was built from, with `+` where files differed; `None` where the build knew none.
+    #[serde(default)]
+    pub built_from: Option<String>,
+    /// Commit of the repository while it ran, with `+` where files differed; `None` outside of git.
     pub commit: Option<String>,
     /// Version of libtorch.
     pub libtorch: String,
@@ -24,6 +27,9 @@ pub struct Provenance {
     pub threads: i32,
     /// GPUs that libtorch sees.
     pub gpus: i64,
+    /// Their names and the driver's version, as `nvidia-smi` tells them; empty without a GPU or without that program.
+    #[serde(default)]
+    pub gpu_names: Vec<String>,
     /// Memory of the machine in bytes.
     pub memory: Option<u64>,
     /// Kernel of the operating system.
@@ -43,25 +49,49 @@ impl Provenance {
         let memory = value(&read("/proc/meminfo"), "MemTotal").and_then(|text| text.split(' ').next()?.parse().ok());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            built_from: option_env!("COVID_CT_COMMIT").filter(|text| !text.is_empty()).map(str::to_owned),
             commit: commit(),
             libtorch: crate::doctor::libtorch_version(),
             processor: value(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned()),
             threads: tch::get_num_threads(),
             gpus: tch::Cuda::device_count(),
+            gpu_names: gpu_names(),
             memory: memory.map(|kilobytes: u64| kilobytes * 1024),
             system: format!("{} {}", std::env::consts::OS, read("/proc/sys/kernel/osrelease").trim()),
             when: utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
         }
     }
 
-    /// Writes `provenance.json` into a run's folder.
-    pub(crate) fn write(&self, run_folder: &Path) -> Result<()> {
-        write_json(&run_folder.join("provenance.json"), self)
+    /// Writes `provenance.json` into a run's folder. A training that goes on (`resumed`) on another machine or with
+    /// another version is added to what stands there; the first is never overwritten.
+    pub(crate) fn record(&self, run_folder: &Path, resumed: bool) -> Result<()> {
+        let file = run_folder.join("provenance.json");
+        let mut all = if resumed && file.is_file() { Self::read(run_folder)? } else { Vec::new() };
+        if all.last().is_some_and(|last| last.same_machine(self)) {
+            return Ok(());
+        }
+        all.push(self.clone());
+        write_json(&file, &all)
     }
 
-    /// What a run's folder says of its training.
-    pub fn read(run_folder: impl AsRef<Path>) -> Result<Self> {
-        read_json(&run_folder.as_ref().join("provenance.json"), "what a run was trained on")
+    /// Where a run was trained: where it began, and every other machine or version that it went on with.
+    pub fn read(run_folder: impl AsRef<Path>) -> Result<Vec<Self>> {
+        /// Before runs recorded where they went on, the file held one.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum File {
+            All(Vec<Provenance>),
+            One(Box<Provenance>),
+        }
+        let file = run_folder.as_ref().join("provenance.json");
+        Ok(match read_json(&file, "what a run was trained on (written by `covid-ct train`)")? {
+            File::All(all) => all,
+            File::One(one) => vec![*one],
+        })
+    }
+
+    fn same_machine(&self, other: &Self) -> bool {
+        Self { when: String::new(), ..self.clone() } == Self { when: String::new(), ..other.clone() }
     }
 
     /// One row a property.
@@ -70,10 +100,11 @@ impl Provenance {
         let memory = self.memory.map_or("unknown".to_owned(), crate::progress::human_bytes);
         for (property, value) in [
             ("covid-ct", self.version.clone()),
-            ("Commit", self.commit.clone().unwrap_or_else(|| "unknown (no git)".to_owned())),
+            ("Built from commit", self.built_from.clone().unwrap_or_else(|| "not recorded by the build".to_owned())),
+            ("Repository at run time", self.commit.clone().unwrap_or_else(|| "unknown (no git)".to_owned())),
             ("libtorch", self.libtorch.clone()),
             ("Processor", format!("{}, {} threads", self.processor, self.threads)),
-            ("GPUs", self.gpus.to_string()),
+            ("GPUs", self.gpus_in_words()),
             ("Memory", memory),
             ("System", self.system.clone()),
             ("Begun (UTC)", self.when.clone()),
@@ -82,9 +113,31 @@ impl Provenance {
         }
         table
     }
+
+    fn gpus_in_words(&self) -> String {
+        match (self.gpus, self.gpu_names.is_empty()) {
+            (0, _) => "none".to_owned(),
+            (count, true) => format!("{count}, names not recorded"),
+            (_, false) => self.gpu_names.join("; "),
+        }
+    }
 }
 
 shown_as_table!(Provenance);
+
+/// One a GPU: `Tesla T4, driver 535.183.01`.
+fn gpu_names() -> Vec<String> {
+    if tch::Cuda::device_count() == 0 {
+        return Vec::new();
+    }
+    let asked = Command::new("nvidia-smi").args(["--query-gpu=name,driver_version", "--format=csv,noheader"]).output();
+    let Ok(output) = asked else { return Vec::new() };
+    if !output.status.success() {
+        return Vec::new();
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().filter(|line| !line.trim().is_empty()).map(|line| line.trim().replacen(", ", ", driver ", 1)).collect()
+}
 
 fn commit() -> Option<String> {
     let git = |arguments: &[&str]| {
@@ -131,7 +184,20 @@ mod tests {
         let here = Provenance::here();
         assert!(here.libtorch.starts_with("2.11.0") && here.threads > 0, "{here}");
         let folder = tempfile::tempdir().expect("a folder");
-        here.write(folder.path()).expect("writes");
-        assert_eq!(Provenance::read(folder.path()).expect("reads"), here);
+        let read = || Provenance::read(folder.path()).expect("reads");
+        here.record(folder.path(), false).expect("writes");
+        assert_eq!(read(), std::slice::from_ref(&here));
+        // The same machine at another time adds nothing; another one does; a new run begins anew.
+        let later = Provenance { when: "2100-01-01 00:00".to_owned(), ..here.clone() };
+        later.record(folder.path(), true).expect("writes");
+        assert_eq!(read(), std::slice::from_ref(&here));
+        let elsewhere = Provenance { processor: "another".to_owned(), ..later.clone() };
+        elsewhere.record(folder.path(), true).expect("writes");
+        assert_eq!(read(), [here.clone(), elsewhere]);
+        later.record(folder.path(), false).expect("writes");
+        assert_eq!(read(), std::slice::from_ref(&later));
+        // What older versions wrote.
+        write_json(&folder.path().join("provenance.json"), &here).expect("writes");
+        assert_eq!(read(), [here]);
     }
 }

@@ -2,16 +2,23 @@
 
 use crate::audit::Audit;
 use crate::figure::Figure;
-use crate::files::{write_json, write_text};
+use crate::files::{Digest, write_json, write_text};
+use crate::leak::LeakProbe;
 use crate::manifest::Manifest;
 use crate::published::Published;
+use crate::shortcuts::Shortcuts;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, ensure};
+use bound::{LeftOut, Run};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+mod bound;
 mod data;
 mod doubts;
+mod facts;
+mod flow;
+mod model;
 mod page;
 mod runs;
 
@@ -37,38 +44,98 @@ struct Sources<'a> {
     workspace: &'a Workspace,
     audit: Audit,
     accepted: Manifest,
-    runs: Vec<runs::Run>,
+    runs: Vec<Run>,
+    left_out: Vec<LeftOut>,
+    leak: Option<LeakProbe>,
+    shortcuts: Option<Shortcuts>,
     published: Option<&'a Published>,
+}
+
+impl<'a> Sources<'a> {
+    /// Reads everything, and keeps what belongs to the audited data.
+    fn read(workspace: &'a Workspace, names: &[&str], published: Option<&'a Published>) -> Result<Self> {
+        let audit = Audit::read(workspace.manifest_folder()).context("making a report: run `covid-ct audit` first")?;
+        let accepted = audit.accepted();
+        let (mut runs, mut left_out) = (Vec::new(), Vec::new());
+        for name in names {
+            let folder = workspace.run_folder(name);
+            ensure!(
+                folder.is_dir(),
+                "making a report: there is no run {name:?} in {}",
+                workspace.runs_folder().display()
+            );
+            match Run::read(workspace, &accepted, name, &mut left_out) {
+                Ok(run) => runs.push(run),
+                Err(error) => left_out.push(LeftOut {
+                    what: format!("the run {name}, all of it"),
+                    why: format!("{error:#}"),
+                    repeat: format!(
+                        "covid-ct train --config runs/{name}/config.json --name NEW, or covid-ct evaluate --name {name}"
+                    ),
+                }),
+            }
+        }
+        let (folder, hash) = (workspace.manifest_folder(), accepted.hash());
+        let leak =
+            probe(&folder, "leak.json", hash, |at| LeakProbe::read(at), |of| of.manifest, "leakage", &mut left_out);
+        let shortcuts = probe(
+            &folder,
+            "shortcuts.json",
+            hash,
+            |at| Shortcuts::read(at),
+            |of| of.manifest,
+            "shortcuts",
+            &mut left_out,
+        );
+        Ok(Self { workspace, audit, accepted, runs, left_out, leak, shortcuts, published })
+    }
+}
+
+/// What was found about the data, where it was found about this data.
+fn probe<T>(
+    folder: &Path,
+    file: &str,
+    manifest: Digest,
+    read: impl Fn(&Path) -> Result<T>,
+    manifest_of: impl Fn(&T) -> Digest,
+    stage: &str,
+    left_out: &mut Vec<LeftOut>,
+) -> Option<T> {
+    if !folder.join(file).is_file() {
+        return None;
+    }
+    let why = match read(folder) {
+        Ok(found) if manifest_of(&found) == manifest => return Some(found),
+        Ok(found) => {
+            format!("it is of the manifest {}, the audit's accepted slices are {manifest}", manifest_of(&found))
+        }
+        Err(error) => format!("{error:#}"),
+    };
+    left_out.push(LeftOut { what: file.to_owned(), why, repeat: format!("covid-ct {stage}") });
+    None
 }
 
 impl Report {
     /// Gathers audit, splits, settings, results, predictions and what was found about the leak, shortcuts and explanations,
-    /// for the runs with these names; the first is the one that others are held against.
+    /// for the runs with these names; the first is the one that others are held against. Parts of a run that were made
+    /// from other data, another split or other weights are left out, and the report says which and why. Without runs the
+    /// report holds the data, and says what to do next.
     ///
     /// # Errors
-    /// A run that was not evaluated, or a file of the chain that is missing or belongs to other data.
+    /// No audit, or a run that is not there.
     pub fn new(workspace: &Workspace, runs: &[impl AsRef<str>], published: Option<&Published>) -> Result<Self> {
-        ensure!(!runs.is_empty(), "making a report: expected the name of at least one run");
-        let audit = Audit::read(workspace.manifest_folder())?;
-        let accepted = audit.accepted();
-        let read = |name: &str| {
-            runs::Run::read(workspace, &accepted, name).with_context(|| format!("reporting the run {name}"))
-        };
-        let runs = runs.iter().map(|name| read(name.as_ref())).collect::<Result<Vec<_>>>()?;
-        let title = format!("covid-ct: {}", audit.manifest().name);
-        let mut report = Self { title, sections: Vec::new(), figures: Vec::new(), json: json!({}) };
-        let from = Sources { workspace, audit, accepted, runs, published };
+        let names: Vec<&str> = runs.iter().map(AsRef::as_ref).collect();
+        let from = Sources::read(workspace, &names, published)?;
+        let title = format!("covid-ct: {}", from.audit.manifest().name);
+        let mut report =
+            Self { title, sections: Vec::new(), figures: Vec::new(), json: json!({ "left_out": from.left_out }) };
         report.intended_use();
         report.summary(&from)?;
         report.data(&from)?;
         report.audit(&from)?;
-        report.partition(&from)?;
-        report.preprocessing(&from);
-        report.model(&from);
-        report.training(&from)?;
-        report.performance(&from)?;
-        report.calibration(&from)?;
-        report.comparison(&from)?;
+        if !from.runs.is_empty() {
+            report.of_runs(&from)?;
+        }
         report.leakage(&from)?;
         report.shortcuts(&from)?;
         report.explanations(&from);
@@ -76,8 +143,18 @@ impl Report {
         report.prediction(&from);
         report.limits(&from);
         report.reproducibility(&from);
-        report.checklist()?;
+        report.checklist(&from)?;
         Ok(report)
+    }
+
+    fn of_runs(&mut self, from: &Sources<'_>) -> Result<()> {
+        self.partition(from)?;
+        self.preprocessing(from);
+        self.model(from);
+        self.training(from)?;
+        self.performance(from)?;
+        self.calibration(from)?;
+        self.comparison(from)
     }
 
     fn section(&mut self, anchor: &'static str, heading: &'static str, html: String) {

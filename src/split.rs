@@ -189,6 +189,22 @@ impl Split {
         self.config.unit == SplitUnit::Slice || !self.overlaps.is_empty()
     }
 
+    /// Whether this subset's figures are those of patients that were learned from: the test set of a leaking split, and
+    /// a validation set that shares scans or patients with training (a slice split of data without `val/` has one).
+    pub fn leaks(&self, subset: Subset) -> bool {
+        let learned: BTreeSet<(&str, &str)> =
+            self.overlaps.iter().filter(|of| of.between.0 == Subset::Train).map(Overlap::name).collect();
+        match subset {
+            Subset::Test => self.is_leaking(),
+            // Of what stands in three subsets the pairs of neighbours are listed: its name ties them together.
+            Subset::Validation => self.overlaps.iter().any(|of| {
+                let (first, second) = of.between;
+                (first == subset || second == subset) && learned.contains(&of.name())
+            }),
+            Subset::Train | Subset::Prediction => false,
+        }
+    }
+
     /// `LEAKING: …` where it is, for the head of everything made from it.
     pub fn warning(&self) -> Option<String> {
         self.is_leaking().then(|| {

@@ -189,6 +189,7 @@ impl<'a> Training<'a> {
         }
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
+        let resumed = found.is_some();
         let (network, adam) = match found {
             Some(found) => {
                 same_backbone(&found.info, &info, folder)?;
@@ -197,11 +198,11 @@ impl<'a> Training<'a> {
             }
             None => {
                 run.write(folder.join("config.json"))?;
-                Provenance::here().write(folder)?;
                 let adam = Adam::new(network.learning(run.learn), run.learning_rate)?;
                 (network, adam)
             }
         };
+        Provenance::here().record(folder, resumed)?;
         if backbone.is_some() {
             network.freeze_backbone()?;
         }

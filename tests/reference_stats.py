@@ -1,4 +1,4 @@
-"""scikit-learn's, SciPy's and plain NumPy's answers to tests/reference.rs: JSON on stdin, JSON on stdout.
+"""scikit-learn's, SciPy's and plain NumPy's answers to tests/stats.rs: JSON on stdin, JSON on stdout.
 
 In: {"performance": [{"covid": [bool], "score": [float], "decision": [bool], "weight": [int]}, ...],
      "mcnemar": [[only_a, only_b], ...],

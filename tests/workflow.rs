@@ -1,8 +1,13 @@
 //! The whole path on the command line, from a phantom to a report.
 
-use crate::support::{fixture, folder, run_well};
-use covid_ct::{Evaluation, Subset};
+use crate::support::{fixture, folder, python, run_python, run_well};
+use covid_ct::{
+    Assessment, Comparison, Digest, Evaluation, Inference, Measure, PairedRuns, Provenance, Report, Split, SplitConfig,
+    Subset, Workspace,
+};
+use serde_json::Value;
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn from_phantom_to_report() {
@@ -54,37 +59,196 @@ fn from_phantom_to_report() {
     assert_eq!(csv.lines().count(), 1 + unlabelled);
     let published = concat!(env!("CARGO_MANIFEST_DIR"), "/data_manifest/published-results.json");
     step(&["report", "--published", published]);
-    let html = fs::read_to_string(home.join("report.html")).expect("reads");
-    for said in [
-        "LEAKING SPLIT",
-        "Proof of no overlap",
-        "81.1 %",
-        "Research only",
-        "data:image/svg+xml",
-        "id=\"leakage\"",
-        "id=\"shortcuts\"",
-        "id=\"explanations\"",
-        "id=\"calibration\"",
-        "95 % intervals",
-        "CLAIM",
-        "TRIPOD+AI",
-        "McNemar",
-    ] {
+    let (html, json) = read_report(home);
+    says_what_the_run_holds(home, &html, &json);
+    counts_every_file_once(home, &html, &json);
+    answers_from_what_it_holds(home, &json);
+    parses_and_fetches_nothing(&home.join("report.html"));
+    step(&["export", "--name", "fcn", home.join("model.safetensors").to_str().expect("UTF-8")]);
+    a_card_says_what_the_run_holds(home);
+    nothing_stands_beside_what_it_was_not_made_from(home, &step);
+}
+
+fn read_report(folder: &Path) -> (String, Value) {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("a report");
+    (read("report.html"), serde_json::from_str(&read("report.json")).expect("JSON"))
+}
+
+/// Hashes, counts and figures are those of the runs' own files.
+fn says_what_the_run_holds(home: &Path, html: &str, json: &Value) {
+    for name in ["fcn", "fcn-published"] {
+        let folder = home.join("runs").join(name);
+        let (of, assessment) = (Evaluation::read(&folder).expect("reads"), Assessment::read(&folder).expect("reads"));
+        assert_eq!(of.weights, Digest::of(&fs::read(folder.join("best.safetensors")).expect("reads")));
+        assert_eq!(of.manifest, fixture().audit.accepted().hash());
+        for hash in [of.weights, of.manifest, of.split] {
+            assert!(html.contains(&hash.to_string()), "{name}: the report does not name {hash}");
+        }
+        let test = of.subset(Subset::Test).expect("a test subset");
+        for matrix in [&test.slices, &test.scans] {
+            let counts = format!("{}/{}", matrix.correct(), matrix.total());
+            assert!(html.contains(&counts), "{name}: the report does not count {counts}");
+        }
+        let estimate = assessment.subset(Subset::Test).expect("assessed").slices.get(Measure::Accuracy);
+        let interval = estimate.interval.expect("patients were drawn");
+        let shown = format!("{:.1} to {:.1} %", 100.0 * interval.low, 100.0 * interval.high);
+        assert!(html.contains(&shown), "{name}: the report does not show {shown}");
+        let run = &json["runs"][name];
+        assert_eq!(serde_json::from_value::<Evaluation>(run["evaluation"].clone()).expect("an evaluation"), of);
+        assert_eq!(run["leaking"], name == "fcn-published");
+        assert_eq!(run["provenance"][0]["libtorch"], Provenance::here().libtorch);
+        let inference = Inference::read(&folder).expect("reads");
+        assert_eq!(json["inference"][name]["scans"].as_array().map(Vec::len), Some(inference.scans.len()));
+    }
+    for said in ["LEAKING SPLIT", "Proof of no overlap", "81.1 %", "Research only", "McNemar", "Holm"] {
         assert!(html.contains(said), "the report does not say {said:?}");
     }
-    let foreign: Vec<&str> =
-        html.match_indices("src=\"").map(|(at, _)| &html[at + 5..at + 15]).filter(|s| *s != "data:image").collect();
-    assert!(
-        foreign.is_empty() && !html.contains("<script") && !html.contains("http://") && !html.contains("https://"),
-        "{foreign:?}"
-    );
-    let json: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(home.join("report.json")).expect("reads")).expect("JSON");
-    assert_eq!(json["runs"]["fcn-published"]["leaking"], true);
+    for part in
+        ["intended_use", "limits", "preprocessing", "audit", "partition", "leakage", "shortcuts", "explanations"]
+    {
+        assert!(!json[part].is_null(), "the report's JSON has no {part}");
+    }
+    assert_eq!(json["left_out"], serde_json::json!([]), "all of it belongs together");
     assert_eq!(json["data"]["findings"]["black-slice"], 1);
+}
+
+/// What was read is what was left out, by reason, and what was accepted; each split's subsets sum up to what it uses.
+fn counts_every_file_once(home: &Path, html: &str, json: &Value) {
+    let (all, accepted) = (fixture().manifest.slices.len(), fixture().audit.accepted().slices.len());
+    let flow = &json["data"]["flow"];
+    let reasons = flow["excluded"].as_array().expect("reasons").iter();
+    let out: u64 = reasons.map(|reason| reason[1].as_u64().expect("a count")).sum();
+    assert_eq!(
+        (flow["read"]["slices"].as_u64(), flow["accepted"]["slices"].as_u64()),
+        (Some(all as u64), Some(accepted as u64))
+    );
+    assert_eq!(out as usize, all - accepted);
+    assert!(html.contains(&format!("{all} files read, {out} left out by the audit, {accepted} accepted")));
+    let splits = flow["splits"].as_array().expect("splits");
+    assert_eq!(splits.len(), 2, "one of each unit");
+    for of in splits {
+        let name = of["runs"][0].as_str().expect("a run");
+        let counts = Evaluation::read(home.join("runs").join(name)).expect("reads").counts;
+        let used: usize = counts.iter().map(|count| count.slices).sum();
+        let left = of["left_out"]["slices"].as_u64().expect("a count") as usize;
+        assert_eq!(of["used"]["slices"].as_u64(), Some(used as u64), "{name}");
+        assert_eq!(used + left, accepted, "{name}: every accepted slice is used or left out");
+    }
+}
+
+fn answers_from_what_it_holds(home: &Path, json: &Value) {
+    let of = Evaluation::read(home.join("runs/phantom/fcn")).expect("reads");
+    let answer = |list: &str, id: &str| {
+        let items = json["checklists"][list]["items"].as_array().expect("items");
+        items.iter().find(|item| item["id"] == id).unwrap_or_else(|| panic!("no {id}"))["answer"].to_string()
+    };
+    let test = of.subset(Subset::Test).expect("a test subset").slices.total();
+    for (list, id, said) in [
+        ("CLAIM", "CLAIM 24", format!("fcn: random, seed {}", of.run.seed)),
+        ("CLAIM", "CLAIM 22", "5 weighted layers, 1,555,074 parameters".to_owned()),
+        ("CLAIM", "CLAIM 32", format!("fcn: {test} test slices")),
+        ("TRIPOD+AI", "TRIPOD+AI 12d", "no column names a hospital".to_owned()),
+        ("TRIPOD+AI", "TRIPOD+AI 23b", "Not reported".to_owned()),
+    ] {
+        assert!(answer(list, id).contains(&said), "{id}: {} does not say {said:?}", answer(list, id));
+    }
     for list in ["CLAIM", "TRIPOD+AI"] {
-        let count = &json["checklists"];
-        let count = count.as_object().expect("lists").iter().find(|(name, _)| name.starts_with(list)).expect(list).1;
-        assert!(count["answered"].as_u64().expect("a count") > 3, "{list}: {count}");
+        let of = &json["checklists"][list];
+        assert!(of["answered"].as_u64().expect("a count") > 3, "{list}");
+        assert!(of["note"].as_str().expect("a note").contains("paraphrase"), "{list}");
+        assert!(of["checked"].as_str().expect("a note").contains("not at hand"), "{list}");
+    }
+}
+
+fn parses_and_fetches_nothing(page: &Path) {
+    run_python("../scripts/print_report.py", &["--check", page.to_str().expect("UTF-8")]);
+    let html = fs::read_to_string(page).expect("reads");
+    assert!(!html.contains("http://") && !html.contains("https://"));
+    let broken = page.with_file_name("broken.html");
+    fs::write(&broken, html.replace("</main>", "<img src=\"https://example.org/a.png\"/>")).expect("writes");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/print_report.py");
+    let output = std::process::Command::new(python()).arg(script).arg("--check").arg(&broken).output().expect("starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("example.org") && said.contains("closes <main>"), "{said}");
+}
+
+fn a_card_says_what_the_run_holds(home: &Path) {
+    let folder = home.join("runs/phantom/fcn");
+    let (of, assessment) = (Evaluation::read(&folder).expect("reads"), Assessment::read(&folder).expect("reads"));
+    let read = |ending: &str| fs::read_to_string(home.join(format!("model.safetensors.{ending}"))).expect("a card");
+    let (card, page): (Value, String) = (serde_json::from_str(&read("json")).expect("JSON"), read("md"));
+    let file = Digest::of(&fs::read(home.join("model.safetensors")).expect("reads"));
+    for (key, hash) in
+        [("sha256", file), ("checkpoint", of.weights), ("trained_on_manifest", of.manifest), ("split", of.split)]
+    {
+        assert_eq!(card[key], hash.to_string(), "{key}");
+        assert!(page.contains(&hash.to_string()), "the page does not name {key} {hash}");
+    }
+    assert_eq!(card["epoch"].as_u64(), Some(of.best_epoch as u64));
+    let temperature = assessment.temperature.expect("two labels");
+    assert_eq!(card["evaluated"]["temperature"]["value"].as_f64(), Some(temperature.value));
+    assert_eq!(card["evaluated"]["counts"], serde_json::json!(of.counts));
+    assert_eq!(card["evaluated"]["scan_rule"], serde_json::json!(of.rule));
+    for shown in assessment.subset(Subset::Test).expect("assessed").scans.estimates() {
+        let results = card["evaluated"]["results"].as_array().expect("results");
+        let same = |row: &&Value| {
+            row["subset"] == "test" && row["by"] == "scan" && row["measure"] == serde_json::json!(shown.measure)
+        };
+        assert_eq!(results.iter().find(same).expect("a row")["value"].as_f64(), shown.value);
+    }
+    for said in ["not for diagnosis", "not calibrated", "random, seed 1", &format!("{:.6}", temperature.value)] {
+        assert!(page.contains(said), "the card does not say {said:?}: {page}");
+    }
+}
+
+fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&[&str]) -> String) {
+    let (accepted, runs) = (fixture().audit.accepted(), home.join("runs"));
+    let of = Evaluation::read(runs.join("fcn")).expect("reads");
+    // The split on file is another one by now.
+    let other = Split::new(&accepted, &SplitConfig { seed: 77, ..of.run.split.clone() }).expect("splits");
+    assert_ne!(other.hash(), of.split);
+    let work = Workspace::at(Some(home.to_owned()), Some(fixture().root.clone())).expect("opens");
+    other.write(work.split_file(of.run.split.unit), &accepted).expect("writes");
+    step(&["report", "fcn"]);
+    let (html, json) = read_report(home);
+    let left = json["left_out"][0].to_string();
+    assert!(left.contains(&other.hash().to_string()) && left.contains(&of.split.to_string()), "{left}");
+    assert!(left.contains("split-patient.json") && left.contains("covid-ct split"), "{left}");
+    assert!(!html.contains(&format!("Split {}", other.hash())), "a proof of another split");
+    assert_eq!(json["partition"][0]["split"], of.split.to_string(), "the run's own was drawn again");
+
+    // A run of the same weights, and one of other data.
+    copy(&runs.join("fcn"), &runs.join("twin"));
+    let paired = PairedRuns::of(&runs, &["fcn", "twin", "fcn-published"], &accepted).expect("compares");
+    assert_eq!(paired.pairs.len(), 2, "validation and test of the twin: {paired}");
+    assert!(paired.pairs.iter().all(|pair| (pair.paired.mcnemar.p, pair.adjusted) == (1.0, 1.0)), "{paired}");
+    assert!(paired.left_out.iter().any(|why| why.contains("fcn-published: no other run has its split")), "{paired}");
+    copy(&runs.join("fcn"), &runs.join("elsewhere"));
+    let (file, foreign) = (runs.join("elsewhere/evaluation.json"), Digest::of(b"other data").to_string());
+    let text = fs::read_to_string(&file).expect("reads").replace(&of.manifest.to_string(), &foreign);
+    fs::write(&file, text).expect("writes");
+    let error = format!("{:#}", Comparison::of(&runs, &["fcn", "elsewhere"]).expect_err("two data sets"));
+    assert!(error.contains(&foreign) && error.contains(&of.manifest.to_string()), "{error}");
+    assert!(PairedRuns::of(&runs, &["fcn", "elsewhere"], &accepted).is_err());
+
+    let write = |names: &[&str], into: &str| {
+        Report::new(&work, names, None).expect("reports").write(home.join(into)).expect("writes");
+        read_report(&home.join(into))
+    };
+    let (_, json) = write(&["fcn", "elsewhere"], "two");
+    let left = json["left_out"].to_string();
+    assert!(left.contains("the run elsewhere") && left.contains(&foreign), "{left}");
+    assert!(!json["runs"]["fcn"].is_null() && json["runs"]["elsewhere"].is_null());
+    // Without runs it says what to do.
+    let (html, json) = write(&[], "none");
+    assert!(html.contains("covid-ct train") && json["data"]["files"].as_u64().is_some() && json["runs"].is_null());
+    parses_and_fetches_nothing(&home.join("none/report.html"));
+    assert!(Report::new(&work, &["nobody"], None).is_err());
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("lists").flatten() {
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("copies");
     }
 }

@@ -190,14 +190,13 @@ mod tests {
         let matrix = ConfusionMatrix::from_labels(&["covid", "non-covid"], &truth, &predicted)?;
         let is_covid: Vec<bool> = all.iter().map(|s| s.covid).collect();
         let scores: Vec<f64> = all.iter().map(|s| s.score).collect();
-        let both = matrix.sensitivity().and(matrix.specificity());
         Ok([
             matrix.accuracy(),
             matrix.sensitivity(),
             matrix.specificity(),
             matrix.ppv(),
             matrix.npv(),
-            both.and(matrix.balanced_accuracy()),
+            matrix.balanced_accuracy(),
             matrix.macro_f1(),
             matrix.matthews(),
             RocCurve::new(&is_covid, &scores).ok().map(|curve| curve.auc()),

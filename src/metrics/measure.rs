@@ -12,9 +12,8 @@ pub(super) type Values = [Option<f64>; MEASURES];
 /// What is measured of a binary classifier; covid is the positive class.
 ///
 /// Each is a ratio, and `None` where it is 0/0. Those that speak of both classes are `None` when the samples are of
-/// one class only: there balanced accuracy differs from [`ConfusionMatrix`](crate::ConfusionMatrix), which as
-/// scikit-learn then takes the one recall there is. A draw of patients without one class would otherwise count as a
-/// balanced accuracy.
+/// one class only, balanced accuracy among them (scikit-learn then takes the one recall there is): a draw of patients
+/// without one class would otherwise count as a balanced accuracy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Read)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {

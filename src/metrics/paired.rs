@@ -91,6 +91,20 @@ fn sign_test(heads: u64, tails: u64) -> f64 {
     (2.0 * (last + f64::ln(sum)).exp()).min(1.0)
 }
 
+/// p-values of several tests made at once, raised so that the chance of one or more false alarms among all of them stays
+/// below the level (Holm 1979; R's `p.adjust(p, "holm")`): the smallest of `m` is multiplied by `m`, the next by `m - 1`,
+/// and none falls below the one before it.
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let (mut adjusted, mut least) = (vec![1.0; p.len()], 0.0_f64);
+    for (done, &index) in order.iter().enumerate() {
+        least = least.max((p.len() - done) as f64 * p[index]).min(1.0);
+        adjusted[index] = least;
+    }
+    adjusted
+}
+
 /// Neumaier's sum, which keeps what rounding takes off.
 fn compensated_sum(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut lost) = (0.0_f64, 0.0);
@@ -216,6 +230,20 @@ mod tests {
         close(sign_test(0, 1_000), 2.0 * 0.5_f64.powi(1_000));
         assert_eq!(sign_test(0, 1_000_000), 0.0);
         assert!((sign_test(500_000, 500_001) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn holm_is_r_s() {
+        let close = |found: Vec<f64>, expected: &[f64]| {
+            assert_eq!(found.len(), expected.len());
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?} {expected:?}");
+        };
+        // p.adjust(c(0.01, 0.02, 0.03, 0.005), "holm"), p.adjust(c(0.01, 0.04, 0.03), "holm")
+        close(holm(&[0.01, 0.02, 0.03, 0.005]), &[0.03, 0.04, 0.04, 0.02]);
+        close(holm(&[0.01, 0.04, 0.03]), &[0.03, 0.06, 0.06]);
+        close(holm(&[0.7, 0.9]), &[1.0, 1.0]);
+        close(holm(&[0.2]), &[0.2]);
+        assert!(holm(&[]).is_empty());
     }
 
     #[test]

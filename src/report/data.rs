@@ -1,69 +1,73 @@
 //! What the report says of the data.
 
+use super::bound::left_out_table;
+use super::flow::{Flow, by_split, names};
 use super::{Report, Sources};
 use crate::audit::{Check, Severity};
 use crate::compare::Comparison;
-use crate::figure::{Step, flow};
 use crate::manifest::{Label, Manifest};
-use crate::progress::{counted, thousands};
-use crate::split::{Split, Subset};
+use crate::progress::thousands;
 use crate::table::{Show, Table, escape};
 use anyhow::Result;
 use serde_json::json;
 use std::collections::BTreeMap;
 
+/// What nobody may do with it; a model card says the same of one network.
+pub(super) const INTENDED_USE: &str = "These networks must not be used to diagnose a patient. They say how well a way of training separates the covid from the \
+     non-covid slices of this data set, and nothing of other hospitals, scanners or diseases. Predictive values depend on how \
+     common the disease is in the data.";
+
+const NO_RUNS: &str = "This report has no run: train one (covid-ct train), judge it (covid-ct evaluate --name fcn), explain it \
+                       (covid-ct explain --name fcn), then make the report again (covid-ct report).";
+
 impl Report {
     pub(super) fn intended_use(&mut self) {
-        let html = "<p><b>Research only.</b> These networks must not be used to diagnose a patient. They say how well a way of \
-                    training separates the covid from the non-covid slices of this data set, and nothing of other hospitals, \
-                    scanners or diseases. Predictive values depend on how common the disease is in the data.</p>";
-        self.section("intended-use", "Intended use", html.to_owned());
+        let html = format!("<p><b>Research only.</b> {INTENDED_USE}</p>");
+        self.section("intended-use", "Intended use", html);
+        self.json["intended_use"] = json!(format!("Research only. {INTENDED_USE}"));
     }
 
     pub(super) fn summary(&mut self, from: &Sources<'_>) -> Result<()> {
-        let names: Vec<&str> = from.runs.iter().map(|run| run.name.as_str()).collect();
-        let comparison = Comparison::of(from.workspace.runs_folder(), &names)?;
+        let mut html = String::new();
+        for (names, warning) in warnings(from) {
+            html.push_str(&format!("<p class=\"warning\">{}: {}</p>", escape(&names), escape(&warning)));
+        }
+        let whole: Vec<&str> = from.runs.iter().filter(|run| run.is_whole()).map(|run| run.name.as_str()).collect();
+        if whole.is_empty() {
+            html.push_str(&format!("<p class=\"warning\">{NO_RUNS}</p>"));
+            self.json["next"] = json!(NO_RUNS);
+        } else {
+            html.push_str(&self.compared(from, &whole)?);
+        }
+        if !from.left_out.is_empty() {
+            html.push_str(&left_out_table(&from.left_out).html());
+        }
+        self.section("summary", "Results at a glance", html);
+        Ok(())
+    }
+
+    fn compared(&mut self, from: &Sources<'_>, runs: &[&str]) -> Result<String> {
+        let comparison = Comparison::of(from.workspace.runs_folder(), runs)?;
         let comparison = match from.published {
             Some(published) => comparison.with_published(published),
             None => comparison,
         };
-        let warnings: String = by_split(from)
-            .into_iter()
-            .filter_map(|(split, names)| Some((names.join(", "), split.warning()?)))
-            .map(|(names, warning)| format!("<p class=\"warning\">{}: {}</p>", escape(&names), escape(&warning)))
-            .collect();
-        let mut html = warnings + &comparison.intervals().html() + &comparison.table().html();
+        self.json["comparison"] = json!(comparison.rows());
         let figures = comparison.figures()?.into_iter().enumerate();
         let figures: Vec<_> = figures.map(|(number, figure)| (format!("comparison-{}", number + 1), figure)).collect();
-        html.push_str(&self.row(&figures));
-        self.section("summary", "Results at a glance", html);
-        self.json["comparison"] = json!(comparison.rows());
-        Ok(())
+        Ok(comparison.intervals().html() + &comparison.table().html() + &self.row(&figures))
     }
 
     pub(super) fn data(&mut self, from: &Sources<'_>) -> Result<()> {
         let audit = &from.audit;
         let manifest = audit.manifest();
-        let excluded = audit.excluded();
-        let mut reasons = Table::new("What was left out, and why", &["Reason", "Files", "First", "Meaning"]);
-        let mut leaves = Vec::new();
-        for &check in Check::ALL.iter().filter(|check| check.severity() == Severity::Exclude) {
-            let mut of_check = excluded.iter().filter(|(_, finding)| finding.check == check);
-            if let Some((first, _)) = of_check.next() {
-                let count = thousands(1 + of_check.count() as u64);
-                leaves.push(format!("{}: {count}", check.name()));
-                reasons.row([check.name().to_owned(), count, first.clone(), check.meaning().to_owned()]);
-            }
+        let (reasons, excluded) = reasons(from);
+        let flow = Flow::of(manifest, excluded, &from.accepted, &from.runs);
+        let mut html = String::new();
+        for (number, figure) in (1..).zip(flow.figures()?) {
+            html.push_str(&self.figure(&format!("data-flow-{number}"), &figure));
         }
-        let (all, out) = (manifest.slices.len(), excluded.len());
-        let reasons = reasons.note(format!(
-            "{} files read, {} left out, {} used. Patient ages, sexes and scanners are not recorded in this data.",
-            thousands(all as u64),
-            thousands(out as u64),
-            thousands((all - out) as u64)
-        ));
-        let mut html = self.figure("data-flow", &data_flow(from, leaves)?);
-        html.push_str(&(manifest.table().html() + &reasons.html()));
+        html.push_str(&(flow.table().html() + &manifest.table().html() + &reasons.html()));
         html.push_str(&kinds(&from.accepted).html());
         if let Some(sources) = sources(&from.accepted) {
             html.push_str(&sources.html());
@@ -76,14 +80,15 @@ impl Report {
         let counts: serde_json::Map<_, _> =
             Check::ALL.iter().map(|check| (check.name().to_owned(), json!(audit.count(*check)))).collect();
         self.json["data"] = json!({
-            "name": manifest.name, "manifest": manifest.hash(), "accepted": from.accepted.hash(), "files": all,
-            "left_out": out, "findings": counts,
+            "name": manifest.name, "manifest": manifest.hash(), "accepted": from.accepted.hash(),
+            "files": manifest.slices.len(), "left_out": audit.excluded().len(), "findings": counts, "flow": flow,
         });
         Ok(())
     }
 
     pub(super) fn audit(&mut self, from: &Sources<'_>) -> Result<()> {
         let mut html = from.audit.table().html();
+        self.json["audit"] = json!(from.audit.table());
         for check in [Check::SamePatient, Check::ConflictingLabel, Check::BlackSlice, Check::NearlyBlack] {
             if from.audit.count(check) > 0 {
                 html.push_str(&self.figure(check.name(), &from.audit.contact_sheet(check, 6)?));
@@ -95,95 +100,100 @@ impl Report {
 
     pub(super) fn partition(&mut self, from: &Sources<'_>) -> Result<()> {
         let mut html = String::new();
-        for (split, names) in by_split(from) {
-            html.push_str(&format!("<h3>{}</h3>", escape(&names.join(", "))));
+        let mut partitions = Vec::new();
+        for (split, runs) in by_split(&from.runs) {
+            html.push_str(&format!("<h3>{}</h3>", escape(&names(&runs))));
             if let Some(warning) = split.warning() {
                 html.push_str(&format!("<p class=\"warning\">{}</p>", escape(&warning)));
             }
             html.push_str(&(split.table().html() + &split.overlap_table(10).html()));
             html.push_str(&format!("<p class=\"small\">Split {}.</p>", split.hash()));
+            partitions.push(json!({
+                "runs": runs.iter().map(|run| &run.name).collect::<Vec<_>>(), "split": split.hash(),
+                "manifest": split.manifest_hash(), "how": split.config(), "leaking": split.is_leaking(),
+                "proof": split.table(), "overlaps": split.overlaps(), "left_out": split.left_out(),
+            }));
+        }
+        for run in from.runs.iter().filter(|run| run.split.is_none()) {
+            html.push_str(&format!(
+                "{}<p class=\"warning\">Its split {} is not at hand: no proof of it is shown.</p>",
+                run.heading(),
+                run.evaluation.split
+            ));
         }
         self.section("partition", "Partition", html);
+        self.json["partition"] = json!(partitions);
         Ok(())
     }
 
     pub(super) fn preprocessing(&mut self, from: &Sources<'_>) {
         let mut table = Table::new("From a file to the network", &["Step", "How"]);
-        let mut sizes: Vec<String> =
-            from.runs.iter().map(|run| format!("{0}×{0}", run.evaluation.run.preprocess.size)).collect();
-        sizes.sort();
-        sizes.dedup();
-        let normal = from.runs.first().map(|run| &run.evaluation.run.preprocess);
-        let normal = normal.map_or(String::new(), |of| format!("(grey level / 255 − {}) / {}", of.mean, of.std));
+        let distinct = |of: &dyn Fn(&crate::config::Preprocess) -> String| {
+            let mut each: Vec<String> = from.runs.iter().map(|run| of(&run.evaluation.run.preprocess)).collect();
+            each.sort();
+            each.dedup();
+            each.join("; ")
+        };
+        let sizes = distinct(&|of| format!("{0}×{0}", of.size));
         for (step, how) in [
             (
                 "Decode",
                 "JPEG or PNG to 8-bit grey (luma of colour files); a file that is cut short is left out".to_owned(),
             ),
-            ("Resize", format!("{} pixels, bilinear with antialiasing, aspect ratio not kept", sizes.join(", "))),
-            ("Normalise", normal),
+            ("Resize", format!("{sizes} pixels, bilinear with antialiasing, aspect ratio not kept")),
+            ("Normalise", distinct(&|of| format!("(grey level / 255 − {}) / {}", of.mean, of.std))),
             ("Augment", "nothing".to_owned()),
             ("Window", "as the files were exported: Hounsfield units are not in them".to_owned()),
         ] {
             table.row([step.to_owned(), how]);
         }
+        self.json["preprocessing"] = json!({ "steps": table.rows() });
+        for run in &from.runs {
+            self.json["preprocessing"]["runs"][&run.name] = json!(run.evaluation.run.preprocess);
+        }
         self.section("preprocessing", "Preprocessing", table.html());
     }
 }
 
-/// The splits, each with the runs that use it.
-fn by_split<'a>(from: &'a Sources<'_>) -> Vec<(&'a Split, Vec<&'a str>)> {
-    let mut seen: Vec<(&Split, Vec<&str>)> = Vec::new();
-    for run in &from.runs {
-        match seen.iter_mut().find(|(split, _)| split.hash() == run.split.hash()) {
-            Some((_, names)) => names.push(&run.name),
-            None => seen.push((&run.split, vec![&run.name])),
-        }
-    }
-    seen
+/// Each leaking split's warning, and one for every run whose validation set was learned from.
+fn warnings(from: &Sources<'_>) -> Vec<(String, String)> {
+    use crate::split::Subset;
+    let mut found: Vec<(String, String)> =
+        by_split(&from.runs).into_iter().filter_map(|(split, runs)| Some((names(&runs), split.warning()?))).collect();
+    let unproven = from.runs.iter().filter(|run| run.split.is_none());
+    found.extend(unproven.filter_map(|run| Some((run.name.clone(), run.evaluation.warning.clone()?))));
+    let learned = from.runs.iter().filter(|run| run.evaluation.leaks.contains(&Subset::Validation));
+    found.extend(learned.map(|run| {
+        let why = "LEAKING: its validation set shares scans or patients with training; validation figures, the chosen epoch, \
+                   the threshold and the temperature rest on it.";
+        (run.name.clone(), why.to_owned())
+    }));
+    found
 }
 
-fn data_flow(from: &Sources<'_>, leaves: Vec<String>) -> Result<crate::figure::Figure> {
-    let manifest = from.audit.manifest();
-    let lines_of = |of: &Manifest, name: &str| {
-        let scans: std::collections::BTreeSet<usize> = of.slices.iter().map(|slice| slice.scan).collect();
-        let patients = of.patient_of_scans();
-        let patients: std::collections::BTreeSet<u32> = scans.iter().map(|&scan| patients[scan]).collect();
-        vec![
-            name.to_owned(),
-            format!("{}, {}", counted(of.slices.len() as u64, "slice"), counted(scans.len() as u64, "scan")),
-            format!("of {}, as far as known", counted(patients.len() as u64, "patient")),
-        ]
-    };
-    let split = from.runs.first().map(|run| &run.split);
-    let ends = split.map_or(Vec::new(), |split| {
-        let of_subset = |subset: Subset| {
-            let line = |label: Option<Label>| {
-                let (slices, scans) = split.count(subset, label);
-                let name = label.map_or("unlabelled".to_owned(), |label| label.to_string());
-                (slices > 0)
-                    .then(|| format!("{name}: {} in {}", thousands(slices as u64), counted(scans as u64, "scan")))
-            };
-            let lines: Vec<String> =
-                [Some(Label::Covid), Some(Label::NonCovid), None].into_iter().filter_map(line).collect();
-            (!lines.is_empty()).then(|| [vec![subset.to_string()], lines].concat())
-        };
-        Subset::ALL.into_iter().filter_map(of_subset).collect()
-    });
-    let mut second = lines_of(&from.accepted, "Accepted by the audit");
-    if let Some(name) = from.runs.first().map(|run| &run.name) {
-        second.push(format!("divided as for {name}"));
+/// Files left out under their first reason, as a table and as counts.
+fn reasons(from: &Sources<'_>) -> (Table, Vec<(String, usize)>) {
+    let excluded = from.audit.excluded();
+    let mut table = Table::new("What was left out, and why", &["Reason", "Files", "First", "Meaning"]);
+    let mut counts = Vec::new();
+    for &check in Check::ALL.iter().filter(|check| check.severity() == Severity::Exclude) {
+        let mut of_check = excluded.iter().filter(|(_, finding)| finding.check == check);
+        if let Some((first, _)) = of_check.next() {
+            let count = 1 + of_check.count();
+            counts.push((check.name().to_owned(), count));
+            table.row([check.name().to_owned(), thousands(count as u64), first.clone(), check.meaning().to_owned()]);
+        }
     }
-    let left = split.map_or(0, |split| split.left_out().len());
-    let twins = if left > 0 {
-        vec![format!("same patient as in validation: {}", counted(left as u64, "scan"))]
-    } else {
-        Vec::new()
-    };
-    let leaves =
-        if leaves.is_empty() { leaves } else { [vec!["Left out, by reason (files)".to_owned()], leaves].concat() };
-    let steps = [Step { stays: lines_of(manifest, "Read"), leaves }, Step { stays: second, leaves: twins }];
-    flow("Data flow", &steps, &ends, "Every file that was read, and where it went. Reasons are explained below.")
+    let (all, out) = (from.audit.manifest().slices.len() as u64, excluded.len() as u64);
+    let table = table.note(format!(
+        "{} files read, {} left out by the audit, {} accepted; what each split uses of them stands above. Patient ages and sexes \
+         are not recorded in this data; {}.",
+        thousands(all),
+        thousands(out),
+        thousands(all - out),
+        super::facts::sources_in_words(&from.accepted)
+    ));
+    (table, counts)
 }
 
 /// Sizes and colour modes of the accepted files.

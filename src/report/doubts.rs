@@ -1,14 +1,10 @@
 //! What the report says to a reader who doubts it.
 
 use super::{Report, Sources};
-use crate::checklist::{Answer, Checklist};
-use crate::leak::LeakProbe;
 use crate::paired::PairedRuns;
-use crate::shortcuts::Shortcuts;
-use crate::table::{Show, Table, escape};
+use crate::table::{Show, escape};
 use anyhow::Result;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
 
 impl Report {
     pub(super) fn comparison(&mut self, from: &Sources<'_>) -> Result<()> {
@@ -16,95 +12,72 @@ impl Report {
             return Ok(());
         }
         let names: Vec<&str> = from.runs.iter().map(|run| run.name.as_str()).collect();
-        let paired = PairedRuns::of(from.workspace.runs_folder(), &names, &from.accepted)?;
-        self.json["paired"] = json!(paired);
-        self.section("comparison", "Comparison in pairs", paired.html());
+        // Predictions that do not belong to an evaluation must not cost the reader the rest of the report.
+        match PairedRuns::of(from.workspace.runs_folder(), &names, &from.accepted) {
+            Ok(paired) => {
+                self.json["paired"] = json!(paired);
+                self.section("comparison", "Comparison in pairs", paired.html());
+            }
+            Err(error) => {
+                let why = format!("Left out: {error:#}.");
+                self.json["paired"] = json!({ "left_out": [why] });
+                let html = format!("<p class=\"warning\">{}</p>", escape(&why));
+                self.section("comparison", "Comparison in pairs", html);
+            }
+        }
         Ok(())
     }
 
     pub(super) fn leakage(&mut self, from: &Sources<'_>) -> Result<()> {
-        let folder = from.workspace.manifest_folder();
-        if !folder.join("leak.json").is_file() {
-            return Ok(());
-        }
-        let probe = LeakProbe::read(folder)?;
-        if probe.manifest != from.accepted.hash() {
-            return Ok(());
-        }
-        let mut html = probe.html();
-        html.push_str(&self.figure("leakage", &probe.figure()?));
+        let Some(probe) = &from.leak else { return Ok(()) };
+        let html = probe.html() + &self.figure("leakage", &probe.figure()?);
         self.json["leakage"] = json!(probe);
         self.section("leakage", "The leak, measured", html);
         Ok(())
     }
 
     pub(super) fn shortcuts(&mut self, from: &Sources<'_>) -> Result<()> {
-        let folder = from.workspace.manifest_folder();
-        if !folder.join("shortcuts.json").is_file() {
-            return Ok(());
-        }
-        let found = Shortcuts::read(folder)?;
-        if found.manifest != from.accepted.hash() {
-            return Ok(());
-        }
-        let mut html = found.html();
-        html.push_str(&self.figure("shortcuts", &found.figure()?));
+        let Some(found) = &from.shortcuts else { return Ok(()) };
+        let html = found.html() + &self.figure("shortcuts", &found.figure()?);
         self.json["shortcuts"] = json!(found);
         self.section("shortcuts", "Shortcuts", html);
         Ok(())
     }
 
     pub(super) fn limits(&mut self, from: &Sources<'_>) {
-        let mut limits = vec![
-            "External validation: not done. Test and validation scans come from the same collections as the training scans."
-                .to_owned(),
-            "Ages, sexes, scanners, severity and the reference standard behind the labels are not in the data.".to_owned(),
-            "Slices are labelled as their scan is: a covid scan's slices without a lesion count as covid.".to_owned(),
-            "Intervals say how much figures depend on which patients were tested, not on how training went: each network was \
-             trained once, from one seed."
-                .to_owned(),
-        ];
-        if from.runs.iter().any(|run| run.evaluation.leaking) {
-            limits.push("Runs on a leaking split are here to be seen through, not to be believed.".to_owned());
-        }
-        if from
-            .runs
-            .iter()
-            .any(|run| run.evaluation.run.pretrained.is_none() && run.evaluation.run.architecture.has_backbone())
-        {
-            limits.push("Some backbones have random weights, for the pretrained ones were not at hand.".to_owned());
-        }
+        let limits = limits(from);
         let items: String = limits.iter().map(|limit| format!("<li>{}</li>", escape(limit))).collect();
         self.section("limits", "Limits", format!("<ul>{items}</ul>"));
+        self.json["limits"] = json!(limits);
     }
+}
 
-    /// Last, for it tells which sections there are.
-    pub(super) fn checklist(&mut self) -> Result<()> {
-        let headings: BTreeMap<&str, &str> =
-            self.sections.iter().map(|section| (section.anchor, section.heading)).collect();
-        let section = |anchor: &str| headings.get(anchor).map_or(anchor.to_owned(), |heading| (*heading).to_owned());
-        let mut present: BTreeSet<&str> = self.sections.iter().map(|section| section.anchor).collect();
-        present.insert("checklist");
-        let mut html = String::new();
-        let mut counted = serde_json::Map::new();
-        for list in [Checklist::claim()?, Checklist::tripod()?] {
-            let mut table = Table::new(format!("{} ({})", list.name, list.source), &["Item", "Asks for", "Here"]);
-            for item in &list.items {
-                let here = match item.answered(&present) {
-                    Answer::Answered { anchor, how, left: None } => format!("{}: {how}", section(anchor)),
-                    Answer::Answered { anchor, how, left: Some(left) } => {
-                        format!("{}: {how} Not reported, the author has to say: {left}", section(anchor))
-                    }
-                    Answer::NotReported { why } => why,
-                };
-                table.row([item.number(&list.name).to_owned(), item.asks.clone(), here]);
-            }
-            let count = list.count(&present);
-            counted.insert(list.name.clone(), json!(count));
-            html.push_str(&table.note(format!("{}: {count}. doi:{}", list.name, list.doi)).html());
-        }
-        self.json["checklists"] = serde_json::Value::Object(counted);
-        self.section("checklist", "Checklists", html);
-        Ok(())
+fn limits(from: &Sources<'_>) -> Vec<String> {
+    let mut limits = vec![
+        format!(
+            "External validation: not done. Training, validation and test scans are all from the data set {}; {}.",
+            from.accepted.name,
+            super::facts::sources_in_words(&from.accepted)
+        ),
+        "Ages, sexes, severity and the reference standard behind the labels are not in the data.".to_owned(),
+        "Slices are labelled as their scan is: a covid scan's slices without a lesion count as covid.".to_owned(),
+    ];
+    let runs = || from.runs.iter().map(|run| &run.evaluation);
+    if !from.runs.is_empty() {
+        limits.push(
+            "Intervals say how much figures depend on which patients were tested, not on how training went: each run was \
+             trained once, from one seed."
+                .to_owned(),
+        );
     }
+    if runs().any(|of| of.leaking) {
+        limits.push("Runs on a leaking split are here to be seen through, not to be believed.".to_owned());
+    }
+    if runs().any(|of| of.pretrained.is_none() && of.run.architecture.has_backbone()) {
+        limits.push("Some backbones have random weights: nothing was learned from other pictures.".to_owned());
+    }
+    if !from.left_out.is_empty() {
+        limits.push("Parts that were made from other data, another split or other weights are left out.".to_owned());
+    }
+    limits
 }

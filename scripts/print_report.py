@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""A report as others will see it: checked, and rendered in headless Chromium as PDF (A4) and as pictures, light and dark.
+
+  print_report.py REPORT.html                  writes REPORT.pdf, REPORT-light-N.png and REPORT-dark-N.png beside it
+  print_report.py REPORT.html --out DIR        … into DIR
+  print_report.py REPORT.html --check          only checks: every tag is closed, nothing is fetched from elsewhere
+Without Chromium on the PATH the check is all that is done, and the exit code is 2.
+"""
+import argparse, html.parser, pathlib, re, shutil, subprocess, sys, tempfile
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDTH, TALLEST = 1240, 8000
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+# What a browser would fetch, and what runs.
+FETCHING = {"src", "srcset", "href", "action", "data", "poster", "xlink:href"}
+FORBIDDEN = {"script", "link", "iframe", "object", "embed", "base", "form"}
+
+
+class Checked(html.parser.HTMLParser):
+    """Keeps the open tags and what is wrong."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.wanted, self.wrong = [], set(), [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag in FORBIDDEN:
+            self.wrong.append(f"line {self.getpos()[0]}: <{tag}> has no place in a self-contained page")
+        for name, value in attributes:
+            if name == "id":
+                if value in self.ids:
+                    self.wrong.append(f"the id {value!r} is there twice")
+                self.ids.add(value)
+            elif name in FETCHING and (value or "").startswith("#"):
+                self.wanted.append(value[1:])
+            elif name in FETCHING and not (value or "").startswith("data:"):
+                self.wrong.append(f"<{tag} {name}={(value or '')[:60]!r}>: expected data: or a place on this page")
+            elif name.startswith("on"):
+                self.wrong.append(f"<{tag} {name}>: a page of results runs nothing")
+            elif name == "style":
+                self.style(value or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open[-1] != tag:
+            self.wrong.append(f"line {self.getpos()[0]}: </{tag}> closes <{self.open[-1] if self.open else 'nothing'}>")
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+
+    def handle_data(self, text):
+        if self.open and self.open[-1] == "style":
+            self.style(text)
+
+    def style(self, text):
+        for found in re.findall(r"@import[^;]*|url\([^)]*\)", text):
+            if "data:" not in found:
+                self.wrong.append(f"the style fetches {found[:60]!r}")
+
+
+def check(page):
+    """What is wrong with a page, one line each."""
+    checked = Checked()
+    checked.feed(page.read_text(encoding="utf-8"))
+    checked.close()
+    wrong = checked.wrong + [f"<{tag}> is never closed" for tag in checked.open]
+    return wrong + [f"a link leads to #{name}, which is not there" for name in checked.wanted if name not in checked.ids]
+
+
+def chromium(browser, folder, page, *options):
+    """Runs Chromium on a page with a profile of its own; returns what it printed."""
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
+               f"--user-data-dir={folder / 'profile'}", *options, page.resolve().as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        sys.exit(f"rendering {page} with {browser}: exit code {done.returncode}: {done.stderr[-800:]}")
+    return done.stdout
+
+
+def varied(page, folder, name, addition):
+    """A copy of the page with something added at its end: the page itself holds no script."""
+    copy = folder / name
+    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", addition + "</body>"), encoding="utf-8")
+    return copy
+
+
+def height(browser, folder, page):
+    """The page's height in pixels, which its copy writes into its title."""
+    script = "<script>document.title='height '+document.documentElement.scrollHeight</script>"
+    told = chromium(browser, folder, varied(page, folder, "height.html", script), f"--window-size={WIDTH},1000", "--dump-dom")
+    found = re.search(r"<title>height (\d+)</title>", told)
+    if not found:
+        sys.exit(f"measuring {page}: expected a title with its height from {browser}, found none")
+    return int(found.group(1))
+
+
+def render(browser, page, out):
+    """PDF and pictures; returns what was written."""
+    out.mkdir(parents=True, exist_ok=True)
+    pdf, written = out / f"{page.stem}.pdf", []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        chromium(browser, folder, page, f"--print-to-pdf={pdf}", "--no-pdf-header-footer")
+        written.append(pdf)
+        tall = height(browser, folder, page)
+        for part, top in enumerate(range(0, tall, TALLEST), 1):
+            moved = f"<style>html{{overflow:hidden}}body{{position:relative;top:-{top}px}}</style>"
+            copy = varied(page, folder, f"part-{part}.html", moved)
+            size = f"--window-size={WIDTH},{min(TALLEST, tall - top)}"
+            # Blink's own numbers of the two: 0 is dark, 1 is light.
+            for theme, number in (("light", 1), ("dark", 0)):
+                picture = out / f"{page.stem}-{theme}-{part}.png"
+                chromium(browser, folder, copy, size, f"--blink-settings=preferredColorScheme={number}", f"--screenshot={picture}")
+                written.append(picture)
+    missing = [str(file) for file in written if not file.is_file()]
+    if missing:
+        sys.exit(f"rendering {page}: {browser} wrote no {', '.join(missing)}")
+    return written
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("report", type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--check", action="store_true", help="render nothing")
+    args = parser.parse_args()
+    if not args.report.is_file():
+        sys.exit(f"{args.report}: there is no such file; `covid-ct report` writes report.html")
+    wrong = check(args.report)
+    if wrong:
+        sys.exit(f"{args.report}: {len(wrong)} faults\n" + "\n".join(wrong[:20]))
+    print(f"{args.report}: every tag is closed, nothing is fetched from elsewhere")
+    if args.check:
+        return
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        print(f"not rendered: none of {', '.join(BROWSERS)} is on the PATH", file=sys.stderr)
+        sys.exit(2)
+    for file in render(browser, args.report, args.out or args.report.parent):
+        print(file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+//! From the files that were read to the slices that each split uses.
+
+use super::bound::Run;
+use crate::figure::{Figure, Step, flow};
+use crate::manifest::Manifest;
+use crate::progress::{counted, thousands};
+use crate::split::{Split, Subset};
+use crate::table::Table;
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How many of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Many {
+    pub(super) slices: usize,
+    pub(super) scans: usize,
+    /// As far as known.
+    pub(super) patients: usize,
+}
+
+impl Many {
+    /// Those of the slices that take part.
+    fn of(manifest: &Manifest, takes_part: impl Fn(usize) -> bool) -> Self {
+        let indices: Vec<usize> = (0..manifest.slices.len()).filter(|index| takes_part(*index)).collect();
+        let scans: BTreeSet<usize> = indices.iter().map(|&index| manifest.slices[index].scan).collect();
+        let of_scan = manifest.patient_of_scans();
+        let patients: BTreeSet<u32> = scans.iter().map(|&scan| of_scan[scan]).collect();
+        Self { slices: indices.len(), scans: scans.len(), patients: patients.len() }
+    }
+
+    fn lines(&self, name: String) -> Vec<String> {
+        vec![
+            name,
+            format!("{}, {}", counted(self.slices as u64, "slice"), counted(self.scans as u64, "scan")),
+            format!("of {}, as far as known", counted(self.patients as u64, "patient")),
+        ]
+    }
+}
+
+/// What a split uses.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SplitFlow {
+    pub(super) runs: Vec<String>,
+    pub(super) split: crate::files::Digest,
+    /// Scans left out, for their patient is in the validation set, and their slices.
+    pub(super) left_out: Many,
+    pub(super) used: Many,
+    pub(super) subsets: Vec<crate::evaluation::SubsetCount>,
+}
+
+/// The whole way.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Flow {
+    pub(super) read: Many,
+    /// Files left out, by reason.
+    pub(super) excluded: Vec<(String, usize)>,
+    pub(super) accepted: Many,
+    pub(super) splits: Vec<SplitFlow>,
+}
+
+/// The splits, each with the runs that use it.
+pub(super) fn by_split(runs: &[Run]) -> Vec<(&Split, Vec<&Run>)> {
+    let mut seen: Vec<(&Split, Vec<&Run>)> = Vec::new();
+    for run in runs {
+        let Some(split) = &run.split else { continue };
+        match seen.iter_mut().find(|(other, _)| other.hash() == split.hash()) {
+            Some((_, of)) => of.push(run),
+            None => seen.push((split, vec![run])),
+        }
+    }
+    seen
+}
+
+pub(super) fn names(runs: &[&Run]) -> String {
+    runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+impl Flow {
+    pub(super) fn of(read: &Manifest, excluded: Vec<(String, usize)>, accepted: &Manifest, runs: &[Run]) -> Self {
+        let of_split = |(split, runs): (&Split, Vec<&Run>)| {
+            let used: BTreeSet<usize> = Subset::ALL.into_iter().flat_map(|subset| split.slices(subset)).collect();
+            SplitFlow {
+                runs: runs.iter().map(|run| run.name.clone()).collect(),
+                split: split.hash(),
+                left_out: Many::of(accepted, |slice| !used.contains(&slice)),
+                used: Many::of(accepted, |slice| used.contains(&slice)),
+                subsets: runs.first().map_or(Vec::new(), |run| run.evaluation.counts.clone()),
+            }
+        };
+        Self {
+            read: Many::of(read, |_| true),
+            excluded,
+            accepted: Many::of(accepted, |_| true),
+            splits: by_split(runs).into_iter().map(of_split).collect(),
+        }
+    }
+
+    /// The numbers of the figures.
+    pub(super) fn table(&self) -> Table {
+        let mut table =
+            Table::new("From files to slices used", &["Stage", "Slices", "Scans", "Patients, as far as known"]);
+        let mut row = |stage: String, of: &Many| {
+            table.row([stage, thousands(of.slices as u64), thousands(of.scans as u64), thousands(of.patients as u64)]);
+        };
+        row("Read".to_owned(), &self.read);
+        row("Accepted by the audit".to_owned(), &self.accepted);
+        for of in &self.splits {
+            row(format!("Left out of the split of {}", of.runs.join(", ")), &of.left_out);
+            row(format!("Used by {}", of.runs.join(", ")), &of.used);
+        }
+        table
+    }
+
+    /// One figure a split; one without a split where there is none.
+    pub(super) fn figures(&self) -> Result<Vec<Figure>> {
+        let caption = "Every file that was read, and where it went. Reasons are explained below.";
+        let reasons = self.excluded.iter().map(|(reason, count)| format!("{reason}: {}", thousands(*count as u64)));
+        let reasons: Vec<String> = reasons.collect();
+        let leaves = match reasons.is_empty() {
+            true => Vec::new(),
+            false => [vec!["Left out, by reason (files)".to_owned()], reasons].concat(),
+        };
+        let first = || Step { stays: self.read.lines("Read".to_owned()), leaves: leaves.clone() };
+        let accepted = || self.accepted.lines("Accepted by the audit".to_owned());
+        if self.splits.is_empty() {
+            let steps = [first(), Step { stays: accepted(), leaves: Vec::new() }];
+            return Ok(vec![flow("Data flow", &steps, &[], caption)?]);
+        }
+        let of_split = |of: &SplitFlow| {
+            let mut stays = accepted();
+            stays.push(format!("divided for {}", shortened(&of.runs)));
+            let steps = [first(), Step { stays, leaves: of.leaves() }];
+            flow(&format!("Data flow: {}", of.runs.join(", ")), &steps, &of.ends(), caption)
+        };
+        self.splits.iter().map(of_split).collect()
+    }
+}
+
+impl SplitFlow {
+    fn leaves(&self) -> Vec<String> {
+        if self.left_out.slices == 0 {
+            return Vec::new();
+        }
+        let (slices, scans) = (self.left_out.slices as u64, self.left_out.scans as u64);
+        vec![
+            "Same patient as in validation".to_owned(),
+            format!("{} in {}", counted(slices, "slice"), counted(scans, "scan")),
+        ]
+    }
+
+    fn ends(&self) -> Vec<Vec<String>> {
+        let of_subset = |subset: Subset| {
+            let of = self.subsets.iter().filter(|count| count.subset == subset);
+            let line = |count: &crate::evaluation::SubsetCount| {
+                let name = count.label.map_or("unlabelled".to_owned(), |label| label.to_string());
+                let (slices, scans) = (thousands(count.slices as u64), counted(count.scans as u64, "scan"));
+                format!("{name}: {slices} in {scans}")
+            };
+            let lines: Vec<String> = of.map(line).collect();
+            (!lines.is_empty()).then(|| [vec![subset.to_string()], lines].concat())
+        };
+        Subset::ALL.into_iter().filter_map(of_subset).collect()
+    }
+}
+
+/// What fits into a box.
+fn shortened(runs: &[String]) -> String {
+    match runs {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, others @ ..] => format!("{first} and {} more", others.len()),
+    }
+}

@@ -1,0 +1,92 @@
+//! What the report says of each run's network and training.
+
+use super::bound::Run;
+use super::{Report, Sources};
+use crate::progress::thousands;
+use crate::table::{Show, Table};
+use anyhow::Result;
+use serde_json::json;
+
+impl Report {
+    pub(super) fn model(&mut self, from: &Sources<'_>) {
+        let columns = [
+            "Run",
+            "Network",
+            "Layers",
+            "Parameters",
+            "Learned",
+            "What learns",
+            "Initial weights",
+            "Kept epoch",
+            "Checkpoint",
+        ];
+        let mut table = Table::new("Networks", &columns);
+        for run in &from.runs {
+            let of = &run.evaluation;
+            table.row([
+                run.name.clone(),
+                setting(run, "Network"),
+                of.network.weighted_layers().to_string(),
+                thousands(of.network.parameters),
+                thousands(of.network.learned),
+                setting(run, "Learns"),
+                of.initial_weights(),
+                of.best_epoch.to_string(),
+                of.weights.short(),
+            ]);
+        }
+        let mut html = table
+            .note("Input: one grey slice in three equal channels; output: logits of covid and non-covid, softmax over the two. \
+                   A checkpoint is named by the beginning of its SHA-256; see Reproducibility. Layers: convolutions and fully \
+                   connected ones.")
+            .html();
+        for run in &from.runs {
+            html.push_str(&(run.heading() + &run.evaluation.network.table().html()));
+        }
+        self.section("model", "Model", html);
+    }
+
+    pub(super) fn training(&mut self, from: &Sources<'_>) -> Result<()> {
+        let evaluated = from.workspace.evaluated_runs().map_or(from.runs.len(), |names| names.len());
+        let mut html = format!(
+            "<p>Runs reported: {}; evaluated in this workspace: {evaluated}. Runs that were trained and not evaluated, deleted, or \
+             made elsewhere are not counted. Adam on the unweighted cross entropy, no resampling, no augmentation; the epoch \
+             with the best validation accuracy is kept.</p>",
+            from.runs.len()
+        );
+        for run in &from.runs {
+            html.push_str(&(run.heading() + &settings_and_machine(run)));
+            if let Some(history) = &run.history {
+                html.push_str(&history.table().html());
+                let figures = [("accuracy", history.figure()?), ("loss", history.loss_figure()?)];
+                html.push_str(&self.row(&figures.map(|(what, figure)| (format!("{}-{what}", run.name), figure))));
+            }
+            self.json["runs"][&run.name] = json!({
+                "evaluation": run.evaluation, "assessment": run.assessment, "history": run.history,
+                "split": run.evaluation.split, "leaking": run.evaluation.leaking, "provenance": run.provenance,
+            });
+        }
+        self.section("training", "Training", html);
+        Ok(())
+    }
+}
+
+/// The setting of that name, as the settings' table has it.
+fn setting(run: &Run, name: &str) -> String {
+    let settings = run.evaluation.run.table();
+    settings.rows().iter().find(|row| row[0] == name).map_or("–".to_owned(), |row| row[1].clone())
+}
+
+/// The settings beside every machine that the training ran on.
+fn settings_and_machine(run: &Run) -> String {
+    let machines: String = match run.provenance.is_empty() {
+        true => "<p>The machine was not recorded.</p>".to_owned(),
+        false => run.provenance.iter().map(|of| of.table().html()).collect(),
+    };
+    let resumed = match run.provenance.len() {
+        0 | 1 => "",
+        _ => "<p class=\"small\">The training went on with another version or on another machine: all are shown.</p>",
+    };
+    let settings = run.evaluation.run.table().html();
+    format!("<div class=\"row\"><div>{settings}</div><div>{machines}{resumed}</div></div>")
+}
