@@ -28,7 +28,7 @@ fn a_stage_without_the_one_before_says_which_to_run() {
     let told = |arguments: &[&str]| complaint(&run(folder.path(), &fixture().root, arguments));
     assert!(told(&["split"]).contains("run `covid-ct audit` first"));
     assert!(told(&["evaluate"]).contains("run `covid-ct train --name fcn` first"));
-    assert!(told(&["report"]).contains("runs"));
+    assert!(told(&["report"]).contains("run `covid-ct audit` first"));
     assert!(told(&["audit", "--details", "nonsense"]).contains("black-slice"));
     assert!(told(&["train", "--device", "cuda:7"]).contains("cuda:7"));
     assert!(told(&["train", "--learning-rate", "0"]).contains("learning_rate: expected more than 0, found 0"));

@@ -77,7 +77,7 @@ fn read_report(folder: &Path) -> (String, Value) {
 /// Hashes, counts and figures are those of the runs' own files.
 fn says_what_the_run_holds(home: &Path, html: &str, json: &Value) {
     for name in ["fcn", "fcn-published"] {
-        let folder = home.join("runs").join(name);
+        let folder = home.join("runs/phantom").join(name);
         let (of, assessment) = (Evaluation::read(&folder).expect("reads"), Assessment::read(&folder).expect("reads"));
         assert_eq!(of.weights, Digest::of(&fs::read(folder.join("best.safetensors")).expect("reads")));
         assert_eq!(of.manifest, fixture().audit.accepted().hash());
@@ -128,7 +128,7 @@ fn counts_every_file_once(home: &Path, html: &str, json: &Value) {
     assert_eq!(splits.len(), 2, "one of each unit");
     for of in splits {
         let name = of["runs"][0].as_str().expect("a run");
-        let counts = Evaluation::read(home.join("runs").join(name)).expect("reads").counts;
+        let counts = Evaluation::read(home.join("runs/phantom").join(name)).expect("reads").counts;
         let used: usize = counts.iter().map(|count| count.slices).sum();
         let left = of["left_out"]["slices"].as_u64().expect("a count") as usize;
         assert_eq!(of["used"]["slices"].as_u64(), Some(used as u64), "{name}");
