@@ -202,7 +202,7 @@ fn a_card_says_what_the_run_holds(home: &Path) {
 }
 
 fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&[&str]) -> String) {
-    let (accepted, runs) = (fixture().audit.accepted(), home.join("runs"));
+    let (accepted, runs) = (fixture().audit.accepted(), home.join("runs/phantom"));
     let of = Evaluation::read(runs.join("fcn")).expect("reads");
     // The split on file is another one by now.
     let other = Split::new(&accepted, &SplitConfig { seed: 77, ..of.run.split.clone() }).expect("splits");
