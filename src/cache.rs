@@ -86,12 +86,6 @@ impl SliceCache {
         Ok(Self { manifest: manifest.clone(), hash, preprocess: preprocess.clone(), folder, pixels, rows })
     }
 
-    /// The same pixels under other labels.
-    pub(crate) fn relabelled(&self, manifest: Manifest) -> Self {
-        let (preprocess, folder) = (self.preprocess.clone(), self.folder.clone());
-        Self { manifest, hash: self.hash, preprocess, folder, pixels: self.pixels.clone(), rows: self.rows.clone() }
-    }
-
     /// The slices in it.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

@@ -87,6 +87,6 @@ shown_as_table!(PairedRuns);
 
 fn difference(paired: &Paired, measure: Measure) -> String {
     let of = paired.get(measure);
-    let estimate = crate::metrics::Estimate { measure, value: of.value, interval: of.interval, defined: of.defined };
-    estimated(&estimate)
+    let (value, interval, defined) = (of.value, of.interval, of.defined);
+    estimated(&crate::metrics::Estimate { measure, value, interval, defined, exact: false })
 }

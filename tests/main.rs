@@ -5,9 +5,11 @@
 mod archive;
 mod audit;
 mod cache;
+mod chests;
 mod cli;
 mod corrupt;
 mod gcs;
+mod gradcam;
 mod metrics;
 mod network;
 mod notebooks;

@@ -4,7 +4,7 @@ use super::{Report, Sources};
 use crate::checklist::{Answer, Checklist};
 use crate::leak::LeakProbe;
 use crate::paired::PairedRuns;
-use crate::shortcuts::Shortcuts;
+use crate::shortcuts::{BesideCues, Shortcuts};
 use crate::table::{Show, Table, escape};
 use anyhow::Result;
 use serde_json::json;
@@ -33,6 +33,7 @@ impl Report {
         }
         let mut html = probe.html();
         html.push_str(&self.figure("leakage", &probe.figure()?));
+        html.push_str(&self.figure("leakage-gap", &probe.gap_figure()?));
         self.json["leakage"] = json!(probe);
         self.section("leakage", "The leak, measured", html);
         Ok(())
@@ -49,6 +50,13 @@ impl Report {
         }
         let mut html = found.html();
         html.push_str(&self.figure("shortcuts", &found.figure()?));
+        for run in &from.runs {
+            let beside = BesideCues::read(from.workspace.run_folder(&run.name))?;
+            html.push_str(&beside.html());
+            if !beside.rows.is_empty() {
+                html.push_str(&self.figure(&format!("{}-shortcuts", run.name), &beside.figure()?));
+            }
+        }
         self.json["shortcuts"] = json!(found);
         self.section("shortcuts", "Shortcuts", html);
         Ok(())
