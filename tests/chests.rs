@@ -9,10 +9,9 @@ use std::path::Path;
 /// What is drawn over a chest, or done to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Planted {
-    Nothing,
     /// A white square in the air beside the body: half its side, as a share of the picture's.
     InTheAir(f64),
-    /// A white square in a lung.
+    /// A white square in a lung, inside one of the 8×8 places that an FCN's last maps are pooled to.
     InTheLung(f64),
     /// Air and tissue change places.
     Negative,
@@ -32,7 +31,7 @@ fn level(planted: Planted, look: f64, x: f64, y: f64) -> u8 {
     let square = |cx: f64, cy: f64, half: f64| (x - cx).abs() < half && (y - cy).abs() < half;
     match planted {
         Planted::InTheAir(half) if square(0.08, 0.08, half) => return 255,
-        Planted::InTheLung(half) if square(LUNGS[0][0], LUNGS[0][1], half) => return 255,
+        Planted::InTheLung(half) if square(0.3125, 0.4375, half) => return 255,
         _ => {}
     }
     let level = if !holds(BODY, x, y) {

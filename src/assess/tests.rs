@@ -56,7 +56,7 @@ fn assessed(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<Strin
 /// 24 scans, half of them covid, judged well but not without errors.
 fn good() -> Vec<(bool, [f32; 2])> {
     let wrong = |i: usize| i % 6 == 5;
-    let p = |i: usize| if (i % 2 == 0) != wrong(i) { 0.7 + 0.01 * i as f32 } else { 0.05 + 0.01 * i as f32 };
+    let p = |i: usize| if i.is_multiple_of(2) != wrong(i) { 0.7 + 0.01 * i as f32 } else { 0.05 + 0.01 * i as f32 };
     (0..24).map(|i| (i % 2 == 0, [p(i), p(i) - 0.02])).collect()
 }
 
