@@ -1,27 +1,33 @@
 //! How far a run's figures can be trusted: intervals over patients, scan rules beside each other, calibration, sources.
 
-use crate::calibration::{Calibration, Temperature, logit};
+use crate::calibration::{Calibration, ScanCalibrator, Temperature, logit};
 use crate::files::{Digest, read_json, write_json};
-use crate::manifest::{Label, Manifest};
-use crate::metrics::{Estimate, Judged, Measure, Performance};
+use crate::manifest::Manifest;
+use crate::metrics::{Estimate, Judged, Performance};
 use crate::predict::{Predictions, SlicePrediction};
-use crate::rules::{Rule, RuleKind};
+use crate::rules::Rule;
 use crate::scan::ScanRule;
 use crate::split::Subset;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 mod tables;
+#[cfg(test)]
+mod tests;
+mod whose;
 
 pub(crate) use tables::estimated;
+use whose::Whose;
+pub(crate) use whose::judged_scans;
 
 /// Draws of the bootstrap, and its seed.
 const DRAWS: u32 = 2_000;
 const SEED: u64 = 1;
 /// Bars of a reliability diagram.
 const BINS: usize = 10;
+/// What a mean of slice probabilities is, as a rule of scans; its threshold plays no part.
+const MEAN: Rule = Rule::MeanProbability(0.5);
 
 /// A subset's figures with intervals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +41,8 @@ pub struct Assessed {
     pub scans: Performance,
     /// Scans of each source that the patient table names, where it names two or more.
     pub sources: Vec<(String, Performance)>,
+    /// Scans whose patient is named; every other one counts as a patient of its own.
+    pub named: usize,
 }
 
 /// One kind of scan rule, chosen on the validation scans.
@@ -49,16 +57,26 @@ pub struct RuleResult {
     pub test: Option<Estimate>,
 }
 
-/// Probabilities of a subset's slices against the truth, as the network gives them and after temperature scaling.
+/// Probabilities against the truth, as they come and as mended on the validation set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recalibrated {
+    /// As they come.
+    pub before: Calibration,
+    /// Mended; `None` where nothing could be fitted.
+    pub after: Option<Calibration>,
+}
+
+/// A subset's probabilities against the truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibrated {
     /// Validation or test.
     pub subset: Subset,
-    /// As the network gives them.
-    pub before: Calibration,
-    /// Scaled with the temperature that was fitted on the validation slices.
-    pub after: Calibration,
+    /// Of slices: the network's, and temperature-scaled.
+    pub slices: Recalibrated,
+    /// Of scans: the mean over the slices, and by the [`ScanCalibrator`].
+    pub scans: Recalibrated,
 }
 
 /// What a doubting reader asks about a run's figures.
@@ -73,12 +91,16 @@ pub struct Assessment {
     pub leaking: bool,
     /// Validation and test, where they have slices.
     pub subsets: Vec<Assessed>,
-    /// Scan rules beside each other.
+    /// Scan rules beside each other; none where validation holds one label only.
     pub rules: Vec<RuleResult>,
-    /// Fitted on the validation slices; goes with the checkpoint. `None` where validation holds one label only.
+    /// Of slices, fitted on the validation slices; goes with the checkpoint. `None` where validation holds one label only.
     pub temperature: Option<Temperature>,
+    /// Of scans, fitted on the validation scans; goes with the checkpoint, and unlabelled scans are judged with it.
+    pub scan_calibrator: Option<ScanCalibrator>,
     /// Validation and test.
     pub calibration: Vec<Calibrated>,
+    /// What cannot be given, and why.
+    pub left_out: Vec<String>,
 }
 
 impl Assessment {
@@ -86,16 +108,19 @@ impl Assessment {
     /// there. `manifest` tells who is one patient: patients are drawn for the intervals, never slices.
     ///
     /// # Errors
-    /// No predictions of the validation set, or some of other slices than the manifest's.
+    /// No predictions of the validation set, some of other slices than the manifest's, or a probability that is none. What
+    /// validation scans of one label leave undefined is no error: see [`left_out`](Self::left_out).
     pub fn of(run_folder: impl AsRef<Path>, manifest: &Manifest, rule: &ScanRule) -> Result<Self> {
         let folder = run_folder.as_ref();
         let doing = || format!("assessing the run in {}", folder.display());
-        let validation = Predictions::read(folder, Subset::Validation)?;
+        let validation = Predictions::read(folder, Subset::Validation).with_context(doing)?;
         let test = folder.join(format!("predictions-{}.json", Subset::Test)).is_file();
-        let test = test.then(|| Predictions::read(folder, Subset::Test)).transpose()?;
-        let about = &validation.about;
+        let test = test.then(|| Predictions::read(folder, Subset::Test)).transpose().with_context(doing)?;
         let whose = Whose::new(manifest);
-        let temperature = fitted(&validation).with_context(doing)?;
+        let mut left_out = Vec::new();
+        let temperature = kept(temperature(&validation), "temperature", &mut left_out);
+        let scans = whose.judged(&validation, MEAN).with_context(doing)?;
+        let scan_calibrator = kept(ScanCalibrator::fit(&scans, DRAWS, SEED), "calibrator of scans", &mut left_out);
         let (mut subsets, mut calibration) = (Vec::new(), Vec::new());
         for predictions in std::iter::once(&validation).chain(&test) {
             ensure!(
@@ -106,13 +131,18 @@ impl Assessment {
                 manifest.hash()
             );
             subsets.push(whose.assessed(predictions, rule.rule).with_context(doing)?);
-            if let Some(temperature) = &temperature {
-                calibration.push(calibrated(predictions, temperature).with_context(doing)?);
-            }
+            let scans = whose.judged(predictions, MEAN).with_context(doing)?;
+            calibration.push(Calibrated {
+                subset: predictions.about.subset,
+                slices: of_slices(predictions, temperature.as_ref()).with_context(doing)?,
+                scans: of_scans(&scans, scan_calibrator.as_ref()).with_context(doing)?,
+            });
         }
-        let rules = whose.rules(&validation, test.as_ref()).with_context(doing)?;
+        let rules = kept(whose.rules(&validation, test.as_ref()), "rules of scans", &mut left_out).unwrap_or_default();
+        let about = &validation.about;
         let (run, weights, leaking) = (about.run.clone(), about.weights, about.leaking);
-        let assessment = Self { run, weights, leaking, subsets, rules, temperature, calibration };
+        let assessment =
+            Self { run, weights, leaking, subsets, rules, temperature, scan_calibrator, calibration, left_out };
         write_json(&folder.join("assessment.json"), &assessment)?;
         Ok(assessment)
     }
@@ -129,23 +159,39 @@ impl Assessment {
     }
 }
 
-/// Slices of one label only fit no temperature.
-fn fitted(validation: &Predictions) -> Result<Option<Temperature>> {
-    let (truth, probabilities) = truths(validation)?;
-    if truth.iter().all(|&covid| covid == truth[0]) {
-        return Ok(None);
-    }
-    let logits: Vec<f64> = probabilities.iter().map(|&p| logit(p)).collect();
-    Temperature::fit(&truth, &logits).map(Some)
+/// What could be had; where it could not, why.
+fn kept<T>(found: Result<T>, what: &str, left_out: &mut Vec<String>) -> Option<T> {
+    found.map_err(|error| left_out.push(format!("no {what}: {error:#}"))).ok()
 }
 
-fn calibrated(predictions: &Predictions, temperature: &Temperature) -> Result<Calibrated> {
+/// Slices of one label only fit no temperature.
+fn temperature(validation: &Predictions) -> Result<Temperature> {
+    let (truth, probabilities) = truths(validation)?;
+    let covid = truth.iter().filter(|&&covid| covid).count();
+    ensure!(
+        covid > 0 && covid < truth.len(),
+        "fitting a temperature: expected validation slices of both labels, found {covid} covid and {} non-covid",
+        truth.len() - covid
+    );
+    let logits: Vec<f64> = probabilities.iter().map(|&p| logit(p)).collect();
+    Temperature::fit(&truth, &logits)
+}
+
+fn of_slices(predictions: &Predictions, temperature: Option<&Temperature>) -> Result<Recalibrated> {
     let (truth, before) = truths(predictions)?;
-    let after: Vec<f64> = before.iter().map(|&p| temperature.apply(p)).collect();
-    Ok(Calibrated {
-        subset: predictions.about.subset,
-        before: Calibration::of(&truth, &before, BINS)?,
-        after: Calibration::of(&truth, &after, BINS)?,
+    recalibrated(&truth, &before, temperature.map(|temperature| move |p| temperature.apply(p)))
+}
+
+fn of_scans(scans: &[Judged], calibrator: Option<&ScanCalibrator>) -> Result<Recalibrated> {
+    let (truth, before): (Vec<bool>, Vec<f64>) = scans.iter().map(|scan| (scan.covid, scan.score)).unzip();
+    recalibrated(&truth, &before, calibrator.map(|calibrator| move |p| calibrator.apply(p)))
+}
+
+fn recalibrated(truth: &[bool], before: &[f64], mend: Option<impl Fn(f64) -> f64>) -> Result<Recalibrated> {
+    let after = mend.map(|mend| before.iter().map(|&p| mend(p)).collect::<Vec<_>>());
+    Ok(Recalibrated {
+        before: Calibration::of(truth, before, BINS)?,
+        after: after.map(|after| Calibration::of(truth, &after, BINS)).transpose()?,
     })
 }
 
@@ -154,95 +200,4 @@ fn truths(predictions: &Predictions) -> Result<(Vec<bool>, Vec<f64>)> {
     ensure!(!rows.is_empty(), "expected predictions of the {} subset, found none", predictions.about.subset);
     let truth = rows.iter().map(SlicePrediction::is_covid).collect::<Result<_>>()?;
     Ok((truth, rows.iter().map(|row| f64::from(row.covid)).collect()))
-}
-
-/// Whose scans they are.
-struct Whose<'a> {
-    patients: HashMap<&'a str, u32>,
-    sources: HashMap<&'a str, &'a str>,
-}
-
-impl<'a> Whose<'a> {
-    fn new(manifest: &'a Manifest) -> Self {
-        let of_scans = manifest.patient_of_scans();
-        let scans = || manifest.scans.iter().zip(&of_scans);
-        Self {
-            patients: scans().map(|(scan, patient)| (scan.folder.as_str(), *patient)).collect(),
-            sources: scans().filter_map(|(scan, _)| Some((scan.folder.as_str(), scan.source.as_deref()?))).collect(),
-        }
-    }
-
-    fn patient(&self, scan: &str) -> Result<u32> {
-        self.patients.get(scan).copied().with_context(|| format!("{scan} is no scan of the manifest"))
-    }
-
-    /// Scans with their slices, in the order of their names.
-    fn scans<'p>(&self, predictions: &'p Predictions) -> BTreeMap<&'p str, Vec<&'p SlicePrediction>> {
-        let mut scans: BTreeMap<&str, Vec<&SlicePrediction>> = BTreeMap::new();
-        for row in predictions.rows() {
-            scans.entry(&row.scan).or_default().push(row);
-        }
-        scans
-    }
-
-    fn judged_scans(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<(String, Judged)>> {
-        let judge = |(scan, slices): (&str, Vec<&SlicePrediction>)| {
-            let probabilities: Vec<f64> = slices.iter().map(|row| f64::from(row.covid)).collect();
-            let (score, decision) = (rule.score(&probabilities), rule.decide(&probabilities));
-            let covid = slices.first().with_context(|| format!("{scan} has no slices"))?.is_covid()?;
-            Ok((scan.to_owned(), Judged { covid, score, decision, patient: self.patient(scan)? }))
-        };
-        self.scans(predictions).into_iter().map(judge).collect()
-    }
-
-    fn assessed(&self, predictions: &Predictions, rule: Rule) -> Result<Assessed> {
-        let slice = |row: &SlicePrediction| {
-            let (covid, score) = (row.is_covid()?, f64::from(row.covid));
-            let decision = row.decision() == Label::Covid;
-            Ok(Judged { covid, score, decision, patient: self.patient(&row.scan)? })
-        };
-        let slices = predictions.rows().iter().map(slice).collect::<Result<Vec<_>>>()?;
-        let scans = self.judged_scans(predictions, rule)?;
-        let mut by_source: BTreeMap<&str, Vec<Judged>> = BTreeMap::new();
-        for (scan, judged) in &scans {
-            if let Some(source) = self.sources.get(scan.as_str()) {
-                by_source.entry(source).or_default().push(*judged);
-            }
-        }
-        let sources = if by_source.len() > 1 { by_source } else { BTreeMap::new() };
-        let of_source =
-            |(source, judged): (&str, Vec<Judged>)| Ok((source.to_owned(), Performance::of(&judged, DRAWS, SEED)?));
-        let scans: Vec<Judged> = scans.into_iter().map(|(_, judged)| judged).collect();
-        Ok(Assessed {
-            subset: predictions.about.subset,
-            slices: Performance::of(&slices, DRAWS, SEED)?,
-            scans: Performance::of(&scans, DRAWS, SEED)?,
-            sources: sources.into_iter().map(of_source).collect::<Result<_>>()?,
-        })
-    }
-
-    /// Every kind of rule, its threshold chosen on the validation scans.
-    fn rules(&self, validation: &Predictions, test: Option<&Predictions>) -> Result<Vec<RuleResult>> {
-        let scans = validation.judged_scans()?;
-        let mut results = Vec::new();
-        for kind in RuleKind::ALL {
-            let choice = Rule::choose(kind, &scans)?;
-            let on_test = |test| -> Result<Estimate> {
-                let scans: Vec<Judged> = self.judged_scans(test, choice.rule)?.into_iter().map(|s| s.1).collect();
-                Ok(*Performance::of(&scans, DRAWS, SEED)?.get(Measure::BalancedAccuracy))
-            };
-            let test = test.map(on_test).transpose()?;
-            results.push(RuleResult { rule: choice.rule, validation: choice.balanced_accuracy, test });
-        }
-        Ok(results)
-    }
-}
-
-/// The scans of predictions, judged by a rule, in the order of their names.
-pub(crate) fn judged_scans(
-    predictions: &Predictions,
-    manifest: &Manifest,
-    rule: Rule,
-) -> Result<Vec<(String, Judged)>> {
-    Whose::new(manifest).judged_scans(predictions, rule)
 }

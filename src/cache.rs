@@ -71,12 +71,6 @@ impl SliceCache {
         Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows })
     }
 
-    /// The same pixels under other labels.
-    pub(crate) fn relabelled(&self, manifest: Manifest) -> Self {
-        let (preprocess, folder) = (self.preprocess.clone(), self.folder.clone());
-        Self { manifest, hash: self.hash, preprocess, folder, rows: self.rows.clone() }
-    }
-
     /// The slices in it.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

@@ -1,12 +1,16 @@
-//! Whether probabilities mean what they say: [`Calibration`], and [`Temperature`], which mends part of it.
+//! Whether probabilities mean what they say: [`Calibration`]; and what mends part of it, [`Temperature`] for slices and
+//! [`ScanCalibrator`] for scans.
 
 use crate::metrics::Interval;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 mod logistic;
+mod scan;
 mod temperature;
 
+pub(crate) use logistic::Logistic;
+pub use scan::ScanCalibrator;
 pub use temperature::Temperature;
 
 /// How close to 0 and 1 a probability may come before its logit is taken.

@@ -73,7 +73,7 @@ pub enum Command {
         #[command(flatten)]
         run: RunArgs,
         /// Trainings of each kind
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = covid_ct::LeakProbe::REPEATS)]
         repeats: usize,
     },
     /// Predict the label from file size, dimensions and mean grey level alone
@@ -217,6 +217,11 @@ impl RunArgs {
         if self.small {
             run = run.small();
         }
+        self.set_on(run)
+    }
+
+    /// Settings with the single options put on them.
+    pub fn set_on(&self, mut run: RunConfig) -> Result<RunConfig> {
         fn set<T: Clone>(field: &mut T, given: &Option<T>) {
             if let Some(value) = given {
                 field.clone_from(value);

@@ -11,6 +11,7 @@ use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::predict::Classifier;
 use crate::progress::{Progress, thousands};
 use crate::scan::ScanRule;
+use crate::shortcuts::BesideCues;
 use crate::split::{Split, Subset};
 use crate::table::{Page, Table, percent, shown_as_table};
 use crate::weights::WeightsFile;
@@ -88,7 +89,8 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Judges every labelled subset with `best.safetensors` of a run and writes `predictions-*`, `scans-*`,
-    /// `scan-rule.json`, `evaluation.json` and [`assessment.json`](Assessment) into the run's folder. The test subset is read here, once.
+    /// `scan-rule.json`, `evaluation.json`, [`assessment.json`](Assessment) and [`shortcuts-beside.json`](BesideCues) into
+    /// the run's folder. The test subset is read here, once.
     pub fn run(
         run_folder: impl AsRef<Path>,
         cache: &SliceCache,
@@ -138,6 +140,7 @@ impl Evaluation {
         };
         write_json(&folder.join("evaluation.json"), &evaluation)?;
         Assessment::of(folder, cache.manifest(), &evaluation.rule)?;
+        BesideCues::of(folder, cache, split)?;
         Ok(evaluation)
     }
 

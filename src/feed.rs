@@ -114,15 +114,8 @@ impl<'a> Feed<'a> {
         })
     }
 
-    /// The mean cross entropy of a batch, to learn from, and its sums.
-    pub(crate) fn judge(&self, logits: &Tensor, slices: &[usize]) -> Result<(Tensor, Sums)> {
-        let judged = self.judge_later(logits, slices)?;
-        let sums = judged.sums()?;
-        Ok((judged.loss, sums))
-    }
-
-    /// The same without waiting for a device to have finished.
-    pub(crate) fn judge_later(&self, logits: &Tensor, slices: &[usize]) -> Result<Judged> {
+    /// The mean cross entropy of a batch, to learn from, and what its sums will be: nobody waits for a device here.
+    pub(crate) fn judge(&self, logits: &Tensor, slices: &[usize]) -> Result<Judged> {
         let labels = self.cache.labels(slices, self.device)?;
         let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0)?;
         let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?;
@@ -162,7 +155,7 @@ impl<'a> Feed<'a> {
             let logits = self.logits_of(network, input, false)?;
             covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
             if labelled {
-                judged.push(self.judge_later(&logits, batch).context("scoring")?);
+                judged.push(self.judge(&logits, batch).context("scoring")?);
             }
             if covid.len() >= self.patience() {
                 look(&mut covid, &mut judged)?;
@@ -227,8 +220,9 @@ mod tests {
         for batch in slices.chunks(run.batch_size).cycle().take(9) {
             tch::manual_seed(losses.len() as i64);
             let logits = feed.logits(network, batch, true).expect("logits");
-            let (loss, sums) = feed.judge(&logits, batch).expect("a loss");
-            loss.backward();
+            let judged = feed.judge(&logits, batch).expect("a loss");
+            let sums = judged.sums().expect("sums");
+            judged.loss.backward();
             adam.step(network.head()).expect("steps");
             losses.push(sums.batch_loss);
         }

@@ -2,23 +2,22 @@
 
 use crate::assess::Assessment;
 use crate::cache::SliceCache;
+use crate::explain::{Pictured, sheet, slices_by_path};
+use crate::figure::Figure;
 use crate::files::{read_json, write_json};
 use crate::manifest::Label;
 use crate::metrics::Interval;
-use crate::predict::{About, Predictions};
+use crate::predict::{About, Classifier, Predictions, SlicePrediction, named};
 use crate::scan::ScanRule;
 use crate::split::Split;
 use crate::table::{Table, percent, shown_as_table};
 use crate::typical::Typical;
-use anyhow::{Result, ensure};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Draws of the bootstrap over a scan's slices, and its seed.
-const DRAWS: usize = 1_000;
-const SEED: u64 = 1;
+/// Scans shown in a table or a figure.
+const SHOWN: usize = 60;
 
 /// What is said of one unlabelled scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,16 +29,20 @@ pub struct InferredScan {
     pub covid_slices: usize,
     /// Slices judged.
     pub slices: usize,
-    /// Mean covid probability of the slices, temperature-scaled; 0 to 1.
-    pub probability: f64,
-    /// 95 % interval of that mean: bootstrap over the scan's slices. It says how far they agree, not how far the network
-    /// is right. `None` for a scan of one slice.
+    /// Mean covid probability of the slices as the network gives them, 0 to 1. Not calibrated.
+    pub mean: f64,
+    /// The probability that the scan is covid, by the run's [`ScanCalibrator`](crate::ScanCalibrator), 0 to 1; `None` where
+    /// none could be fitted.
+    pub probability: Option<f64>,
+    /// Its 95 % interval: bootstrap over the validation patients that the calibrator was fitted on.
     pub interval: Option<Interval>,
     /// The decision by the run's scan rule.
     pub decision: Label,
-    /// Share of training scans whose grey levels are more unusual than this scan's, 0 to 1.
-    pub farther: Option<f64>,
-    /// The hint that follows from it.
+    /// Share of scans whose grey levels are as unusual or more, of the training scans and this one; `None` without a hint.
+    pub share: Option<f64>,
+    /// Whether that is few; `None` without a hint.
+    pub unusual: Option<bool>,
+    /// The hint in words.
     pub hint: String,
 }
 
@@ -51,8 +54,10 @@ pub struct Inference {
     pub about: About,
     /// The rule of decision.
     pub rule: ScanRule,
-    /// The temperature that probabilities were scaled with; `None` where validation has one label only.
-    pub temperature: Option<f64>,
+    /// What probabilities and intervals are, or why there are none.
+    pub calibrated: String,
+    /// Why there is no hint at unusual scans.
+    pub no_hint: Option<String>,
     /// One a scan.
     pub scans: Vec<InferredScan>,
 }
@@ -78,25 +83,24 @@ impl Inference {
             assessment.weights.short(),
             predictions.about.weights.short()
         );
-        let typical = Typical::of(cache, split, predictions.about.subset).ok();
+        let typical = Typical::of(cache, split, predictions.about.subset)?;
+        let calibrator = assessment.scan_calibrator.as_ref();
         let scans = predictions.by_scan(&rule);
-        let rows = scans.rows().iter().map(|row| {
-            let of_scan = predictions.rows().iter().filter(|slice| slice.scan == row.scan);
-            let scaled = |p: f64| assessment.temperature.as_ref().map_or(p, |temperature| temperature.apply(p));
-            let slices: Vec<f64> = of_scan.map(|slice| scaled(f64::from(slice.covid))).collect();
-            InferredScan {
-                scan: row.scan.clone(),
-                covid_slices: row.covid_slices,
-                slices: row.slices,
-                probability: slices.iter().sum::<f64>() / slices.len() as f64,
-                interval: interval(&slices),
-                decision: row.decision,
-                farther: typical.as_ref().and_then(|typical| typical.farther.get(&row.scan).copied()),
-                hint: typical.as_ref().map_or("–", |typical| typical.hint(&row.scan)).to_owned(),
-            }
+        let rows = scans.rows().iter().map(|row| InferredScan {
+            scan: row.scan.clone(),
+            covid_slices: row.covid_slices,
+            slices: row.slices,
+            mean: row.mean_covid,
+            probability: calibrator.map(|calibrator| calibrator.apply(row.mean_covid)),
+            interval: calibrator.and_then(|calibrator| calibrator.interval(row.mean_covid)),
+            decision: row.decision,
+            share: typical.share.get(&row.scan).copied(),
+            unusual: typical.is_unusual(&row.scan),
+            hint: typical.hint(&row.scan).to_owned(),
         });
-        let (about, temperature) = (predictions.about.clone(), assessment.temperature.map(|of| of.value));
-        let inference = Self { about, rule: rule.clone(), temperature, scans: rows.collect() };
+        let (about, calibrated) = (predictions.about.clone(), calibrated(&assessment));
+        let inference =
+            Self { about, rule: rule.clone(), calibrated, no_hint: typical.why_not.clone(), scans: rows.collect() };
         write_json(&folder.join("inference.json"), &inference)?;
         Ok(inference)
     }
@@ -108,66 +112,135 @@ impl Inference {
 
     /// One row a scan: the interval before the value.
     pub fn table(&self) -> Table {
-        let columns = ["Scan", "Covid slices", "Covid probability: 95 % interval (mean)", "Decision", "Grey levels"];
-        let mut table = Table::new(self.about.title("scans"), &columns);
-        const SHOWN: usize = 60;
-        for row in self.scans.iter().take(SHOWN) {
-            let mean = format!("{:.2}", row.probability);
-            let interval = row.interval.map_or("–".to_owned(), |of| format!("{:.2} to {:.2}", of.low, of.high));
-            table.row([
-                row.scan.clone(),
-                format!("{}/{}", row.covid_slices, row.slices),
-                format!("{interval} ({mean})"),
-                row.decision.to_string(),
-                row.hint.clone(),
-            ]);
+        let mut table = Table::new(self.about.title("scans"), &COLUMNS);
+        self.scans.iter().take(SHOWN).for_each(|scan| table.row(scan.cells()));
+        if self.scans.len() > SHOWN {
+            table = table.note(format!("The first {SHOWN} of {} scans.", self.scans.len()));
         }
         let covid = self.scans.iter().filter(|row| row.decision == Label::Covid).count();
-        let unusual = self.scans.iter().filter(|row| row.farther.is_some_and(|share| share < 0.01)).count();
-        let calibrated = match self.temperature {
-            Some(value) => format!("calibrated on the validation slices (temperature {value:.3})"),
-            None => "not calibrated".to_owned(),
+        let covid = format!(
+            "{covid} of {} scans ({}) are called covid: {} ({}).",
+            self.scans.len(),
+            percent(Some(covid as f64 / self.scans.len().max(1) as f64)),
+            self.rule.text(),
+            self.rule.chosen
+        );
+        self.notes(table.note(covid))
+    }
+
+    fn notes(&self, table: Table) -> Table {
+        let unusual = self.scans.iter().filter(|scan| scan.unusual == Some(true)).count();
+        let hint = match &self.no_hint {
+            Some(why) => format!("Grey levels: no hint at unusual scans: {why}."),
+            None => format!(
+                "Grey levels: {unusual} of {} scans are called unusual; of scans like the training ones, five in a hundred \
+                 would be. There the network was asked something it has not learned.",
+                self.scans.len()
+            ),
         };
-        table
-            .note(format!(
-                "{covid} of {} scans ({}) are called covid: {} ({}). Probabilities are {calibrated}; intervals over a scan's \
-                 slices say how far they agree.",
-                self.scans.len(),
-                percent(Some(covid as f64 / self.scans.len().max(1) as f64)),
-                self.rule.text(),
-                self.rule.chosen
-            ))
-            .note(format!(
-                "{unusual} scans have grey levels that fewer than 1 % of the training scans have: there the network was \
-                 asked something it has not learned. For research, not for diagnosis."
-            ))
+        table.note(self.calibrated.clone()).note(hint).note("For research, not for diagnosis.")
+    }
+
+    fn scan(&self, scan: &str) -> Result<&InferredScan> {
+        let scan = named(self.scans.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
+        self.scans.iter().find(|row| row.scan == scan).with_context(|| format!("showing {scan}"))
+    }
+
+    /// One scan: its calibrated probability with its interval, the decision, and whether it is unusual. `scan` is a folder,
+    /// or its last part where one scan alone has it.
+    pub fn patient(&self, scan: &str) -> Result<Table> {
+        let scan = self.scan(scan)?;
+        let mut table = Table::new(format!("Patient: {}", scan.scan), &COLUMNS);
+        table.row(scan.cells());
+        let rule = format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen);
+        Ok(self.notes(table.note(rule)))
+    }
+
+    /// One slice of each scan with its heat: the one that speaks most for the scan's decision, and beside it what was said
+    /// of the scan; 60 scans at most.
+    ///
+    /// # Errors
+    /// Predictions of other slices than the cache's or of other weights than the classifier's.
+    pub fn heat_figure(
+        &self,
+        classifier: &Classifier,
+        cache: &SliceCache,
+        predictions: &Predictions,
+    ) -> Result<Figure> {
+        let doing = "drawing the heat of every scan";
+        ensure!(
+            classifier.weights() == self.about.weights && predictions.about == self.about,
+            "{doing}: the scans were judged with the weights {}, these are {}",
+            self.about.weights.short(),
+            classifier.weights().short()
+        );
+        let number = slices_by_path(cache);
+        let picture = |scan: &InferredScan| -> Result<Pictured> {
+            let for_decision = |row: &&SlicePrediction| match scan.decision {
+                Label::Covid => row.covid,
+                Label::NonCovid => 1.0 - row.covid,
+            };
+            let rows = predictions.rows().iter().filter(|row| row.scan == scan.scan);
+            let row = rows.max_by(|a, b| for_decision(a).total_cmp(&for_decision(b)));
+            let row = row.with_context(|| format!("{doing}: {} has no slices", scan.scan))?;
+            let slice = number.get(&row.path).with_context(|| format!("{doing}: {} is not in the cache", row.path))?;
+            let file = row.path.rsplit('/').next().unwrap_or(&row.path);
+            let said = format!("{}\n{file}: {}\n{}\n{}", scan.scan, scan.decision, scan.sure(), scan.hint);
+            Ok(Pictured { name: said, slice: *slice, class: Some(scan.decision) })
+        };
+        let pictures = self.scans.iter().take(SHOWN).map(picture).collect::<Result<Vec<_>>>()?;
+        let caption = "One slice a scan: the one that speaks most for the scan's decision, with the heat for it (Grad-CAM, \
+                       yellow to red) and the outline of the lungs (blue). Under it the scan's calibrated covid probability: \
+                       95 % interval (value). For research, not for diagnosis.";
+        sheet(classifier, cache, &self.about.title("scans: where the network looks"), &pictures, caption)
     }
 }
 
 shown_as_table!(Inference);
 
-/// Percentile bootstrap of a mean.
-fn interval(values: &[f64]) -> Option<Interval> {
-    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut mean =
-        || (0..values.len()).map(|_| values[rng.gen_range(0..values.len())]).sum::<f64>() / values.len() as f64;
-    let mut drawn: Vec<f64> = if values.len() > 1 { (0..DRAWS).map(|_| mean()).collect() } else { return None };
-    drawn.sort_by(f64::total_cmp);
-    Some(Interval { low: drawn[DRAWS * 25 / 1000], high: drawn[DRAWS * 975 / 1000 - 1] })
+const COLUMNS: [&str; 6] = [
+    "Scan",
+    "Covid probability, calibrated: 95 % interval (value)",
+    "Decision",
+    "Covid slices",
+    "Mean of the slices, not calibrated",
+    "Grey levels",
+];
+
+impl InferredScan {
+    fn cells(&self) -> [String; 6] {
+        [
+            self.scan.clone(),
+            self.sure(),
+            self.decision.to_string(),
+            format!("{}/{}", self.covid_slices, self.slices),
+            format!("{:.2}", self.mean),
+            self.hint.clone(),
+        ]
+    }
+
+    /// `0.61 to 0.88 (0.77)`.
+    fn sure(&self) -> String {
+        let value = self.probability.map_or("–".to_owned(), |value| format!("{value:.2}"));
+        match (self.probability, self.interval) {
+            (None, _) => value,
+            (_, None) => format!("– ({value})"),
+            (_, Some(interval)) => format!("{:.2} to {:.2} ({value})", interval.low, interval.high),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_interval_holds_the_mean_and_needs_two_slices() {
-        assert_eq!(interval(&[0.3]), None);
-        assert_eq!(interval(&[0.3; 5]), Some(Interval { low: 0.3, high: 0.3 }));
-        let values: Vec<f64> = (0..100).map(|i| f64::from(i) / 99.0).collect();
-        let found = interval(&values).expect("an interval");
-        // Standard error of the mean: 0.2916 / √100.
-        assert!((found.low - (0.5 - 1.96 * 0.029)).abs() < 0.012, "{found:?}");
-        assert!((found.high - (0.5 + 1.96 * 0.029)).abs() < 0.012, "{found:?}");
-    }
+fn calibrated(assessment: &Assessment) -> String {
+    let Some(of) = &assessment.scan_calibrator else {
+        let why = assessment.left_out.iter().find(|why| why.starts_with("no calibrator"));
+        return format!(
+            "Probabilities are not calibrated: {}.",
+            why.map_or("no calibrator was fitted", String::as_str)
+        );
+    };
+    format!(
+        "Probabilities are calibrated on {} validation scans of {} patients, {} of them covid, and hold where that share is \
+         covid. Their intervals say how far these patients fix the calibration; not how far the network is right.",
+        of.scans, of.patients, of.covid
+    )
 }

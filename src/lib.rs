@@ -87,10 +87,10 @@ mod typical;
 mod weights;
 mod workspace;
 
-pub use assess::{Assessed, Assessment, Calibrated, RuleResult};
+pub use assess::{Assessed, Assessment, Calibrated, Recalibrated, RuleResult};
 pub use audit::{Audit, Check, Expectation, Finding, Severity};
 pub use cache::SliceCache;
-pub use calibration::{Calibration, CalibrationLine, ReliabilityBin, Temperature, logit};
+pub use calibration::{Calibration, CalibrationLine, ReliabilityBin, ScanCalibrator, Temperature, logit};
 pub use checklist::{Answer, Checklist, Facts, Item};
 pub use checkpoint::{CheckpointInfo, Position, Sums};
 pub use cloud::{CloudConfig, Plan, SetupState};
@@ -99,12 +99,12 @@ pub use config::{AccuracyRule, Learn, Precision, Preprocess, RunConfig, SplitCon
 pub use decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey};
 pub use doctor::Doctor;
 pub use evaluation::{Block, Evaluation, NetworkSummary, SubsetCount, SubsetEvaluation};
-pub use explain::{Explained, Explanations, HeatMap};
+pub use explain::{Explained, Explanations, HeatMap, LungsFrom};
 pub use figure::Figure;
 pub use files::Digest;
 pub use history::{EpochRecord, History, Score};
 pub use inference::{Inference, InferredScan};
-pub use leak::{LeakArm, LeakProbe};
+pub use leak::{LeakArm, LeakGap, LeakProbe};
 pub use lungs::LungMask;
 pub use manifest::{Label, Manifest, Scan, Set, Slice};
 pub use metrics::{
@@ -123,7 +123,7 @@ pub use report::Report;
 pub use resize::resize_grey;
 pub use rules::{Choice, JudgedScan, Rule, RuleKind};
 pub use scan::{ScanPrediction, ScanPredictions, ScanRule};
-pub use shortcuts::{CueRow, Cues, Probe, ProbeRow, Shortcuts};
+pub use shortcuts::{BesideCues, BesideRow, CueRow, Cues, Probe, ProbeRow, Shortcuts};
 pub use split::{LeftOut, Overlap, Split, Subset};
 pub use table::{Page, Show, Shown, Table};
 pub use train::{TrainEvent, train};

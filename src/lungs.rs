@@ -97,6 +97,11 @@ impl LungMask {
         Self { width, height, inside }
     }
 
+    /// The pixels inside with a neighbour outside, or at the picture's border.
+    pub(crate) fn outline(&self) -> Vec<bool> {
+        self.plane().rim().on
+    }
+
     /// The share of a heat map that lies outside the lungs, 0 to 1. `heat` has the mask's size (see [`Self::resized`]),
     /// row by row, and no negative value.
     ///

@@ -69,6 +69,7 @@ fn work(cli: Cli) -> Result<ExitCode> {
             predictions.write(&folder)?;
             predictions.by_scan(&rule).write(&folder)?;
             let inference = Inference::of(&folder, &cache, &split, &predictions)?;
+            inference.heat_figure(&classifier, &cache, &predictions)?.save(folder.join("heat-by-scan.svg"))?;
             let folder = folder.display();
             println!("\n{}\n\n{inference}\n\nWritten to {folder}/predictions-prediction.*", predictions.summary());
         }
@@ -190,20 +191,21 @@ fn finished(workspace: &Workspace, args: &RunArgs) -> Result<(RunConfig, SliceCa
 }
 
 fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<()> {
-    let mut run = args.config()?;
-    if args.network.is_none() && args.config.is_none() {
+    let preset = if args.network.is_none() && args.config.is_none() && !args.published {
         // A head over frozen features learns in seconds; of the four this one keeps most of its input in them.
-        let silent = |_: &covid_ct::Progress| ();
-        let pretrained = Weights::imagenet_or_random(Architecture::DenseNet161, silent).setting();
-        let learning = RunConfig { pretrained, ..RunConfig::of(Architecture::DenseNet161) };
-        run = if args.small { learning.small() } else { learning };
-    }
-    let mut run = run.leak_probe();
-    run.epochs = args.epochs.unwrap_or(run.epochs);
+        let pretrained = Weights::imagenet_or_random(Architecture::DenseNet161, Bar::new().show()).setting();
+        let preset = RunConfig { pretrained, ..RunConfig::of(Architecture::DenseNet161) };
+        let preset = if args.fine_tune { preset.fine_tune() } else { preset };
+        if args.small { preset.small() } else { preset }
+    } else {
+        args.config()?
+    };
+    let run = args.set_on(preset.leak_probe())?;
     let accepted = accepted(workspace)?;
     let cache = cache(workspace, &accepted, &run)?;
     let probe = LeakProbe::run(workspace.manifest_folder(), &cache, &run, repeats, Bar::new().show())?;
     probe.figure()?.save(workspace.manifest_folder().join("leakage.svg"))?;
+    probe.gap_figure()?.save(workspace.manifest_folder().join("leakage-gap.svg"))?;
     println!("\n{probe}\n\nFigure: {}", workspace.manifest_folder().join("leakage.svg").display());
     Ok(())
 }

@@ -17,6 +17,7 @@ mod report;
 mod roc;
 
 pub use bootstrap::Interval;
+pub(crate) use bootstrap::{BOUNDS, draw, percentile};
 pub use measure::Measure;
 pub use paired::{Difference, McNemar, Paired, holm};
 pub use performance::{Estimate, Judged, Performance};

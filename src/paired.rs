@@ -228,5 +228,6 @@ impl Side {
 
 fn difference(paired: &Paired, measure: Measure) -> String {
     let of = paired.get(measure);
-    estimated(&Estimate { measure, value: of.value, interval: of.interval, defined: of.defined })
+    let (value, interval, defined) = (of.value, of.interval, of.defined);
+    estimated(&Estimate { measure, value, interval, defined, exact: false })
 }

@@ -15,8 +15,8 @@ use tch::Device;
 
 mod predictions;
 
-pub(crate) use predictions::decided;
 pub use predictions::{About, Predictions, SlicePrediction};
+pub(crate) use predictions::{decided, named};
 
 /// A trained network ready to judge slices.
 #[derive(Debug)]
@@ -101,7 +101,16 @@ impl Classifier {
             split.manifest_hash()
         );
         let slices = split.slices(subset);
-        ensure!(!slices.is_empty(), "{}: the subset has no slices", doing());
+        ensure!(
+            !slices.is_empty(),
+            "{}: expected slices in the {subset} subset, found none among {}: {}",
+            doing(),
+            thousands(cache.manifest().slices.len() as u64),
+            match subset {
+                Subset::Prediction => "put scans under prediction/ and run `covid-ct audit` again",
+                _ => "put scans under train/ or val/, or change the run's split, and run `covid-ct audit` again",
+            }
+        );
         let run = &self.info.run;
         let feed =
             Feed::new(cache, &self.network, self.info.backbone, run, self.device, &progress).with_context(doing)?;

@@ -169,8 +169,6 @@ fn check(scans: &[JudgedScan]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{Rng, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
 
     fn scan(covid: bool, slices: &[f64]) -> JudgedScan {
         JudgedScan { covid, slices: slices.to_vec() }
@@ -258,42 +256,31 @@ mod tests {
         Ok(())
     }
 
-    /// `ScanRule::choose`, as it stands in src/scan.rs, on shares of covid slices.
-    fn scan_rule_threshold(shares: &[(f64, bool)]) -> f64 {
-        let mut cuts: Vec<f64> = shares.iter().map(|s| s.0).chain([0.0, 1.0]).collect();
-        cuts.sort_by(f64::total_cmp);
-        cuts.dedup();
-        let candidates: Vec<f64> = cuts.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
-        let quality = |threshold: f64| -> f64 {
-            let recall = |label: bool| {
-                let of_label = || shares.iter().filter(move |s| s.1 == label);
-                let right = of_label().filter(|s| (s.0 >= threshold) == label).count();
-                right as f64 / of_label().count() as f64
-            };
-            (recall(true) + recall(false)) / 2.0
-        };
-        let best = candidates.iter().map(|&t| quality(t)).fold(0.0, f64::max);
-        let tied: Vec<f64> = candidates.into_iter().filter(|&t| quality(t) >= best - 1e-12).collect();
-        tied.get(tied.len() / 2).copied().unwrap_or(0.5)
-    }
-
+    /// Thresholds found with pencil and paper: `(called, slices)` of covid scans, of the others, and the threshold.
     #[test]
-    fn shares_are_cut_where_scan_rule_cuts_them() -> Result<()> {
-        let mut random = ChaCha8Rng::seed_from_u64(9);
-        for _ in 0..300 {
-            let mut scans: Vec<JudgedScan> = (0..random.gen_range(2..40))
-                .map(|index| JudgedScan {
-                    covid: index % 2 == 0,
-                    slices: (0..random.gen_range(1..30)).map(|_| random.gen_range(0.0..=1.0)).collect(),
-                })
-                .collect();
-            for scan in scans.iter_mut().filter(|scan| scan.covid) {
-                scan.slices.iter_mut().for_each(|p| *p = p.sqrt());
-            }
-            let share = |slices: &[f64]| slices.iter().filter(|&&p| p >= 0.5).count() as f64 / slices.len() as f64;
-            let shares: Vec<(f64, bool)> = scans.iter().map(|scan| (share(&scan.slices), scan.covid)).collect();
-            let rule = Rule::choose(RuleKind::ShareOfSlices, &scans)?.rule;
-            assert_eq!(rule, Rule::ShareOfSlices(scan_rule_threshold(&shares)));
+    fn shares_are_cut_where_a_pencil_cuts_them() -> Result<()> {
+        type Scans<'a> = &'a [(usize, usize)];
+        let cases: [(Scans<'_>, Scans<'_>, f64, f64); 4] = [
+            // 3/4, 2/4 against 1/4, 0/4: only between 1/4 and 2/4 all are right.
+            (&[(3, 4), (2, 4)], &[(1, 4), (0, 4)], 0.375, 1.0),
+            // 8/10 against 5/10, 9/10: between 5/10 and 8/10 one of two others is wrong, elsewhere more.
+            (&[(8, 10)], &[(5, 10), (9, 10)], 0.65, 0.75),
+            // 1/2, 1/1 against 1/3 twice and 2/3: from 1/3 to 1/2 all covid and two of three; from 2/3 on half and three.
+            (&[(1, 2), (1, 1)], &[(1, 3), (1, 3), (2, 3)], (1.0 / 3.0 + 0.5) / 2.0, 5.0 / 6.0),
+            // 4/4 against 4/4: nothing tells them apart; of 0.5 alone, the only cut.
+            (&[(4, 4)], &[(4, 4)], 0.5, 0.5),
+        ];
+        let scan = |covid, &(called, slices): &(usize, usize)| JudgedScan {
+            covid,
+            slices: (0..slices).map(|i| if i < called { 0.8 } else { 0.2 }).collect(),
+        };
+        for (covid, other, threshold, quality) in cases {
+            let scans: Vec<JudgedScan> =
+                covid.iter().map(|of| scan(true, of)).chain(other.iter().map(|of| scan(false, of))).collect();
+            let choice = Rule::choose(RuleKind::ShareOfSlices, &scans)?;
+            let Rule::ShareOfSlices(found) = choice.rule else { bail!("{choice:?}") };
+            assert!((found - threshold).abs() < 1e-12, "{covid:?} {other:?}: {found}, expected {threshold}");
+            assert!((choice.balanced_accuracy - quality).abs() < 1e-12, "{covid:?} {other:?}: {choice:?}");
         }
         Ok(())
     }

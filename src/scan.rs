@@ -4,7 +4,7 @@ use crate::figure::{Figure, confusion};
 use crate::files::{read_json, write_json};
 use crate::manifest::Label;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
-use crate::predict::{About, Predictions, SlicePrediction, decided};
+use crate::predict::{About, Predictions, SlicePrediction, decided, named};
 use crate::progress::thousands;
 use crate::rules::{Rule, RuleKind};
 use crate::split::Subset;
@@ -30,17 +30,27 @@ impl ScanRule {
         Self { rule: Rule::ShareOfSlices(0.5), chosen: "fixed: half of the slices".to_owned() }
     }
 
-    /// The share of covid slices with the best balanced accuracy over the validation scans; see [`Rule::choose`].
+    /// The share of covid slices with the best balanced accuracy over the validation scans; see [`Rule::choose`]. Scans of
+    /// one label have nothing to choose by: then it is the [`majority`](Self::majority), and says so.
     ///
     /// # Errors
-    /// Predictions of another subset (a threshold must not be chosen on the test set), or scans of one label only.
+    /// Predictions of another subset (a threshold must not be chosen on the test set), or without labels.
     pub fn choose(validation: &Predictions) -> Result<Self> {
         ensure!(
             validation.about.subset == Subset::Validation,
             "choosing a scan threshold: expected predictions of the validation subset, found {}",
             validation.about.subset
         );
-        let choice = Rule::choose(RuleKind::ShareOfSlices, &validation.judged_scans()?)?;
+        let scans = validation.judged_scans()?;
+        let covid = scans.iter().filter(|scan| scan.covid).count();
+        if covid == 0 || covid == scans.len() {
+            let chosen = format!(
+                "fixed: half of the slices, for validation has {covid} covid and {} non-covid scans: nothing to choose by",
+                scans.len() - covid
+            );
+            return Ok(Self { chosen, ..Self::majority() });
+        }
+        let choice = Rule::choose(RuleKind::ShareOfSlices, &scans)?;
         let chosen = format!(
             "best balanced accuracy on {} validation scans: {}",
             thousands(choice.scans as u64),
@@ -156,10 +166,10 @@ impl ScanPredictions {
         confusion(&self.about.title("scans"), &self.confusion_matrix()?)
     }
 
-    /// One scan in the slides' words. `scan` is a folder or its last part.
+    /// One scan in the slides' words. `scan` is a folder, or its last part where one scan alone has it.
     pub fn patient(&self, scan: &str) -> Result<Table> {
-        let row = self.rows.iter().find(|r| r.scan == scan || r.scan.rsplit('/').next() == Some(scan));
-        let row = row.with_context(|| format!("showing {scan}: no such scan in the {} subset", self.about.subset))?;
+        let scan = named(self.rows.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
+        let row = self.rows.iter().find(|row| row.scan == scan).with_context(|| format!("showing {scan}"))?;
         let mut table = Table::new(
             format!("Patient: {scan}"),
             &["Number of Covid slices", "Number of Non-Covid slices", "Decision", "Mean covid probability"],

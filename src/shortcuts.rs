@@ -6,21 +6,23 @@
 //! Lee, "AI for Radiographic COVID-19 Detection Selects Shortcuts over Signal", Nature Machine Intelligence 3, 2021). The
 //! probe measures how far they lead: an AUC near 0.5 is good news, one near that of a network a warning.
 
+mod beside;
 mod found;
-mod logistic;
 
+pub use beside::{BesideCues, BesideRow};
 pub use found::Shortcuts;
 
-use anyhow::{Result, bail, ensure};
-use logistic::Logistic;
+use crate::calibration::Logistic;
+use crate::metrics::{Estimate, Judged, Measure, Performance};
+use anyhow::{Context, Result, bail, ensure};
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Draws of the bootstrap.
-const DRAWS: usize = 1000;
+const DRAWS: u32 = 2_000;
 /// Bins of equally many scans that a cue is cut into, so that a middle value may speak for a class.
 const BINS: usize = 5;
 /// Strength of the penalty on the weights, Σ w² / 2 × this, against the sum of the scans' losses: that of
@@ -75,12 +77,8 @@ pub struct CueRow {
 pub struct ProbeRow {
     /// `"all"`, or one of [`Cues::NAMES`].
     pub name: String,
-    /// Area under the ROC curve over scans, 0 to 1; for a single cue from 0.5 on.
-    pub auc: f64,
-    /// Lower end of the 95 % interval: 2.5th percentile of 1,000 bootstrap draws of patients.
-    pub low: f64,
-    /// Upper end: 97.5th percentile.
-    pub high: f64,
+    /// Area under the ROC curve over scans, 0 to 1 and for a single cue from 0.5 on, with its interval over patients.
+    pub auc: Estimate,
 }
 
 /// What the shallow cues tell about the label.
@@ -116,20 +114,16 @@ impl Probe {
                 "shortcut probe: without fold {} of {folds} there are scans of one class only; take fewer folds",
                 fold + 1
             );
-            let features = Features::of(&training);
-            let samples: Vec<Vec<f64>> = training.iter().map(|row| features.values(&row.cues)).collect();
-            let labels: Vec<bool> = training.iter().map(|row| row.covid).collect();
-            let model = Logistic::fit(&samples, &labels, PENALTY)?;
+            let told = Told::by(&training)?;
             for i in (0..rows.len()).filter(|&i| fold_of[i] == fold) {
-                covid_probability[i] = model.probability(&features.values(&rows[i].cues));
+                covid_probability[i] = told.probability(&rows[i].cues);
             }
         }
-        let mut scores = vec![("all", covid_probability.clone())];
+        let mut tells = vec![ProbeRow { name: "all".to_owned(), auc: auc(rows, &covid_probability, seed)? }];
         for (cue, name) in Cues::NAMES.into_iter().enumerate() {
-            scores.push((name, directed(rows, |row| row.cues.values()[cue])));
+            tells.push(ProbeRow { name: name.to_owned(), auc: alone(rows, |row| row.cues.values()[cue], seed)? });
         }
-        let rows = intervals(rows, &patients, &scores, &mut rng);
-        Ok(Self { rows, covid_probability })
+        Ok(Self { rows: tells, covid_probability })
     }
 }
 
@@ -215,75 +209,51 @@ impl Features {
     }
 }
 
-/// A cue as a score, turned over where low values speak for covid.
-fn directed(rows: &[CueRow], value: impl Fn(&CueRow) -> f64) -> Vec<f64> {
+/// What scans of both classes teach a logistic regression about their cues.
+struct Told {
+    features: Features,
+    model: Logistic,
+}
+
+impl Told {
+    fn by(training: &[CueRow]) -> Result<Self> {
+        let features = Features::of(training);
+        let samples: Vec<Vec<f64>> = training.iter().map(|row| features.values(&row.cues)).collect();
+        let labels: Vec<f64> = training.iter().map(|row| f64::from(u8::from(row.covid))).collect();
+        let model = Logistic::fit(&samples, &labels, PENALTY);
+        let model = model.context("shortcut probe: the logistic regression over the cues does not come to rest")?;
+        Ok(Self { features, model })
+    }
+
+    /// Of covid, 0 to 1.
+    fn probability(&self, cues: &Cues) -> f64 {
+        self.model.probability(&self.features.values(cues))
+    }
+}
+
+/// The area under the ROC curve of a score, 0 to 1, over scans.
+fn auc(rows: &[CueRow], score: &[f64], seed: u64) -> Result<Estimate> {
+    let judged = |(row, &score): (&CueRow, &f64)| {
+        let (covid, patient) = (row.covid, row.patient);
+        Judged { covid, score, decision: score >= 0.5, patient }
+    };
+    let judged: Vec<Judged> = rows.iter().zip(score).map(judged).collect();
+    Ok(*Performance::of(&judged, DRAWS, seed)?.get(Measure::RocAuc))
+}
+
+/// The area of a cue's own value, turned over where low values speak for covid. Only the order of values counts.
+fn alone(rows: &[CueRow], value: impl Fn(&CueRow) -> f64, seed: u64) -> Result<Estimate> {
     let values: Vec<f64> = rows.iter().map(value).collect();
-    let labels: Vec<bool> = rows.iter().map(|row| row.covid).collect();
-    let sign = if auc(&Ranks::of(&values), &labels, &vec![1; rows.len()]) < Some(0.5) { -1.0 } else { 1.0 };
-    values.iter().map(|value| sign * value).collect()
-}
-
-/// The AUC of each score with its interval; every draw takes as many patients as there are, with replacement, and is the
-/// same for all scores. Draws of one class only are drawn again.
-fn intervals(
-    rows: &[CueRow],
-    patients: &[Vec<usize>],
-    scores: &[(&str, Vec<f64>)],
-    rng: &mut ChaCha8Rng,
-) -> Vec<ProbeRow> {
-    let labels: Vec<bool> = rows.iter().map(|row| row.covid).collect();
-    let ranks: Vec<Ranks> = scores.iter().map(|(_, score)| Ranks::of(score)).collect();
-    let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); scores.len()];
-    while drawn[0].len() < DRAWS {
-        let mut weights = vec![0_u32; rows.len()];
-        for _ in patients {
-            patients[rng.gen_range(0..patients.len())].iter().for_each(|&i| weights[i] += 1);
-        }
-        let aucs: Option<Vec<f64>> = ranks.iter().map(|ranks| auc(ranks, &labels, &weights)).collect();
-        drawn.iter_mut().zip(aucs.unwrap_or_default()).for_each(|(drawn, auc)| drawn.push(auc));
+    let mut order = values.clone();
+    order.sort_by(f64::total_cmp);
+    order.dedup();
+    let share = |value: &f64| order.partition_point(|other| other < value) as f64 / order.len() as f64;
+    let score: Vec<f64> = values.iter().map(share).collect();
+    let upright = auc(rows, &score, seed)?;
+    if upright.value.is_some_and(|area| area >= 0.5) {
+        return Ok(upright);
     }
-    let mut result = Vec::with_capacity(scores.len());
-    for (((name, _), ranks), mut drawn) in scores.iter().zip(&ranks).zip(drawn) {
-        drawn.sort_by(f64::total_cmp);
-        let auc = auc(ranks, &labels, &vec![1; rows.len()]).unwrap_or(0.5);
-        let (low, high) = (percentile(&drawn, 0.025), percentile(&drawn, 0.975));
-        result.push(ProbeRow { name: (*name).to_owned(), auc, low, high });
-    }
-    result
-}
-
-/// Linear interpolation between the ordered values, as `numpy.percentile`.
-fn percentile(ordered: &[f64], share: f64) -> f64 {
-    let at = share * (ordered.len() - 1) as f64;
-    let (low, high) = (ordered[at as usize], ordered[at.ceil() as usize]);
-    low + (high - low) * at.fract()
-}
-
-/// Samples in the order of their scores, those of equal score together.
-struct Ranks(Vec<Vec<usize>>);
-
-impl Ranks {
-    fn of(score: &[f64]) -> Self {
-        let mut order: Vec<usize> = (0..score.len()).collect();
-        order.sort_by(|&a, &b| score[a].total_cmp(&score[b]));
-        Self(order.chunk_by(|&a, &b| score[a] == score[b]).map(<[usize]>::to_vec).collect())
-    }
-}
-
-/// The chance that a covid scan scores above a non-covid one, equal scores counting half, where each scan counts
-/// `weights` times (Mann and Whitney, Annals of Mathematical Statistics 18, 1947); `None` without both classes.
-fn auc(ranks: &Ranks, is_covid: &[bool], weights: &[u32]) -> Option<f64> {
-    let (mut above, mut covid, mut other) = (0.0, 0.0, 0.0);
-    for equal in &ranks.0 {
-        let sum = |class: bool| -> f64 {
-            equal.iter().filter(|&&i| is_covid[i] == class).map(|&i| f64::from(weights[i])).sum()
-        };
-        let (c, o) = (sum(true), sum(false));
-        above += c * (other + o / 2.0);
-        covid += c;
-        other += o;
-    }
-    (covid > 0.0 && other > 0.0).then(|| above / (covid * other))
+    auc(rows, &score.iter().map(|share| 1.0 - share).collect::<Vec<_>>(), seed)
 }
 
 #[cfg(test)]

@@ -327,7 +327,7 @@ impl<'a> Training<'a> {
         tch::manual_seed(((run.seed << 40) ^ (epoch << 24) ^ self.step) as i64);
         self.step += 1;
         let logits = self.feed.logits_of(&self.network, input, true)?;
-        let judged = self.feed.judge_later(&logits, batch)?;
+        let judged = self.feed.judge(&logits, batch)?;
         let learning = self.network.learning(run.learn);
         if run.precision == Precision::F16 {
             let scale = &mut self.info.position.loss_scale;

@@ -2,7 +2,7 @@
 
 use crate::cache::{SliceCache, spread};
 use crate::split::{Split, Subset};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -11,59 +11,103 @@ const PER_SCAN: usize = 16;
 /// Figures of a scan: mean, deviation, share of black, 95th percentile, mean difference of neighbours.
 const FIGURES: usize = 5;
 
+/// A scan is called unusual when so few of the training scans are as unusual: of scans like those that were learned from,
+/// five in a hundred are.
+const UNUSUAL: f64 = 0.05;
+/// With fewer training scans even the farthest of all would not be among the last five in a hundred.
+const LEAST: usize = 19;
+
 /// How far from the training scans each scan of a subset lies, by its grey levels alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Typical {
-    /// By scan folder: the share of training scans that lie farther from the training scans' mean, 0 to 1.
-    pub farther: BTreeMap<String, f64>,
+    /// Training scans that the others are held against.
+    pub training: usize,
+    /// By scan folder: the share of scans that are as unusual or more, the scan itself among them, above 0 to 1. Empty where
+    /// there is no hint.
+    pub share: BTreeMap<String, f64>,
+    /// Why there is no hint.
+    pub why_not: Option<String>,
 }
 
 impl Typical {
     /// Mahalanobis distance (1936) of mean, deviation, share of black, 95th percentile and mean difference of neighbouring
-    /// pixels from the training scans', ranked among the training scans' own distances.
+    /// pixels from the training scans'.
+    ///
+    /// Each training scan's own distance is from the others: among those that made the mean, it would look nearer than an
+    /// equal scan that is new. The share is `(1 + as far or farther) / (1 + training scans)` (Vovk, Gammerman and Shafer
+    /// 2005, conformal p-values).
     ///
     /// # Errors
-    /// Fewer than 10 training scans.
+    /// A slice that is not in the cache. Fewer than 19 training scans are no error: see [`why_not`](Self::why_not).
     pub fn of(cache: &SliceCache, split: &Split, subset: Subset) -> Result<Self> {
         let doing = || format!("comparing the {subset} scans with the training scans");
-        let training: Vec<[f64; FIGURES]> = of_scans(cache, &split.slices(Subset::Train))?.into_values().collect();
-        ensure!(training.len() >= 10, "{}: expected 10 training scans or more, found {}", doing(), training.len());
-        let count = training.len() as f64;
-        let mean: [f64; FIGURES] = std::array::from_fn(|k| training.iter().map(|of| of[k]).sum::<f64>() / count);
+        let known = of_scans(cache, &split.slices(Subset::Train)).with_context(doing)?;
+        let known: Vec<[f64; FIGURES]> = known.into_values().collect();
+        let training = known.len();
+        if training < LEAST {
+            let why = format!("{training} training scans, {LEAST} or more are needed to tell one in twenty");
+            return Ok(Self { training, share: BTreeMap::new(), why_not: Some(why) });
+        }
+        let mut far =
+            (0..training).map(|one| left_one_out(&known, one)).collect::<Result<Vec<f64>>>().with_context(doing)?;
+        far.sort_by(f64::total_cmp);
+        let middle = Middle::of(known.iter()).with_context(doing)?;
+        let share = |of: &[f64; FIGURES]| {
+            let nearer = far.partition_point(|known| *known < middle.distance(of));
+            (1 + training - nearer) as f64 / (1 + training) as f64
+        };
+        let of_subset = of_scans(cache, &split.slices(subset)).with_context(doing)?;
+        let share = of_subset.iter().map(|(scan, of)| (scan.clone(), share(of))).collect();
+        Ok(Self { training, share, why_not: None })
+    }
+
+    /// Whether the scan is among the five in a hundred that lie farthest out; `None` where there is no hint.
+    pub fn is_unusual(&self, scan: &str) -> Option<bool> {
+        self.share.get(scan).map(|share| *share <= UNUSUAL)
+    }
+
+    /// What is said of a scan; – where there is no hint.
+    pub fn hint(&self, scan: &str) -> &'static str {
+        match self.is_unusual(scan) {
+            Some(true) => "unusual grey levels",
+            Some(false) => "as in training",
+            None => "–",
+        }
+    }
+}
+
+fn left_one_out(known: &[[f64; FIGURES]], one: usize) -> Result<f64> {
+    let others = known.iter().enumerate().filter(|(index, _)| *index != one).map(|(_, of)| of);
+    Ok(Middle::of(others)?.distance(&known[one]))
+}
+
+/// The mean of scans' figures, and the inverse of their covariance.
+struct Middle {
+    mean: [f64; FIGURES],
+    inverse: [[f64; FIGURES]; FIGURES],
+}
+
+impl Middle {
+    fn of<'a>(scans: impl Iterator<Item = &'a [f64; FIGURES]> + Clone) -> Result<Self> {
+        let count = scans.clone().count() as f64;
+        let mean: [f64; FIGURES] = std::array::from_fn(|k| scans.clone().map(|of| of[k]).sum::<f64>() / count);
         let mut covariance = [[0.0; FIGURES]; FIGURES];
         for (i, row) in covariance.iter_mut().enumerate() {
             for (j, value) in row.iter_mut().enumerate() {
-                let products = training.iter().map(|of| (of[i] - mean[i]) * (of[j] - mean[j]));
+                let products = scans.clone().map(|of| (of[i] - mean[i]) * (of[j] - mean[j]));
                 *value = products.sum::<f64>() / (count - 1.0);
             }
             // Figures that hardly differ between training scans would make any difference infinite.
             row[i] += 1e-6 + 1e-3 * row[i];
         }
-        let inverse = inverse(covariance).with_context(doing)?;
-        let distance = |of: &[f64; FIGURES]| -> f64 {
-            let off: [f64; FIGURES] = std::array::from_fn(|k| of[k] - mean[k]);
-            (0..FIGURES)
-                .flat_map(|i| (0..FIGURES).map(move |j| (i, j)))
-                .map(|(i, j)| off[i] * inverse[i][j] * off[j])
-                .sum()
-        };
-        let mut known: Vec<f64> = training.iter().map(distance).collect();
-        known.sort_by(f64::total_cmp);
-        let of_subset = of_scans(cache, &split.slices(subset))?;
-        let share = |of: [f64; FIGURES]| {
-            let nearer = known.partition_point(|known| *known <= distance(&of));
-            1.0 - nearer as f64 / count
-        };
-        Ok(Self { farther: of_subset.into_iter().map(|(scan, of)| (scan, share(of))).collect() })
+        Ok(Self { mean, inverse: inverse(covariance)? })
     }
 
-    /// What is said of a scan: `unusual` when fewer than 1 % of the training scans lie farther out.
-    pub fn hint(&self, scan: &str) -> &'static str {
-        match self.farther.get(scan) {
-            Some(share) if *share < 0.01 => "unusual grey levels",
-            Some(_) => "as in training",
-            None => "–",
-        }
+    /// Squared.
+    fn distance(&self, of: &[f64; FIGURES]) -> f64 {
+        let off: [f64; FIGURES] = std::array::from_fn(|k| of[k] - self.mean[k]);
+        let all = (0..FIGURES).flat_map(|i| (0..FIGURES).map(move |j| (i, j)));
+        all.map(|(i, j)| off[i] * self.inverse[i][j] * off[j]).sum()
     }
 }
 
@@ -87,7 +131,8 @@ fn of_scans(cache: &SliceCache, slices: &[usize]) -> Result<BTreeMap<String, [f6
     scans.into_par_iter().map(of_scan).collect()
 }
 
-fn of_slice(pixels: &[u8], side: usize) -> [f64; FIGURES] {
+fn of_slice(pixels: impl AsRef<[u8]>, side: usize) -> [f64; FIGURES] {
+    let pixels = pixels.as_ref();
     let count = pixels.len() as f64;
     let mut histogram = [0_usize; 256];
     pixels.iter().for_each(|&pixel| histogram[usize::from(pixel)] += 1);
@@ -156,9 +201,29 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_left_out_lies_farther_than_among_those_that_made_the_mean() -> Result<()> {
+        use rand::{Rng, SeedableRng};
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        let mut drawn = |count: usize| -> Vec<[f64; FIGURES]> {
+            let mut normal = || (0..12).map(|_| rng.r#gen::<f64>()).sum::<f64>() - 6.0;
+            (0..count).map(|_| std::array::from_fn(|_| normal())).collect()
+        };
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        let (known, new) = (drawn(25), drawn(4_000));
+        let middle = Middle::of(known.iter())?;
+        let inside = mean(known.iter().map(|of| middle.distance(of)).collect());
+        let out = mean((0..25).map(|one| left_one_out(&known, one)).collect::<Result<_>>()?);
+        let of_new = mean(new.iter().map(|of| middle.distance(of)).collect());
+        // Among 25 scans the mean is 5 × 24/25; new ones lie much farther, and those left out about as far.
+        assert!((inside - 4.8).abs() < 0.05, "{inside}");
+        assert!(of_new > 5.5 && out > 5.5 && (out / of_new - 1.0).abs() < 0.4, "{out} and {of_new}");
+        Ok(())
+    }
+
+    #[test]
     fn figures_of_a_slice_by_hand() {
         // 4×4: half black, half 100; two columns each, so a step of 100 in each row's middle.
         let pixels: Vec<u8> = (0..16).map(|i| if i % 4 < 2 { 0 } else { 100 }).collect();
-        assert_eq!(of_slice(&pixels, 4), [50.0, 50.0, 127.5, 100.0, 25.0]);
+        assert_eq!(of_slice(pixels, 4), [50.0, 50.0, 127.5, 100.0, 25.0]);
     }
 }

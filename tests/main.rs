@@ -5,10 +5,12 @@
 mod archive;
 mod audit;
 mod cache;
+mod chests;
 mod cli;
 mod corrupt;
 mod gcs;
 mod google;
+mod gradcam;
 mod metrics;
 mod network;
 mod notebooks;

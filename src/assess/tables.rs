@@ -1,6 +1,7 @@
 //! An assessment as tables and figures.
 
-use super::{Assessment, DRAWS};
+use super::{Assessed, Assessment, Calibrated, DRAWS};
+use crate::calibration::Calibration;
 use crate::figure::{Figure, reliability};
 use crate::metrics::{Estimate, Interval, Measure, Performance};
 use crate::progress::thousands;
@@ -8,6 +9,9 @@ use crate::rules::Rule;
 use crate::split::Subset;
 use crate::table::{Table, percent, shown_as_table};
 use anyhow::{Context, Result};
+
+/// Intervals over fewer patients are hardly more than a hint.
+const FEW: usize = 20;
 
 impl Assessment {
     /// One row a measure, by slice and by scan, the interval first.
@@ -20,52 +24,79 @@ impl Assessment {
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let mut table = Table::new(format!("{}: 95 % intervals, and values", self.run), &columns);
         for measure in Measure::ALL {
-            let of = |performance: &Performance| estimated(performance.get(measure));
-            let cells = self.subsets.iter().flat_map(|subset| [of(&subset.slices), of(&subset.scans)]);
-            table.row(std::iter::once(measure.name().to_owned()).chain(cells));
+            let cells = self.subsets.iter().flat_map(|subset| [&subset.slices, &subset.scans]);
+            table.row(std::iter::once(measure.name().to_owned()).chain(cells.map(|of| marked(of, measure))));
         }
-        let counts = self.subsets.iter().map(|of| {
-            format!(
-                "{}: {} slices, {} scans, {} patients",
-                of.subset,
-                thousands(of.slices.samples as u64),
-                thousands(of.scans.samples as u64),
-                thousands(of.scans.patients as u64)
-            )
-        });
-        let table = table.note(format!(
-            "{}. Intervals: bootstrap over patients, {} draws; – where undefined.",
-            counts.collect::<Vec<_>>().join("; "),
+        self.doubts().into_iter().fold(table, Table::note)
+    }
+
+    /// What must be known before the intervals are believed.
+    fn doubts(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.subsets.iter().map(whom).collect();
+        notes.push(format!(
+            "Intervals: bootstrap over patients, {} draws. Without a single error the draws say nothing of errors that were \
+             not seen: the interval is then Clopper and Pearson's, with patients as trials. –: undefined, one patient only, \
+             or all draws alike.",
             thousands(u64::from(DRAWS))
         ));
-        match self.leaking {
-            true => table.note("LEAKING SPLIT: the test intervals hold for patients that were learned from."),
-            false => table,
+        if self.subsets.iter().any(|of| [&of.slices, &of.scans].into_iter().any(drops_draws)) {
+            notes.push(
+                "*: draws in which the measure is undefined, up to 5 %, are left out of its interval.".to_owned(),
+            );
         }
+        for of in self.subsets.iter().filter(|of| of.scans.patients < FEW) {
+            notes.push(format!(
+                "WARNING: {} {} patients. Intervals of so few are too narrow, and hardly more than a hint.",
+                of.scans.patients, of.subset
+            ));
+        }
+        if self.subset(Subset::Validation).is_some() {
+            notes.push(
+                "Validation figures are too good: epoch, thresholds and calibration were chosen on these scans."
+                    .to_owned(),
+            );
+        }
+        if self.leaking {
+            notes.push("LEAKING SPLIT: the test intervals hold for patients that were learned from.".to_owned());
+        }
+        notes.extend(self.left_out.iter().map(|why| format!("Left out: {why}.")));
+        notes
     }
 
     /// Scan rules beside each other.
     pub fn rules_table(&self) -> Table {
-        let columns = ["Rule", "Covid from", "Validation (chosen here)", "Test, 95 % interval and value"];
+        let test = format!("Test{}, 95 % interval and value", Subset::Test.leak_mark(self.leaking));
+        let columns = ["Rule", "Covid from", "Validation (chosen here)", &test];
         let mut table = Table::new("From slices to a scan: balanced accuracy", &columns);
         for of in &self.rules {
             let (name, from) = rule_text(of.rule);
             let test = of.test.as_ref().map_or("–".to_owned(), estimated);
             table.row([name.to_owned(), from, percent(Some(of.validation)), test]);
         }
-        table.note("Every threshold is chosen on the validation scans alone; the test scans are only read.")
+        let table = table.note(
+            "Every threshold is chosen on the validation scans alone, where the best of its kind looks better than it is; the \
+             test scans are only read.",
+        );
+        self.notes_of("rules", table)
     }
 
-    /// Error, Brier score, slope and intercept, before and after temperature scaling.
+    /// Why something is missing, under the table where it is looked for.
+    fn notes_of(&self, what: &str, table: Table) -> Table {
+        let about = self.left_out.iter().filter(|why| why.starts_with(&format!("no {what}")));
+        about.fold(table, |table, why| table.note(format!("Left out: {why}.")))
+    }
+
+    /// Error, Brier score, slope and intercept: of slices before and after temperature scaling, and of scans before and
+    /// after their own calibrator.
     pub fn calibration_table(&self) -> Table {
-        let columns =
-            ["Slices", "Probabilities", "Expected error", "Brier score", "Slope", "Intercept", "In the large"];
+        let columns = ["Of", "Probabilities", "Expected error", "Brier score", "Slope", "Intercept", "In the large"];
         let mut table = Table::new("Calibration: does 80 % mean 80 %?", &columns);
         let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
         for of in &self.calibration {
-            for (how, calibration) in [("as they come", &of.before), ("temperature-scaled", &of.after)] {
+            let mark = of.subset.leak_mark(self.leaking);
+            for (unit, how, calibration) in of.each() {
                 table.row([
-                    format!("{}{}", of.subset, of.subset.leak_mark(self.leaking)),
+                    format!("{} {unit}{mark}", of.subset),
                     how.to_owned(),
                     number(Some(calibration.expected_error)),
                     number(Some(calibration.brier)),
@@ -75,30 +106,53 @@ impl Assessment {
                 ]);
             }
         }
-        match &self.temperature {
-            Some(temperature) => table.note(format!(
-                "Temperature {:.3}{}, fitted on {} validation slices. Perfect: error 0, slope 1, intercept 0; a slope \
-                 below 1 says that probabilities are too extreme.",
+        table = table.note(
+            "Perfect: error 0, slope 1, intercept 0; a slope below 1 says that probabilities are too extreme. Validation: \
+             fitted there, so too good.",
+        );
+        if let Some(temperature) = &self.temperature {
+            table = table.note(format!(
+                "Slices: temperature {:.3}{}, fitted on {} validation slices.",
                 temperature.value,
                 if temperature.at_bound { " (the end of its range)" } else { "" },
                 thousands(temperature.samples as u64)
-            )),
-            None => table.note("Not fitted: the validation slices are of one label only."),
+            ));
         }
+        if let Some(of) = &self.scan_calibrator {
+            table = table.note(format!(
+                "Scans: log odds = {:.3} + {:.3} × logit of the mean probability (Platt scaling), fitted on {} validation \
+                 scans of {} patients, {} of them covid.",
+                of.line.intercept,
+                of.line.slope,
+                thousands(of.scans as u64),
+                thousands(of.patients as u64),
+                thousands(of.covid as u64)
+            ));
+        }
+        self.notes_of("calibrator", self.notes_of("temperature", table))
     }
 
-    /// Reliability diagrams of a subset, before and after temperature scaling.
+    /// Reliability diagrams of a subset's slices, before and after temperature scaling.
     pub fn reliability_figure(&self, subset: Subset) -> Result<Figure> {
+        self.reliability(subset, "slices", "Wilson's 95 % intervals, too narrow, for slices of one patient are alike")
+    }
+
+    /// Reliability diagrams of a subset's scans: the mean probability of their slices, before and after the calibrator of
+    /// scans.
+    pub fn scan_reliability_figure(&self, subset: Subset) -> Result<Figure> {
+        self.reliability(subset, "scans", "Wilson's 95 % intervals")
+    }
+
+    fn reliability(&self, subset: Subset, unit: &str, intervals: &str) -> Result<Figure> {
         let of = self.calibration.iter().find(|of| of.subset == subset);
         let of = of.with_context(|| format!("the run {} has no calibration of its {subset} subset", self.run))?;
-        let title = format!("{subset} slices{}: how often it is covid", subset.leak_mark(self.leaking));
-        let series = [("as the network says", &of.before), ("temperature-scaled", &of.after)];
-        reliability(
-            &title,
-            &series,
-            "A point stands for the slices of one tenth of the probabilities; on the diagonal, 80 % means 80 %. Bars: \
-             Wilson's 95 % intervals, too narrow, for slices of one patient are alike.",
-        )
+        let title = format!("{subset} {unit}{}: how often it is covid", subset.leak_mark(self.leaking));
+        let series = of.each().into_iter().filter(|of| of.0 == unit).map(|(_, how, calibration)| (how, calibration));
+        let caption = format!(
+            "A point stands for the {unit} of one tenth of the probabilities; on the diagonal, 80 % means 80 %. Bars: \
+             {intervals}."
+        );
+        reliability(&title, &series.collect::<Vec<_>>(), &caption)
     }
 
     /// Balanced accuracy of each source's scans; empty where no patient table names sources.
@@ -107,9 +161,9 @@ impl Assessment {
         let mut table = Table::new("Scans by source", &columns);
         for of in &self.subsets {
             for (source, performance) in &of.sources {
-                let cell = |measure| estimated(performance.get(measure));
+                let cell = |measure| marked(performance, measure);
                 table.row([
-                    of.subset.to_string(),
+                    format!("{}{}", of.subset, of.subset.leak_mark(self.leaking)),
                     source.clone(),
                     thousands(performance.samples as u64),
                     thousands(performance.patients as u64),
@@ -119,6 +173,11 @@ impl Assessment {
                 ]);
             }
         }
+        let few = self.subsets.iter().flat_map(|of| &of.sources).filter(|of| of.1.patients < FEW).count();
+        let table = match few {
+            0 => table,
+            _ => table.note(format!("{few} rows stand for fewer than {FEW} patients: hardly more than a hint.")),
+        };
         table.note(
             "A source with one label only tells nothing of the other: a network that knows the source is right there.",
         )
@@ -126,6 +185,52 @@ impl Assessment {
 }
 
 shown_as_table!(Assessment);
+
+impl Calibrated {
+    /// Unit, what was done to the probabilities, and how they agree with the truth.
+    fn each(&self) -> Vec<(&'static str, &'static str, &Calibration)> {
+        let kinds = [
+            ("slices", "as they come", Some(&self.slices.before)),
+            ("slices", "temperature-scaled", self.slices.after.as_ref()),
+            ("scans", "mean of the slices", Some(&self.scans.before)),
+            ("scans", "calibrated", self.scans.after.as_ref()),
+        ];
+        kinds.into_iter().filter_map(|(unit, how, calibration)| Some((unit, how, calibration?))).collect()
+    }
+}
+
+/// Slices, scans and patients of a subset, and whether anybody told who is one patient.
+fn whom(of: &Assessed) -> String {
+    let patients = match of.scans.samples - of.named {
+        0 => format!("{} patients", thousands(of.scans.patients as u64)),
+        _ if of.named == 0 => format!(
+            "{} patients, who are scans (those that look alike joined), for no table names a patient",
+            thousands(of.scans.patients as u64)
+        ),
+        unnamed => format!(
+            "{} patients, of which {} are scans that no table gives to one",
+            thousands(of.scans.patients as u64),
+            thousands(unnamed as u64)
+        ),
+    };
+    format!(
+        "{}: {} slices, {} scans, {patients}.",
+        of.subset,
+        thousands(of.slices.samples as u64),
+        thousands(of.scans.samples as u64)
+    )
+}
+
+fn drops_draws(of: &Performance) -> bool {
+    of.estimates().iter().any(|estimate| estimate.interval.is_some() && estimate.defined < of.draws)
+}
+
+/// A measure of a performance, with a star where draws are left out.
+fn marked(of: &Performance, measure: Measure) -> String {
+    let estimate = of.get(measure);
+    let star = if estimate.interval.is_some() && estimate.defined < of.draws { " *" } else { "" };
+    estimated(estimate) + star
+}
 
 /// `62.5 to 81.0 % (72.4)`: the interval before the value.
 pub(crate) fn estimated(estimate: &Estimate) -> String {
@@ -138,7 +243,12 @@ pub(crate) fn estimated(estimate: &Estimate) -> String {
         (None, _) => "–".to_owned(),
         (Some(value), None) => format!("– ({}{unit})", scale(value)),
         (Some(value), Some(Interval { low, high })) => {
-            format!("{} to {}{unit} ({})", scale(low), scale(high), scale(value))
+            let alike = match (estimate.exact, value) {
+                (true, 1.0) => "; no error",
+                (true, 0.0) => "; none right",
+                _ => "",
+            };
+            format!("{} to {}{unit} ({}{alike})", scale(low), scale(high), scale(value))
         }
     }
 }

@@ -1,6 +1,121 @@
-//! Maximum likelihood by Newton's method.
+//! Maximum likelihood by Newton's method: the one logistic regression of the crate.
 
 use super::{CalibrationLine, sigmoid, truth};
+
+/// Steps until the weights stand still, at the most; a dozen is usual.
+const STEPS: usize = 200;
+
+/// A fitted model: weights of the features, the last one that of the constant.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Logistic {
+    weights: Vec<f64>,
+}
+
+impl Logistic {
+    /// Minimises the sum of the log losses plus `penalty` / 2 × Σ w², where the constant is free (Hastie, Tibshirani and
+    /// Friedman, The Elements of Statistical Learning, 2nd ed., 4.4.1 and 4.4.4). `truth[i]` is the probability that
+    /// sample `i` should have, 0 to 1: a label, or a label softened.
+    ///
+    /// `None` where the steps do not come to rest, which a positive penalty and samples of both classes rule out.
+    pub(crate) fn fit(samples: &[Vec<f64>], truth: &[f64], penalty: f64) -> Option<Self> {
+        let mut at = Self { weights: vec![0.0; samples.first().map_or(0, Vec::len) + 1] };
+        let mut loss = at.loss(samples, truth, penalty);
+        let mut before = f64::INFINITY;
+        for _ in 0..STEPS {
+            let step = at.newton_step(samples, truth, penalty)?;
+            let size = largest(&step) / (1.0 + largest(&at.weights));
+            // Far away a whole step may overshoot; near the minimum it never does, and the loss changes by rounding alone.
+            let near = size <= 1e-6;
+            let mut part = 1.0;
+            (at, loss) = loop {
+                let weights = at.weights.iter().zip(&step).map(|(w, s)| w - part * s).collect();
+                let next = Self { weights };
+                let next_loss = next.loss(samples, truth, penalty);
+                if near || next_loss <= loss || part < 1e-12 {
+                    break (next, next_loss);
+                }
+                part /= 2.0;
+            };
+            // Each step is about the square of the one before, down to rounding, which is coarser where the classes hardly
+            // overlap.
+            if size <= 1e-13 || (near && size >= before) {
+                return Some(at);
+            }
+            before = size;
+        }
+        None
+    }
+
+    /// The probability of true, 0 to 1.
+    pub(crate) fn probability(&self, features: &[f64]) -> f64 {
+        sigmoid(self.logit(features))
+    }
+
+    /// Of a single feature: its weight, and the constant.
+    pub(super) fn as_line(&self) -> CalibrationLine {
+        let (constant, rest) = self.weights.split_last().unwrap_or((&0.0, &[]));
+        CalibrationLine { slope: rest.first().copied().unwrap_or(0.0), intercept: *constant }
+    }
+
+    fn logit(&self, features: &[f64]) -> f64 {
+        let constant = self.weights.last().copied().unwrap_or(0.0);
+        constant + features.iter().zip(&self.weights).map(|(x, w)| x * w).sum::<f64>()
+    }
+
+    fn loss(&self, samples: &[Vec<f64>], truth: &[f64], penalty: f64) -> f64 {
+        let one = |(features, share): (&Vec<f64>, &f64)| {
+            let z = self.logit(features);
+            // ln(1 + e^z) without overflow, less what the truth takes off.
+            z.max(0.0) + (-z.abs()).exp().ln_1p() - share * z
+        };
+        let (_, free) = self.weights.split_last().unwrap_or((&0.0, &[]));
+        samples.iter().zip(truth).map(one).sum::<f64>() + penalty / 2.0 * free.iter().map(|w| w * w).sum::<f64>()
+    }
+
+    /// Hessian⁻¹ × gradient; `None` where the Hessian has no inverse.
+    fn newton_step(&self, samples: &[Vec<f64>], truth: &[f64], penalty: f64) -> Option<Vec<f64>> {
+        let size = self.weights.len();
+        let mut hessian = vec![vec![0.0; size]; size];
+        let mut gradient = vec![0.0; size];
+        for i in 0..size - 1 {
+            hessian[i][i] = penalty;
+            gradient[i] = penalty * self.weights[i];
+        }
+        for (features, share) in samples.iter().zip(truth) {
+            let p = self.probability(features);
+            let (error, spread) = (p - share, (p * (1.0 - p)).max(f64::MIN_POSITIVE));
+            let value = |i: usize| features.get(i).copied().unwrap_or(1.0);
+            for i in 0..size {
+                let x = value(i);
+                gradient[i] += error * x;
+                if x != 0.0 {
+                    (0..=i).for_each(|j| hessian[i][j] += spread * x * value(j));
+                }
+            }
+        }
+        solve(hessian, gradient)
+    }
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |most, value| value.abs().max(most))
+}
+
+/// Solves A x = b for a symmetric positive definite A, of which the lower half is read (Cholesky); `None` for another A.
+fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
+    let size = b.len();
+    for i in 0..size {
+        for j in 0..=i {
+            let rest = a[i][j] - (0..j).map(|k| a[i][k] * a[j][k]).sum::<f64>();
+            a[i][j] = if i != j { rest / a[j][j] } else { Some(rest).filter(|rest| *rest > 0.0)?.sqrt() };
+        }
+        b[i] = (b[i] - (0..i).map(|k| a[i][k] * b[k]).sum::<f64>()) / a[i][i];
+    }
+    for i in (0..size).rev() {
+        b[i] = (b[i] - (i + 1..size).map(|k| a[k][i] * b[k]).sum::<f64>()) / a[i][i];
+    }
+    Some(b)
+}
 
 /// Logistic regression of the truth on logits; `None` where the likelihood has no single finite maximum.
 pub(super) fn line(is_covid: &[bool], logits: &[f64]) -> Option<CalibrationLine> {
@@ -11,72 +126,24 @@ pub(super) fn line(is_covid: &[bool], logits: &[f64]) -> Option<CalibrationLine>
     let ((covid_low, covid_high), (other_low, other_high)) = (extremes(true), extremes(false));
     // The maximum exists just where the classes overlap (Albert & Anderson 1984); so it need not be seen to diverge.
     let overlap = covid_low < other_high && other_low < covid_high;
-    if !overlap {
-        return None;
-    }
+    let truth: Vec<f64> = is_covid.iter().map(|&covid| truth(covid)).collect();
+    if overlap { line_through(logits, &truth) } else { None }
+}
+
+/// The same where every truth may be a share; `None` where all logits are one.
+pub(super) fn line_through(logits: &[f64], truth: &[f64]) -> Option<CalibrationLine> {
     // Around the mean, in standard deviations: the two parameters then hardly depend on each other.
     let count = logits.len() as f64;
     let mean = logits.iter().sum::<f64>() / count;
     let deviation = (logits.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / count).sqrt();
-    let scaled: Vec<f64> = logits.iter().map(|z| (z - mean) / deviation).collect();
-    let [intercept, slope] = newton(is_covid, &scaled)?;
+    // Logits of one value only have the deviation of a rounding error.
+    if deviation.is_nan() || deviation <= 1e-12 * (1.0 + mean.abs()) {
+        return None;
+    }
+    let scaled: Vec<Vec<f64>> = logits.iter().map(|z| vec![(z - mean) / deviation]).collect();
+    let CalibrationLine { slope, intercept } = Logistic::fit(&scaled, truth, 0.0)?.as_line();
     let slope = slope / deviation;
     Some(CalibrationLine { slope, intercept: intercept - slope * mean })
-}
-
-/// `[intercept, slope]`; `None` when the steps do not come to rest.
-fn newton(is_covid: &[bool], x: &[f64]) -> Option<[f64; 2]> {
-    const STEPS: usize = 200;
-    let mut at = [0.0, 0.0];
-    let mut loss = negative_log_likelihood(is_covid, x, at);
-    let mut before = f64::INFINITY;
-    for _ in 0..STEPS {
-        let step = newton_step(is_covid, x, at)?;
-        let size = step[0].abs().max(step[1].abs()) / (1.0 + at[0].abs().max(at[1].abs()));
-        // Far away a whole step may overshoot; near the maximum it never does, and the loss changes by rounding alone.
-        let near = size <= 1e-6;
-        let mut part = 1.0;
-        (at, loss) = loop {
-            let next = [at[0] - part * step[0], at[1] - part * step[1]];
-            let next_loss = negative_log_likelihood(is_covid, x, next);
-            if near || next_loss <= loss || part < 1e-12 {
-                break (next, next_loss);
-            }
-            part /= 2.0;
-        };
-        // Each step is about the square of the one before, down to rounding, which is coarser where the classes hardly
-        // overlap.
-        if size <= 1e-13 || (near && size >= before) {
-            return Some(at);
-        }
-        before = size;
-    }
-    None
-}
-
-/// Gradient over Hessian of the negative log likelihood.
-fn newton_step(is_covid: &[bool], x: &[f64], [intercept, slope]: [f64; 2]) -> Option<[f64; 2]> {
-    let (mut gradient, mut hessian) = ([0.0; 2], [0.0; 3]);
-    for (&covid, x) in is_covid.iter().zip(x) {
-        let p = sigmoid(intercept + slope * x);
-        let (error, weight) = (p - truth(covid), p * (1.0 - p));
-        gradient[0] += error;
-        gradient[1] += error * x;
-        hessian[0] += weight;
-        hessian[1] += weight * x;
-        hessian[2] += weight * x * x;
-    }
-    let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
-    (determinant > 0.0).then(|| {
-        [
-            (gradient[0] * hessian[2] - gradient[1] * hessian[1]) / determinant,
-            (gradient[1] * hessian[0] - gradient[0] * hessian[1]) / determinant,
-        ]
-    })
-}
-
-fn negative_log_likelihood(is_covid: &[bool], x: &[f64], [intercept, slope]: [f64; 2]) -> f64 {
-    is_covid.iter().zip(x).map(|(&covid, x)| loss(covid, intercept + slope * x)).sum()
 }
 
 /// `-ln P(truth)` of one sample, without overflow.
@@ -108,7 +175,6 @@ pub(super) fn intercept(is_covid: &[bool], logits: &[f64]) -> Option<f64> {
 /// Where an increasing function, given with its slope, is 0 between `low` and `high`: Newton's method, halving the
 /// bracket where it would leave it.
 pub(super) fn root(mut low: f64, mut high: f64, function: impl Fn(f64) -> (f64, f64)) -> f64 {
-    const STEPS: usize = 200;
     let mut at = (low + high) / 2.0;
     for _ in 0..STEPS {
         let (value, slope) = function(at);
@@ -159,7 +225,10 @@ mod tests {
         logits.swap(99, 100);
         let line = line(&is_covid, &logits).unwrap();
         // The gradient is 0 there, which is all there is to a maximum.
-        let step = newton_step(&is_covid, &logits, [line.intercept, line.slope]).unwrap();
+        let samples: Vec<Vec<f64>> = logits.iter().map(|&z| vec![z]).collect();
+        let labels: Vec<f64> = is_covid.iter().map(|&covid| truth(covid)).collect();
+        let at = Logistic { weights: vec![line.slope, line.intercept] };
+        let step = at.newton_step(&samples, &labels, 0.0).unwrap();
         assert!(step.iter().all(|step| step.abs() < 1e-9) && line.slope > 5.0, "{line:?} {step:?}");
     }
 
@@ -167,5 +236,39 @@ mod tests {
     fn loss_of_certain_mistakes_is_finite() {
         assert_eq!((loss(true, -1e4), loss(true, 1e4)), (1e4, 0.0));
         assert!((loss(false, 0.0) - std::f64::consts::LN_2).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_equations_are_solved_where_they_can_be() {
+        let x = solve(vec![vec![4.0, 0.0], vec![2.0, 3.0]], vec![8.0, 7.0]).unwrap();
+        assert!((x[0] - 1.25).abs() < 1e-12 && (x[1] - 1.5).abs() < 1e-12, "{x:?}");
+        assert_eq!(solve(vec![vec![1.0, 0.0], vec![1.0, 1.0]], vec![1.0, 1.0]), None);
+    }
+
+    #[test]
+    fn with_a_penalty_the_gradient_is_zero_at_the_end() {
+        let samples: Vec<Vec<f64>> = (0..40).map(|i| vec![f64::from(i) / 10.0, f64::from(i % 7)]).collect();
+        let labels: Vec<f64> = (0..40).map(|i| truth(i > 17 || i % 5 == 0)).collect();
+        let model = Logistic::fit(&samples, &labels, 1.0).unwrap();
+        let slope = |j: usize| -> f64 {
+            let error = |(x, y): (&Vec<f64>, &f64)| (model.probability(x) - y) * x.get(j).copied().unwrap_or(1.0);
+            samples.iter().zip(&labels).map(error).sum()
+        };
+        assert!((slope(0) + model.weights[0]).abs() < 1e-9 && (slope(1) + model.weights[1]).abs() < 1e-9);
+        assert!(slope(2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn without_features_the_share_comes_out() {
+        let model = Logistic::fit(&vec![vec![]; 4], &[1.0, 0.0, 0.0, 0.0], 1.0).unwrap();
+        assert!((model.probability(&[]) - 0.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn separable_samples_come_to_rest_under_a_penalty() {
+        let samples: Vec<Vec<f64>> = (0..20).map(|i| vec![f64::from(i) - 9.5; 3]).collect();
+        let labels: Vec<f64> = (0..20).map(|i| truth(i >= 10)).collect();
+        let model = Logistic::fit(&samples, &labels, 1e-3).unwrap();
+        assert!(model.probability(&[9.5; 3]) > 0.99);
     }
 }

@@ -27,7 +27,8 @@ fn names<'a>(all: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
     found
 }
 
-/// Bars side by side in groups, one colour a series, on an axis from `range.0` to `range.1`; `line` is a value to hold them
+/// Bars side by side in groups, one colour a series, on an axis from `range.0` to `range.1` and standing on 0 where it lies
+/// between; `line` is a value to hold them
 /// against, with its name.
 pub(crate) fn bars(
     title: &str,
@@ -81,7 +82,7 @@ pub(crate) fn bars(
             chart
                 .draw_series(of_series().map(|bar| {
                     let (left, right) = place(bar);
-                    Rectangle::new([(left, range.0), (right, bar.value)], colour.filled())
+                    Rectangle::new([(left, range.0.max(0.0)), (right, bar.value)], colour.filled())
                 }))?
                 .label(name.as_str())
                 .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));

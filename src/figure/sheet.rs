@@ -2,6 +2,7 @@
 
 use super::Figure;
 use crate::decode::{GreyImage, encode_png};
+use crate::lungs::LungMask;
 use crate::resize::resize_grey;
 use crate::table::escape;
 use anyhow::{Context, Result};
@@ -32,15 +33,25 @@ impl ContactSheet {
     }
 
     /// Adds a square slice under its heat, 0 to 1 for each of its pixels: yellow over orange to red, the hotter the
-    /// denser.
-    pub(crate) fn add_heat(&mut self, name: &str, image: &GreyImage, heat: &[f32]) -> Result<()> {
-        let colour = |(&grey, &heat): (&u8, &f32)| {
-            let (heat, grey) = (heat.clamp(0.0, 1.0), f32::from(grey));
-            let cover = 0.65 * heat;
-            [255.0, 230.0 * (1.0 - heat), 30.0].map(|hot: f32| ((1.0 - cover) * grey + cover * hot).round() as u8)
+    /// denser; and the outline of its lungs in blue.
+    pub(crate) fn add_explained(
+        &mut self,
+        name: &str,
+        image: &GreyImage,
+        heat: Option<&[f32]>,
+        lungs: &LungMask,
+    ) -> Result<()> {
+        // Small slices are enlarged, so that the outline is a line and no band.
+        let (side, times) = (image.width as usize, (2 * Self::SIDE / image.width.max(1)).max(1) as usize);
+        let large = side * times;
+        let outline = lungs.resized(large as u32, large as u32).outline();
+        let pixel = |at: usize| {
+            let source = at / large / times * side + at % large / times;
+            let heat = heat.and_then(|heat| heat.get(source)).copied().unwrap_or(0.0);
+            if outline[at] { OUTLINE } else { warmed(image.pixels[source], heat) }
         };
-        let pixels: Vec<u8> = image.pixels.iter().zip(heat).flat_map(colour).collect();
-        let png = encode_png(image.width, &pixels).with_context(|| format!("drawing {name}"))?;
+        let pixels: Vec<u8> = (0..large * large).flat_map(pixel).collect();
+        let png = encode_png(large as u32, &pixels).with_context(|| format!("drawing {name}"))?;
         self.tiles.push((name.to_owned(), Some(png)));
         Ok(())
     }
@@ -89,6 +100,15 @@ impl ContactSheet {
     }
 }
 
+/// Wong's sky blue, which neither a grey slice nor the heat has.
+const OUTLINE: [u8; 3] = [86, 180, 233];
+
+fn warmed(grey: u8, heat: f32) -> [u8; 3] {
+    let heat = heat.clamp(0.0, 1.0);
+    let cover = 0.65 * heat;
+    [255.0, 230.0 * (1.0 - heat), 30.0].map(|hot: f32| ((1.0 - cover) * f32::from(grey) + cover * hot).round() as u8)
+}
+
 /// A name cut at slashes, spaces and line ends into lines that fit under a picture.
 fn lines_of(name: &str) -> Vec<&str> {
     const FITS: usize = 25;
@@ -110,6 +130,24 @@ fn lines_of(name: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heat_and_outline_are_drawn_where_they_are() {
+        let image = GreyImage { width: 300, height: 300, pixels: vec![100; 90_000] };
+        let inside = |x: usize, y: usize| (100..200).contains(&x) && (100..200).contains(&y);
+        let mask = (0..90_000).map(|at| inside(at % 300, at / 300)).collect();
+        let lungs = LungMask { width: 300, height: 300, inside: mask };
+        let heat: Vec<f32> = (0..90_000).map(|at| if at < 300 { 1.0 } else { 0.0 }).collect();
+        let mut sheet = ContactSheet::new("x");
+        sheet.add_explained("a", &image, Some(&heat), &lungs).expect("draws");
+        let png = sheet.tiles[0].1.as_ref().expect("a picture");
+        let drawn = image::load_from_memory(png).expect("a PNG").to_rgb8();
+        let at = |x, y| drawn.get_pixel(x, y).0;
+        assert_eq!([at(100, 150), at(199, 150), at(150, 100), at(150, 199)], [OUTLINE; 4]);
+        assert_eq!([at(150, 150), at(50, 50), at(201, 150)], [[100; 3]; 3]);
+        assert_eq!(at(7, 0), warmed(100, 1.0));
+        assert!(at(7, 0)[0] > 190 && at(7, 0)[1] < 40, "{:?}", at(7, 0));
+    }
 
     #[test]
     fn names_are_cut_where_they_may_be() {

@@ -1,10 +1,7 @@
 //! Who is one patient.
 
-use super::{Label, Manifest, Set};
+use super::Manifest;
 use anyhow::{Context, Result, bail, ensure};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -51,20 +48,6 @@ impl Manifest {
             scans.into_iter().for_each(|scan| of_scan[scan] = patient);
         }
         of_scan
-    }
-
-    /// The same slices with the labels of `train/` dealt out anew among its patients, as many of each as before: labels
-    /// that nothing but a patient's own look can tell. Its hash is that of the true labels: never write it down.
-    pub(crate) fn with_labels_shuffled(&self, seed: u64) -> Self {
-        let mut shuffled = self.clone();
-        let training = |scan: &usize| self.scans[*scan].set == Set::Train && self.scans[*scan].label.is_some();
-        let patients: Vec<Vec<usize>> = self.patients().into_iter().filter(|of| of.iter().all(training)).collect();
-        let mut labels: Vec<Option<Label>> = patients.iter().map(|of| self.scans[of[0]].label).collect();
-        labels.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        for (patient, label) in patients.iter().zip(labels) {
-            patient.iter().for_each(|&scan| shuffled.scans[scan].label = label);
-        }
-        shuffled
     }
 
     /// Reads `path,patient` and, where there is one, `source` or `scanner`. A path is a scan's folder or a file in it.

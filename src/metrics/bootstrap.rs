@@ -1,6 +1,6 @@
 //! Draws of patients with replacement, and all measures of a draw in one pass over the samples.
 
-use super::measure::{MEASURES, Tally, Values};
+use super::measure::{MEASURES, Measure, Tally, Values};
 use super::performance::Judged;
 use anyhow::{Result, bail, ensure};
 use rand::{Rng, SeedableRng};
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 pub(super) const LEVEL: f64 = 0.95;
 
 /// The percentiles that bound [`LEVEL`].
-const BOUNDS: [f64; 2] = [0.025, 0.975];
+pub(crate) const BOUNDS: [f64; 2] = [0.025, 0.975];
 
 /// The part of the draws, in percent, in which a measure must be defined to have an interval.
 const DEFINED_PERCENT: u64 = 95;
@@ -76,6 +76,32 @@ impl Clusters {
         self.tallies.len()
     }
 
+    /// The interval of a measure that is the same in every draw, by Clopper and Pearson (1934) over patients: a bootstrap
+    /// without a single error among them would say 100 to 100 %. `None` for measures that are no proportion.
+    ///
+    /// A patient counts as one trial, however many slices there are: with every slice right, as many patients are right.
+    pub(super) fn exact(&self, measure: Measure) -> Option<Interval> {
+        let of = |part: fn(&Tally) -> u64, rest: fn(&Tally) -> u64| {
+            let whole = self.tallies.iter().filter(|tally| part(tally) + rest(tally) > 0).count();
+            let (hits, misses) = self.tallies.iter().fold((0, 0), |sum, t| (sum.0 + part(t), sum.1 + rest(t)));
+            all_or_none(hits, misses, whole)
+        };
+        let sensitivity = || of(|t| t.true_positives, |t| t.false_negatives);
+        let specificity = || of(|t| t.true_negatives, |t| t.false_positives);
+        match measure {
+            Measure::Accuracy => of(|t| t.true_positives + t.true_negatives, |t| t.false_positives + t.false_negatives),
+            Measure::Sensitivity => sensitivity(),
+            Measure::Specificity => specificity(),
+            Measure::Ppv => of(|t| t.true_positives, |t| t.false_positives),
+            Measure::Npv => of(|t| t.true_negatives, |t| t.false_negatives),
+            Measure::BalancedAccuracy => {
+                let (a, b) = (sensitivity()?, specificity()?);
+                Some(Interval { low: (a.low + b.low) / 2.0, high: (a.high + b.high) / 2.0 })
+            }
+            Measure::MacroF1 | Measure::Matthews | Measure::RocAuc | Measure::PrAuc => None,
+        }
+    }
+
     /// Every measure when all samples of patient `i` occur `times[i]` times.
     pub(super) fn values(&self, times: &[u32]) -> Values {
         let mut tally = Tally::default();
@@ -114,9 +140,20 @@ impl Clusters {
     }
 }
 
+/// Clopper and Pearson's 95 % interval of a share of `patients` that is 1 (no misses) or 0 (no hits).
+fn all_or_none(hits: u64, misses: u64, patients: usize) -> Option<Interval> {
+    let bound = BOUNDS[0].powf(1.0 / patients as f64);
+    match (hits, misses) {
+        (0, 0) => None,
+        (_, 0) => Some(Interval { low: bound, high: 1.0 }),
+        (0, _) => Some(Interval { low: 0.0, high: 1.0 - bound }),
+        _ => None,
+    }
+}
+
 /// `measure` of each draw of as many patients as there are, with replacement: `times[i]` says how often patient `i`
 /// was drawn. Each draw has a random stream of its own, so the number of threads changes nothing.
-pub(super) fn draw(patients: usize, draws: u32, seed: u64, measure: impl Fn(&[u32]) -> Values + Sync) -> Vec<Values> {
+pub(crate) fn draw<T: Send>(patients: usize, draws: u32, seed: u64, measure: impl Fn(&[u32]) -> T + Sync) -> Vec<T> {
     (0..draws)
         .into_par_iter()
         .map_init(
@@ -150,7 +187,7 @@ pub(super) fn intervals(drawn: &[Values], patients: usize) -> [(Option<Interval>
 }
 
 /// The `share` quantile of ascending values by linear interpolation, as `numpy.quantile`; `None` of none.
-fn percentile(ascending: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn percentile(ascending: &[f64], share: f64) -> Option<f64> {
     let place = share * (ascending.len().checked_sub(1)?) as f64;
     let (below, part) = (place.floor() as usize, place.fract());
     let low = *ascending.get(below)?;
@@ -160,7 +197,6 @@ fn percentile(ascending: &[f64], share: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::measure::Measure;
     use super::super::{ConfusionMatrix, RocCurve, average_precision};
     use super::*;
 
@@ -248,6 +284,16 @@ mod tests {
         }
         assert_eq!(percentile(&[3.0], 0.975), Some(3.0));
         assert_eq!(percentile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn all_or_none_is_clopper_and_pearsons() {
+        // scipy.stats.binomtest(12, 12).proportion_ci(0.95, method="exact"): 0.73535, 1
+        let all = all_or_none(40, 0, 12).unwrap();
+        assert!((all.low - 0.735_351_530_602_948_8).abs() < 1e-9 && all.high == 1.0, "{all:?}");
+        let none = all_or_none(0, 3, 12).unwrap();
+        assert!(none.low == 0.0 && (none.high - (1.0 - all.low)).abs() < 1e-15, "{none:?}");
+        assert_eq!((all_or_none(0, 0, 0), all_or_none(1, 1, 2)), (None, None));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Estimate {
     pub interval: Option<Interval>,
     /// In how many draws it was defined.
     pub defined: u32,
+    /// Whether the interval is Clopper and Pearson's, because every draw gave the same value.
+    pub exact: bool,
 }
 
 impl OfMeasure for Estimate {
@@ -44,6 +46,10 @@ impl OfMeasure for Estimate {
 /// bootstrap; Davison & Hinkley 1997, *Bootstrap Methods and their Application*, section 3.8). The interval runs from
 /// the 2.5th to the 97.5th percentile of the draws that define the measure (`numpy.quantile`'s linear method). It is
 /// `None` when there is one patient only, when fewer than 95 % of the draws define the measure, and without draws.
+///
+/// Where every draw gives the same value, as without a single error, the draws say nothing of errors that were not
+/// seen. A proportion then has Clopper and Pearson's exact interval with patients as its trials ([`Estimate::exact`]),
+/// and other measures have none.
 ///
 /// The model is taken as it is: the interval says how much the figure depends on which patients were tested, not how
 /// much it would change with another training.
@@ -87,7 +93,10 @@ impl Performance {
         let drawn = intervals(&draw(patients, draws, seed, |times| clusters.values(times)), patients);
         let estimates = Measure::ALL.map(|measure| {
             let (interval, defined) = drawn[measure as usize];
-            Estimate { measure, value: values[measure as usize], interval, defined }
+            let alike = interval.is_some_and(|interval| interval.low == interval.high);
+            let interval = if alike { clusters.exact(measure) } else { interval };
+            let exact = alike && interval.is_some();
+            Estimate { measure, value: values[measure as usize], interval, defined, exact }
         });
         Ok(Self { samples: samples.len(), patients, draws, seed, level: LEVEL, estimates })
     }
@@ -168,7 +177,26 @@ mod tests {
             let needs_both = [Measure::Specificity, Measure::BalancedAccuracy, Measure::Matthews, Measure::RocAuc];
             assert_eq!(estimate.value.is_none(), needs_both.contains(&estimate.measure), "{estimate:?}");
         }
-        assert_eq!(performance.get(Measure::PrAuc).interval, Some(Interval { low: 1.0, high: 1.0 }));
+        assert_eq!(performance.get(Measure::PrAuc).interval, None, "all draws alike, and no proportion");
+        Ok(())
+    }
+
+    #[test]
+    fn without_an_error_the_interval_is_exact_and_counts_patients() -> Result<()> {
+        // 8 patients of each label, 10 slices each, all right: 0.025 to the power of 1/16, and of 1/8.
+        let slices: Vec<Judged> =
+            (0..160_u32).map(|i| sample(i % 20 < 10, if i % 20 < 10 { 0.9 } else { 0.1 }, i / 10)).collect();
+        let performance = Performance::of(&slices, 500, 1)?;
+        let low = |measure| {
+            let estimate = performance.get(measure);
+            assert!(estimate.exact && estimate.value == Some(1.0), "{estimate:?}");
+            estimate.interval.map(|interval| interval.low).unwrap()
+        };
+        assert!((low(Measure::Accuracy) - 0.025_f64.powf(1.0 / 16.0)).abs() < 1e-12);
+        for measure in [Measure::Sensitivity, Measure::Specificity, Measure::BalancedAccuracy, Measure::Npv] {
+            assert!((low(measure) - 0.025_f64.powf(1.0 / 8.0)).abs() < 1e-12, "{measure:?}");
+        }
+        assert_eq!(performance.get(Measure::RocAuc).interval, None);
         Ok(())
     }
 

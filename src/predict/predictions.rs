@@ -10,10 +10,10 @@ use crate::rules::JudgedScan;
 use crate::scan::{ScanPredictions, ScanRule};
 use crate::split::Subset;
 use crate::table::{Table, shown_as_table};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use polars::prelude::{Column, DataFrame};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -92,8 +92,26 @@ pub(crate) fn decided<'a>(judged: impl Iterator<Item = (&'a str, Option<Label>, 
     ConfusionMatrix::from_labels(&Label::NAMES, &truth, &decided)
 }
 
+/// The one folder that is asked for: a scan's folder, or the last part of one scan's folder alone.
+///
+/// # Errors
+/// No such scan in the subset, or several; they are listed.
+pub(crate) fn named<'a>(folders: impl Iterator<Item = &'a str>, asked: &str, subset: Subset) -> Result<&'a str> {
+    let is_asked = |folder: &&str| *folder == asked || folder.rsplit('/').next() == Some(asked);
+    let found: BTreeSet<&str> = folders.filter(is_asked).collect();
+    if let Some(exact) = found.get(asked) {
+        return Ok(exact);
+    }
+    let all: Vec<&str> = found.into_iter().collect();
+    match all[..] {
+        [one] => Ok(one),
+        [] => bail!("showing {asked}: expected a scan of the {subset} subset, found none of that name"),
+        _ => bail!("showing {asked}: {} scans of the {subset} subset have that name: {}", all.len(), all.join(", ")),
+    }
+}
+
 impl Predictions {
-    pub(super) fn new(about: About, rows: Vec<SlicePrediction>) -> Self {
+    pub(crate) fn new(about: About, rows: Vec<SlicePrediction>) -> Self {
         Self { about, rows }
     }
 
@@ -141,7 +159,7 @@ impl Predictions {
 
     /// Number of patients, slices, and slices per patient: the slides' figures of the inference set.
     pub fn summary(&self) -> Table {
-        let scans = self.rows.iter().map(|r| &r.scan).collect::<std::collections::BTreeSet<_>>().len();
+        let scans = self.rows.iter().map(|r| &r.scan).collect::<BTreeSet<_>>().len();
         let columns = ["Number of patients", "Total number of slices", "Average number of slices per patient"];
         let mut table = Table::new(format!("The {} set", self.about.subset), &columns);
         let average = format!("{:.0}", self.rows.len() as f64 / scans.max(1) as f64);
@@ -149,12 +167,16 @@ impl Predictions {
         table
     }
 
-    /// The slices of one scan with their decisions, as pictures. `scan` is a folder or its last part, `ct_scan_21`.
+    /// The rows of one scan: a folder, or its last part where one scan alone has it.
+    pub(crate) fn rows_of(&self, scan: &str) -> Result<Vec<usize>> {
+        let scan = named(self.rows.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
+        Ok((0..self.rows.len()).filter(|&i| self.rows[i].scan == scan).collect())
+    }
+
+    /// The slices of one scan with their decisions, as pictures. `scan` is a folder, or its last part, `ct_scan_21`, where
+    /// one scan alone has it.
     pub fn scan_sheet(&self, manifest: &Manifest, scan: &str, count: usize) -> Result<Figure> {
-        let of_scan: Vec<usize> = (0..self.rows.len())
-            .filter(|&i| self.rows[i].scan == scan || self.rows[i].scan.rsplit('/').next() == Some(scan))
-            .collect();
-        ensure!(!of_scan.is_empty(), "showing {scan}: no scan of that name in the {} subset", self.about.subset);
+        let of_scan = self.rows_of(scan)?;
         let mut sheet = ContactSheet::new(format!("Patient: {scan}"));
         for index in crate::cache::spread(&of_scan, count) {
             let row = &self.rows[index];
@@ -167,10 +189,17 @@ impl Predictions {
         Ok(sheet.figure("The decision for each slice, and its covid probability (not calibrated)."))
     }
 
-    /// One slice with its decision: `Slice: 3.jpg - covid`.
+    /// One slice with its decision: `Slice: 3.jpg - covid`. `path` is the file under the root, or the end of one alone.
     pub fn slice_figure(&self, manifest: &Manifest, path: &str) -> Result<Figure> {
-        let row = self.rows.iter().find(|row| row.path == path || row.path.ends_with(&format!("/{path}")));
-        let row = row.with_context(|| format!("showing {path}: no such slice in the {} subset", self.about.subset))?;
+        let ends = |row: &&SlicePrediction| row.path == path || row.path.ends_with(&format!("/{path}"));
+        let exact = self.rows.iter().filter(|row| row.path == path);
+        let row = match exact.chain(self.rows.iter().filter(ends)).collect::<Vec<_>>()[..] {
+            [] => bail!("showing {path}: no such slice in the {} subset", self.about.subset),
+            [row] => row,
+            // The exact one stands first, and is found by its end as well.
+            [row, ..] if row.path == path => row,
+            [a, b, ..] => bail!("showing {path}: several slices end so, {} and {} among them", a.path, b.path),
+        };
         let one = Self { about: self.about.clone(), rows: vec![row.clone()] };
         one.scan_sheet(manifest, &row.scan, 1)
     }
@@ -261,9 +290,11 @@ fn rows_of(frame: &DataFrame) -> Result<Vec<SlicePrediction>> {
             scan: text(&scans[i], "scan")?,
             patient: patients[i].clone(),
             label,
-            covid: covid[i]
-                .filter(|p| (0.0..=1.0).contains(p))
-                .with_context(|| format!("row {i} has no probability"))?,
+            covid: match covid[i] {
+                Some(p) if (0.0..=1.0).contains(&p) => p,
+                Some(p) => bail!("row {i}: expected a probability 0 to 1, found {p}"),
+                None => bail!("row {i}: expected a probability, found none"),
+            },
         })
     };
     (0..frame.height()).map(row).collect()

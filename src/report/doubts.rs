@@ -2,6 +2,7 @@
 
 use super::{Report, Sources};
 use crate::paired::PairedRuns;
+use crate::shortcuts::BesideCues;
 use crate::table::{Show, escape};
 use anyhow::Result;
 use serde_json::json;
@@ -30,7 +31,9 @@ impl Report {
 
     pub(super) fn leakage(&mut self, from: &Sources<'_>) -> Result<()> {
         let Some(probe) = &from.leak else { return Ok(()) };
-        let html = probe.html() + &self.figure("leakage", &probe.figure()?);
+        let mut html = probe.html();
+        html.push_str(&self.figure("leakage", &probe.figure()?));
+        html.push_str(&self.figure("leakage-gap", &probe.gap_figure()?));
         self.json["leakage"] = json!(probe);
         self.section("leakage", "The leak, measured", html);
         Ok(())
@@ -38,7 +41,15 @@ impl Report {
 
     pub(super) fn shortcuts(&mut self, from: &Sources<'_>) -> Result<()> {
         let Some(found) = &from.shortcuts else { return Ok(()) };
-        let html = found.html() + &self.figure("shortcuts", &found.figure()?);
+        let mut html = found.html();
+        html.push_str(&self.figure("shortcuts", &found.figure()?));
+        for run in &from.runs {
+            let beside = BesideCues::read(from.workspace.run_folder(&run.name))?;
+            html.push_str(&beside.html());
+            if !beside.rows.is_empty() {
+                html.push_str(&self.figure(&format!("{}-shortcuts", run.name), &beside.figure()?));
+            }
+        }
         self.json["shortcuts"] = json!(found);
         self.section("shortcuts", "Shortcuts", html);
         Ok(())

@@ -55,8 +55,9 @@ impl Report {
 
     pub(super) fn calibration(&mut self, from: &Sources<'_>) -> Result<()> {
         let mut html = String::from(
-            "<p>Temperature scaling divides the network's log odds by one number, fitted on the validation slices; it is kept \
-             with the run and used for the unlabelled scans. Decisions do not change.</p>",
+            "<p>Slices: temperature scaling divides the network's log odds by one number, fitted on the validation slices. \
+             Scans: the log odds of covid are a line over those of the mean probability, fitted on the validation scans; the \
+             unlabelled scans' probabilities come from it. Decisions do not change.</p>",
         );
         for run in &from.runs {
             html.push_str(&run.heading());
@@ -69,7 +70,12 @@ impl Report {
                 let name = format!("{}-{subset}-reliability", run.name);
                 Ok((name, assessment.reliability_figure(subset)?))
             };
-            let figures: Vec<_> = assessment.calibration.iter().map(|of| figure(of.subset)).collect::<Result<_>>()?;
+            let of_scans = |subset| {
+                let name = format!("{}-{subset}-reliability-scans", run.name);
+                Ok((name, assessment.scan_reliability_figure(subset)?))
+            };
+            let subsets = assessment.calibration.iter().map(|of| of.subset);
+            let figures: Vec<_> = subsets.flat_map(|of| [figure(of), of_scans(of)]).collect::<Result<_>>()?;
             html.push_str(&self.row(&figures));
         }
         self.section("calibration", "Calibration", html);

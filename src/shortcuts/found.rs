@@ -1,7 +1,8 @@
 //! The probe on a data set.
 
 use super::{CueRow, Cues, Probe, ProbeRow};
-use crate::cache::SliceCache;
+use crate::assess::estimated;
+use crate::cache::{SliceCache, spread};
 use crate::figure::{Bar, Figure, bars};
 use crate::files::{Digest, read_json, write_json};
 use crate::manifest::Label;
@@ -16,6 +17,8 @@ const FOLDS: usize = 5;
 const SEED: u64 = 1;
 /// Up to this level a pixel counts as black.
 const BLACK: u8 = 8;
+/// Slices of a scan whose pixels are looked at, at even distances; size and colour mode are known of all.
+const PER_SCAN: usize = 32;
 
 /// How well shallow cues alone tell the label of this data set's scans.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,7 +38,8 @@ impl Shortcuts {
     /// # Errors
     /// As [`Probe::run`].
     pub fn run(folder: impl AsRef<Path>, cache: &SliceCache) -> Result<Self> {
-        let rows = cue_rows(cache).context("collecting the cues of shortcuts")?;
+        let scans: Vec<usize> = (0..cache.manifest().scans.len()).collect();
+        let rows = cue_rows(cache, &scans).context("collecting the cues of shortcuts")?;
         let probe = Probe::run(&rows, FOLDS, SEED)?;
         let found = Self { manifest: cache.manifest_hash(), scans: rows.len(), rows: probe.rows };
         write_json(&folder.as_ref().join("shortcuts.json"), &found)?;
@@ -52,7 +56,7 @@ impl Shortcuts {
         let columns = ["Cue", "ROC AUC over scans: 95 % interval (value)"];
         let mut table = Table::new("The label, told without looking at a lung", &columns);
         for row in &self.rows {
-            table.row([text(&row.name), format!("{:.3} to {:.3} ({:.3})", row.low, row.high, row.auc)]);
+            table.row([text(&row.name), estimated(&row.auc)]);
         }
         table
             .note(format!(
@@ -68,15 +72,15 @@ impl Shortcuts {
         let bar = |row: &ProbeRow| Bar {
             group: row.name.clone(),
             series: "cue".to_owned(),
-            value: row.auc,
-            interval: Some((row.low, row.high)),
+            value: row.auc.value.unwrap_or(0.0),
+            interval: row.auc.interval.map(|interval| (interval.low, interval.high)),
         };
         bars(
             "Shortcuts",
             "ROC AUC over scans",
             (0.0, 1.0),
             Some((0.5, "tells nothing")),
-            &self.rows.iter().map(bar).collect::<Vec<_>>(),
+            &self.rows.iter().filter(|row| row.auc.value.is_some()).map(bar).collect::<Vec<_>>(),
             "How well the label can be told from shallow cues alone. Lines: 95 % intervals over patients.",
         )
     }
@@ -100,32 +104,43 @@ fn text(name: &str) -> String {
     meaning.to_owned()
 }
 
-fn cue_rows(cache: &SliceCache) -> Result<Vec<CueRow>> {
+/// The cues of those of these scans that have a label and slices, in their order.
+pub(super) fn cue_rows(cache: &SliceCache, scans: &[usize]) -> Result<Vec<CueRow>> {
     let manifest = cache.manifest();
-    let patients = manifest.patient_of_scans();
-    let of_scans = manifest.slices_by_scan();
-    let labelled = (0..of_scans.len()).filter(|&scan| !of_scans[scan].is_empty());
-    let labelled: Vec<(usize, Label)> = labelled.filter_map(|scan| Some((scan, manifest.scans[scan].label?))).collect();
+    let (patients, of_scans) = (manifest.patient_of_scans(), manifest.slices_by_scan());
+    let labelled = scans.iter().filter(|&&scan| !of_scans[scan].is_empty());
+    let labelled: Vec<(usize, Label)> =
+        labelled.filter_map(|&scan| Some((scan, manifest.scans[scan].label?))).collect();
     let row = |(scan, label): (usize, Label)| {
         let slices = &of_scans[scan];
-        let count = slices.len() as f64;
-        let mut sums = [0.0; 7];
-        for &slice in slices {
-            for (sum, value) in sums.iter_mut().zip(of_slice(cache, slice)?) {
-                *sum += value / count;
-            }
-        }
-        let [bytes, width, height, colour, mean, black, border] = sums;
-        let cues = Cues { bytes, width, height, colour: colour > 0.5, mean, black, border, slices: count };
+        let [bytes, width, height, colour] = mean_of(slices, |slice| of_file(cache, slice))?;
+        let [mean, black, border] = mean_of(&spread(slices, PER_SCAN), |slice| of_pixels(cache, slice))?;
+        let cues =
+            Cues { bytes, width, height, colour: colour > 0.5, mean, black, border, slices: slices.len() as f64 };
         Ok(CueRow { cues, covid: label == Label::Covid, patient: patients[scan] })
     };
     labelled.into_par_iter().map(row).collect()
 }
 
-/// Bytes, width, height, colour, mean, share of black, mean of the border.
-fn of_slice(cache: &SliceCache, slice: usize) -> Result<[f64; 7]> {
+fn mean_of<const N: usize>(slices: &[usize], of: impl Fn(usize) -> Result<[f64; N]>) -> Result<[f64; N]> {
+    let mut means = [0.0; N];
+    for &slice in slices {
+        let values = of(slice)?;
+        (0..N).for_each(|k| means[k] += values[k] / slices.len() as f64);
+    }
+    Ok(means)
+}
+
+/// Bytes, width, height, and 1 for colour.
+fn of_file(cache: &SliceCache, slice: usize) -> Result<[f64; 4]> {
     let record = &cache.manifest().slices[slice];
     let header = record.header.with_context(|| format!("{} has no header", cache.manifest().path(record)))?;
+    let colour = f64::from(u8::from(header.colour == crate::decode::ColourMode::Colour));
+    Ok([record.bytes as f64, f64::from(header.width), f64::from(header.height), colour])
+}
+
+/// Mean, share of black, mean of the border.
+fn of_pixels(cache: &SliceCache, slice: usize) -> Result<[f64; 3]> {
     let (pixels, side) = (cache.pixels(slice)?, cache.preprocess().size as usize);
     let count = pixels.len() as f64;
     let mean = pixels.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / count;
@@ -134,7 +149,5 @@ fn of_slice(cache: &SliceCache, slice: usize) -> Result<[f64; 7]> {
     let outside = |at: usize| at < ring || at >= side - ring;
     let border = (0..pixels.len()).filter(|at| outside(at / side) || outside(at % side));
     let (sum, of) = border.fold((0.0, 0.0), |(sum, of), at| (sum + f64::from(pixels[at]), of + 1.0));
-    let colour = f64::from(u8::from(header.colour == crate::decode::ColourMode::Colour));
-    let (width, height) = (f64::from(header.width), f64::from(header.height));
-    Ok([record.bytes as f64, width, height, colour, mean, black, sum / of])
+    Ok([mean, black, sum / of])
 }

@@ -1,6 +1,7 @@
 //! Scans with planted cues.
 
 use super::*;
+use rand::Rng;
 
 /// Two scans each of `count` patients, half of them covid, with cues that say nothing.
 fn scans(count: u32, seed: u64) -> Vec<CueRow> {
@@ -19,6 +20,10 @@ fn row<'a>(probe: &'a Probe, name: &str) -> &'a ProbeRow {
     probe.rows.iter().find(|row| row.name == name).expect("a row of this name")
 }
 
+fn area(row: &ProbeRow) -> f64 {
+    row.auc.value.expect("scans of both classes")
+}
+
 #[test]
 fn a_planted_shortcut_is_found() {
     let mut rows = scans(100, 1);
@@ -26,9 +31,10 @@ fn a_planted_shortcut_is_found() {
     let probe = Probe::run(&rows, 5, 7).expect("runs");
     for name in ["all", "bytes"] {
         let row = row(&probe, name);
-        assert!(row.auc > 0.9 && row.low > 0.85 && row.low <= row.auc && row.auc <= row.high, "{row:?}");
+        let (auc, interval) = (area(row), row.auc.interval.expect("an interval"));
+        assert!(auc > 0.9 && interval.low > 0.85 && interval.low <= auc && auc <= interval.high, "{row:?}");
     }
-    assert!(row(&probe, "mean").auc < 0.62);
+    assert!(area(row(&probe, "mean")) < 0.62);
     assert_eq!(probe.rows.len(), 1 + Cues::NAMES.len());
 }
 
@@ -41,28 +47,33 @@ fn a_cue_that_speaks_in_the_middle_is_found_by_its_quintiles() {
         row.cues.mean += (i % 5) as f64;
     }
     let probe = Probe::run(&rows, 5, 7).expect("runs");
-    assert!(row(&probe, "all").auc > 0.9 && row(&probe, "mean").auc < 0.6, "{:?}", probe.rows);
+    assert!(area(row(&probe, "all")) > 0.9 && area(row(&probe, "mean")) < 0.6, "{:?}", probe.rows);
 }
 
 #[test]
 fn cues_that_say_nothing_give_one_half() {
     for seed in 0..4 {
         let probe = Probe::run(&scans(200, 10 + seed), 5, seed).expect("runs");
-        assert!((row(&probe, "all").auc - 0.5).abs() < 0.1, "{:?}", probe.rows);
+        assert!((area(row(&probe, "all")) - 0.5).abs() < 0.1, "{:?}", probe.rows);
     }
 }
 
 #[test]
 fn the_area_equals_the_one_counted_by_hand() {
-    // Covid 0.8, 0.4; other 0.4, 0.1: of four pairs three are won and one is a draw.
-    let (score, labels) = ([0.8, 0.4, 0.4, 0.1], [true, true, false, false]);
-    let ranks = Ranks::of(&score);
-    assert_eq!(auc(&ranks, &labels, &[1; 4]), Some(3.5 / 4.0));
-    // The second covid scan twice: 2 of 2 pairs, and twice 1.5 of 2.
-    assert_eq!(auc(&ranks, &labels, &[1, 2, 1, 1]), Some(5.0 / 6.0));
-    assert_eq!(auc(&ranks, &labels, &[0, 0, 1, 1]), None);
-    assert_eq!(auc(&Ranks::of(&[0.0, -0.0]), &[true, false], &[1; 2]), Some(0.5));
-    assert_eq!(percentile(&[1.0, 2.0, 4.0], 0.75), 3.0);
+    let row = |covid, bytes, patient| {
+        let cues =
+            Cues { bytes, width: 1.0, height: 1.0, colour: false, mean: 1.0, black: 0.0, border: 0.0, slices: 1.0 };
+        CueRow { cues, covid, patient }
+    };
+    // Covid 8, 4; other 4, 1: of four pairs three are won and one is a draw. Turned over for the other direction.
+    for sign in [1.0, -1.0] {
+        let rows = [row(true, 8.0, 0), row(true, 4.0, 1), row(false, 4.0, 2), row(false, 1.0, 3)];
+        let rows = rows.map(|r| CueRow { cues: Cues { bytes: sign * r.cues.bytes, ..r.cues }, ..r });
+        let area = alone(&rows, |row| row.cues.bytes, 1).expect("an area");
+        assert_eq!(area.value, Some(3.5 / 4.0));
+        // A cue of one value only ties every pair; 0 has no sign.
+        assert_eq!(alone(&rows, |row| sign * 0.0 * row.cues.width, 1).expect("an area").value, Some(0.5));
+    }
 }
 
 #[test]

@@ -1,0 +1,165 @@
+//! What an assessment says where there is little to say.
+
+use super::*;
+use crate::manifest::{Label, Scan, Set};
+use crate::predict::About;
+use tempfile::TempDir;
+
+/// Scans of two slices with these labels and slice probabilities, as written by an evaluation of the validation subset.
+fn written(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>) -> (TempDir, Manifest) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let label = |covid: bool| if covid { Label::Covid } else { Label::NonCovid };
+    let scan = |(index, (covid, _)): (usize, &(bool, [f32; 2]))| Scan {
+        folder: format!("val/{}/ct_scan_{index}", label(*covid)),
+        set: Set::Val,
+        label: Some(label(*covid)),
+        patient: patients(index),
+        source: None,
+    };
+    let manifest = Manifest {
+        name: "drawn".to_owned(),
+        root: folder.path().to_owned(),
+        scans: scans.iter().enumerate().map(scan).collect(),
+        slices: Vec::new(),
+        same_patient: Vec::new(),
+        strays: Vec::new(),
+    };
+    let about = About {
+        run: "drawn".to_owned(),
+        subset: Subset::Validation,
+        leaking: false,
+        weights: Digest::of(b"weights"),
+        manifest: manifest.hash(),
+        split: Digest::of(b"split"),
+    };
+    let rows = scans.iter().zip(&manifest.scans).flat_map(|((_, slices), scan)| {
+        slices.iter().enumerate().map(|(number, &covid)| SlicePrediction {
+            path: format!("{}/{number}.jpg", scan.folder),
+            scan: scan.folder.clone(),
+            patient: scan.patient.clone(),
+            label: scan.label,
+            covid,
+        })
+    });
+    Predictions::new(about, rows.collect()).write(folder.path()).expect("writes");
+    (folder, manifest)
+}
+
+fn assessed(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>) -> Assessment {
+    let (folder, manifest) = written(scans, patients);
+    let rule = ScanRule::choose(&Predictions::read(folder.path(), Subset::Validation).expect("reads")).expect("a rule");
+    let assessment = Assessment::of(folder.path(), &manifest, &rule).expect("assesses");
+    assert_eq!(Assessment::read(folder.path()).expect("reads"), assessment);
+    assessment
+}
+
+/// 24 scans, half of them covid, judged well but not without errors.
+fn good() -> Vec<(bool, [f32; 2])> {
+    let wrong = |i: usize| i % 6 == 5;
+    let p = |i: usize| if i.is_multiple_of(2) != wrong(i) { 0.7 + 0.01 * i as f32 } else { 0.05 + 0.01 * i as f32 };
+    (0..24).map(|i| (i % 2 == 0, [p(i), p(i) - 0.02])).collect()
+}
+
+fn alone(_: usize) -> Option<String> {
+    None
+}
+
+#[test]
+fn with_both_labels_nothing_is_left_out_and_scans_are_calibrated_as_scans() {
+    let assessment = assessed(&good(), alone);
+    assert_eq!((assessment.left_out.len(), assessment.rules.len()), (0, 3));
+    let calibrator = assessment.scan_calibrator.as_ref().expect("fitted");
+    assert_eq!((calibrator.scans, calibrator.covid, calibrator.patients), (24, 12, 24));
+    let of = &assessment.calibration[0];
+    assert_eq!((of.slices.before.samples, of.scans.before.samples), (48, 24));
+    let (before, after) = (&of.scans.before, of.scans.after.as_ref().expect("calibrated"));
+    assert!(after.brier <= before.brier, "{} and {}", after.brier, before.brier);
+    let text = assessment.calibration_table().to_string();
+    assert!(text.contains("validation scans") && text.contains("Platt scaling"), "{text}");
+    for figure in
+        [assessment.reliability_figure(Subset::Validation), assessment.scan_reliability_figure(Subset::Validation)]
+    {
+        assert!(figure.expect("draws").svg().contains("<svg"));
+    }
+    assert!(assessment.reliability_figure(Subset::Test).is_err());
+    let text = assessment.table().to_string();
+    assert!(text.contains("who are scans") && text.contains("Validation figures are too good"), "{text}");
+    assert!(!text.contains("WARNING"), "{text}");
+}
+
+#[test]
+fn one_label_leaves_out_rule_temperature_and_calibrator_and_says_why() {
+    let covid: Vec<_> = good().into_iter().filter(|scan| scan.0).collect();
+    let assessment = assessed(&covid, alone);
+    assert!(assessment.rules.is_empty() && assessment.temperature.is_none() && assessment.scan_calibrator.is_none());
+    let said = assessment.left_out.join("\n");
+    for part in ["12 of covid among 12", "24 covid and 0 non-covid", "found 12 covid and 0 non-covid"] {
+        assert!(said.contains(part), "{part:?} is not said in {said}");
+    }
+    let of = &assessment.calibration[0];
+    assert!(of.slices.after.is_none() && of.scans.after.is_none() && of.slices.before.line.is_none());
+    let text = assessment.table().to_string();
+    assert!(text.contains("Left out: no temperature") && text.contains("WARNING: 12 validation patients"), "{text}");
+    let (folder, _) = written(&covid, alone);
+    let rule = ScanRule::choose(&Predictions::read(folder.path(), Subset::Validation).expect("reads")).expect("a rule");
+    assert!(rule.rule == Rule::ShareOfSlices(0.5) && rule.chosen.contains("12 covid and 0 non-covid"), "{rule:?}");
+}
+
+#[test]
+fn one_patient_has_values_and_no_intervals() {
+    let assessment = assessed(&good(), |_| Some("one".to_owned()));
+    let scans = &assessment.subsets[0].scans;
+    assert_eq!((scans.patients, assessment.subsets[0].named), (1, 24));
+    assert!(scans.estimates().iter().all(|estimate| estimate.value.is_some() && estimate.interval.is_none()));
+    assert_eq!(assessment.scan_calibrator.as_ref().expect("fitted").interval(0.5), None);
+    assert!(assessment.table().to_string().contains("WARNING: 1 validation patients"));
+}
+
+#[test]
+fn constant_probabilities_fit_no_calibrator_and_no_error_has_an_exact_interval() {
+    let constant: Vec<_> = good().into_iter().map(|scan| (scan.0, [0.7; 2])).collect();
+    let assessment = assessed(&constant, alone);
+    assert!(assessment.scan_calibrator.is_none() && assessment.temperature.is_some());
+    assert!(assessment.left_out.join("\n").contains("in every scan"), "{:?}", assessment.left_out);
+    assert_eq!(assessment.rules.len(), 3, "a rule is chosen all the same: it calls all covid, or none");
+    let perfect: Vec<_> = (0..24).map(|i| (i % 2 == 0, if i % 2 == 0 { [0.9; 2] } else { [0.1; 2] })).collect();
+    let text = assessed(&perfect, alone).table().to_string();
+    // 0.025 to the power of 1/12.
+    assert!(text.contains("73.5 to 100.0 % (100.0; no error)"), "{text}");
+    assert!(!text.contains("100.0 to 100.0"), "{text}");
+}
+
+#[test]
+fn probabilities_that_are_none_are_errors_that_name_the_file_and_the_row() {
+    let mut scans = good();
+    scans[3].1[1] = f32::NAN;
+    let (folder, manifest) = written(&scans, alone);
+    let error = Assessment::of(folder.path(), &manifest, &ScanRule::majority()).expect_err("NaN");
+    let error = format!("{error:#}");
+    assert!(error.contains("predictions-validation.parquet"), "{error}");
+    assert!(error.contains("row 7: expected a probability 0 to 1, found NaN"), "{error}");
+}
+
+#[test]
+fn an_empty_subset_is_an_error_that_names_it() {
+    let (folder, manifest) = written(&[], alone);
+    let error = Assessment::of(folder.path(), &manifest, &ScanRule::majority()).expect_err("nothing");
+    assert!(format!("{error:#}").contains("found none"), "{error:#}");
+}
+
+#[test]
+fn sources_are_told_apart_and_leaking_marked() {
+    let (folder, mut manifest) = written(&good(), alone);
+    let source = |index: usize| if index < 6 { "Athens" } else { "Wuhan" };
+    manifest.scans.iter_mut().enumerate().for_each(|(index, scan)| scan.source = Some(source(index).to_owned()));
+    let assessment = Assessment::of(folder.path(), &manifest, &ScanRule::majority()).expect("assesses");
+    let of: Vec<(&str, usize, Option<f64>)> = assessment.subsets[0]
+        .sources
+        .iter()
+        .map(|(source, of)| (source.as_str(), of.samples, of.get(crate::metrics::Measure::Accuracy).value))
+        .collect();
+    // Wrong are the scans 5, 11, 17 and 23.
+    assert_eq!(of, [("Athens", 6, Some(5.0 / 6.0)), ("Wuhan", 18, Some(15.0 / 18.0))]);
+    let text = Assessment { leaking: true, ..assessment }.sources_table().to_string();
+    assert!(text.contains("Athens") && text.contains("2 rows stand for fewer than 20 patients"), "{text}");
+}

@@ -1,0 +1,108 @@
+//! Chests drawn by hand, for tests that plant something in them: a body with two lungs and a spine, air around it, and
+//! nothing as bright as white.
+
+use covid_ct::{GreyImage, Manifest};
+use image::codecs::jpeg::JpegEncoder;
+use std::fs;
+use std::path::Path;
+
+/// What is drawn over a chest, or done to it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Planted {
+    /// A white square in the air beside the body: half its side, as a share of the picture's.
+    InTheAir(f64),
+    /// A white square in a lung, inside one of the 8×8 places that an FCN's last maps are pooled to.
+    InTheLung(f64),
+    /// Air and tissue change places.
+    Negative,
+}
+
+const BODY: [f64; 4] = [0.5, 0.5, 0.46, 0.36];
+const LUNGS: [[f64; 4]; 2] = [[0.31, 0.48, 0.13, 0.24], [0.69, 0.48, 0.13, 0.24]];
+const SPINE: [f64; 4] = [0.5, 0.72, 0.06, 0.06];
+const SIDE: u32 = 256;
+
+fn holds([cx, cy, rx, ry]: [f64; 4], x: f64, y: f64) -> bool {
+    ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) <= 1.0
+}
+
+/// `look` makes every slice another picture: vessels move with it, and tissue brightens.
+fn level(planted: Planted, look: f64, x: f64, y: f64) -> u8 {
+    let square = |cx: f64, cy: f64, half: f64| (x - cx).abs() < half && (y - cy).abs() < half;
+    match planted {
+        Planted::InTheAir(half) if square(0.08, 0.08, half) => return 255,
+        Planted::InTheLung(half) if square(0.3125, 0.4375, half) => return 255,
+        _ => {}
+    }
+    let level = if !holds(BODY, x, y) {
+        10.0
+    } else if LUNGS.iter().any(|lung| holds(*lung, x, y)) {
+        if (x * 40.0 + look).sin() * (y * 40.0).sin() > 0.97 { 170.0 } else { 50.0 + 8.0 * look.sin() }
+    } else if holds(SPINE, x, y) {
+        200.0
+    } else {
+        170.0 + 12.0 * (1.7 * look).sin()
+    };
+    if planted == Planted::Negative { 220 - level as u8 } else { level as u8 }
+}
+
+fn draw(path: &Path, planted: Planted, look: f64) {
+    let place = |i: u32| (f64::from(i) + 0.5) / f64::from(SIDE);
+    let pixels = (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (x, y)));
+    let pixels: Vec<u8> = pixels.map(|(x, y)| level(planted, look, place(x), place(y))).collect();
+    let mut file = fs::File::create(path).expect("creates");
+    let encoder = JpegEncoder::new_with_quality(&mut file, 95);
+    image::ImageEncoder::write_image(encoder, &pixels, SIDE, SIDE, image::ExtendedColorType::L8).expect("encodes");
+    assert_eq!(
+        covid_ct::decode_grey(&fs::read(path).expect("reads")).map(|i: GreyImage| i.width).expect("decodes"),
+        SIDE
+    );
+}
+
+/// Draws scans of four slices: 12 of each label in train/, 11 in val/, two in prediction/. Covid has a white square
+/// beside the body, non-covid a smaller one in a lung; the first unlabelled scan looks like covid, the second like nothing that
+/// was learned.
+pub fn data(root: &Path) -> Manifest {
+    let scan = |folder: String, planted: Planted, number: usize| {
+        fs::create_dir_all(root.join(&folder)).expect("a folder");
+        for slice in 0..4 {
+            // A scan's slices look alike, scans differ.
+            let look = 1.3 * number as f64 + 0.05 * slice as f64 + folder.len() as f64;
+            draw(&root.join(&folder).join(format!("{slice}.jpg")), planted, look);
+        }
+    };
+    for (set, count) in [("train", 12), ("val", 11)] {
+        for number in 0..count {
+            scan(format!("{set}/covid/ct_scan_{number}"), Planted::InTheAir(0.06), number);
+            scan(format!("{set}/non-covid/ct_scan_{number}"), Planted::InTheLung(0.04), number);
+        }
+    }
+    scan("prediction/ct_scan_0".to_owned(), Planted::InTheAir(0.06), 3);
+    scan("prediction/ct_scan_1".to_owned(), Planted::Negative, 4);
+    Manifest::scan(root, |_| ()).expect("scans")
+}
+
+/// Rewrites the weights of an FCN's checkpoint so that it sees white and nothing else: one channel hands on how far a pixel
+/// is above 236 of 255, and white anywhere speaks for covid, which every slice is called.
+pub fn see_white_alone(checkpoint: &Path) {
+    let mut bytes = fs::read(checkpoint).expect("reads");
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
+    for (name, tensor) in header.as_object().expect("tensors").iter().filter(|(name, _)| *name != "__metadata__") {
+        let offset = |which: usize| tensor["data_offsets"][which].as_u64().expect("an offset") as usize + 8 + length;
+        let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).expect("a shape");
+        let values = &mut bytes[offset(0)..offset(1)];
+        values.fill(0);
+        let mut set = |index: usize, value: f32| values[4 * index..4 * index + 4].copy_from_slice(&value.to_le_bytes());
+        match name.as_str() {
+            // The middle of the first filter's first channel.
+            name if name.starts_with("conv") && name.ends_with(".weight") => set(4, 1.0),
+            "conv1.bias" => set(0, -0.85),
+            // All four places of the first channel, for covid.
+            "classifier.weight" => (0..shape[2] * shape[3]).for_each(|place| set(place, 20.0)),
+            "classifier.bias" => set(0, 1.0),
+            _ => {}
+        }
+    }
+    fs::write(checkpoint, bytes).expect("writes");
+}
