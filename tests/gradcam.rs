@@ -23,8 +23,13 @@ fn difference(network: &Network, weights: &Path, folder: &Path, side: i64) -> f6
     let theirs = Tensor::read_safetensors(at("maps.safetensors")).expect("reads").remove(0).1;
     let ours = network.class_activation(&images(side), &[1, 0]).expect("maps");
     assert_eq!(ours.size(), theirs.size());
-    let ours = &ours - ours.amin([1, 2], true);
-    let ours = &ours / (ours.amax([1, 2], true) + 1e-7);
+    // Both from 0 to exactly 1: the package adds 1e-7 to what it divides by, a thousandth where random weights give maps
+    // as faint as that.
+    let scaled = |maps: &Tensor| {
+        let lifted = maps - maps.amin([1, 2], true);
+        &lifted / lifted.amax([1, 2], true)
+    };
+    let (ours, theirs) = (scaled(&ours), scaled(&theirs));
     let hot = f64::try_from(ours.max()).expect("a number");
     assert!(hot > 0.99, "{}: no heat at all", network.architecture());
     f64::try_from((ours - theirs).abs().max()).expect("a number")
@@ -43,7 +48,7 @@ fn agrees(architecture: Architecture) {
     Tensor::write_safetensors(&tensors.into_iter().collect::<Vec<_>>(), &weights).expect("writes");
     let off = difference(&network, &weights, folder.path(), 96);
     println!("{architecture}: {off:.1e} from pytorch-grad-cam");
-    assert!(off < 1e-3, "{architecture}: {off} off");
+    assert!(off < 1e-4, "{architecture}: {off} off");
 }
 
 #[test]
