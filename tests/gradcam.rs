@@ -27,7 +27,8 @@ fn difference(network: &Network, weights: &Path, folder: &Path, side: i64) -> f6
     // as faint as that.
     let scaled = |maps: &Tensor| {
         let lifted = maps - maps.amin([1, 2], true);
-        &lifted / lifted.amax([1, 2], true)
+        // A map without any heat stays as it is.
+        &lifted / (lifted.amax([1, 2], true) + 1e-30)
     };
     let (ours, theirs) = (scaled(&ours), scaled(&theirs));
     let hot = f64::try_from(ours.max()).expect("a number");
