@@ -1,6 +1,7 @@
 # make demo   the whole job: set up, execute the notebooks, leave runs/demo/report.html
 # make lab    JupyterLab with the kernel
 # make test   set up and pass every test
+# make bench  ours beside the same work in Python
 # make setup  only what the others need; up to date, it takes a second
 PYTHON ?= python3
 OUT ?= runs/demo
@@ -10,11 +11,13 @@ SHELL := /bin/bash
 CACHE := $(or $(COVID_CT_CACHE),$(HOME)/.cache/covid-ct)
 CLONE := $(CACHE)/kernels/$(shell printf '%s' "$(CURDIR)" | sha256sum | cut -c1-12)
 # A data set given relative to this folder is found from notebooks/ as well.
-ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
+ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
+	[ -d "$$COVID_CT_DATA" ] || { echo "COVID_CT_DATA=$$COVID_CT_DATA: there is no such folder"; exit 1; }; \
+	export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
 # mold links in a tenth of the time; without it the system's linker does.
 CARGO = $$(command -v mold >/dev/null && echo mold -run) cargo
 
-.PHONY: setup demo lab test lint kernel-times clean
+.PHONY: setup demo lab test lint bench kernel-times clean
 .DEFAULT_GOAL := demo
 
 setup:
@@ -25,7 +28,7 @@ demo: setup
 	@$(ENV) && python scripts/run_notebooks.py --out $(OUT)
 
 lab: setup
-	@$(ENV) && jupyter lab --notebook-dir notebooks $(LAB) $$([ "$$(id -u)" = 0 ] && echo --allow-root)
+	@$(ENV) && jupyter lab --notebook-dir . --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB) $$([ "$$(id -u)" = 0 ] && echo --allow-root)
 
 lint: setup
 	@$(ENV) && cargo fmt --check && $(CARGO) clippy --locked --quiet --all-targets -- -D warnings
@@ -34,9 +37,14 @@ lint: setup
 test: lint
 	@$(ENV) && $(CARGO) test --locked
 
+# Ours beside Python, in turns, into docs/performance.md; BENCH="--only audit --rounds 3" for less
+bench: setup
+	@$(ENV) && python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt && python benches/bench.py $(BENCH)
+
 kernel-times: setup
 	@$(ENV) && python scripts/kernel_times.py
 
+# What can be made again in minutes. Runs and data of your own stay.
 clean:
-	rm -rf runs cache data figures report.html report.json covid-ct
-	@echo "Shared between clones, and kept: $(CACHE)"
+	rm -rf runs/demo cache data/phantom figures report.html report.json covid-ct
+	@echo "Kept: runs/, data/, and what clones share: $(CACHE)"

@@ -41,7 +41,10 @@ def check_tools():
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), str(home)])
     if not shutil.which("cargo") or not shutil.which("rustup"):
         fail("Rust is missing: install it with rustup (https://rustup.rs), then open a new shell")
-    found = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1]
+    said = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()
+    if len(said) < 2:
+        fail("rustup is there but no Rust: run `rustup toolchain install stable`")
+    found = said[1]
     if tuple(map(int, found.split("-")[0].split(".")[:2])) < tuple(map(int, CARGO["rust-version"].split("."))):
         fail(f"Rust {CARGO['rust-version']} or newer is needed, this is {found}: run `rustup update stable`")
     if not shutil.which("c++"):
@@ -55,7 +58,7 @@ def check_tools():
     missing = [tool for tool in wanted if not shutil.which(tool)]
     root = ["sudo", "-n"] if os.geteuid() and shutil.which("sudo") else []
     if missing and shutil.which("apt-get") and (root or not os.geteuid()):
-        say(f"installing {' and '.join(missing)}")
+        say(f"installing {' and '.join(missing)} with apt-get")
         quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         subprocess.run([*root, "apt-get", "update", "-q"], **quiet)
         subprocess.run([*root, "apt-get", "install", "-y", "-q", *missing], **quiet)
@@ -81,8 +84,12 @@ def install_python():
     stamp = python.parent.parent / f".covid-ct-requirements-{wanted[:12]}"
     if stamp.is_file():
         return lambda: None
-    if not python.exists():
-        run([sys.executable, "-m", "venv", python.parent.parent])
+    ours = python.is_relative_to(CACHE)
+    # A venv whose making broke off has a Python and no pip.
+    if ours and (not python.exists() or subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode):
+        shutil.rmtree(python.parent.parent, ignore_errors=True)
+        if subprocess.run([sys.executable, "-m", "venv", python.parent.parent]).returncode:
+            fail("Python's venv is missing: on Debian or Ubuntu run `sudo apt-get install python3-venv`")
     say("installing PyTorch and Jupyter (about 5 GB; minutes on a fast line)")
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REPO / "requirements.txt"]
     pip = subprocess.Popen([str(part) for part in command])

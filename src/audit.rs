@@ -22,10 +22,12 @@ mod check;
 mod expected;
 mod look;
 mod measure;
+mod scale;
 mod similar;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
+pub use scale::Scale;
 
 /// One thing found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -165,6 +167,20 @@ impl Audit {
             }
         }
         reasons
+    }
+
+    /// Every file left out and why, one row each, `limit` at most.
+    pub fn excluded_table(&self, limit: usize) -> Table {
+        let excluded = self.excluded();
+        let mut table = Table::new("Left out", &["File", "Check", "Found"]);
+        for (path, finding) in excluded.iter().take(limit) {
+            table.row([path.clone(), finding.check.name().to_owned(), finding.detail.clone()]);
+        }
+        match excluded.len() {
+            0 => table.note("Nothing is left out."),
+            n if n > limit => table.note(format!("{} in all.", thousands(n as u64))),
+            _ => table,
+        }
     }
 
     /// One row a check: severity, count, an example and what it means.
@@ -344,7 +360,7 @@ fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
         .filter(|(_, look)| look.shows_something())
         .filter_map(|(slice, look)| {
             let descriptor = &look.picture.as_ref()?.descriptor;
-            Some(similar::Candidate { slice, scan: manifest.slices[slice].scan, descriptor })
+            Some(similar::Candidate { slice: slice as u32, scan: manifest.slices[slice].scan as u32, descriptor })
         })
         .collect();
     let finding = |pair: similar::ScanPair| {

@@ -165,7 +165,7 @@ pub struct RunArgs {
     /// f32, bf16, or f16 (CUDA only)
     #[arg(long, value_parser = precision)]
     pub precision: Option<Precision>,
-    /// 48×48 pixels and few epochs: minutes without a GPU
+    /// For a machine without a GPU: 48×48 pixels (64×64 for a head), batches of 8, 8 epochs, a higher rate; minutes
     #[arg(long)]
     pub small: bool,
     /// Name of the run's folder
@@ -200,6 +200,14 @@ fn precision(name: &str) -> Result<Precision, String> {
         "bf16" => Ok(Precision::Bf16),
         "f16" => Ok(Precision::F16),
         _ => Err("expected f32, bf16 or f16".to_owned()),
+    }
+}
+
+fn storage(name: &str) -> Result<covid_ct::Storage, String> {
+    match name {
+        "packed" => Ok(covid_ct::Storage::Packed),
+        "raw" => Ok(covid_ct::Storage::Raw),
+        _ => Err("expected packed or raw".to_owned()),
     }
 }
 

@@ -25,10 +25,8 @@ impl Doctor {
         doctor.disk(workspace.home());
         doctor.memory();
         let data = workspace.dataset_folder();
-        let present = data.is_dir();
-        doctor.row("Data set", data.display().to_string(), (!present).then(|| {
-            "not there yet: `covid-ct phantom` or the first notebook draws the phantom; COVID_CT_DATA names your own".into()
-        }));
+        let drawn = if data.is_dir() { "" } else { " (will be drawn at the first use; COVID_CT_DATA names your own)" };
+        doctor.row("Data set", format!("{}{drawn}", data.display()), None);
         doctor
     }
 
@@ -72,7 +70,10 @@ impl Doctor {
         let user = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/jupyter"));
         let spec = home.or(user).map(|data| data.join("kernels/covid-ct/kernel.json"));
         let text = spec.as_ref().and_then(|spec| std::fs::read_to_string(spec).ok());
-        let wrong = text.is_none().then(|| "not installed: run `make setup`".to_owned());
+        let wrong = match &text {
+            None => Some("not installed: run `make setup`".to_owned()),
+            Some(text) => fault_in_kernel(text),
+        };
         let found = spec.map_or("nowhere to look".to_owned(), |spec| spec.display().to_string());
         self.row("Notebook kernel", found, wrong);
     }
@@ -85,9 +86,11 @@ impl Doctor {
         match free {
             Some(kilobytes) => {
                 let bytes = kilobytes * 1024;
-                let tight = bytes < 25_000_000_000;
-                let wrong = "the cache of all 411,189 slices takes 20.6 GB".to_owned();
-                self.row("Disk free", human_bytes(bytes), tight.then_some(wrong));
+                let wrong = "less than 2 GB: caches and checkpoints may not fit".to_owned();
+                let enough =
+                    if bytes < 12_000_000_000 { " (COV19-CT-DB's slices, cached, take 10 to 11 GB)" } else { "" };
+                let found = format!("{}{enough}", human_bytes(bytes));
+                self.row("Disk free", found, (bytes < 2_000_000_000).then_some(wrong));
             }
             None => self.row("Disk free", "unknown: df gave no answer".to_owned(), None),
         }
@@ -118,6 +121,24 @@ impl Doctor {
 }
 
 shown_as_table!(Doctor);
+
+/// What of an installed kernel is gone, or belongs to another clone.
+fn fault_in_kernel(spec: &str) -> Option<String> {
+    let spec: serde_json::Value = serde_json::from_str(spec).unwrap_or_default();
+    let programs = [&spec["argv"][0], &spec["argv"][1], &spec["env"]["COVID_CT_EVCXR"]];
+    for program in programs {
+        let program = program.as_str().unwrap_or_default();
+        if !Path::new(program).is_file() {
+            return Some(format!("it starts {program:?}, which is not there: run `make setup`"));
+        }
+    }
+    let script = Path::new(spec["argv"][1].as_str().unwrap_or_default());
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR"));
+    (!script.starts_with(ours)).then(|| {
+        let other = script.ancestors().nth(2).unwrap_or(script).display();
+        format!("it is that of another clone, {other}: `make lab` here uses its own, other Jupyters that one")
+    })
+}
 
 /// The version of the libtorch this was built against, from the Python package it lies in.
 pub(crate) fn libtorch_version() -> String {

@@ -88,7 +88,7 @@ mod weights;
 mod workspace;
 
 pub use assess::{Assessed, Assessment, Calibrated, Recalibrated, RuleResult};
-pub use audit::{Audit, Check, Expectation, Finding, Severity};
+pub use audit::{Audit, Check, Expectation, Finding, Scale, Severity};
 pub use cache::SliceCache;
 pub use calibration::{Calibration, CalibrationLine, ReliabilityBin, ScanCalibrator, Temperature, logit};
 pub use checklist::{Answer, Checklist, Facts, Item};

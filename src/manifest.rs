@@ -10,7 +10,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) mod parquet;
@@ -18,6 +17,7 @@ mod patients;
 mod walk;
 
 pub(crate) use walk::missing_numbers;
+pub(crate) use walk::read_file;
 use walk::{slice_number, walk};
 
 /// What a scan shows, as the data base says.
@@ -166,7 +166,7 @@ impl Manifest {
             let under_root = format!("{}/{file}", scans[scan].folder);
             let path = root.join(&under_root);
             let doing = || format!("reading slice {}", path.display());
-            let bytes = fs::read(&path).with_context(doing)?;
+            let bytes = read_file(&path).with_context(doing)?;
             let (header, sha256) = (Header::parse(&bytes), Digest::of(&bytes));
             let number = slice_number(&file);
             let slice = Slice { scan, number, file, bytes: bytes.len() as u64, header, sha256 };
@@ -182,6 +182,13 @@ impl Manifest {
             manifest.read_patients(&patients)?;
         }
         Ok((manifest, seen))
+    }
+
+    /// A manifest of folders and files that need not be there.
+    pub(crate) fn of_folders(name: &str, folders: Vec<String>, slices: Vec<Slice>) -> Self {
+        let scans = folders.into_iter().map(Scan::new).collect();
+        let (root, same_patient, strays) = (PathBuf::from(name), Vec::new(), Vec::new());
+        Self { name: name.to_owned(), root, scans, slices, same_patient, strays }
     }
 
     /// The path of a slice under the root, with `/`.
@@ -248,10 +255,13 @@ impl Manifest {
         let who = match patients.len() {
             0 => "A patient is taken to be a scan: no patients.csv tells more.".to_owned(),
             n => {
-                let unnamed = self.scans.iter().filter(|s| s.patient.is_none()).count() as u64;
+                let unnamed = self.scans.iter().filter(|s| s.label.is_some() && s.patient.is_none()).count() as u64;
                 let rest = match unnamed {
                     0 => String::new(),
-                    _ => format!(" {} scans are not in it; each counts as a patient of its own.", thousands(unnamed)),
+                    _ => format!(
+                        " {} labelled scans are not in it; each counts as a patient of its own.",
+                        thousands(unnamed)
+                    ),
                 };
                 format!("patients.csv names {} patients; “Number of Patients” counts scans.{rest}", thousands(n as u64))
             }

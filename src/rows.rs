@@ -314,6 +314,21 @@ impl Entry {
     }
 }
 
+/// How the folders begin that files are filled in; the number of the process follows.
+const MAKING: &str = "making-";
+
+/// Removes what processes that are gone left unfinished.
+fn clear_away(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix(MAKING).and_then(|rest| rest.split_once('-')).map(|(process, _)| process);
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            // What cannot be removed costs room and nothing else.
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+}
+
 /// Rows that come one by one while something else is done; which of them stay is known at the end. Nothing is kept when it
 /// is killed.
 pub(crate) struct Filling {
@@ -326,7 +341,9 @@ pub(crate) struct Filling {
 impl Filling {
     pub(crate) fn begin(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let making = tempfile::Builder::new().prefix("making-").tempdir_in(folder)?;
+        clear_away(folder);
+        let making = format!("{MAKING}{}-", std::process::id());
+        let making = tempfile::Builder::new().prefix(&making).tempdir_in(folder)?;
         let rows = Growing { file: File::create(making.path().join("rows"))?, end: Mutex::new(0) };
         Ok(Self { folder: folder.to_owned(), making, rows, spots: Mutex::default() })
     }

@@ -31,6 +31,8 @@ use tch::{Device, Tensor};
 pub enum TrainEvent {
     /// It goes on from a checkpoint: finished epochs, and finished batches of the next.
     Resumed(usize, usize),
+    /// There is nothing left to do: it was finished before, after so many epochs.
+    Finished(usize),
     /// How far it is.
     Working(Progress),
     /// An epoch is finished and scored; the time that the epochs left will take, scoring included.
@@ -42,6 +44,9 @@ impl fmt::Display for TrainEvent {
         match self {
             Self::Resumed(epochs, 0) => write!(f, "resumed after epoch {epochs}"),
             Self::Resumed(epochs, batches) => write!(f, "resumed in epoch {} after {batches} batches", epochs + 1),
+            Self::Finished(epochs) => {
+                write!(f, "finished before, after {epochs} epochs; what it left is shown. Another name trains anew")
+            }
             Self::Working(progress) => progress.fmt(f),
             Self::Epoch(record, left) => {
                 write!(f, "{record} ({} images/s, {} left)", rate(record.images_per_second), human_duration(*left))
@@ -75,8 +80,10 @@ pub fn train(
     sweep(&folder);
     let (info, found) = standing(&folder, cache, split, run).with_context(doing)?;
     if let Some(found) = &found {
-        report(&TrainEvent::Resumed(found.info.position.epoch, found.info.position.batch));
-        if found.info.position.epoch >= run.epochs && folder.join("best.safetensors").is_file() {
+        let Position { epoch, batch, .. } = found.info.position;
+        let is_finished = epoch >= run.epochs && folder.join("best.safetensors").is_file();
+        report(&if is_finished { TrainEvent::Finished(epoch) } else { TrainEvent::Resumed(epoch, batch) });
+        if is_finished {
             return finished(&folder, &found.info, run).with_context(doing);
         }
     }

@@ -3,10 +3,9 @@
 use super::measure::{Levels, Measure, Picture};
 use super::{Check, Finding};
 use crate::decode::{ColourMode, DecodeError, Format, GreyImage, decode_grey};
-use crate::manifest::{Manifest, Slice};
+use crate::manifest::{Manifest, Slice, read_file};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-use std::fs;
 
 /// Up to this level a pixel counts as black: JPEG noise around zero stays below it.
 pub(super) const BLACK: u8 = 8;
@@ -30,7 +29,7 @@ impl Look {
         let file = manifest.root.join(&path);
         let doing = || format!("auditing slice {}", file.display());
         // Junk is known by its name.
-        let bytes = if slice.number.is_none() { Vec::new() } else { fs::read(&file).with_context(doing)? };
+        let bytes = if slice.number.is_none() { Vec::new() } else { read_file(&file).with_context(doing)? };
         Self::of(path, slice, &bytes, levels).map(|(look, _)| look).with_context(doing)
     }
 

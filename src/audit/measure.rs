@@ -1,7 +1,6 @@
 //! What one look at a slice's pixels tells.
 
 use crate::decode::GreyImage;
-use crate::files::Digest;
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
@@ -57,8 +56,8 @@ impl Descriptor {
 /// What identifies the picture of a slice: kept for every slice of a data set.
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
-    /// Hash of dimensions and pixels: equal pictures, however they were stored.
-    pub(super) pixels: Digest,
+    /// The first half of the SHA-256 of dimensions and pixels: equal pictures, however they were stored.
+    pub(super) pixels: [u8; 16],
     pub(super) descriptor: Descriptor,
 }
 
@@ -101,9 +100,13 @@ impl Measure {
             max: level(1.0),
             mean: sum as f64 / count,
             spread: (level(0.01), level(0.99)),
-            picture: Picture { pixels: Digest(hasher.finalize().into()), descriptor: descriptor(image)? },
+            picture: Picture { pixels: half(&hasher.finalize().into()), descriptor: descriptor(image)? },
         })
     }
+}
+
+pub(super) fn half(digest: &[u8; 32]) -> [u8; 16] {
+    std::array::from_fn(|byte| digest[byte])
 }
 
 /// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the

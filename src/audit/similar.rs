@@ -37,8 +37,8 @@ pub(super) struct ScanPair {
 
 /// One slice to compare: its index, its scan and its descriptor.
 pub(super) struct Candidate<'a> {
-    pub(super) slice: usize,
-    pub(super) scan: usize,
+    pub(super) slice: u32,
+    pub(super) scan: u32,
     pub(super) descriptor: &'a Descriptor,
 }
 
@@ -49,12 +49,12 @@ type SliceMatch = (usize, usize, f32);
 pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
     let usual = Usual::of(slices);
     let signatures: Vec<u128> = slices.iter().map(|slice| usual.signature(slice.descriptor)).collect();
-    let mut lengths: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut lengths: BTreeMap<u32, usize> = BTreeMap::new();
     for slice in slices {
         *lengths.entry(slice.scan).or_default() += 1;
     }
     let width = BAND.max(slices.len().next_power_of_two().ilog2() as usize);
-    let mut matches: BTreeMap<(usize, usize), Vec<SliceMatch>> = BTreeMap::new();
+    let mut matches: BTreeMap<(u32, u32), Vec<SliceMatch>> = BTreeMap::new();
     for band in 0..DESCRIPTOR / width {
         let mut order: Vec<(u32, u32)> = signatures.iter().map(|bits| key(*bits, band, width)).zip(0..).collect();
         order.sort_unstable();
@@ -74,7 +74,7 @@ fn compare(
     bucket: &[(u32, u32)],
     slices: &[Candidate<'_>],
     usual: &Usual,
-    matches: &mut BTreeMap<(usize, usize), Vec<SliceMatch>>,
+    matches: &mut BTreeMap<(u32, u32), Vec<SliceMatch>>,
 ) {
     for (i, &(_, a)) in bucket.iter().enumerate() {
         let a = a as usize;
@@ -91,9 +91,9 @@ fn compare(
 }
 
 fn summed_up(
-    (first, second): (usize, usize),
+    (first, second): (u32, u32),
     mut found: Vec<SliceMatch>,
-    lengths: &BTreeMap<usize, usize>,
+    lengths: &BTreeMap<u32, usize>,
     slices: &[Candidate<'_>],
 ) -> Option<ScanPair> {
     found.sort_by_key(|m| (m.0, m.1));
@@ -103,12 +103,12 @@ fn summed_up(
     let of = lengths[&first].min(lengths[&second]);
     let best = found.iter().max_by(|x, y| x.2.total_cmp(&y.2))?;
     (matched as f64 >= SHARE * of as f64).then(|| ScanPair {
-        first,
-        second,
+        first: first as usize,
+        second: second as usize,
         matched,
         of,
         correlation: found.iter().map(|m| f64::from(m.2)).sum::<f64>() / found.len() as f64,
-        example: (slices[best.0].slice, slices[best.1].slice),
+        example: (slices[best.0].slice as usize, slices[best.1].slice as usize),
     })
 }
 

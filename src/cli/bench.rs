@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
-    Adam, Architecture, Audit, Check, Learn, Manifest, Network, Precision, Preprocess, RunConfig, SliceCache, Split,
+    Adam, Architecture, Audit, Check, Learn, Manifest, Network, Precision, Preprocess, RunConfig, Scale, SliceCache,
+    Split, Storage,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,15 @@ pub struct BenchArgs {
     /// Where `step` computes: cpu or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// Slices of `scale`
+    #[arg(long, default_value_t = 411_189)]
+    pub slices: usize,
+    /// Let `read` write out three equal channels, instead of one that three share
+    #[arg(long)]
+    pub three_channels: bool,
+    /// How the cache keeps slices: packed or raw
+    #[arg(long, default_value = "packed", value_parser = super::storage)]
+    pub storage: Storage,
     /// Write the accepted files here, one a line
     #[arg(long, value_name = "FILE")]
     pub list: Option<PathBuf>,
@@ -53,6 +63,8 @@ pub enum Work {
     Step,
     /// Five epochs of a head over a frozen network
     Heads,
+    /// Duplicate search, split and tables of a data set of --slices slices that is not there
+    Scale,
 }
 
 /// Seconds of the clock and of the processors since it was made.
@@ -80,8 +92,16 @@ fn cpu_seconds() -> f64 {
 }
 
 fn peak_megabytes() -> Option<u64> {
+    megabytes("VmHWM:")
+}
+
+fn resident_megabytes() -> Option<u64> {
+    megabytes("VmRSS:")
+}
+
+fn megabytes(of: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(of))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes / 1024)
 }
 
@@ -92,9 +112,10 @@ pub fn run(args: &BenchArgs, dataset: &Path) -> Result<()> {
         Work::Audit => audit(data)?,
         Work::Cache => cache(data, args.list.as_deref())?,
         Work::AuditAndCache => audit_and_cache(data)?,
-        Work::Read => read(data, args.batch)?,
+        Work::Read => read(data, args)?,
         Work::Step => step(args)?,
         Work::Heads => heads(data, args)?,
+        Work::Scale => scale(args.slices)?,
     };
     let what = args.what.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
     let mut line = json!({
@@ -117,6 +138,14 @@ fn flags(audit: &Audit) -> serde_json::Value {
         "junk": audit.count(Check::JunkFile),
         "unreadable": unreadable.iter().map(|check| audit.count(*check)).sum::<usize>(),
     })
+}
+
+fn scale(slices: usize) -> Result<Measured> {
+    let (watch, before) = (Watch::start(), resident_megabytes());
+    let scale = Scale::measure(slices)?;
+    let taken = watch.stop();
+    let grown = peak_megabytes().zip(before).map(|(peak, before)| peak.saturating_sub(before));
+    Ok((slices, taken, json!({ "grown_mb": grown, "pairs": scale.pairs, "stages": scale.stages })))
 }
 
 fn audit(data: &Path) -> Result<Measured> {
@@ -153,19 +182,22 @@ fn cache(data: &Path, list: Option<&Path>) -> Result<Measured> {
     Ok((accepted.slices.len(), taken, json!({ "digest": digest(&cache)? })))
 }
 
-fn read(data: &Path, batch: usize) -> Result<Measured> {
+fn read(data: &Path, args: &BenchArgs) -> Result<Measured> {
     use rand::{SeedableRng, seq::SliceRandom};
     let folder = tempfile::tempdir()?;
-    let (_, cache) = Audit::run_and_cache(data, folder.path(), &Preprocess::default(), |_| ())?;
+    let preprocess = Preprocess { storage: args.storage, ..Preprocess::default() };
+    let (_, cache) = Audit::run_and_cache(data, folder.path(), &preprocess, |_| ())?;
     let mut order: Vec<usize> = (0..cache.manifest().slices.len()).collect();
     order.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
     let watch = Watch::start();
-    for slices in order.chunks(batch) {
-        // Three real channels, as a network's first layer reads them.
-        let images = cache.batch(slices, Device::Cpu)?.contiguous();
-        std::hint::black_box(images.size());
+    let mut seen = 0.0;
+    for slices in order.chunks(args.batch) {
+        let images = cache.batch(slices, Device::Cpu)?;
+        // Three real channels, where the peer's are asked for as well; else one, which the three share.
+        let images = if args.three_channels { images.contiguous() } else { images };
+        seen += images.double_value(&[0, 0, 100, 100]);
     }
-    Ok((order.len(), watch.stop(), json!({})))
+    Ok((order.len(), watch.stop(), json!({ "sum": seen })))
 }
 
 fn step(args: &BenchArgs) -> Result<Measured> {

@@ -82,6 +82,14 @@ fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
     Ok((folders, files))
 }
 
+/// The bytes of a file; none of a link that leads nowhere.
+pub(crate) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => Ok(Vec::new()),
+        other => other,
+    }
+}
+
 /// Orders `2.jpg` before `10.jpg`: runs of digits compare as numbers.
 fn numeric_key(name: &str) -> Vec<(u64, String)> {
     let mut key = Vec::new();
