@@ -46,9 +46,11 @@ def audit(a):
 def cleanvision(a):
     from cleanvision import Imagelab
 
-    lab = Imagelab(data_path=a.data)
+    # It ends at the first file that is no image; so it gets the readable ones.
+    paths = readable(a.data)
+    lab = Imagelab(filepaths=[str(path) for path in paths])
     lab.find_issues(n_jobs=THREADS, verbose=False)
-    return {"items": len(files(a.data))}
+    return {"items": len(paths)}
 
 
 def readable(data):
