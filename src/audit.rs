@@ -1,7 +1,5 @@
 //! What is wrong with the data, file by file, before anything is learned from it.
 
-use crate::cache::{CacheFilling, SliceCache};
-use crate::config::Preprocess;
 use crate::decode::decode_grey;
 use crate::figure::{ContactSheet, Figure};
 use crate::files::{Digest, read_json, write_json};
@@ -10,11 +8,12 @@ use crate::parallel::in_parallel;
 use crate::progress::{Meter, Progress, thousands};
 use crate::table::{Table, shown_as_table};
 use anyhow::{Result, ensure};
-use look::{BLACK, Look, usual_size};
+pub(crate) use look::Look;
+use look::{BLACK, usual_size};
 use measure::Levels;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -22,11 +21,14 @@ mod check;
 mod expected;
 mod look;
 mod measure;
+mod pass;
 mod scale;
 mod similar;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
+#[cfg(feature = "staging")]
+pub(crate) use pass::Pass;
 pub use scale::Scale;
 
 /// One thing found.
@@ -77,33 +79,6 @@ impl Audit {
         Ok(Self::assembled(manifest.clone(), looked, levels.counts()))
     }
 
-    /// The same in one pass over the files with listing and caching: every file is read once and every slice decoded once.
-    /// Slower disks than processors gain most.
-    ///
-    /// A pass that is killed begins anew; [`SliceCache::open_or_build`] goes on where it was.
-    ///
-    /// # Errors
-    /// As [`Manifest::scan`], and a full disk.
-    pub fn run_and_cache(
-        root: impl AsRef<Path>,
-        cache_folder: impl AsRef<Path>,
-        preprocess: &Preprocess,
-        progress: impl Fn(&Progress) + Sync,
-    ) -> Result<(Self, SliceCache)> {
-        let (filling, levels) = (CacheFilling::begin(cache_folder.as_ref(), preprocess)?, Levels::none());
-        let (manifest, looked) =
-            Manifest::scan_with(root, "audit and cache", &progress, |index, path, slice, bytes| {
-                let (look, image) = Look::of(path, slice, bytes, &levels)?;
-                if let Some(image) = image {
-                    filling.put(index, &image)?;
-                }
-                Ok(look)
-            })?;
-        let audit = Self::assembled(manifest, looked, levels.counts());
-        let cache = filling.finish(&audit.manifest, &audit.accepted())?;
-        Ok((audit, cache))
-    }
-
     fn assembled(mut manifest: Manifest, mut looked: Vec<Look>, histogram: Vec<u64>) -> Self {
         let usual = usual_size(&manifest);
         for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
@@ -147,20 +122,22 @@ impl Audit {
 
     /// Every file left out, with its first (gravest) reason. Slices to predict are left out only when unreadable.
     pub fn excluded(&self) -> BTreeMap<String, &Finding> {
-        let mut by_folder: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (index, slice) in self.manifest.slices.iter().enumerate() {
-            by_folder.entry(&self.manifest.scan_of(slice).folder).or_default().push(index);
-        }
+        // Slices come scan by scan.
+        let (scans, slices) = (&self.manifest.scans, &self.manifest.slices);
+        let of_folder = |folder: &String| {
+            let scan = scans.iter().position(|scan| scan.folder == *folder).unwrap_or(scans.len());
+            &slices[slices.partition_point(|s| s.scan < scan)..slices.partition_point(|s| s.scan <= scan)]
+        };
         let mut reasons = BTreeMap::new();
         let left_out = |f: &&Finding| {
             let dark = matches!(f.check, Check::BlackSlice | Check::NearlyBlack | Check::LowContrast);
             f.check.severity() == Severity::Exclude && !(dark && f.path.starts_with("prediction/"))
         };
         for finding in self.findings.iter().filter(left_out) {
-            let folders = [Some(&finding.path), finding.with.as_ref()];
             if finding.check == Check::ConflictingLabel {
-                for slice in folders.into_iter().flatten().filter_map(|f| by_folder.get(f.as_str())).flatten() {
-                    reasons.entry(self.manifest.path(&self.manifest.slices[*slice])).or_insert(finding);
+                let folders = [Some(&finding.path), finding.with.as_ref()].into_iter().flatten();
+                for slice in folders.flat_map(of_folder) {
+                    reasons.entry(self.manifest.path(slice)).or_insert(finding);
                 }
             } else {
                 reasons.entry(finding.path.clone()).or_insert(finding);
@@ -326,17 +303,18 @@ fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
 /// All but one of each group of equal pictures. The one kept is the validation set's, where it has one, so that the
 /// copy in training goes; slices to predict always stay. With two labels in a group none is kept.
 fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
-    let pixels = |index: &usize| looked[*index].picture.as_ref().map(|picture| picture.pixels);
-    let mut order: Vec<usize> =
-        (0..looked.len()).filter(|&i| looked[i].picture.is_some() && looked[i].shows_something()).collect();
-    order.sort_unstable_by_key(|index| (pixels(index), *index));
+    let shown = (0..).zip(looked).filter(|(_, look)| look.shows_something());
+    let mut order: Vec<([u8; 16], u32)> =
+        shown.filter_map(|(index, look)| Some((look.picture.as_ref()?.pixels, index))).collect();
+    order.sort_unstable();
     let rank = |index: &usize| match manifest.scan_of(&manifest.slices[*index]).set {
         Set::Prediction => 0,
         Set::Val => 1,
         Set::Train => 2,
     };
     let mut found = Vec::new();
-    for group in order.chunk_by_mut(|a, b| pixels(a) == pixels(b)).filter(|group| group.len() > 1) {
+    for group in order.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1) {
+        let mut group: Vec<usize> = group.iter().map(|(_, index)| *index as usize).collect();
         group.sort_by_key(|index| (rank(index), *index));
         let labels: BTreeSet<_> = group.iter().filter_map(|i| manifest.scan_of(&manifest.slices[*i]).label).collect();
         let kept = manifest.path(&manifest.slices[group[0]]);

@@ -1,6 +1,7 @@
 //! Image files: what a header claims, and the grey pixels behind it.
 
 use anyhow::Result;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use turbojpeg::{Decompressor, PixelFormat};
@@ -177,8 +178,8 @@ thread_local! {
 fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, DecodeError> {
     // Inside the compressed data every FF byte is followed by 00 or a restart marker, so FF D9 is the end of the image
     // and nothing else; decoders fill the missing rows with grey and say nothing.
-    let start_of_scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).ok_or(DecodeError::Truncated)?;
-    if !bytes[start_of_scan..].windows(2).any(|pair| pair == [0xFF, 0xD9]) {
+    let start_of_scan = memmem::find(bytes, &[0xFF, 0xDA]).ok_or(DecodeError::Truncated)?;
+    if !bytes.ends_with(&[0xFF, 0xD9]) && memmem::find(&bytes[start_of_scan..], &[0xFF, 0xD9]).is_none() {
         return Err(DecodeError::Truncated);
     }
     DECOMPRESSOR.with_borrow_mut(|kept| {

@@ -16,6 +16,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
+#[cfg(test)]
+mod tests;
+
 /// Rows in a block: what is written and journalled together.
 pub(crate) const BLOCK: usize = 128;
 
@@ -180,8 +183,8 @@ pub(crate) struct Building {
 }
 
 impl Building {
-    /// Begins, or goes on where an earlier build stopped. The journal has a block's number, place and checksum once its
-    /// rows are on disk; blocks whose checksum still fits are kept.
+    /// Begins, or goes on where an earlier build stopped. The journal has the number, place and checksum of each block
+    /// that was written; blocks whose checksum still fits are kept.
     ///
     /// # Errors
     /// Another process that builds the same file.
@@ -234,8 +237,7 @@ impl Building {
             lengths.len()
         );
         let offset = self.rows.add(bytes)?;
-        // Rows first, journal after: a machine that stops between the two only does the block again.
-        self.rows.file.sync_data()?;
+        // Nobody waits for the disk here: rows that a machine took along when it stopped no longer fit their checksum.
         let entry =
             Entry { block: rows.start / BLOCK, offset, checksum: crc32fast::hash(bytes), lengths: lengths.to_vec() };
         let mut done = locked(&self.done);
@@ -252,6 +254,7 @@ impl Building {
         let whole: Vec<Spot> = spots.iter().flatten().copied().collect();
         let (made, rows) = (whole.len(), self.place.rows);
         ensure!(made == rows, "expected {rows} rows, {made} were made");
+        self.rows.file.sync_all()?;
         name_it(&self.place.path(".partial"), &self.place, &whole, index)?;
         fs::remove_file(self.place.folder.join("journal"))?;
         Ok(())

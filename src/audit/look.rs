@@ -16,7 +16,7 @@ const DARK: u8 = 64;
 const NARROW: u8 = 24;
 
 /// What one file gave.
-pub(super) struct Look {
+pub(crate) struct Look {
     pub(super) findings: Vec<Finding>,
     /// `None` where the file gives no pixels.
     pub(super) picture: Option<Picture>,
@@ -55,7 +55,7 @@ impl Look {
                 found(check, error.to_string());
             }
             Ok(image) => {
-                let measure = Measure::of(&image, levels)?;
+                let measure = Measure::of(&image, levels);
                 if let Some((check, detail)) = brightness_finding(&measure) {
                     found(check, detail);
                 }

@@ -1,10 +1,9 @@
 //! What one look at a slice's pixels tells.
 
 use crate::decode::GreyImage;
-use anyhow::Result;
-use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Side of the thumbnail the descriptor is made from, and number of its frequencies used per axis.
 const THUMBNAIL: usize = 32;
@@ -43,7 +42,12 @@ impl Descriptor {
     }
 
     pub(super) fn value(&self, frequency: usize) -> f32 {
-        let root = f32::from(self.0[frequency]) / 127.0;
+        Self::level(self.0[frequency])
+    }
+
+    /// The number that a byte stands for.
+    pub(super) fn level(byte: i8) -> f32 {
+        let root = f32::from(byte) / 127.0;
         root * root.abs()
     }
 
@@ -56,7 +60,8 @@ impl Descriptor {
 /// What identifies the picture of a slice: kept for every slice of a data set.
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
-    /// The first half of the SHA-256 of dimensions and pixels: equal pictures, however they were stored.
+    /// XXH3 of the pixels, begun with the dimensions: equal pictures, however they were stored. Nobody is to be kept from
+    /// forging a duplicate; 128 bits only have to tell millions of pictures apart.
     pub(super) pixels: [u8; 16],
     pub(super) descriptor: Descriptor,
 }
@@ -74,11 +79,8 @@ pub(super) struct Measure {
 
 impl Measure {
     /// Measures a slice and adds its pixels to `levels`.
-    pub(super) fn of(image: &GreyImage, levels: &Levels) -> Result<Self> {
-        let mut histogram = [0_u32; 256];
-        for &pixel in &image.pixels {
-            histogram[usize::from(pixel)] += 1;
-        }
+    pub(super) fn of(image: &GreyImage, levels: &Levels) -> Self {
+        let histogram = histogram(&image.pixels);
         levels.add(&histogram);
         let count = image.pixels.len() as f64;
         let sum: u64 = histogram.iter().enumerate().map(|(level, n)| level as u64 * u64::from(*n)).sum();
@@ -91,45 +93,86 @@ impl Measure {
                 })
                 .unwrap_or(255)
         };
-        let mut hasher = Sha256::new();
-        hasher.update(image.width.to_le_bytes());
-        hasher.update(image.height.to_le_bytes());
-        hasher.update(&image.pixels);
-        Ok(Self {
+        let dimensions = u64::from(image.width) << 32 | u64::from(image.height);
+        Self {
             min: level(f64::MIN_POSITIVE),
             max: level(1.0),
             mean: sum as f64 / count,
             spread: (level(0.01), level(0.99)),
-            picture: Picture { pixels: half(&hasher.finalize().into()), descriptor: descriptor(image)? },
-        })
+            picture: Picture {
+                pixels: xxh3_128_with_seed(&image.pixels, dimensions).to_le_bytes(),
+                descriptor: descriptor(image),
+            },
+        }
     }
 }
 
-pub(super) fn half(digest: &[u8; 32]) -> [u8; 16] {
-    std::array::from_fn(|byte| digest[byte])
+/// How many pixels have each grey level; an image has fewer than 2^32 ([`MAX_SIDE`](crate::decode::MAX_SIDE) squared), so
+/// no sum wraps, and a check at every pixel would cost more than counting. Neighbours are counted in different tables: half of a slice is black, and to
+/// count in one place again and again is to wait for the last sum each time.
+fn histogram(pixels: &[u8]) -> [u32; 256] {
+    const TABLES: usize = 8;
+    let mut tables = [[0_u32; 256]; TABLES];
+    let mut eights = pixels.chunks_exact(TABLES);
+    for eight in &mut eights {
+        for (table, &pixel) in tables.iter_mut().zip(eight) {
+            let count = &mut table[usize::from(pixel)];
+            *count = count.wrapping_add(1);
+        }
+    }
+    for &pixel in eights.remainder() {
+        tables[0][usize::from(pixel)] += 1;
+    }
+    std::array::from_fn(|level| tables.iter().map(|table| table[level]).sum())
+}
+
+/// Means over 32×32 fields that divide the picture, row by row.
+fn thumbnail(image: &GreyImage) -> [[f32; THUMBNAIL]; THUMBNAIL] {
+    let (width, height) = (image.width as usize, image.height as usize);
+    // A picture of fewer pixels than fields has some of them in two.
+    let field = |number: usize, length: usize| {
+        let begin = number * length / THUMBNAIL;
+        begin..((number + 1) * length / THUMBNAIL).max(begin + 1)
+    };
+    // A field has 256 rows at most (MAX_SIDE / THUMBNAIL), whose sum is below 65,536.
+    let mut columns = vec![0_u16; width];
+    std::array::from_fn(|y| {
+        let rows = field(y, height);
+        columns.fill(0);
+        for row in image.pixels[rows.start * width..rows.end * width].chunks_exact(width) {
+            columns.iter_mut().zip(row).for_each(|(sum, pixel)| *sum = sum.wrapping_add(u16::from(*pixel)));
+        }
+        std::array::from_fn(|x| {
+            let across = field(x, width);
+            let count = (across.len() * rows.len()) as f32;
+            columns[across].iter().map(|sum| u32::from(*sum)).sum::<u32>() as f32 / count
+        })
+    })
 }
 
 /// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the
 /// mean, scaled to length 1 so that brightness and contrast do not count.
-fn descriptor(image: &GreyImage) -> Result<Descriptor> {
+fn descriptor(image: &GreyImage) -> Descriptor {
     static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
         let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * THUMBNAIL) as f32;
         (0..FREQUENCIES).flat_map(|k| (0..THUMBNAIL).map(move |x| angle(k, x).cos())).collect()
     });
-    let thumbnail = crate::resize::resize_grey(image, THUMBNAIL as u32)?;
+    static ZIGZAG: LazyLock<Vec<(usize, usize)>> = LazyLock::new(|| {
+        let all = (0..FREQUENCIES).flat_map(|u| (0..FREQUENCIES).map(move |v| (u, v)));
+        let mut order: Vec<(usize, usize)> = all.skip(1).collect();
+        order.sort_by_key(|&(u, v)| (u + v, u));
+        order
+    });
     let cosine = |k: usize| &COSINES[k * THUMBNAIL..(k + 1) * THUMBNAIL];
     let mut rows = [[0.0_f32; THUMBNAIL]; FREQUENCIES];
-    for (y, line) in thumbnail.chunks_exact(THUMBNAIL).enumerate() {
+    for (y, line) in thumbnail(image).iter().enumerate() {
         for (k, row) in rows.iter_mut().enumerate() {
-            row[y] = line.iter().zip(cosine(k)).map(|(p, c)| f32::from(*p) * c).sum();
+            row[y] = line.iter().zip(cosine(k)).map(|(mean, c)| mean * c).sum();
         }
     }
     let coefficient = |u: usize, v: usize| -> f32 { rows[u].iter().zip(cosine(v)).map(|(a, c)| a * c).sum() };
-    let mut order: Vec<(usize, usize)> =
-        (0..FREQUENCIES).flat_map(|u| (0..FREQUENCIES).map(move |v| (u, v))).skip(1).collect();
-    order.sort_by_key(|&(u, v)| (u + v, u));
     let mut values = [0.0_f32; DESCRIPTOR];
-    for (value, &(u, v)) in values.iter_mut().zip(&order) {
+    for (value, &(u, v)) in values.iter_mut().zip(&*ZIGZAG) {
         *value = coefficient(u, v);
     }
     let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
@@ -138,7 +181,7 @@ fn descriptor(image: &GreyImage) -> Result<Descriptor> {
     } else {
         values = [0.0; DESCRIPTOR];
     }
-    Ok(Descriptor::packed(&values))
+    Descriptor::packed(&values)
 }
 
 #[cfg(test)]
@@ -154,16 +197,29 @@ mod tests {
     fn levels_are_counted() {
         let image = GreyImage { width: 4, height: 1, pixels: vec![0, 10, 10, 100] };
         let levels = Levels::none();
-        let measure = Measure::of(&image, &levels).expect("measures");
+        let measure = Measure::of(&image, &levels);
         assert_eq!((measure.min, measure.max, measure.mean, measure.spread), (0, 100, 30.0, (0, 100)));
-        Measure::of(&image, &levels).expect("measures");
+        Measure::of(&image, &levels);
         let counts = levels.counts();
         assert_eq!((counts[0], counts[10], counts[100], counts.iter().sum::<u64>()), (2, 4, 2, 8));
     }
 
     #[test]
+    fn fields_of_a_thumbnail_divide_the_picture() {
+        let fields = |width: u32, height: u32| {
+            let pixels = (0..width * height).map(|i| (i % width) as u8).collect();
+            thumbnail(&GreyImage { width, height, pixels })
+        };
+        // 64 columns: two of each field, their mean is in between; 5 rows: every field is one of them.
+        assert_eq!(fields(64, 5)[31], std::array::from_fn(|x| 2.0 * x as f32 + 0.5));
+        assert_eq!(fields(1, 1), [[0.0; THUMBNAIL]; THUMBNAIL]);
+        let white = GreyImage { width: 70, height: 8192, pixels: vec![255; 70 * 8192] };
+        assert_eq!(thumbnail(&white), [[255.0; THUMBNAIL]; THUMBNAIL]);
+    }
+
+    #[test]
     fn contrast_does_not_change_the_descriptor() {
-        let picture = |scale| Measure::of(&ramp(scale), &Levels::none()).expect("measures").picture;
+        let picture = |scale| Measure::of(&ramp(scale), &Levels::none()).picture;
         let (a, b) = (picture(1), picture(3));
         let cosine: f32 = a.descriptor.values().iter().zip(b.descriptor.values()).map(|(x, y)| x * y).sum();
         assert!(cosine > 0.9, "{cosine}");

@@ -120,17 +120,25 @@ struct Usual {
 }
 
 impl Usual {
+    /// A descriptor's numbers are bytes: so how often each occurs, counted in one pass, gives median and variance.
     fn of(slices: &[Candidate<'_>]) -> Self {
         let mut usual = Self { median: [0.0; DESCRIPTOR], scale: [0.0; DESCRIPTOR] };
-        let mut column = vec![0.0_f32; slices.len()];
-        for k in 0..DESCRIPTOR {
-            column.iter_mut().zip(slices).for_each(|(value, slice)| *value = slice.descriptor.value(k));
-            if column.is_empty() {
-                break;
-            }
-            let middle = column.len() / 2;
-            let median = *column.select_nth_unstable_by(middle, f32::total_cmp).1;
-            let variance = column.iter().map(|c| f64::from(c - median).powi(2)).sum::<f64>() / column.len() as f64;
+        let mut counts = vec![[0_u32; 256]; DESCRIPTOR];
+        for slice in slices {
+            counts.iter_mut().zip(&slice.descriptor.0).for_each(|(counts, &root)| counts[index(root)] += 1);
+        }
+        let levels: Vec<f32> = (i8::MIN..=i8::MAX).map(Descriptor::level).collect();
+        let middle = slices.len() / 2;
+        for (k, counts) in counts.iter().enumerate().take_while(|_| !slices.is_empty()) {
+            let mut seen = 0;
+            let below = |count: &&u32| {
+                seen += **count as usize;
+                seen <= middle
+            };
+            let median = levels[counts.iter().take_while(below).count()];
+            let each = counts.iter().zip(&levels);
+            let squares: f64 = each.map(|(count, level)| f64::from(*count) * f64::from(level - median).powi(2)).sum();
+            let variance = squares / slices.len() as f64;
             usual.median[k] = median;
             usual.scale[k] = if variance > 1e-12 { 1.0 / variance.sqrt() as f32 } else { 0.0 };
         }
@@ -146,6 +154,10 @@ impl Usual {
     fn signature(&self, descriptor: &Descriptor) -> u128 {
         self.whitened(descriptor).iter().fold(0, |bits, value| bits << 1 | u128::from(*value > 0.0))
     }
+}
+
+fn index(root: i8) -> usize {
+    (i16::from(root) - i16::from(i8::MIN)) as usize
 }
 
 fn correlation(a: &[f32; DESCRIPTOR], b: &[f32; DESCRIPTOR]) -> f32 {
