@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig, Subset};
 use std::path::PathBuf;
 
+pub mod audit;
 pub mod bar;
 pub mod bench;
 pub mod cloud;
@@ -42,14 +43,7 @@ pub enum Command {
     /// List every slice, decode it once, and say what is wrong with the data
     ///
     /// Exit code 3 when --expect names a file and something differs from it.
-    Audit {
-        /// Known counts and defects to hold the data against, such as data_manifest/cov19-ct-db.json
-        #[arg(long, value_name = "FILE")]
-        expect: Option<PathBuf>,
-        /// List every finding of this check
-        #[arg(long, value_name = "CHECK")]
-        details: Option<String>,
-    },
+    Audit(audit::AuditArgs),
     /// Divide the slices into train, validation and test, and prove that they share nobody
     Split(RunArgs),
     /// Decode and resize every accepted slice once, into one memory-mapped file
@@ -99,7 +93,7 @@ pub enum Command {
     },
     /// The slides' workflow on Google Cloud: plan, costs, one step at a time
     ///
-    /// Only `cloud run` calls anything, after asking.
+    /// Only `cloud run` calls anything; it asks before a step that changes something.
     Cloud(cloud::CloudArgs),
     /// Bring a data set from a bucket (gs://, s3://, file://) to a folder
     ///
@@ -150,7 +144,7 @@ pub struct RunArgs {
     /// Settings as JSON (a run's own config.json works)
     #[arg(long, value_name = "FILE", conflicts_with = "published")]
     pub config: Option<PathBuf>,
-    /// fcn, vgg19, resnet152 or densenet161 [default: fcn]
+    /// fcn, vgg19, resnet152 or densenet161 [default: fcn; of leakage: densenet161]
     #[arg(long, value_name = "NETWORK", conflicts_with = "config")]
     pub network: Option<Architecture>,
     /// The slides' procedure to the letter, its leaking slice-level split included

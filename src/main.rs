@@ -1,13 +1,13 @@
 //! The command line: one subcommand a stage.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
 use cli::bar::Bar;
 use cli::{Cli, Command, PhantomArgs, RunArgs};
 use covid_ct::{
-    Architecture, Audit, Check, Classifier, Comparison, Doctor, Evaluation, Expectation, Explanations, Inference,
-    LeakProbe, Manifest, PhantomConfig, Published, Report, RunConfig, ScanRule, Severity, Shortcuts, SliceCache, Split,
-    Subset, Weights, Workspace, draw_phantom, train,
+    Architecture, Audit, Classifier, Comparison, Doctor, Evaluation, Explanations, Inference, LeakProbe, Manifest,
+    PhantomConfig, Published, Report, RunConfig, ScanRule, Shortcuts, SliceCache, Split, Subset, Weights, Workspace,
+    draw_phantom, train,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ fn work(cli: Cli) -> Result<ExitCode> {
     let workspace = Workspace::at(home, cli.data.or_else(|| from_env("COVID_CT_DATA")))?;
     match &cli.command {
         Command::Phantom(_) => {}
-        Command::Audit { expect, details } => return audit(&workspace, expect.as_deref(), details.as_deref()),
+        Command::Audit(args) => return cli::audit::run(args, &workspace),
         Command::Split(args) => {
             let (_, split) = split(&workspace, &args.config()?)?;
             println!("{split}\n\n{}", split.overlap_table(20));
@@ -100,7 +100,7 @@ fn work(cli: Cli) -> Result<ExitCode> {
         Command::Cloud(args) => cli::cloud::cloud(args, workspace.home())?,
         #[cfg(feature = "staging")]
         Command::Stage(args) => cli::stage::run(args)?,
-        Command::Bench(args) => cli::bench::run(args, &workspace.dataset_folder())?,
+        Command::Bench(args) => cli::bench::run(args, &workspace)?,
         Command::Doctor => {
             let doctor = Doctor::examine(&workspace);
             println!("{doctor}");
@@ -130,32 +130,6 @@ fn phantom(args: &PhantomArgs) -> Result<()> {
         args.dir.display()
     );
     Ok(())
-}
-
-fn audit(workspace: &Workspace, expect: Option<&std::path::Path>, details: Option<&str>) -> Result<ExitCode> {
-    let expected = expect.map(Expectation::read).transpose()?;
-    let check = details.map(|name| {
-        let known = || Check::ALL.iter().map(|c| c.name()).collect::<Vec<_>>().join(", ");
-        let found = Check::ALL.iter().find(|check| check.name() == name);
-        found.with_context(|| format!("--details: expected one of {}; found {name:?}", known()))
-    });
-    let check = check.transpose()?;
-    let root = workspace.dataset(Bar::new().show())?;
-    let manifest = Manifest::scan(root, Bar::new().show())?;
-    let audit = Audit::run(&manifest, Bar::new().show())?;
-    audit.write(workspace.manifest_folder())?;
-    println!("{}\n\n{audit}", audit.manifest());
-    if let Some(check) = check {
-        println!("\n{}", audit.details(*check));
-    }
-    let grave = audit.findings().iter().filter(|f| f.check.severity() == Severity::Exclude).count();
-    println!("\n{grave} findings leave files out. Written to {}", workspace.manifest_folder().display());
-    if let Some(expected) = expected {
-        let (table, fits) = audit.against(&expected);
-        println!("\n{table}");
-        return Ok(if fits { ExitCode::SUCCESS } else { ExitCode::from(3) });
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The split of a run, which follows from its settings; written down beside the manifest.

@@ -9,16 +9,20 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
+#[cfg(feature = "staging")]
+mod names;
 pub(crate) mod parquet;
 mod patients;
 mod walk;
 
+#[cfg(feature = "staging")]
+pub(crate) use names::listing_of;
 pub(crate) use walk::missing_numbers;
 pub(crate) use walk::read_file;
-use walk::{slice_number, walk};
+use walk::{Listing, slice_number, walk};
 
 /// What a scan shows, as the data base says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -124,6 +128,14 @@ pub struct Slice {
     pub sha256: Digest,
 }
 
+impl Slice {
+    /// The record of a file with this content.
+    pub(crate) fn of_bytes(scan: usize, file: String, bytes: &[u8]) -> Self {
+        let (header, sha256) = (Header::parse(bytes), Digest::of(bytes));
+        Self { scan, number: slice_number(&file), file, bytes: bytes.len() as u64, header, sha256 }
+    }
+}
+
 /// Every scan and slice under a root folder, in a fixed order: set, label, scan number, slice number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
@@ -160,28 +172,36 @@ impl Manifest {
         look: impl Fn(usize, String, &Slice, &[u8]) -> Result<T> + Sync,
     ) -> Result<(Self, Vec<T>)> {
         let root = root.as_ref();
-        let (scans, files, strays) = walk(root)?;
+        let Listing { scans, files, strays } = walk(root)?;
+        let mut manifest = Self::listed(root, scans, strays)?;
+        // Before hours of reading: a table of patients that does not fit is an error.
+        let patients = root.join("patients.csv");
+        if patients.is_file() {
+            let bytes = fs::read(&patients).with_context(|| format!("reading {}", patients.display()))?;
+            manifest.read_patients(&patients.display(), &bytes)?;
+        }
+        let scans = &manifest.scans;
         let meter = Meter::new(stage, "files", files.len(), 0, progress);
         let (slices, seen) = in_parallel(files.into_par_iter().enumerate(), |(index, (scan, file))| {
             let under_root = format!("{}/{file}", scans[scan].folder);
             let path = root.join(&under_root);
             let doing = || format!("reading slice {}", path.display());
             let bytes = read_file(&path).with_context(doing)?;
-            let (header, sha256) = (Header::parse(&bytes), Digest::of(&bytes));
-            let number = slice_number(&file);
-            let slice = Slice { scan, number, file, bytes: bytes.len() as u64, header, sha256 };
+            let slice = Slice::of_bytes(scan, file, &bytes);
             let seen = look(index, under_root, &slice, &bytes).with_context(doing)?;
             meter.add(1);
             Ok((slice, seen))
         })?;
         meter.finish();
-        let name = root.canonicalize()?.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
-        let mut manifest = Self { name, root: root.to_owned(), scans, slices, same_patient: Vec::new(), strays };
-        let patients = root.join("patients.csv");
-        if patients.is_file() {
-            manifest.read_patients(&patients)?;
-        }
+        manifest.slices = slices;
         Ok((manifest, seen))
+    }
+
+    /// What was listed below `root`; no slice has been read yet.
+    pub(crate) fn listed(root: &Path, scans: Vec<Scan>, strays: Vec<String>) -> Result<Self> {
+        let place = root.canonicalize().with_context(|| format!("finding the folder {}", root.display()))?;
+        let name = place.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
+        Ok(Self { name, root: root.to_owned(), scans, slices: Vec::new(), same_patient: Vec::new(), strays })
     }
 
     /// A manifest of folders and files that need not be there.

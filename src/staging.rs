@@ -2,6 +2,7 @@
 //! enable; notebooks call [`cloud::stage`](crate::cloud::stage), which runs the command line.
 
 mod archive;
+mod audit;
 mod connect;
 mod directory;
 mod entry;
@@ -18,6 +19,7 @@ mod store;
 mod unpack;
 
 pub use archive::{Archive, ArchiveLimits};
+pub use audit::audit_archives;
 pub use run::{StageOptions, stage};
 pub use source::{LocalFile, Source};
 pub use staged::{Staged, StagedObject};

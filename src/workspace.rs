@@ -56,6 +56,11 @@ impl Workspace {
         self.data.clone().unwrap_or_else(|| self.home.join("data/phantom"))
     }
 
+    /// The user's own data set; `None` where it is the phantom.
+    pub fn own_data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     /// Where results go.
     pub fn home(&self) -> &Path {
         &self.home

@@ -9,6 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+mod audited;
 mod bombs;
 mod keeping;
 

@@ -3,7 +3,6 @@
 use super::Manifest;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 impl Manifest {
     /// Scans grouped into patients, in order of their first scan: those that `patients.csv` gives to one, and those that
@@ -51,9 +50,10 @@ impl Manifest {
     }
 
     /// Reads `path,patient` and, where there is one, `source` or `scanner`. A path is a scan's folder or a file in it.
-    pub(super) fn read_patients(&mut self, path: &Path) -> Result<()> {
-        let wrong = || format!("reading patients from {}", path.display());
-        let mut reader = csv::Reader::from_path(path).with_context(wrong)?;
+    /// `from` is where `bytes` come from, for messages.
+    pub(crate) fn read_patients(&mut self, from: &dyn std::fmt::Display, bytes: &[u8]) -> Result<()> {
+        let wrong = || format!("reading patients from {from}");
+        let mut reader = csv::Reader::from_reader(bytes);
         let header = reader.headers().with_context(wrong)?.clone();
         let find = |name: &str| header.iter().position(|h| h.trim() == name);
         let column = |name: &str| {

@@ -7,9 +7,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Lists scans, their files and stray files, all in their final order.
-#[allow(clippy::type_complexity)]
-pub(super) fn walk(root: &Path) -> Result<(Vec<Scan>, Vec<(usize, String)>, Vec<String>)> {
+/// What a data set's folders hold, in its final order.
+pub(crate) struct Listing {
+    pub(crate) scans: Vec<Scan>,
+    /// Files, each with the index of its scan.
+    pub(crate) files: Vec<(usize, String)>,
+    /// Files and folders (ending in /) that are in no scan's place.
+    pub(crate) strays: Vec<String>,
+}
+
+/// Lists what lies in a folder.
+pub(super) fn walk(root: &Path) -> Result<Listing> {
     ensure!(
         root.is_dir(),
         "scanning a data set: {} is no folder; expected one with train/, val/ or prediction/ in it",
@@ -24,12 +32,7 @@ pub(super) fn walk(root: &Path) -> Result<(Vec<Scan>, Vec<(usize, String)>, Vec<
             _ => {
                 let (classes, loose) = entries(&root.join(set.folder()))?;
                 strays.extend(loose.into_iter().map(|file| format!("{set}/{file}")));
-                let strange: Vec<&String> = classes.iter().filter(|c| !Label::NAMES.contains(&c.as_str())).collect();
-                ensure!(
-                    strange.is_empty() || Label::NAMES.iter().all(|name| classes.iter().any(|class| class == name)),
-                    "scanning a data set: {} should hold the folders covid and non-covid; found {classes:?}",
-                    root.join(set.folder()).display()
-                );
+                check_classes(&classes, &root.join(set.folder()).display())?;
                 for class in classes {
                     match Label::NAMES.contains(&class.as_str()) {
                         true => groups.push(format!("{set}/{class}")),
@@ -57,7 +60,18 @@ pub(super) fn walk(root: &Path) -> Result<(Vec<Scan>, Vec<(usize, String)>, Vec<
         strays.extend(folders.into_iter().map(|f| format!("{}/{f}/", scans[index].folder)));
         files.extend(names.into_iter().map(|name| (index, name)));
     }
-    Ok((scans, files, strays))
+    strays.sort();
+    Ok(Listing { scans, files, strays })
+}
+
+/// Refuses a folder with a misnamed class: a whole class would be missed.
+pub(super) fn check_classes(classes: &[String], folder: &dyn std::fmt::Display) -> Result<()> {
+    let known = |class: &String| Label::NAMES.contains(&class.as_str());
+    ensure!(
+        classes.iter().all(known) || Label::NAMES.iter().all(|name| classes.iter().any(|class| class == name)),
+        "scanning a data set: {folder} should hold the folders covid and non-covid; found {classes:?}"
+    );
+    Ok(())
 }
 
 /// The names of the folders and of the files in a folder, each in numeric order.
@@ -77,8 +91,9 @@ fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
             false => files.push(name),
         }
     }
-    folders.sort_by_cached_key(|name| numeric_key(name));
-    files.sort_by_cached_key(|name| numeric_key(name));
+    // `01.jpg` and `1.jpg` are one number, and yet have an order.
+    folders.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
+    files.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
     Ok((folders, files))
 }
 
@@ -90,8 +105,11 @@ pub(crate) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     }
 }
 
+/// A name as runs of digits and of other letters.
+pub(super) type NumericKey = Vec<(u64, String)>;
+
 /// Orders `2.jpg` before `10.jpg`: runs of digits compare as numbers.
-fn numeric_key(name: &str) -> Vec<(u64, String)> {
+pub(super) fn numeric_key(name: &str) -> NumericKey {
     let mut key = Vec::new();
     let mut rest = name;
     while !rest.is_empty() {

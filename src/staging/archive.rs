@@ -4,7 +4,7 @@
 //! overlaps. Then the entries are read in the order in which they lie in the archive, by several threads, each reading
 //! ahead no more than one part.
 
-use super::directory::{Directory, Record};
+use super::directory::Directory;
 use super::entry::Reader;
 use super::folder::Folder;
 use super::queue::Queue;
@@ -15,9 +15,8 @@ use anyhow::{Context, Result, ensure};
 use std::num::NonZero;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The largest entry that [`Archive::each_file`] takes into memory.
+/// The largest entry that [`Archive::each_entry`] takes into memory.
 const IN_MEMORY: u64 = 64 << 20;
 
 /// What archives may ask for; beyond it, one is refused before anything is written. Staging counts all archives of one
@@ -71,21 +70,6 @@ impl<'a> Archive<'a> {
         self.directory.bytes
     }
 
-    /// Names and sizes of the files, without folders, in the order in which they lie in the archive.
-    ///
-    /// # Errors
-    /// The archive's directory, kept in a temporary file, can no longer be read.
-    pub fn files(&self) -> Result<Vec<(String, u64)>> {
-        let mut files = Vec::new();
-        for number in 0..self.directory.len() {
-            let Record { name, size, .. } = self.directory.record(number)?;
-            if !name.ends_with('/') {
-                files.push((name, size));
-            }
-        }
-        Ok(files)
-    }
-
     /// Unpacks everything into `target`, which is made if missing. What is there with the right size and CRC-32 is
     /// kept, so a run that was cut off goes on; a damaged file that this archive wrote is replaced. Nothing is synced:
     /// after a power cut unpack again.
@@ -109,37 +93,41 @@ impl<'a> Archive<'a> {
         self.unpack_into(&folder, &how)
     }
 
-    /// Gives every file's content to `visit`, with its number and name as in [`files`](Self::files); nothing is written.
-    /// Several threads do so at once, each in the archive's order. What `visit` gets has the right size and CRC-32.
+    /// Names of all [`entries`](Self::entries), in the order in which they lie in the archive; those of folders end in `/`.
     ///
-    /// Returns the number of files.
+    /// # Errors
+    /// The archive's directory, kept in a temporary file, can no longer be read.
+    pub fn names(&self) -> Result<Vec<String>> {
+        (0..self.directory.len()).map(|number| Ok(self.directory.record(number)?.name)).collect()
+    }
+
+    /// Gives every file's content to `visit`, with its number among the [`names`](Self::names) and its name; nothing is
+    /// written. Files that are not `wanted`, by their number, are passed over.
+    /// Several threads do so at once, each in the archive's order. What `visit` gets has the right size and CRC-32.
     ///
     /// # Errors
     /// An entry that is not what the directory says or has more than 64 MiB, or what `visit` returns; each names the
     /// entry.
-    pub fn each_file(
+    pub fn each_entry(
         &self,
         threads: usize,
+        wanted: impl Fn(usize) -> bool + Sync,
         visit: impl Fn(usize, &str, &[u8]) -> Result<()> + Sync,
         progress: impl Fn(&Progress) + Sync,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let doing = || format!("reading the archive {}", self.name);
-        let numbers = self.file_numbers().with_context(doing)?;
-        let visited = AtomicU64::new(0);
         let meter = self.meter("read", 0, &progress);
         Queue::new(&self.directory, self.source.part() as u64, &meter, 0)
             .each(
                 threads,
                 || {
-                    let (mut reader, mut bytes) = (Reader::new(self.source), Vec::new());
-                    let (numbers, visited, visit) = (&numbers, &visited, &visit);
+                    let (mut reader, mut bytes, visit, wanted) =
+                        (Reader::new(self.source), Vec::new(), &visit, &wanted);
                     move |entries: Range<usize>| {
                         reader.begin(self.directory.offset(entries.end));
-                        for entry in entries {
-                            if let Some(Some(number)) = numbers.get(entry) {
-                                let name = self.read_file(&mut reader, entry, &mut bytes)?;
-                                visit(*number as usize, &name, &bytes).with_context(|| format!("entry {name:?}"))?;
-                                visited.fetch_add(1, Ordering::Relaxed);
+                        for entry in entries.filter(|entry| wanted(*entry)) {
+                            if let Some(name) = self.read_file(&mut reader, entry, &mut bytes)? {
+                                visit(entry, &name, &bytes).with_context(|| format!("entry {name:?}"))?;
                             }
                         }
                         Ok(())
@@ -149,20 +137,15 @@ impl<'a> Archive<'a> {
             )
             .with_context(doing)?;
         meter.finish();
-        Ok(visited.into_inner())
+        Ok(())
     }
 
-    /// Each entry's number among the files; none for folders.
-    fn file_numbers(&self) -> Result<Vec<Option<u32>>> {
-        let mut files = 0..;
-        (0..self.directory.len())
-            .map(|entry| Ok(if self.directory.record(entry)?.is_folder() { None } else { files.next() }))
-            .collect()
-    }
-
-    /// An entry's name; its content comes to stand in `bytes`.
-    fn read_file(&self, reader: &mut Reader, entry: usize, bytes: &mut Vec<u8>) -> Result<String> {
+    /// A file's name; its content comes to stand in `bytes`. `None` for a folder.
+    fn read_file(&self, reader: &mut Reader, entry: usize, bytes: &mut Vec<u8>) -> Result<Option<String>> {
         let record = self.directory.record(entry)?;
+        if record.is_folder() {
+            return Ok(None);
+        }
         let said = || format!("entry {:?}", record.name);
         bytes.clear();
         ensure!(
@@ -177,7 +160,7 @@ impl<'a> Archive<'a> {
             Ok(())
         };
         reader.read(&record, room, &mut take).with_context(said)?;
-        Ok(record.name)
+        Ok(Some(record.name))
     }
 
     /// Counts the archive's megabytes.

@@ -71,7 +71,7 @@ pub fn stage(
     Ok(Staged { url: url.to_owned(), folder: target.to_owned(), objects: staged? })
 }
 
-fn check_keys(objects: &[Object]) -> Result<()> {
+pub(super) fn check_keys(objects: &[Object]) -> Result<()> {
     for Object { key, name, .. } in objects {
         if let Some(fault) = fault_in_name(name) {
             bail!("object {key:?}: {fault}");
@@ -111,7 +111,7 @@ impl Staging<'_> {
         let (archives, whole): (Vec<_>, Vec<_>) = objects.iter().partition(is_archive);
         let archives = archives.into_iter().map(|object| self.bucket.described(object)).collect::<Result<Vec<_>>>()?;
         let remotes: Vec<_> = archives.iter().map(|object| self.remote(object)).collect();
-        let opened = self.open(&remotes)?;
+        let opened = open_archives(&remotes, &self.options)?;
         check_names(&whole, &opened, self.options.limits.entries)?;
         let files = self.look(&whole)?;
         let mut missing = files.missing - files.already.min(files.missing);
@@ -130,19 +130,6 @@ impl Staging<'_> {
     fn remote<'b>(&'b self, object: &'b Object) -> Remote<'b> {
         let (part, patience) = (self.options.part_bytes as usize, self.options.patience);
         Remote { bucket: self.bucket, object, part, patience }
-    }
-
-    /// Reads and checks the directories of all archives, which share the limits.
-    fn open<'b>(&self, remotes: &'b [Remote<'b>]) -> Result<Vec<(&'b Object, Archive<'b>)>> {
-        let mut limits = self.options.limits.clone();
-        let mut opened = Vec::new();
-        for remote in remotes {
-            let archive = Archive::open(&remote.object.key, remote, &limits)?;
-            limits.bytes -= archive.bytes().min(limits.bytes);
-            limits.entries -= (archive.entries() as u64).min(limits.entries);
-            opened.push((remote.object, archive));
-        }
-        Ok(opened)
     }
 
     /// Looks which objects are there.
@@ -284,13 +271,29 @@ impl Staging<'_> {
     }
 }
 
+/// Reads and checks the directories of all archives, which share the limits.
+pub(super) fn open_archives<'b>(
+    remotes: &'b [Remote<'b>],
+    options: &StageOptions,
+) -> Result<Vec<(&'b Object, Archive<'b>)>> {
+    let mut limits = options.limits.clone();
+    let mut opened = Vec::new();
+    for remote in remotes {
+        let archive = Archive::open(&remote.object.key, remote, &limits)?;
+        limits.bytes -= archive.bytes().min(limits.bytes);
+        limits.entries -= (archive.entries() as u64).min(limits.entries);
+        opened.push((remote.object, archive));
+    }
+    Ok(opened)
+}
+
 /// The folder that an object lies in, below the target.
-fn above(object: &Object) -> &str {
+pub(super) fn above(object: &Object) -> &str {
     parent_and_leaf(&object.name).0
 }
 
 /// No path twice among all that comes into the folder.
-fn check_names(whole: &[&Object], archives: &[(&Object, Archive)], most: u64) -> Result<()> {
+pub(super) fn check_names(whole: &[&Object], archives: &[(&Object, Archive)], most: u64) -> Result<()> {
     let mut sources = vec![Names::Objects(whole)];
     for (object, archive) in archives {
         sources.push(Names::Archive { key: &object.key, above: above(object), directory: &archive.directory });

@@ -1,0 +1,69 @@
+//! `covid-ct audit`: what is there, and what is wrong with it.
+
+use super::bar::Bar;
+use anyhow::{Context, Result};
+use clap::Args;
+use covid_ct::{Audit, Check, Expectation, Preprocess, Severity, Workspace};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What to audit, and what to show.
+#[derive(Args)]
+pub struct AuditArgs {
+    /// Known counts and defects to hold the data against, such as data_manifest/cov19-ct-db.json
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// List every finding of this check
+    #[arg(long, value_name = "CHECK")]
+    details: Option<String>,
+    /// Cache the accepted slices at 224×224 in the same pass over the files
+    #[arg(long)]
+    cache: bool,
+    /// Read these zip archives as if they were unpacked in the data set's folder: file:///folder, gs://… or s3://…
+    ///
+    /// Nothing is unpacked; --data names the folder where the files would lie. With --cache, split and training at 224×224
+    /// need no more; other sizes and pictures of single slices need the files.
+    #[cfg(feature = "staging")]
+    #[arg(long, value_name = "URL")]
+    archives: Option<String>,
+}
+
+/// Audits, writes down and shows.
+pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
+    let expected = args.expect.as_ref().map(Expectation::read).transpose()?;
+    let check = args.details.as_ref().map(|name| {
+        let known = || Check::ALL.iter().map(|c| c.name()).collect::<Vec<_>>().join(", ");
+        let found = Check::ALL.iter().find(|check| check.name() == name);
+        found.with_context(|| format!("--details: expected one of {}; found {name:?}", known()))
+    });
+    let check = check.transpose()?;
+    let audit = pass(args, workspace)?;
+    audit.write(workspace.manifest_folder())?;
+    println!("{}\n\n{audit}", audit.manifest());
+    if let Some(check) = check {
+        println!("\n{}", audit.details(*check));
+    }
+    let grave = audit.findings().iter().filter(|f| f.check.severity() == Severity::Exclude).count();
+    println!("\n{grave} findings leave files out. Written to {}", workspace.manifest_folder().display());
+    if let Some(expected) = expected {
+        let (table, fits) = audit.against(&expected);
+        println!("\n{table}");
+        return Ok(if fits { ExitCode::SUCCESS } else { ExitCode::from(3) });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One pass over files or archives.
+fn pass(args: &AuditArgs, workspace: &Workspace) -> Result<Audit> {
+    let (caches, preprocess) = (workspace.cache_folder(), Preprocess::default());
+    let cache = args.cache.then_some((caches.as_path(), &preprocess));
+    #[cfg(feature = "staging")]
+    if let Some(url) = &args.archives {
+        let root =
+            workspace.own_data().context("--archives: name the data set's folder too, by --data or COVID_CT_DATA")?;
+        let options = Default::default();
+        return Ok(covid_ct::staging::audit_archives(url, root, cache, &options, Bar::new().show())?.0);
+    }
+    let root = workspace.dataset(Bar::new().show())?;
+    Ok(Audit::in_one_pass(root, cache, Bar::new().show())?.0)
+}
