@@ -87,8 +87,8 @@ pub struct Assessment {
     pub run: String,
     /// Hash of the weights.
     pub weights: Digest,
-    /// Whether the split leaks.
-    pub leaking: bool,
+    /// Subsets whose scans were learned from.
+    pub leaks: Vec<Subset>,
     /// Validation and test, where they have slices.
     pub subsets: Vec<Assessed>,
     /// Scan rules beside each other; none where validation holds one label only.
@@ -140,9 +140,9 @@ impl Assessment {
         }
         let rules = kept(whose.rules(&validation, test.as_ref()), "rules of scans", &mut left_out).unwrap_or_default();
         let about = &validation.about;
-        let (run, weights, leaking) = (about.run.clone(), about.weights, about.leaking);
+        let (run, weights, leaks) = (about.run.clone(), about.weights, about.leaks.clone());
         let assessment =
-            Self { run, weights, leaking, subsets, rules, temperature, scan_calibrator, calibration, left_out };
+            Self { run, weights, leaks, subsets, rules, temperature, scan_calibrator, calibration, left_out };
         write_json(&folder.join("assessment.json"), &assessment)?;
         Ok(assessment)
     }

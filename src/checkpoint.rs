@@ -5,6 +5,7 @@ use crate::files::{Digest, write_atomic};
 use crate::history::EpochRecord;
 use crate::model::Network;
 use crate::optimizer::{Adam, LossScale};
+use crate::split::Subset;
 use crate::weights::WeightsFile;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -32,8 +33,8 @@ pub struct CheckpointInfo {
     pub manifest: Digest,
     /// Hash of the split.
     pub split: Digest,
-    /// Whether that split leaks.
-    pub leaking: bool,
+    /// Subsets of it whose scans were learned from.
+    pub leaks: Vec<Subset>,
     /// The file of pretrained weights it began from.
     pub pretrained: Option<WeightsFile>,
     /// Hash of the frozen backbone; absent where the whole network learns.
@@ -60,6 +61,9 @@ pub struct Position {
     pub sums: Sums,
     /// Seconds spent on them.
     pub seconds: f64,
+    /// Of these, seconds that the training waited for slices.
+    #[serde(default)]
+    pub waited: f64,
     /// How losses are scaled in f16.
     pub loss_scale: LossScale,
 }
@@ -178,7 +182,12 @@ impl CheckpointInfo {
         let json = header["__metadata__"][KEY].as_str().with_context(|| {
             format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
         })?;
-        serde_json::from_str(json).with_context(|| format!("{}: its description cannot be read", doing()))
+        serde_json::from_str(json).with_context(|| {
+            format!(
+                "{}: its description cannot be read; if another version wrote it, train again under another name",
+                doing()
+            )
+        })
     }
 }
 
@@ -194,8 +203,12 @@ impl Checkpoint {
         let json = header.metadata().as_ref().and_then(|m| m.get(KEY)).with_context(|| {
             format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
         })?;
-        let info: CheckpointInfo =
-            serde_json::from_str(json).with_context(|| format!("{}: its description cannot be read", doing()))?;
+        let info: CheckpointInfo = serde_json::from_str(json).with_context(|| {
+            format!(
+                "{}: its description cannot be read; if another version wrote it, train again under another name",
+                doing()
+            )
+        })?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {

@@ -12,7 +12,7 @@ use crate::predict::Classifier;
 use crate::progress::{Progress, thousands};
 use crate::scan::ScanRule;
 use crate::shortcuts::BesideCues;
-use crate::split::{Split, Subset};
+use crate::split::{Split, Subset, listed};
 use crate::table::{Page, Table, percent, shown_as_table};
 use crate::weights::WeightsFile;
 use anyhow::{Context, Result, ensure};
@@ -127,7 +127,7 @@ impl Evaluation {
             split: split.hash(),
             leaking: split.is_leaking(),
             warning: split.warning(),
-            leaks: Subset::ALL.into_iter().filter(|subset| split.leaks(*subset)).collect(),
+            leaks: split.leaking_subsets(),
             counts: counts(split),
             pretrained: info.pretrained.clone(),
             backbone: info.backbone,
@@ -152,7 +152,7 @@ impl Evaluation {
 
     /// What must stand behind a subset's name where its figures are shown.
     pub(crate) fn leak_mark(&self, subset: Subset) -> &'static str {
-        if self.leaks.contains(&subset) { " (LEAKING)" } else { "" }
+        subset.leak_mark(&self.leaks)
     }
 
     /// Where its weights began, with the hashes: a file, or the seed of random ones.
@@ -243,8 +243,7 @@ impl Evaluation {
         }
         table = table.note(format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen));
         if self.leaking {
-            let leaks: Vec<&str> = self.leaks.iter().map(|subset| subset.name()).collect();
-            let leaks = leaks.join(" and ");
+            let leaks = listed(&self.leaks);
             table = table.note(format!("LEAKING SPLIT: {leaks} slices come from scans the network has learned from."));
         }
         table

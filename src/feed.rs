@@ -1,5 +1,6 @@
 //! What a run's network is fed: slices, or what its frozen backbone has made of them.
 
+use crate::ahead::{Batch, ahead};
 use crate::cache::SliceCache;
 use crate::checkpoint::Sums;
 use crate::config::{Learn, RunConfig};
@@ -7,10 +8,8 @@ use crate::features::FeatureCache;
 use crate::files::Digest;
 use crate::manifest::Label;
 use crate::model::{Mode, Network};
-use crate::order::WINDOW;
 use crate::progress::Progress;
 use anyhow::{Context, Result};
-use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// A network's input and how it computes, as a run's settings say.
@@ -84,34 +83,9 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Has `work` do each batch in turn, while a thread makes the input of the next one and has the system read what comes
-    /// after. Returns the seconds that `work` had to wait.
-    pub(crate) fn ahead(
-        &self,
-        batches: &[&[usize]],
-        mut work: impl FnMut(&[usize], &Tensor) -> Result<()>,
-    ) -> Result<f64> {
-        std::thread::scope(|scope| {
-            let (made, coming) = std::sync::mpsc::sync_channel(1);
-            scope.spawn(move || {
-                let mut asked = Asked::default();
-                for (number, batch) in batches.iter().enumerate() {
-                    asked.ask(self.cache, batches, number);
-                    // Nobody waits any more after an error.
-                    if made.send(self.input(batch)).is_err() {
-                        return;
-                    }
-                }
-            });
-            let mut waited = 0.0;
-            for batch in batches {
-                let begun = Instant::now();
-                let input = coming.recv().context("the thread that reads slices ended")??;
-                waited += begun.elapsed().as_secs_f64();
-                work(batch, &input)?;
-            }
-            Ok(waited)
-        })
+    /// Has `work` do each batch in turn, while the input of the next one is made.
+    pub(crate) fn ahead(&self, batches: &[&[usize]], work: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
+        ahead(self.cache, batches, |batch| self.input(batch), work)
     }
 
     /// The mean cross entropy of a batch, to learn from, and what its sums will be: nobody waits for a device here.
@@ -151,16 +125,16 @@ impl<'a> Feed<'a> {
             Ok(())
         };
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
-        self.ahead(&batches, |batch, input| {
-            let logits = self.logits_of(network, input, false)?;
+        self.ahead(&batches, |Batch { slices, input, .. }| {
+            let logits = self.logits_of(network, &input, false)?;
             covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
             if labelled {
-                judged.push(self.judge(&logits, batch).context("scoring")?);
+                judged.push(self.judge(&logits, slices).context("scoring")?);
             }
             if covid.len() >= self.patience() {
                 look(&mut covid, &mut judged)?;
             }
-            done(batch.len());
+            done(slices.len());
             Ok(())
         })?;
         look(&mut covid, &mut judged)?;
@@ -180,25 +154,6 @@ impl Judged {
     pub(crate) fn sums(&self) -> Result<Sums> {
         let (loss, correct) = (f64::try_from(&self.loss)?, i64::try_from(&self.correct)?);
         Ok(Sums::of_batch(loss, correct as u64, self.slices))
-    }
-}
-
-/// Up to which batch the system was asked to read.
-#[derive(Default)]
-struct Asked {
-    batch: usize,
-}
-
-impl Asked {
-    /// Asks for one window of slices beyond the one at hand, as soon as half a window is left of what was asked for.
-    fn ask(&mut self, cache: &SliceCache, batches: &[&[usize]], now: usize) {
-        let size = batches.first().map_or(1, |batch| batch.len().max(1));
-        let window = (WINDOW / size).max(1);
-        if now + window / 2 >= self.batch && self.batch < batches.len() {
-            let end = (self.batch + window).min(batches.len());
-            cache.read_ahead(&batches[self.batch..end].concat());
-            self.batch = end;
-        }
     }
 }
 
@@ -264,7 +219,9 @@ mod tests {
             let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| panic!("computed again")).expect("kept");
             let (kept, again) = (losses(&feed, &kept, &run), losses(&forwarding, &again, &run));
             for (kept, again) in kept.iter().zip(&again) {
-                assert!((kept - again).abs() < 1e-5, "{architecture} {learn:?}: {kept} and {again}");
+                // With random weights losses can be large.
+                let off = (kept - again).abs() / again.abs().max(1.0);
+                assert!(off < 1e-5, "{architecture} {learn:?}: {kept} and {again}");
             }
             assert!(kept[8] != kept[0], "nothing was learned");
         }

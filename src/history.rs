@@ -5,6 +5,7 @@ use crate::config::{AccuracyRule, RunConfig, device_name};
 use crate::figure::{Figure, lines};
 use crate::files::read_json;
 use crate::progress::{human_duration, rate};
+use crate::split::{Subset, listed};
 use crate::table::{Table, percent, shown_as_table};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,9 @@ pub struct EpochRecord {
     pub test: Option<Score>,
     /// Seconds of learning (without the scoring).
     pub seconds: f64,
+    /// Of these, seconds that the training waited for slices; a GPU may still have had work meanwhile.
+    #[serde(default)]
+    pub waited: f64,
     /// Slices learned from per second.
     pub images_per_second: f64,
 }
@@ -77,8 +81,8 @@ impl fmt::Display for EpochRecord {
 pub struct History {
     /// All settings.
     pub run: RunConfig,
-    /// Whether the split leaks.
-    pub leaking: bool,
+    /// Subsets whose scans were learned from.
+    pub leaks: Vec<Subset>,
     /// What it ran on, for example `CPU, 2 threads`.
     pub device: String,
     /// Seconds that computing the features of a frozen backbone took, once, for all slices.
@@ -89,8 +93,8 @@ pub struct History {
 
 impl History {
     pub(crate) fn of(info: &CheckpointInfo, device: Device) -> Self {
-        let CheckpointInfo { run, leaking, feature_seconds, epochs, .. } = info.clone();
-        Self { run, leaking, device: device_name(device), feature_seconds, epochs }
+        let CheckpointInfo { run, leaks, feature_seconds, epochs, .. } = info.clone();
+        Self { run, leaks, device: device_name(device), feature_seconds, epochs }
     }
 
     /// Reads `history.json` of a run's folder.
@@ -128,16 +132,19 @@ impl History {
         let of = |pick: &dyn Fn(&EpochRecord) -> Option<Score>| -> Vec<(f64, f64)> {
             self.epochs.iter().filter_map(|e| Some((e.epoch as f64, value(&pick(e)?)))).collect()
         };
+        let named = |subset: Subset| format!("{subset}{}", subset.leak_mark(&self.leaks));
         let mut series = vec![
             ("training".to_owned(), of(&|e| Some(e.training))),
-            ("validation".to_owned(), of(&|e| Some(e.validation))),
+            (named(Subset::Validation), of(&|e| Some(e.validation))),
         ];
         if self.run.test_every_epoch {
-            let name = if self.leaking { "test (leaking split)" } else { "test" };
-            series.push((name.to_owned(), of(&|e| e.test)));
+            series.push((named(Subset::Test), of(&|e| e.test)));
         }
         let chosen = self.best().map_or(String::new(), |best| format!(" Chosen: epoch {}.", best.epoch));
-        let leak = if self.leaking { " The split leaks: test slices come from scans in training." } else { "" };
+        let leak = match self.leaks.is_empty() {
+            true => String::new(),
+            false => format!(" The split leaks: {} slices come from scans in training.", listed(&self.leaks)),
+        };
         let caption = format!("Run {}, {}.{chosen}{leak}", self.run.name, self.device);
         lines(&format!("{title} of {}", self.run.name), "epoch", unit, &series, &caption)
     }
@@ -154,6 +161,7 @@ impl History {
             "Test accuracy",
             "Time",
             "Images/s",
+            "Waited for slices",
         ];
         let mut table = Table::new(format!("Training of {} ({})", self.run.name, self.run.architecture), &columns);
         for e in &self.epochs {
@@ -169,6 +177,7 @@ impl History {
                 accuracy(e.test),
                 human_duration(Duration::from_secs_f64(e.seconds)),
                 rate(e.images_per_second),
+                percent(Some(e.waited / e.seconds.max(1e-9))),
             ]);
         }
         if let Some(seconds) = self.feature_seconds {
@@ -179,8 +188,10 @@ impl History {
         if let Some(best) = self.best() {
             table = table.note(format!("Best by validation accuracy: epoch {}. Device: {}.", best.epoch, self.device));
         }
-        if self.leaking {
-            table = table.note("LEAKING SPLIT: the test figures are those of scans the network has learned from.");
+        if !self.leaks.is_empty() {
+            let leaks = listed(&self.leaks);
+            table = table
+                .note(format!("LEAKING SPLIT: the {leaks} figures are those of scans the network has learned from."));
         }
         table
     }
@@ -199,7 +210,15 @@ mod tests {
 
     fn epoch(epoch: usize, accuracy: f64) -> EpochRecord {
         let score = Score { loss: 0.5, accuracy };
-        EpochRecord { epoch, training: score, validation: score, test: None, seconds: 1.0, images_per_second: 1.0 }
+        EpochRecord {
+            epoch,
+            training: score,
+            validation: score,
+            test: None,
+            seconds: 1.0,
+            waited: 0.5,
+            images_per_second: 1.0,
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | fetch | `covid-ct stage`, [`cloud::stage`] | | the data's root folder |
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
 //! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<name>/manifest.parquet` |
-//! | audit | [`Audit::run`] | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
+//! | audit | [`Audit::run`], or both and the cache [in one pass](Audit::in_one_pass) | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
 //! | split | [`Split::new`] | [`Split`] | `…/split-patient.json` |
 //! | cache | [`SliceCache::open_or_build`] | [`SliceCache`] | `cache/<key>/slices.bin` |
 //! | weights | [`Weights::find`] | [`Weights`] | PyTorch's own folder of downloads |
@@ -37,6 +37,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod ahead;
 mod assess;
 mod audit;
 mod cache;

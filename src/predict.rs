@@ -77,7 +77,8 @@ impl Classifier {
     /// Judges the slices of a subset.
     ///
     /// # Errors
-    /// A cache with other preprocessing than the checkpoint was trained with, a split of other slices, an empty subset.
+    /// A cache with other preprocessing than the checkpoint was trained with, a split of other slices, an empty subset; a
+    /// labelled subset of another split than it was trained on, which may hold patients that it has learned from.
     pub fn predict(
         &self,
         cache: &SliceCache,
@@ -99,6 +100,14 @@ impl Classifier {
             doing(),
             cache.manifest_hash(),
             split.manifest_hash()
+        );
+        ensure!(
+            subset == Subset::Prediction || split.hash() == self.info.split,
+            "{}: it was trained on the split {}; the labelled scans of another one, {}, may show patients that it has learned \
+             from. Judge the split it was trained on, or put the scans under prediction/",
+            doing(),
+            self.info.split.short(),
+            split.hash().short()
         );
         let slices = split.slices(subset);
         ensure!(
@@ -141,7 +150,7 @@ impl Classifier {
         About {
             run: self.info.run.name.clone(),
             subset,
-            leaking: split.is_leaking() || self.info.leaking,
+            leaks: split.leaking_subsets(),
             weights: self.weights,
             manifest: split.manifest_hash(),
             split: split.hash(),
@@ -157,7 +166,7 @@ impl Classifier {
         table.row(["Classes", &self.info.classes.join(", ")]);
         table.row(["Weights", &self.weights.short()]);
         table.row(["Trained on manifest", &self.info.manifest.short()]);
-        match self.info.leaking {
+        match !self.info.leaks.is_empty() {
             true => table.note("Trained on a LEAKING split: its test figures do not hold for new patients."),
             false => table,
         }

@@ -43,9 +43,14 @@ impl Subset {
     }
 
     /// What must stand behind the name where a leaking split's figures are shown.
-    pub(crate) fn leak_mark(self, leaking: bool) -> &'static str {
-        if leaking && self == Self::Test { " (LEAKING)" } else { "" }
+    pub(crate) fn leak_mark(self, leaks: &[Self]) -> &'static str {
+        if leaks.contains(&self) { " (LEAKING)" } else { "" }
     }
+}
+
+/// `validation and test`.
+pub(crate) fn listed(subsets: &[Subset]) -> String {
+    subsets.iter().map(|subset| subset.name()).collect::<Vec<_>>().join(" and ")
 }
 
 impl fmt::Display for Subset {
@@ -203,6 +208,11 @@ impl Split {
             }),
             Subset::Train | Subset::Prediction => false,
         }
+    }
+
+    /// The subsets that [leak](Self::leaks).
+    pub fn leaking_subsets(&self) -> Vec<Subset> {
+        Subset::ALL.into_iter().filter(|subset| self.leaks(*subset)).collect()
     }
 
     /// `LEAKING: …` where it is, for the head of everything made from it.

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use crate::ahead::Batch;
 use crate::cache::SliceCache;
 use crate::checkpoint::{
     Checkpoint, CheckpointInfo, Position, must_continue, same_backbone, save_network, save_progress,
@@ -148,7 +149,7 @@ fn standing(
         classes: Label::NAMES.map(str::to_owned).to_vec(),
         manifest: cache.manifest_hash(),
         split: split.hash(),
-        leaking: split.is_leaking(),
+        leaks: split.leaking_subsets(),
         pretrained: None,
         backbone: None,
         feature_seconds: None,
@@ -234,6 +235,7 @@ impl<'a> Training<'a> {
             validation,
             test,
             seconds,
+            waited: self.info.position.waited,
             images_per_second: sums.seen as f64 / seconds.max(1e-9),
         };
         self.info.epochs.push(record.clone());
@@ -272,13 +274,14 @@ impl<'a> Training<'a> {
         let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
         let (mut begun, mut saved) = (Instant::now(), Instant::now());
         let (feed, mut judged) = (self.feed.clone(), Vec::new());
-        feed.ahead(&batches, |batch, input| {
-            judged.push((batch.to_vec(), self.learn(batch, input)?));
+        feed.ahead(&batches, |Batch { slices, input, waited }| {
+            self.info.position.waited += waited;
+            judged.push((slices.to_vec(), self.learn(slices, &input)?));
             let is_due = saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
             if is_due || judged.len() >= feed.patience() {
                 self.look(&mut judged)?;
             }
-            meter.add_with(batch.len(), || {
+            meter.add_with(slices.len(), || {
                 let so_far = Score::of(&self.info.position.sums, run.accuracy);
                 format!("loss {:.4}, accuracy {:.4}", so_far.loss, so_far.accuracy)
             });

@@ -6,7 +6,7 @@ use crate::figure::{Figure, reliability};
 use crate::metrics::{Estimate, Interval, Measure, Performance};
 use crate::progress::thousands;
 use crate::rules::Rule;
-use crate::split::Subset;
+use crate::split::{Subset, listed};
 use crate::table::{Table, percent, shown_as_table};
 use anyhow::{Context, Result};
 
@@ -18,7 +18,7 @@ impl Assessment {
     pub fn table(&self) -> Table {
         let mut columns = vec!["Measure".to_owned()];
         for of in &self.subsets {
-            let mark = of.subset.leak_mark(self.leaking);
+            let mark = of.subset.leak_mark(&self.leaks);
             columns.extend(["slice", "scan"].map(|unit| format!("{} by {unit}{mark}", of.subset)));
         }
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -56,8 +56,9 @@ impl Assessment {
                     .to_owned(),
             );
         }
-        if self.leaking {
-            notes.push("LEAKING SPLIT: the test intervals hold for patients that were learned from.".to_owned());
+        if !self.leaks.is_empty() {
+            let leaks = listed(&self.leaks);
+            notes.push(format!("LEAKING SPLIT: the {leaks} intervals hold for patients that were learned from."));
         }
         notes.extend(self.left_out.iter().map(|why| format!("Left out: {why}.")));
         notes
@@ -65,7 +66,7 @@ impl Assessment {
 
     /// Scan rules beside each other.
     pub fn rules_table(&self) -> Table {
-        let test = format!("Test{}, 95 % interval and value", Subset::Test.leak_mark(self.leaking));
+        let test = format!("Test{}, 95 % interval and value", Subset::Test.leak_mark(&self.leaks));
         let columns = ["Rule", "Covid from", "Validation (chosen here)", &test];
         let mut table = Table::new("From slices to a scan: balanced accuracy", &columns);
         for of in &self.rules {
@@ -93,7 +94,7 @@ impl Assessment {
         let mut table = Table::new("Calibration: does 80 % mean 80 %?", &columns);
         let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
         for of in &self.calibration {
-            let mark = of.subset.leak_mark(self.leaking);
+            let mark = of.subset.leak_mark(&self.leaks);
             for (unit, how, calibration) in of.each() {
                 table.row([
                     format!("{} {unit}{mark}", of.subset),
@@ -146,7 +147,7 @@ impl Assessment {
     fn reliability(&self, subset: Subset, unit: &str, intervals: &str) -> Result<Figure> {
         let of = self.calibration.iter().find(|of| of.subset == subset);
         let of = of.with_context(|| format!("the run {} has no calibration of its {subset} subset", self.run))?;
-        let title = format!("{subset} {unit}{}: how often it is covid", subset.leak_mark(self.leaking));
+        let title = format!("{subset} {unit}{}: how often it is covid", subset.leak_mark(&self.leaks));
         let series = of.each().into_iter().filter(|of| of.0 == unit).map(|(_, how, calibration)| (how, calibration));
         let caption = format!(
             "A point stands for the {unit} of one tenth of the probabilities; on the diagonal, 80 % means 80 %. Bars: \
@@ -163,7 +164,7 @@ impl Assessment {
             for (source, performance) in &of.sources {
                 let cell = |measure| marked(performance, measure);
                 table.row([
-                    format!("{}{}", of.subset, of.subset.leak_mark(self.leaking)),
+                    format!("{}{}", of.subset, of.subset.leak_mark(&self.leaks)),
                     source.clone(),
                     thousands(performance.samples as u64),
                     thousands(performance.patients as u64),

@@ -27,7 +27,7 @@ fn written(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String
     let about = About {
         run: "drawn".to_owned(),
         subset: Subset::Validation,
-        leaking: false,
+        leaks: Vec::new(),
         weights: Digest::of(b"weights"),
         manifest: manifest.hash(),
         split: Digest::of(b"split"),
@@ -170,6 +170,11 @@ fn sources_are_told_apart_and_leaking_marked() {
         .collect();
     // Wrong are the scans 5, 11, 17 and 23.
     assert_eq!(of, [("Athens", 6, Some(5.0 / 6.0)), ("Wuhan", 18, Some(15.0 / 18.0))]);
-    let text = Assessment { leaking: true, ..assessment }.sources_table().to_string();
-    assert!(text.contains("Athens") && text.contains("2 rows stand for fewer than 20 patients"), "{text}");
+    let text = Assessment { leaks: vec![Subset::Validation], ..assessment }.sources_table().to_string();
+    assert!(
+        text.contains("validation (LEAKING)")
+            && text.contains("Athens")
+            && text.contains("2 rows stand for fewer than 20 patients"),
+        "{text}"
+    );
 }

@@ -57,8 +57,8 @@ pub struct About {
     pub run: String,
     /// The subset.
     pub subset: Subset,
-    /// Whether the split leaks.
-    pub leaking: bool,
+    /// Subsets whose scans were learned from.
+    pub leaks: Vec<Subset>,
     /// Hash of the checkpoint file.
     pub weights: Digest,
     /// Hash of the manifest.
@@ -78,7 +78,7 @@ pub struct Predictions {
 impl About {
     /// `test slices, fcn-published (LEAKING)`.
     pub(crate) fn title(&self, what: &str) -> String {
-        format!("{} {what}, {}{}", self.subset, self.run, self.subset.leak_mark(self.leaking))
+        format!("{} {what}, {}{}", self.subset, self.run, self.subset.leak_mark(&self.leaks))
     }
 }
 
@@ -261,7 +261,7 @@ impl Predictions {
             }
             Err(error) => Table::new(format!("Predictions: {error:#}"), &[]),
         };
-        if self.about.leaking && self.about.subset == Subset::Test {
+        if self.about.leaks.contains(&self.about.subset) {
             table = table.note("LEAKING SPLIT: the network has learned from other slices of these scans.");
         }
         table

@@ -48,8 +48,8 @@ pub struct BesideCues {
     pub weights: Digest,
     /// Hash of the manifest.
     pub manifest: Digest,
-    /// Whether the split leaks.
-    pub leaking: bool,
+    /// Subsets whose scans were learned from.
+    pub leaks: Vec<Subset>,
     /// Training scans that the cues were learned from.
     pub training: usize,
     /// Validation and test, where they have scans of both labels.
@@ -87,7 +87,7 @@ impl BesideCues {
             run: about.run.clone(),
             weights: about.weights,
             manifest: about.manifest,
-            leaking: about.leaking,
+            leaks: about.leaks.clone(),
             training: training.len(),
             rows: Vec::new(),
             left_out: Vec::new(),
@@ -148,7 +148,7 @@ impl BesideCues {
         let mut table = Table::new(title, &columns);
         for row in &self.rows {
             let Difference { measure, value, interval, defined, .. } = row.difference;
-            let mark = row.subset.leak_mark(self.leaking);
+            let mark = row.subset.leak_mark(&self.leaks);
             table.row([
                 format!("{} {}{mark}, {} patients", thousands(row.scans as u64), row.subset, row.patients),
                 estimated(&row.cues),
@@ -171,7 +171,7 @@ impl BesideCues {
     /// No subset with scans of both labels.
     pub fn figure(&self) -> Result<Figure> {
         let bar = |row: &BesideRow, series: &str, of: &Estimate| Bar {
-            group: format!("{}{}", row.subset, row.subset.leak_mark(self.leaking)),
+            group: format!("{}{}", row.subset, row.subset.leak_mark(&self.leaks)),
             series: series.to_owned(),
             value: of.value.unwrap_or(0.0),
             interval: of.interval.map(|interval| (interval.low, interval.high)),

@@ -1,0 +1,99 @@
+//! Batches made while the one before is worked on, and disks asked in time.
+
+use crate::cache::SliceCache;
+use crate::order::{WINDOW, shuffled};
+use anyhow::{Context, Result, ensure};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::time::Instant;
+use tch::Tensor;
+
+/// Slices that have come.
+pub(crate) struct Batch<'a> {
+    pub(crate) slices: &'a [usize],
+    /// What was made of them.
+    pub(crate) input: Tensor,
+    /// Seconds that were waited for it.
+    pub(crate) waited: f64,
+}
+
+/// Has `work` do each batch in turn, while a thread makes the next one with `make` and has the system read what comes
+/// after.
+pub(crate) fn ahead(
+    cache: &SliceCache,
+    batches: &[&[usize]],
+    make: impl Fn(&[usize]) -> Result<Tensor> + Send,
+    mut work: impl FnMut(Batch<'_>) -> Result<()>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let (made, coming) = std::sync::mpsc::sync_channel(1);
+        scope.spawn(move || {
+            let mut asked = Asked::default();
+            for (number, batch) in batches.iter().enumerate() {
+                asked.ask(cache, batches, number);
+                // Nobody waits any more after an error.
+                if made.send(make(batch)).is_err() {
+                    return;
+                }
+            }
+        });
+        for slices in batches {
+            let begun = Instant::now();
+            let input = coming.recv().context("the thread that reads slices ended")??;
+            work(Batch { slices, input, waited: begun.elapsed().as_secs_f64() })?;
+        }
+        Ok(())
+    })
+}
+
+/// Up to which batch the system was asked to read.
+#[derive(Default)]
+struct Asked {
+    batch: usize,
+}
+
+impl Asked {
+    /// Asks for one window of slices beyond the one at hand, as soon as half a window is left of what was asked for.
+    fn ask(&mut self, cache: &SliceCache, batches: &[&[usize]], now: usize) {
+        let size = batches.first().map_or(1, |batch| batch.len().max(1));
+        let window = (WINDOW / size).max(1);
+        if now + window / 2 >= self.batch && self.batch < batches.len() {
+            let end = (self.batch + window).min(batches.len());
+            cache.read_ahead(&batches[self.batch..end].concat());
+            self.batch = end;
+        }
+    }
+}
+
+impl SliceCache {
+    /// Slices in the order in which an epoch of a training sees them: random, and yet so that a disk is passed about once.
+    pub fn shuffled(&self, slices: &[usize], seed: u64) -> Vec<usize> {
+        shuffled(slices.to_vec(), &mut ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Gives `work` the slices in this order, `batch_size` at a time, as grey levels `[N, 1, size, size]` u8 in main memory;
+    /// the next batch is made on a thread meanwhile. Returns the seconds that `work` had to wait.
+    ///
+    /// # Errors
+    /// A batch size of 0, a slice that is not in the cache, and what `work` returns.
+    pub fn each_batch(
+        &self,
+        slices: &[usize],
+        batch_size: usize,
+        mut work: impl FnMut(&[usize], &Tensor) -> Result<()>,
+    ) -> Result<f64> {
+        ensure!(batch_size > 0, "reading batches from the cache: expected 1 slice or more in each, found 0");
+        let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
+        let mut waited = 0.0;
+        ahead(
+            self,
+            &batches,
+            |batch| self.grey(batch),
+            |batch| {
+                waited += batch.waited;
+                work(batch.slices, &batch.input)
+            },
+        )?;
+        Ok(waited)
+    }
+}
