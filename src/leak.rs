@@ -65,13 +65,13 @@ pub struct LeakProbe {
     pub run: RunConfig,
     /// Hash of the manifest.
     pub manifest: Digest,
-    /// Patients that took part: those with one label and scans of four slices or more in `train/`.
+    /// Patients that took part: with one label and scans of four slices or more in `train/`, 60 of each label at most.
     pub patients: usize,
     /// Of these, covid.
     pub covid: usize,
     /// Their scans of four slices or more.
     pub scans: usize,
-    /// The slices of those, the same ones in all four ways.
+    /// Their slices, 24 of a scan at most, the same ones in all four ways.
     pub slices: usize,
     /// By slice and by patient, with true and with shuffled labels.
     pub arms: Vec<LeakArm>,

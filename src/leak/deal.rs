@@ -1,5 +1,6 @@
 //! What takes part, and how labels and subsets are dealt.
 
+use crate::cache::spread;
 use crate::config::SplitUnit;
 use crate::manifest::{Label, Manifest, Set};
 use anyhow::{Result, ensure};
@@ -12,6 +13,10 @@ use std::collections::BTreeMap;
 pub(super) const LEAST_SLICES: usize = 4;
 /// Patients of each label, at the least: one in five is tested, and chance needs some of both.
 const LEAST_PATIENTS: usize = 5;
+
+/// Patients of each label, and slices of each scan, at the most: enough to measure with, and minutes on any data.
+pub(super) const MOST_PATIENTS: usize = 60;
+pub(super) const MOST_SLICES: usize = 24;
 
 /// The slices that take part, the same in all ways to train and test.
 #[derive(Debug)]
@@ -34,8 +39,9 @@ pub(super) struct Dealt {
 }
 
 impl Eligible {
-    /// Labelled scans of `train/` with four slices or more, of patients with one label.
-    pub(super) fn of(manifest: &Manifest) -> Result<Self> {
+    /// Labelled scans of `train/` with four slices or more, of patients with one label: of many patients some, drawn with
+    /// `seed`, and of many slices some at even distances.
+    pub(super) fn of(manifest: &Manifest, seed: u64) -> Result<Self> {
         let (of_scans, patient_of) = (manifest.slices_by_scan(), manifest.patient_of_scans());
         let takes_part = |&scan: &usize| manifest.scans[scan].set == Set::Train && of_scans[scan].len() >= LEAST_SLICES;
         let mut of_patients: BTreeMap<u32, Vec<(usize, Label)>> = BTreeMap::new();
@@ -45,11 +51,16 @@ impl Eligible {
             }
         }
         of_patients.retain(|_, scans| scans.iter().all(|scan| scan.1 == scans[0].1));
+        for label in Label::ALL {
+            let mut all: Vec<u32> = of_patients.iter().filter(|(_, s)| s[0].1 == label).map(|(p, _)| *p).collect();
+            all.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+            all.iter().skip(MOST_PATIENTS).for_each(|patient| _ = of_patients.remove(patient));
+        }
         let mut found = Self { slices: Vec::new(), patients: Vec::new(), covid: Vec::new(), scans: 0 };
         for (patient, scans) in of_patients.into_values().enumerate() {
             found.covid.push(scans[0].1 == Label::Covid);
             found.scans += scans.len();
-            let slices = scans.iter().flat_map(|&(scan, _)| of_scans[scan].iter().copied());
+            let slices = scans.iter().flat_map(|&(scan, _)| spread(&of_scans[scan], MOST_SLICES));
             found.slices.extend(slices);
             found.patients.resize(found.slices.len(), patient);
         }

@@ -31,7 +31,7 @@ impl<'a> Probing<'a> {
         run: &'a RunConfig,
         progress: &'a (dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
-        let eligible = Eligible::of(cache.manifest())?;
+        let eligible = Eligible::of(cache.manifest(), run.seed)?;
         let device = run.device()?;
         let (network, _) = crate::train::first_network(run, device, progress)?;
         let frozen = run.learn != Learn::Whole;

@@ -1,6 +1,6 @@
 //! A leak probe as tables and figures.
 
-use super::deal::LEAST_SLICES;
+use super::deal::{LEAST_SLICES, MOST_PATIENTS, MOST_SLICES};
 use super::{LeakArm, LeakProbe};
 use crate::config::SplitUnit;
 use crate::figure::{Bar, Figure, bars};
@@ -58,7 +58,7 @@ impl LeakProbe {
     fn who(&self) -> String {
         format!(
             "{} patients of train/ ({} covid) with scans of {LEAST_SLICES} slices or more: {} scans, {} slices, the same in all \
-             four ways. Every row the mean of {} trainings of {} epochs, each with its own draw of {} of the slices or \
+             four ways (of a label {MOST_PATIENTS} patients at most, of a scan {MOST_SLICES} slices). Every row the mean of {} trainings of {} epochs, each with its own draw of {} of the slices or \
              patients of each label as test set.",
             thousands(self.patients as u64),
             thousands(self.covid as u64),
@@ -77,9 +77,10 @@ impl LeakProbe {
         let here = self.gap(false)?;
         Some(format!(
             "The slides published for their FCN a test accuracy of {test:.4}, drawn by slice, beside {validation:.4} on the \
-             validation set, which are other patients: {:.1} points apart. Here the same network is {:.1} points apart between \
-             the two ways to split. Theirs holds the difference between the sets as well, and is an accuracy, not balanced.",
+             validation set, which are other patients: {:.1} points apart. Here {} is {:.1} points apart between \
+             the two ways to split, true labels. Theirs holds the difference between the sets as well, and is an accuracy, not balanced.",
             100.0 * (test - validation),
+            self.run.architecture,
             100.0 * here.value
         ))
     }
