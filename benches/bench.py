@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Ours beside the same work in Python: in turns, on the same files, with the same libtorch and the same threads.
 
-  bench.py [--rounds 5] [--only NAME] [--data DIR] [--out docs/performance.md]
+  bench.py [--rounds 5] [--only NAME] [--data DIR --label NAME] [--device cuda:0] [--out docs]
 
 Draws a phantom of 5,000 slices or more (JPEG, quality 95) unless --data names a data set. What both compute must be equal
-before anything is timed. Run it by `make bench`, which sets up what it needs.
+before anything is timed. Writes into performance.json, and from that the table of
+performance.md and the figure performance.svg; rows that are not measured stay as they were. `make bench` runs it and sets
+up what it needs.
 """
-import argparse, json, os, pathlib, platform, statistics, subprocess, sys, tempfile, time
+import argparse, html, json, math, os, pathlib, platform, statistics, subprocess, sys, tempfile, time, zipfile
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 OURS, PEERS = [str(REPO / "covid-ct"), "bench"], [sys.executable, str(REPO / "benches/peers.py")]
@@ -19,6 +21,8 @@ ROWS = [
      [("torchvision as written", ["decode", "DATA"], 2.7), ("torchvision tuned", ["decode-tuned", "DATA"], 1.3)], 1),
     ("audit and cache in one pass", "one-pass", ["audit-and-cache", "DATA"],
      [("Pillow audit, then torchvision as written", [["audit", "DATA"], ["decode", "DATA"]], 4)], 2),
+    ("the same, straight from the zips", "zips", ["audit-and-cache", "DATA", "--archives", "URL"],
+     [("unzip, then the two", [["unzip", "ZIPS"], ["audit", "DATA"], ["decode", "DATA"]], 4)], 2),
     ("reading shuffled batches, cache raw", "read", ["read", "DATA", "--storage", "raw"],
      [("DataLoader over JPEG", ["read", "DATA"], 50)], 2),
     ("reading shuffled batches, cache packed", "read-packed", ["read", "DATA"], [("DataLoader over JPEG", ["read", "DATA"], 25)], 2),
@@ -49,30 +53,73 @@ def added(lines):
     total = dict(lines[-1])
     for key in ("seconds", "cpu_seconds"):
         total[key] = sum(line[key] for line in lines)
-    total["peak_mb"] = max(line["peak_mb"] for line in lines)
+    for key in ("items", "peak_mb"):
+        total[key] = max(line[key] for line in lines)
     return total
 
 
-def check_equal(data, environment):
+def check_equal(data, folder, environment):
     """What is timed must give the same."""
     ours, theirs = once([*OURS, "audit", data], 2, environment), once([*PEERS, "audit", data], 2, environment)
     flags = theirs["flags"]
     expected = {key: flags.get(key, 0) for key in ("black", "junk", "unreadable")}
     found = {key: ours[key] for key in expected}
     assert found == expected, f"audit: ours found {found}, Pillow {expected}"
-    cached = once([*OURS, "cache", data, "--list", environment["BENCH_FILES"]], 1, environment)
-    tuned = once([*PEERS, "decode-tuned", data], 1, environment)
-    same = cached["digest"] == tuned["digest"]
+    ours_bytes, their_bytes = (pathlib.Path(folder) / name for name in ("ours.bin", "theirs.bin"))
+    cached = once([*OURS, "cache", data, "--list", environment["BENCH_FILES"], "--bytes", str(ours_bytes)], 1, environment)
+    once([*PEERS, "decode-tuned", data], 1, {**environment, "BENCH_BYTES": str(their_bytes)})
+    import numpy
+
+    first, second = (numpy.fromfile(path, dtype=numpy.uint8) for path in (ours_bytes, their_bytes))
+    assert len(first) == len(second) == cached["items"] * 224 * 224, (len(first), len(second), cached["items"])
+    off = numpy.abs(first.astype(numpy.int16) - second)
+    assert off.max() <= 1, f"the caches differ by {off.max()} grey levels"
     one_pass = once([*OURS, "audit-and-cache", data], 2, environment)
     assert one_pass["digest"] == cached["digest"], "the cache of one pass differs from that of two"
-    return f"Equal before timing: black, junk and unreadable files {expected}; the 224×224 bytes of {cached['items']} slices " + (
-        "are torchvision's, byte for byte." if same else "differ from torchvision's by rounding (tests/cache.rs bounds it).")
+    ours_bytes.unlink()
+    their_bytes.unlink()
+    return (f"black, junk and unreadable files {expected}; the 224×224 bytes of {cached['items']:,} slices "
+            f"are torchvision's, {(off == 0).mean():.4%} of them to the grey level, the others within 1.")
 
 
-def measure(rows, rounds, data, heads, environment):
-    results = []
+def device_table(device, data, rounds, batch, environment):
+    """Whole networks trained on a device: ours in f16 from the cache, PyTorch as written, and tuned."""
+    precision = "f16" if device.startswith("cuda") else "f32"
+    lines = ["| network | who | images/s, median (min to max) | waits for slices | device memory, MB | ratio |", "|---|---|---|---|---|---|"]
+    for network in ("fcn", "vgg19", "resnet152", "densenet161"):
+        same = ["train", data, "--batch", str(batch), "--device", device]
+        who = {f"covid-ct, {precision}": [*OURS, *same, "--network", network, "--precision", precision],
+               "PyTorch as written, f32": [*PEERS, "train", data, network, *same[2:]],
+               f"PyTorch tuned, {precision}": [*PEERS, "train", data, network, *same[2:], "--tuned"]}
+        taken = {name: [] for name in who}
+        for number in range(rounds):
+            for name, command in who.items():
+                taken[name].append(once(command, len(os.sched_getaffinity(0)), environment))
+            print(f"bench: {network} on {device}, round {number + 1}/{rounds}: "
+                  + ", ".join(f"{n} {t[-1]['images_per_second']:.0f}/s" for n, t in taken.items()), flush=True)
+        rates = {name: statistics.median(t["images_per_second"] for t in of) for name, of in taken.items()}
+        ours = next(iter(rates.values()))
+        for number, (name, of) in enumerate(taken.items()):
+            each = [t["images_per_second"] for t in of]
+            memory = max((t["gpu_mb"] or 0) for t in of)
+            lines.append(f"| {network if number == 0 else ''} | {name} | {rates[name]:,.0f} ({min(each):,.0f} to {max(each):,.0f}) | "
+                         f"{statistics.median(t['stall'] for t in of):.1%} | {memory or '–'} | {f'**{ours / rates[name]:.2f}**' if number else ''} |")
+    return "\n".join(lines)
+
+
+def make_archives(data, folder):
+    """The data set's files in deflated archives, one for each of its parts, as a data base comes."""
+    folder.mkdir()
+    for part in sorted(p for p in pathlib.Path(data).iterdir() if p.is_dir()):
+        with zipfile.ZipFile(folder / f"{part.name}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            for path in sorted(part.rglob("*")):
+                archive.write(path, path.relative_to(data))
+
+
+def measure(rows, rounds, places, environment, keep):
+    """Each row is kept as soon as it is measured."""
     for title, _, ours, peers, threads in rows:
-        fill = lambda arguments: [{"DATA": data, "HEADS": heads}.get(a, a) for a in arguments]
+        fill = lambda arguments: [places.get(a, a) for a in arguments]
         run_ours = lambda: once([*OURS, *fill(ours)], threads, environment)
         runs = {"covid-ct": [run_ours]}
         for name, arguments, _ in peers:
@@ -84,24 +131,62 @@ def measure(rows, rounds, data, heads, environment):
             for name, parts in runs.items():
                 taken[name].append(added([part() for part in parts]))
             print(f"bench: {title}, round {number + 1}/{few}: " + ", ".join(f"{n} {t[-1]['seconds']:.2f} s" for n, t in taken.items()), flush=True)
-        results.append((title, taken, {name: ratio for name, _, ratio in peers}, threads))
-    return results
+        keep([(title, taken, {name: ratio for name, _, ratio in peers}, threads)])
 
 
-def table(results):
+def summed_up(results):
+    """What the table shows of each row: ours first, then the peers."""
+    rows = {}
+    for title, taken, asked, threads in results:
+        middle = {name: statistics.median(t["seconds"] for t in of) for name, of in taken.items()}
+        rows[title] = [
+            {"who": name, "seconds": [f(t["seconds"] for t in of) for f in (statistics.median, min, max)],
+             "cpu_seconds": statistics.median(t["cpu_seconds"] for t in of), "items_per_second": of[0]["items"] / middle[name],
+             "peak_mb": max(t["peak_mb"] for t in of), "ratio": middle[name] / middle["covid-ct"], "asked": asked.get(name), "rounds": len(of),
+             "processors": threads, "machine": machine()}
+            for name, of in taken.items()
+        ]
+    return rows
+
+
+def shown(number, form):
+    return "–" if number is None else format(number, form)
+
+
+def table(rows):
     lines = ["| work | who | seconds, median (min to max) | CPU seconds | items/s | peak MB | ratio | asked |",
              "|---|---|---|---|---|---|---|---|"]
-    for title, taken, asked, threads in results:
-        per = {name: [t["seconds"] / t["items"] for t in of] for name, of in taken.items()}
-        base = statistics.median(per["covid-ct"])
-        for name, of in taken.items():
-            seconds = [t["seconds"] for t in of]
-            middle = statistics.median(per[name])
-            ratio = "" if name == "covid-ct" else f"**{middle / base:.2f}**"
-            lines.append(f"| {title if name == 'covid-ct' else ''} | {name} | {statistics.median(seconds):.2f} ({min(seconds):.2f} to "
-                         f"{max(seconds):.2f}) | {statistics.median(t['cpu_seconds'] for t in of):.2f} | {1 / middle:,.0f} | "
-                         f"{max(t['peak_mb'] for t in of):,} | {ratio} | {asked.get(name, '')} |")
+    for title, who in rows.items():
+        for number, of in enumerate(who):
+            middle, least, most = of["seconds"]
+            ratio, asked = ("", "") if number == 0 else (f"**{of['ratio']:.2f}**", of["asked"])
+            lines.append(f"| {title if number == 0 else ''} | {of['who']} | {middle:.2f} ({least:.2f} to {most:.2f}) | {shown(of['cpu_seconds'], '.2f')} | "
+                         f"{of['items_per_second']:,.0f} | {shown(of['peak_mb'], ',')} | {ratio} | {asked} |")
     return "\n".join(lines)
+
+
+def figure(rows):
+    """Bars of how many times as long the peers take, on a logarithmic axis; a line at what was asked for."""
+    bars = [(f"{title}: {of['who']}", of["ratio"], of["asked"]) for title, who in rows.items() for of in who[1:]]
+    left, width, height = 470, 380, 24
+    x = lambda ratio: left + width * (math.log10(max(ratio, 0.5)) - math.log10(0.5)) / (math.log10(200) - math.log10(0.5))
+    bottom = 60 + height * len(bars)
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 70} {bottom + 50}" font-family="sans-serif" font-size="12">',
+             '<rect width="100%" height="100%" fill="white"/>',
+             '<text x="10" y="24" font-size="15" font-weight="bold">How many times as long the same work takes in Python</text>']
+    for tick in (0.5, 1, 2, 5, 10, 20, 50, 100, 200):
+        parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="44" y2="{bottom}" stroke="{"#888" if tick == 1 else "#ddd"}"/>'
+                     f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:g}</text>')
+    for number, (title, ratio, asked) in enumerate(bars):
+        y, met = 50 + height * number, asked is None or ratio >= asked
+        parts.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{html.escape(title)}</text>'
+                     f'<rect x="{min(x(1), x(ratio)):.1f}" y="{y}" width="{abs(x(ratio) - x(1)):.1f}" height="{height - 8}" fill="{"#3b6fb0" if met else "#c46b2d"}"/>'
+                     f'<text x="{max(x(1), x(ratio)) + 5:.1f}" y="{y + 13}">{ratio:.1f}</text>')
+        if asked:
+            parts.append(f'<line x1="{x(asked):.1f}" x2="{x(asked):.1f}" y1="{y - 3}" y2="{y + height - 5}" stroke="black" stroke-width="2"/>')
+    parts.append(f'<text x="{left + width / 2}" y="{bottom + 36}" text-anchor="middle">times as long (median of the rounds; black: what was asked for; '
+                 'blue: reached, orange: not)</text></svg>')
+    return "\n".join(parts)
 
 
 def machine():
@@ -112,14 +197,50 @@ def machine():
     return f"{model}, {len(os.sched_getaffinity(0))} processors, torch {torch.__version__}, {time.strftime('%B %Y')}"
 
 
+def write(out, rows, equal, label):
+    """Adds rows to performance.json, and makes table and figure of all that is in it."""
+    page, kept = out / "performance.md", out / "performance.json"
+    known = json.loads(kept.read_text()) if kept.is_file() else {"equal": {}, "rows": {}}
+    known["equal"][label or "phantom"] = equal
+    known["rows"].update({f"{title} ({label})" if label else title: row for title, row in rows.items()})
+    order = [title for row in ROWS for title in known["rows"] if title == row[0] or title.startswith(f"{row[0]} (")]
+    known["rows"] = {title: known["rows"][title] for title in order}
+    kept.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    (out / "performance.svg").write_text(figure(known["rows"]) + "\n")
+    said = "\n".join(f"- {name}: {sentence}" for name, sentence in known["equal"].items())
+    machines = sorted({of["machine"] for row in known["rows"].values() for of in row})
+    block = (f"Measured on: {'; '.join(machines)}. Equal before timing:\n\n{said}\n\n{table(known['rows'])}\n\n"
+             f"![How many times as long the same work takes in Python](performance.svg)")
+    return into(page, "bench", block)
+
+
+def into(page, name, block):
+    """Puts a block between its marks in a page, or at the end."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    text = page.read_text() if page.is_file() else "# Performance\n"
+    if begin not in text:
+        text += f"\n{begin}\n{end}\n"
+    head, rest = text.split(begin, 1)
+    page.write_text(f"{head}{begin}\n{block}\n{end}{rest.split(end, 1)[1]}")
+    return block
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", help="the second column of ROWS, such as audit or step")
     parser.add_argument("--data", help="a data set instead of the phantom")
-    parser.add_argument("--out", default=str(REPO / "docs/performance.md"))
+    parser.add_argument("--device", help="train the four networks on this device instead, such as cuda:0, beside PyTorch")
+    parser.add_argument("--batch", type=int, default=32, help="slices in a batch of --device")
+    parser.add_argument("--label", help="what to call that data set in the table, for rows of its own")
+    parser.add_argument("--out", default=str(REPO / "docs"), help="the folder of performance.md, .json and .svg")
     a = parser.parse_args()
+    if a.data and not a.label:
+        parser.error("--data needs a --label: rows of the phantom and of other data stand side by side")
     rows = [row for row in ROWS if not a.only or row[1] in a.only]
+    if not a.only and "avx512_bf16" not in pathlib.Path("/proc/cpuinfo").read_text():
+        print("bench: this processor does not compute in bf16; those rows are left out (--only step-bf16 runs them all the same)")
+        rows = [row for row in rows if "bf16" not in row[1]]
     with tempfile.TemporaryDirectory(prefix="covid-ct-bench-") as folder:
         data, heads = a.data or f"{folder}/phantom", f"{folder}/heads"
         draw = lambda to, *options: subprocess.run([OURS[0], "phantom", to, "--quality", "95", *options], check=True, capture_output=True)
@@ -128,19 +249,25 @@ def main():
             draw(data, "--train-scans", "50", "--val-scans", "20", "--prediction-scans", "10", "--slices", "34")
         draw(heads, "--train-scans", "8", "--val-scans", "3", "--prediction-scans", "1", "--slices", "8", "--no-defects")
         environment = {"BENCH_FILES": f"{folder}/files.txt", "COVID_CT_WORKSPACE": folder}
-        equal = check_equal(data, environment)
+        equal = check_equal(data, folder, environment)
+        if a.device:
+            import torch
+
+            name = torch.cuda.get_device_name(a.device) if a.device.startswith("cuda") else "CPU"
+            block = device_table(a.device, data, min(a.rounds, 3), a.batch, environment)
+            print(into(pathlib.Path(a.out) / "performance.md", f"device {a.device}", f"{name}; {machine()}.\n\n{block}"))
+            return
         heads_list = f"{folder}/heads.txt"
         once([*OURS, "cache", heads, "--list", heads_list], 1, environment)
         split = [row for row in rows if "HEADS" in row[2]]
-        results = measure([row for row in rows if row not in split], a.rounds, data, heads, environment)
-        results += measure(split, a.rounds, data, heads, {**environment, "BENCH_FILES": heads_list})
-        page = pathlib.Path(a.out)
-        begin, end = "<!-- bench: begin -->", "<!-- bench: end -->"
-        block = f"{begin}\n{machine()}. {equal}\n\n{table(results)}\n{end}"
-        text = page.read_text() if page.is_file() else f"# Performance\n\n{begin}\n{end}\n"
-        head, rest = text.split(begin, 1)
-        page.write_text(head + block + rest.split(end, 1)[1])
-        print(block)
+        zips = pathlib.Path(folder) / "zips"
+        if any("ZIPS" in str(row) for row in rows):
+            make_archives(data, zips)
+        places = {"DATA": data, "HEADS": heads, "ZIPS": str(zips), "URL": f"file://{zips}"}
+        keep = lambda results: write(pathlib.Path(a.out), summed_up(results), equal, a.label)
+        measure([row for row in rows if row not in split], a.rounds, places, environment, keep)
+        measure(split, a.rounds, places, {**environment, "BENCH_FILES": heads_list}, keep)
+    print((pathlib.Path(a.out) / "performance.md").read_text())
 
 
 if __name__ == "__main__":

@@ -2,17 +2,22 @@
 """The same work in Python, as people write it today and tuned. Each call does one thing once and prints one JSON line:
 seconds of the clock, CPU seconds (children included), peak memory, and a hash of what came out, to be held against ours.
 
+  peers.py unzip DATA            unzip, every archive of a folder, into another
   peers.py audit DATA            Pillow, numpy, two processes: counts, unreadable and black slices, exact duplicates
   peers.py cleanvision DATA      cleanvision's nine checks
   peers.py decode DATA           torchvision as most write it: PIL RGB, Resize, ToTensor, Normalize
   peers.py decode-tuned DATA     torchvision.io grey, v2.Resize with antialiasing, bytes
   peers.py read DATA             one epoch of shuffled batches from a DataLoader over the JPEG files, two workers
   peers.py step [--tuned] [--batch N]    an optimiser step of the FCN
+  peers.py train DATA NETWORK [--tuned] [--device cuda:0]    two epochs of a whole network, the second measured: from JPEG files
+                                 by a DataLoader in f32; tuned, from bytes in memory, channels_last, f16, cudnn.benchmark
   peers.py heads DATA NETWORK    five epochs of a head over a frozen network, every slice forwarded in every epoch
 """
-import argparse, collections, hashlib, json, os, pathlib, resource, time
+import argparse, collections, hashlib, importlib, json, os, pathlib, resource, subprocess, tempfile, time
 from multiprocessing import Pool
 
+TORCH = ["torch", "torchvision.transforms.v2", "torchvision.io", "torch.utils.data", "PIL.Image"]
+NEEDS = {"audit": ["numpy", "PIL.Image"], "cleanvision": ["cleanvision"], "decode": TORCH, "decode-tuned": TORCH, "read": TORCH}
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 
 
@@ -41,6 +46,15 @@ def audit(a):
     hashes = collections.Counter(digest for flag, digest in rows if flag in ("ok", "black"))
     flags = collections.Counter(flag for flag, _ in rows)
     return {"items": len(paths), "flags": dict(flags), "exact_duplicates": sum(n - 1 for n in hashes.values())}
+
+
+def unzip(a):
+    with tempfile.TemporaryDirectory(dir=pathlib.Path(a.data).parent) as folder:
+        archives, begun = sorted(pathlib.Path(a.data).glob("*.zip")), time.perf_counter()
+        for archive in archives:
+            subprocess.run(["unzip", "-q", str(archive), "-d", folder], check=True)
+        seconds = time.perf_counter() - begun
+        return {"items": sum(1 for p in pathlib.Path(folder).rglob("*") if p.is_file()), "seconds": seconds}
 
 
 def cleanvision(a):
@@ -79,10 +93,11 @@ def decode_tuned(a):
 
     torch.set_num_threads(1)
     resize = v2.Resize((224, 224), antialias=True)
-    paths, digest = readable(a.data), hashlib.sha256()
-    for path in paths:
-        digest.update(resize(read_image(str(path), ImageReadMode.GRAY)).numpy().tobytes())
-    return {"items": len(paths), "digest": digest.hexdigest()}
+    paths = readable(a.data)
+    with open(os.environ.get("BENCH_BYTES", os.devnull), "wb") as out:
+        for path in paths:
+            out.write(resize(read_image(str(path), ImageReadMode.GRAY)).numpy().tobytes())
+    return {"items": len(paths)}
 
 
 def read(a):
@@ -140,8 +155,84 @@ def step(a):
     return {"items": a.batch * a.steps, "seconds": sum(times)}
 
 
+def network(name):
+    import torchvision
+    from torch import nn
+
+    if name == "fcn":
+        return fcn(False)
+    net = getattr(torchvision.models, name)(weights=None)
+    if name == "vgg19":
+        net.classifier[6] = nn.Linear(4096, 2)
+    elif name == "resnet152":
+        net.fc = nn.Linear(2048, 2)
+    else:
+        net.classifier = nn.Linear(2208, 2)
+    return net
+
+
+def train(a):
+    import torch
+    from PIL import Image
+    from torch import nn
+    from torch.utils.data import DataLoader, Dataset
+    from torchvision import transforms as T
+    from torchvision.io import ImageReadMode, read_image
+    from torchvision.transforms import v2
+
+    cuda, paths = a.device.startswith("cuda"), [p for p in readable(a.data) if "prediction" not in p.parts]
+
+    class Slices(Dataset):
+        tf = T.Compose([T.Resize((224, 224)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)])
+
+        def __len__(self):
+            return len(paths)
+
+        def __getitem__(self, index):
+            return self.tf(Image.open(paths[index]).convert("RGB")), index % 2
+
+    torch.manual_seed(0)
+    net = (fcn(a.tuned) if a.network == "fcn" else network(a.network)).train().to(a.device)
+    scaler = torch.amp.GradScaler(enabled=a.tuned and cuda)
+    if a.tuned:
+        torch.backends.cudnn.benchmark = True
+        net = net.to(memory_format=torch.channels_last)
+        resize = v2.Resize((224, 224), antialias=True)
+        kept = torch.stack([resize(read_image(str(path), ImageReadMode.GRAY)) for path in paths])
+        labels = (torch.arange(len(paths)) % 2).to(a.device)
+        kept = kept.to(a.device)  # The bytes of a bench's slices fit a GPU: nothing travels while it learns.
+
+        def batches():
+            for index in torch.randperm(len(paths), device=a.device).split(a.batch):
+                x = kept[index].float().div_(255).sub_(0.5).div_(0.5)
+                yield x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last), labels[index]
+    else:
+        loader = DataLoader(Slices(), a.batch, shuffle=True, num_workers=THREADS, pin_memory=cuda)
+        batches = lambda: iter(loader)
+    adam = torch.optim.Adam(net.parameters(), lr=1e-4, fused=a.tuned and cuda)
+    for _ in range(2):
+        begun, stall, source = time.perf_counter(), 0.0, batches()
+        while True:
+            asked = time.perf_counter()
+            batch = next(source, None)
+            stall += time.perf_counter() - asked
+            if batch is None:
+                break
+            x, y = (part.to(a.device, non_blocking=True) for part in batch)
+            adam.zero_grad(set_to_none=True)
+            with torch.autocast("cuda", torch.float16, enabled=a.tuned and cuda):
+                loss = nn.functional.cross_entropy(net(x), y)
+            scaler.scale(loss).backward()
+            scaler.step(adam)
+            scaler.update()
+        loss.item()
+        seconds = time.perf_counter() - begun
+    memory = torch.cuda.max_memory_reserved(a.device) // 2**20 if cuda else None
+    return {"items": len(paths), "seconds": seconds, "images_per_second": len(paths) / seconds, "stall": stall / seconds, "gpu_mb": memory}
+
+
 def heads(a):
-    import torch, torchvision
+    import torch
     from PIL import Image
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
@@ -149,14 +240,9 @@ def heads(a):
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    net = getattr(torchvision.models, a.network)(weights=None)
+    net = network(a.network)
     net.requires_grad_(False)
-    if a.network == "vgg19":
-        net.classifier[6] = nn.Linear(4096, 2)
-    elif a.network == "resnet152":
-        net.fc = nn.Linear(2048, 2)
-    else:
-        net.classifier = nn.Linear(2208, 2)
+    list(net.children())[-1].requires_grad_(True) if a.network != "vgg19" else net.classifier[6].requires_grad_(True)
     paths = readable(a.data)
 
     class Slices(Dataset):
@@ -186,11 +272,15 @@ def main():
     parser.add_argument("data", nargs="?")
     parser.add_argument("network", nargs="?", default="densenet161")
     parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3)
     a = parser.parse_args()
-    work = {"audit": audit, "cleanvision": cleanvision, "decode": decode, "decode-tuned": decode_tuned, "read": read,
-            "step": step, "heads": heads}[a.what]
+    work = {"unzip": unzip, "audit": audit, "cleanvision": cleanvision, "decode": decode, "decode-tuned": decode_tuned, "read": read,
+            "step": step, "train": train, "heads": heads}[a.what]
+    # Starting Python and its libraries is not the work.
+    for module in NEEDS.get(a.what, []):
+        importlib.import_module(module)
     begun = time.perf_counter()
     row = work(a)
     row.setdefault("seconds", time.perf_counter() - begun)

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
-    Adam, Architecture, Audit, Check, Learn, Manifest, Network, Precision, Preprocess, RunConfig, Scale, SliceCache,
-    Split, Storage,
+    Adam, Architecture, Audit, Check, Learn, Network, Precision, Preprocess, RunConfig, Scale, SliceCache, Split,
+    Storage, Workspace,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub struct BenchArgs {
     pub what: Work,
     /// The data set [default: that of --data]
     pub data: Option<PathBuf>,
-    /// Network of `heads`
+    /// Network of `heads` and `train`
     #[arg(long, default_value = "densenet161")]
     pub network: Architecture,
     /// Slices in a batch
@@ -28,21 +28,30 @@ pub struct BenchArgs {
     /// Optimiser steps
     #[arg(long, default_value_t = 3)]
     pub steps: usize,
-    /// Numbers of `step` and `heads`: f32 or bf16
+    /// Numbers of `step`, `heads` and `train`: f32, f16 or bf16
     #[arg(long, default_value = "f32", value_parser = super::precision)]
     pub precision: Precision,
-    /// Where `step` computes: cpu or cuda:N
+    /// Where `step`, `heads` and `train` compute: cpu or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Slices of `scale`
+    /// Slices of `scale`; `epoch` stops after so many
     #[arg(long, default_value_t = 411_189)]
     pub slices: usize,
     /// Let `read` write out three equal channels, instead of one that three share
     #[arg(long)]
     pub three_channels: bool,
+    /// Let `epoch` draw slices from anywhere and read nothing ahead, as most loaders do
+    #[arg(long)]
+    pub any_order: bool,
     /// How the cache keeps slices: packed or raw
     #[arg(long, default_value = "packed", value_parser = super::storage)]
     pub storage: Storage,
+    /// Zip archives that `audit-and-cache` reads instead of the files: file:///folder or a bucket
+    #[arg(long, value_name = "URL")]
+    pub archives: Option<String>,
+    /// Write the cache's grey levels here, slice by slice
+    #[arg(long, value_name = "FILE")]
+    pub bytes: Option<PathBuf>,
     /// Write the accepted files here, one a line
     #[arg(long, value_name = "FILE")]
     pub list: Option<PathBuf>,
@@ -59,10 +68,15 @@ pub enum Work {
     AuditAndCache,
     /// One epoch of shuffled batches from the cache, as normalised tensors
     Read,
+    /// One epoch of the audited data set's cache in a training's order, ahead of its use; begins at once, so that it can be
+    /// run with little memory and from a slow disk
+    Epoch,
     /// Optimiser steps of the FCN
     Step,
     /// Five epochs of a head over a frozen network
     Heads,
+    /// Two epochs of a whole network, from the cache; the second is measured
+    Train,
     /// Duplicate search, split and tables of a data set of --slices slices that is not there
     Scale,
 }
@@ -106,15 +120,18 @@ fn megabytes(of: &str) -> Option<u64> {
 }
 
 /// Does the work once and prints what it took.
-pub fn run(args: &BenchArgs, dataset: &Path) -> Result<()> {
-    let data = args.data.as_deref().unwrap_or(dataset);
+pub fn run(args: &BenchArgs, workspace: &Workspace) -> Result<()> {
+    let dataset = workspace.dataset_folder();
+    let data = args.data.as_deref().unwrap_or(&dataset);
     let (items, (seconds, cpu), more) = match args.what {
         Work::Audit => audit(data)?,
-        Work::Cache => cache(data, args.list.as_deref())?,
-        Work::AuditAndCache => audit_and_cache(data)?,
+        Work::Cache => cache(data, args)?,
+        Work::AuditAndCache => audit_and_cache(data, args.archives.as_deref())?,
         Work::Read => read(data, args)?,
+        Work::Epoch => epoch(workspace, args)?,
         Work::Step => step(args)?,
         Work::Heads => heads(data, args)?,
+        Work::Train => training(data, args)?,
         Work::Scale => scale(args.slices)?,
     };
     let what = args.what.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
@@ -150,18 +167,36 @@ fn scale(slices: usize) -> Result<Measured> {
 
 fn audit(data: &Path) -> Result<Measured> {
     let watch = Watch::start();
-    let audit = Audit::run(&Manifest::scan(data, |_| ())?, |_| ())?;
+    let (audit, _) = Audit::in_one_pass(data, None, |_| ())?;
     Ok((audit.manifest().slices.len(), watch.stop(), flags(&audit)))
 }
 
-fn audit_and_cache(data: &Path) -> Result<Measured> {
+/// Audit and cache in one pass over the files, or over the archives at `--archives`.
+fn audit_and_cache(data: &Path, archives: Option<&str>) -> Result<Measured> {
     let folder = tempfile::tempdir()?;
-    let watch = Watch::start();
-    let (audit, cache) = Audit::run_and_cache(data, folder.path(), &Preprocess::default(), |_| ())?;
+    let (watch, preprocess) = (Watch::start(), Preprocess::default());
+    let (audit, cache) = one_pass(data, archives, folder.path(), &preprocess)?;
     let taken = watch.stop();
     let mut more = flags(&audit);
     more["digest"] = json!(digest(&cache)?);
     Ok((audit.manifest().slices.len(), taken, more))
+}
+
+fn one_pass(
+    data: &Path,
+    archives: Option<&str>,
+    caches: &Path,
+    preprocess: &Preprocess,
+) -> Result<(Audit, SliceCache)> {
+    let cache = Some((caches, preprocess));
+    let (audit, cache) = match archives {
+        None => Audit::in_one_pass(data, cache, |_| ())?,
+        #[cfg(feature = "staging")]
+        Some(url) => covid_ct::staging::audit_archives(url, data, cache, &Default::default(), |_| ())?,
+        #[cfg(not(feature = "staging"))]
+        Some(url) => anyhow::bail!("{url}: this program was built without staging"),
+    };
+    Ok((audit, cache.context("a cache was asked for")?))
 }
 
 fn digest(cache: &SliceCache) -> Result<String> {
@@ -169,9 +204,9 @@ fn digest(cache: &SliceCache) -> Result<String> {
     Ok(covid_ct::Digest::of(&rows.collect::<Result<Vec<_>>>()?.concat()).to_string())
 }
 
-fn cache(data: &Path, list: Option<&Path>) -> Result<Measured> {
-    let accepted = Audit::run(&Manifest::scan(data, |_| ())?, |_| ())?.accepted();
-    if let Some(list) = list {
+fn cache(data: &Path, args: &BenchArgs) -> Result<Measured> {
+    let accepted = Audit::in_one_pass(data, None, |_| ())?.0.accepted();
+    if let Some(list) = &args.list {
         let lines: Vec<String> = accepted.slices.iter().map(|slice| accepted.path(slice)).collect();
         std::fs::write(list, lines.join("\n")).with_context(|| format!("writing {}", list.display()))?;
     }
@@ -179,6 +214,11 @@ fn cache(data: &Path, list: Option<&Path>) -> Result<Measured> {
     let watch = Watch::start();
     let cache = SliceCache::open_or_build(folder.path(), &accepted, &Preprocess::default(), |_| ())?;
     let taken = watch.stop();
+    if let Some(file) = &args.bytes {
+        let slices = (0..accepted.slices.len()).map(|slice| cache.pixels(slice));
+        let bytes = slices.collect::<Result<Vec<_>>>()?.concat();
+        std::fs::write(file, bytes).with_context(|| format!("writing {}", file.display()))?;
+    }
     Ok((accepted.slices.len(), taken, json!({ "digest": digest(&cache)? })))
 }
 
@@ -186,7 +226,7 @@ fn read(data: &Path, args: &BenchArgs) -> Result<Measured> {
     use rand::{SeedableRng, seq::SliceRandom};
     let folder = tempfile::tempdir()?;
     let preprocess = Preprocess { storage: args.storage, ..Preprocess::default() };
-    let (_, cache) = Audit::run_and_cache(data, folder.path(), &preprocess, |_| ())?;
+    let (_, cache) = one_pass(data, None, folder.path(), &preprocess)?;
     let mut order: Vec<usize> = (0..cache.manifest().slices.len()).collect();
     order.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
     let watch = Watch::start();
@@ -198,6 +238,47 @@ fn read(data: &Path, args: &BenchArgs) -> Result<Measured> {
         seen += images.double_value(&[0, 0, 100, 100]);
     }
     Ok((order.len(), watch.stop(), json!({ "sum": seen })))
+}
+
+/// Over the cache that `covid-ct audit --cache` has made.
+fn epoch(workspace: &Workspace, args: &BenchArgs) -> Result<Measured> {
+    use rand::{SeedableRng, seq::SliceRandom};
+    let accepted = Audit::read(workspace.manifest_folder())?.accepted();
+    let preprocess = Preprocess { storage: args.storage, ..Preprocess::default() };
+    let cache = SliceCache::open_or_build(workspace.cache_folder(), &accepted, &preprocess, |_| ())?;
+    let mut order: Vec<usize> = (0..accepted.slices.len()).collect();
+    match args.any_order {
+        true => order.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(1)),
+        false => order = cache.shuffled(&order, 1),
+    }
+    order.truncate(args.slices);
+    let (watch, before) = (Watch::start(), disk_megabytes());
+    let (mut seen, mut waited) = (0, 0.0);
+    match args.any_order {
+        true => {
+            for batch in order.chunks(args.batch) {
+                let begun = Instant::now();
+                seen += cache.batch(batch, Device::Cpu)?.size()[0] as usize;
+                waited += begun.elapsed().as_secs_f64();
+            }
+        }
+        false => {
+            waited = cache.each_batch(&order, args.batch, |batch, _| {
+                seen += batch.len();
+                Ok(())
+            })?;
+        }
+    }
+    let read = disk_megabytes().zip(before).map(|(after, before)| after - before);
+    let more = json!({ "read_mb": read, "waited": waited });
+    Ok((seen, watch.stop(), more))
+}
+
+/// What this process has had read from disks.
+fn disk_megabytes() -> Option<f64> {
+    let io = std::fs::read_to_string("/proc/self/io").ok()?;
+    let line = io.lines().find_map(|line| line.strip_prefix("read_bytes:"))?;
+    Some(line.trim().parse::<f64>().ok()? / 1e6)
 }
 
 fn step(args: &BenchArgs) -> Result<Measured> {
@@ -225,9 +306,46 @@ fn step(args: &BenchArgs) -> Result<Measured> {
     Ok((args.steps * args.batch, watch.stop(), json!({ "loss": loss })))
 }
 
+/// The training that users run, checkpoints included.
+fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {
+    let folder = tempfile::tempdir()?;
+    let (audit, cache) = one_pass(data, None, folder.path(), &Preprocess::default())?;
+    let run = RunConfig {
+        pretrained: None,
+        learn: Learn::Whole,
+        precision: args.precision,
+        device: args.device.clone(),
+        batch_size: args.batch,
+        epochs: 2,
+        ..RunConfig::of(args.network)
+    };
+    let split = Split::new(&audit.accepted(), &run.split)?;
+    let watch = Watch::start();
+    let history = covid_ct::train(folder.path(), &cache, &split, &run, |_| ())?;
+    let (_, cpu) = watch.stop();
+    let last = history.epochs.last().context("no epoch")?;
+    let more = json!({
+        "loss": last.training.loss, "stall": last.waited / last.seconds, "device": history.device,
+        "gpu_mb": gpu_megabytes(), "images_per_second": last.images_per_second,
+    });
+    Ok((split.slices(covid_ct::Subset::Train).len(), (last.seconds, cpu), more))
+}
+
+/// What this process holds of a GPU's memory, as NVIDIA's own program says.
+fn gpu_megabytes() -> Option<u64> {
+    let query = ["--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"];
+    let output = std::process::Command::new("nvidia-smi").args(query).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let own = |line: &str| {
+        let (pid, megabytes) = line.split_once(',')?;
+        if pid.trim().parse() == Ok(std::process::id()) { megabytes.trim().parse().ok() } else { None }
+    };
+    text.lines().find_map(own)
+}
+
 fn heads(data: &Path, args: &BenchArgs) -> Result<Measured> {
     let folder = tempfile::tempdir()?;
-    let (audit, cache) = Audit::run_and_cache(data, folder.path(), &Preprocess::default(), |_| ())?;
+    let (audit, cache) = one_pass(data, None, folder.path(), &Preprocess::default())?;
     let run = RunConfig {
         pretrained: None,
         learn: Learn::Head,
