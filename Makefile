@@ -34,8 +34,9 @@ lint: setup
 	@$(ENV) && cargo fmt --check && $(CARGO) clippy --locked --quiet --all-targets -- -D warnings
 	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items
 
+# A thread for each test: several that share few cores would wait for each other's.
 test: lint
-	@$(ENV) && $(CARGO) test --locked
+	@$(ENV) && OMP_NUM_THREADS=1 $(CARGO) test --locked
 
 # Ours beside Python, in turns, into docs/performance.md; BENCH="--only audit --rounds 3" for less
 bench: setup

@@ -106,6 +106,20 @@ fn an_audit_is_read_back_and_a_changed_file_is_noticed() {
     fs::write(&path, text.replacen("train/covid/ct_scan_1\"", "train/covid/ct_scan_1x\"", 1)).expect("writes");
     let error = format!("{:#}", Audit::read(folder.path()).expect_err("changed"));
     assert!(error.contains("manifest") && error.contains("train/covid/ct_scan_1"), "{error}");
+    let label = r#""folder": "train/covid/ct_scan_1",
+      "set": "train",
+      "label": "#;
+    assert!(text.contains(&format!("{label}\"covid\"")), "{text}");
+    let swapped = text.replacen(&format!("{label}\"covid\""), &format!("{label}\"non-covid\""), 1);
+    fs::write(&path, swapped).expect("writes");
+    let error = format!("{:#}", Audit::read(folder.path()).expect_err("another label"));
+    assert!(error.contains("train/covid/ct_scan_1 is train"), "{error}");
+    // Another table, whole and readable, but not the one that was written.
+    fs::write(&path, text).expect("writes");
+    fixture().audit.accepted().write(folder.path().join("other")).expect("writes");
+    fs::copy(folder.path().join("other/manifest.parquet"), folder.path().join("manifest.parquet")).expect("copies");
+    let error = format!("{:#}", Audit::read(folder.path()).expect_err("another table"));
+    assert!(error.contains("manifest.parquet hashes to"), "{error}");
 }
 
 #[test]
@@ -128,6 +142,9 @@ fn patients_are_read_and_a_scan_of_two_patients_is_an_error() {
     fs::write(&patients, "file,who\nx,y\n").expect("writes");
     let error = format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("no columns"));
     assert!(error.contains("columns path and patient"), "{error}");
+    fs::write(&patients, "path,patient\nelsewhere/ct_scan_0/0.jpg,a\n").expect("writes");
+    let error = format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("nothing matches"));
+    assert!(error.contains("none of its 1 paths") && error.contains("found elsewhere/ct_scan_0/0.jpg"), "{error}");
 }
 
 #[test]
@@ -138,6 +155,23 @@ fn a_folder_that_is_no_data_set_is_told_so() {
     assert!(error.contains("train/covid") && error.contains("images"), "{error}");
     let error = format!("{:#}", Manifest::scan(folder.path().join("nowhere"), silent).expect_err("no folder"));
     assert!(error.contains("nowhere is no folder"), "{error}");
+    // A class by another name would be missed as a whole.
+    for class in ["covid", "noncovid"] {
+        fs::create_dir_all(folder.path().join("train").join(class)).expect("folder");
+    }
+    let error = format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("a misnamed class"));
+    assert!(error.contains("should hold the folders covid and non-covid") && error.contains("noncovid"), "{error}");
+}
+
+#[test]
+fn a_link_to_nothing_is_an_empty_file_among_the_findings() {
+    let folder = folder();
+    let scan = folder.path().join("train/covid/ct_scan_0");
+    fs::create_dir_all(&scan).expect("folder");
+    std::os::unix::fs::symlink("nowhere.jpg", scan.join("0.jpg")).expect("links");
+    fs::copy(fixture().root.join("train/covid/ct_scan_3/0.jpg"), scan.join("1.jpg")).expect("copies");
+    let (audit, _) = Audit::in_one_pass(folder.path(), None, silent).expect("audits");
+    assert_eq!((audit.count(Check::EmptyFile), audit.accepted().slices.len()), (1, 1));
 }
 
 #[test]

@@ -157,3 +157,29 @@ fn the_source_data_is_never_changed() {
     prepared(folder.path(), &tiny_run("x"));
     assert_eq!(covid_ct::Manifest::scan(&fixture().root, silent).expect("scans"), before);
 }
+
+#[test]
+fn batches_come_in_order_the_last_one_short_and_an_error_ends_them() {
+    let folder = folder();
+    let accepted = fixture().audit.accepted();
+    let preprocess = Preprocess { size: 32, ..Preprocess::default() };
+    let cache = SliceCache::open_or_build(folder.path(), &accepted, &preprocess, silent).expect("builds");
+    let all: Vec<usize> = (0..10).collect();
+    let order = cache.shuffled(&all, 5);
+    assert!(order != all && order == cache.shuffled(&all, 5) && order != cache.shuffled(&all, 6));
+    let mut seen = Vec::new();
+    let waited = cache.each_batch(&order, 4, |slices, images| {
+        assert_eq!(images.size(), [slices.len() as i64, 1, 32, 32]);
+        let bytes = Vec::<u8>::try_from(images.reshape([-1])).expect("bytes");
+        assert_eq!(bytes, slices.iter().flat_map(|slice| cache.pixels(*slice).expect("a row")).collect::<Vec<_>>());
+        seen.push(slices.to_vec());
+        Ok(())
+    });
+    assert!(waited.expect("batches") >= 0.0);
+    assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
+    assert_eq!(seen.concat(), order);
+    let error = cache.each_batch(&order, 4, |_, _| anyhow::bail!("enough")).expect_err("ends");
+    assert_eq!(error.to_string(), "enough");
+    assert!(cache.each_batch(&order, 0, |_, _| Ok(())).is_err());
+    assert!(cache.each_batch(&[usize::MAX], 1, |_, _| Ok(())).is_err());
+}

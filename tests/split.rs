@@ -134,6 +134,13 @@ fn without_a_validation_folder_one_is_drawn() {
     for unit in [SplitUnit::Patient, SplitUnit::Slice] {
         let split = split_of(&manifest, SplitConfig { unit, ..SplitConfig::default() });
         assert!(!split.slices(Subset::Validation).is_empty(), "{unit:?}");
+        // Drawn slice by slice, the validation set holds patients that were learned from, and says so.
+        let leaks = [Subset::Validation, Subset::Test];
+        assert_eq!(split.leaking_subsets(), if unit == SplitUnit::Slice { &leaks[..] } else { &[] }, "{unit:?}");
+        let folder = folder();
+        let file = folder.path().join("split.json");
+        split.write(&file, &manifest).expect("writes");
+        assert_eq!(Split::read(&file, &manifest).expect("reads"), split, "{unit:?}");
     }
 }
 

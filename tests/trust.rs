@@ -237,7 +237,9 @@ fn one_label_and_few_scans_go_through_the_whole_chain_and_say_so() {
 fn one_pass_gives_the_audit_and_the_cache_of_two() {
     let folder = folder();
     let preprocess = Preprocess { size: 48, ..Preprocess::default() };
-    let (audit, cache) = Audit::run_and_cache(&fixture().root, folder.path(), &preprocess, silent).expect("one pass");
+    let (audit, cache) =
+        Audit::in_one_pass(&fixture().root, Some((folder.path(), &preprocess)), silent).expect("one pass");
+    let cache = cache.expect("a cache");
     assert_eq!(audit, fixture().audit);
     let two =
         SliceCache::open_or_build(folder.path().join("two"), &audit.accepted(), &preprocess, silent).expect("builds");
