@@ -5,7 +5,7 @@
 Stops at the first cell that fails, a panic or an error returned by `?` included. While one notebook runs, the kernel of
 the next one starts.
 """
-import argparse, base64, copy, os, pathlib, re, sys, time
+import argparse, base64, copy, os, pathlib, re, subprocess, sys, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import nbformat
@@ -95,6 +95,11 @@ def main():
     environment = {**os.environ, "COVID_CT_WORKSPACE": str(out)}
     if environment.get("COVID_CT_DATA"):
         environment["COVID_CT_DATA"] = str(pathlib.Path(environment["COVID_CT_DATA"]).resolve())
+    data = environment.get("COVID_CT_DATA")
+    unlabelled = not data or (pathlib.Path(data) / "prediction").is_dir()
+    if not args.notebooks and not unlabelled:
+        todo = [job for job in todo if not job[0].startswith("06")]
+        print(f"{data} has no prediction/: notebook 06 is left out, and the report written without it")
     begun, following = time.monotonic(), None
     try:
         for index, (name, notebook, folder) in enumerate(todo):
@@ -107,6 +112,9 @@ def main():
     finally:
         if following and following.is_alive():
             following.shutdown_kernel(now=True)
+    if not args.notebooks and not unlabelled:
+        published = REPO / "data_manifest/published-results.json"
+        subprocess.run([REPO / "covid-ct", "report", "--published", published], env=environment, check=True)
     print(f"\n{len(todo)} notebooks in {time.monotonic() - begun:.0f} s. Look at:")
     for name, _, _ in todo:
         print(f"  {out / name}.html")
