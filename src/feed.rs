@@ -217,8 +217,10 @@ mod tests {
             let hash = Some(kept.backbone_hash().expect("hashes"));
             let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| ()).expect("features");
             let images = cache.batch(&[0, 5, 9], Device::Cpu).expect("images");
-            let [whole, half] = [Kind::Float, Kind::BFloat16]
-                .map(|kind| tch::no_grad(|| kept.features(&images, kept.frozen_until(false), kind)).expect("features"));
+            let plain = Network::new(architecture, 5, Device::Cpu).expect("a network");
+            let [whole, half] = [Kind::Float, Kind::BFloat16].map(|kind| {
+                tch::no_grad(|| plain.features(&images, plain.frozen_until(false), kind)).expect("features")
+            });
             let off = f64::try_from((&whole - half).norm() / whole.norm()).expect("a number");
             assert!(off > 0.0 && off < 0.05, "{architecture}: bf16 moves features by {off}");
             let forwarding = Feed { features: None, from: 0, cache: &cache, ..feed };
