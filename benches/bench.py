@@ -181,7 +181,7 @@ def figure(rows):
         y, met = 50 + height * number, asked is None or ratio >= asked
         parts.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{html.escape(title)}</text>'
                      f'<rect x="{min(x(1), x(ratio)):.1f}" y="{y}" width="{abs(x(ratio) - x(1)):.1f}" height="{height - 8}" fill="{"#3b6fb0" if met else "#c46b2d"}"/>'
-                     f'<text x="{max(x(1), x(ratio)) + 5:.1f}" y="{y + 13}">{ratio:.1f}</text>')
+                     f'<text x="{max(x(1), x(ratio), x(asked or 1)) + 6:.1f}" y="{y + 13}">{ratio:.1f}</text>')
         if asked:
             parts.append(f'<line x1="{x(asked):.1f}" x2="{x(asked):.1f}" y1="{y - 3}" y2="{y + height - 5}" stroke="black" stroke-width="2"/>')
     parts.append(f'<text x="{left + width / 2}" y="{bottom + 36}" text-anchor="middle">times as long (median of the rounds; black: what was asked for; '
