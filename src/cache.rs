@@ -33,8 +33,6 @@ pub struct SliceCache {
     preprocess: Preprocess,
     folder: PathBuf,
     rows: Arc<Rows>,
-    /// What each grey level becomes for the networks.
-    levels: [f32; 256],
 }
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -69,11 +67,8 @@ impl SliceCache {
 
     fn open(place: Place, index: Index, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
         let rows = Arc::new(Rows::open(&place, &index).context("opening the slice cache")?);
-        let levels = Vec::<f32>::try_from(computed(&Tensor::f_arange(256, (Kind::Uint8, Device::Cpu))?, preprocess)?)?;
-        let levels =
-            levels.try_into().map_err(|found: Vec<f32>| anyhow!("expected 256 levels, found {}", found.len()))?;
         let (manifest, preprocess) = (manifest.clone(), preprocess.clone());
-        Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows, levels })
+        Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows })
     }
 
     /// The slices in it.
@@ -123,8 +118,7 @@ impl SliceCache {
     pub(crate) fn bytes_of(&self, slices: &[usize]) -> Result<Vec<u8>> {
         let each = slice_bytes(self.preprocess.size);
         let mut bytes = vec![0; slices.len() * each];
-        let rows = slices.par_iter().zip(bytes.par_chunks_exact_mut(each));
-        rows.try_for_each(|(slice, row)| self.pixels_into(*slice, row))?;
+        slices.iter().zip(bytes.chunks_exact_mut(each)).try_for_each(|(slice, row)| self.pixels_into(*slice, row))?;
         Ok(bytes)
     }
 
@@ -144,10 +138,8 @@ impl SliceCache {
     /// What the network is fed, of grey levels `[N, 1, size, size]`, on the device where they are.
     pub(crate) fn normalised(&self, grey: &Tensor) -> Result<Tensor> {
         let (n, _, height, width) = grey.size4()?;
-        let normalised = match grey.device() {
-            Device::Cpu => looked_up(grey, &self.levels)?,
-            _ => computed(grey, &self.preprocess)?,
-        };
+        let scaled = grey.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
+        let normalised = scaled.f_sub_scalar(self.preprocess.mean)?.f_div_scalar(self.preprocess.std)?;
         Ok(normalised.f_expand([n, 3, height, width], false)?)
     }
 
@@ -204,23 +196,6 @@ shown_as_table!(SliceCache);
 pub(crate) fn spread(items: &[usize], count: usize) -> Vec<usize> {
     let count = count.min(items.len());
     (0..count).map(|i| items[i * items.len() / count.max(1)]).collect()
-}
-
-/// Grey levels / 255, minus mean, by deviation, f32.
-fn computed(grey: &Tensor, preprocess: &Preprocess) -> Result<Tensor> {
-    let scaled = grey.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
-    Ok(scaled.f_sub_scalar(preprocess.mean)?.f_div_scalar(preprocess.std)?)
-}
-
-/// The same by a table of what each grey level becomes: one pass over memory instead of four.
-fn looked_up(grey: &Tensor, levels: &[f32; 256]) -> Result<Tensor> {
-    const PIECE: usize = 1 << 16;
-    let bytes = Vec::<u8>::try_from(grey.f_reshape([-1])?)?;
-    let mut values = vec![0.0_f32; bytes.len()];
-    values.par_chunks_mut(PIECE).zip(bytes.par_chunks(PIECE)).for_each(|(values, bytes)| {
-        values.iter_mut().zip(bytes).for_each(|(value, byte)| *value = levels[usize::from(*byte)]);
-    });
-    Ok(Tensor::f_from_slice(&values)?.f_reshape(grey.size())?)
 }
 
 fn slice_bytes(size: u32) -> usize {
