@@ -171,16 +171,11 @@ def network(name):
     return net
 
 
-def train(a):
-    import torch
+def labelled(paths):
+    """The files as most read them, each with a label."""
     from PIL import Image
-    from torch import nn
-    from torch.utils.data import DataLoader, Dataset
+    from torch.utils.data import Dataset
     from torchvision import transforms as T
-    from torchvision.io import ImageReadMode, read_image
-    from torchvision.transforms import v2
-
-    cuda, paths = a.device.startswith("cuda"), [p for p in readable(a.data) if "prediction" not in p.parts]
 
     class Slices(Dataset):
         tf = T.Compose([T.Resize((224, 224)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)])
@@ -190,6 +185,18 @@ def train(a):
 
         def __getitem__(self, index):
             return self.tf(Image.open(paths[index]).convert("RGB")), index % 2
+
+    return Slices()
+
+
+def train(a):
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader
+    from torchvision.io import ImageReadMode, read_image
+    from torchvision.transforms import v2
+
+    cuda, paths = a.device.startswith("cuda"), [p for p in readable(a.data) if "prediction" not in p.parts]
 
     torch.manual_seed(0)
     net = (fcn(a.tuned) if a.network == "fcn" else network(a.network)).train().to(a.device)
@@ -207,7 +214,7 @@ def train(a):
                 x = kept[index].float().div_(255).sub_(0.5).div_(0.5)
                 yield x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last), labels[index]
     else:
-        loader = DataLoader(Slices(), a.batch, shuffle=True, num_workers=THREADS, pin_memory=cuda)
+        loader = DataLoader(labelled(paths), a.batch, shuffle=True, num_workers=THREADS, pin_memory=cuda)
         batches = lambda: iter(loader)
     adam = torch.optim.Adam(net.parameters(), lr=1e-4, fused=a.tuned and cuda)
     for _ in range(2):
@@ -233,10 +240,8 @@ def train(a):
 
 def heads(a):
     import torch
-    from PIL import Image
     from torch import nn
-    from torch.utils.data import DataLoader, Dataset
-    from torchvision import transforms as T
+    from torch.utils.data import DataLoader
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
@@ -245,17 +250,8 @@ def heads(a):
     list(net.children())[-1].requires_grad_(True) if a.network != "vgg19" else net.classifier[6].requires_grad_(True)
     paths = readable(a.data)
 
-    class Slices(Dataset):
-        tf = T.Compose([T.Resize((224, 224)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)])
-
-        def __len__(self):
-            return len(paths)
-
-        def __getitem__(self, index):
-            return self.tf(Image.open(paths[index]).convert("RGB")), index % 2
-
     begun = time.perf_counter()
-    loader = DataLoader(Slices(), 64, shuffle=True, num_workers=THREADS)
+    loader = DataLoader(labelled(paths), 64, shuffle=True, num_workers=THREADS)
     adam = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-4)
     net.eval()
     for _ in range(5):
