@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
-    Adam, Architecture, Audit, Check, Learn, Network, Precision, Preprocess, RunConfig, Scale, SliceCache, Split,
-    Storage, Workspace,
+    Adam, Architecture, Audit, Check, History, Learn, Network, Precision, Preprocess, RunConfig, Scale, SliceCache,
+    Split, Storage, Subset, Workspace,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -178,7 +178,7 @@ fn audit_and_cache(data: &Path, archives: Option<&str>) -> Result<Measured> {
     let (audit, cache) = one_pass(data, archives, folder.path(), &preprocess)?;
     let taken = watch.stop();
     let mut more = flags(&audit);
-    more["digest"] = json!(digest(&cache)?);
+    more["digest"] = json!(covid_ct::Digest::of(&grey_levels(&cache)?).to_string());
     Ok((audit.manifest().slices.len(), taken, more))
 }
 
@@ -199,9 +199,10 @@ fn one_pass(
     Ok((audit, cache.context("a cache was asked for")?))
 }
 
-fn digest(cache: &SliceCache) -> Result<String> {
+/// The grey levels of all slices, one after the other.
+fn grey_levels(cache: &SliceCache) -> Result<Vec<u8>> {
     let rows = (0..cache.manifest().slices.len()).map(|slice| cache.pixels(slice));
-    Ok(covid_ct::Digest::of(&rows.collect::<Result<Vec<_>>>()?.concat()).to_string())
+    Ok(rows.collect::<Result<Vec<_>>>()?.concat())
 }
 
 fn cache(data: &Path, args: &BenchArgs) -> Result<Measured> {
@@ -214,12 +215,11 @@ fn cache(data: &Path, args: &BenchArgs) -> Result<Measured> {
     let watch = Watch::start();
     let cache = SliceCache::open_or_build(folder.path(), &accepted, &Preprocess::default(), |_| ())?;
     let taken = watch.stop();
+    let bytes = grey_levels(&cache)?;
     if let Some(file) = &args.bytes {
-        let slices = (0..accepted.slices.len()).map(|slice| cache.pixels(slice));
-        let bytes = slices.collect::<Result<Vec<_>>>()?.concat();
-        std::fs::write(file, bytes).with_context(|| format!("writing {}", file.display()))?;
+        std::fs::write(file, &bytes).with_context(|| format!("writing {}", file.display()))?;
     }
-    Ok((accepted.slices.len(), taken, json!({ "digest": digest(&cache)? })))
+    Ok((accepted.slices.len(), taken, json!({ "digest": covid_ct::Digest::of(&bytes).to_string() })))
 }
 
 fn read(data: &Path, args: &BenchArgs) -> Result<Measured> {
@@ -306,29 +306,26 @@ fn step(args: &BenchArgs) -> Result<Measured> {
     Ok((args.steps * args.batch, watch.stop(), json!({ "loss": loss })))
 }
 
-/// The training that users run, checkpoints included.
-fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {
+/// A training as users run it, checkpoints included: its history, what it took, its training slices and all slices.
+fn trained(data: &Path, args: &BenchArgs, run: RunConfig) -> Result<(History, (f64, f64), usize, usize)> {
     let folder = tempfile::tempdir()?;
     let (audit, cache) = one_pass(data, None, folder.path(), &Preprocess::default())?;
-    let run = RunConfig {
-        pretrained: None,
-        learn: Learn::Whole,
-        precision: args.precision,
-        device: args.device.clone(),
-        batch_size: args.batch,
-        epochs: 2,
-        ..RunConfig::of(args.network)
-    };
+    let run = RunConfig { pretrained: None, precision: args.precision, device: args.device.clone(), ..run };
     let split = Split::new(&audit.accepted(), &run.split)?;
     let watch = Watch::start();
     let history = covid_ct::train(folder.path(), &cache, &split, &run, |_| ())?;
-    let (_, cpu) = watch.stop();
+    Ok((history, watch.stop(), split.slices(Subset::Train).len(), cache.manifest().slices.len()))
+}
+
+fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {
+    let run = RunConfig { learn: Learn::Whole, batch_size: args.batch, epochs: 2, ..RunConfig::of(args.network) };
+    let (history, (_, cpu), slices, _) = trained(data, args, run)?;
     let last = history.epochs.last().context("no epoch")?;
     let more = json!({
         "loss": last.training.loss, "stall": last.waited / last.seconds, "device": history.device,
         "gpu_mb": gpu_megabytes(), "images_per_second": last.images_per_second,
     });
-    Ok((split.slices(covid_ct::Subset::Train).len(), (last.seconds, cpu), more))
+    Ok((slices, (last.seconds, cpu), more))
 }
 
 /// What this process holds of a GPU's memory, as NVIDIA's own program says.
@@ -344,18 +341,7 @@ fn gpu_megabytes() -> Option<u64> {
 }
 
 fn heads(data: &Path, args: &BenchArgs) -> Result<Measured> {
-    let folder = tempfile::tempdir()?;
-    let (audit, cache) = one_pass(data, None, folder.path(), &Preprocess::default())?;
-    let run = RunConfig {
-        pretrained: None,
-        learn: Learn::Head,
-        precision: args.precision,
-        device: args.device.clone(),
-        ..RunConfig::of(args.network)
-    };
-    let split = Split::new(&audit.accepted(), &run.split)?;
-    let watch = Watch::start();
-    let history = covid_ct::train(folder.path(), &cache, &split, &run, |_| ())?;
-    let slices = cache.manifest().slices.len();
-    Ok((run.epochs * slices, watch.stop(), json!({ "feature_seconds": history.feature_seconds })))
+    let run = RunConfig { learn: Learn::Head, ..RunConfig::of(args.network) };
+    let (history, taken, _, slices) = trained(data, args, run)?;
+    Ok((history.run.epochs * slices, taken, json!({ "feature_seconds": history.feature_seconds })))
 }
