@@ -9,6 +9,8 @@ loaders draw. Writes the table into docs/performance.md.
 """
 import argparse, json, os, pathlib, subprocess, tempfile
 
+from bench import into
+
 REPO = pathlib.Path(__file__).resolve().parent.parent
 GROUPS = pathlib.Path("/sys/fs/cgroup")
 PROGRAM = str(REPO / "covid-ct")
@@ -85,14 +87,7 @@ def main():
     for title, line in rows:
         lines.append(f"| {title} | {line['items']:,} | {line['read_mb']:,.0f} | {line['read_mb'] / size:.2f} | {line['seconds']:.0f} | "
                      f"{line['waited']:.0f} | {line['items'] / line['seconds']:,.0f} |")
-    begin, end = "<!-- small machine: begin -->", "<!-- small machine: end -->"
-    page = pathlib.Path(a.out)
-    text = page.read_text() if page.is_file() else "# Performance\n"
-    if begin not in text:
-        text += f"\n## A small machine\n\n{begin}\n{end}\n"
-    head, rest = text.split(begin, 1)
-    page.write_text(head + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end, 1)[1])
-    print("\n".join(lines))
+    print(into(pathlib.Path(a.out), "small machine", "\n".join(lines)))
 
 
 if __name__ == "__main__":

@@ -227,8 +227,12 @@ fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&
         let (mut bytes, mut lengths) = (Vec::new(), Vec::with_capacity(block.len()));
         for slice in block.clone() {
             let path = manifest.root.join(manifest.path(&manifest.slices[slice]));
-            let read = fs::read(&path).with_context(|| {
-                format!("reading slice {} (archives can only be cached by `covid-ct audit --cache`)", path.display())
+            let read = fs::read(&path).with_context(|| match path.exists() {
+                true => format!("reading slice {}", path.display()),
+                false => format!(
+                    "reading slice {} (archives can only be cached by `covid-ct audit --cache`)",
+                    path.display()
+                ),
             })?;
             let image = decode_grey(&read).with_context(|| format!("decoding slice {}", path.display()))?;
             let row = stored(&image, index.size, index.storage)?;

@@ -182,13 +182,14 @@ impl CheckpointInfo {
         let json = header["__metadata__"][KEY].as_str().with_context(|| {
             format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
         })?;
-        serde_json::from_str(json).with_context(|| {
-            format!(
-                "{}: its description cannot be read; if another version wrote it, train again under another name",
-                doing()
-            )
-        })
+        described(json).with_context(doing)
     }
+}
+
+/// What a checkpoint says of itself.
+fn described(json: &str) -> Result<CheckpointInfo> {
+    serde_json::from_str(json)
+        .context("its description cannot be read; if another version wrote it, train again under another name")
 }
 
 impl Checkpoint {
@@ -203,12 +204,7 @@ impl Checkpoint {
         let json = header.metadata().as_ref().and_then(|m| m.get(KEY)).with_context(|| {
             format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
         })?;
-        let info: CheckpointInfo = serde_json::from_str(json).with_context(|| {
-            format!(
-                "{}: its description cannot be read; if another version wrote it, train again under another name",
-                doing()
-            )
-        })?;
+        let info = described(json).with_context(doing)?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {

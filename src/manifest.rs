@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
 
 #[cfg(feature = "staging")]
 mod names;
@@ -20,6 +20,8 @@ mod walk;
 
 #[cfg(feature = "staging")]
 pub(crate) use names::listing_of;
+#[cfg(feature = "staging")]
+pub(crate) use patients::PATIENTS;
 pub(crate) use walk::missing_numbers;
 pub(crate) use walk::read_file;
 use walk::{Listing, slice_number, walk};
@@ -175,10 +177,8 @@ impl Manifest {
         let Listing { scans, files, strays } = walk(root)?;
         let mut manifest = Self::listed(root, scans, strays)?;
         // Before hours of reading: a table of patients that does not fit is an error.
-        let patients = root.join("patients.csv");
-        if patients.is_file() {
-            let bytes = fs::read(&patients).with_context(|| format!("reading {}", patients.display()))?;
-            manifest.read_patients(&patients.display(), &bytes)?;
+        if let Some((from, bytes)) = Self::patients_in(root)? {
+            manifest.read_patients(&from, &bytes)?;
         }
         let scans = &manifest.scans;
         let meter = Meter::new(stage, "files", files.len(), 0, progress);

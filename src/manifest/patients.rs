@@ -3,6 +3,11 @@
 use super::Manifest;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+/// The name of the table of patients.
+pub(crate) const PATIENTS: &str = "patients.csv";
 
 impl Manifest {
     /// Scans grouped into patients, in order of their first scan: those that `patients.csv` gives to one, and those that
@@ -47,6 +52,16 @@ impl Manifest {
             scans.into_iter().for_each(|scan| of_scan[scan] = patient);
         }
         of_scan
+    }
+
+    /// The table of patients in a data set's root, if there is one: where it lies, and its bytes.
+    pub(crate) fn patients_in(root: &Path) -> Result<Option<(String, Vec<u8>)>> {
+        let path = root.join(PATIENTS);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Some((path.display().to_string(), bytes)))
     }
 
     /// Reads `path,patient` and, where there is one, `source` or `scanner`. A path is a scan's folder or a file in it.

@@ -7,13 +7,12 @@ use super::store::{Bucket, Object, Remote};
 use crate::audit::{Audit, Look, Pass};
 use crate::cache::SliceCache;
 use crate::config::Preprocess;
-use crate::manifest::{Manifest, Set, Slice, listing_of};
+use crate::manifest::{Manifest, PATIENTS, Set, Slice, listing_of};
 use crate::progress::Progress;
+use crate::rows::locked;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-
-const PATIENTS: &str = "patients.csv";
 
 /// [`Audit::in_one_pass`] over the zip archives that `url` names (see [`Bucket::open`]), as if they were unpacked into
 /// `root`; nothing is written there. Each byte is read once and each slice decoded once. What comes of it does not depend
@@ -49,12 +48,7 @@ pub fn audit_archives(
     let remotes: Vec<_> = archives.iter().map(|object| Remote { bucket: &bucket, object, part, patience }).collect();
     let opened = open_archives(&remotes, &options).with_context(doing)?;
     check_names(&[], &opened, options.limits.entries).with_context(doing)?;
-    let mut tables = Vec::new();
-    let in_root = root.join(PATIENTS);
-    if in_root.is_file() {
-        let bytes = std::fs::read(&in_root).with_context(|| format!("reading {}", in_root.display()))?;
-        tables.push((in_root.display().to_string(), bytes));
-    }
+    let mut tables: Vec<(String, Vec<u8>)> = Manifest::patients_in(root)?.into_iter().collect();
     for object in beside.iter().filter(|object| object.name == PATIENTS) {
         let mut bytes = Vec::new();
         let mut take = |_, piece: &[u8]| {
@@ -101,13 +95,13 @@ impl Reading<'_> {
             let visit = |entry: usize, name: &str, bytes: &[u8]| {
                 let Some(number) = numbers[before + entry] else {
                     let from = format!("{name} in {}", object.key);
-                    *patients.lock().unwrap_or_else(PoisonError::into_inner) = Some((from, bytes.to_vec()));
+                    *locked(&patients) = Some((from, bytes.to_vec()));
                     return Ok(());
                 };
                 let (scan, file) = listing.files[number].clone();
                 let slice = Slice::of_bytes(scan, file, bytes);
                 let look = pass.look(number, names[before + entry].clone(), &slice, bytes)?;
-                seen.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some((slice, look));
+                locked(&seen)[number] = Some((slice, look));
                 Ok(())
             };
             archive.each_entry(threads, wanted, visit, self.progress)?;
