@@ -16,7 +16,7 @@ OURS, PEERS = [str(REPO / "covid-ct"), "bench"], [sys.executable, str(REPO / "be
 # name, ours, [(peer, its arguments, asked-for ratio)], threads
 ROWS = [
     ("audit", "audit", ["audit", "DATA"], [("Pillow, multiprocessing", ["audit", "DATA"], 2.5)], 2),
-    ("audit, beside cleanvision", "audit", ["audit", "DATA"], [("cleanvision", ["cleanvision", "DATA"], 15)], 2),
+    ("audit, beside cleanvision", "cleanvision", ["audit", "DATA"], [("cleanvision", ["cleanvision", "DATA"], 15)], 2),
     ("decode and resize to 224×224", "cache", ["cache", "DATA"],
      [("torchvision as written", ["decode", "DATA"], 2.7), ("torchvision tuned", ["decode-tuned", "DATA"], 1.3)], 1),
     ("audit and cache in one pass", "one-pass", ["audit-and-cache", "DATA"],

@@ -146,16 +146,19 @@ def write_environment(python):
 def build():
     """The library and the command line, linked as ./covid-ct."""
     shared, own = CACHE / "dependencies", CLONE / "build"
+    whole = own / "whole"
     # Clones share what they have compiled of other people's crates, never a folder: cargo tells two clones' own crate
     # apart by nothing but the times of their files, and would run one's program for the other.
     with open(CACHE / "dependencies.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not own.is_dir() and shared.is_dir():
+        # A first build that was cut off has less than what is shared.
+        if not whole.is_file() and shared.is_dir():
             kernel.fill(own, shared / "target", None)
     if not own.is_dir():
         say("building the library and the command line (about 12 minutes on two cores)")
     linker = ["mold", "-run"] if shutil.which("mold") else []
     run([*linker, "cargo", "build", "--locked"], cwd=REPO)
+    whole.touch()
     with open(CACHE / "dependencies.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         share(own, shared)

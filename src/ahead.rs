@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// Slices that have come.
 pub(crate) struct Batch<'a> {
@@ -65,35 +65,42 @@ impl Asked {
     }
 }
 
+/// Pins what a GPU will fetch.
+pub(crate) fn pinned(input: Tensor, device: Device) -> Result<Tensor> {
+    Ok(if device.is_cuda() { input.f_pin_memory(device)? } else { input })
+}
+
+/// Bytes travel to the device, not floats, and nothing waits for them to arrive.
+pub(crate) fn sent(input: &Tensor, device: Device) -> Result<Tensor> {
+    Ok(input.f_to_device_(device, input.f_kind()?, true, false)?)
+}
+
 impl SliceCache {
     /// Slices in the order in which an epoch of a training sees them: random, and yet so that a disk is passed about once.
     pub fn shuffled(&self, slices: &[usize], seed: u64) -> Vec<usize> {
         shuffled(slices.to_vec(), &mut ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Gives `work` the slices in this order, `batch_size` at a time, as grey levels `[N, 1, size, size]` u8 in main memory;
-    /// the next batch is made on a thread meanwhile. Returns the seconds that `work` had to wait.
+    /// Gives `work` the slices in this order, `batch_size` at a time, as [`batch`](Self::batch) does; a thread reads and
+    /// unpacks the next ones meanwhile. Returns the seconds that were waited for slices.
     ///
     /// # Errors
-    /// A batch size of 0, a slice that is not in the cache, and what `work` returns.
+    /// A batch size of 0, a slice that is not in the cache, a device that is not there, and what `work` returns.
     pub fn each_batch(
         &self,
         slices: &[usize],
         batch_size: usize,
+        device: Device,
         mut work: impl FnMut(&[usize], &Tensor) -> Result<()>,
     ) -> Result<f64> {
         ensure!(batch_size > 0, "reading batches from the cache: expected 1 slice or more in each, found 0");
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
         let mut waited = 0.0;
-        ahead(
-            self,
-            &batches,
-            |batch| self.grey(batch),
-            |batch| {
-                waited += batch.waited;
-                work(batch.slices, &batch.input)
-            },
-        )?;
+        let make = |batch: &[usize]| pinned(self.grey(batch)?, device);
+        ahead(self, &batches, make, |batch| {
+            waited += batch.waited;
+            work(batch.slices, &self.normalised(&sent(&batch.input, device)?)?)
+        })?;
         Ok(waited)
     }
 }

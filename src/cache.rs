@@ -138,9 +138,10 @@ impl SliceCache {
     /// What the network is fed, of grey levels `[N, 1, size, size]`, on the device where they are.
     pub(crate) fn normalised(&self, grey: &Tensor) -> Result<Tensor> {
         let (n, _, height, width) = grey.size4()?;
-        let scaled = grey.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
-        let normalised = scaled.f_sub_scalar(self.preprocess.mean)?.f_div_scalar(self.preprocess.std)?;
-        Ok(normalised.f_expand([n, 3, height, width], false)?)
+        // In place: fresh memory costs more than the arithmetic.
+        let mut images = grey.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
+        let images = images.f_sub_scalar_(self.preprocess.mean)?.f_div_scalar_(self.preprocess.std)?;
+        Ok(images.f_expand([n, 3, height, width], false)?)
     }
 
     /// Has the system read these slices from disk, in the order of the file and ahead of time.

@@ -1,6 +1,6 @@
 //! What a run's network is fed: slices, or what its frozen backbone has made of them.
 
-use crate::ahead::{Batch, ahead};
+use crate::ahead::{Batch, ahead, pinned, sent};
 use crate::cache::SliceCache;
 use crate::checkpoint::Sums;
 use crate::config::{Learn, RunConfig};
@@ -64,7 +64,7 @@ impl<'a> Feed<'a> {
             None => self.cache.grey(slices)?,
             Some(features) => features.rows(slices)?,
         };
-        Ok(if self.device.is_cuda() { input.f_pin_memory(self.device)? } else { input })
+        pinned(input, self.device)
     }
 
     /// Logits `[N, 2]` f32 of slices, in learning or in use.
@@ -72,11 +72,10 @@ impl<'a> Feed<'a> {
         self.logits_of(network, &self.input(slices)?, learning)
     }
 
-    /// The same of an [`input`](Self::input) that is at hand. Bytes travel to the device, not floats, and nothing waits
-    /// for them to arrive.
+    /// The same of an [`input`](Self::input) that is at hand.
     pub(crate) fn logits_of(&self, network: &Network, input: &Tensor, learning: bool) -> Result<Tensor> {
         let mode = if learning { self.training } else { self.evaluation };
-        let here = input.f_to_device_(self.device, input.f_kind()?, true, false)?;
+        let here = sent(input, self.device)?;
         match &self.features {
             None => network.forward_in(&self.cache.normalised(&here)?, mode),
             Some(_) => network.rest(self.from, &here.f_to_kind(Kind::Float)?, mode),

@@ -168,18 +168,21 @@ fn batches_come_in_order_the_last_one_short_and_an_error_ends_them() {
     let order = cache.shuffled(&all, 5);
     assert!(order != all && order == cache.shuffled(&all, 5) && order != cache.shuffled(&all, 6));
     let mut seen = Vec::new();
-    let waited = cache.each_batch(&order, 4, |slices, images| {
-        assert_eq!(images.size(), [slices.len() as i64, 1, 32, 32]);
-        let bytes = Vec::<u8>::try_from(images.reshape([-1])).expect("bytes");
-        assert_eq!(bytes, slices.iter().flat_map(|slice| cache.pixels(*slice).expect("a row")).collect::<Vec<_>>());
+    let waited = cache.each_batch(&order, 4, Device::Cpu, |slices, images| {
+        assert_eq!(images.size(), [slices.len() as i64, 3, 32, 32]);
+        assert_eq!(*images, cache.batch(slices, Device::Cpu).expect("the same batch"));
+        let levels = Vec::<f32>::try_from(images.select(1, 2).reshape([-1])).expect("floats");
+        let bytes = slices.iter().flat_map(|slice| cache.pixels(*slice).expect("a row"));
+        let expected: Vec<f32> = bytes.map(|grey| (f32::from(grey) / 255.0 - 0.5) / 0.5).collect();
+        assert_eq!(levels, expected, "to the bit");
         seen.push(slices.to_vec());
         Ok(())
     });
     assert!(waited.expect("batches") >= 0.0);
     assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
     assert_eq!(seen.concat(), order);
-    let error = cache.each_batch(&order, 4, |_, _| anyhow::bail!("enough")).expect_err("ends");
+    let error = cache.each_batch(&order, 4, Device::Cpu, |_, _| anyhow::bail!("enough")).expect_err("ends");
     assert_eq!(error.to_string(), "enough");
-    assert!(cache.each_batch(&order, 0, |_, _| Ok(())).is_err());
-    assert!(cache.each_batch(&[usize::MAX], 1, |_, _| Ok(())).is_err());
+    assert!(cache.each_batch(&order, 0, Device::Cpu, |_, _| Ok(())).is_err());
+    assert!(cache.each_batch(&[usize::MAX], 1, Device::Cpu, |_, _| Ok(())).is_err());
 }

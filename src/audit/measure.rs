@@ -205,6 +205,15 @@ mod tests {
     }
 
     #[test]
+    fn black_or_not_every_pixel_is_counted_once() {
+        let pixels: Vec<u8> = (0..1003_u32).map(|i| if i % 100 < 61 { 0 } else { (i * 7 % 251) as u8 }).collect();
+        let mut expected = [0; 256];
+        pixels.iter().for_each(|&pixel| expected[usize::from(pixel)] += 1);
+        assert_eq!(histogram(&pixels), expected);
+        assert_eq!(histogram(&[0; 24])[0], 24);
+    }
+
+    #[test]
     fn fields_of_a_thumbnail_divide_the_picture() {
         let fields = |width: u32, height: u32| {
             let pixels = (0..width * height).map(|i| (i % width) as u8).collect();

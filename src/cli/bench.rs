@@ -231,12 +231,12 @@ fn read(data: &Path, args: &BenchArgs) -> Result<Measured> {
     order.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
     let watch = Watch::start();
     let mut seen = 0.0;
-    for slices in order.chunks(args.batch) {
-        let images = cache.batch(slices, Device::Cpu)?;
+    cache.each_batch(&order, args.batch, Device::Cpu, |_, images| {
         // Three real channels, where the peer's are asked for as well; else one, which the three share.
-        let images = if args.three_channels { images.contiguous() } else { images };
+        let images = if args.three_channels { &images.contiguous() } else { images };
         seen += images.double_value(&[0, 0, 100, 100]);
-    }
+        Ok(())
+    })?;
     Ok((order.len(), watch.stop(), json!({ "sum": seen })))
 }
 
@@ -263,7 +263,7 @@ fn epoch(workspace: &Workspace, args: &BenchArgs) -> Result<Measured> {
             }
         }
         false => {
-            waited = cache.each_batch(&order, args.batch, |batch, _| {
+            waited = cache.each_batch(&order, args.batch, Device::Cpu, |batch, _| {
                 seen += batch.len();
                 Ok(())
             })?;

@@ -43,5 +43,5 @@ figure{margin:.6em 0}td{overflow-wrap:anywhere}figure img{background:#fff;border
 @media (prefers-color-scheme:dark){.warning{background:#d55e0040}figure img{opacity:.92}}\
 @media print{:root{color-scheme:light}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}.covid-ct,pre{overflow:visible!important}pre{white-space:pre-wrap}\
 body{max-width:none;margin:0;font-size:11px}figure,tr{break-inside:avoid}\
-h2,h3{break-after:avoid}nav{display:none}.row>*{flex-basis:45%}.three{grid-template-columns:repeat(2,minmax(0,1fr))}.three pre{font-size:8px}table,figcaption,.covid-ct>div{font-size:9px!important}\
+h2,h3,.covid-ct>div:has(+table){break-after:avoid}nav{display:none}.row>*{flex-basis:45%}.three{grid-template-columns:repeat(2,minmax(0,1fr))}.three pre{font-size:8px}table,figcaption,.covid-ct>div{font-size:9px!important}\
 td,th{padding:2px 4px!important}}";
