@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One epoch over a slice cache larger than the memory, from a slow disk: how much is read, and how long the reader waits.
 
-  small_machine.py [--slices 90000] [--memory-mb 1500] [--disk-mbs 60] [--folder DIR]
+  small_machine.py [--slices 50000] [--memory-mb 1000] [--disk-mbs 60] [--folder DIR]
 
 Needs root, control groups with memory and blkio (version 1), and a real disk under --folder. Draws a phantom, caches it
 without limits, then reads one epoch of batches in a control group: in the order of a training, and in any order, as most
@@ -58,8 +58,8 @@ def epoch(environment, group, *options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slices", type=int, default=90_000)
-    parser.add_argument("--memory-mb", type=int, default=1500)
+    parser.add_argument("--slices", type=int, default=50_000)
+    parser.add_argument("--memory-mb", type=int, default=1000)
     parser.add_argument("--disk-mbs", type=int, default=60)
     parser.add_argument("--folder", help="where phantom and cache go [default: a temporary folder]")
     parser.add_argument("--out", default=str(REPO / "docs/performance.md"))

@@ -2,6 +2,7 @@
 
 use crate::cache::SliceCache;
 use crate::order::{WINDOW, shuffled};
+use crate::rows::Rows;
 use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -17,10 +18,10 @@ pub(crate) struct Batch<'a> {
     pub(crate) waited: f64,
 }
 
-/// Has `work` do each batch in turn, while a thread makes the next one with `make` and has the system read what comes
-/// after.
+/// Has `work` do each batch in turn, while a thread makes the next one with `make` and has the system read the `rows` that
+/// come after.
 pub(crate) fn ahead(
-    cache: &SliceCache,
+    rows: &Rows,
     batches: &[&[usize]],
     make: impl Fn(&[usize]) -> Result<Tensor> + Send,
     mut work: impl FnMut(Batch<'_>) -> Result<()>,
@@ -28,9 +29,9 @@ pub(crate) fn ahead(
     std::thread::scope(|scope| {
         let (made, coming) = std::sync::mpsc::sync_channel(1);
         scope.spawn(move || {
-            let mut asked = Asked::default();
+            let mut asked = Asked::of(rows, batches);
             for (number, batch) in batches.iter().enumerate() {
-                asked.ask(cache, batches, number);
+                asked.ask(number);
                 // Nobody waits any more after an error.
                 if made.send(make(batch)).is_err() {
                     return;
@@ -46,21 +47,36 @@ pub(crate) fn ahead(
     })
 }
 
-/// Up to which batch the system was asked to read.
-#[derive(Default)]
-struct Asked {
-    batch: usize,
+/// What the system was asked to read, and told that it can spare.
+struct Asked<'a> {
+    rows: &'a Rows,
+    batches: &'a [&'a [usize]],
+    /// Batches in a window.
+    window: usize,
+    /// Up to which batch it was asked.
+    wanted: usize,
+    /// Up to which batch it was told.
+    spared: usize,
 }
 
-impl Asked {
-    /// Asks for one window of slices beyond the one at hand, as soon as half a window is left of what was asked for.
-    fn ask(&mut self, cache: &SliceCache, batches: &[&[usize]], now: usize) {
+impl<'a> Asked<'a> {
+    fn of(rows: &'a Rows, batches: &'a [&'a [usize]]) -> Self {
         let size = batches.first().map_or(1, |batch| batch.len().max(1));
-        let window = (WINDOW / size).max(1);
-        if now + window / 2 >= self.batch && self.batch < batches.len() {
-            let end = (self.batch + window).min(batches.len());
-            cache.read_ahead(&batches[self.batch..end].concat());
-            self.batch = end;
+        Self { rows, batches, window: (WINDOW / size).max(1), wanted: 0, spared: 0 }
+    }
+
+    /// Before batch `now` is made. Asks for one window of slices beyond the one at hand, as soon as half a window is left of
+    /// what was asked for. Of more than a window, slices that were used are marked as what memory can spare: the system
+    /// would keep those, and drop what it has read ahead and nobody has looked at yet.
+    fn ask(&mut self, now: usize) {
+        if now + self.window / 2 >= self.wanted && self.wanted < self.batches.len() {
+            let end = (self.wanted + self.window).min(self.batches.len());
+            self.rows.read_ahead(&self.batches[self.wanted..end].concat());
+            self.wanted = end;
+        }
+        if self.batches.len() > self.window && now >= self.spared + (self.window / 16).max(1) {
+            self.rows.spare(&self.batches[self.spared..now].concat());
+            self.spared = now;
         }
     }
 }
@@ -97,7 +113,7 @@ impl SliceCache {
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
         let mut waited = 0.0;
         let make = |batch: &[usize]| pinned(self.grey(batch)?, device);
-        ahead(self, &batches, make, |batch| {
+        ahead(self.rows(), &batches, make, |batch| {
             waited += batch.waited;
             work(batch.slices, &self.normalised(&sent(&batch.input, device)?)?)
         })?;

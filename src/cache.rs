@@ -144,9 +144,9 @@ impl SliceCache {
         Ok(images.f_expand([n, 3, height, width], false)?)
     }
 
-    /// Has the system read these slices from disk, in the order of the file and ahead of time.
-    pub(crate) fn read_ahead(&self, slices: &[usize]) {
-        self.rows.read_ahead(slices);
+    /// The slices as they lie on the disk.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// Class indices `[N]` i64 of labelled slices.

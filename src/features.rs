@@ -110,8 +110,13 @@ impl FeatureCache {
         self.seconds
     }
 
+    /// Features as they lie on the disk.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
     /// Features `[N, F]` in main memory, as they are kept.
-    pub(crate) fn rows(&self, slices: &[usize]) -> Result<Tensor> {
+    pub(crate) fn of(&self, slices: &[usize]) -> Result<Tensor> {
         let mut bytes = Vec::with_capacity(slices.len() * self.width * self.kind.elt_size_in_bytes());
         for &slice in slices {
             bytes.extend_from_slice(self.rows.row(slice)?);

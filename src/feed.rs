@@ -62,7 +62,7 @@ impl<'a> Feed<'a> {
     fn input(&self, slices: &[usize]) -> Result<Tensor> {
         let input = match &self.features {
             None => self.cache.grey(slices)?,
-            Some(features) => features.rows(slices)?,
+            Some(features) => features.of(slices)?,
         };
         pinned(input, self.device)
     }
@@ -84,7 +84,8 @@ impl<'a> Feed<'a> {
 
     /// Has `work` do each batch in turn, while the input of the next one is made.
     pub(crate) fn ahead(&self, batches: &[&[usize]], work: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
-        ahead(self.cache, batches, |batch| self.input(batch), work)
+        let rows = self.features.as_ref().map_or(self.cache.rows(), FeatureCache::rows);
+        ahead(rows, batches, |batch| self.input(batch), work)
     }
 
     /// The mean cross entropy of a batch, to learn from, and what its sums will be: nobody waits for a device here.

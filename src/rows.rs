@@ -108,6 +108,10 @@ impl Rows {
         // it from outside while it is mapped is the one thing that must not be done.
         #[allow(unsafe_code)]
         let map = (length > 0).then(|| unsafe { MmapOptions::new().map(&file) }).transpose().with_context(doing)?;
+        if let Some(map) = &map {
+            // Otherwise a row that is not in memory yet has its neighbours read too, which are wanted another time.
+            map.advise(Advice::Random).ok();
+        }
         Ok(Self { map, spots, folder: place.folder.clone() })
     }
 
@@ -130,15 +134,43 @@ impl Rows {
     /// Has the system read these rows, in the order of the file and ahead of time; what lies close together is read in
     /// one piece.
     pub(crate) fn read_ahead(&self, rows: &[usize]) {
+        // Of more than this a system may read the beginning only.
+        const AT_ONCE: usize = 128 << 10;
+        let Some(map) = &self.map else { return };
+        for piece in self.pieces(rows) {
+            for begin in piece.clone().step_by(AT_ONCE) {
+                // Advice only: without it the rows are read when they are needed.
+                map.advise_range(Advice::WillNeed, begin, AT_ONCE.min(piece.end - begin)).ok();
+            }
+        }
+    }
+
+    /// Where memory is short, these rows are the first it can do without: they were used, and will not be again soon.
+    /// Nothing happens where there is enough.
+    pub(crate) fn spare(&self, rows: &[usize]) {
+        const PAGE: usize = 4096;
+        let Some(map) = &self.map else { return };
+        for piece in self.pieces(rows) {
+            // Pages that they have for themselves.
+            let (begin, end) = (piece.start.next_multiple_of(PAGE), piece.end / PAGE * PAGE);
+            if begin < end {
+                let pages = &map[begin..end];
+                // SAFETY: the range lies within the map, and this advice changes no content.
+                #[allow(unsafe_code)]
+                unsafe {
+                    libc::madvise(pages.as_ptr().cast_mut().cast(), pages.len(), libc::MADV_COLD);
+                }
+            }
+        }
+    }
+
+    /// Where rows lie, in the order of the file; those that lie close together as one piece.
+    fn pieces(&self, rows: &[usize]) -> Vec<Range<usize>> {
         const GAP: u64 = 64 << 10;
         let mut spots: Vec<Spot> = rows.iter().filter_map(|&row| self.spots.get(row).copied()).collect();
         spots.sort_unstable_by_key(|spot| spot.offset);
-        let Some(map) = &self.map else { return };
-        for piece in spots.chunk_by(|a, b| b.offset <= a.end() + GAP) {
-            let (begin, end) = (piece[0].offset, piece[piece.len() - 1].end());
-            // Advice only: without it the rows are read when they are needed.
-            map.advise_range(Advice::WillNeed, begin as usize, (end - begin) as usize).ok();
-        }
+        let close = spots.chunk_by(|a, b| b.offset <= a.end() + GAP);
+        close.map(|piece| piece[0].offset as usize..piece[piece.len() - 1].end() as usize).collect()
     }
 }
 
