@@ -60,3 +60,22 @@ fn rows_that_a_machine_took_along_are_made_again() {
     let building = Building::begin(&place).expect("goes on");
     assert_eq!(building.missing(), [BLOCK..2 * BLOCK, 2 * BLOCK..ROWS]);
 }
+
+#[test]
+fn what_was_asked_for_or_spared_is_read_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place { folder: folder.path().to_owned(), file: "rows.bin", rows: 3 };
+    let building = Building::begin(&place).expect("begins");
+    let rows: Vec<Vec<u8>> = (1..=3_u8).map(|number| vec![number; 300_000]).collect();
+    building.put(&(0..3), &rows.concat(), &[300_000; 3]).expect("puts");
+    building.finish(&"made of").expect("finishes");
+    let found = Rows::open(&place, &"made of".to_owned()).expect("opens");
+    // Those beyond the last are left out: advice is never an error.
+    found.read_ahead(&[2, 0, 7]);
+    assert_eq!(found.pieces(&[2, 0, 7]), [0..300_000, 600_000..900_000], "in the order of the file, and apart");
+    assert_eq!(found.pieces(&[1, 2, 0]), [0..900_000], "side by side: one piece");
+    found.spare(&[0, 2]);
+    for (number, row) in rows.iter().enumerate() {
+        assert_eq!(found.row(number).expect("a row"), row);
+    }
+}
