@@ -44,8 +44,8 @@ mod tests {
             // The last run of all is short, so windows are cut up to a run later than they were made.
             assert!(runs.len() <= WINDOW / RUN + RUN, "{} runs", runs.len());
             let mean = window.iter().sum::<usize>() as f64 / window.len() as f64;
-            // Of 256 draws from 0 to 302,103 the mean has a deviation of 5,500; the last window is short.
-            assert!(window.len() < WINDOW || (mean - 151_051.0).abs() < 22_000.0, "{mean}");
+            // Of 256 draws from 0 to 302,103 the mean has a deviation of 5,500, and rarely is three of them off; the last window is short.
+            assert!(window.len() < WINDOW || (mean - 151_051.0).abs() < 16_000.0, "{mean}");
             let batch: BTreeSet<usize> = window.iter().take(32).map(|slice| slice / RUN).collect();
             assert!(batch.len() > 24, "a batch of {} runs", batch.len());
         }
