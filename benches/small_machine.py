@@ -77,7 +77,7 @@ def main():
         size = sum(f.stat().st_size for f in home.glob("cache/*/slices.bin")) / 1e6
         rows = []
         with Group(a.memory_mb * 10**6, a.disk_mbs * 10**6, folder) as group:
-            for title, options in (("a training's order", []), ("any order, nothing read ahead", ["--any-order"])):
+            for title, options in (("a training's order", []), ("any order, each batch asked for when it is wanted", ["--any-order"])):
                 line = epoch(environment, group, *options)
                 rows.append((title, line))
                 print(f"small_machine: {title}: {line}", flush=True)

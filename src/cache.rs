@@ -96,6 +96,7 @@ impl SliceCache {
     /// # Errors
     /// An index beyond the manifest.
     pub fn pixels(&self, slice: usize) -> Result<Vec<u8>> {
+        self.rows.read_ahead(&[slice]);
         let mut pixels = vec![0; slice_bytes(self.preprocess.size)];
         self.pixels_into(slice, &mut pixels)?;
         Ok(pixels)
@@ -125,6 +126,8 @@ impl SliceCache {
     /// A batch `[N, 3, size, size]` f32 on `device`: grey levels / 255, minus mean, by deviation, three equal channels
     /// (a view: one channel is stored). The bytes travel, not the floats.
     pub fn batch(&self, slices: &[usize], device: Device) -> Result<Tensor> {
+        // Nobody has asked the disk for these yet: in one piece is faster than page by page.
+        self.rows.read_ahead(slices);
         self.normalised(&self.grey(slices)?.f_to_device(device)?)
     }
 
