@@ -1,8 +1,13 @@
-//! Work on many files at once whose results are all kept.
+//! Work on many files at once.
 
 use anyhow::Result;
 use rayon::prelude::*;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+/// What a mutex guards, also after a thread that held it panicked.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 /// Two results for every item, in the items' order. Each is written where it stays: collected as a `Result` they would be
 /// gathered in lists and then copied, which takes twice the memory.

@@ -1,5 +1,6 @@
 //! How long work tells that it is alive: what is done, how fast, how long it will still take.
 
+use crate::parallel::locked;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -125,7 +126,7 @@ impl<'a> Meter<'a> {
     /// The same, with a note that is made only when a line is due.
     pub(crate) fn add_with(&self, units: usize, note: impl FnOnce() -> String) {
         // A callback that panicked elsewhere leaves counts that are still whole, so a poisoned lock may be used.
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = locked(&self.state);
         state.progress.done += units;
         let passed = self.begun.elapsed();
         if passed >= state.next {
@@ -137,7 +138,7 @@ impl<'a> Meter<'a> {
 
     /// Shows the last line: everything done.
     pub(crate) fn finish(&self) {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = locked(&self.state);
         state.progress.done = state.progress.total;
         state.progress.note = format!("done in {}", human_duration(self.begun.elapsed()));
         self.call(&mut state, self.begun.elapsed());

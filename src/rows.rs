@@ -5,6 +5,7 @@
 //! `index.json`, which is written last, what they were made from.
 
 use crate::files::{read_json, write_json, write_whole};
+use crate::parallel::locked;
 use anyhow::{Context, Result, bail, ensure};
 use memmap2::{Advice, Mmap, MmapOptions};
 use serde::Serialize;
@@ -14,7 +15,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 #[cfg(test)]
 mod tests;
@@ -191,10 +192,6 @@ impl Growing {
         self.file.write_all_at(bytes, begin)?;
         Ok(begin)
     }
-}
-
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Gives a file that is complete its name, with the table of its rows, and the index last.

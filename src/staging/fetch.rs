@@ -5,6 +5,7 @@
 
 use super::folder::{self, Folder, RESERVED, parent_and_leaf};
 use super::store::{Bucket, Object};
+use crate::parallel::locked;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -122,7 +123,7 @@ impl Fetching<'_> {
         let doing = || format!("fetching {}", object.key);
         let (parent, leaf) = self.place(object).with_context(doing)?;
         let parts = self.begin(object, &parent, &leaf).with_context(doing)?;
-        let crcs = || parts.crc32c.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let crcs = || locked(&parts.crc32c);
         let missing: Vec<usize> = crcs().iter().enumerate().filter(|(_, crc)| crc.is_none()).map(|(n, _)| n).collect();
         let count = crcs().len();
         in_parallel(self.connections, &missing, |&number| {
@@ -169,10 +170,10 @@ impl Fetching<'_> {
         self.read(object, range.clone(), &parts.file, &mut crc32c)?;
         // Bytes first, journal after: of a run that is killed between the two, only the part is fetched again.
         let line = format!("{number} {crc32c:08x}\n");
-        let mut journal = parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut journal = locked(&parts.journal);
         journal.write_all(line.as_bytes()).context("adding a line to the journal")?;
         drop(journal);
-        let mut crcs = parts.crc32c.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut crcs = locked(&parts.crc32c);
         if let Some(crc) = crcs.get_mut(number) {
             *crc = Some(crc32c);
         }
@@ -214,7 +215,7 @@ impl Fetching<'_> {
             let mut buffer = vec![0; (range.end - range.start) as usize];
             file.read_exact_at(&mut buffer, range.start).with_context(|| format!("reading part {number} again"))?;
             (self.reread)(buffer.len() as u64);
-            let mut crcs = crcs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut crcs = locked(&crcs);
             if let Some(crc) = crcs.get_mut(number).filter(|_| crc32c::crc32c(&buffer) == crc32c) {
                 *crc = Some(crc32c);
             }
@@ -241,7 +242,7 @@ impl Parts {
 /// Writes a journal of the parts that are right, beside the old one, and gives it the name: a kill costs neither.
 fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Whose, crcs: &Mutex<Vec<Option<u32>>>) -> Result<File> {
     let mut text = format!("{}\n", serde_json::to_string(whose)?);
-    for (number, crc) in crcs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter().enumerate() {
+    for (number, crc) in locked(crcs).iter().enumerate() {
         if let Some(crc) = crc {
             text.push_str(&format!("{number} {crc:08x}\n"));
         }

@@ -4,6 +4,7 @@ use super::fetch::Fetched;
 use super::folder::Glance;
 use super::store::Object;
 use crate::files::{Digest, read_json, write_json};
+use crate::parallel::locked;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,7 +79,7 @@ impl Ledger {
         let modified = fetched.modified().with_context(doing)?;
         // With a line's end before it, so that one that was cut off spoils none but itself.
         let line = format!("\n{}\n", serde_json::to_string(&Finished { name, tag, size, modified })?);
-        let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut file = locked(&self.file);
         if file.is_none() {
             *file = Some(OpenOptions::new().create(true).append(true).open(&self.path).with_context(doing)?);
         }

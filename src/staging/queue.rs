@@ -2,6 +2,7 @@
 //! are finished.
 
 use super::directory::Directory;
+use crate::parallel::locked;
 use crate::progress::Meter;
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
@@ -74,7 +75,7 @@ impl<'a> Queue<'a> {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change to the state is whole, so a panic elsewhere leaves it usable.
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        locked(&self.state)
     }
 
     /// The next entries that together fill one part.

@@ -8,6 +8,7 @@ use super::names::{self, Names};
 use super::staged::{Staged, StagedObject};
 use super::store::{Bucket, Object, Remote};
 use super::unpack::Unpacking;
+use crate::parallel::locked;
 use crate::progress::{Meter, Progress, human_bytes};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -237,7 +238,7 @@ impl Staging<'_> {
         let finish = |object: &Object, fetched: super::fetch::Fetched| {
             let (verified, Object { name, size, .. }) = (fetched.verified, object.clone());
             self.ledger.finish(object, fetched)?;
-            let mut staged = staged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut staged = locked(&staged);
             staged.push(StagedObject { name, size, unpacked: None, kept: false, verified });
             Ok(())
         };

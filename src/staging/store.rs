@@ -3,6 +3,7 @@
 use super::connect::{Connection, connect, is_refused, watch};
 use super::fetch::in_parallel;
 use super::source::Source;
+use crate::parallel::locked;
 use crate::progress::human_bytes;
 use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Error, Result, anyhow, ensure};
@@ -108,7 +109,7 @@ impl Bucket {
             let asked = Mutex::new(Vec::new());
             in_parallel(4, &objects, |object| {
                 let described = self.describe(object)?;
-                asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(described);
+                locked(&asked).push(described);
                 Ok(())
             })?;
             objects = asked.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -11,6 +11,7 @@ use super::folder::{self, Folder, parent_and_leaf};
 use super::names::below;
 use super::place::{self, Placed, Placer, There};
 use super::queue::Queue;
+use crate::parallel::locked;
 use crate::progress::{Progress, human_bytes, thousands};
 use anyhow::{Context, Result};
 use std::collections::HashSet;
@@ -130,7 +131,7 @@ struct Sums {
 
 impl Job<'_> {
     fn sums(&self) -> MutexGuard<'_, Sums> {
-        self.sums.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        locked(&self.sums)
     }
 
     /// What one thread does with the entries that it is given.
