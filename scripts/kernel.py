@@ -67,8 +67,9 @@ def prepare(slot, number):
     if not given.is_file() or given.read_bytes() != wanted:
         (slot / "Cargo.lock").write_bytes(wanted)
         given.write_bytes(wanted)
-    for old in slot.glob("target/*/debug/libcode_*.so"):
-        old.unlink()
+    for folder in ("debug", "debug/deps"):
+        for old in slot.glob(f"target/*/{folder}/libcode_*.so"):
+            old.unlink()
 
 
 def take():

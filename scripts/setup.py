@@ -212,11 +212,9 @@ def install_kernel(environment, evcxr):
         (folder / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n")
     program(CLONE / "cargo-home/bin/cargo",
             f'exec "{environment["COVID_CT_PYTHON"]}" "{REPO}/scripts/kernel_cargo.py" "$@"')
-    # Before a cell has the library, cargo drops all that it needs from Cargo.lock; then it would take the newest
-    # versions of the day and compile polars once more. evcxr asks rustup which cargo to call: this one.
+    # evcxr asks rustup which cargo to call: this one.
     program(CLONE / "bin/cargo",
-            "[ ! -f given.lock ] || grep -qs '^name = \"covid-ct\"' Cargo.lock || cp given.lock Cargo.lock",
-            f'exec "{output("rustup", "which", "cargo")}" "$@"')
+            f'exec sh "{REPO}/scripts/kernel_build.sh" "{REPO}" "{output("rustup", "which", "cargo")}" "$@"')
     program(CLONE / "bin/rustup",
             f'[ "$*" != "which cargo" ] || exec echo "{CLONE}/bin/cargo"',
             f'exec "{shutil.which("rustup")}" "$@"')

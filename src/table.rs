@@ -193,7 +193,7 @@ impl Show for Table {
                 let align = if *right { "right;font-variant-numeric:tabular-nums;white-space:nowrap" } else { "left" };
                 html.push_str(&format!(
                     "<td style=\"text-align:{align};padding:3px 10px;border-bottom:1px solid #8884;vertical-align:top\">{}</td>",
-                    escape(cell)
+                    breakable(cell)
                 ));
             }
             html.push_str("</tr>");
@@ -295,6 +295,30 @@ pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// The longest word, in characters, that a narrow column must hold in one piece.
+const WORD: usize = 20;
+
+/// [`escape`]d, with places to break inside words that are too long for a narrow column, such as paths and hashes; other
+/// words stay whole.
+fn breakable(text: &str) -> String {
+    let word = |word: &str| {
+        if word.chars().count() <= WORD {
+            return escape(word);
+        }
+        let (mut html, mut piece) = (String::new(), String::new());
+        for letter in word.chars() {
+            piece.push(letter);
+            if "/_,=.-".contains(letter) || piece.chars().count() == WORD {
+                html += &escape(&piece);
+                html += "<wbr>";
+                piece.clear();
+            }
+        }
+        html + &escape(&piece)
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// `0.8108` as `"81.1 %"`; absent as `"–"`.
 pub(crate) fn percent(ratio: Option<f64>) -> String {
     ratio.map_or("–".to_owned(), |r| format!("{:.1} %", 100.0 * r))
@@ -314,6 +338,16 @@ mod tests {
     #[test]
     fn text_is_aligned() {
         assert_eq!(table().text(), "Scans\nSet     Slices\n─────  ───────\ntrain  153,680\n<val>        –\nTwo rows.");
+    }
+
+    #[test]
+    fn only_long_words_may_be_broken_and_never_inside_an_entity() {
+        assert_eq!(breakable("imagenet weights <pinned>"), "imagenet weights &lt;pinned&gt;");
+        assert_eq!(
+            breakable("train/covid/ct_scan_0/3.jpg"),
+            "train/<wbr>covid/<wbr>ct_<wbr>scan_<wbr>0/<wbr>3.<wbr>jpg"
+        );
+        assert_eq!(breakable(&"&".repeat(21)), "&amp;".repeat(20) + "<wbr>&amp;");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod corrupt;
 mod gcs;
 mod google;
 mod gradcam;
+mod kernel;
 mod metrics;
 mod network;
 mod notebooks;

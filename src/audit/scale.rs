@@ -27,23 +27,23 @@ pub struct Scale {
     pub slices: usize,
     /// Pairs of scans that show one patient: planted, found of those, and found beside them.
     pub pairs: [usize; 3],
-    /// Stage and seconds.
-    pub stages: Vec<(&'static str, f64)>,
+    /// Stage, seconds, and the most that memory had grown by at its end, MiB, the data that are not there included.
+    pub stages: Vec<(&'static str, f64, Option<u64>)>,
 }
 
 impl Scale {
     /// Makes a manifest of `slices` slices, with what an audit has seen in each, and takes it through duplicate search,
-    /// split and tables. Seeded: the same data every time.
+    /// split and tables. Seeded: the same data every time. `grown` says by how many MiB the process has grown at most.
     ///
     /// # Errors
     /// Fewer slices than a split needs.
-    pub fn measure(slices: usize) -> Result<Self> {
+    pub fn measure(slices: usize, grown: impl Fn() -> Option<u64>) -> Result<Self> {
         ensure!(slices >= 40 * PER_SCAN, "expected {} slices or more, found {slices}", 40 * PER_SCAN);
         let (manifest, looked, planted) = synthetic(slices);
         let mut stages = Vec::new();
         let mut begun = Instant::now();
-        let mut took = |stage, stages: &mut Vec<(&'static str, f64)>| {
-            stages.push((stage, begun.elapsed().as_secs_f64()));
+        let mut took = |stage, stages: &mut Vec<_>| {
+            stages.push((stage, begun.elapsed().as_secs_f64(), grown()));
             begun = Instant::now();
         };
         let audit = Audit::assembled(manifest, looked, vec![0; 256]);
@@ -68,10 +68,13 @@ impl Scale {
     }
 
     fn table(&self) -> Table {
-        let mut table =
-            Table::new(format!("{} slices that are not there", thousands(self.slices as u64)), &["Stage", "Seconds"]);
-        for (stage, seconds) in &self.stages {
-            table.row([(*stage).to_owned(), format!("{seconds:.2}")]);
+        let mut table = Table::new(
+            format!("{} slices that are not there", thousands(self.slices as u64)),
+            &["Stage", "Seconds", "Grown by, MiB"],
+        );
+        for (stage, seconds, grown) in &self.stages {
+            let grown = grown.map_or("–".to_owned(), |mebibytes| mebibytes.to_string());
+            table.row([(*stage).to_owned(), format!("{seconds:.2}"), grown]);
         }
         let [planted, right, others] = self.pairs;
         table.note(format!("Pairs of scans of one patient: {right} of {planted} found, and {others} that are none."))
@@ -149,7 +152,7 @@ mod tests {
 
     #[test]
     fn planted_pairs_are_found_and_no_others() {
-        let scale = Scale::measure(60_000).expect("measures");
+        let scale = Scale::measure(60_000, || None).expect("measures");
         let [planted, right, others] = scale.pairs;
         assert_eq!((planted, right, others), (2, 2, 0), "{scale}");
         assert_eq!(scale.stages.len(), 5);

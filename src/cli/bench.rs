@@ -159,10 +159,10 @@ fn flags(audit: &Audit) -> serde_json::Value {
 
 fn scale(slices: usize) -> Result<Measured> {
     let (watch, before) = (Watch::start(), resident_megabytes());
-    let scale = Scale::measure(slices)?;
+    let grown = || peak_megabytes().zip(before).map(|(peak, before)| peak.saturating_sub(before));
+    let scale = Scale::measure(slices, grown)?;
     let taken = watch.stop();
-    let grown = peak_megabytes().zip(before).map(|(peak, before)| peak.saturating_sub(before));
-    Ok((slices, taken, json!({ "grown_mb": grown, "pairs": scale.pairs, "stages": scale.stages })))
+    Ok((slices, taken, json!({ "grown_mb": grown(), "pairs": scale.pairs, "stages": scale.stages })))
 }
 
 fn audit(data: &Path) -> Result<Measured> {

@@ -37,7 +37,7 @@ h1{font-size:1.7em;margin-bottom:.1em}h2{margin-top:2em;border-bottom:1px solid 
 nav ol{padding-left:1.6em;columns:2}.small{font-size:12px;opacity:.75;overflow-wrap:anywhere}\
 .warning{border-left:5px solid #d55e00;padding:.5em 1em;background:#d55e0022;font-weight:600}\
 .row{display:flex;flex-wrap:wrap;gap:1.2em;align-items:flex-start}.row>*{flex:1 1 400px;max-width:640px}.three{display:grid;grid-template-columns:repeat(3,minmax(0,1fr))}.three pre{font-size:10.5px}\
-figure{margin:.6em 0}td{overflow-wrap:anywhere}figure img{background:#fff;border-radius:4px}pre{font-size:13px;overflow-x:auto}\
+figure{margin:.6em 0}figure img{background:#fff;border-radius:4px}pre{font-size:13px;overflow-x:auto}\
 .covid-ct{overflow-x:auto}\
 @page{size:A4;margin:14mm}\
 @media (prefers-color-scheme:dark){.warning{background:#d55e0040}figure img{opacity:.92}}\

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Between cargo and rustc: writes down what cargo asks for where it compiles a cell, for kernel_build.sh.
+case " $* " in
+*" --crate-name ctx "*)
+    for argument; do
+        printf "'%s' " "$(printf %s "$argument" | sed "s/'/'\\\\''/g")"
+    done >"$COVID_CT_CELL/rustc"
+    export -p | grep '^export CARGO_' >"$COVID_CT_CELL/variables"
+    previous=
+    for argument; do
+        [ "$previous" != --out-dir ] || printf %s "$argument/libctx.so" >"$COVID_CT_CELL/so"
+        previous=$argument
+    done
+    # As of when cargo began to look.
+    mv "$COVID_CT_CELL/begun" "$COVID_CT_CELL/known"
+    ;;
+esac
+exec "$@"
