@@ -98,6 +98,10 @@ def end_with_parent():
 
 if __name__ == "__main__":
     end_with_parent()
-    os.environ["EVCXR_TMPDIR"] = str(take())
+    slot = take()
+    os.environ["EVCXR_TMPDIR"] = str(slot)
+    # Where cells find the library, from wherever they are loaded.
+    folders = [str(path) for path in slot.glob("target/*/debug/deps")]
+    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*folders, os.environ.get("LD_LIBRARY_PATH", "")])
     program = os.environ["COVID_CT_EVCXR"]
     os.execv(program, [program, "--control_file", sys.argv[1]])

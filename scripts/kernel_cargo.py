@@ -10,7 +10,9 @@ Everything else goes to the real cargo, and so does this where anything is unexp
 """
 import json, os, subprocess, sys
 
-# What appears in the library's signatures or is used directly in cells.
+# The library under the name that cells give it, and itself.
+LIBRARY = {"covid-ct-notebook", "covid-ct"}
+# What appears in its signatures or is used directly in cells.
 VISIBLE = {"anyhow", "tch", "torch-sys", "polars", "polars-core", "polars-error", "polars-utils"}
 
 
@@ -19,11 +21,11 @@ def shortened(text):
     names = {package["id"]: package["name"] for package in metadata["packages"]}
     needs = {node["id"]: [d["pkg"] for d in node["deps"]] for node in (metadata.get("resolve") or {}).get("nodes", [])}
     cells = next((i for i, name in names.items() if name == "ctx"), None)
-    library = next((i for i, name in names.items() if name == "covid-ct"), None)
-    if cells is None or library is None or cells not in needs:
+    library = {i for i, name in names.items() if name in LIBRARY}
+    if cells is None or len(library) != len(LIBRARY) or cells not in needs:
         return text
-    kept = {cells, library} | {i for i, name in names.items() if name in VISIBLE}
-    waiting = [i for i in needs[cells] if i != library]
+    kept = {cells} | library | {i for i, name in names.items() if name in VISIBLE}
+    waiting = [i for i in needs[cells] if i not in library]
     while waiting:
         package = waiting.pop()
         kept.add(package)

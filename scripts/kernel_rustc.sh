@@ -5,7 +5,8 @@ case " $* " in
     for argument; do
         printf "'%s' " "$(printf %s "$argument" | sed "s/'/'\\\\''/g")"
     done >"$COVID_CT_CELL/rustc"
-    export -p | grep '^export CARGO_' >"$COVID_CT_CELL/variables"
+    # Without the pipe that cargo hands out its turns through.
+    export -p | grep '^export CARGO_' | grep -v '^export CARGO_MAKEFLAGS=' >"$COVID_CT_CELL/variables"
     previous=
     for argument; do
         [ "$previous" != --out-dir ] || printf %s "$argument/libctx.so" >"$COVID_CT_CELL/so"
