@@ -12,6 +12,7 @@ case " $* " in
         [ "$previous" != --out-dir ] || printf %s "$argument/libctx.so" >"$COVID_CT_CELL/so"
         previous=$argument
     done
+    cksum <Cargo.lock >"$COVID_CT_CELL/lock"
     # As of when cargo began to look.
     mv "$COVID_CT_CELL/begun" "$COVID_CT_CELL/known"
     ;;

@@ -3,9 +3,9 @@
 
   run_notebooks.py --out DIR [NOTEBOOK …]     all of notebooks/ unless some are named
 Stops at the first cell that fails, a panic or an error returned by `?` included. While one notebook runs, the kernel of
-the next one starts.
+the next one starts, as long as no cell computes.
 """
-import argparse, base64, copy, os, pathlib, re, subprocess, sys, time
+import argparse, base64, concurrent.futures, contextlib, copy, os, pathlib, re, signal, subprocess, sys, threading, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import nbformat
@@ -39,7 +39,31 @@ def jobs(paths, wanted):
             yield f"{path.stem}-{variant}", varied
 
 
-def run_notebook(name, notebook, manager, quiet):
+# Seconds after which a cell has been compiled and computes.
+COMPILED = 2.0
+
+
+@contextlib.contextmanager
+def alone(following):
+    """Has the next kernel hold still while a cell computes: threads that wait for each other need all processors at once,
+    and took three times as long beside it."""
+    def tell(what):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(following.provisioner.pgid, what)
+
+    hold = threading.Timer(COMPILED, tell, [signal.SIGSTOP])
+    try:
+        if following:
+            hold.start()
+        yield
+    finally:
+        if following:
+            hold.cancel()
+            hold.join()
+            tell(signal.SIGCONT)
+
+
+def run_notebook(name, notebook, manager, following, quiet):
     """Runs every code cell; returns the executed notebook and, where one failed, (its number, why)."""
     started = time.monotonic()
     client = nk.ready(manager)
@@ -51,7 +75,8 @@ def run_notebook(name, notebook, manager, quiet):
         print(f"  [{number}/{len(cells)}] {headline(cell.source)}", flush=True)
         show = (lambda text: None) if quiet else (lambda text: print("".join(f"      {l}\n" for l in text.splitlines() if l.strip()), end="", flush=True))
         try:
-            outputs = nk.execute(client, cell.source, on_text=show)
+            with alone(following):
+                outputs = nk.execute(client, cell.source, on_text=show)
         except nk.CellFailed as error:
             outputs, failed = error.outputs, (number, str(error))
         cell.outputs = [nbformat.from_dict(output) for output in outputs]
@@ -100,18 +125,24 @@ def main():
     if not args.notebooks and not unlabelled:
         todo = [job for job in todo if not job[0].startswith("06")]
         print(f"{data} has no prediction/: notebook 06 is left out, and the report written without it")
-    begun, following = time.monotonic(), None
+    begun, following, saved = time.monotonic(), None, []
+    # A page is written while the next notebook runs.
+    writer = concurrent.futures.ThreadPoolExecutor(1)
     try:
         for index, (name, notebook, folder) in enumerate(todo):
             manager = following or nk.start(folder, environment)
             following = nk.start(todo[index + 1][2], environment) if index + 1 < len(todo) else None
-            notebook, failed = run_notebook(name, notebook, manager, args.quiet)
-            save(notebook, name, out)
+            notebook, failed = run_notebook(name, notebook, manager, following, args.quiet)
+            saved.append(writer.submit(save, notebook, name, out))
             if failed:
+                saved[-1].result()
                 sys.exit(f"\n{name}: cell {failed[0]} failed:\n{failed[1]}\nThe notebook as far as it came: {out / name}.ipynb")
     finally:
         if following and following.is_alive():
             following.shutdown_kernel(now=True)
+        writer.shutdown()
+    for one in saved:
+        one.result()
     if not args.notebooks and not unlabelled:
         published = REPO / "data_manifest/published-results.json"
         subprocess.run([REPO / "covid-ct", "report", "--published", published], env=environment, check=True)
