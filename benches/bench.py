@@ -247,7 +247,7 @@ def main():
         if not a.data:
             print("bench: drawing 5,000 slices", flush=True)
             draw(data, "--train-scans", "50", "--val-scans", "20", "--prediction-scans", "10", "--slices", "34")
-        draw(heads, "--train-scans", "8", "--val-scans", "3", "--prediction-scans", "1", "--slices", "8", "--no-defects")
+        draw(heads, "--train-scans", "5", "--val-scans", "2", "--prediction-scans", "1", "--slices", "8", "--no-defects")
         environment = {"BENCH_FILES": f"{folder}/files.txt", "COVID_CT_WORKSPACE": folder}
         equal = check_equal(data, folder, environment)
         if a.device:
