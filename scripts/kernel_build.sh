@@ -19,7 +19,7 @@ question="$* ${RUSTC-} ${RUSTFLAGS-} $(cat Cargo.toml .cargo/config.toml 2>&1)"
 changed() {
     cksum <Cargo.lock | cmp - cell/lock 2>&1
     find "$repository/src" "$repository/build.rs" "$repository/Cargo.toml" "$repository/.cargo" \
-        "$repository/scripts/kernel" "${RUSTC:-$cargo}" -newer cell/known -print -quit 2>&1
+        "$repository/scripts/notebook_crate" "${RUSTC:-$cargo}" -newer cell/known -print -quit 2>&1
 }
 if [ -f cell/known ] && [ "$(cat cell/question)" = "$question" ] && [ -z "$(changed)" ]; then
     so=$(cat cell/so)

@@ -310,7 +310,7 @@ fn step(args: &BenchArgs) -> Result<Measured> {
 fn trained(data: &Path, args: &BenchArgs, run: RunConfig) -> Result<(History, (f64, f64), usize, usize)> {
     let folder = tempfile::tempdir()?;
     let (audit, cache) = one_pass(data, None, folder.path(), &Preprocess::default())?;
-    let run = RunConfig { pretrained: None, precision: args.precision, device: args.device.clone(), ..run };
+    let run = RunConfig { precision: args.precision, device: args.device.clone(), ..run };
     let split = Split::new(&audit.accepted(), &run.split)?;
     let watch = Watch::start();
     let history = covid_ct::train(folder.path(), &cache, &split, &run, |_| ())?;
@@ -318,7 +318,8 @@ fn trained(data: &Path, args: &BenchArgs, run: RunConfig) -> Result<(History, (f
 }
 
 fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {
-    let run = RunConfig { learn: Learn::Whole, batch_size: args.batch, epochs: 2, ..RunConfig::of(args.network) };
+    let run = RunConfig::of(args.network);
+    let run = RunConfig { learn: Learn::Whole, batch_size: args.batch, epochs: 2, pretrained: None, ..run };
     let (history, (_, cpu), slices, _) = trained(data, args, run)?;
     let last = history.epochs.last().context("no epoch")?;
     let more = json!({
@@ -341,7 +342,12 @@ fn gpu_megabytes() -> Option<u64> {
 }
 
 fn heads(data: &Path, args: &BenchArgs) -> Result<Measured> {
-    let run = RunConfig { learn: Learn::Head, ..RunConfig::of(args.network) };
+    // Weights from a file, as users have them: a random network is first given statistics, which the peer's has not.
+    let folder = tempfile::tempdir()?;
+    let weights = folder.path().join("weights.safetensors");
+    Tensor::write_safetensors(&Network::new(args.network, 1, Device::Cpu)?.tensors(), &weights)?;
+    let pretrained = Some(weights.display().to_string());
+    let run = RunConfig { learn: Learn::Head, pretrained, ..RunConfig::of(args.network) };
     let (history, taken, _, slices) = trained(data, args, run)?;
     Ok((history.run.epochs * slices, taken, json!({ "feature_seconds": history.feature_seconds })))
 }
