@@ -91,7 +91,7 @@ fn a_cell_is_compiled_as_cargo_did_until_something_changes() {
     {
         std::thread::sleep(std::time::Duration::from_millis(20));
         let text = fs::read_to_string(slot.path(changed)).expect("reads");
-        slot.write(changed, &text);
+        slot.write(changed, &format!("{text}\n"));
         assert_eq!(slot.calls(), BY_CARGO, "{changed}");
         assert_eq!(slot.calls(), DIRECTLY, "{changed}");
     }

@@ -76,6 +76,8 @@ fn read_report(folder: &Path) -> (String, Value) {
 
 /// Hashes, counts and figures are those of the runs' own files.
 fn says_what_the_run_holds(home: &Path, html: &str, json: &Value) {
+    // Long words have places where a narrow column may break them.
+    let html = html.replace("<wbr>", "");
     for name in ["fcn", "fcn-published"] {
         let folder = home.join("runs/phantom").join(name);
         let (of, assessment) = (Evaluation::read(&folder).expect("reads"), Assessment::read(&folder).expect("reads"));
