@@ -98,10 +98,14 @@ def end_with_parent():
 
 if __name__ == "__main__":
     end_with_parent()
+    # What a cargo around this one, such as `cargo test`, has set for its own crate: build scripts would take it for a change,
+    # and ring, rustls and the library be compiled anew.
+    for name in [name for name in os.environ if name.startswith(("CARGO_PKG_", "CARGO_MANIFEST_")) or name == "OUT_DIR"]:
+        del os.environ[name]
     slot = take()
     os.environ["EVCXR_TMPDIR"] = str(slot)
     # Where cells find the library, from wherever they are loaded.
     folders = [str(path) for path in slot.glob("target/*/debug/deps")]
-    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*folders, os.environ.get("LD_LIBRARY_PATH", "")])
+    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*folders, os.environ["LD_LIBRARY_PATH"]])
     program = os.environ["COVID_CT_EVCXR"]
     os.execv(program, [program, "--control_file", sys.argv[1]])
