@@ -15,10 +15,11 @@ shift 2
 # A cell's build, unless evcxr has a wrapper of its own, or a crate from a folder other than ours: it may change.
 [ "${1-}" = build ] && [ -z "${RUSTC_WRAPPER-}" ] && [ "$(grep -c '= *{.*path *=' Cargo.toml)" = 1 ] || exec "$cargo" "$@"
 
-question="$* ${RUSTC-} ${RUSTFLAGS-} $(cat Cargo.toml .cargo/config.toml 2>&1)"
+# The flags are those of the folder above, where the set-up puts a copy of the repository's.
+question="$* ${RUSTC-} ${RUSTFLAGS-} $(cat Cargo.toml .cargo/config.toml ../.cargo/config.toml 2>&1)"
 changed() {
     cksum <Cargo.lock | cmp - cell/lock 2>&1
-    find "$repository/src" "$repository/build.rs" "$repository/Cargo.toml" "$repository/.cargo" \
+    find "$repository/src" "$repository/build.rs" "$repository/Cargo.toml" \
         "$repository/scripts/notebook_crate" "${RUSTC:-$cargo}" -newer cell/known -print -quit 2>&1
 }
 if [ -f cell/known ] && [ "$(cat cell/question)" = "$question" ] && [ -z "$(changed)" ]; then

@@ -230,8 +230,8 @@ def install_kernel(environment, evcxr):
 
 def warm_kernel():
     """Compiles library and first cell in the kernel's own folder, so that the first notebook need not wait."""
-    sources = sorted([*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), REPO / "Cargo.lock", REPO / "Cargo.toml", REPO / "build.rs",
-                      REPO / ".cargo/config.toml", REPO / "scripts/evcxr.toml", REPO / "scripts/kernel.py"])
+    sources = sorted([*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), REPO / "Cargo.lock",
+                      REPO / "Cargo.toml", REPO / "build.rs", REPO / ".cargo/config.toml", REPO / "scripts/evcxr.toml", REPO / "scripts/kernel.py"])
     state = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     stamp = CLONE / "warm"
     if stamp.is_file() and stamp.read_text() == state and (CLONE / "slot-0").is_dir():

@@ -16,12 +16,18 @@ struct Slot {
 impl Slot {
     fn new() -> Self {
         let slot = Self { root: folder() };
-        for name in ["slot/.cargo", "slot/out", "repository/src", "repository/.cargo"] {
+        for name in [".cargo", "slot/.cargo", "slot/out", "repository/src"] {
             fs::create_dir_all(slot.path(name)).expect("a folder");
         }
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
         std::os::unix::fs::symlink(scripts, slot.path("repository/scripts")).expect("a link");
-        for name in ["slot/Cargo.lock", "slot/.cargo/config.toml", "repository/src/lib.rs", "repository/build.rs"] {
+        for name in [
+            ".cargo/config.toml",
+            "slot/Cargo.lock",
+            "slot/.cargo/config.toml",
+            "repository/src/lib.rs",
+            "repository/build.rs",
+        ] {
             slot.write(name, "");
         }
         slot.write("repository/Cargo.toml", "");
@@ -87,11 +93,17 @@ fn a_cell_is_compiled_as_cargo_did_until_something_changes() {
     assert_eq!(calls, DIRECTLY);
     let so = slot.path("slot/out/libctx.so").display().to_string();
     assert!(so.len() > 1 && String::from_utf8_lossy(&output.stdout).contains(&format!("\"filenames\":[\"{so}\"]")));
-    for changed in ["repository/src/lib.rs", "repository/Cargo.toml", "repository/build.rs", "slot/Cargo.lock", "rustc"]
-    {
+    for changed in [
+        "repository/src/lib.rs",
+        "repository/Cargo.toml",
+        "repository/build.rs",
+        "slot/Cargo.lock",
+        ".cargo/config.toml",
+        "rustc",
+    ] {
         std::thread::sleep(std::time::Duration::from_millis(20));
         let text = fs::read_to_string(slot.path(changed)).expect("reads");
-        slot.write(changed, &format!("{text}\n"));
+        slot.write(changed, &format!("{text}\n# changed\n"));
         assert_eq!(slot.calls(), BY_CARGO, "{changed}");
         assert_eq!(slot.calls(), DIRECTLY, "{changed}");
     }
