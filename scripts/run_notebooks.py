@@ -5,7 +5,7 @@
 Stops at the first cell that fails, a panic or an error returned by `?` included. While one notebook runs, the kernel of
 the next one starts, as long as no cell computes.
 """
-import argparse, base64, concurrent.futures, contextlib, copy, os, pathlib, re, signal, subprocess, sys, threading, time
+import argparse, base64, contextlib, copy, os, pathlib, re, signal, subprocess, sys, threading, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import nbformat
@@ -51,16 +51,17 @@ def alone(following):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(following.provisioner.pgid, what)
 
+    if not following:
+        yield
+        return
     hold = threading.Timer(COMPILED, tell, [signal.SIGSTOP])
+    hold.start()
     try:
-        if following:
-            hold.start()
         yield
     finally:
-        if following:
-            hold.cancel()
-            hold.join()
-            tell(signal.SIGCONT)
+        hold.cancel()
+        hold.join()
+        tell(signal.SIGCONT)
 
 
 def run_notebook(name, notebook, manager, following, quiet):
@@ -125,24 +126,18 @@ def main():
     if not args.notebooks and not unlabelled:
         todo = [job for job in todo if not job[0].startswith("06")]
         print(f"{data} has no prediction/: notebook 06 is left out, and the report written without it")
-    begun, following, saved = time.monotonic(), None, []
-    # A page is written while the next notebook runs.
-    writer = concurrent.futures.ThreadPoolExecutor(1)
+    begun, following = time.monotonic(), None
     try:
         for index, (name, notebook, folder) in enumerate(todo):
             manager = following or nk.start(folder, environment)
             following = nk.start(todo[index + 1][2], environment) if index + 1 < len(todo) else None
             notebook, failed = run_notebook(name, notebook, manager, following, args.quiet)
-            saved.append(writer.submit(save, notebook, name, out))
+            save(notebook, name, out)
             if failed:
-                saved[-1].result()
                 sys.exit(f"\n{name}: cell {failed[0]} failed:\n{failed[1]}\nThe notebook as far as it came: {out / name}.ipynb")
     finally:
         if following and following.is_alive():
             following.shutdown_kernel(now=True)
-        writer.shutdown()
-    for one in saved:
-        one.result()
     if not args.notebooks and not unlabelled:
         published = REPO / "data_manifest/published-results.json"
         subprocess.run([REPO / "covid-ct", "report", "--published", published], env=environment, check=True)
