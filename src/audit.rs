@@ -332,9 +332,15 @@ fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
 
 /// Pairs of scans that look like one patient.
 fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
-    let shown = (0_u32..).zip(looked).filter(|(_, look)| look.shows_something() && look.picture.is_some());
-    let slices = shown.map(|(slice, _)| (slice, manifest.slices[slice as usize].scan as u32)).collect();
-    let candidates = similar::Candidates { looked, slices };
+    let candidates: Vec<similar::Candidate<'_>> = looked
+        .iter()
+        .enumerate()
+        .filter(|(_, look)| look.shows_something())
+        .filter_map(|(slice, look)| {
+            let descriptor = &look.picture.as_ref()?.descriptor;
+            Some(similar::Candidate { slice: slice as u32, scan: manifest.slices[slice].scan as u32, descriptor })
+        })
+        .collect();
     let finding = |pair: similar::ScanPair| {
         let (first, second) = (&manifest.scans[pair.first], &manifest.scans[pair.second]);
         let conflict = matches!((first.label, second.label), (Some(a), Some(b)) if a != b);

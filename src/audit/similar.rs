@@ -7,7 +7,6 @@
 //! from any band are then compared by the correlation of their descriptors. Slices of one scan are alike by nature and
 //! never compared.
 
-use super::look::Look;
 use super::measure::{DESCRIPTOR, Descriptor};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,49 +35,34 @@ pub(super) struct ScanPair {
     pub(super) example: (usize, usize),
 }
 
-/// The slices to compare, which all show something.
-pub(super) struct Candidates<'a> {
-    pub(super) looked: &'a [Look],
-    /// Places among these, and scans; scan by scan.
-    pub(super) slices: Vec<(u32, u32)>,
-}
-
-impl Candidates<'_> {
-    fn scan(&self, candidate: usize) -> u32 {
-        self.slices[candidate].1
-    }
-
-    fn descriptor(&self, candidate: usize) -> &Descriptor {
-        const NONE: &Descriptor = &Descriptor([0; DESCRIPTOR]);
-        self.looked[self.slices[candidate].0 as usize].picture.as_ref().map_or(NONE, |picture| &picture.descriptor)
-    }
-
-    fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
-        (0..self.slices.len()).map(|candidate| self.descriptor(candidate))
-    }
+/// One slice to compare: its index, its scan and its descriptor.
+pub(super) struct Candidate<'a> {
+    pub(super) slice: u32,
+    pub(super) scan: u32,
+    pub(super) descriptor: &'a Descriptor,
 }
 
 /// Two slices (positions among the candidates) and their correlation.
 type SliceMatch = (usize, usize, f32);
 
 /// Finds pairs of scans that look like one patient, in order.
-pub(super) fn pairs_of_scans(candidates: &Candidates<'_>) -> Vec<ScanPair> {
-    let usual = Usual::of(candidates);
-    let signatures: Vec<u128> = candidates.descriptors().map(|descriptor| usual.signature(descriptor)).collect();
+pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
+    let usual = Usual::of(slices);
+    let signatures: Vec<u128> = slices.iter().map(|slice| usual.signature(slice.descriptor)).collect();
     let mut lengths: BTreeMap<u32, usize> = BTreeMap::new();
-    for (_, scan) in &candidates.slices {
-        *lengths.entry(*scan).or_default() += 1;
+    for slice in slices {
+        *lengths.entry(slice.scan).or_default() += 1;
     }
-    let width = BAND.max(signatures.len().next_power_of_two().ilog2() as usize);
+    let width = BAND.max(slices.len().next_power_of_two().ilog2() as usize);
     let mut matches: BTreeMap<(u32, u32), Vec<SliceMatch>> = BTreeMap::new();
     for band in 0..DESCRIPTOR / width {
         let mut order: Vec<(u32, u32)> = signatures.iter().map(|bits| key(*bits, band, width)).zip(0..).collect();
         order.sort_unstable();
         for bucket in order.chunk_by(|a, b| a.0 == b.0).filter(|bucket| bucket.len() <= CROWDED) {
-            compare(bucket, candidates, &usual, &mut matches);
+            compare(bucket, slices, &usual, &mut matches);
         }
     }
-    matches.into_iter().filter_map(|(scans, found)| summed_up(scans, found, &lengths, candidates)).collect()
+    matches.into_iter().filter_map(|(scans, found)| summed_up(scans, found, &lengths, slices)).collect()
 }
 
 fn key(signature: u128, band: usize, width: usize) -> u32 {
@@ -88,7 +72,7 @@ fn key(signature: u128, band: usize, width: usize) -> u32 {
 /// Adds the pairs of a bucket that are alike. A pair that shares several bands is found as often.
 fn compare(
     bucket: &[(u32, u32)],
-    candidates: &Candidates<'_>,
+    slices: &[Candidate<'_>],
     usual: &Usual,
     matches: &mut BTreeMap<(u32, u32), Vec<SliceMatch>>,
 ) {
@@ -96,12 +80,11 @@ fn compare(
         let a = a as usize;
         let mut whitened = None;
         // Slices come scan by scan, so the later one of a bucket is never of an earlier scan.
-        for b in bucket[i + 1..].iter().map(|&(_, b)| b as usize).filter(|&b| candidates.scan(b) != candidates.scan(a))
-        {
-            let one = whitened.get_or_insert_with(|| usual.whitened(candidates.descriptor(a)));
-            let correlation = correlation(one, &usual.whitened(candidates.descriptor(b)));
+        for b in bucket[i + 1..].iter().map(|&(_, b)| b as usize).filter(|&b| slices[b].scan != slices[a].scan) {
+            let one = whitened.get_or_insert_with(|| usual.whitened(slices[a].descriptor));
+            let correlation = correlation(one, &usual.whitened(slices[b].descriptor));
             if correlation >= ALIKE {
-                matches.entry((candidates.scan(a), candidates.scan(b))).or_default().push((a, b, correlation));
+                matches.entry((slices[a].scan, slices[b].scan)).or_default().push((a, b, correlation));
             }
         }
     }
@@ -111,7 +94,7 @@ fn summed_up(
     (first, second): (u32, u32),
     mut found: Vec<SliceMatch>,
     lengths: &BTreeMap<u32, usize>,
-    candidates: &Candidates<'_>,
+    slices: &[Candidate<'_>],
 ) -> Option<ScanPair> {
     found.sort_by_key(|m| (m.0, m.1));
     found.dedup_by_key(|m| (m.0, m.1));
@@ -125,7 +108,7 @@ fn summed_up(
         matched,
         of,
         correlation: found.iter().map(|m| f64::from(m.2)).sum::<f64>() / found.len() as f64,
-        example: (candidates.slices[best.0].0 as usize, candidates.slices[best.1].0 as usize),
+        example: (slices[best.0].slice as usize, slices[best.1].slice as usize),
     })
 }
 
@@ -138,16 +121,15 @@ struct Usual {
 
 impl Usual {
     /// A descriptor's numbers are bytes: so how often each occurs, counted in one pass, gives median and variance.
-    fn of(candidates: &Candidates<'_>) -> Self {
+    fn of(slices: &[Candidate<'_>]) -> Self {
         let mut usual = Self { median: [0.0; DESCRIPTOR], scale: [0.0; DESCRIPTOR] };
         let mut counts = vec![[0_u32; 256]; DESCRIPTOR];
-        for descriptor in candidates.descriptors() {
-            counts.iter_mut().zip(&descriptor.0).for_each(|(counts, &root)| counts[index(root)] += 1);
+        for slice in slices {
+            counts.iter_mut().zip(&slice.descriptor.0).for_each(|(counts, &root)| counts[index(root)] += 1);
         }
         let levels: Vec<f32> = (i8::MIN..=i8::MAX).map(Descriptor::level).collect();
-        let slices = candidates.slices.len();
-        let middle = slices / 2;
-        for (k, counts) in counts.iter().enumerate().take_while(|_| slices > 0) {
+        let middle = slices.len() / 2;
+        for (k, counts) in counts.iter().enumerate().take_while(|_| !slices.is_empty()) {
             let mut seen = 0;
             let below = |count: &&u32| {
                 seen += **count as usize;
@@ -156,7 +138,7 @@ impl Usual {
             let median = levels[counts.iter().take_while(below).count()];
             let each = counts.iter().zip(&levels);
             let squares: f64 = each.map(|(count, level)| f64::from(*count) * f64::from(level - median).powi(2)).sum();
-            let variance = squares / slices as f64;
+            let variance = squares / slices.len() as f64;
             usual.median[k] = median;
             usual.scale[k] = if variance > 1e-12 { 1.0 / variance.sqrt() as f32 } else { 0.0 };
         }
