@@ -42,8 +42,8 @@ pub(super) struct Candidate<'a> {
     pub(super) descriptor: &'a Descriptor,
 }
 
-/// Two slices (positions among the candidates) and their correlation.
-type SliceMatch = (usize, usize, f32);
+/// Two slices (positions among the candidates) and their correlation; kept as often as found.
+type SliceMatch = (u32, u32, f32);
 
 /// Finds pairs of scans that look like one patient, in order.
 pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
@@ -77,14 +77,14 @@ fn compare(
     matches: &mut BTreeMap<(u32, u32), Vec<SliceMatch>>,
 ) {
     for (i, &(_, a)) in bucket.iter().enumerate() {
-        let a = a as usize;
-        let mut whitened = None;
+        let (one, mut whitened) = (&slices[a as usize], None);
         // Slices come scan by scan, so the later one of a bucket is never of an earlier scan.
-        for b in bucket[i + 1..].iter().map(|&(_, b)| b as usize).filter(|&b| slices[b].scan != slices[a].scan) {
-            let one = whitened.get_or_insert_with(|| usual.whitened(slices[a].descriptor));
-            let correlation = correlation(one, &usual.whitened(slices[b].descriptor));
+        let others = bucket[i + 1..].iter().map(|&(_, b)| (b, &slices[b as usize]));
+        for (b, other) in others.filter(|(_, other)| other.scan != one.scan) {
+            let whitened = whitened.get_or_insert_with(|| usual.whitened(one.descriptor));
+            let correlation = correlation(whitened, &usual.whitened(other.descriptor));
             if correlation >= ALIKE {
-                matches.entry((slices[a].scan, slices[b].scan)).or_default().push((a, b, correlation));
+                matches.entry((one.scan, other.scan)).or_default().push((a, b, correlation));
             }
         }
     }
@@ -98,17 +98,18 @@ fn summed_up(
 ) -> Option<ScanPair> {
     found.sort_by_key(|m| (m.0, m.1));
     found.dedup_by_key(|m| (m.0, m.1));
-    let distinct = |side: fn(&SliceMatch) -> usize| found.iter().map(side).collect::<BTreeSet<_>>().len();
+    let distinct = |side: fn(&SliceMatch) -> u32| found.iter().map(side).collect::<BTreeSet<_>>().len();
     let matched = distinct(|m| m.0).min(distinct(|m| m.1));
     let of = lengths[&first].min(lengths[&second]);
     let best = found.iter().max_by(|x, y| x.2.total_cmp(&y.2))?;
+    let slice = |candidate: u32| slices[candidate as usize].slice as usize;
     (matched as f64 >= SHARE * of as f64).then(|| ScanPair {
         first: first as usize,
         second: second as usize,
         matched,
         of,
         correlation: found.iter().map(|m| f64::from(m.2)).sum::<f64>() / found.len() as f64,
-        example: (slices[best.0].slice as usize, slices[best.1].slice as usize),
+        example: (slice(best.0), slice(best.1)),
     })
 }
 
