@@ -9,15 +9,16 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
+mod kinds;
 #[cfg(feature = "staging")]
 mod names;
 pub(crate) mod parquet;
 mod patients;
 mod walk;
 
+pub use kinds::{Label, Set};
 #[cfg(feature = "staging")]
 pub(crate) use names::listing_of;
 #[cfg(feature = "staging")]
@@ -25,62 +26,6 @@ pub(crate) use patients::PATIENTS;
 pub(crate) use walk::missing_numbers;
 pub(crate) use walk::read_file;
 use walk::{Listing, slice_number, walk};
-
-/// What a scan shows, as the data base says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Label {
-    /// COVID-19; class index 0.
-    Covid,
-    /// No COVID-19; class index 1.
-    NonCovid,
-}
-
-impl Label {
-    /// Both, in the order of their class index.
-    pub const ALL: [Self; 2] = [Self::Covid, Self::NonCovid];
-    /// Their names, in the same order.
-    pub const NAMES: [&'static str; 2] = ["covid", "non-covid"];
-
-    /// 0 for covid, 1 for non-covid: the network's output of that index.
-    pub fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(Self::NAMES[self.index()])
-    }
-}
-
-/// The part of the data base a folder belongs to, as delivered; see [`Subset`](crate::Subset) for what a split makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Set {
-    /// `train/`
-    Train,
-    /// `val/`
-    Val,
-    /// `prediction/`: no labels.
-    Prediction,
-}
-
-impl Set {
-    /// All three, in the order of the tables.
-    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Prediction];
-
-    /// The folder's name.
-    pub fn folder(self) -> &'static str {
-        ["train", "val", "prediction"][self as usize]
-    }
-}
-
-impl fmt::Display for Set {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.folder())
-    }
-}
 
 /// One CT series: a folder `ct_scan_N`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -375,8 +320,13 @@ impl Manifest {
 
     /// The same manifest with only the slices for which `keep` is true.
     pub(crate) fn filtered(&self, keep: &[bool]) -> Self {
-        let slices = self.slices.iter().zip(keep).filter(|(_, k)| **k).map(|(s, _)| s.clone()).collect();
-        Self { slices, ..self.clone() }
+        let kept = self.slices.iter().zip(keep).filter(|(_, keep)| **keep).map(|(slice, _)| slice.clone());
+        // Room for all at once: what grows bit by bit leaves holes in memory.
+        let mut slices = Vec::with_capacity(keep.iter().filter(|keep| **keep).count());
+        slices.extend(kept);
+        let Self { name, root, scans, slices: _, same_patient, strays } = self;
+        let (name, root, scans) = (name.clone(), root.clone(), scans.clone());
+        Self { name, root, scans, slices, same_patient: same_patient.clone(), strays: strays.clone() }
     }
 }
 
