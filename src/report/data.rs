@@ -1,6 +1,6 @@
 //! What the report says of the data.
 
-use super::bound::left_out_table;
+use super::bound::{Run, left_out_table};
 use super::flow::{Flow, by_split, names};
 use super::{Report, Sources};
 use crate::audit::{Check, Severity};
@@ -155,19 +155,20 @@ impl Report {
     }
 }
 
-/// Each leaking split's warning, and one for every run whose validation set was learned from.
+/// Each leaking split's warning, and one for the runs whose validation set was learned from.
 fn warnings(from: &Sources<'_>) -> Vec<(String, String)> {
     use crate::split::Subset;
     let mut found: Vec<(String, String)> =
         by_split(&from.runs).into_iter().filter_map(|(split, runs)| Some((names(&runs), split.warning()?))).collect();
     let unproven = from.runs.iter().filter(|run| run.split.is_none());
     found.extend(unproven.filter_map(|run| Some((run.name.clone(), run.evaluation.warning.clone()?))));
-    let learned = from.runs.iter().filter(|run| run.evaluation.leaks.contains(&Subset::Validation));
-    found.extend(learned.map(|run| {
-        let why = "LEAKING: its validation set shares scans or patients with training; validation figures, the chosen epoch, \
-                   the threshold and the temperature rest on it.";
-        (run.name.clone(), why.to_owned())
-    }));
+    let learned: Vec<&Run> =
+        from.runs.iter().filter(|run| run.evaluation.leaks.contains(&Subset::Validation)).collect();
+    if !learned.is_empty() {
+        let why = "LEAKING: validation shares scans or patients with training; validation figures, the chosen epoch, the \
+                   threshold and the temperature rest on it.";
+        found.push((names(&learned), why.to_owned()));
+    }
     found
 }
 
