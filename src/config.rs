@@ -2,11 +2,14 @@
 
 use crate::files::{Digest, read_json, write_json};
 use crate::model::Architecture;
-use crate::table::{Table, shown_as_table};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::{Device, Kind};
+
+mod shown;
+#[cfg(test)]
+mod tests;
 
 /// How the slice cache keeps pixels; the pixels are the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -319,63 +322,7 @@ impl RunConfig {
         let preprocess = Preprocess { storage: Storage::default(), ..self.preprocess.clone() };
         Self { device: String::new(), checkpoint_minutes: 0.0, name: String::new(), preprocess, ..self.clone() }
     }
-
-    /// One row a setting.
-    pub fn table(&self) -> Table {
-        let mut table = Table::new(format!("Settings of the run {}", self.name), &["Setting", "Value"]);
-        let device = match self.device() {
-            Ok(device) if self.device == "auto" => format!("auto: {}", device_name(device)),
-            Ok(device) => device_name(device),
-            Err(error) => error.to_string(),
-        };
-        let split = match self.split.unit {
-            SplitUnit::Patient => "by patient (by scan where the patient is unknown)",
-            SplitUnit::Slice => "by slice: LEAKS, slices of one scan lie in train and test",
-        };
-        let learns = match self.learn {
-            Learn::Whole => "the whole network",
-            Learn::Head => "the head; the backbone is frozen, in evaluation mode",
-            Learn::HeadWithDropout => "the head, dropout live; the backbone is frozen",
-        };
-        let precision = match self.precision {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-            Precision::F16 => "f16 with loss scaling",
-        };
-        let stratified = if self.split.stratified { "stratified by label" } else { "not stratified" };
-        for (setting, value) in [
-            ("Network", self.architecture.to_string()),
-            ("Weights", self.pretrained.clone().unwrap_or_else(|| format!("random, seed {}", self.seed))),
-            ("Learns", learns.to_owned()),
-            ("Device", format!("{device}, {precision}")),
-            ("Split", split.to_owned()),
-            (
-                "Test set",
-                format!("{} % of train, {stratified}, seed {}", 100.0 * self.split.test_fraction, self.split.seed),
-            ),
-            (
-                "Test set is scored",
-                if self.test_every_epoch { "after every epoch" } else { "once, at the end" }.to_owned(),
-            ),
-            (
-                "Slices",
-                format!(
-                    "{0}×{0}, mean {1}, deviation {2}",
-                    self.preprocess.size, self.preprocess.mean, self.preprocess.std
-                ),
-            ),
-            ("Batch", self.batch_size.to_string()),
-            ("Loss and optimizer", format!("cross entropy, Adam {:e}", self.learning_rate)),
-            ("Epochs", self.epochs.to_string()),
-            ("Seed", self.seed.to_string()),
-        ] {
-            table.row([setting.to_owned(), value]);
-        }
-        table
-    }
 }
-
-shown_as_table!(RunConfig);
 
 /// `CPU, 2 threads` or `CUDA GPU 0`.
 pub(crate) fn device_name(device: Device) -> String {
@@ -383,43 +330,5 @@ pub(crate) fn device_name(device: Device) -> String {
         Device::Cpu => format!("CPU, {} threads", tch::get_num_threads()),
         Device::Cuda(n) => format!("CUDA GPU {n}"),
         other => format!("{other:?}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_read_back_and_unknown_keys_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("run.json");
-        let run = RunConfig { learning_rate: 0.1 + 0.2, ..RunConfig::published(Architecture::Fcn) };
-        run.write(&path).expect("writes");
-        assert_eq!(RunConfig::read(&path).expect("reads"), run);
-        let text = std::fs::read_to_string(&path).expect("text").replace("\"epochs\"", "\"epoch\"");
-        std::fs::write(&path, text).expect("writes");
-        let error = format!("{:#}", RunConfig::read(&path).expect_err("an unknown key"));
-        assert!(error.contains("unknown field `epoch`") && error.contains("run.json"), "{error}");
-    }
-
-    #[test]
-    fn values_that_cannot_work_are_named() {
-        for (run, field) in [
-            (RunConfig { epochs: 0, ..RunConfig::default() }, "epochs"),
-            (RunConfig { learning_rate: f64::NAN, ..RunConfig::default() }, "learning_rate"),
-            (RunConfig { name: "../x".into(), ..RunConfig::default() }, "name"),
-            (RunConfig { device: "gpu".into(), ..RunConfig::default() }, "device"),
-            (RunConfig { device: "cuda:99".into(), ..RunConfig::default() }, "device"),
-            (RunConfig { batch_size: 0, ..RunConfig::default() }, "batch_size"),
-            (RunConfig { precision: Precision::F16, device: "cpu".into(), ..RunConfig::default() }, "precision"),
-            (RunConfig { learn: Learn::Head, ..RunConfig::default() }, "learn"),
-            (RunConfig { pretrained: Some("imagenet".into()), ..RunConfig::default() }, "pretrained"),
-        ] {
-            let error = run.check().expect_err(field).to_string();
-            assert!(error.starts_with(field), "{error}");
-        }
-        RunConfig::default().check().expect("the default works");
-        RunConfig::published(Architecture::Fcn).check().expect("the published one works");
     }
 }

@@ -13,48 +13,22 @@ use crate::manifest::Label;
 use crate::model::Network;
 use crate::optimizer::Adam;
 use crate::order::shuffled;
-use crate::progress::{Meter, Progress, human_duration, rate};
+use crate::progress::{Meter, Progress};
 use crate::provenance::Provenance;
 use crate::split::{Split, Subset};
 use crate::weights::{Weights, WeightsFile};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
 
-/// What a training reports while it runs. `Display` gives a line for a notebook.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TrainEvent {
-    /// It goes on from a checkpoint: finished epochs, and finished batches of the next.
-    Resumed(usize, usize),
-    /// There is nothing left to do: it was finished before, after so many epochs.
-    Finished(usize),
-    /// How far it is.
-    Working(Progress),
-    /// An epoch is finished and scored; the time that the epochs left will take, scoring included.
-    Epoch(EpochRecord, Duration),
-}
+mod event;
 
-impl fmt::Display for TrainEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Resumed(epochs, 0) => write!(f, "resumed after epoch {epochs}"),
-            Self::Resumed(epochs, batches) => write!(f, "resumed in epoch {} after {batches} batches", epochs + 1),
-            Self::Finished(epochs) => {
-                write!(f, "finished before, after {epochs} epochs; what it left is shown. Another name trains anew")
-            }
-            Self::Working(progress) => progress.fmt(f),
-            Self::Epoch(record, left) => {
-                write!(f, "{record} ({} images/s, {} left)", rate(record.images_per_second), human_duration(*left))
-            }
-        }
-    }
-}
+pub use event::TrainEvent;
 
 /// Trains a network as `run` says and leaves everything in `runs/<name>/`: `config.json`, `history.json`,
 /// `last.safetensors` (to go on from) and `best.safetensors` (the epoch with the highest validation accuracy).

@@ -1,0 +1,34 @@
+use super::*;
+
+#[test]
+fn settings_are_read_back_and_unknown_keys_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.json");
+    let run = RunConfig { learning_rate: 0.1 + 0.2, ..RunConfig::published(Architecture::Fcn) };
+    run.write(&path).expect("writes");
+    assert_eq!(RunConfig::read(&path).expect("reads"), run);
+    let text = std::fs::read_to_string(&path).expect("text").replace("\"epochs\"", "\"epoch\"");
+    std::fs::write(&path, text).expect("writes");
+    let error = format!("{:#}", RunConfig::read(&path).expect_err("an unknown key"));
+    assert!(error.contains("unknown field `epoch`") && error.contains("run.json"), "{error}");
+}
+
+#[test]
+fn values_that_cannot_work_are_named() {
+    for (run, field) in [
+        (RunConfig { epochs: 0, ..RunConfig::default() }, "epochs"),
+        (RunConfig { learning_rate: f64::NAN, ..RunConfig::default() }, "learning_rate"),
+        (RunConfig { name: "../x".into(), ..RunConfig::default() }, "name"),
+        (RunConfig { device: "gpu".into(), ..RunConfig::default() }, "device"),
+        (RunConfig { device: "cuda:99".into(), ..RunConfig::default() }, "device"),
+        (RunConfig { batch_size: 0, ..RunConfig::default() }, "batch_size"),
+        (RunConfig { precision: Precision::F16, device: "cpu".into(), ..RunConfig::default() }, "precision"),
+        (RunConfig { learn: Learn::Head, ..RunConfig::default() }, "learn"),
+        (RunConfig { pretrained: Some("imagenet".into()), ..RunConfig::default() }, "pretrained"),
+    ] {
+        let error = run.check().expect_err(field).to_string();
+        assert!(error.starts_with(field), "{error}");
+    }
+    RunConfig::default().check().expect("the default works");
+    RunConfig::published(Architecture::Fcn).check().expect("the published one works");
+}
