@@ -139,8 +139,18 @@ def write_environment(python):
     lines = [f"export {name}='{value}'\n" for name, value in environment.items()]
     CLONE.mkdir(parents=True, exist_ok=True)
     (CLONE / "env.sh").write_text("".join(lines))
+    (CLONE / "repository").write_text(str(REPO))
     os.environ.update(environment)
     return environment
+
+
+def forget_clones_that_are_gone():
+    """What a clone has compiled is 3 GB, and of no use once the clone was deleted or moved."""
+    for named in (CACHE / "kernels").glob("*/repository"):
+        clone = named.read_text()
+        if not os.path.lexists(clone):
+            say(f"removing what {clone}, which is gone, had compiled")
+            shutil.rmtree(named.parent, ignore_errors=True)
 
 
 def build():
@@ -249,6 +259,7 @@ def main():
     evcxr = install_evcxr()
     finish_python()
     environment = write_environment(venv_python())
+    forget_clones_that_are_gone()
     build()
     install_kernel(environment, evcxr)
     warm_kernel()
