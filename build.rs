@@ -1,7 +1,6 @@
 //! Tells the linker where libtorch lies, so that programs find it without LD_LIBRARY_PATH.
 //!
-//! tch's own link arguments do not reach the crates that depend on it. Without `--no-as-needed` the linker drops
-//! libtorch.so, which nothing calls by name but which loads the CUDA library: programs would silently see no GPU.
+//! tch's own link arguments do not reach the crates that depend on it. The CUDA library is loaded by src/cuda.rs.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
@@ -15,10 +14,7 @@ fn main() {
         println!("cargo:rustc-link-arg=-Wl,-rpath={folder}");
     }
     if !lib.is_empty() {
-        println!("cargo:rustc-link-search=native={lib}");
-        for argument in ["-Wl,--no-as-needed", &format!("-Wl,-rpath={lib}"), "-ltorch"] {
-            println!("cargo:rustc-link-arg={argument}");
-        }
+        println!("cargo:rustc-link-arg=-Wl,-rpath={lib}");
     }
 }
 

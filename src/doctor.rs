@@ -59,7 +59,12 @@ impl Doctor {
             (_, Some(driver)) => self.row(
                 "CUDA",
                 format!("driver found ({driver}), but libtorch sees no GPU"),
-                Some("the CUDA 13 build of torch needs driver 580 or newer".to_owned()),
+                Some(if crate::cuda::is_loaded() {
+                    "the CUDA 13 build of torch needs driver 580 or newer".to_owned()
+                } else {
+                    "libcuda.so.1 or libtorch_cuda.so was not found: reinstall the driver, or torch 2.11.0 with CUDA"
+                        .to_owned()
+                }),
             ),
             (_, None) => self.row("CUDA", "no NVIDIA driver: networks run on the CPU".to_owned(), None),
         }

@@ -47,6 +47,7 @@ mod checkpoint;
 pub mod cloud;
 mod compare;
 mod config;
+mod cuda;
 mod decode;
 mod doctor;
 mod evaluation;

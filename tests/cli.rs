@@ -1,7 +1,8 @@
 //! What someone at a terminal is told.
 
 use crate::support::{fixture, folder, run, run_well};
-use std::process::Output;
+use std::path::Path;
+use std::process::{Command, Output};
 
 fn complaint(output: &Output) -> String {
     assert!(!output.status.success(), "it should have failed: {}", String::from_utf8_lossy(&output.stdout));
@@ -76,4 +77,25 @@ fn doctor_looks_and_tells() {
         assert!(text.contains(what), "{what} is missing in\n{text}");
     }
     assert!(matches!(output.status.code(), Some(0 | 3)));
+}
+
+/// With a library of the driver's name that does nothing, and no `LD_LIBRARY_PATH`, as at a terminal.
+#[test]
+fn cuda_is_loaded_where_there_is_a_driver() {
+    let folder = folder();
+    let (source, driver) = (folder.path().join("driver.c"), folder.path().join("libcuda.so.1"));
+    std::fs::write(&source, "int nothing;").expect("writes");
+    let mut compiler = Command::new("c++");
+    compiler.args(["-shared", "-Wl,-soname,libcuda.so.1", "-o"]).arg(&driver).arg(&source);
+    assert!(compiler.status().expect("a compiler").success());
+    let loads_cuda = |driver: Option<&Path>| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_covid-ct"));
+        program.arg("doctor").current_dir(folder.path()).env_remove("LD_LIBRARY_PATH").env("LD_DEBUG", "files");
+        let output = driver.iter().fold(&mut program, |program, path| program.env("LD_PRELOAD", path)).output();
+        let said = String::from_utf8_lossy(&output.expect("runs").stderr).into_owned();
+        said.lines().any(|line| line.contains("calling init") && line.ends_with("/libtorch_cuda.so"))
+    };
+    assert!(loads_cuda(Some(&driver)));
+    let real = Path::new("/proc/driver/nvidia/version").exists();
+    assert!(real || !loads_cuda(None), "230 MB for nothing");
 }
