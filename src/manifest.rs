@@ -320,13 +320,16 @@ impl Manifest {
 
     /// The same manifest with only the slices for which `keep` is true.
     pub(crate) fn filtered(&self, keep: &[bool]) -> Self {
-        let kept = self.slices.iter().zip(keep).filter(|(_, keep)| **keep).map(|(slice, _)| slice.clone());
-        // Room for all at once: what grows bit by bit leaves holes in memory.
-        let mut slices = Vec::with_capacity(keep.iter().filter(|keep| **keep).count());
-        slices.extend(kept);
-        let Self { name, root, scans, slices: _, same_patient, strays } = self;
-        let (name, root, scans) = (name.clone(), root.clone(), scans.clone());
-        Self { name, root, scans, slices, same_patient: same_patient.clone(), strays: strays.clone() }
+        let slices = self.slices.iter().zip(keep).filter(|(_, keep)| **keep).map(|(slice, _)| slice.clone()).collect();
+        // Not `..self.clone()`, which would copy all slices to drop them.
+        Self {
+            name: self.name.clone(),
+            root: self.root.clone(),
+            scans: self.scans.clone(),
+            slices,
+            same_patient: self.same_patient.clone(),
+            strays: self.strays.clone(),
+        }
     }
 }
 

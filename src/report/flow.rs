@@ -1,6 +1,7 @@
 //! From the files that were read to the slices that each split uses.
 
 use super::bound::Run;
+use crate::evaluation::NetworkSummary;
 use crate::figure::{Figure, Step, flow};
 use crate::manifest::Manifest;
 use crate::progress::{counted, thousands};
@@ -61,15 +62,28 @@ pub(super) struct Flow {
 
 /// The splits, each with the runs that use it.
 pub(super) fn by_split(runs: &[Run]) -> Vec<(&Split, Vec<&Run>)> {
-    let mut seen: Vec<(&Split, Vec<&Run>)> = Vec::new();
+    sharing(runs, |run| run.split.as_ref().map(|split| (split.hash(), split)))
+}
+
+/// The networks, each with the runs that have it.
+pub(super) fn by_network(runs: &[Run]) -> Vec<(&NetworkSummary, Vec<&Run>)> {
+    sharing(runs, |run| Some((&run.evaluation.network, &run.evaluation.network)))
+}
+
+/// What runs have, by a key that tells whether it is the same, each with the runs that have it; in the runs' order.
+fn sharing<'a, T, K: PartialEq>(
+    runs: &'a [Run],
+    of: impl Fn(&'a Run) -> Option<(K, &'a T)>,
+) -> Vec<(&'a T, Vec<&'a Run>)> {
+    let mut seen: Vec<(K, &T, Vec<&Run>)> = Vec::new();
     for run in runs {
-        let Some(split) = &run.split else { continue };
-        match seen.iter_mut().find(|(other, _)| other.hash() == split.hash()) {
-            Some((_, of)) => of.push(run),
-            None => seen.push((split, vec![run])),
+        let Some((key, shared)) = of(run) else { continue };
+        match seen.iter_mut().find(|(other, ..)| *other == key) {
+            Some((.., sharers)) => sharers.push(run),
+            None => seen.push((key, shared, vec![run])),
         }
     }
-    seen
+    seen.into_iter().map(|(_, shared, sharers)| (shared, sharers)).collect()
 }
 
 pub(super) fn names(runs: &[&Run]) -> String {

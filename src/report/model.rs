@@ -1,9 +1,8 @@
 //! What the report says of each run's network and training.
 
 use super::bound::Run;
-use super::flow::names;
+use super::flow::{by_network, names};
 use super::{Report, Sources};
-use crate::evaluation::NetworkSummary;
 use crate::progress::thousands;
 use crate::table::{Show, Table, escape};
 use anyhow::Result;
@@ -42,16 +41,7 @@ impl Report {
                    A checkpoint is named by the beginning of its SHA-256; see Reproducibility. Layers: convolutions and fully \
                    connected ones.")
             .html();
-        // Runs of one network are told once what it looks like.
-        let mut networks: Vec<(&NetworkSummary, Vec<&Run>)> = Vec::new();
-        for run in &from.runs {
-            let network = &run.evaluation.network;
-            match networks.iter_mut().find(|(other, _)| *other == network) {
-                Some((_, runs)) => runs.push(run),
-                None => networks.push((network, vec![run])),
-            }
-        }
-        for (network, runs) in networks {
+        for (network, runs) in by_network(&from.runs) {
             html.push_str(&format!("<h3>{}</h3>{}", escape(&names(&runs)), network.table().html()));
         }
         self.section("model", "Model", html);
