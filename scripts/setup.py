@@ -5,7 +5,7 @@ Everything lies in a folder of the user's (COVID_CT_CACHE, else ~/.cache/covid-c
 be deleted at any time. What is up to date is skipped. Versions: requirements.txt (Python), Cargo.toml (Rust).
 Needs Python's standard library only.
 """
-import fcntl, hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
+import atexit, fcntl, functools, hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("COVID_CT_CACHE") or pathlib.Path.home() / ".cache/covid-ct").resolve()
@@ -31,6 +31,13 @@ def run(command, **options):
     if done.returncode:
         fail(f"`{' '.join(map(str, command))}` failed with code {done.returncode}")
     return done
+
+
+def start(command, **options):
+    """A process beside this one, which does not outlive it."""
+    process = subprocess.Popen([str(part) for part in command], **options)
+    atexit.register(process.terminate)
+    return process
 
 
 def check_tools():
@@ -92,7 +99,7 @@ def install_python():
             fail("Python's venv is missing: on Debian or Ubuntu run `sudo apt-get install python3-venv`")
     say("installing PyTorch and Jupyter (about 5 GB; minutes on a fast line)")
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REPO / "requirements.txt"]
-    pip = subprocess.Popen([str(part) for part in command])
+    pip = start(command)
 
     def finish():
         if pip.wait():
@@ -109,15 +116,34 @@ def install_python():
     return finish
 
 
+# Bytes of memory: polars alone takes 3.5 GB to compile, rust-analyzer 2.
+ROOM_FOR_BOTH = 10e9
+
+
 def install_evcxr():
+    """Starts cargo where the kernel is missing; returns what to wait for. Its largest crates keep one core busy for
+    minutes: what else is to be compiled takes the others meanwhile, where there is memory for both."""
     program = CACHE / f"evcxr-{EVCXR}/bin/evcxr_jupyter"
-    if not program.is_file():
-        say(f"building the Jupyter kernel evcxr {EVCXR} (about 10 minutes on two cores)")
-        environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build")}
-        run(["cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR, "--root", program.parent.parent],
-            env=environment, cwd=CACHE)
+    if program.is_file():
+        return lambda: program
+    say(f"building the Jupyter kernel evcxr {EVCXR} (about 10 minutes on two cores; other work goes on beside it)")
+    # Each crate in one piece: a seventh less work. No progress bar: another cargo may have one.
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never",
+                   "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "1"}
+    cargo = start(["cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR, "--root", program.parent.parent],
+                  env=environment, cwd=CACHE)
+
+    @functools.cache
+    def finish():
+        if cargo.wait():
+            fail(f"cargo could not build evcxr {EVCXR}; its reason stands above")
         shutil.rmtree(CACHE / "evcxr-build", ignore_errors=True)
-    return program
+        say("the kernel is built")
+        return program
+
+    if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOM_FOR_BOTH:
+        finish()
+    return finish
 
 
 def write_environment(python):
@@ -234,8 +260,13 @@ def install_kernel(environment, evcxr):
     # Cells are compiled below this folder, with the flags of this clone. Cargo joins the flags of every folder above:
     # an older version's, one above, would have all compiled a second time.
     shutil.rmtree(CACHE / "kernels/.cargo", ignore_errors=True)
-    (CLONE / ".cargo").mkdir(exist_ok=True)
-    shutil.copyfile(REPO / ".cargo/config.toml", CLONE / ".cargo/config.toml")
+    flags, ours = CLONE / ".cargo/config.toml", REPO / ".cargo/config.toml"
+    if flags.is_file() and flags.read_bytes() != ours.read_bytes():
+        # What was compiled with other flags would be compiled again there, and lie beside it for good.
+        for slot in CLONE.glob("slot-*/"):
+            shutil.rmtree(slot, ignore_errors=True)
+    flags.parent.mkdir(exist_ok=True)
+    shutil.copyfile(ours, flags)
 
 
 def warm_kernel():
@@ -256,12 +287,12 @@ def main():
     CACHE.mkdir(parents=True, exist_ok=True)
     check_tools()
     finish_python = install_python()
-    evcxr = install_evcxr()
+    finish_evcxr = install_evcxr()
     finish_python()
     environment = write_environment(venv_python())
     forget_clones_that_are_gone()
     build()
-    install_kernel(environment, evcxr)
+    install_kernel(environment, finish_evcxr())
     warm_kernel()
     say(f"ready after {time.monotonic() - begun:.0f} s")
 
