@@ -47,7 +47,7 @@ impl<'a> Probing<'a> {
     /// One training: balanced accuracy on the test slices, and on those that were learned from.
     pub(super) fn once(&self, unit: SplitUnit, shuffled: bool, repeat: u64) -> Result<(f64, f64)> {
         let dealt = self.eligible.dealt(unit, shuffled, self.run.split.test_fraction, self.run.seed, repeat);
-        let seed = self.run.seed + repeat;
+        let seed = self.run.seed.wrapping_add(repeat);
         let fresh = match self.run.learn {
             Learn::Whole => {
                 let run = RunConfig { seed, ..self.run.clone() };
@@ -98,6 +98,12 @@ impl<'a> Probing<'a> {
     fn score(&self, network: &Network, dealt: &Dealt, places: &[usize]) -> Result<f64> {
         // The labels that the feed knows are the true ones, so its own sums say nothing here.
         let (covid, _) = self.feed.score(network, &self.slices(places), 256, &|_| ())?;
+        let bad = covid.iter().find(|p| !p.is_finite());
+        ensure!(
+            bad.is_none(),
+            "a probability became {bad:?}: lower the learning rate ({:e} now)",
+            self.run.learning_rate
+        );
         let decided: Vec<bool> = covid.iter().map(|&p| p >= 0.5).collect();
         let truth: Vec<bool> = places.iter().map(|&place| self.is_covid(dealt, place)).collect();
         balanced(&truth, &decided).context("expected slices of both labels to score")

@@ -111,7 +111,10 @@ impl Layer {
             }
             Self::BatchNorm { weight, bias, mean, variance, batches } => {
                 let (mean, variance) = (Some(mean), Some(variance));
-                let (own, momentum) = (mode.batch_statistics.is_some(), mode.batch_statistics.unwrap_or(MOMENTUM));
+                // A single value has no variance: libtorch would make the running one NaN without a word.
+                let several = x.numel() as i64 > x.size()[1];
+                let (own, momentum) =
+                    (several && mode.batch_statistics.is_some(), mode.batch_statistics.unwrap_or(MOMENTUM));
                 if own {
                     let _guard = tch::no_grad_guard();
                     let _ = batches.shallow_clone().f_add_scalar_(1)?;
@@ -143,5 +146,33 @@ impl Layer {
                 Tensor::f_cat(&all, 1)?
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn a_single_value_leaves_the_running_statistics_of_batch_norm_alone() {
+        let of = |value: f64| Tensor::full([2], value, (Kind::Float, Device::Cpu));
+        let norm = Layer::BatchNorm {
+            weight: of(1.0),
+            bias: of(0.0),
+            mean: of(0.0),
+            variance: of(4.0),
+            batches: Tensor::zeros([], (Kind::Int64, Device::Cpu)),
+        };
+        let run = |side: i64| -> Vec<f32> {
+            let x = Tensor::arange(2 * side, (Kind::Float, Device::Cpu)).reshape([1, 2, 1, side]);
+            let y = norm.run(&x, Mode::training(Kind::Float)).expect("runs");
+            Vec::try_from(y.reshape([-1])).expect("floats")
+        };
+        let Layer::BatchNorm { variance, batches, .. } = &norm else { panic!("made above") };
+        assert!((run(1)[1] - 0.5).abs() < 1e-5, "1 - 0 over the root of 4");
+        assert_eq!((variance.double_value(&[0]), batches.int64_value(&[])), (4.0, 0));
+        run(2);
+        assert!((variance.double_value(&[0]) - (0.9 * 4.0 + 0.1 * 0.5)).abs() < 1e-6 && batches.int64_value(&[]) == 1);
     }
 }
