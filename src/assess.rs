@@ -114,8 +114,7 @@ impl Assessment {
         let folder = run_folder.as_ref();
         let doing = || format!("assessing the run in {}", folder.display());
         let validation = Predictions::read(folder, Subset::Validation).with_context(doing)?;
-        let test = folder.join(format!("predictions-{}.json", Subset::Test)).is_file();
-        let test = test.then(|| Predictions::read(folder, Subset::Test)).transpose().with_context(doing)?;
+        let test = validation.beside(folder, Subset::Test).with_context(doing)?;
         let whose = Whose::new(manifest);
         let mut left_out = Vec::new();
         let temperature = kept(temperature(&validation), "temperature", &mut left_out);

@@ -89,11 +89,7 @@ impl Audit {
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
-        manifest.same_patient = findings
-            .iter()
-            .filter(|f| matches!(f.check, Check::SamePatient | Check::ConflictingLabel))
-            .filter_map(|f| Some((f.path.clone(), f.with.clone()?)))
-            .collect();
+        manifest.same_patient = kept_together(&findings);
         Self { manifest, findings, histogram }
     }
 
@@ -249,7 +245,7 @@ impl Audit {
         )
     }
 
-    /// Writes the manifest and `audit.json` into `folder`, for example `data_manifest/<name>`.
+    /// Writes the manifest and `audit.json` into `folder`, for example `data_manifest/<data set>`.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
         let folder = folder.as_ref();
         self.manifest.write(folder)?;
@@ -330,6 +326,21 @@ fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
     found
 }
 
+/// The pairs of scans that a split must not part. A picture in two scans may be a slip in copying or two series of one
+/// examination, whose other slices are neighbours: held to be one patient, they leak in neither case.
+fn kept_together(findings: &[Finding]) -> Vec<(String, String)> {
+    let scan_of = |check, path: &str| match check {
+        Check::SamePatient | Check::ConflictingLabel => Some(path.to_owned()),
+        Check::ExactDuplicate => path.rsplit_once('/').map(|(scan, _)| scan.to_owned()),
+        _ => None,
+    };
+    let pair = |f: &Finding| {
+        let (a, b) = (scan_of(f.check, &f.path)?, scan_of(f.check, f.with.as_ref()?)?);
+        (a != b).then(|| if a < b { (a, b) } else { (b, a) })
+    };
+    findings.iter().filter_map(pair).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// Pairs of scans that look like one patient.
 fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
     let candidates: Vec<similar::Candidate<'_>> = looked
@@ -349,11 +360,7 @@ fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
         let twin = &manifest.slices[pair.example.1].file;
         let detail = format!(
             "{} and {}: the same patient? {} of {} slices have a twin (for example {example} and {twin}, correlation {:.2})",
-            first.id(),
-            second.id(),
-            pair.matched,
-            pair.of,
-            pair.correlation
+            first.folder, second.folder, pair.matched, pair.of, pair.correlation
         );
         Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
     };

@@ -58,10 +58,8 @@ impl SliceCache {
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<Self> {
         let (place, index) = planned(folder.as_ref(), manifest, preprocess);
-        if !place.is_built() {
-            build(&place, manifest, &index, &progress)
-                .with_context(|| format!("building the slice cache {}", place.folder.display()))?;
-        }
+        build(&place, manifest, &index, &progress)
+            .with_context(|| format!("building the slice cache {}", place.folder.display()))?;
         Self::open(place, index, manifest, preprocess)
     }
 
@@ -223,14 +221,15 @@ fn stored(image: &GreyImage, size: u32, storage: Storage) -> Result<Vec<u8>> {
 }
 
 fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
-    let building = Building::begin(place)?;
+    let Some(building) = Building::begin(place)? else { return Ok(()) };
     let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
     // Few blocks at a time, so that they come to lie about in order and are read in one piece later.
     let missing = building.missing();
     missing.par_iter().by_uniform_blocks(4 * rayon::current_num_threads()).try_for_each(|block| -> Result<()> {
         let (mut bytes, mut lengths) = (Vec::new(), Vec::with_capacity(block.len()));
         for slice in block.clone() {
-            let path = manifest.root.join(manifest.path(&manifest.slices[slice]));
+            let listed = &manifest.slices[slice];
+            let path = manifest.root.join(manifest.path(listed));
             let read = fs::read(&path).with_context(|| match path.exists() {
                 true => format!("reading slice {}", path.display()),
                 false => format!(
@@ -238,6 +237,7 @@ fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&
                     path.display()
                 ),
             })?;
+            listed.must_be(&read).with_context(|| format!("reading slice {}", path.display()))?;
             let image = decode_grey(&read).with_context(|| format!("decoding slice {}", path.display()))?;
             let row = stored(&image, index.size, index.storage)?;
             lengths.push(row.len() as u32);

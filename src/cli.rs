@@ -51,13 +51,13 @@ pub enum Command {
     /// Train a network; goes on by itself after a kill
     Train(RunArgs),
     /// Judge train, validation and test with the best checkpoint, per slice and per scan
-    Evaluate(RunArgs),
+    Evaluate(Trained),
     /// Judge the unlabelled scans
-    Predict(RunArgs),
+    Predict(Trained),
     /// Show where the network looks, and how much of it lies outside the lungs
     Explain {
         #[command(flatten)]
-        run: RunArgs,
+        run: Trained,
         /// validation, test or prediction [default: test]
         #[arg(long)]
         subset: Option<Subset>,
@@ -70,7 +70,7 @@ pub enum Command {
         #[arg(long, default_value_t = covid_ct::LeakProbe::REPEATS)]
         repeats: usize,
     },
-    /// Predict the label from file size, dimensions and mean grey level alone
+    /// Predict the label from shallow cues alone: file size, dimensions, colour mode, brightness, number of slices
     Shortcuts,
     /// Write report.html and report.json over finished runs
     Report {
@@ -85,9 +85,8 @@ pub enum Command {
     },
     /// Write a trained network for other programs, with a card that says how to use it
     Export {
-        /// Name of the run
-        #[arg(long, default_value = "fcn")]
-        name: String,
+        #[command(flatten)]
+        run: Trained,
         /// model.safetensors (torchvision's state dict) or model.pt (TorchScript)
         file: PathBuf,
     },
@@ -138,6 +137,14 @@ pub struct PhantomArgs {
     pub no_defects: bool,
 }
 
+/// Which trained run: its own settings count.
+#[derive(Args)]
+pub struct Trained {
+    /// Name of the run's folder, such as fcn-published or resnet152
+    #[arg(long, default_value = "fcn")]
+    pub name: String,
+}
+
 /// Which experiment. Options given here go before the preset or the file.
 #[derive(Args)]
 pub struct RunArgs {
@@ -147,7 +154,7 @@ pub struct RunArgs {
     /// fcn, vgg19, resnet152 or densenet161 [default: fcn; of leakage: densenet161]
     #[arg(long, value_name = "NETWORK", conflicts_with = "config")]
     pub network: Option<Architecture>,
-    /// The slides' procedure to the letter, its leaking slice-level split included
+    /// The slides' procedure, its leaking slice-level split included
     #[arg(long)]
     pub published: bool,
     /// Let the whole network learn, not only the head over a frozen backbone

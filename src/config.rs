@@ -202,7 +202,7 @@ impl RunConfig {
         }
     }
 
-    /// The slides' procedure to the letter, leak included: a slice-level random test set of 10 %, not stratified,
+    /// The slides' procedure, leak included: a slice-level random test set of 10 %, not stratified,
     /// scored after every epoch; an epoch's accuracy is the mean of its batches' accuracies; dropout live over a frozen
     /// backbone.
     pub fn published(architecture: Architecture) -> Self {

@@ -5,7 +5,6 @@ use crate::cache::SliceCache;
 use crate::config::RunConfig;
 use crate::figure::{Figure, confusion};
 use crate::files::{Digest, read_json, write_json};
-use crate::history::History;
 use crate::manifest::Label;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::predict::Classifier;
@@ -99,7 +98,6 @@ impl Evaluation {
     ) -> Result<Self> {
         let folder = run_folder.as_ref();
         let classifier = Classifier::load(folder.join("best.safetensors"))?;
-        let history = History::read(folder)?;
         belongs(&classifier, split)?;
         let validation = classifier.predict(cache, split, Subset::Validation, &progress)?;
         let rule = ScanRule::choose(&validation)?;
@@ -132,7 +130,7 @@ impl Evaluation {
             pretrained: info.pretrained.clone(),
             backbone: info.backbone,
             network: NetworkSummary::of(classifier.network(), info.run.learn),
-            best_epoch: history.best().context("the run has no finished epoch")?.epoch,
+            best_epoch: info.position.epoch,
             parameters: classifier.network().parameter_count(),
             weights: validation.about.weights,
             rule,
@@ -244,7 +242,9 @@ impl Evaluation {
         table = table.note(format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen));
         if self.leaking {
             let leaks = listed(&self.leaks);
-            table = table.note(format!("LEAKING SPLIT: {leaks} slices come from scans the network has learned from."));
+            table = table.note(format!(
+                "LEAKING SPLIT: {leaks} slices come in part from scans or patients that the network has learned from."
+            ));
         }
         table
     }

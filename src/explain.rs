@@ -191,7 +191,7 @@ impl Explanations {
         let count = |count: usize| thousands(count as u64);
         format!(
             "Lung masks: {} found in the slice's file, {} in the smaller cached slice (no file), {} not looked for (no file, \
-             and a cached slice under 64×64). {} are no plausible lungs, as at the ends of a scan: they count for nothing.",
+             and a cached slice under 64×64). Not plausible as lungs, as at the ends of a scan, and so not counted: {}.",
             count(from(LungsFrom::File)),
             count(from(LungsFrom::Cache)),
             count(from(LungsFrom::Nothing)),

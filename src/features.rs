@@ -77,9 +77,8 @@ impl FeatureCache {
         let folder = cache.folder().join(format!("features-{}-{key}", network.architecture().key()));
         let row_bytes = width * kind.elt_size_in_bytes();
         let place = Place { folder, file: "features.bin", rows: slices };
-        if !place.is_built() {
-            let doing = || format!("computing the features {}", place.folder.display());
-            let building = Building::begin(&place).with_context(doing)?;
+        let doing = || format!("computing the features {}", place.folder.display());
+        if let Some(building) = Building::begin(&place).with_context(doing)? {
             let stage = format!("features of {}", network.architecture());
             let (begun, already) = (Instant::now(), building.already());
             let meter = Meter::new(&stage, "slices", slices, already, progress);

@@ -1,6 +1,6 @@
 //! Reading and writing whole files so that a kill at any moment leaves either the old file or the new one.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -72,6 +72,20 @@ impl<'de> serde::Deserialize<'de> for Digest {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text)
             .ok_or_else(|| serde::de::Error::custom(format!("expected 64 hexadecimal digits, found {text:?}")))
+    }
+}
+
+/// Makes and locks `path` until the file is dropped, however the process ends.
+///
+/// # Errors
+/// `taken`, where another process holds it; a file system without locks.
+pub(crate) fn lock(path: &Path, taken: &str) -> Result<fs::File> {
+    let locking = || format!("locking {}", path.display());
+    let file = fs::File::create(path).with_context(locking)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!("{taken}"),
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(locking),
     }
 }
 

@@ -160,7 +160,7 @@ impl History {
             "Test loss",
             "Test accuracy",
             "Time",
-            "Images/s",
+            "Slices/s",
             "Waited for slices",
         ];
         let mut table = Table::new(format!("Training of {} ({})", self.run.name, self.run.architecture), &columns);
@@ -190,8 +190,9 @@ impl History {
         }
         if !self.leaks.is_empty() {
             let leaks = listed(&self.leaks);
-            table = table
-                .note(format!("LEAKING SPLIT: the {leaks} figures are those of scans the network has learned from."));
+            table = table.note(format!(
+                "LEAKING SPLIT: the {leaks} figures come in part from scans or patients that the network has learned from."
+            ));
         }
         table
     }

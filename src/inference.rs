@@ -9,11 +9,12 @@ use crate::manifest::Label;
 use crate::metrics::Interval;
 use crate::predict::{About, Classifier, Predictions, SlicePrediction, named};
 use crate::scan::ScanRule;
-use crate::split::Split;
+use crate::split::{Split, Subset};
 use crate::table::{Table, percent, shown_as_table};
 use crate::typical::Typical;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Scans shown in a table or a figure.
@@ -83,7 +84,15 @@ impl Inference {
             assessment.weights.short(),
             predictions.about.weights.short()
         );
-        let typical = Typical::of(cache, split, predictions.about.subset)?;
+        let learned = Predictions::read(folder, Subset::Train)?;
+        let manifest = cache.manifest();
+        let training = split.slices(Subset::Train).into_iter().map(|slice| manifest.path(&manifest.slices[slice]));
+        let typical = match training.collect::<BTreeSet<_>>()
+            == learned.rows().iter().map(|row| row.path.clone()).collect()
+        {
+            true => Typical::of(cache, split, predictions.about.subset)?,
+            false => Typical::none("the split given trains on other slices than this run has learned from".to_owned()),
+        };
         let calibrator = assessment.scan_calibrator.as_ref();
         let scans = predictions.by_scan(&rule);
         let rows = scans.rows().iter().map(|row| InferredScan {

@@ -9,14 +9,14 @@
 //! | rent | [`Plan::new`] | [`Plan`] | `cloud.json` |
 //! | fetch | `covid-ct stage`, [`cloud::stage`] | | the data's root folder |
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
-//! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<name>/manifest.parquet` |
+//! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<data set>/manifest.parquet` |
 //! | audit | [`Audit::run`], or both and the cache [in one pass](Audit::in_one_pass) | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
 //! | split | [`Split::new`] | [`Split`] | `…/split-patient.json` |
 //! | cache | [`SliceCache::open_or_build`] | [`SliceCache`] | `cache/<key>/slices.bin` |
 //! | weights | [`Weights::find`] | [`Weights`] | PyTorch's own folder of downloads |
-//! | train | [`train()`] | [`History`], checkpoints | `runs/<name>/<run>/` |
-//! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<name>/<run>/evaluation.json` |
-//! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<name>/<run>/predictions-*.parquet` |
+//! | train | [`train()`] | [`History`], checkpoints | `runs/<data set>/<run>/` |
+//! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<data set>/<run>/evaluation.json` |
+//! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<data set>/<run>/predictions-*.parquet` |
 //! | export | [`Classifier::export`] | | `model.pt` or `model.safetensors`, and its card `….json`, `….md` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |
 //! | report | [`Report::new`] | [`Report`] | `report.html`, `report.json` |

@@ -1,11 +1,11 @@
 //! The command line: one subcommand a stage.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
 use cli::bar::Bar;
-use cli::{Cli, Command, PhantomArgs, RunArgs};
+use cli::{Cli, Command, PhantomArgs, RunArgs, Trained};
 use covid_ct::{
-    Architecture, Audit, Classifier, Comparison, Doctor, Evaluation, Explanations, Inference, LeakProbe, Manifest,
+    Architecture, Classifier, Comparison, Doctor, Evaluation, Explanations, Inference, LeakProbe, Manifest,
     PhantomConfig, Published, Report, RunConfig, ScanRule, Shortcuts, SliceCache, Split, Subset, Weights, Workspace,
     draw_phantom, train,
 };
@@ -92,8 +92,8 @@ fn work(cli: Cli) -> Result<ExitCode> {
             println!("{}", Shortcuts::run(workspace.manifest_folder(), &cache)?);
         }
         Command::Report { runs, published, out } => report(&workspace, runs, published.as_deref(), out.clone())?,
-        Command::Export { name, file } => {
-            let classifier = Classifier::load(workspace.run_folder(name).join("best.safetensors"))?;
+        Command::Export { run, file } => {
+            let classifier = Classifier::load(workspace.run_folder(&run.name).join("best.safetensors"))?;
             let card = classifier.export(file)?;
             println!("{}\n{}", file.display(), card.display());
         }
@@ -141,22 +141,21 @@ fn split(workspace: &Workspace, run: &RunConfig) -> Result<(Manifest, Split)> {
 }
 
 fn accepted(workspace: &Workspace) -> Result<Manifest> {
-    let folder = workspace.manifest_folder();
-    ensure!(folder.join("audit.json").is_file(), "no audit in {}: run `covid-ct audit` first", folder.display());
-    Ok(Audit::read(folder)?.accepted())
+    Ok(workspace.audit()?.accepted())
 }
 
 fn cache(workspace: &Workspace, accepted: &Manifest, run: &RunConfig) -> Result<SliceCache> {
     SliceCache::open_or_build(workspace.cache_folder(), accepted, &run.preprocess, Bar::new().show())
 }
 
-/// What a trained run needs to be judged: its own settings, not those of the options.
-fn finished(workspace: &Workspace, args: &RunArgs) -> Result<(RunConfig, SliceCache, Split)> {
-    let name = args.config()?.name;
-    let settings = workspace.run_folder(&name).join("config.json");
-    if !settings.is_file() {
-        bail!("no run {name:?} in {}: run `covid-ct train --name {name}` first", workspace.runs_folder().display());
-    }
+/// What a trained run needs to be judged.
+fn finished(workspace: &Workspace, Trained { name }: &Trained) -> Result<(RunConfig, SliceCache, Split)> {
+    let settings = workspace.run_folder(name).join("config.json");
+    ensure!(
+        settings.is_file(),
+        "no run {name:?} in {}: run `covid-ct train` first, or name a run that is there (--name)",
+        workspace.runs_folder().display()
+    );
     let run = RunConfig::read(settings)?;
     let accepted = accepted(workspace)?;
     let split = Split::new(&accepted, &run.split)?;

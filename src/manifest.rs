@@ -81,12 +81,25 @@ impl Slice {
         let (header, sha256) = (Header::parse(bytes), Digest::of(bytes));
         Self { scan, number: slice_number(&file), file, bytes: bytes.len() as u64, header, sha256 }
     }
+
+    /// # Errors
+    /// The file no longer holds what it held when it was listed.
+    pub(crate) fn must_be(&self, bytes: &[u8]) -> Result<()> {
+        let found = Digest::of(bytes);
+        ensure!(
+            found == self.sha256,
+            "it has changed since it was audited (SHA-256 {} then, {} now): run `covid-ct audit` again",
+            self.sha256.short(),
+            found.short()
+        );
+        Ok(())
+    }
 }
 
 /// Every scan and slice under a root folder, in a fixed order: set, label, scan number, slice number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
-    /// The root's folder name: what `data_manifest/<name>/` is called.
+    /// The root's folder name: what its folder under `data_manifest/` and `runs/` is called.
     pub name: String,
     /// Where the files lie.
     pub root: PathBuf,
@@ -94,7 +107,8 @@ pub struct Manifest {
     pub scans: Vec<Scan>,
     /// Files of all scans.
     pub slices: Vec<Slice>,
-    /// Pairs of scans (folders) that an audit found to show one patient; a split keeps them together.
+    /// Pairs of scans (folders) that an audit found to look like one patient or to share a picture; a split keeps them
+    /// together.
     pub same_patient: Vec<(String, String)>,
     /// Files that lie in no scan folder.
     pub strays: Vec<String>,

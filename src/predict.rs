@@ -29,7 +29,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Loads a checkpoint such as `runs/<name>/best.safetensors` onto the device its run asks for.
+    /// Loads a checkpoint such as `runs/<data set>/<run>/best.safetensors` onto the device its run asks for.
     ///
     /// # Errors
     /// A damaged or foreign file.
@@ -123,7 +123,7 @@ impl Classifier {
         let run = &self.info.run;
         let feed =
             Feed::new(cache, &self.network, self.info.backbone, run, self.device, &progress).with_context(doing)?;
-        let meter = Meter::new(subset.name(), "images", slices.len(), 0, &progress);
+        let meter = Meter::new(subset.name(), "slices", slices.len(), 0, &progress);
         let (probabilities, _) =
             feed.score(&self.network, &slices, run.batch_size, &|n| meter.add(n)).with_context(doing)?;
         meter.finish();

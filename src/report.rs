@@ -54,7 +54,7 @@ struct Sources<'a> {
 impl<'a> Sources<'a> {
     /// Reads everything, and keeps what belongs to the audited data.
     fn read(workspace: &'a Workspace, names: &[&str], published: Option<&'a Published>) -> Result<Self> {
-        let audit = Audit::read(workspace.manifest_folder()).context("making a report: run `covid-ct audit` first")?;
+        let audit = workspace.audit().context("making a report")?;
         let accepted = audit.accepted();
         let (mut runs, mut left_out) = (Vec::new(), Vec::new());
         for name in names {
@@ -70,7 +70,8 @@ impl<'a> Sources<'a> {
                     what: format!("the run {name}, all of it"),
                     why: format!("{error:#}"),
                     repeat: format!(
-                        "covid-ct train --config runs/{name}/config.json --name NEW, or covid-ct evaluate --name {name}"
+                        "covid-ct train --config {} --name NEW, or covid-ct evaluate --name {name}",
+                        folder.join("config.json").display()
                     ),
                 }),
             }

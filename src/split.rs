@@ -197,15 +197,9 @@ impl Split {
     /// Whether this subset's figures are those of patients that were learned from: the test set of a leaking split, and
     /// a validation set that shares scans or patients with training (a slice split of data without `val/` has one).
     pub fn leaks(&self, subset: Subset) -> bool {
-        let learned: BTreeSet<(&str, &str)> =
-            self.overlaps.iter().filter(|of| of.between.0 == Subset::Train).map(Overlap::name).collect();
         match subset {
             Subset::Test => self.is_leaking(),
-            // Of what stands in three subsets the pairs of neighbours are listed: its name ties them together.
-            Subset::Validation => self.overlaps.iter().any(|of| {
-                let (first, second) = of.between;
-                (first == subset || second == subset) && learned.contains(&of.name())
-            }),
+            Subset::Validation => self.overlaps.iter().any(|of| of.between == (Subset::Train, Subset::Validation)),
             Subset::Train | Subset::Prediction => false,
         }
     }
@@ -257,8 +251,8 @@ impl Split {
         });
         if !self.left_out.is_empty() {
             table = table.note(format!(
-                "{} training scans are left out, for example {}: {}.",
-                self.left_out.len(),
+                "Left out: {}, for example {}: {}.",
+                counted(self.left_out.len() as u64, "training scan"),
                 self.left_out[0].folder,
                 self.left_out[0].reason
             ));

@@ -7,7 +7,7 @@ use crate::checkpoint::{
 };
 use crate::config::{Learn, Precision, RunConfig};
 use crate::feed::{Feed, Judged};
-use crate::files::{sweep, write_json};
+use crate::files::{lock, sweep, write_json};
 use crate::history::{EpochRecord, History, Score, best};
 use crate::manifest::Label;
 use crate::model::Network;
@@ -20,7 +20,7 @@ use crate::weights::{Weights, WeightsFile};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ mod event;
 
 pub use event::TrainEvent;
 
-/// Trains a network as `run` says and leaves everything in `runs/<name>/`: `config.json`, `history.json`,
+/// Trains a network as `run` says and leaves everything in `<runs>/<run>/`: `config.json`, `history.json`,
 /// `last.safetensors` (to go on from) and `best.safetensors` (the epoch with the highest validation accuracy).
 ///
 /// Stopped at any moment, and called again, it goes on from the last checkpoint; on a CPU it ends with the same bits as
@@ -50,8 +50,7 @@ pub fn train(
     let doing = || format!("training in {}", folder.display());
     belongs_together(cache, split, run).with_context(doing)?;
     fs::create_dir_all(&folder).with_context(doing)?;
-    let lock = File::create(folder.join("lock")).with_context(doing)?;
-    ensure!(lock.try_lock().is_ok(), "{}: another process is training this run", doing());
+    let _lock = lock(&folder.join("lock"), "another process is training this run").with_context(doing)?;
     sweep(&folder);
     let (info, found) = standing(&folder, cache, split, run).with_context(doing)?;
     if let Some(found) = &found {
@@ -107,6 +106,10 @@ fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Resul
     ensure!(size >= least, "{} needs slices of {least} pixels or more, preprocess.size is {size}", run.architecture);
     ensure!(!split.slices(Subset::Train).is_empty(), "the split has no training slices");
     ensure!(!split.slices(Subset::Validation).is_empty(), "the split has no validation slices");
+    ensure!(
+        !run.test_every_epoch || !split.slices(Subset::Test).is_empty(),
+        "the split has no test slices, and the run scores them after every epoch (test_every_epoch)"
+    );
     Ok(())
 }
 
@@ -231,7 +234,7 @@ impl<'a> Training<'a> {
         write_history(&self.folder, &self.info, self.device)?;
         let whole = seconds + scoring.elapsed().as_secs_f64();
         let left = whole * run.epochs.saturating_sub(epoch + 1) as f64;
-        report(&TrainEvent::Epoch(record, Duration::from_secs_f64(left)));
+        report(&TrainEvent::Epoch(record, Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)));
         Ok(())
     }
 
@@ -244,7 +247,7 @@ impl<'a> Training<'a> {
         self.step = self.info.position.batch as u64;
         let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
         let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
-        let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
+        let meter = Meter::new(&stage, "slices", order.len(), self.info.position.sums.seen as usize, &show);
         let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
         let (mut begun, mut saved) = (Instant::now(), Instant::now());
         let (feed, mut judged) = (self.feed.clone(), Vec::new());

@@ -46,7 +46,7 @@ impl Typical {
         let training = known.len();
         if training < LEAST {
             let why = format!("{training} training scans, {LEAST} or more are needed to tell one in twenty");
-            return Ok(Self { training, share: BTreeMap::new(), why_not: Some(why) });
+            return Ok(Self { training, ..Self::none(why) });
         }
         let mut far =
             (0..training).map(|one| left_one_out(&known, one)).collect::<Result<Vec<f64>>>().with_context(doing)?;
@@ -59,6 +59,11 @@ impl Typical {
         let of_subset = of_scans(cache, &split.slices(subset)).with_context(doing)?;
         let share = of_subset.iter().map(|(scan, of)| (scan.clone(), share(of))).collect();
         Ok(Self { training, share, why_not: None })
+    }
+
+    /// No hint.
+    pub(crate) fn none(why_not: String) -> Self {
+        Self { training: 0, share: BTreeMap::new(), why_not: Some(why_not) }
     }
 
     /// Whether the scan is among the five in a hundred that lie farthest out; `None` where there is no hint.

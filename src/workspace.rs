@@ -1,5 +1,6 @@
 //! Where the data lies and where results go; how one notebook finds what another one left.
 
+use crate::audit::Audit;
 use crate::config::{RunConfig, SplitUnit};
 use crate::model::Architecture;
 use crate::phantom::{PhantomConfig, draw_phantom};
@@ -66,9 +67,34 @@ impl Workspace {
         &self.home
     }
 
-    /// Manifest, audit and splits of the data set: `data_manifest/<name>`.
+    /// Manifest, audit and splits of the data set: `data_manifest/<data set>`.
     pub fn manifest_folder(&self) -> PathBuf {
         self.home.join("data_manifest").join(self.dataset_name())
+    }
+
+    /// The audit of the data set, as [`Audit::write`] left it.
+    ///
+    /// # Errors
+    /// No audit yet; one of another folder of the same name; one that was changed by hand.
+    pub fn audit(&self) -> Result<Audit> {
+        let (folder, data) = (self.manifest_folder(), self.dataset_folder());
+        ensure!(
+            folder.join("audit.json").is_file(),
+            "no audit in {}: run `covid-ct audit` first (notebook 01 does)",
+            folder.display()
+        );
+        let audit = Audit::read(&folder)?;
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let audited = &audit.manifest().root;
+        ensure!(
+            real(audited) == real(&data),
+            "the audit in {} is of {}, the data set lies in {}: run `covid-ct audit` again; to keep both, give one folder \
+             another name",
+            folder.display(),
+            audited.display(),
+            data.display()
+        );
+        Ok(audit)
     }
 
     fn dataset_name(&self) -> PathBuf {
@@ -91,7 +117,7 @@ impl Workspace {
         self.home.join("cache")
     }
 
-    /// Runs on this data set, one folder each: `runs/<name>/`. Those of another data set lie elsewhere, and are never
+    /// Runs on this data set, one folder each: `runs/<data set>/<run>/`. Those of another data set lie elsewhere, and are never
     /// compared with these.
     pub fn runs_folder(&self) -> PathBuf {
         self.home.join("runs").join(self.dataset_name())

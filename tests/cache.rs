@@ -159,6 +159,25 @@ fn the_source_data_is_never_changed() {
 }
 
 #[test]
+fn a_file_that_changed_after_the_audit_is_refused() {
+    let folder = folder();
+    let scan = folder.path().join("data/train/covid/ct_scan_0");
+    std::fs::create_dir_all(&scan).expect("creates");
+    let slice = |from: &str| fs::read(fixture().root.join("train/covid/ct_scan_3").join(from)).expect("reads");
+    fs::write(scan.join("0.jpg"), slice("0.jpg")).expect("writes");
+    fs::write(scan.join("1.jpg"), slice("1.jpg")).expect("writes");
+    let manifest = covid_ct::Manifest::scan(folder.path().join("data"), silent).expect("scans");
+    fs::write(scan.join("1.jpg"), slice("2.jpg")).expect("writes");
+    let refused = |error: anyhow::Error| {
+        let error = format!("{error:#}");
+        assert!(error.contains("1.jpg") && error.contains("changed since it was audited"), "{error}");
+    };
+    refused(Audit::run(&manifest, silent).expect_err("another file"));
+    let preprocess = Preprocess { size: 32, ..Preprocess::default() };
+    refused(SliceCache::open_or_build(folder.path(), &manifest, &preprocess, silent).expect_err("another file"));
+}
+
+#[test]
 fn batches_come_in_order_the_last_one_short_and_an_error_ends_them() {
     let folder = folder();
     let accepted = fixture().audit.accepted();

@@ -28,11 +28,25 @@ fn a_stage_without_the_one_before_says_which_to_run() {
     let folder = folder();
     let told = |arguments: &[&str]| complaint(&run(folder.path(), &fixture().root, arguments));
     assert!(told(&["split"]).contains("run `covid-ct audit` first"));
-    assert!(told(&["evaluate"]).contains("run `covid-ct train --name fcn` first"));
+    assert!(told(&["evaluate"]).contains("run `covid-ct train` first"));
     assert!(told(&["report"]).contains("run `covid-ct audit` first"));
     assert!(told(&["audit", "--details", "nonsense"]).contains("black-slice"));
     assert!(told(&["train", "--device", "cuda:7"]).contains("cuda:7"));
     assert!(told(&["train", "--learning-rate", "0"]).contains("learning_rate: expected more than 0, found 0"));
+}
+
+#[test]
+fn two_data_sets_of_one_name_are_never_taken_for_each_other() {
+    let (folder, other) = (folder(), folder());
+    let name = fixture().root.file_name().expect("a name");
+    let twin = other.path().join(name);
+    std::fs::create_dir_all(twin.join("train/covid/ct_scan_0")).expect("creates");
+    run_well(folder.path(), &fixture().root, &["audit"]);
+    for stage in ["split", "cache", "train", "report"] {
+        let error = complaint(&run(folder.path(), &twin, &[stage]));
+        let both = [&twin, &fixture().root].map(|root| root.display().to_string());
+        assert!(both.iter().all(|root| error.contains(root)) && error.contains("audit` again"), "{stage}: {error}");
+    }
 }
 
 #[test]

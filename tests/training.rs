@@ -167,6 +167,11 @@ fn what_does_not_belong_together_is_refused() {
     assert!(error.contains(&accepted.hash().to_string()) && error.contains(&fewer.hash().to_string()), "{error}");
     let by_slice = split_of(&accepted, SplitConfig { unit: SplitUnit::Slice, ..run.split.clone() });
     assert!(train(folder.path(), &cache, &by_slice, &run, |_| ()).is_err(), "a split the run did not ask for");
+    let untested = SplitConfig { test_fraction: 0.0, ..run.split.clone() };
+    let every = RunConfig { test_every_epoch: true, split: untested.clone(), ..run.clone() };
+    let untested = split_of(&accepted, untested);
+    let error = format!("{:#}", train(folder.path(), &cache, &untested, &every, |_| ()).expect_err("nothing to test"));
+    assert!(error.contains("test_every_epoch"), "{error}");
     let mut larger = run.clone();
     larger.preprocess.size = 64;
     let error = format!("{:#}", train(folder.path(), &cache, &split, &larger, |_| ()).expect_err("another size"));

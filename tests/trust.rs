@@ -4,8 +4,8 @@ use crate::chests;
 use crate::support::{fixture, folder, prepared, silent, tiny_run};
 use covid_ct::{
     Architecture, Assessment, Audit, BesideCues, Classifier, Evaluation, Explanations, Inference, Label, LeakProbe,
-    Learn, LungsFrom, Manifest, Measure, PhantomConfig, Preprocess, RunConfig, Shortcuts, SliceCache, Split, SplitUnit,
-    Subset, Typical, Workspace, draw_phantom, train,
+    Learn, LungsFrom, Manifest, Measure, PhantomConfig, Preprocess, RunConfig, Shortcuts, SliceCache, Split,
+    SplitConfig, SplitUnit, Subset, Typical, Workspace, draw_phantom, train,
 };
 use std::fs;
 use std::path::Path;
@@ -172,6 +172,13 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     assert_eq!(heat.svg().matches("<image").count(), 2);
     let heat = classifier.scan_heat(&cache, &predictions, "prediction/ct_scan_0", 3).expect("draws");
     assert_eq!(heat.svg().matches("<image").count(), 3);
+
+    // Beside scans that it has not learned from there is no hint.
+    let other = Split::new(&manifest, &SplitConfig { seed: 99, ..split.config().clone() }).expect("splits");
+    let predictions = classifier.predict(&cache, &other, Subset::Prediction, silent).expect("predicts");
+    let unknown = Inference::of(&at, &cache, &other, &predictions).expect("sums up");
+    assert!(unknown.no_hint.is_some_and(|why| why.contains("other slices")));
+    assert!(unknown.scans.iter().all(|scan| scan.unusual.is_none()));
 
     // A name that two scans have is no name.
     let validation = covid_ct::Predictions::read(&at, Subset::Validation).expect("reads");

@@ -20,14 +20,14 @@ fn from_phantom_to_report() {
     let with = |first: &str, more: &[&str]| {
         [&[first], &small[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    for preset in [&[][..], &["--published"][..]] {
+    for (preset, name) in [(&[][..], "fcn"), (&["--published"][..], "fcn-published")] {
         for stage in ["split", "cache", "train"] {
             let arguments = with(stage, preset);
             step(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         }
-        let evaluated = step(&[&["evaluate"], preset].concat());
+        let evaluated = step(&["evaluate", "--name", name]);
         assert!(evaluated.contains("precision    recall  f1-score   support"), "{evaluated}");
-        let predicted = step(&[&["predict"], preset].concat());
+        let predicted = step(&["predict", "--name", name]);
         assert!(predicted.contains("Number of patients") && predicted.contains("ct_scan_1"), "{predicted}");
     }
     let explained = step(&["explain"]);

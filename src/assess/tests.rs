@@ -151,6 +151,18 @@ fn probabilities_that_are_none_are_errors_that_name_the_file_and_the_row() {
 }
 
 #[test]
+fn predictions_left_from_other_weights_are_not_taken_for_this_run_s() {
+    let (folder, manifest) = written(&good(), alone);
+    let validation = Predictions::read(folder.path(), Subset::Validation).expect("reads");
+    let test = |weights: &[u8]| {
+        let about = About { subset: Subset::Test, weights: Digest::of(weights), ..validation.about.clone() };
+        Predictions::new(about, validation.rows().to_vec()).write(folder.path()).expect("writes");
+        Assessment::of(folder.path(), &manifest, &ScanRule::majority()).expect("assesses").subsets.len()
+    };
+    assert_eq!((test(b"weights"), test(b"other weights")), (2, 1));
+}
+
+#[test]
 fn an_empty_subset_is_an_error_that_names_it() {
     let (folder, manifest) = written(&[], alone);
     let error = Assessment::of(folder.path(), &manifest, &ScanRule::majority()).expect_err("nothing");

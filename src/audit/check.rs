@@ -70,7 +70,7 @@ checks! {
     /// All pixels within a few grey levels.
     LowContrast "low-contrast" Exclude "98 % of the pixels lie within 24 grey levels: no anatomy can be told apart.";
     /// The same picture twice.
-    ExactDuplicate "exact-duplicate" Exclude "The same pixels as another slice, which is kept; a copy in training and one in test would be a leak.";
+    ExactDuplicate "exact-duplicate" Exclude "The same pixels as another slice, which is kept; a copy in training and one in test would be a leak. A split keeps the two scans together.";
     /// One patient with both labels.
     ConflictingLabel "conflicting-label" Exclude "Two scans with different labels look like the same patient: one label is wrong, and nobody knows which.";
     /// One patient as two scans.

@@ -93,29 +93,38 @@ impl Expectation {
 }
 
 impl Audit {
-    /// Expected against found, one row a count or known defect, and whether all of it fits.
-    pub fn against(&self, expected: &Expectation) -> (Table, bool) {
+    /// Expected against found, one row a count or known defect.
+    pub fn against(&self, expected: &Expectation) -> Table {
         let mut table = Table::new(
             format!("{} held against {}", self.manifest().name, expected.dataset),
             &["What", "Expected", "Found", "Verdict"],
         );
-        let mut fits = true;
-        let mut row = |what: String, expected: usize, found: usize| {
+        for (what, expected, found) in self.beside(expected) {
             let verdict = if expected == found { "as expected" } else { "differs" };
-            fits &= expected == found;
             table.row([what, thousands(expected as u64), thousands(found as u64), verdict.to_owned()]);
-        };
+        }
+        table.note(format!("Expected figures: {}.", expected.source))
+    }
+
+    /// Whether every count and known defect is as expected.
+    pub fn fits(&self, expected: &Expectation) -> bool {
+        self.beside(expected).iter().all(|(_, expected, found)| expected == found)
+    }
+
+    /// What is counted, how many are expected, and how many were found.
+    fn beside(&self, expected: &Expectation) -> Vec<(String, usize, usize)> {
+        let mut rows = Vec::new();
         for count in &expected.counts {
             let (scans, slices) = self.manifest().counts(count.set, count.label);
             let label = count.label.map_or(String::new(), |label| format!(" {label}"));
-            row(format!("{}{label}: scans", count.set), count.scans, scans);
-            row(format!("{}{label}: slices", count.set), count.slices, slices);
+            rows.push((format!("{}{label}: scans", count.set), count.scans, scans));
+            rows.push((format!("{}{label}: slices", count.set), count.slices, slices));
         }
         for defect in &expected.known_defects {
             let with = defect.with.as_ref().map_or(String::new(), |with| format!(" and {with}"));
             let what = format!("{} in {}{with}", defect.check, defect.folder(&defect.scan));
-            row(what, defect.count, defect.found(self));
+            rows.push((what, defect.count, defect.found(self)));
         }
-        (table.note(format!("Expected figures: {}.", expected.source)), fits)
+        rows
     }
 }

@@ -243,7 +243,7 @@ fn read(data: &Path, args: &BenchArgs) -> Result<Measured> {
 /// Over the cache that `covid-ct audit --cache` has made.
 fn epoch(workspace: &Workspace, args: &BenchArgs) -> Result<Measured> {
     use rand::{SeedableRng, seq::SliceRandom};
-    let accepted = Audit::read(workspace.manifest_folder())?.accepted();
+    let accepted = workspace.audit()?.accepted();
     let preprocess = Preprocess { storage: args.storage, ..Preprocess::default() };
     let cache = SliceCache::open_or_build(workspace.cache_folder(), &accepted, &preprocess, |_| ())?;
     let mut order: Vec<usize> = (0..accepted.slices.len()).collect();

@@ -28,7 +28,7 @@ pub struct StageArgs {
     /// Write no more than this; what is there already does not count
     #[arg(long, value_name = "BYTES")]
     pub max_disk: Option<u64>,
-    /// How long to wait for a network that brings nothing
+    /// How long to wait for a connection that brings nothing
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub patience: u64,
     /// Refuse archives with an entry of a megabyte or more that is so many times its compressed bytes

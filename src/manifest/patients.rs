@@ -96,7 +96,7 @@ impl Manifest {
             match &scan.patient {
                 _ if patient.is_empty() => {}
                 Some(known) if known != patient => {
-                    bail!("{}: {folder} is given to two patients, {known} and {patient}", wrong())
+                    bail!("{}: {} is given to two patients, {known} and {patient}", wrong(), scan.folder)
                 }
                 _ => scan.patient = Some(patient.to_owned()),
             }

@@ -139,7 +139,7 @@ pub(crate) fn missing_numbers(manifest: &Manifest) -> BTreeMap<usize, Vec<(u32, 
         numbers.sort_unstable();
         // Kept as ranges: one file named 4000000000.jpg must not make four thousand million entries.
         let gaps: Vec<(u32, u32)> =
-            numbers.windows(2).filter(|w| w[1] > w[0] + 1).map(|w| (w[0] + 1, w[1] - 1)).collect();
+            numbers.windows(2).filter(|w| w[1] - w[0] > 1).map(|w| (w[0] + 1, w[1] - 1)).collect();
         if !gaps.is_empty() {
             missing.insert(scan, gaps);
         }
@@ -149,6 +149,7 @@ pub(crate) fn missing_numbers(manifest: &Manifest) -> BTreeMap<usize, Vec<(u32, 
 
 #[cfg(test)]
 mod tests {
+    use super::super::Slice;
     use super::*;
 
     #[test]
@@ -156,6 +157,14 @@ mod tests {
         let mut names = ["10.jpg", "2.jpg", "ct_scan_10", "ct_scan_9", "0.jpg", "._9.jpg"];
         names.sort_by_cached_key(|name| numeric_key(name));
         assert_eq!(names, ["0.jpg", "2.jpg", "10.jpg", "._9.jpg", "ct_scan_9", "ct_scan_10"]);
+    }
+
+    #[test]
+    fn numbers_as_large_as_they_come_have_gaps_too() {
+        let slice = |file: &str| Slice::of_bytes(0, file.to_owned(), b"");
+        let files = ["4294967290.jpg", "4294967295.jpg", "4294967295.png"].map(slice);
+        let manifest = Manifest::of_folders("large", vec!["train/covid/ct_scan_0".to_owned()], files.to_vec());
+        assert_eq!(missing_numbers(&manifest)[&0], [(4_294_967_291, 4_294_967_294)]);
     }
 
     #[test]

@@ -254,6 +254,16 @@ impl Predictions {
         Ok(Self { about, rows })
     }
 
+    /// Those of another subset in the same folder; `None` where there are none, or those that lie there are left from other
+    /// weights or another split.
+    pub(crate) fn beside(&self, run_folder: &Path, subset: Subset) -> Result<Option<Self>> {
+        if !run_folder.join(format!("predictions-{subset}.json")).is_file() {
+            return Ok(None);
+        }
+        let (found, about) = (Self::read(run_folder, subset)?, &self.about);
+        Ok((found.about.weights == about.weights && found.about.split == about.split).then_some(found))
+    }
+
     fn table(&self) -> Table {
         let mut table = match self.to_frame() {
             Ok(frame) => {

@@ -4,7 +4,7 @@ use super::{Report, Sources};
 use crate::assess::Assessment;
 use crate::provenance::Provenance;
 use crate::split::Subset;
-use crate::table::{Show, Table};
+use crate::table::{Show, Table, escape};
 use anyhow::Result;
 use serde_json::json;
 
@@ -155,12 +155,19 @@ impl Report {
         }
         let here = Provenance::here();
         self.json["made_by"] = json!(here);
-        let html = table.html()
-            + "<p>The same again, with the settings of each run (<code>runs/&lt;run&gt;/config.json</code>):</p><pre>\
-               covid-ct audit\ncovid-ct train --config runs/&lt;run&gt;/config.json\ncovid-ct evaluate --name &lt;run&gt;\n\
-               covid-ct explain --name &lt;run&gt;\ncovid-ct predict --name &lt;run&gt;\ncovid-ct leakage\ncovid-ct \
-               report</pre><p>On a CPU the same seed gives the same bits; on a GPU, up to rounding.</p>"
-            + &here.table().html();
+        let settings = format!("runs/{}/<run>/config.json", from.accepted.name);
+        let commands = format!(
+            "covid-ct audit\ncovid-ct train --config {settings}\ncovid-ct evaluate --name <run>\ncovid-ct explain --name \
+             <run>\ncovid-ct predict --name <run>\ncovid-ct leakage\ncovid-ct report"
+        );
+        let html = format!(
+            "{}<p>The same again, with the settings of each run (<code>{}</code>):</p><pre>{}</pre><p>On a CPU the same \
+             seed gives the same bits; on a GPU, up to rounding.</p>{}",
+            table.html(),
+            escape(&settings),
+            escape(&commands),
+            here.table().html()
+        );
         self.section("reproducibility", "Reproducibility", html);
     }
 }

@@ -3,7 +3,7 @@
 use super::{BLOCK, Growing, Place, Spot, name_it};
 use crate::files::write_whole;
 use crate::parallel::locked;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -22,16 +22,20 @@ pub(crate) struct Building {
 }
 
 impl Building {
-    /// Begins, or goes on where an earlier build stopped. The journal has the number, place and checksum of each block
-    /// that was written; blocks whose checksum still fits are kept.
+    /// Begins, or goes on where an earlier build stopped; `None` where the file is whole already. The journal has the
+    /// number, place and checksum of each block that was written; blocks whose checksum still fits are kept.
     ///
     /// # Errors
     /// Another process that builds the same file.
-    pub(crate) fn begin(place: &Place) -> Result<Self> {
+    pub(crate) fn begin(place: &Place) -> Result<Option<Self>> {
+        if place.is_built() {
+            return Ok(None);
+        }
         fs::create_dir_all(&place.folder)?;
-        let lock = File::create(place.folder.join("lock"))?;
-        if lock.try_lock().is_err() {
-            bail!("another process is building it; wait for that one");
+        let lock = crate::files::lock(&place.folder.join("lock"), "another process is building it; wait for that one")?;
+        // It may have become whole on the way here.
+        if place.is_built() {
+            return Ok(None);
         }
         let partial = place.path(".partial");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial)?;
@@ -51,7 +55,7 @@ impl Building {
         }
         let journal = OpenOptions::new().append(true).open(&journal)?;
         let rows = Growing { file, end: Mutex::new(end) };
-        Ok(Self { place: place.clone(), rows, done: Mutex::new((journal, spots)), _lock: lock })
+        Ok(Some(Self { place: place.clone(), rows, done: Mutex::new((journal, spots)), _lock: lock }))
     }
 
     /// Rows that are there already.

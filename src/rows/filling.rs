@@ -57,13 +57,19 @@ impl Filling {
         Ok(())
     }
 
-    /// Leaves the rows `kept`, in this order, as a whole file.
+    /// Leaves the rows `kept`, in this order, as a whole file; waits for a process that builds the same one, whose file
+    /// then stays.
     pub(crate) fn finish(self, place: &Place, kept: &[usize], index: &impl Serialize) -> Result<()> {
         let spots = self.spots.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let spot = |&row: &usize| spots.get(row).copied().with_context(|| format!("row {row} was never filled"));
         let spots = kept.iter().map(spot).collect::<Result<Vec<Spot>>>()?;
         self.rows.file.sync_all()?;
         fs::create_dir_all(&place.folder)?;
+        let lock = File::create(place.folder.join("lock"))?;
+        lock.lock()?;
+        if place.is_built() {
+            return Ok(());
+        }
         name_it(&self.making.path().join("rows"), place, &spots, index)
     }
 }

@@ -17,11 +17,15 @@ fn put(building: &Building, block: &Range<usize>) {
     building.put(block, &rows.concat(), &lengths).expect("puts");
 }
 
+fn begun(place: &Place) -> Building {
+    Building::begin(place).expect("begins").expect("rows to build")
+}
+
 #[test]
 fn a_build_that_was_cut_off_keeps_what_it_has_and_ends_as_a_whole_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = place(folder.path());
-    let building = Building::begin(&place).expect("begins");
+    let building = begun(&place);
     assert!(Building::begin(&place).is_err(), "two build the same");
     assert_eq!(building.missing(), [0..BLOCK, BLOCK..2 * BLOCK, 2 * BLOCK..ROWS]);
     put(&building, &(BLOCK..2 * BLOCK));
@@ -31,11 +35,12 @@ fn a_build_that_was_cut_off_keeps_what_it_has_and_ends_as_a_whole_one() {
     let journal = place.folder.join("journal");
     let bytes = fs::read(&journal).expect("reads");
     fs::write(&journal, &bytes[..bytes.len() - 1]).expect("writes");
-    let building = Building::begin(&place).expect("goes on");
+    let building = begun(&place);
     assert_eq!(building.missing(), [0..BLOCK, 2 * BLOCK..ROWS]);
     assert_eq!(building.already(), BLOCK);
     building.missing().iter().for_each(|block| put(&building, block));
     building.finish(&"made of").expect("finishes");
+    assert!(Building::begin(&place).expect("looks").is_none(), "a whole file is never built again");
     let rows = Rows::open(&place, &"made of".to_owned()).expect("opens");
     for number in 0..ROWS {
         assert_eq!(rows.row(number).expect("a row"), row(number));
@@ -48,7 +53,7 @@ fn a_build_that_was_cut_off_keeps_what_it_has_and_ends_as_a_whole_one() {
 fn rows_that_a_machine_took_along_are_made_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = place(folder.path());
-    let building = Building::begin(&place).expect("begins");
+    let building = begun(&place);
     building.missing().iter().take(2).for_each(|block| put(&building, block));
     drop(building);
     // A power cut: the journal got to the disk, a byte of the second block did not.
@@ -57,7 +62,7 @@ fn rows_that_a_machine_took_along_are_made_again() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&partial, bytes).expect("writes");
-    let building = Building::begin(&place).expect("goes on");
+    let building = begun(&place);
     assert_eq!(building.missing(), [BLOCK..2 * BLOCK, 2 * BLOCK..ROWS]);
 }
 
@@ -65,7 +70,7 @@ fn rows_that_a_machine_took_along_are_made_again() {
 fn what_was_asked_for_or_spared_is_read_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = Place { folder: folder.path().to_owned(), file: "rows.bin", rows: 3 };
-    let building = Building::begin(&place).expect("begins");
+    let building = begun(&place);
     let rows: Vec<Vec<u8>> = (1..=3_u8).map(|number| vec![number; 300_000]).collect();
     building.put(&(0..3), &rows.concat(), &[300_000; 3]).expect("puts");
     building.finish(&"made of").expect("finishes");

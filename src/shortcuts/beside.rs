@@ -68,12 +68,9 @@ impl BesideCues {
     pub fn of(run_folder: impl AsRef<Path>, cache: &SliceCache, split: &Split) -> Result<Self> {
         let folder = run_folder.as_ref();
         let doing = || format!("holding the run in {} against shallow cues", folder.display());
-        let there = |subset: &Subset| folder.join(format!("predictions-{subset}.json")).is_file();
-        let subsets = [Subset::Validation, Subset::Test].into_iter().filter(there);
-        let judged: Vec<Predictions> =
-            subsets.map(|subset| Predictions::read(folder, subset)).collect::<Result<_>>().with_context(doing)?;
-        let about =
-            &judged.first().with_context(|| format!("{}: no predictions: run `covid-ct evaluate`", doing()))?.about;
+        let validation = Predictions::read(folder, Subset::Validation)
+            .with_context(|| format!("{}: run `covid-ct evaluate` first", doing()))?;
+        let (test, about) = (validation.beside(folder, Subset::Test).with_context(doing)?, &validation.about);
         ensure!(
             about.split == split.hash(),
             "{}: its predictions belong to the split {}, this one is {}",
@@ -96,7 +93,7 @@ impl BesideCues {
             Some(counts) => found.left_out.push(format!("the training subset has {counts}: cues cannot be learned")),
             None => {
                 let told = Told::by(&training).with_context(doing)?;
-                for predictions in &judged {
+                for predictions in std::iter::once(&validation).chain(&test) {
                     found.add(predictions, cache, &told).with_context(doing)?;
                 }
             }

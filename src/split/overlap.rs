@@ -21,13 +21,6 @@ pub struct Overlap {
     pub between: (Subset, Subset),
 }
 
-impl Overlap {
-    /// What is shared, whoever shares it.
-    pub(super) fn name(&self) -> (&str, &str) {
-        (&self.kind, &self.what)
-    }
-}
-
 /// What two of train, validation and test share. The prediction set has no labels to leak.
 pub(super) fn overlaps(manifest: &Manifest, subsets: &[Option<Subset>]) -> Vec<Overlap> {
     let mut of_scan: BTreeMap<usize, BTreeSet<Subset>> = BTreeMap::new();

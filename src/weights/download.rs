@@ -1,7 +1,7 @@
 //! Fetches one large file over HTTP so that neither a cut connection, nor a kill, nor a second process spoils it.
 
-use crate::files::Digest;
-use crate::progress::{Meter, Progress, human_bytes};
+use crate::files::{Digest, lock};
+use crate::progress::{Meter, Progress, counted, human_bytes};
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -37,8 +37,7 @@ pub(super) fn download(
     let doing = || format!("downloading {url} to {}", target.display());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(doing)?;
-    let lock = File::create(sibling(target, ".lock")).with_context(doing)?;
-    ensure!(lock.try_lock().is_ok(), "{}: another process is downloading this file", doing());
+    let _lock = lock(&sibling(target, ".lock"), "another process is downloading this file").with_context(doing)?;
     if target.is_file() {
         // It came while this process was on its way here.
         return check_sha256(target, sha256_prefix).with_context(doing);
@@ -141,7 +140,8 @@ impl<'a> Transfer<'a> {
                         (farthest, left) = (length, pauses.iter());
                     }
                     let Some(pause) = left.next() else {
-                        return Err(error.context(format!("given up after {} tries", pauses.len() + 1)));
+                        let tries = counted(pauses.len() as u64 + 1, "attempt");
+                        return Err(error.context(format!("given up after {tries}")));
                     };
                     std::thread::sleep(*pause);
                 }

@@ -113,12 +113,12 @@ fn tries_that_bring_something_may_be_many() {
 fn a_dead_connection_is_given_up_after_five_tries_and_the_part_is_kept() {
     let download = Download::from(&[Cut(1000), Nothing]);
     let found = download.error();
-    assert!(found.starts_with("given up after 5 tries: "), "{found}");
+    assert!(found.starts_with("given up after 5 attempts: "), "{found}");
     assert_eq!(download.asked(), ["all", "bytes=1000-", "bytes=1000-", "bytes=1000-", "bytes=1000-"]);
     assert_eq!(fs::read(download.partial()).expect("reads"), download.contents[..1000]);
     let download = Download::from(&[Cut(1000), Cut(1)]);
     let found = download.error();
-    assert!(found.starts_with("given up after 5 tries: cut after 1.0 KB of 3.5 MB: "), "{found}");
+    assert!(found.starts_with("given up after 5 attempts: cut after 1.0 KB of 3.5 MB: "), "{found}");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_server_without_ranges_begins_anew() {
     assert_eq!(download.parts(), ["all", "bytes=3000000-", "bytes=3400000-"]);
     // It never comes farther, so it ends: the first try did, then five did not.
     let download = Download::from(&[WholeCut(3_000_000)]);
-    assert!(download.error().starts_with("given up after 5 tries: cut after 3.0 MB of 3.5 MB: "));
+    assert!(download.error().starts_with("given up after 5 attempts: cut after 3.0 MB of 3.5 MB: "));
     assert_eq!(download.asked().len(), 5);
 }
 
@@ -174,7 +174,7 @@ fn what_no_second_try_can_mend_is_tried_once() {
         assert_eq!(download.asked(), ["all"]);
     }
     let download = Download::from(&[Status(502)]);
-    assert_eq!(download.error(), "given up after 5 tries: the server answered 502 Bad Gateway");
+    assert_eq!(download.error(), "given up after 5 attempts: the server answered 502 Bad Gateway");
     assert_eq!(download.asked().len(), 5);
 }
 
@@ -184,7 +184,7 @@ fn without_a_network_the_error_is_short() {
     let target = folder.path().join("a.pth");
     let found = message(download("http://127.0.0.1:1/a.pth", &target, "00", &NO_PAUSES, &|_| {}));
     let (_, cause) = found.split_once("a.pth: ").expect("names the file");
-    assert_eq!(cause, "given up after 5 tries: no connection: Connection refused (os error 111)");
+    assert_eq!(cause, "given up after 5 attempts: no connection: Connection refused (os error 111)");
     let found = message(download("no address", &target, "00", &NO_PAUSES, &|_| {}));
     assert!(!found.contains("tries"), "{found}");
 }

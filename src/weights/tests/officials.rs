@@ -49,7 +49,7 @@ fn without_a_network_the_error_says_what_to_put_where() {
     let (url, folder) = ("http://127.0.0.1:1/models/abc-ba7816bf.pth", folder.path().display());
     let expected = format!(
         "abc-ba7816bf.pth is needed; where this machine cannot fetch {url}, put that file into {folder} by hand: \
-         downloading {url} to {folder}/abc-ba7816bf.pth: given up after 1 tries: no connection: Connection refused \
+         downloading {url} to {folder}/abc-ba7816bf.pth: given up after 1 attempt: no connection: Connection refused \
          (os error 111)"
     );
     assert_eq!(found, expected);
