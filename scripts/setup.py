@@ -130,8 +130,9 @@ def install_evcxr():
     # Each crate in one piece: a seventh less work. No progress bar: another cargo may have one.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never",
                    "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "1"}
-    cargo = start(["cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR, "--root", program.parent.parent],
-                  env=environment, cwd=CACHE)
+    # The library's chain of crates is the longer one: it goes first.
+    cargo = start(["nice", "-n", "5", "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
+                   "--root", program.parent.parent], env=environment, cwd=CACHE)
 
     @functools.cache
     def finish():

@@ -24,6 +24,7 @@ mod measure;
 mod pass;
 mod scale;
 mod similar;
+mod together;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
@@ -89,7 +90,7 @@ impl Audit {
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
-        manifest.same_patient = kept_together(&findings);
+        manifest.same_patient = together::kept_together(&findings);
         Self { manifest, findings, histogram }
     }
 
@@ -324,21 +325,6 @@ fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
         }
     }
     found
-}
-
-/// The pairs of scans that a split must not part. A picture in two scans may be a slip in copying or two series of one
-/// examination, whose other slices are neighbours: held to be one patient, they leak in neither case.
-fn kept_together(findings: &[Finding]) -> Vec<(String, String)> {
-    let scan_of = |check, path: &str| match check {
-        Check::SamePatient | Check::ConflictingLabel => Some(path.to_owned()),
-        Check::ExactDuplicate => path.rsplit_once('/').map(|(scan, _)| scan.to_owned()),
-        _ => None,
-    };
-    let pair = |f: &Finding| {
-        let (a, b) = (scan_of(f.check, &f.path)?, scan_of(f.check, f.with.as_ref()?)?);
-        (a != b).then(|| if a < b { (a, b) } else { (b, a) })
-    };
-    findings.iter().filter_map(pair).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Pairs of scans that look like one patient.

@@ -4,8 +4,8 @@
 //! drawn, and slices are not augmented. So they are kept in `features.bin` beside the slice cache, bound by hash to
 //! backbone, preprocessing and manifest, and an epoch of the head takes seconds. Kept as f32 this equals forwarding every
 //! slice in every epoch, up to the order in which a batch is summed (1e-5 of the loss). It would not hold if the backbone
-//! learned, if its batch norm used the batches' own statistics, or for layers behind a live dropout: those are cached up to the
-//! dropout and computed anew from there on.
+//! learned, if its batch norm used the batches' own statistics, or for layers behind a live dropout: what has a dropout is
+//! cached up to there and computed anew from there on.
 
 use crate::cache::SliceCache;
 use crate::config::{Preprocess, RunConfig};

@@ -48,7 +48,7 @@ impl<'a> Feed<'a> {
         let Some(backbone) = backbone else {
             return Ok(Self { cache, features: None, from: 0, training, evaluation, device });
         };
-        let from = network.frozen_until(training.dropout);
+        let from = network.frozen_until();
         let features = FeatureCache::open_or_build(cache, network, backbone, run, from, device, progress)?;
         Ok(Self { cache, features: Some(features), from, training, evaluation, device })
     }
@@ -212,7 +212,7 @@ mod tests {
             let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| ()).expect("features");
             let images = cache.batch(&[0, 5, 9], Device::Cpu).expect("images");
             let [whole, half] = [Kind::Float, Kind::BFloat16]
-                .map(|kind| tch::no_grad(|| kept.features(&images, kept.frozen_until(false), kind)).expect("features"));
+                .map(|kind| tch::no_grad(|| kept.features(&images, kept.frozen_until(), kind)).expect("features"));
             let off = f64::try_from((&whole - half).norm() / whole.norm()).expect("a number");
             assert!(off > 0.0 && off < 0.05, "{architecture}: bf16 moves features by {off}");
             let forwarding = Feed { features: None, from: 0, cache: &cache, ..feed };

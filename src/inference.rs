@@ -84,12 +84,11 @@ impl Inference {
             assessment.weights.short(),
             predictions.about.weights.short()
         );
-        let learned = Predictions::read(folder, Subset::Train)?;
-        let manifest = cache.manifest();
-        let training = split.slices(Subset::Train).into_iter().map(|slice| manifest.path(&manifest.slices[slice]));
-        let typical = match training.collect::<BTreeSet<_>>()
-            == learned.rows().iter().map(|row| row.path.clone()).collect()
-        {
+        let (learned, manifest) = (Predictions::read(folder, Subset::Train)?, cache.manifest());
+        let learned: BTreeSet<&str> = learned.rows().iter().map(|row| row.path.as_str()).collect();
+        let training = split.slices(Subset::Train);
+        let is_learned = |&slice: &usize| learned.contains(manifest.path(&manifest.slices[slice]).as_str());
+        let typical = match training.len() == learned.len() && training.iter().all(is_learned) {
             true => Typical::of(cache, split, predictions.about.subset)?,
             false => Typical::none("the split given trains on other slices than this run has learned from".to_owned()),
         };

@@ -177,11 +177,10 @@ impl Network {
         self.forward_in(images, Mode::measuring()).map(drop)
     }
 
-    /// The layer up to which a frozen network gives the same values in every epoch: the head, or the first dropout
-    /// where dropout stays live.
-    pub(crate) fn frozen_until(&self, dropout: bool) -> usize {
-        let first = self.layers.iter().position(|layer| matches!(layer, Layer::Dropout));
-        first.filter(|_| dropout).unwrap_or(self.head)
+    /// The layer up to which a frozen network gives the same values in every epoch: the first dropout, where there is one,
+    /// else the head. Where dropout is not live it might be the head always; but so VGG19's features serve both ways.
+    pub(crate) fn frozen_until(&self) -> usize {
+        self.layers.iter().position(|layer| matches!(layer, Layer::Dropout)).unwrap_or(self.head)
     }
 
     /// Features `[N, F]` f32 that the layers before `until` make of images.
