@@ -108,18 +108,13 @@ impl Measure {
 }
 
 /// How many pixels have each grey level; an image has fewer than 2^32 ([`MAX_SIDE`](crate::decode::MAX_SIDE) squared), so
-/// no sum wraps, and a check at every pixel would cost more than counting. Half of a slice is black: eight such pixels are
-/// counted at once. Others are counted in different tables, for neighbours are alike, and to count in one place again and
-/// again is to wait for the last sum each time.
+/// no sum wraps, and a check at every pixel would cost more than counting. Neighbours are counted in different tables:
+/// half of a slice is black, and to count in one place again and again is to wait for the last sum each time.
 fn histogram(pixels: &[u8]) -> [u32; 256] {
     const TABLES: usize = 8;
     let mut tables = [[0_u32; 256]; TABLES];
     let mut eights = pixels.chunks_exact(TABLES);
     for eight in &mut eights {
-        if eight == [0; TABLES] {
-            tables[0][0] = tables[0][0].wrapping_add(TABLES as u32);
-            continue;
-        }
         for (table, &pixel) in tables.iter_mut().zip(eight) {
             let count = &mut table[usize::from(pixel)];
             *count = count.wrapping_add(1);
