@@ -179,6 +179,15 @@ impl Evaluation {
         Ok(self.subset(subset)?.slices.report())
     }
 
+    /// The reports of all subsets' slices beside each other, each under its name.
+    pub fn slice_reports(&self) -> Result<Page> {
+        let report = |of: &SubsetEvaluation| {
+            let title = format!("{} slices{}", of.subset, self.leak_mark(of.subset));
+            Page::new().titled(&title, &of.slices.report())
+        };
+        Ok(Page::new().with_row(&self.subsets.iter().map(report).collect::<Vec<_>>()))
+    }
+
     /// scikit-learn's classification report of a subset's scans.
     pub fn scan_report(&self, subset: Subset) -> Result<ClassificationReport> {
         Ok(self.subset(subset)?.scans.report())

@@ -34,6 +34,13 @@ impl Page {
         self
     }
 
+    /// Adds what has no title of its own under one.
+    pub(crate) fn titled(mut self, title: &str, part: &impl Show) -> Self {
+        self.html.push_str(&heading(title));
+        self.text.push_str(&format!("{title}\n"));
+        self.with(part)
+    }
+
     /// Adds several things beside each other, as far as the width allows.
     pub fn with_row(mut self, parts: &[impl Show]) -> Self {
         self.html.push_str("<div style=\"display:flex;flex-wrap:wrap;gap:1em\">");
@@ -170,14 +177,19 @@ impl Table {
     }
 }
 
+/// The title of a table, or of what else has one.
+fn heading(title: &str) -> String {
+    format!("<div style=\"font-weight:600;padding:4px 8px;max-width:60em\">{}</div>", escape(title))
+}
+
 impl Show for Table {
     fn html(&self) -> String {
         let right = self.alignment();
         // Borders, not colours, carry the structure: readable in light and dark themes and on paper.
         let mut html = format!(
-            "<div class=\"covid-ct\" style=\"overflow-x:auto;margin:.5em 0\"><div style=\"font-weight:600;padding:4px \
-             8px;max-width:60em\">{}</div><table style=\"border-collapse:collapse;font-size:13px\"><thead><tr>",
-            escape(&self.title)
+            "<div class=\"covid-ct\" style=\"overflow-x:auto;margin:.5em 0\">{}<table \
+             style=\"border-collapse:collapse;font-size:13px\"><thead><tr>",
+            heading(&self.title)
         );
         for (name, right) in self.columns.iter().zip(&right) {
             let align = if *right { "right" } else { "left" };
