@@ -103,11 +103,10 @@ pub enum Learn {
     /// All of them; batch norm and dropout as in PyTorch's `train()`. The only way for the FCN.
     Whole,
     /// The head alone. The backbone is frozen and in evaluation mode, so each slice's features are the same in every
-    /// epoch: they are computed once and kept.
+    /// epoch: they are computed once and kept, those of VGG19 up to its first dropout.
     Head,
     /// The head alone, with dropout live while it learns: how we read the slides (their VGG19 is 3.7 points better on
-    /// the test set than in training, as dropout makes it). The frozen layers behind the first dropout are computed
-    /// anew in every epoch. Networks without dropout learn as under [`Head`](Self::Head).
+    /// the test set than in training, as dropout makes it). Networks without dropout learn as under [`Head`](Self::Head).
     HeadWithDropout,
 }
 

@@ -153,6 +153,11 @@ impl Evaluation {
         subset.leak_mark(&self.leaks)
     }
 
+    /// What a subset's slices are called over their figures.
+    fn slices_of(&self, subset: Subset) -> String {
+        format!("{subset} slices{}", self.leak_mark(subset))
+    }
+
     /// Where its weights began, with the hashes: a file, or the seed of random ones.
     pub fn initial_weights(&self) -> String {
         let first = match &self.pretrained {
@@ -180,12 +185,9 @@ impl Evaluation {
     }
 
     /// The reports of all subsets' slices beside each other, each under its name.
-    pub fn slice_reports(&self) -> Result<Page> {
-        let report = |of: &SubsetEvaluation| {
-            let title = format!("{} slices{}", of.subset, self.leak_mark(of.subset));
-            Page::new().titled(&title, &of.slices.report())
-        };
-        Ok(Page::new().with_row(&self.subsets.iter().map(report).collect::<Vec<_>>()))
+    pub fn slice_reports(&self) -> Page {
+        let report = |of: &SubsetEvaluation| Page::new().titled(&self.slices_of(of.subset), &of.slices.report());
+        Page::new().with_row(&self.subsets.iter().map(report).collect::<Vec<_>>())
     }
 
     /// scikit-learn's classification report of a subset's scans.
@@ -195,7 +197,7 @@ impl Evaluation {
 
     /// The confusion matrix of a subset's slices as a picture.
     pub fn slice_figure(&self, subset: Subset) -> Result<Figure> {
-        confusion(&format!("{subset} slices{}", self.leak_mark(subset)), &self.subset(subset)?.slices)
+        confusion(&self.slices_of(subset), &self.subset(subset)?.slices)
     }
 
     /// The confusion matrix of a subset's scans as a picture.

@@ -117,8 +117,8 @@ impl Workspace {
         self.home.join("cache")
     }
 
-    /// Runs on this data set, one folder each: `runs/<data set>/<run>/`. Those of another data set lie elsewhere, and are never
-    /// compared with these.
+    /// Runs on this data set, one folder each: `runs/<data set>/<run>/`. Those of another data set lie elsewhere, and are
+    /// never compared with these.
     pub fn runs_folder(&self) -> PathBuf {
         self.home.join("runs").join(self.dataset_name())
     }

@@ -29,8 +29,9 @@ impl Look {
         let file = manifest.root.join(&path);
         let doing = || format!("auditing slice {}", file.display());
         // Junk is known by its name.
-        let bytes = if slice.number.is_none() { Vec::new() } else { read_file(&file).with_context(doing)? };
+        let mut bytes = Vec::new();
         if slice.number.is_some() {
+            bytes = read_file(&file).with_context(doing)?;
             slice.must_be(&bytes).with_context(doing)?;
         }
         Self::of(path, slice, &bytes, levels).map(|(look, _)| look).with_context(doing)

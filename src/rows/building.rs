@@ -1,7 +1,7 @@
 //! Rows made block by block, with a journal to go on from.
 
 use super::{BLOCK, Growing, Place, Spot, name_it};
-use crate::files::write_whole;
+use crate::files::{lock, write_whole};
 use crate::parallel::locked;
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -32,7 +32,7 @@ impl Building {
             return Ok(None);
         }
         fs::create_dir_all(&place.folder)?;
-        let lock = crate::files::lock(&place.folder.join("lock"), "another process is building it; wait for that one")?;
+        let _lock = lock(&place.folder.join("lock"), "another process is building it; wait for that one")?;
         // It may have become whole on the way here.
         if place.is_built() {
             return Ok(None);
@@ -55,7 +55,7 @@ impl Building {
         }
         let journal = OpenOptions::new().append(true).open(&journal)?;
         let rows = Growing { file, end: Mutex::new(end) };
-        Ok(Some(Self { place: place.clone(), rows, done: Mutex::new((journal, spots)), _lock: lock }))
+        Ok(Some(Self { place: place.clone(), rows, done: Mutex::new((journal, spots)), _lock }))
     }
 
     /// Rows that are there already.
