@@ -21,7 +21,7 @@ CARGO = $$(command -v mold >/dev/null && echo mold -run) cargo
 .DEFAULT_GOAL := demo
 
 setup:
-	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 or newer is missing: on Debian or Ubuntu run 'sudo apt-get install python3 python3-venv'"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 to 3.14 is missing: on Debian or Ubuntu run 'sudo apt-get install python3 python3-venv'"; exit 1; }
 	@$(PYTHON) scripts/setup.py
 
 demo: setup

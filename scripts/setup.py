@@ -42,8 +42,9 @@ def start(command, **options):
 
 def check_tools():
     """One line for each thing that is missing, with the command that brings it."""
-    if sys.version_info < (3, 11):
-        fail(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: install it, then `make PYTHON=python3.12 …`")
+    # Newer ones have no torch 2.11.0 yet.
+    if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+        fail(f"Python 3.11 to 3.14 is needed, this is {sys.version.split()[0]}: install one, then `make PYTHON=python3.12 …`")
     home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo") / "bin"
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), str(home)])
     if not shutil.which("cargo") or not shutil.which("rustup"):
@@ -85,9 +86,14 @@ def venv_python():
     return CACHE / "venv/bin/python"
 
 
+# The packages that compiling waits for: libtorch itself, without the CUDA libraries below it, and CMake.
+FOR_COMPILING = ("torch==", "cmake==")
+
+
 def install_python():
-    """Starts pip where packages are missing; returns what to wait for."""
-    python, wanted = venv_python(), hashlib.sha256((REPO / "requirements.txt").read_bytes()).hexdigest()
+    """Installs what compiling needs where packages are missing, and starts pip on the rest; returns what to wait for."""
+    python, requirements = venv_python(), REPO / "requirements.txt"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     stamp = python.parent.parent / f".covid-ct-requirements-{wanted[:12]}"
     if stamp.is_file():
         return lambda: None
@@ -98,11 +104,14 @@ def install_python():
         if subprocess.run([sys.executable, "-m", "venv", python.parent.parent]).returncode:
             fail("Python's venv is missing: on Debian or Ubuntu run `sudo apt-get install python3-venv`")
     say("installing PyTorch and Jupyter (about 5 GB; minutes on a fast line)")
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REPO / "requirements.txt"]
-    pip = start(command)
+    # Python compiles its own files when they are first used, and most never are.
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    first = [line for line in requirements.read_text().split() if line.startswith(FOR_COMPILING)]
+    run([*pip, "--no-deps", *first])
+    rest = start([*pip, "-r", requirements])
 
     def finish():
-        if pip.wait():
+        if rest.wait():
             fail("pip could not install requirements.txt; its reason stands above")
         for old in stamp.parent.glob(".covid-ct-requirements-*"):
             old.unlink()
@@ -121,18 +130,16 @@ ROOM_FOR_BOTH = 10e9
 
 
 def install_evcxr():
-    """Starts cargo where the kernel is missing; returns what to wait for. Its largest crates keep one core busy for
-    minutes: what else is to be compiled takes the others meanwhile, where there is memory for both."""
+    """Starts cargo where the kernel is missing; returns what to wait for."""
     program = CACHE / f"evcxr-{EVCXR}/bin/evcxr_jupyter"
     if program.is_file():
         return lambda: program
-    say(f"building the Jupyter kernel evcxr {EVCXR} (about 10 minutes on two cores; other work goes on beside it)")
-    # Each crate in one piece: a seventh less work. No progress bar: another cargo may have one.
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never",
-                   "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "1"}
+    say(f"building the Jupyter kernel evcxr {EVCXR} (minutes on two cores; other work goes on beside it)")
+    # No progress bar: another cargo may have one.
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never"}
     # The library's chain of crates is the longer one: it goes first.
     cargo = start(["nice", "-n", "5", "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
-                   "--root", program.parent.parent], env=environment, cwd=CACHE)
+                   "--root", program.parent.parent, "--config", REPO / "scripts/evcxr_build.toml"], env=environment, cwd=CACHE)
 
     @functools.cache
     def finish():
@@ -142,8 +149,6 @@ def install_evcxr():
         say("the kernel is built")
         return program
 
-    if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOM_FOR_BOTH:
-        finish()
     return finish
 
 
@@ -180,8 +185,8 @@ def forget_clones_that_are_gone():
             shutil.rmtree(named.parent, ignore_errors=True)
 
 
-def build():
-    """The library and the command line, linked as ./covid-ct."""
+def build(finish_python):
+    """The library and the command line, linked as ./covid-ct; programs are linked once all Python packages are there."""
     shared, own = CACHE / "dependencies", CLONE / "build"
     whole = own / "whole"
     # Clones share what they have compiled of other people's crates, never a folder: cargo tells two clones' own crate
@@ -194,6 +199,9 @@ def build():
     if not own.is_dir():
         say("building the library and the command line (about 12 minutes on two cores)")
     linker = ["mold", "-run"] if shutil.which("mold") else []
+    if not whole.is_file():
+        run([*linker, "cargo", "build", "--locked", "--lib"], cwd=REPO)
+    finish_python()
     run([*linker, "cargo", "build", "--locked"], cwd=REPO)
     whole.touch()
     with open(CACHE / "dependencies.lock", "w") as lock:
@@ -287,12 +295,14 @@ def main():
     begun = time.monotonic()
     CACHE.mkdir(parents=True, exist_ok=True)
     check_tools()
-    finish_python = install_python()
     finish_evcxr = install_evcxr()
-    finish_python()
+    finish_python = install_python()
     environment = write_environment(venv_python())
     forget_clones_that_are_gone()
-    build()
+    # One crate of the kernel keeps a core busy for minutes: the library's take the others, where there is memory for both.
+    if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOM_FOR_BOTH:
+        finish_evcxr()
+    build(finish_python)
     install_kernel(environment, finish_evcxr())
     warm_kernel()
     say(f"ready after {time.monotonic() - begun:.0f} s")

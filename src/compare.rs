@@ -186,7 +186,7 @@ impl Comparison {
             "Val by scan (balanced)",
             "Parameters",
             "Time",
-            "Slices/s",
+            "Images/s",
         ];
         let mut table = Table::new("Comparison between architectures", &columns);
         for row in &self.rows {

@@ -160,7 +160,7 @@ impl History {
             "Test loss",
             "Test accuracy",
             "Time",
-            "Slices/s",
+            "Images/s",
             "Waited for slices",
         ];
         let mut table = Table::new(format!("Training of {} ({})", self.run.name, self.run.architecture), &columns);

@@ -96,7 +96,7 @@ impl LeakProbe {
     /// in minutes on two cores where a head learns over frozen features.
     pub const REPEATS: usize = 30;
 
-    /// Trains `4 × repeats` times as `run` says (see [`RunConfig::leak_probe`]) and writes `leak.json` into `folder`. A
+    /// Trains `4 × repeats` times as `run` says (see [`RunConfig::leak_probe`]) and writes `leakage.json` into `folder`. A
     /// probe of the same data, settings and repetitions that lies there is read instead.
     ///
     /// Of a frozen network only the head learns, over features that are computed once: about a second for each training.
@@ -111,7 +111,7 @@ impl LeakProbe {
         repeats: usize,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<Self> {
-        let path = folder.as_ref().join("leak.json");
+        let path = folder.as_ref().join("leakage.json");
         ensure!(repeats > 0, "measuring the leak: expected one repetition or more, found 0");
         run.check().context("measuring the leak")?;
         if let Ok(found) = Self::read(folder.as_ref())
@@ -153,7 +153,7 @@ impl LeakProbe {
 
     /// Reads what [`run`](Self::run) wrote.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
-        read_json(&folder.as_ref().join("leak.json"), "a leak probe (written by `covid-ct leakage`)")
+        read_json(&folder.as_ref().join("leakage.json"), "a leak probe (written by `covid-ct leakage`)")
     }
 
     /// The arm with this split and these labels.

@@ -78,7 +78,7 @@ impl<'a> Sources<'a> {
         }
         let (folder, hash) = (workspace.manifest_folder(), accepted.hash());
         let leak =
-            probe(&folder, "leak.json", hash, |at| LeakProbe::read(at), |of| of.manifest, "leakage", &mut left_out);
+            probe(&folder, "leakage.json", hash, |at| LeakProbe::read(at), |of| of.manifest, "leakage", &mut left_out);
         let shortcuts = probe(
             &folder,
             "shortcuts.json",

@@ -247,7 +247,7 @@ impl<'a> Training<'a> {
         self.step = self.info.position.batch as u64;
         let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
         let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
-        let meter = Meter::new(&stage, "slices", order.len(), self.info.position.sums.seen as usize, &show);
+        let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
         let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
         let (mut begun, mut saved) = (Instant::now(), Instant::now());
         let (feed, mut judged) = (self.feed.clone(), Vec::new());

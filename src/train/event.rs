@@ -28,7 +28,7 @@ impl fmt::Display for TrainEvent {
             }
             Self::Working(progress) => progress.fmt(f),
             Self::Epoch(record, left) => {
-                write!(f, "{record} ({} slices/s, {} left)", rate(record.images_per_second), human_duration(*left))
+                write!(f, "{record} ({} images/s, {} left)", rate(record.images_per_second), human_duration(*left))
             }
         }
     }
