@@ -1,6 +1,10 @@
 #!/bin/sh
 # Between cargo and rustc: writes down what cargo asks for where it compiles a cell, for kernel_build.sh.
 case " $* " in
+*" --crate-name covid_ct_notebook "*)
+    # Half a million names are exported: mold (Debian 12's) takes all memory for them, 23 GB. It is preloaded by evcxr.
+    case ${LD_PRELOAD-} in *mold*) unset LD_PRELOAD ;; esac
+    ;;
 *" --crate-name ctx "*)
     previous=
     for argument; do

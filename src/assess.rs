@@ -43,6 +43,18 @@ pub struct Assessed {
     pub sources: Vec<(String, Performance)>,
     /// Scans whose patient is named; every other one counts as a patient of its own.
     pub named: usize,
+    /// `None` where the subset holds one label only.
+    pub roc: Option<RocCurves>,
+}
+
+/// Receiver operating characteristics for drawing: points `[1 - specificity, sensitivity]`, each 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RocCurves {
+    /// Slices, ranked by their covid probability.
+    pub slices: Vec<[f64; 2]>,
+    /// Scans, ranked by what the run's scan rule compares with its threshold.
+    pub scans: Vec<[f64; 2]>,
 }
 
 /// One kind of scan rule, chosen on the validation scans.
@@ -111,7 +123,10 @@ impl Assessment {
     /// No predictions of the validation set, some of other slices than the manifest's, or a probability that is none. What
     /// validation scans of one label leave undefined is no error: see [`left_out`](Self::left_out).
     pub fn of(run_folder: impl AsRef<Path>, manifest: &Manifest, rule: &ScanRule) -> Result<Self> {
-        let folder = run_folder.as_ref();
+        Self::of_in(run_folder.as_ref(), manifest, rule)
+    }
+
+    fn of_in(folder: &Path, manifest: &Manifest, rule: &ScanRule) -> Result<Self> {
         let doing = || format!("assessing the run in {}", folder.display());
         let validation = Predictions::read(folder, Subset::Validation).with_context(doing)?;
         let test = validation.beside(folder, Subset::Test).with_context(doing)?;

@@ -69,7 +69,11 @@ impl Audit {
     /// # Errors
     /// A file that the manifest lists and that can no longer be opened.
     pub fn run(manifest: &Manifest, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
-        let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, &progress);
+        Self::run_in(manifest, &progress)
+    }
+
+    fn run_in(manifest: &Manifest, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
+        let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, progress);
         let levels = Levels::none();
         let (looked, _) = in_parallel(manifest.slices.par_iter(), |slice| {
             let look = Look::at(manifest, slice, &levels)?;
@@ -248,7 +252,10 @@ impl Audit {
 
     /// Writes the manifest and `audit.json` into `folder`, for example `data_manifest/<data set>`.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
-        let folder = folder.as_ref();
+        self.write_in(folder.as_ref())
+    }
+
+    fn write_in(&self, folder: &Path) -> Result<()> {
         self.manifest.write(folder)?;
         let file = AuditFile {
             manifest: self.manifest.hash(),
@@ -260,7 +267,10 @@ impl Audit {
 
     /// Reads what [`write`](Self::write) wrote.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
+        Self::read_in(folder.as_ref())
+    }
+
+    fn read_in(folder: &Path) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
         let path = folder.join("audit.json");
         let AuditFile { manifest: hash, findings, histogram } =

@@ -96,10 +96,13 @@ impl Evaluation {
         split: &Split,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<Self> {
-        let folder = run_folder.as_ref();
+        Self::run_in(run_folder.as_ref(), cache, split, &progress)
+    }
+
+    fn run_in(folder: &Path, cache: &SliceCache, split: &Split, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
         let classifier = Classifier::load(folder.join("best.safetensors"))?;
         belongs(&classifier, split)?;
-        let validation = classifier.predict(cache, split, Subset::Validation, &progress)?;
+        let validation = classifier.predict(cache, split, Subset::Validation, progress)?;
         let rule = ScanRule::choose(&validation)?;
         rule.write(folder)?;
         let mut subsets = Vec::new();
@@ -109,7 +112,7 @@ impl Evaluation {
             }
             let predictions = match subset {
                 Subset::Validation => validation.clone(),
-                _ => classifier.predict(cache, split, subset, &progress)?,
+                _ => classifier.predict(cache, split, subset, progress)?,
             };
             predictions.write(folder)?;
             let scans = predictions.by_scan(&rule);

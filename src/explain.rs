@@ -107,7 +107,16 @@ impl Explanations {
         subset: Subset,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<Self> {
-        let folder = run_folder.as_ref();
+        Self::run_in(run_folder.as_ref(), cache, split, subset, &progress)
+    }
+
+    fn run_in(
+        folder: &Path,
+        cache: &SliceCache,
+        split: &Split,
+        subset: Subset,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
         let doing = || format!("explaining the {subset} subset of {}", folder.display());
         let classifier = Classifier::load(folder.join("best.safetensors"))?;
         let predictions = Predictions::read(folder, subset).with_context(|| {
@@ -118,7 +127,7 @@ impl Explanations {
             "{}: its predictions come from other weights or another split: run `covid-ct evaluate` again",
             doing()
         );
-        let found = explained(&classifier, cache, &predictions, &progress).with_context(doing)?;
+        let found = explained(&classifier, cache, &predictions, progress).with_context(doing)?;
         let (random_weights, sanity) = random_weights(&classifier, cache, &found).with_context(doing)?;
         let galleries = galleries(&classifier, cache, &predictions, &found).with_context(doing)?;
         let slices = found.into_iter().map(|of| of.row).collect();

@@ -13,12 +13,14 @@ mod bars;
 mod confusion;
 mod flow;
 mod reliability;
+mod roc;
 mod sheet;
 
 pub(crate) use bars::{Bar, bars};
 pub(crate) use confusion::confusion;
 pub(crate) use flow::{Step, flow};
 pub(crate) use reliability::reliability;
+pub(crate) use roc::{Curve, roc};
 pub(crate) use sheet::ContactSheet;
 
 /// Wong's palette: told apart with every kind of colour vision (Nature Methods 8, 441, 2011).

@@ -74,7 +74,10 @@ impl Inference {
         split: &Split,
         predictions: &Predictions,
     ) -> Result<Self> {
-        let folder = run_folder.as_ref();
+        Self::of_in(run_folder.as_ref(), cache, split, predictions)
+    }
+
+    fn of_in(folder: &Path, cache: &SliceCache, split: &Split, predictions: &Predictions) -> Result<Self> {
         let (assessment, rule) = (Assessment::read(folder)?, ScanRule::read(folder)?);
         ensure!(
             assessment.weights == predictions.about.weights,

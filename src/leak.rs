@@ -111,18 +111,28 @@ impl LeakProbe {
         repeats: usize,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<Self> {
-        let path = folder.as_ref().join("leakage.json");
+        Self::run_in(folder.as_ref(), cache, run, repeats, &progress)
+    }
+
+    fn run_in(
+        folder: &Path,
+        cache: &SliceCache,
+        run: &RunConfig,
+        repeats: usize,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
+        let path = folder.join("leakage.json");
         ensure!(repeats > 0, "measuring the leak: expected one repetition or more, found 0");
         run.check().context("measuring the leak")?;
-        if let Ok(found) = Self::read(folder.as_ref())
+        if let Ok(found) = Self::read(folder)
             && found.manifest == cache.manifest_hash()
             && found.run.decisive() == run.decisive()
             && found.arms.iter().all(|arm| arm.tests.len() == repeats)
         {
             return Ok(found);
         }
-        let probing = Probing::begin(cache, run, &progress).context("measuring the leak")?;
-        let meter = Meter::new("leak probe", "trainings", 4 * repeats, 0, &progress);
+        let probing = Probing::begin(cache, run, progress).context("measuring the leak")?;
+        let meter = Meter::new("leak probe", "trainings", 4 * repeats, 0, progress);
         let mut arms = Vec::new();
         for unit in [SplitUnit::Slice, SplitUnit::Patient] {
             for shuffled in [false, true] {

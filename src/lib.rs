@@ -89,7 +89,7 @@ mod typical;
 mod weights;
 mod workspace;
 
-pub use assess::{Assessed, Assessment, Calibrated, Recalibrated, RuleResult};
+pub use assess::{Assessed, Assessment, Calibrated, Recalibrated, RocCurves, RuleResult};
 pub use audit::{Audit, Check, Expectation, Finding, Scale, Severity};
 pub use cache::SliceCache;
 pub use calibration::{Calibration, CalibrationLine, ReliabilityBin, ScanCalibrator, Temperature, logit};

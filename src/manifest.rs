@@ -122,7 +122,11 @@ impl Manifest {
     /// No such folder, none of the three parts in it, an unreadable file, or a `patients.csv` that is not
     /// `path,patient,…` or gives one scan two patients. Broken images are no errors: the audit lists them.
     pub fn scan(root: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
-        Ok(Self::scan_with(root, "manifest", &progress, |_, _, _, _| Ok(()))?.0)
+        Self::scan_in(root.as_ref(), &progress)
+    }
+
+    fn scan_in(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
+        Ok(Self::scan_with(root, "manifest", progress, |_, _, _, _| Ok(()))?.0)
     }
 
     /// Shows every file, while it is at hand, to `look`: its number, its path under the root, its record and its bytes.
@@ -173,6 +177,15 @@ impl Manifest {
     /// The path of a slice under the root, with `/`.
     pub fn path(&self, slice: &Slice) -> String {
         format!("{}/{}", self.scans[slice.scan].folder, slice.file)
+    }
+
+    /// The slice with this path under the root.
+    pub(crate) fn slice_at(&self, path: &str) -> Result<&Slice> {
+        let is_it = |slice: &&Slice| {
+            let file = path.strip_prefix(&self.scan_of(slice).folder).and_then(|file| file.strip_prefix('/'));
+            file == Some(&slice.file)
+        };
+        self.slices.iter().find(is_it).with_context(|| format!("the manifest {} has no slice {path}", self.name))
     }
 
     /// The scan a slice belongs to.

@@ -122,6 +122,10 @@ pub struct Phantom {
 /// # Errors
 /// A configuration out of range, a `root` that holds anything else, and failures to write.
 pub fn draw_phantom(root: &Path, config: &PhantomConfig, progress: impl Fn(&Progress) + Sync) -> Result<Phantom> {
+    draw_phantom_in(root, config, &progress)
+}
+
+fn draw_phantom_in(root: &Path, config: &PhantomConfig, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Phantom> {
     config.check()?;
     if let Some(found) = existing(root, config)? {
         return Ok(found);
@@ -134,7 +138,7 @@ pub fn draw_phantom(root: &Path, config: &PhantomConfig, progress: impl Fn(&Prog
         _ => fs::create_dir_all(&partial).with_context(|| format!("creating {}", partial.display()))?,
     }
     let plan = Plan::new(config);
-    draw_files(&partial, config, &plan, &progress)?;
+    draw_files(&partial, config, &plan, progress)?;
     let phantom = describe(config, &plan);
     write(&partial, "truth/patients.csv", patients_csv(&plan).as_bytes())?;
     let json = serde_json::to_string_pretty(&phantom).context("describing the phantom")? + "\n";

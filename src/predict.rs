@@ -34,7 +34,10 @@ impl Classifier {
     /// # Errors
     /// A damaged or foreign file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::load_in(path.as_ref())
+    }
+
+    fn load_in(path: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::read(path)?;
         let device = match checkpoint.info.run.device() {
             Ok(device) => device,
@@ -86,6 +89,16 @@ impl Classifier {
         subset: Subset,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<Predictions> {
+        self.predict_in(cache, split, subset, &progress)
+    }
+
+    fn predict_in(
+        &self,
+        cache: &SliceCache,
+        split: &Split,
+        subset: Subset,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Predictions> {
         let doing = || format!("predicting the {subset} subset with {}", self.path.display());
         ensure!(
             cache.preprocess() == &self.info.run.preprocess,
@@ -122,8 +135,8 @@ impl Classifier {
         );
         let run = &self.info.run;
         let feed =
-            Feed::new(cache, &self.network, self.info.backbone, run, self.device, &progress).with_context(doing)?;
-        let meter = Meter::new(subset.name(), "slices", slices.len(), 0, &progress);
+            Feed::new(cache, &self.network, self.info.backbone, run, self.device, progress).with_context(doing)?;
+        let meter = Meter::new(subset.name(), "slices", slices.len(), 0, progress);
         let (probabilities, _) =
             feed.score(&self.network, &slices, run.batch_size, &|n| meter.add(n)).with_context(doing)?;
         meter.finish();

@@ -177,7 +177,10 @@ impl Report {
 
     /// Writes `report.html`, `report.json` and `figures/*.svg` into `folder`; returns the path of the page.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<PathBuf> {
-        let folder = folder.as_ref();
+        self.write_in(folder.as_ref())
+    }
+
+    fn write_in(&self, folder: &Path) -> Result<PathBuf> {
         for (name, svg) in &self.figures {
             write_text(&folder.join("figures").join(name), svg)?;
         }

@@ -275,6 +275,10 @@ impl Split {
 
     /// Writes the split as JSON.
     pub fn write(&self, path: impl AsRef<Path>, manifest: &Manifest) -> Result<()> {
+        self.write_in(path.as_ref(), manifest)
+    }
+
+    fn write_in(&self, path: &Path, manifest: &Manifest) -> Result<()> {
         ensure!(
             manifest.hash() == self.manifest,
             "writing a split: it was made for the manifest {}, this one is {}",
@@ -307,7 +311,7 @@ impl Split {
             left_out: self.left_out.clone(),
             overlaps: self.overlaps.clone(),
         };
-        write_json(path.as_ref(), &file)
+        write_json(path, &file)
     }
 
     /// Reads a split for this manifest.
@@ -315,7 +319,10 @@ impl Split {
     /// # Errors
     /// A file that is no split, or one of another manifest (both hashes are named).
     pub fn read(path: impl AsRef<Path>, manifest: &Manifest) -> Result<Self> {
-        let path = path.as_ref();
+        Self::read_in(path.as_ref(), manifest)
+    }
+
+    fn read_in(path: &Path, manifest: &Manifest) -> Result<Self> {
         let file: SplitFile = read_json(path, "a split (written by `covid-ct split`)")?;
         let found = manifest.hash();
         ensure!(

@@ -46,7 +46,17 @@ pub fn train(
     run: &RunConfig,
     report: impl Fn(&TrainEvent) + Sync,
 ) -> Result<History> {
-    let folder = runs.as_ref().join(&run.name);
+    train_in(runs.as_ref(), cache, split, run, &report)
+}
+
+fn train_in(
+    runs: &Path,
+    cache: &SliceCache,
+    split: &Split,
+    run: &RunConfig,
+    report: &(dyn Fn(&TrainEvent) + Sync),
+) -> Result<History> {
+    let folder = runs.join(&run.name);
     let doing = || format!("training in {}", folder.display());
     belongs_together(cache, split, run).with_context(doing)?;
     fs::create_dir_all(&folder).with_context(doing)?;
@@ -61,9 +71,9 @@ pub fn train(
             return finished(&folder, &found.info, run).with_context(doing);
         }
     }
-    let mut training = Training::begin(&folder, cache, split, info, found, &report).with_context(doing)?;
+    let mut training = Training::begin(&folder, cache, split, info, found, report).with_context(doing)?;
     while training.info.position.epoch < run.epochs {
-        training.epoch(&report).with_context(doing)?;
+        training.epoch(report).with_context(doing)?;
     }
     training.finish().with_context(doing)
 }

@@ -189,6 +189,13 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     assert!(scans.patient("ct_scan_3").is_err() && scans.patient("val/covid/ct_scan_3").is_ok());
     assert!(scans.patient("ct_scan_99").is_err());
 
+    // A file that is no longer the one that was judged is not shown beside the judgement.
+    let shown = validation.rows()[0].path.clone();
+    let file = folder.path().join("data").join(&shown);
+    fs::write(&file, [fs::read(&file).expect("reads"), vec![0]].concat()).expect("writes");
+    let error = format!("{:#}", validation.slice_figure(&manifest, &shown).expect_err("a changed file"));
+    assert!(error.contains("has changed since it was audited") && error.contains(&shown), "{error}");
+
     // Without the files the cached slices do; the lungs are the same.
     fs::rename(folder.path().join("data"), folder.path().join("gone")).expect("renames");
     let ([again, _], from) = outside(&explain());

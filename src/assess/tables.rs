@@ -1,8 +1,8 @@
 //! An assessment as tables and figures.
 
-use super::{Assessed, Assessment, Calibrated, DRAWS};
+use super::{Assessed, Assessment, Calibrated, DRAWS, RocCurves};
 use crate::calibration::Calibration;
-use crate::figure::{Figure, reliability};
+use crate::figure::{Curve, Figure, reliability, roc};
 use crate::metrics::{Estimate, Interval, Measure, Performance};
 use crate::progress::thousands;
 use crate::rules::Rule;
@@ -62,6 +62,26 @@ impl Assessment {
         }
         notes.extend(self.left_out.iter().map(|why| format!("Left out: {why}.")));
         notes
+    }
+
+    /// ROC curves of slices and scans, one figure a subset that holds both labels: what each threshold would find, and
+    /// what it would cost.
+    pub fn roc_figures(&self) -> Result<Vec<Figure>> {
+        self.subsets.iter().filter_map(|of| Some(self.roc_figure(of, of.roc.as_ref()?))).collect()
+    }
+
+    fn roc_figure(&self, of: &Assessed, curves: &RocCurves) -> Result<Figure> {
+        let curve = |name: &str, of: &Performance, points| -> Curve<'_> {
+            let value = |measure| of.get(measure).value;
+            let area = value(Measure::RocAuc).map_or("–".to_owned(), |area| format!("{area:.3}"));
+            let decided = value(Measure::Specificity).zip(value(Measure::Sensitivity)).map(|(tn, tp)| [1.0 - tn, tp]);
+            (format!("{} {name}: area {area}", thousands(of.samples as u64)), points, decided)
+        };
+        let title = format!("{}, {}{}: ROC", self.run, of.subset, of.subset.leak_mark(&self.leaks));
+        let curves = [curve("slices", &of.slices, &curves.slices), curve("scans", &of.scans, &curves.scans)];
+        let caption = "Every threshold at once; the area is the chance that a covid one scores above a non-covid one, 0.5 on \
+                       the diagonal. Dots: where decisions are made, slices from a probability of 0.5 on, scans by their rule.";
+        roc(&title, &curves, caption)
     }
 
     /// Scan rules beside each other.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::manifest::{Label, Scan, Set};
+use crate::metrics::Measure;
 use crate::predict::About;
 use tempfile::TempDir;
 
@@ -92,6 +93,21 @@ fn with_both_labels_nothing_is_left_out_and_scans_are_calibrated_as_scans() {
         assert!(figure.expect("draws").svg().contains("<svg"));
     }
     assert!(assessment.reliability_figure(Subset::Test).is_err());
+    let of = assessment.subset(Subset::Validation).expect("assessed");
+    let curves = of.roc.as_ref().expect("both labels");
+    for (points, of) in [(&curves.slices, &of.slices), (&curves.scans, &of.scans)] {
+        assert_eq!((points.first(), points.last()), (Some(&[0.0, 0.0]), Some(&[1.0, 1.0])));
+        let area: f64 = points.windows(2).map(|p| (p[1][0] - p[0][0]) * (p[0][1] + p[1][1]) / 2.0).sum();
+        let value = of.get(Measure::RocAuc).value.expect("defined");
+        assert!((area - value).abs() < 1e-12, "{area} and {value}");
+    }
+    let figures = assessment.roc_figures().expect("draws");
+    let [figure] = &figures[..] else { panic!("{} figures of one subset", figures.len()) };
+    assert!(
+        figure.svg().contains("48 slices: area 0.") && figure.svg().contains("24 scans: area 0."),
+        "{}",
+        figure.svg()
+    );
     let text = assessment.table().to_string();
     assert!(text.contains("who are scans") && text.contains("Validation figures are too good"), "{text}");
     assert!(!text.contains("WARNING"), "{text}");
@@ -108,6 +124,7 @@ fn one_label_leaves_out_rule_temperature_and_calibrator_and_says_why() {
     }
     let of = &assessment.calibration[0];
     assert!(of.slices.after.is_none() && of.scans.after.is_none() && of.slices.before.line.is_none());
+    assert!(assessment.roc_figures().expect("nothing to draw").is_empty());
     let text = assessment.table().to_string();
     assert!(text.contains("Left out: no temperature") && text.contains("WARNING: 12 validation patients"), "{text}");
     let (folder, _) = written(&covid, alone);

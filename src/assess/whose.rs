@@ -1,8 +1,8 @@
 //! Whose scans the predictions are of: patients, and sources.
 
-use super::{Assessed, DRAWS, RuleResult, SEED};
+use super::{Assessed, DRAWS, RocCurves, RuleResult, SEED};
 use crate::manifest::{Label, Manifest};
-use crate::metrics::{Estimate, Judged, Measure, Performance};
+use crate::metrics::{Estimate, Judged, Measure, Performance, RocCurve};
 use crate::predict::{Predictions, SlicePrediction};
 use crate::rules::{Rule, RuleKind};
 use anyhow::{Context, Result};
@@ -79,6 +79,7 @@ impl<'a> Whose<'a> {
             scans: Performance::of(&scans, DRAWS, SEED)?,
             sources: sources.into_iter().map(of_source).collect::<Result<_>>()?,
             named,
+            roc: roc(&slices).zip(roc(&scans)).map(|(slices, scans)| RocCurves { slices, scans }),
         })
     }
 
@@ -97,6 +98,13 @@ impl<'a> Whose<'a> {
         }
         Ok(results)
     }
+}
+
+/// A curve as fine as it can be seen; `None` where all are of one label.
+fn roc(judged: &[Judged]) -> Option<Vec<[f64; 2]>> {
+    const SEEN: f64 = 1.0 / 500.0;
+    let (covid, scores): (Vec<bool>, Vec<f64>) = judged.iter().map(|of| (of.covid, of.score)).unzip();
+    Some(RocCurve::new(&covid, &scores).ok()?.thinned(SEEN))
 }
 
 /// The scans of predictions, judged by a rule, in the order of their names.

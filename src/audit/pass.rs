@@ -54,9 +54,17 @@ impl Audit {
         cache: Option<(&Path, &Preprocess)>,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<(Self, Option<SliceCache>)> {
+        Self::one_pass(root.as_ref(), cache, &progress)
+    }
+
+    fn one_pass(
+        root: &Path,
+        cache: Option<(&Path, &Preprocess)>,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<(Self, Option<SliceCache>)> {
         let pass = Pass::begin(cache)?;
         let stage = if cache.is_some() { "audit and cache" } else { "audit" };
-        let (manifest, looked) = Manifest::scan_with(root, stage, &progress, |index, path, slice, bytes| {
+        let (manifest, looked) = Manifest::scan_with(root, stage, progress, |index, path, slice, bytes| {
             pass.look(index, path, slice, bytes)
         })?;
         pass.finish(manifest, looked)

@@ -16,9 +16,9 @@ const LEAST_SIDE: u32 = 64;
 pub enum LungsFrom {
     /// The slice's file, in its own size.
     File,
-    /// The cached slice, for the file is not there.
+    /// The cached slice, for the file is not there or has changed since the audit.
     Cache,
-    /// None: the file is not there, and the cached slice is smaller than 64×64.
+    /// None: neither the file that was audited is there, nor a cached slice of 64×64 or more.
     Nothing,
 }
 
@@ -32,9 +32,10 @@ pub(super) fn picture(cache: &SliceCache, slice: usize) -> Result<GreyImage> {
 /// resized as the slice was.
 pub(super) fn lungs(cache: &SliceCache, slice: usize) -> Result<(LungMask, LungsFrom)> {
     let manifest = cache.manifest();
-    let path = manifest.root.join(manifest.path(&manifest.slices[slice]));
-    // A file that is gone, or no longer an image, is no reason to explain nothing.
-    if let Some(image) = fs::read(path).ok().and_then(|bytes| decode_grey(&bytes).ok()) {
+    let listed = &manifest.slices[slice];
+    let file = fs::read(manifest.root.join(manifest.path(listed))).ok().filter(|bytes| listed.must_be(bytes).is_ok());
+    // A file that is gone, or no longer the one that was audited, is no reason to explain nothing.
+    if let Some(image) = file.and_then(|bytes| decode_grey(&bytes).ok()) {
         return Ok((LungMask::of(&image), LungsFrom::File));
     }
     let size = cache.preprocess().size;

@@ -64,6 +64,21 @@ impl RocCurve {
         let heights = self.true_positive_rate.windows(2).map(|y| (y[0] + y[1]) / 2.0);
         widths.zip(heights).map(|(width, height)| width * height).sum()
     }
+
+    /// The curve for drawing: `[1 - specificity, sensitivity]` from (0, 0) to (1, 1), without points that lie less than
+    /// `apart` (0 to 1, in each direction) beyond the one before.
+    pub(crate) fn thinned(&self, apart: f64) -> Vec<[f64; 2]> {
+        let mut kept: Vec<[f64; 2]> = Vec::new();
+        for (&x, &y) in self.false_positive_rate.iter().zip(&self.true_positive_rate) {
+            if kept
+                .last()
+                .is_none_or(|&[before, below]| x - before >= apart || y - below >= apart || (x, y) == (1.0, 1.0))
+            {
+                kept.push([x, y]);
+            }
+        }
+        kept
+    }
 }
 
 /// Average precision, in 0..=1: `Σ (Rᵢ - Rᵢ₋₁) Pᵢ` over the different scores, descending, with `Rᵢ` and

@@ -181,7 +181,9 @@ impl Predictions {
         for index in crate::cache::spread(&of_scan, count) {
             let row = &self.rows[index];
             let path = manifest.root.join(&row.path);
-            let bytes = fs::read(&path).with_context(|| format!("reading slice {}", path.display()))?;
+            let doing = || format!("reading slice {}", path.display());
+            let bytes = fs::read(&path).with_context(doing)?;
+            manifest.slice_at(&row.path).and_then(|slice| slice.must_be(&bytes)).with_context(doing)?;
             let image = crate::decode::decode_grey(&bytes).with_context(|| format!("decoding {}", path.display()))?;
             let file = row.path.rsplit('/').next().unwrap_or(&row.path);
             sheet.add(&format!("Slice: {file} - {} ({:.2})", row.decision(), row.covid), Some(&image))?;
@@ -222,7 +224,11 @@ impl Predictions {
 
     /// Writes `predictions-<subset>.parquet`, `.csv` and `.json` into a run's folder.
     pub fn write(&self, run_folder: impl AsRef<Path>) -> Result<()> {
-        let file = |ending: &str| run_folder.as_ref().join(format!("predictions-{}.{ending}", self.about.subset));
+        self.write_in(run_folder.as_ref())
+    }
+
+    fn write_in(&self, run_folder: &Path) -> Result<()> {
+        let file = |ending: &str| run_folder.join(format!("predictions-{}.{ending}", self.about.subset));
         write_frame(&mut self.to_frame()?, &file("parquet"))?;
         write_json(&file("json"), &self.about)?;
         write_atomic(&file("csv"), |out| {
@@ -246,7 +252,11 @@ impl Predictions {
 
     /// Reads what [`write`](Self::write) wrote.
     pub fn read(run_folder: impl AsRef<Path>, subset: Subset) -> Result<Self> {
-        let file = |ending: &str| run_folder.as_ref().join(format!("predictions-{subset}.{ending}"));
+        Self::read_in(run_folder.as_ref(), subset)
+    }
+
+    fn read_in(run_folder: &Path, subset: Subset) -> Result<Self> {
+        let file = |ending: &str| run_folder.join(format!("predictions-{subset}.{ending}"));
         let about: About = read_json(&file("json"), "what predictions were made from")?;
         let path = file("parquet");
         let frame = read_frame(&path, "predictions")?;

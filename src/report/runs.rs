@@ -30,7 +30,12 @@ impl Report {
                 html.push_str(VALIDATION_LEAKS);
             }
             match &run.assessment {
-                Some(assessment) => html.push_str(&intervals(assessment)),
+                Some(assessment) => {
+                    html.push_str(&intervals(assessment));
+                    let drawn = assessment.subsets.iter().filter(|of| of.roc.is_some());
+                    let names = drawn.map(|of| format!("{}-{}-roc", run.name, of.subset));
+                    html.push_str(&self.row(&names.zip(assessment.roc_figures()?).collect::<Vec<_>>()));
+                }
                 None => html.push_str(NO_ASSESSMENT),
             }
             html.push_str(&run.evaluation.table().html());

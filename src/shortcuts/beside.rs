@@ -66,7 +66,10 @@ impl BesideCues {
     /// A run that was not evaluated, or predictions of another split. Scans of one label only are no error: see
     /// [`left_out`](Self::left_out).
     pub fn of(run_folder: impl AsRef<Path>, cache: &SliceCache, split: &Split) -> Result<Self> {
-        let folder = run_folder.as_ref();
+        Self::of_in(run_folder.as_ref(), cache, split)
+    }
+
+    fn of_in(folder: &Path, cache: &SliceCache, split: &Split) -> Result<Self> {
         let doing = || format!("holding the run in {} against shallow cues", folder.display());
         let validation = Predictions::read(folder, Subset::Validation)
             .with_context(|| format!("{}: run `covid-ct evaluate` first", doing()))?;

@@ -38,11 +38,15 @@ impl Shortcuts {
     /// # Errors
     /// As [`Probe::run`].
     pub fn run(folder: impl AsRef<Path>, cache: &SliceCache) -> Result<Self> {
+        Self::run_in(folder.as_ref(), cache)
+    }
+
+    fn run_in(folder: &Path, cache: &SliceCache) -> Result<Self> {
         let scans: Vec<usize> = (0..cache.manifest().scans.len()).collect();
         let rows = cue_rows(cache, &scans).context("collecting the cues of shortcuts")?;
         let probe = Probe::run(&rows, FOLDS, SEED)?;
         let found = Self { manifest: cache.manifest_hash(), scans: rows.len(), rows: probe.rows };
-        write_json(&folder.as_ref().join("shortcuts.json"), &found)?;
+        write_json(&folder.join("shortcuts.json"), &found)?;
         Ok(found)
     }
 
