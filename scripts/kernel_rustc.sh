@@ -2,7 +2,7 @@
 # Between cargo and rustc: writes down what cargo asks for where it compiles a cell, for kernel_build.sh.
 case " $* " in
 *" --crate-name covid_ct_notebook "*)
-    # Half a million names are exported: mold (Debian 12's) takes all memory for them, 23 GB. It is preloaded by evcxr.
+    # Nearly a hundred thousand names are exported, and Debian 12's mold takes gigabytes for them. evcxr has preloaded it.
     case ${LD_PRELOAD-} in *mold*) unset LD_PRELOAD ;; esac
     ;;
 *" --crate-name ctx "*)

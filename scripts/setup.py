@@ -197,7 +197,7 @@ def build(finish_python):
         if not whole.is_file() and shared.is_dir():
             kernel.fill(own, shared / "target", None)
     if not own.is_dir():
-        say("building the library and the command line (about 12 minutes on two cores)")
+        say("building the library and the command line (about 15 minutes on two cores)")
     linker = ["mold", "-run"] if shutil.which("mold") else []
     if not whole.is_file():
         run([*linker, "cargo", "build", "--locked", "--lib"], cwd=REPO)
