@@ -4,6 +4,7 @@ use crate::table::{Show, display, escape};
 use anyhow::{Context, Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -133,6 +134,48 @@ fn legend_share(series: usize, height: u32) -> f64 {
     share / (1.0 - share.min(0.9))
 }
 
+type Chart<'c, 'svg> = ChartContext<'c, SVGBackend<'svg>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// The names of the series drawn, in a box inside the chart.
+fn legend<'c, 'svg: 'c>(
+    chart: &mut Chart<'c, 'svg>,
+    position: SeriesLabelPosition,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut labels = chart.configure_series_labels();
+    labels.position(position).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.3)).label_font(font(13));
+    Ok(labels.draw()?)
+}
+
+/// Axes from 0 to 1 with the diagonal, and from 1 to `top` room for a legend.
+fn unit_square<'c, 'svg>(
+    canvas: &'c Canvas<'svg>,
+    title: &str,
+    x_label: &str,
+    y_label: &str,
+    top: f64,
+) -> Result<Chart<'c, 'svg>, Box<dyn std::error::Error>> {
+    let mut chart = ChartBuilder::on(canvas)
+        .caption(title, font(18))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(62)
+        .build_cartesian_2d(0.0..1.0, 0.0..top)?;
+    chart
+        .configure_mesh()
+        .x_desc(x_label)
+        .y_desc(y_label)
+        .x_label_formatter(&|v| format!("{v:.1}"))
+        .y_labels(11)
+        .y_label_formatter(&|v| if *v > 1.01 { String::new() } else { format!("{v:.1}") })
+        .axis_desc_style(font(14))
+        .label_style(font(13))
+        .light_line_style(WHITE)
+        .bold_line_style(BLACK.mix(0.12))
+        .draw()?;
+    chart.draw_series([PathElement::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.5).stroke_width(1))])?;
+    Ok(chart)
+}
+
 /// Lines through points, one colour a series.
 pub(crate) fn lines(
     title: &str,
@@ -179,13 +222,7 @@ pub(crate) fn lines(
             }
         }
         if series.len() > 1 {
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
-                .background_style(WHITE.mix(0.85))
-                .border_style(BLACK.mix(0.3))
-                .label_font(font(13))
-                .draw()?;
+            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
         }
         Ok(())
     })
@@ -244,13 +281,7 @@ pub(crate) fn histogram(
                 .label(name.as_str())
                 .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .label_font(font(13))
-            .draw()?;
+        legend(&mut chart, SeriesLabelPosition::UpperRight)?;
         Ok(())
     })
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 mod kinds;
@@ -177,6 +178,18 @@ impl Manifest {
     /// The path of a slice under the root, with `/`.
     pub fn path(&self, slice: &Slice) -> String {
         format!("{}/{}", self.scans[slice.scan].folder, slice.file)
+    }
+
+    /// The bytes of a slice's file.
+    ///
+    /// # Errors
+    /// It cannot be read, or no longer holds what it held when it was listed.
+    pub(crate) fn bytes_of(&self, slice: &Slice) -> Result<Vec<u8>> {
+        let path = self.root.join(self.path(slice));
+        let doing = || format!("reading slice {}", path.display());
+        let bytes = fs::read(&path).with_context(doing)?;
+        slice.must_be(&bytes).with_context(doing)?;
+        Ok(bytes)
     }
 
     /// The slice with this path under the root.

@@ -5,7 +5,6 @@ use crate::decode::{GreyImage, decode_grey};
 use crate::lungs::LungMask;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use std::fs;
 
 /// Cached slices of a smaller side are too coarse for a mask: two lungs are then a few pixels apart.
 const LEAST_SIDE: u32 = 64;
@@ -32,10 +31,8 @@ pub(super) fn picture(cache: &SliceCache, slice: usize) -> Result<GreyImage> {
 /// resized as the slice was.
 pub(super) fn lungs(cache: &SliceCache, slice: usize) -> Result<(LungMask, LungsFrom)> {
     let manifest = cache.manifest();
-    let listed = &manifest.slices[slice];
-    let file = fs::read(manifest.root.join(manifest.path(listed))).ok().filter(|bytes| listed.must_be(bytes).is_ok());
     // A file that is gone, or no longer the one that was audited, is no reason to explain nothing.
-    if let Some(image) = file.and_then(|bytes| decode_grey(&bytes).ok()) {
+    if let Some(image) = manifest.bytes_of(&manifest.slices[slice]).ok().and_then(|bytes| decode_grey(&bytes).ok()) {
         return Ok((LungMask::of(&image), LungsFrom::File));
     }
     let size = cache.preprocess().size;

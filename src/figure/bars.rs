@@ -1,6 +1,6 @@
 //! Bars in groups, with their intervals.
 
-use super::{Figure, PALETTE, draw, font};
+use super::{Figure, PALETTE, draw, font, legend};
 use anyhow::{Result, ensure};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -111,13 +111,7 @@ pub(crate) fn bars(
             canvas.draw(&Text::new((*name).clone(), (at.0, at.1 + 8), style))?;
         }
         if series.len() > 1 {
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
-                .background_style(WHITE.mix(0.85))
-                .border_style(BLACK.mix(0.3))
-                .label_font(font(13))
-                .draw()?;
+            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
         }
         Ok(())
     })

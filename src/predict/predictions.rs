@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail};
 use polars::prelude::{Column, DataFrame};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -180,11 +179,9 @@ impl Predictions {
         let mut sheet = ContactSheet::new(format!("Patient: {scan}"));
         for index in crate::cache::spread(&of_scan, count) {
             let row = &self.rows[index];
-            let path = manifest.root.join(&row.path);
-            let doing = || format!("reading slice {}", path.display());
-            let bytes = fs::read(&path).with_context(doing)?;
-            manifest.slice_at(&row.path).and_then(|slice| slice.must_be(&bytes)).with_context(doing)?;
-            let image = crate::decode::decode_grey(&bytes).with_context(|| format!("decoding {}", path.display()))?;
+            let bytes = manifest.bytes_of(manifest.slice_at(&row.path)?)?;
+            let image = crate::decode::decode_grey(&bytes)
+                .with_context(|| format!("decoding {}", manifest.root.join(&row.path).display()))?;
             let file = row.path.rsplit('/').next().unwrap_or(&row.path);
             sheet.add(&format!("Slice: {file} - {} ({:.2})", row.decision(), row.covid), Some(&image))?;
         }
