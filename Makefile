@@ -17,7 +17,7 @@ ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
 # mold links in a tenth of the time; without it the system's linker does.
 CARGO = $$(command -v mold >/dev/null && echo mold -run) cargo
 
-.PHONY: setup demo lab test lint bench kernel-times clean
+.PHONY: setup demo lab test lint bench check-gpu kernel-times clean
 .DEFAULT_GOAL := demo
 
 setup:
@@ -44,6 +44,10 @@ test: lint
 # Ours beside Python, in turns, into docs/performance.md; BENCH="--only audit --rounds 3" for less
 bench: setup
 	@$(ENV) && python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt && python benches/bench.py $(BENCH)
+
+# A training on the CPU and the same on a GPU, held against each other; CHECK="--networks fcn" for less
+check-gpu: setup
+	@$(ENV) && python scripts/check_gpu.py $(CHECK)
 
 kernel-times: setup
 	@$(ENV) && python scripts/kernel_times.py

@@ -6,7 +6,6 @@ fn main() {
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     println!("cargo:rustc-env=COVID_CT_COMMIT={}", commit());
     let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").unwrap_or_default();
-    println!("cargo:rustc-env=COVID_CT_LIBTORCH={lib}");
     // `-Cprefer-dynamic` (see .cargo/config.toml) leaves Rust's own library in the toolchain's folder.
     let rustc = std::env::var("RUSTC").unwrap_or("rustc".to_owned());
     let printed = std::process::Command::new(rustc).args(["--print", "target-libdir"]).output();

@@ -82,28 +82,36 @@ def check_equal(data, folder, environment):
             f"are torchvision's, {(off == 0).mean():.4%} of them to the grey level, the others within 1.")
 
 
-def device_table(device, data, rounds, batch, environment):
-    """Whole networks trained on a device: ours in f16 from the cache, PyTorch as written, and tuned."""
+def measure_device(device, data, rounds, batch, environment, keep):
+    """Whole networks trained on a device: ours in f16 from the cache, PyTorch as written, and tuned. Every round is kept as
+    soon as it is measured."""
     precision = "f16" if device.startswith("cuda") else "f32"
-    lines = ["| network | who | images/s, median (min to max) | waits for slices | device memory, MB | ratio |", "|---|---|---|---|---|---|"]
-    for network in ("fcn", "vgg19", "resnet152", "densenet161"):
-        same = ["train", data, "--batch", str(batch), "--device", device]
-        who = {f"covid-ct, {precision}": [*OURS, *same, "--network", network, "--precision", precision],
-               "PyTorch as written, f32": [*PEERS, "train", data, network, *same[2:]],
-               f"PyTorch tuned, {precision}": [*PEERS, "train", data, network, *same[2:], "--tuned"]}
-        taken = {name: [] for name in who}
-        for number in range(rounds):
+    taken = {}
+    for number in range(rounds):
+        for network in ("fcn", "vgg19", "resnet152", "densenet161"):
+            same = ["train", data, "--batch", str(batch), "--device", device]
+            who = {f"covid-ct, {precision}": [*OURS, *same, "--network", network, "--precision", precision],
+                   "PyTorch as written, f32": [*PEERS, "train", data, network, *same[2:]],
+                   f"PyTorch tuned, {precision}": [*PEERS, "train", data, network, *same[2:], "--tuned"]}
+            of = taken.setdefault(network, {name: [] for name in who})
             for name, command in who.items():
-                taken[name].append(once(command, len(os.sched_getaffinity(0)), environment))
+                of[name].append(once(command, len(os.sched_getaffinity(0)), environment))
             print(f"bench: {network} on {device}, round {number + 1}/{rounds}: "
-                  + ", ".join(f"{n} {t[-1]['images_per_second']:.0f}/s" for n, t in taken.items()), flush=True)
+                  + ", ".join(f"{n} {t[-1]['images_per_second']:.0f}/s" for n, t in of.items()), flush=True)
+            keep(device_table(taken))
+
+
+def device_table(networks):
+    lines = ["| network | who | images/s, median (min to max) | waits for slices | device memory, MB | ratio | rounds |",
+             "|---|---|---|---|---|---|---|"]
+    for network, taken in networks.items():
         rates = {name: statistics.median(t["images_per_second"] for t in of) for name, of in taken.items()}
         ours = next(iter(rates.values()))
         for number, (name, of) in enumerate(taken.items()):
             each = [t["images_per_second"] for t in of]
             memory = max((t["gpu_mb"] or 0) for t in of)
             lines.append(f"| {network if number == 0 else ''} | {name} | {rates[name]:,.0f} ({min(each):,.0f} to {max(each):,.0f}) | "
-                         f"{statistics.median(t['stall'] for t in of):.1%} | {memory or '–'} | {f'**{ours / rates[name]:.2f}**' if number else ''} |")
+                         f"{statistics.median(t['stall'] for t in of):.1%} | {memory or '–'} | {f'**{ours / rates[name]:.2f}**' if number else ''} | {len(of)} |")
     return "\n".join(lines)
 
 
@@ -254,8 +262,10 @@ def main():
             import torch
 
             name = torch.cuda.get_device_name(a.device) if a.device.startswith("cuda") else "CPU"
-            block = device_table(a.device, data, min(a.rounds, 3), a.batch, environment)
-            print(into(pathlib.Path(a.out) / "performance.md", f"device {a.device}", f"{name}; {machine()}.\n\n{block}"))
+            page = pathlib.Path(a.out) / "performance.md"
+            keep = lambda block: into(page, f"device {a.device}", f"{name}; {machine()}.\n\n{block}")
+            measure_device(a.device, data, min(a.rounds, 3), a.batch, environment, keep)
+            print(page.read_text())
             return
         heads_list = f"{folder}/heads.txt"
         once([*OURS, "cache", heads, "--list", heads_list], 1, environment)

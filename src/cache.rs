@@ -4,6 +4,7 @@
 //! are ([`Storage`]). The key is made from the manifest's hash and the preprocessing, so a cache can never serve other
 //! data than it was built from.
 
+use crate::ahead::{pinned, sent};
 use crate::config::{Preprocess, Storage};
 use crate::decode::{GreyImage, decode_grey};
 use crate::figure::{ContactSheet, Figure};
@@ -161,7 +162,8 @@ impl SliceCache {
             label.map(|l| l.index() as i64).with_context(|| format!("{} has no label", self.manifest.path(slice)))
         };
         let labels = slices.iter().map(label).collect::<Result<Vec<i64>>>()?;
-        Ok(Tensor::f_from_slice(&labels)?.f_to_device(device)?)
+        // From memory that is not pinned a GPU takes nothing before it has done all its work.
+        sent(&pinned(Tensor::f_from_slice(&labels)?, device)?, device)
     }
 
     /// The first slices of a subset, spread over it, as the network sees them.

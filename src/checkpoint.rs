@@ -124,7 +124,7 @@ pub(crate) fn save_progress(path: &Path, info: &CheckpointInfo, network: &Networ
         network.tensors()
     };
     if let Some(adam) = adam {
-        tensors.extend(adam.state(network.learning(info.run.learn)));
+        tensors.extend(adam.state(network.learning(info.run.learn))?);
     }
     write_tensors(path, &tensors, description(info)?)
 }

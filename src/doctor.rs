@@ -145,11 +145,14 @@ fn fault_in_kernel(spec: &str) -> Option<String> {
     })
 }
 
-/// The version of the libtorch this was built against, from the Python package it lies in.
+/// The version of the libtorch that is loaded, from the Python package it lies in.
 pub(crate) fn libtorch_version() -> String {
-    let library = Path::new(env!("COVID_CT_LIBTORCH"));
-    let file = library.parent().map(|torch| torch.join("version.py"));
-    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let maps = read(Path::new("/proc/self/maps"));
+    let library =
+        maps.lines().find_map(|line| line.find('/').map(|at| &line[at..]).filter(|p| p.ends_with("/libtorch_cpu.so")));
+    let package = library.and_then(|library| Path::new(library).parent()?.parent());
+    let text = package.map(|package| read(&package.join("version.py"))).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("__version__ = "));
-    line.map_or(format!("unknown (built against {})", library.display()), |v| v.trim_matches(['\'', '"']).to_owned())
+    line.map_or("unknown".to_owned(), |v| v.trim_matches(['\'', '"']).to_owned())
 }

@@ -41,10 +41,6 @@ impl<'a> Feed<'a> {
             Learn::Head => evaluation,
             Learn::HeadWithDropout => Mode { dropout: true, ..evaluation },
         };
-        if device.is_cuda() {
-            // Every batch but the last has one size, so trying the convolutions' algorithms once pays.
-            tch::Cuda::cudnn_set_benchmark(true);
-        }
         let Some(backbone) = backbone else {
             return Ok(Self { cache, features: None, from: 0, training, evaluation, device });
         };
@@ -163,7 +159,7 @@ mod tests {
     use crate::config::Preprocess;
     use crate::manifest::Manifest;
     use crate::model::Architecture;
-    use crate::optimizer::Adam;
+    use crate::optimizer::{Adam, gradient};
     use crate::phantom::{PhantomConfig, draw_phantom};
 
     /// The losses of three epochs over the labelled slices, as `feed` gives them.
@@ -177,8 +173,7 @@ mod tests {
             let logits = feed.logits(network, batch, true).expect("logits");
             let judged = feed.judge(&logits, batch).expect("a loss");
             let sums = judged.sums().expect("sums");
-            judged.loss.backward();
-            adam.step(network.head()).expect("steps");
+            adam.step(gradient(&judged.loss, network.head()).expect("a gradient")).expect("steps");
             losses.push(sums.batch_loss);
         }
         losses

@@ -1,53 +1,106 @@
-//! Adam whose state can be written down: libtorch's own keeps its moments where no checkpoint reaches them.
+//! Gradients, and Adam whose state can be written down: libtorch's own keeps its moments where no checkpoint reaches them.
+//!
+//! What learns lies in one vector, and so do its gradient and Adam's moments: a step is a dozen pieces of work. One by one
+//! ResNet-152's 467 parameters were 4,000, and a GPU waited for most of them.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::Tensor;
+
+/// The gradient of `loss` by these parameters, one after the other as they lie in memory: `[P]`, f32, P numbers in all.
+///
+/// # Errors
+/// A parameter that the loss does not depend on.
+pub fn gradient(loss: &Tensor, parameters: &[(String, Tensor)]) -> Result<Tensor> {
+    let inputs: Vec<&Tensor> = parameters.iter().map(|(_, parameter)| parameter).collect();
+    let each = Tensor::f_run_backward(&[loss], &inputs, false, false).context("differentiating the loss")?;
+    joined(&each)
+}
+
+/// Tensors one after the other, as a vector; convolutions' weights `[out, in, H, W]` with `in` innermost, as their kernels
+/// read them (in 16 bits on a GPU each would be turned three times in every step).
+fn joined(tensors: &[Tensor]) -> Result<Tensor> {
+    let flat = |tensor: &Tensor| -> Result<Tensor> {
+        let turned = if tensor.dim() == 4 { tensor.f_permute([0, 2, 3, 1])? } else { tensor.shallow_clone() };
+        Ok(turned.f_reshape([-1])?)
+    };
+    Ok(Tensor::f_cat(&tensors.iter().map(flat).collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// The parts of a vector that belong to these parameters, in their shapes; nothing is copied.
+fn parts(vector: &Tensor, parameters: &[(String, Tensor)]) -> Result<Vec<Tensor>> {
+    let sizes: Vec<i64> = parameters.iter().map(|(_, parameter)| parameter.numel() as i64).collect();
+    let split = vector.f_split_with_sizes(&sizes, 0)?;
+    let shaped = |(part, (_, parameter)): (&Tensor, &(String, Tensor))| -> Result<Tensor> {
+        Ok(match *parameter.size() {
+            [out, inputs, h, w] => part.f_view([out, h, w, inputs])?.f_permute([0, 3, 1, 2])?,
+            _ => part.f_view_as(parameter)?,
+        })
+    };
+    split.iter().zip(parameters).map(shaped).collect()
+}
+
+/// Moves the numbers of these parameters into one vector, of which they are views from here on. Where a parameter begins
+/// is a multiple of 64 bytes in all four networks (only the last has an odd size), as kernels like it.
+fn gathered(parameters: &[(String, Tensor)]) -> Result<Tensor> {
+    let own: Vec<Tensor> = parameters.iter().map(|(_, parameter)| parameter.f_detach()).collect::<Result<_, _>>()?;
+    let vector = joined(&own)?;
+    for ((_, parameter), part) in parameters.iter().zip(parts(&vector, parameters)?) {
+        parameter.shallow_clone().f_set_data(&part)?;
+    }
+    Ok(vector)
+}
 
 /// Adam (Kingma and Ba, 2015) as `torch.optim.Adam` computes it: betas 0.9 and 0.999, epsilon 1e-8, no weight decay.
 #[derive(Debug)]
 pub struct Adam {
     learning_rate: f64,
     step: i64,
-    /// First and second moment of each parameter, in the network's order.
-    moments: Vec<(Tensor, Tensor)>,
+    /// The parameters, one after the other: `[P]`. Those of the network are views of it.
+    parameters: Tensor,
+    /// Their first and second moments: `[P]`.
+    first: Tensor,
+    second: Tensor,
 }
 
 const BETAS: (f64, f64) = (0.9, 0.999);
 const EPSILON: f64 = 1e-8;
 
 impl Adam {
-    /// Moments of zero for these parameters.
+    /// An optimizer of these parameters, with moments of zero. Their numbers move into one vector; whoever holds the
+    /// tensors sees no difference.
     pub fn new(parameters: &[(String, Tensor)], learning_rate: f64) -> Result<Self> {
-        let zeros = |(_, tensor): &(String, Tensor)| -> Result<(Tensor, Tensor)> {
-            let tensor = tensor.f_detach()?;
-            Ok((tensor.f_zeros_like()?, tensor.f_zeros_like()?))
-        };
-        Ok(Self { learning_rate, step: 0, moments: parameters.iter().map(zeros).collect::<Result<_>>()? })
+        let vector = gathered(parameters)?;
+        Ok(Self {
+            learning_rate,
+            step: 0,
+            first: vector.f_zeros_like()?,
+            second: vector.f_zeros_like()?,
+            parameters: vector,
+        })
     }
 
-    /// One step along the gradients that `backward` left; clears them.
-    pub fn step(&mut self, parameters: &[(String, Tensor)]) -> Result<()> {
+    /// One step against this [`gradient`], which is used up.
+    ///
+    /// # Errors
+    /// A gradient that is not of these parameters.
+    pub fn step(&mut self, mut gradient: Tensor) -> Result<()> {
         let _guard = tch::no_grad_guard();
+        ensure!(
+            gradient.size() == self.first.size(),
+            "Adam: expected a gradient of {:?} numbers, found {:?}",
+            self.first.size(),
+            gradient.size()
+        );
         self.step += 1;
         let correction = |beta: f64| 1.0 - beta.powi(self.step as i32);
         let step_size = self.learning_rate / correction(BETAS.0);
         let root_correction = correction(BETAS.1).sqrt();
-        for ((name, parameter), (first, second)) in parameters.iter().zip(&mut self.moments) {
-            let mut gradient = parameter.grad();
-            if !gradient.defined() {
-                continue;
-            }
-            let doing = || format!("updating {name}");
-            let _ = first.f_lerp_(&gradient, 1.0 - BETAS.0).with_context(doing)?;
-            let square = gradient.f_square()?;
-            let _ = second.f_lerp_(&square, 1.0 - BETAS.1).with_context(doing)?;
-            let scale = second.f_sqrt()?.f_div_scalar(root_correction)?.f_add_scalar(EPSILON)?;
-            let change = first.f_div(&scale)?.f_mul_scalar(step_size)?;
-            let _ = parameter.shallow_clone().f_sub_(&change).with_context(doing)?;
-            let _ = gradient.f_zero_()?;
-        }
+        let _ = self.first.f_lerp_(&gradient, 1.0 - BETAS.0)?;
+        let _ = self.second.f_lerp_(&gradient.f_square_()?, 1.0 - BETAS.1)?;
+        let scale = self.second.f_sqrt()?.f_div_scalar_(root_correction)?.f_add_scalar_(EPSILON)?;
+        let _ = self.parameters.f_sub_(&self.first.f_div(&scale)?.f_mul_scalar_(step_size)?)?;
         Ok(())
     }
 
@@ -57,14 +110,13 @@ impl Adam {
     }
 
     /// The moments by name: `adam.first.<parameter>` and `adam.second.<parameter>`.
-    pub fn state(&self, parameters: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
-        let named = parameters.iter().zip(&self.moments).flat_map(|((name, _), (first, second))| {
-            [
-                (format!("adam.first.{name}"), first.shallow_clone()),
-                (format!("adam.second.{name}"), second.shallow_clone()),
-            ]
-        });
-        named.collect()
+    pub fn state(&self, parameters: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        let mut named = Vec::new();
+        for (moment, vector) in [("first", &self.first), ("second", &self.second)] {
+            let of = |((name, _), part): (&(String, Tensor), Tensor)| (format!("adam.{moment}.{name}"), part);
+            named.extend(parameters.iter().zip(parts(vector, parameters)?).map(of));
+        }
+        Ok(named)
     }
 
     /// Takes back what [`state`](Self::state) gave.
@@ -77,21 +129,19 @@ impl Adam {
         step: i64,
         state: &mut BTreeMap<String, Tensor>,
     ) -> Result<Self> {
-        let mut moments = Vec::new();
-        for (name, parameter) in parameters {
-            let mut take = |key: String| -> Result<Tensor> {
-                let moment = state.remove(&key).with_context(|| format!("the optimizer's {key} is missing"))?;
-                anyhow::ensure!(
-                    moment.size() == parameter.size(),
-                    "the optimizer's {key} is {:?}, its parameter {:?}",
-                    moment.size(),
-                    parameter.size()
-                );
-                Ok(moment.f_to_device(parameter.device())?)
-            };
-            moments.push((take(format!("adam.first.{name}"))?, take(format!("adam.second.{name}"))?));
-        }
-        Ok(Self { learning_rate, step, moments })
+        let mut take = |moment: &str| -> Result<Tensor> {
+            let mut each = Vec::new();
+            for (name, parameter) in parameters {
+                let key = format!("adam.{moment}.{name}");
+                let part = state.remove(&key).with_context(|| format!("the optimizer's {key} is missing"))?;
+                let (found, expected) = (part.size(), parameter.size());
+                ensure!(found == expected, "the optimizer's {key} is {found:?}, its parameter {expected:?}");
+                each.push(part.f_to_device(parameter.device())?);
+            }
+            joined(&each)
+        };
+        let (first, second) = (take("first")?, take("second")?);
+        Ok(Self { learning_rate, step, first, second, parameters: gathered(parameters)? })
     }
 }
 
@@ -116,31 +166,18 @@ impl Default for LossScale {
 }
 
 impl LossScale {
-    /// Divides the gradients by the scale; whether they can be used. If not, they are cleared and the scale is halved.
-    pub fn unscale(&mut self, parameters: &[(String, Tensor)]) -> Result<bool> {
-        let _guard = tch::no_grad_guard();
-        let mut finite: Option<Tensor> = None;
-        let gradients: Vec<Tensor> = parameters.iter().map(|(_, p)| p.grad()).filter(Tensor::defined).collect();
-        for gradient in &gradients {
-            let usable = gradient.shallow_clone().f_mul_scalar_(1.0 / self.scale)?.f_isfinite()?.f_all()?;
-            finite = Some(match finite {
-                Some(before) => before.f_logical_and(&usable)?,
-                None => usable,
-            });
-        }
-        let finite = finite.is_none_or(|finite| finite.int64_value(&[]) != 0);
-        if finite {
-            self.good_steps += 1;
-            if self.good_steps == 2_000 {
-                (self.scale, self.good_steps) = (2.0 * self.scale, 0);
-            }
-        } else {
-            for gradient in gradients {
-                let _ = gradient.shallow_clone().f_zero_()?;
-            }
+    /// Divides a [`gradient`] by the scale; `None`, and half the scale, where it overflowed and cannot be used.
+    pub fn unscale(&mut self, mut gradient: Tensor) -> Result<Option<Tensor>> {
+        let gradient = gradient.f_mul_scalar_(1.0 / self.scale)?;
+        if gradient.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
             (self.scale, self.good_steps, self.skipped) = (0.5 * self.scale, 0, self.skipped + 1);
+            return Ok(None);
         }
-        Ok(finite)
+        self.good_steps += 1;
+        if self.good_steps == 2_000 {
+            (self.scale, self.good_steps) = (2.0 * self.scale, 0);
+        }
+        Ok(Some(gradient))
     }
 }
 
@@ -149,28 +186,55 @@ mod tests {
     use super::*;
     use tch::{Device, Kind};
 
-    /// A parameter whose gradient is `gradient`.
-    fn with_gradient(gradient: &[f32]) -> Vec<(String, Tensor)> {
-        let parameter = Tensor::zeros([gradient.len() as i64], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        (&parameter * Tensor::from_slice(gradient)).sum(Kind::Float).backward();
-        vec![("p".to_owned(), parameter)]
+    fn parameter(name: &str, values: &[f32]) -> (String, Tensor) {
+        (name.to_owned(), Tensor::from_slice(values).set_requires_grad(true))
+    }
+
+    fn floats(tensor: &Tensor) -> Vec<f32> {
+        Vec::try_from(tensor.detach().reshape([-1])).expect("floats")
+    }
+
+    #[test]
+    fn gradients_lie_one_after_the_other_and_a_parameter_without_one_is_an_error() {
+        let parameters = [parameter("a", &[2.0, 3.0]), parameter("b", &[5.0])];
+        let loss = parameters[0].1.square().sum(Kind::Float) * &parameters[1].1.sum(Kind::Float);
+        assert_eq!(floats(&gradient(&loss, &parameters).expect("a gradient")), [20.0, 30.0, 13.0]);
+        let loss = parameters[0].1.sum(Kind::Float);
+        assert!(gradient(&loss, &parameters).is_err());
+    }
+
+    /// The first step of Adam is the learning rate, whatever the gradient; it goes to the parameter that it belongs to.
+    #[test]
+    fn a_step_changes_the_parameters_where_they_are_held_and_the_state_comes_back() {
+        let parameters = [parameter("a", &[2.0, 3.0]), parameter("b", &[5.0])];
+        let held = parameters[1].1.shallow_clone();
+        let mut adam = Adam::new(&parameters, 0.5).expect("an optimizer");
+        adam.step(Tensor::from_slice(&[4.0_f32, -4.0, 8.0])).expect("steps");
+        assert_eq!((floats(&parameters[0].1), floats(&held)), (vec![1.5, 3.5], vec![4.5]));
+        let wrong = adam.step(Tensor::from_slice(&[1.0_f32])).expect_err("is refused").to_string();
+        assert!(wrong.contains("expected a gradient of [3] numbers, found [1]"), "{wrong}");
+        let state = adam.state(&parameters).expect("a state");
+        let names: Vec<&str> = state.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["adam.first.a", "adam.first.b", "adam.second.a", "adam.second.b"]);
+        let mut state: BTreeMap<String, Tensor> = state.into_iter().collect();
+        let back = Adam::restore(&parameters, 0.5, 1, &mut state).expect("restores");
+        assert_eq!((floats(&back.first), floats(&back.second)), (floats(&adam.first), floats(&adam.second)));
+        let error = Adam::restore(&parameters, 0.5, 1, &mut state).expect_err("nothing is left").to_string();
+        assert!(error.contains("adam.first.a is missing"), "{error}");
     }
 
     #[test]
     fn gradients_are_divided_by_the_scale_and_overflow_skips_a_step() {
         let mut scale = LossScale::default();
-        let parameters = with_gradient(&[65_536.0, 131_072.0]);
-        assert!(scale.unscale(&parameters).expect("works"));
-        assert_eq!(Vec::<f32>::try_from(parameters[0].1.grad()).expect("floats"), [1.0, 2.0]);
+        let good = scale.unscale(Tensor::from_slice(&[65_536.0_f32, 131_072.0])).expect("works").expect("is finite");
+        assert_eq!(floats(&good), [1.0, 2.0]);
         assert_eq!(scale, LossScale { scale: 65_536.0, good_steps: 1, skipped: 0 });
         for bad in [f32::INFINITY, f32::NAN] {
-            let parameters = with_gradient(&[1.0, bad]);
-            assert!(!scale.unscale(&parameters).expect("works"));
-            assert_eq!(Vec::<f32>::try_from(parameters[0].1.grad()).expect("floats"), [0.0, 0.0]);
+            assert!(scale.unscale(Tensor::from_slice(&[1.0, bad])).expect("works").is_none());
         }
         assert_eq!(scale, LossScale { scale: 16_384.0, good_steps: 0, skipped: 2 });
         scale.good_steps = 1_999;
-        assert!(scale.unscale(&with_gradient(&[1.0])).expect("works"));
+        assert!(scale.unscale(Tensor::ones([1], (Kind::Float, Device::Cpu))).expect("works").is_some());
         assert_eq!(scale, LossScale { scale: 32_768.0, good_steps: 0, skipped: 2 });
     }
 }

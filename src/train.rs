@@ -11,7 +11,7 @@ use crate::files::{lock, sweep, write_json};
 use crate::history::{EpochRecord, History, Score, best};
 use crate::manifest::Label;
 use crate::model::Network;
-use crate::optimizer::Adam;
+use crate::optimizer::{Adam, gradient};
 use crate::order::shuffled;
 use crate::progress::{Meter, Progress};
 use crate::provenance::Provenance;
@@ -326,16 +326,15 @@ impl<'a> Training<'a> {
         let logits = self.feed.logits_of(&self.network, input, true)?;
         let judged = self.feed.judge(&logits, batch)?;
         let learning = self.network.learning(run.learn);
-        if run.precision == Precision::F16 {
+        let usable = if run.precision == Precision::F16 {
             let scale = &mut self.info.position.loss_scale;
-            judged.loss.f_mul_scalar(scale.scale)?.f_backward()?;
-            if !scale.unscale(learning)? {
-                return Ok(judged);
-            }
+            scale.unscale(gradient(&judged.loss.f_mul_scalar(scale.scale)?, learning)?)?
         } else {
-            judged.loss.f_backward()?;
+            Some(gradient(&judged.loss, learning)?)
+        };
+        if let Some(gradient) = usable {
+            self.adam.step(gradient)?;
         }
-        self.adam.step(learning)?;
         Ok(judged)
     }
 

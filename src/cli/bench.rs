@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
     Adam, Architecture, Audit, Check, History, Learn, Network, Precision, Preprocess, RunConfig, Scale, SliceCache,
-    Split, Storage, Subset, Workspace,
+    Split, Storage, Subset, Workspace, gradient,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -293,8 +293,7 @@ fn step(args: &BenchArgs) -> Result<Measured> {
     let mut once = || -> Result<f64> {
         let logits = network.forward_training_in(&images, args.precision)?;
         let loss = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0);
-        loss.backward();
-        adam.step(network.parameters())?;
+        adam.step(gradient(&loss, network.parameters())?)?;
         Ok(f64::try_from(&loss)?)
     };
     once()?;

@@ -6,7 +6,7 @@ use crate::config::{Learn, RunConfig, SplitUnit};
 use crate::feed::Feed;
 use crate::manifest::Label;
 use crate::model::Network;
-use crate::optimizer::Adam;
+use crate::optimizer::{Adam, gradient};
 use crate::progress::Progress;
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
@@ -88,8 +88,7 @@ impl<'a> Probing<'a> {
                     epoch + 1,
                     self.run.learning_rate
                 );
-                loss.f_backward()?;
-                adam.step(learning)?;
+                adam.step(gradient(&loss, learning)?)?;
             }
         }
         Ok(())

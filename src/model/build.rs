@@ -81,10 +81,11 @@ impl Builder {
         let (weight, bias) = (constant("weight", 1.0)?, constant("bias", 0.0)?);
         let (mean, variance) = (constant("running_mean", 0.0)?, constant("running_var", 1.0)?);
         let count = format!("{name}.num_batches_tracked");
-        // Files from before PyTorch 0.4.1 do not count batches; nothing that is computed here depends on it.
+        // Files from before PyTorch 0.4.1 do not count batches; nothing that is computed here depends on it. It stays in
+        // main memory: a GPU would be given 155 more pieces of work for each of ResNet-152's batches.
         let batches = match self.given.remove(&count) {
-            Some(batches) => batches.f_to_kind(Kind::Int64)?.f_reshape([0_i64; 0])?.f_to_device(self.device)?,
-            None => Tensor::f_zeros([0_i64; 0], (Kind::Int64, self.device))?,
+            Some(batches) => batches.f_to_kind(Kind::Int64)?.f_reshape([0_i64; 0])?.f_to_device(Device::Cpu)?,
+            None => Tensor::f_zeros([0_i64; 0], (Kind::Int64, Device::Cpu))?,
         };
         let layer = Layer::BatchNorm {
             weight: learning(&weight.1)?,
