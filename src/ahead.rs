@@ -115,7 +115,7 @@ impl SliceCache {
         let make = |batch: &[usize]| pinned(self.grey(batch)?, device);
         ahead(self.rows(), &batches, make, |batch| {
             waited += batch.waited;
-            work(batch.slices, &self.normalised(&sent(&batch.input, device)?)?)
+            work(batch.slices, &self.preprocess().normalised(&sent(&batch.input, device)?)?)
         })?;
         Ok(waited)
     }

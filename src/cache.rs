@@ -45,6 +45,17 @@ struct Index {
     slices: usize,
 }
 
+impl Preprocess {
+    /// What a network is fed, of grey levels `[N, 1, size, size]` u8: `[N, 3, size, size]` f32, on the device where they are.
+    pub(crate) fn normalised(&self, grey: &Tensor) -> Result<Tensor> {
+        let (n, _, height, width) = grey.size4()?;
+        // In place: fresh memory costs more than the arithmetic.
+        let mut images = grey.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
+        let images = images.f_sub_scalar_(self.mean)?.f_div_scalar_(self.std)?;
+        Ok(images.f_expand([n, 3, height, width], false)?)
+    }
+}
+
 impl SliceCache {
     /// Opens the cache of these slices under `folder`, building it first if need be. A build that was killed goes on
     /// where it stopped.
@@ -127,7 +138,7 @@ impl SliceCache {
     pub fn batch(&self, slices: &[usize], device: Device) -> Result<Tensor> {
         // Nobody has asked the disk for these yet: in one piece is faster than page by page.
         self.rows.read_ahead(slices);
-        self.normalised(&self.grey(slices)?.f_to_device(device)?)
+        self.preprocess.normalised(&self.grey(slices)?.f_to_device(device)?)
     }
 
     /// Slices `[N, 1, size, size]` u8 in main memory.
@@ -135,15 +146,6 @@ impl SliceCache {
         let size = i64::from(self.preprocess.size);
         let shape = [slices.len() as i64, 1, size, size];
         Ok(Tensor::f_from_data_size(&self.bytes_of(slices)?, &shape, Kind::Uint8)?)
-    }
-
-    /// What the network is fed, of grey levels `[N, 1, size, size]`, on the device where they are.
-    pub(crate) fn normalised(&self, grey: &Tensor) -> Result<Tensor> {
-        let (n, _, height, width) = grey.size4()?;
-        // In place: fresh memory costs more than the arithmetic.
-        let mut images = grey.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
-        let images = images.f_sub_scalar_(self.preprocess.mean)?.f_div_scalar_(self.preprocess.std)?;
-        Ok(images.f_expand([n, 3, height, width], false)?)
     }
 
     /// The slices as they lie on the disk.

@@ -73,7 +73,7 @@ impl<'a> Feed<'a> {
         let mode = if learning { self.training } else { self.evaluation };
         let here = sent(input, self.device)?;
         match &self.features {
-            None => network.forward_in(&self.cache.normalised(&here)?, mode),
+            None => network.forward_in(&self.cache.preprocess().normalised(&here)?, mode),
             Some(_) => network.rest(self.from, &here.f_to_kind(Kind::Float)?, mode),
         }
     }

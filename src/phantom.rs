@@ -29,7 +29,9 @@ use self::defects::Kind;
 use self::noise::{Stream, stream};
 use self::patient::Patient;
 use self::plan::{File, Plan};
+use crate::decode::GreyImage;
 use crate::progress::{Meter, Progress};
+use crate::resize::resize_grey;
 
 /// Name of the description in the root of a phantom.
 const DESCRIPTION: &str = "phantom.json";
@@ -215,6 +217,21 @@ fn content(config: &PhantomConfig, plan: &Plan, patient: &Patient, file: &File) 
     let mut rng = stream(config.seed, scan.patient as u64, file.slice as u32, scan.variant, Stream::Slice);
     let grey = anatomy::draw_slice(patient, size, t, &mut rng, scan.shift);
     defects::encode(file.kind, grey, size, scan.quality)
+}
+
+/// `count` slices of as many patients, half of them covid, at heights all over the chest: `size × size` grey levels each.
+/// Always the same ones, and of no phantom that users draw.
+pub(crate) fn reference_slices(count: usize, size: u32) -> Result<Vec<Vec<u8>>> {
+    const SEED: u64 = 0x5EED;
+    const SIDE: u32 = 512;
+    let draw = |n: usize| {
+        let patient = Patient::new(SEED, n, n.is_multiple_of(2));
+        let t = ((7 * n % count) as f32 + 0.5) / count as f32;
+        let pixels =
+            anatomy::draw_slice(&patient, SIDE as usize, t, &mut stream(SEED, n as u64, 0, 0, Stream::Slice), [0, 0]);
+        resize_grey(&GreyImage { width: SIDE, height: SIDE, pixels }, size)
+    };
+    (0..count).into_par_iter().map(draw).collect()
 }
 
 /// Writes one file below the root, with the folder it needs.

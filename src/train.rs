@@ -13,6 +13,7 @@ use crate::manifest::Label;
 use crate::model::Network;
 use crate::optimizer::{Adam, gradient};
 use crate::order::shuffled;
+use crate::phantom::reference_slices;
 use crate::progress::{Meter, Progress};
 use crate::provenance::Provenance;
 use crate::split::{Split, Subset};
@@ -24,7 +25,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 mod event;
 
@@ -178,10 +179,6 @@ impl<'a> Training<'a> {
         let device = run.device()?;
         let show = |progress: &Progress| report(&TrainEvent::Working(progress.clone()));
         let (network, pretrained) = first_network(&run, device, &show)?;
-        if run.learn != Learn::Whole && pretrained.is_none() {
-            let slices: Vec<usize> = split.slices(Subset::Train).into_iter().take(64).collect();
-            network.measure_statistics(&cache.batch(&slices, device)?)?;
-        }
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
         let resumed = found.is_some();
@@ -370,13 +367,24 @@ impl<'a> Training<'a> {
     }
 }
 
-/// The network before its first step: from pretrained weights under a fresh head, or from the seed alone.
+/// The network before its first step: from pretrained weights under a fresh head, or from the seed alone. A frozen backbone
+/// of random weights measures its batch norm on 64 slices that are drawn: so its features depend on nobody's data, and all
+/// runs of a cache share them, however it is split.
 pub(crate) fn first_network(
     run: &RunConfig,
     device: Device,
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<(Network, Option<WeightsFile>)> {
-    let Some(source) = &run.pretrained else { return Ok((Network::new(run.architecture, run.seed, device)?, None)) };
+    let Some(source) = &run.pretrained else {
+        let network = Network::new(run.architecture, run.seed, device)?;
+        if run.learn != Learn::Whole {
+            let size = i64::from(run.preprocess.size);
+            let drawn = reference_slices(64, run.preprocess.size)?.concat();
+            let grey = Tensor::f_from_data_size(&drawn, &[64, 1, size, size], Kind::Uint8)?.f_to_device(device)?;
+            network.measure_statistics(&run.preprocess.normalised(&grey)?)?;
+        }
+        return Ok((network, None));
+    };
     let weights = Weights::find(run.architecture, source, progress)?;
     let network = Network::pretrained(run.architecture, weights.read()?, run.seed, device)
         .with_context(|| format!("reading the weights {}", weights.path().display()))?;

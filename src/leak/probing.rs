@@ -13,13 +13,19 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Reduction, Tensor};
 
-/// What all trainings share.
+/// One network to train in many ways.
 pub(super) struct Probing<'a> {
+    network: Network,
+    pub(super) shared: Shared<'a>,
+}
+
+/// What all trainings share, on whatever thread.
+pub(super) struct Shared<'a> {
     run: &'a RunConfig,
     device: Device,
-    network: Network,
     feed: Feed<'a>,
     progress: &'a (dyn Fn(&Progress) + Sync),
     pub(super) eligible: Eligible,
@@ -34,18 +40,60 @@ impl<'a> Probing<'a> {
         let eligible = Eligible::of(cache.manifest(), run.seed)?;
         let device = run.device()?;
         let (network, _) = crate::train::first_network(run, device, progress)?;
-        let frozen = run.learn != Learn::Whole;
-        if frozen && run.pretrained.is_none() {
-            let first: Vec<usize> = eligible.slices.iter().copied().take(64).collect();
-            network.measure_statistics(&cache.batch(&first, device)?)?;
-        }
-        let backbone = frozen.then(|| network.backbone_hash()).transpose()?;
+        let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         let feed = Feed::new(cache, &network, backbone, run, device, progress)?;
-        Ok(Self { run, device, network, feed, progress, eligible })
+        Ok(Self { network, shared: Shared { run, device, feed, progress, eligible } })
     }
 
-    /// One training: balanced accuracy on the test slices, and on those that were learned from.
-    pub(super) fn once(&self, unit: SplitUnit, shuffled: bool, repeat: u64) -> Result<(f64, f64)> {
+    /// Trains so many times: each time the balanced accuracy on the test slices, and on those that were learned from. `done`
+    /// is told of each.
+    ///
+    /// On a CPU heads that are a single layer learn side by side, each on one thread: their work is too small for two.
+    pub(super) fn all(
+        &self,
+        (unit, shuffled): (SplitUnit, bool),
+        repeats: usize,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<(f64, f64)>> {
+        let (shared, threads) = (&self.shared, tch::get_num_threads());
+        let once = |network: &Network, repeat: usize| {
+            let scores = shared.once(network, unit, shuffled, repeat as u64);
+            done();
+            scores
+        };
+        let is_small = shared.run.learn == Learn::Head && shared.device == Device::Cpu;
+        let (mut heads, next) = (Vec::new(), AtomicUsize::new(0));
+        while is_small && heads.len() < repeats.min(threads.max(1) as usize) {
+            let Some(head) = self.network.head_alone()? else { break };
+            heads.push(head);
+        }
+        if heads.is_empty() {
+            return (0..repeats).map(|repeat| once(&self.network, repeat)).collect();
+        }
+        let work = |head: Network| {
+            tch::set_num_threads(1);
+            let mut scores = Vec::new();
+            loop {
+                let repeat = next.fetch_add(1, Ordering::Relaxed);
+                if repeat >= repeats {
+                    return scores;
+                }
+                scores.push((repeat, once(&head, repeat)));
+            }
+        };
+        let mut scores: Vec<_> = std::thread::scope(|scope| {
+            let working: Vec<_> = heads.into_iter().map(|head| scope.spawn(|| work(head))).collect();
+            let joined = working.into_iter().map(|thread| thread.join());
+            joined.flat_map(|scores| scores.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        tch::set_num_threads(threads);
+        scores.sort_by_key(|(repeat, _)| *repeat);
+        scores.into_iter().map(|(_, scores)| scores).collect()
+    }
+}
+
+impl Shared<'_> {
+    fn once(&self, network: &Network, unit: SplitUnit, shuffled: bool, repeat: u64) -> Result<(f64, f64)> {
         let dealt = self.eligible.dealt(unit, shuffled, self.run.split.test_fraction, self.run.seed, repeat);
         let seed = self.run.seed.wrapping_add(repeat);
         let fresh = match self.run.learn {
@@ -54,12 +102,12 @@ impl<'a> Probing<'a> {
                 Some(crate::train::first_network(&run, self.device, self.progress)?.0)
             }
             Learn::Head | Learn::HeadWithDropout => {
-                self.network.set_head(&fresh_head(&self.network, seed)?)?;
-                self.network.freeze_backbone()?;
+                network.set_head(&fresh_head(network, seed)?)?;
+                network.freeze_backbone()?;
                 None
             }
         };
-        let network = fresh.as_ref().unwrap_or(&self.network);
+        let network = fresh.as_ref().unwrap_or(network);
         self.learn(network, &dealt, seed)?;
         Ok((self.score(network, &dealt, &dealt.test)?, self.score(network, &dealt, &dealt.training)?))
     }
@@ -136,4 +184,64 @@ fn fresh_head(network: &Network, seed: u64) -> Result<BTreeMap<String, Tensor>> 
         Ok((name.clone(), Tensor::f_from_slice(&values)?.f_reshape(tensor.size())?))
     });
     drawn.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SplitConfig;
+    use crate::manifest::Manifest;
+    use crate::model::Architecture;
+    use crate::phantom::{PhantomConfig, draw_phantom};
+    use crate::split::Split;
+
+    /// In a process of its own: how many threads libtorch uses is every test's.
+    #[test]
+    fn heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features() {
+        const ALONE: &str = "COVID_CT_TEST_ALONE";
+        if std::env::var_os(ALONE).is_none() {
+            let name =
+                "leak::probing::tests::heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features";
+            let program = std::env::current_exe().expect("this program");
+            let output = std::process::Command::new(program).args(["--exact", name]).env(ALONE, "1").output();
+            let output = output.expect("runs");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = PhantomConfig {
+            size: 64,
+            train_scans: 6,
+            val_scans: 2,
+            prediction_scans: 1,
+            slices: 4,
+            defects: false,
+            ..PhantomConfig::default()
+        };
+        draw_phantom(&folder.path().join("data"), &config, |_| ()).expect("draws");
+        let manifest = Manifest::scan(folder.path().join("data"), |_| ()).expect("scans");
+        let run = RunConfig { pretrained: None, device: "cpu".into(), ..RunConfig::of(Architecture::DenseNet161) };
+        let run = RunConfig { epochs: 3, ..run.small().leak_probe() };
+        let cache = SliceCache::open_or_build(folder.path().join("cache"), &manifest, &run.preprocess, |_| ());
+        let cache = cache.expect("caches");
+        tch::set_num_threads(3);
+        let probing = Probing::begin(&cache, &run, &|_| ()).expect("begins");
+        let told = AtomicUsize::new(0);
+        let tell = || _ = told.fetch_add(1, Ordering::Relaxed);
+        let together = probing.all((SplitUnit::Slice, true), 7, &tell).expect("trains");
+        assert_eq!((told.into_inner(), tch::get_num_threads()), (7, 3));
+        tch::set_num_threads(1);
+        let alone = |repeat| probing.shared.once(&probing.network, SplitUnit::Slice, true, repeat).expect("trains");
+        assert_eq!(together, (0..7).map(alone).collect::<Vec<_>>());
+        assert!(together.iter().any(|scores| *scores != together[0]), "every repetition has its own draw");
+        // Random weights look at nobody's data: another split computes nothing anew. (With as many threads: sums round.)
+        tch::set_num_threads(3);
+        let split = SplitConfig { unit: SplitUnit::Slice, ..SplitConfig::default() };
+        let run = RunConfig { name: "leaking".into(), epochs: 1, split: split.clone(), ..run };
+        let split = Split::new(&manifest, &split).expect("splits");
+        crate::train(folder.path().join("runs"), &cache, &split, &run, |_| ()).expect("trains");
+        let names = std::fs::read_dir(cache.folder()).expect("reads").map(|item| item.expect("reads").file_name());
+        assert_eq!(names.filter(|name| name.to_string_lossy().starts_with("features-")).count(), 1);
+    }
 }

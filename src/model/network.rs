@@ -22,6 +22,8 @@ pub struct Network {
     pub(super) layers: Vec<Layer>,
     /// Where the head begins in `layers`.
     pub(super) head: usize,
+    /// Layers of the architecture before these: none but in a head alone.
+    before: usize,
     parameters: Vec<(String, Tensor)>,
     buffers: Vec<(String, Tensor)>,
     classes: i64,
@@ -91,7 +93,7 @@ impl Network {
             anyhow::bail!("{name} is no part of {architecture}");
         }
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { architecture, layers, head, parameters, buffers, classes })
+        Ok(Self { architecture, layers, head, before: 0, parameters, buffers, classes })
     }
 
     /// Which network it is.
@@ -107,6 +109,22 @@ impl Network {
     /// The head's weight and bias.
     pub fn head(&self) -> &[(String, Tensor)] {
         &self.parameters[self.parameters.len() - 2..]
+    }
+
+    /// The head with tensors of its own and nothing before it, for features that are kept up to there; `None` where they
+    /// are kept up to an earlier layer, or the head is more than one.
+    pub(crate) fn head_alone(&self) -> Result<Option<Self>> {
+        let [Layer::Linear { .. }] = &self.layers[self.head..] else { return Ok(None) };
+        if self.frozen_until() != self.head {
+            return Ok(None);
+        }
+        let named = self.head().iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_detach_copy()?)));
+        let mut builder = Builder::taking(named.collect::<Result<_>>()?, self.head()[0].1.device());
+        let shape = [self.classes, self.head()[0].1.size()[1]];
+        let layers = vec![builder.linear(self.architecture.head(), shape, Init::Uniform)?];
+        let Builder { parameters, buffers, .. } = builder;
+        let (before, classes) = (self.head, self.classes);
+        Ok(Some(Self { architecture: self.architecture, layers, head: 0, before, parameters, buffers, classes }))
     }
 
     /// Takes a head of the same shape.
@@ -200,7 +218,7 @@ impl Network {
 
     /// Logits of features: the layers from `from` on.
     pub(crate) fn rest(&self, from: usize, features: &Tensor, mode: Mode) -> Result<Tensor> {
-        Ok(run(&self.layers[from..], features, mode)?.f_to_kind(Kind::Float)?)
+        Ok(run(&self.layers[from - self.before..], features, mode)?.f_to_kind(Kind::Float)?)
     }
 
     /// SHA-256 over names, shapes and values of everything but the head: which backbone this is.

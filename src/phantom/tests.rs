@@ -215,3 +215,12 @@ fn a_second_run_returns_the_first() {
     let other = PhantomConfig { seed: 9, ..small() };
     assert!(draw_phantom(&root, &other, count).unwrap_err().to_string().contains("another configuration"));
 }
+
+#[test]
+fn reference_slices_are_always_the_same_and_all_different() {
+    let (first, again) = (reference_slices(8, 48).unwrap(), reference_slices(8, 48).unwrap());
+    assert_eq!(first, again);
+    assert!(first.iter().all(|slice| slice.len() == 48 * 48 && slice.iter().any(|&grey| grey > 128)));
+    let different: BTreeSet<&Vec<u8>> = first.iter().collect();
+    assert_eq!(different.len(), 8);
+}
