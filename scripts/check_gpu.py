@@ -13,8 +13,9 @@ import argparse, csv, json, os, pathlib, shutil, signal, subprocess, sys, tempfi
 REPO = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = str(REPO / "covid-ct")
 SMALL = ["--pretrained", "none", "--size", "64", "--batch-size", "32", "--epochs", "2"]
-# How far losses of two epochs may lie apart (relative), and covid probabilities from the same weights (absolute).
-LOSS, PROBABILITY = {"f32": 0.03, "f16": 0.06, "bf16": 0.15}, {"f32": 5e-3, "f16": 2e-2}
+# How far losses of two epochs may lie apart (relative: training makes more of every rounding), and covid probabilities from
+# the same weights (absolute).
+LOSS, PROBABILITY = {"f32": 0.05, "f16": 0.1, "bf16": 0.25}, {"f32": 5e-3, "f16": 2e-2}
 
 
 class Check:
@@ -72,24 +73,22 @@ class Check:
     def rate(self, where, name):
         return self.history(where, name)["epochs"][-1]["images_per_second"]
 
-    def covid(self, where, name, subset="validation"):
-        with open(self.run_folder(where, name) / f"predictions-{subset}.csv") as file:
+    def covid(self, where, name):
+        with open(self.run_folder(where, name) / "predictions-validation.csv") as file:
             return [float(row["covid"]) for row in csv.DictReader(file)]
 
 
+def largest(first, second, of=lambda a, b: 1.0):
+    """The largest difference; infinity where there is nothing to compare, or no number."""
+    if len(first) != len(second) or not first:
+        return float("inf")
+    each = [abs(a - b) / of(a, b) for a, b in zip(first, second)]
+    return float("inf") if any(d != d for d in each) else max(each)
+
+
 def apart(first, second):
-    """The largest relative difference; infinity where there is nothing to compare, or no number."""
-    if len(first) != len(second) or not first:
-        return float("inf")
-    each = [abs(a - b) / max(abs(a), abs(b), 1e-12) for a, b in zip(first, second)]
-    return float("inf") if any(d != d for d in each) else max(each)
-
-
-def largest(first, second):
-    if len(first) != len(second) or not first:
-        return float("inf")
-    each = [abs(a - b) for a, b in zip(first, second)]
-    return float("inf") if any(d != d for d in each) else max(each)
+    """The largest relative difference."""
+    return largest(first, second, lambda a, b: max(abs(a), abs(b), 1e-12))
 
 
 def how_learned(network):
@@ -122,21 +121,18 @@ def trained_alike(check, network):
 
 def judged_alike(check, network):
     """What the GPU has learned, in use on both."""
-    shutil.rmtree(check.folder / "back", ignore_errors=True)
-    for way, _ in how_learned(network):
-        for precision in ("f32", "f16") if way == "whole" else ():
-            name = f"{network}-{way}" + ("" if precision == "f32" else f"-{precision}")
+    for precision in ("f32", "f16"):
+        name = f"{network}-whole" + ("" if precision == "f32" else f"-{precision}")
 
-            def judged():
-                check.run("gpu", "evaluate", "--name", name)
-                # Kept features would be taken as they are; here they are computed again.
-                shutil.copytree(check.folder / "gpu", check.folder / "back", dirs_exist_ok=True,
-                                ignore=shutil.ignore_patterns("features-*", "predictions-*", "assessment.json", "evaluation.json"))
-                check.run("back", "evaluate", "--name", name, hidden=True)
-                check.row(f"{network}, {way}", f"covid probabilities of the same weights ({precision}), GPU and CPU",
-                          largest(check.covid("gpu", name), check.covid("back", name)), PROBABILITY[precision])
+        def judged():
+            check.run("gpu", "evaluate", "--name", name)
+            shutil.copytree(check.folder / "gpu", check.folder / "back", dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("features-*", "predictions-*", "assessment.json", "evaluation.json"))
+            check.run("back", "evaluate", "--name", name, hidden=True)
+            check.row(f"{network}, whole", f"covid probabilities of the same weights ({precision}), GPU and CPU",
+                      largest(check.covid("gpu", name), check.covid("back", name)), PROBABILITY[precision])
 
-            check.step(f"{network}, {way}: {precision} judged on both", judged)
+        check.step(f"{network}, whole: {precision} judged on both", judged)
 
 
 def goes_on(check, network, precision):
@@ -150,13 +146,14 @@ def goes_on(check, network, precision):
         last = check.run_folder("gpu", names[2]) / "last.safetensors"
         check.run("gpu", *train, "--name", names[2], "--checkpoint-minutes", "0", kill_after=last.is_file)
         said = check.run("gpu", *train, "--name", names[2])
+        if "resumed in epoch" not in said:
+            raise RuntimeError(f"it did not go on:\n{said[-1500:]}")
         weights = [(check.run_folder("gpu", name) / "last.safetensors").read_bytes() for name in names]
         for number, what in ((1, "run twice"), (2, "killed, gone on")):
             body = [w[8 + int.from_bytes(w[:8], "little"):] for w in weights]
             same = "same bits" if body[0] == body[number] else "other bits"
-            going = [line for line in said.splitlines() if "oes on" in line or "esum" in line][:1] if number == 2 else []
             check.row(f"{network}, whole", f"losses of two epochs, {precision}, {what}",
-                      apart(check.losses("gpu", names[0]), check.losses("gpu", names[number])), LOSS[precision], "; ".join([same, *going]))
+                      apart(check.losses("gpu", names[0]), check.losses("gpu", names[number])), LOSS[precision], same)
 
     check.step(f"{network}, {precision}: killed", work)
 
@@ -170,7 +167,7 @@ def every_stage(check):
                       ["leakage", "--pretrained", "none", "--repeats", "4"], ["shortcuts"], ["report"]):
         def work():
             begun = time.perf_counter()
-            said = check.run("gpu", *arguments)
+            check.run("gpu", *arguments)
             check.row("covid-ct " + " ".join(arguments), "ends well", 0.0, 0.0, f"{time.perf_counter() - begun:.0f} s")
 
         check.step("covid-ct " + " ".join(arguments), work)

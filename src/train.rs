@@ -13,11 +13,9 @@ use crate::manifest::Label;
 use crate::model::Network;
 use crate::optimizer::{Adam, gradient};
 use crate::order::shuffled;
-use crate::phantom::reference_slices;
 use crate::progress::{Meter, Progress};
 use crate::provenance::Provenance;
 use crate::split::{Split, Subset};
-use crate::weights::{Weights, WeightsFile};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -25,11 +23,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 mod event;
+mod first;
 
 pub use event::TrainEvent;
+pub(crate) use first::first_network;
 
 /// Trains a network as `run` says and leaves everything in `<runs>/<run>/`: `config.json`, `history.json`,
 /// `last.safetensors` (to go on from) and `best.safetensors` (the epoch with the highest validation accuracy).
@@ -365,28 +365,4 @@ impl<'a> Training<'a> {
         }
         write_history(&self.folder, &self.info, self.device)
     }
-}
-
-/// The network before its first step: from pretrained weights under a fresh head, or from the seed alone. A frozen backbone
-/// of random weights measures its batch norm on 64 slices that are drawn: so its features depend on nobody's data, and all
-/// runs of a cache share them, however it is split.
-pub(crate) fn first_network(
-    run: &RunConfig,
-    device: Device,
-    progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<(Network, Option<WeightsFile>)> {
-    let Some(source) = &run.pretrained else {
-        let network = Network::new(run.architecture, run.seed, device)?;
-        if run.learn != Learn::Whole {
-            let size = i64::from(run.preprocess.size);
-            let drawn = reference_slices(64, run.preprocess.size)?.concat();
-            let grey = Tensor::f_from_data_size(&drawn, &[64, 1, size, size], Kind::Uint8)?.f_to_device(device)?;
-            network.measure_statistics(&run.preprocess.normalised(&grey)?)?;
-        }
-        return Ok((network, None));
-    };
-    let weights = Weights::find(run.architecture, source, progress)?;
-    let network = Network::pretrained(run.architecture, weights.read()?, run.seed, device)
-        .with_context(|| format!("reading the weights {}", weights.path().display()))?;
-    Ok((network, Some(weights.file())))
 }
