@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::Tensor;
 
-/// The gradient of `loss` by these parameters, one after the other as they lie in memory: `[P]`, f32, P numbers in all.
+/// The gradient of `loss` by these parameters, one after the other: `[P]`, f32, P numbers in all. Weights of convolutions
+/// `[out, in, H, W]` come with `in` innermost, as [`Adam`] keeps them.
 ///
 /// # Errors
 /// A parameter that the loss does not depend on.
