@@ -1,6 +1,7 @@
 //! Is this machine ready, and if not, why.
 
 use crate::progress::human_bytes;
+use crate::provenance::Provenance;
 use crate::table::{Table, shown_as_table};
 use crate::workspace::Workspace;
 use std::path::Path;
@@ -55,7 +56,7 @@ impl Doctor {
         let driver = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
         let driver = driver.as_deref().and_then(|text| text.lines().next()).map(str::to_owned);
         match (gpus, driver) {
-            (1.., driver) => self.row("CUDA", format!("{gpus} GPUs; {}", driver.unwrap_or_default()), None),
+            (1.., _) => self.row("CUDA", Provenance::here().gpus_in_words(), None),
             (_, Some(driver)) => self.row(
                 "CUDA",
                 format!("driver found ({driver}), but libtorch sees no GPU"),

@@ -114,7 +114,7 @@ impl Provenance {
         table
     }
 
-    fn gpus_in_words(&self) -> String {
+    pub(crate) fn gpus_in_words(&self) -> String {
         match (self.gpus, self.gpu_names.is_empty()) {
             (0, _) => "none".to_owned(),
             (count, true) => format!("{count}, names not recorded"),

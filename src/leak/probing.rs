@@ -78,7 +78,11 @@ impl<'a> Probing<'a> {
                 if repeat >= repeats {
                     return scores;
                 }
-                scores.push((repeat, once(&head, repeat)));
+                let found = once(&head, repeat);
+                if found.is_err() {
+                    next.store(repeats, Ordering::Relaxed);
+                }
+                scores.push((repeat, found));
             }
         };
         let mut scores: Vec<_> = std::thread::scope(|scope| {
