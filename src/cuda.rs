@@ -41,18 +41,11 @@ fn open(name: &CStr, flags: libc::c_int) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
 
     /// In a process of its own: libtorch looks for the library once, and other tests have made it look.
     #[test]
     fn libtorch_finds_the_library_when_it_is_loaded_first() {
-        const ALONE: &str = "COVID_CT_TEST_ALONE";
-        if std::env::var_os(ALONE).is_none() {
-            let name = "cuda::tests::libtorch_finds_the_library_when_it_is_loaded_first";
-            let program = std::env::current_exe().expect("this program");
-            let output = Command::new(program).args(["--exact", name]).env(ALONE, "1").output().expect("runs");
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        if crate::parallel::passes_alone("cuda::tests::libtorch_finds_the_library_when_it_is_loaded_first") {
             return;
         }
         assert_eq!(is_loaded(), open(DRIVER, libc::RTLD_NOLOAD), "loaded where there is a driver, and only there");

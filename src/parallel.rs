@@ -45,6 +45,21 @@ where
     }
 }
 
+/// For a test of what a process has but once: runs the test of this name in a process of its own and is true where it
+/// passed there; in that process false: the test itself.
+#[cfg(test)]
+pub(crate) fn passes_alone(name: &str) -> bool {
+    const ALONE: &str = "COVID_CT_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let program = std::env::current_exe().expect("this program");
+    let output = std::process::Command::new(program).args(["--exact", name]).env(ALONE, "1").output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -202,15 +202,8 @@ mod tests {
     /// In a process of its own: how many threads libtorch uses is every test's.
     #[test]
     fn heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features() {
-        const ALONE: &str = "COVID_CT_TEST_ALONE";
-        if std::env::var_os(ALONE).is_none() {
-            let name =
-                "leak::probing::tests::heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features";
-            let program = std::env::current_exe().expect("this program");
-            let output = std::process::Command::new(program).args(["--exact", name]).env(ALONE, "1").output();
-            let output = output.expect("runs");
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        let name = "leak::probing::tests::heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features";
+        if crate::parallel::passes_alone(name) {
             return;
         }
         let folder = tempfile::tempdir().expect("a folder");
