@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Starts evcxr in a build folder of its own that is already warm.
 
+  kernel.py CONNECTION_FILE    a kernel, for Jupyter
+  kernel.py --compile          compiles what every cell is linked with, as evcxr would, and needs no evcxr for it
+
 evcxr compiles each cell as a crate; two kernels must never share the folder they compile in, and a folder made anew
 would compile polars and tch for minutes. So there are slots: a kernel takes the first free one, and makes another where
 none is free. A slot begins as hard links to what `cargo build` has compiled (same flags, same profile: see
@@ -96,6 +99,16 @@ def end_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def compile_library(slot):
+    """Becomes cargo, at the library in this slot. A cell that needs other settings would compile it once more: set-up looks."""
+    (slot / "src").mkdir(exist_ok=True)
+    (slot / "src/lib.rs").touch()
+    (slot / "Cargo.toml").write_text((REPO / "scripts/evcxr_cell.toml").read_text().replace("@REPO@", str(REPO)))
+    os.environ.update(CARGO_TARGET_DIR=str(slot / "target"), RUSTFLAGS="-Cprefer-dynamic")
+    os.chdir(slot)
+    os.execvp("cargo", ["cargo", "build", "--quiet", "--package", "covid-ct-notebook"])
+
+
 if __name__ == "__main__":
     end_with_parent()
     # What a cargo around this one, such as `cargo test`, has set for its own crate: build scripts would take it for a change,
@@ -103,6 +116,8 @@ if __name__ == "__main__":
     for name in [name for name in os.environ if name.startswith(("CARGO_PKG_", "CARGO_MANIFEST_")) or name == "OUT_DIR"]:
         del os.environ[name]
     slot = take()
+    if sys.argv[1] == "--compile":
+        compile_library(slot)
     os.environ["EVCXR_TMPDIR"] = str(slot)
     # Where cells find the library, from wherever they are loaded.
     folders = [str(path) for path in slot.glob("target/*/debug/deps")]

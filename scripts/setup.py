@@ -130,10 +130,10 @@ ROOM_FOR_BOTH = 10e9
 
 
 def install_evcxr():
-    """Starts cargo where the kernel is missing; returns what to wait for."""
+    """Starts cargo where the kernel is missing; returns the program, and what to wait for."""
     program = CACHE / f"evcxr-{EVCXR}/bin/evcxr_jupyter"
     if program.is_file():
-        return lambda: program
+        return program, lambda: None
     say(f"building the Jupyter kernel evcxr {EVCXR} (minutes on two cores; other work goes on beside it)")
     # No progress bar: another cargo may have one.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never"}
@@ -147,9 +147,8 @@ def install_evcxr():
             fail(f"cargo could not build evcxr {EVCXR}; its reason stands above")
         shutil.rmtree(CACHE / "evcxr-build", ignore_errors=True)
         say("the kernel is built")
-        return program
 
-    return finish
+    return program, finish
 
 
 def write_environment(python):
@@ -278,24 +277,36 @@ def install_kernel(environment, evcxr):
     shutil.copyfile(ours, flags)
 
 
-def warm_kernel():
+def warm_kernel(finish_evcxr):
     """Compiles library and first cell in the kernel's own folder, so that the first notebook need not wait."""
-    sources = sorted([*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), REPO / "Cargo.lock",
-                      REPO / "Cargo.toml", REPO / "build.rs", REPO / ".cargo/config.toml", REPO / "scripts/evcxr.toml", REPO / "scripts/kernel.py"])
+    sources = sorted([*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), *REPO.glob("Cargo.*"),
+                      REPO / "build.rs", REPO / ".cargo/config.toml", REPO / "scripts/evcxr.toml", REPO / "scripts/kernel.py"])
     state = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     stamp = CLONE / "warm"
     if stamp.is_file() and stamp.read_text() == state and (CLONE / "slot-0").is_dir():
+        finish_evcxr()
         return
     say("warming the kernel (a minute or two; only after a change of the library)")
+    # evcxr may still be compiled, and has no use for more than one core at its end.
+    run([os.environ["COVID_CT_PYTHON"], REPO / "scripts/kernel.py", "--compile"])
+    finish_evcxr()
+    compiled = libraries()
     run([os.environ["COVID_CT_PYTHON"], REPO / "scripts/kernel_times.py", "--warm"])
+    if libraries() != compiled:
+        say("evcxr compiled the library once more: scripts/evcxr_cell.toml has other settings than its cells")
     stamp.write_text(state)
+
+
+def libraries():
+    """What cells are linked with, in all slots: once for each way it was compiled."""
+    return {found.name for found in CLONE.glob("slot-*/target/*/debug/.fingerprint/covid-ct-notebook-*")}
 
 
 def main():
     begun = time.monotonic()
     CACHE.mkdir(parents=True, exist_ok=True)
     check_tools()
-    finish_evcxr = install_evcxr()
+    evcxr, finish_evcxr = install_evcxr()
     finish_python = install_python()
     environment = write_environment(venv_python())
     forget_clones_that_are_gone()
@@ -303,8 +314,8 @@ def main():
     if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOM_FOR_BOTH:
         finish_evcxr()
     build(finish_python)
-    install_kernel(environment, finish_evcxr())
-    warm_kernel()
+    install_kernel(environment, evcxr)
+    warm_kernel(finish_evcxr)
     say(f"ready after {time.monotonic() - begun:.0f} s")
 
 
