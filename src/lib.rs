@@ -114,7 +114,7 @@ pub use metrics::{
     Paired, Performance, Predicted, RocCurve, Scores, Truth, average_precision, holm,
 };
 pub use model::{Architecture, Network};
-pub use optimizer::{Adam, LossScale, gradient};
+pub use optimizer::{Adam, LossScale, Scaling, gradient};
 pub use paired::{PairedRun, PairedRuns};
 pub use phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use predict::{About, Classifier, Predictions, SlicePrediction};

@@ -1,12 +1,16 @@
 //! Gradients, and Adam whose state can be written down: libtorch's own keeps its moments where no checkpoint reaches them.
 //!
-//! What learns lies in one vector, and so do its gradient and Adam's moments: a step is a dozen pieces of work. One by one
-//! ResNet-152's 467 parameters were 4,000, and a GPU waited for most of them.
+//! What learns lies in one vector, and so do its gradient and Adam's moments: a step is one pass over them. One by one
+//! ResNet-152's 467 parameters were 4,000 pieces of work, and a GPU waited for most of them.
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tch::Tensor;
+use tch::{Device, IValue, Kind, Tensor};
+
+mod kernel;
+
+use kernel::Kernel;
 
 /// The gradient of `loss` by these parameters, one after the other: `[P]`, f32, P numbers in all. Weights of convolutions
 /// `[out, in, H, W]` come with `in` innermost, as [`Adam`] keeps them.
@@ -53,61 +57,70 @@ fn gathered(parameters: &[(String, Tensor)]) -> Result<Tensor> {
     Ok(vector)
 }
 
-/// Adam (Kingma and Ba, 2015) as `torch.optim.Adam` computes it: betas 0.9 and 0.999, epsilon 1e-8, no weight decay.
+/// Adam (Kingma and Ba, 2015) as `torch.optim.Adam(fused=True)` computes it: betas 0.9 and 0.999, epsilon 1e-8, no weight
+/// decay.
 #[derive(Debug)]
 pub struct Adam {
+    kernel: Kernel,
     learning_rate: f64,
-    step: i64,
     /// The parameters, one after the other: `[P]`. Those of the network are views of it.
     parameters: Tensor,
     /// Their first and second moments: `[P]`.
     first: Tensor,
     second: Tensor,
+    /// Steps made so far: `[]`, f32 (exact up to 16 million), beside the parameters.
+    steps: Tensor,
 }
-
-const BETAS: (f64, f64) = (0.9, 0.999);
-const EPSILON: f64 = 1e-8;
 
 impl Adam {
     /// An optimizer of these parameters, with moments of zero. Their numbers move into one vector; whoever holds the
     /// tensors sees no difference.
     pub fn new(parameters: &[(String, Tensor)], learning_rate: f64) -> Result<Self> {
         let vector = gathered(parameters)?;
-        Ok(Self {
-            learning_rate,
-            step: 0,
-            first: vector.f_zeros_like()?,
-            second: vector.f_zeros_like()?,
-            parameters: vector,
-        })
+        Self::with(vector.f_zeros_like()?, vector.f_zeros_like()?, vector, learning_rate, 0)
+    }
+
+    fn with(first: Tensor, second: Tensor, parameters: Tensor, learning_rate: f64, steps: i64) -> Result<Self> {
+        let steps = number(steps as f64, Kind::Float, parameters.device())?;
+        Ok(Self { kernel: Kernel::load()?, learning_rate, first, second, parameters, steps })
     }
 
     /// One step against this [`gradient`], which is used up.
     ///
     /// # Errors
     /// A gradient that is not of these parameters.
-    pub fn step(&mut self, mut gradient: Tensor) -> Result<()> {
-        let _guard = tch::no_grad_guard();
+    pub fn step(&mut self, gradient: Tensor) -> Result<()> {
+        self.kernel.step("step", self.arguments(gradient)?)
+    }
+
+    /// The same against the gradient of a loss that was [multiplied](Scaling::scaled); no step where it overflowed. The
+    /// scale adapts. Nobody waits for a device.
+    ///
+    /// # Errors
+    /// As in [`step`](Self::step).
+    pub fn step_scaled(&mut self, gradient: Tensor, scaling: &mut Scaling) -> Result<()> {
+        let Scaling { scale, good_steps, skipped, overflow } = scaling;
+        let more = [scale, good_steps, skipped, overflow].map(|tensor| IValue::Tensor(tensor.shallow_clone()));
+        self.kernel.step("step_scaled", self.arguments(gradient)?.into_iter().chain(more).collect())
+    }
+
+    /// What every step is given.
+    fn arguments(&self, gradient: Tensor) -> Result<Vec<IValue>> {
         ensure!(
             gradient.size() == self.first.size(),
             "Adam: expected a gradient of {:?} numbers, found {:?}",
             self.first.size(),
             gradient.size()
         );
-        self.step += 1;
-        let correction = |beta: f64| 1.0 - beta.powi(self.step as i32);
-        let step_size = self.learning_rate / correction(BETAS.0);
-        let root_correction = correction(BETAS.1).sqrt();
-        let _ = self.first.f_lerp_(&gradient, 1.0 - BETAS.0)?;
-        let _ = self.second.f_lerp_(&gradient.f_square_()?, 1.0 - BETAS.1)?;
-        let scale = self.second.f_sqrt()?.f_div_scalar_(root_correction)?.f_add_scalar_(EPSILON)?;
-        let _ = self.parameters.f_sub_(&self.first.f_div(&scale)?.f_mul_scalar_(step_size)?)?;
-        Ok(())
+        let [parameters, first, second, steps] =
+            [&self.parameters, &self.first, &self.second, &self.steps].map(Tensor::shallow_clone);
+        let lists = [parameters, gradient, first, second, steps].map(|tensor| IValue::TensorList(vec![tensor]));
+        Ok(lists.into_iter().chain([IValue::Double(self.learning_rate)]).collect())
     }
 
-    /// Steps made so far.
-    pub fn steps(&self) -> i64 {
-        self.step
+    /// Steps made so far; waits for the device.
+    pub fn steps(&self) -> Result<i64> {
+        Ok(f64::try_from(&self.steps)? as i64)
     }
 
     /// The moments by name: `adam.first.<parameter>` and `adam.second.<parameter>`.
@@ -127,7 +140,7 @@ impl Adam {
     pub fn restore(
         parameters: &[(String, Tensor)],
         learning_rate: f64,
-        step: i64,
+        steps: i64,
         state: &mut BTreeMap<String, Tensor>,
     ) -> Result<Self> {
         let mut take = |moment: &str| -> Result<Tensor> {
@@ -142,13 +155,18 @@ impl Adam {
             joined(&each)
         };
         let (first, second) = (take("first")?, take("second")?);
-        Ok(Self { learning_rate, step, first, second, parameters: gathered(parameters)? })
+        Self::with(first, second, gathered(parameters)?, learning_rate, steps)
     }
+}
+
+/// A tensor of one number, `[]`.
+fn number(value: f64, kind: Kind, device: Device) -> Result<Tensor> {
+    Ok(Tensor::f_full([0_i64; 0], value, (kind, device))?)
 }
 
 /// Dynamic loss scaling (Micikevicius et al., 2018) with the numbers of PyTorch's `GradScaler`: losses are multiplied by
 /// `scale` before they are differentiated, so that small gradients survive 16 bits. Gradients that overflow halve it and
-/// their step is skipped; 2,000 good steps double it.
+/// their step is skipped; 2,000 good steps double it. This is how it is written down; at work it is a [`Scaling`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossScale {
@@ -166,26 +184,45 @@ impl Default for LossScale {
     }
 }
 
-impl LossScale {
-    /// Divides a [`gradient`] by the scale; `None`, and half the scale, where it overflowed and cannot be used.
-    pub fn unscale(&mut self, mut gradient: Tensor) -> Result<Option<Tensor>> {
-        let gradient = gradient.f_mul_scalar_(1.0 / self.scale)?;
-        if gradient.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-            (self.scale, self.good_steps, self.skipped) = (0.5 * self.scale, 0, self.skipped + 1);
-            return Ok(None);
-        }
-        self.good_steps += 1;
-        if self.good_steps == 2_000 {
-            (self.scale, self.good_steps) = (2.0 * self.scale, 0);
-        }
-        Ok(Some(gradient))
+/// A [`LossScale`] at work: numbers `[]` on the device, for which no step has to wait.
+#[derive(Debug)]
+pub struct Scaling {
+    scale: Tensor,
+    good_steps: Tensor,
+    skipped: Tensor,
+    /// 1 where the last gradient overflowed.
+    overflow: Tensor,
+}
+
+impl Scaling {
+    /// Goes on from what was written down.
+    pub fn new(from: LossScale, device: Device) -> Result<Self> {
+        Ok(Self {
+            scale: number(from.scale, Kind::Float, device)?,
+            good_steps: number(f64::from(from.good_steps), Kind::Int, device)?,
+            skipped: number(from.skipped as f64, Kind::Double, device)?,
+            overflow: number(0.0, Kind::Float, device)?,
+        })
+    }
+
+    /// The loss to differentiate.
+    pub fn scaled(&self, loss: &Tensor) -> Result<Tensor> {
+        Ok(loss.f_mul(&self.scale)?)
+    }
+
+    /// To be written down; waits for the device.
+    pub fn loss_scale(&self) -> Result<LossScale> {
+        Ok(LossScale {
+            scale: f64::try_from(&self.scale)?,
+            good_steps: i64::try_from(&self.good_steps)? as u32,
+            skipped: f64::try_from(&self.skipped)? as u64,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
 
     fn parameter(name: &str, values: &[f32]) -> (String, Tensor) {
         (name.to_owned(), Tensor::from_slice(values).set_requires_grad(true))
@@ -226,16 +263,26 @@ mod tests {
 
     #[test]
     fn gradients_are_divided_by_the_scale_and_overflow_skips_a_step() {
-        let mut scale = LossScale::default();
-        let good = scale.unscale(Tensor::from_slice(&[65_536.0_f32, 131_072.0])).expect("works").expect("is finite");
-        assert_eq!(floats(&good), [1.0, 2.0]);
-        assert_eq!(scale, LossScale { scale: 65_536.0, good_steps: 1, skipped: 0 });
+        let parameters = [parameter("a", &[2.0, 3.0])];
+        let mut adam = Adam::new(&parameters, 0.5).expect("an optimizer");
+        let mut scaling = Scaling::new(LossScale::default(), Device::Cpu).expect("a scale");
+        let loss = floats(&scaling.scaled(&Tensor::from(2.0_f32)).expect("scales"));
+        assert_eq!(loss, [131_072.0]);
+        adam.step_scaled(Tensor::from_slice(&[65_536.0_f32, -131_072.0]), &mut scaling).expect("steps");
+        let first = |adam: &Adam| floats(&adam.first);
+        assert_eq!((floats(&parameters[0].1), first(&adam)), (vec![1.5, 3.5], vec![0.1, -0.2]));
+        let written = |scaling: &Scaling| scaling.loss_scale().expect("reads");
+        assert_eq!(written(&scaling), LossScale { scale: 65_536.0, good_steps: 1, skipped: 0 });
         for bad in [f32::INFINITY, f32::NAN] {
-            assert!(scale.unscale(Tensor::from_slice(&[1.0, bad])).expect("works").is_none());
+            adam.step_scaled(Tensor::from_slice(&[1.0, bad]), &mut scaling).expect("skips");
         }
-        assert_eq!(scale, LossScale { scale: 16_384.0, good_steps: 0, skipped: 2 });
-        scale.good_steps = 1_999;
-        assert!(scale.unscale(Tensor::ones([1], (Kind::Float, Device::Cpu))).expect("works").is_some());
-        assert_eq!(scale, LossScale { scale: 32_768.0, good_steps: 0, skipped: 2 });
+        assert_eq!((floats(&parameters[0].1), first(&adam)), (vec![1.5, 3.5], vec![0.1, -0.2]));
+        assert_eq!(adam.steps().expect("reads"), 1);
+        assert_eq!(written(&scaling), LossScale { scale: 16_384.0, good_steps: 0, skipped: 2 });
+        let nearly = LossScale { good_steps: 1_999, ..written(&scaling) };
+        let mut scaling = Scaling::new(nearly, Device::Cpu).expect("goes on");
+        adam.step_scaled(Tensor::from_slice(&[1.0_f32, 1.0]), &mut scaling).expect("steps");
+        assert_eq!(written(&scaling), LossScale { scale: 32_768.0, good_steps: 0, skipped: 2 });
+        assert_eq!(adam.steps().expect("reads"), 2);
     }
 }

@@ -11,7 +11,7 @@ use crate::files::{lock, sweep, write_json};
 use crate::history::{EpochRecord, History, Score, best};
 use crate::manifest::Label;
 use crate::model::Network;
-use crate::optimizer::{Adam, gradient};
+use crate::optimizer::{Adam, Scaling, gradient};
 use crate::order::shuffled;
 use crate::progress::{Meter, Progress};
 use crate::provenance::Provenance;
@@ -161,6 +161,7 @@ struct Training<'a> {
     network: Network,
     feed: Arc<Feed<'a>>,
     adam: Adam,
+    scaling: Scaling,
     /// The number of the next batch in its epoch.
     step: u64,
     info: CheckpointInfo,
@@ -201,7 +202,8 @@ impl<'a> Training<'a> {
         let feed = Arc::new(Feed::new(cache, &network, backbone, &run, device, &show)?);
         info.feature_seconds = feed.feature_seconds();
         let step = info.position.batch as u64;
-        Ok(Self { folder: folder.to_owned(), cache, split, device, network, feed, adam, step, info })
+        let scaling = Scaling::new(info.position.loss_scale, device)?;
+        Ok(Self { folder: folder.to_owned(), cache, split, device, network, feed, adam, scaling, step, info })
     }
 
     /// One epoch: learn from every training slice once, score, choose, write down.
@@ -223,12 +225,8 @@ impl<'a> Training<'a> {
             images_per_second: sums.seen as f64 / seconds.max(1e-9),
         };
         self.info.epochs.push(record.clone());
-        self.info.position = Position {
-            epoch: epoch + 1,
-            adam_steps: self.adam.steps(),
-            loss_scale: self.info.position.loss_scale,
-            ..Position::default()
-        };
+        self.info.position = Position { epoch: epoch + 1, ..Position::default() };
+        self.note_optimizer()?;
         // The best first: a kill between the two repeats the end of this epoch, and both come out the same.
         if best(&self.info.epochs).is_some_and(|best| best.epoch == epoch + 1) {
             match self.info.backbone {
@@ -323,14 +321,11 @@ impl<'a> Training<'a> {
         let logits = self.feed.logits_of(&self.network, input, true)?;
         let judged = self.feed.judge(&logits, batch)?;
         let learning = self.network.learning(run.learn);
-        let usable = if run.precision == Precision::F16 {
-            let scale = &mut self.info.position.loss_scale;
-            scale.unscale(gradient(&judged.loss.f_mul_scalar(scale.scale)?, learning)?)?
+        if run.precision == Precision::F16 {
+            let gradient = gradient(&self.scaling.scaled(&judged.loss)?, learning)?;
+            self.adam.step_scaled(gradient, &mut self.scaling)?;
         } else {
-            Some(gradient(&judged.loss, learning)?)
-        };
-        if let Some(gradient) = usable {
-            self.adam.step(gradient)?;
+            self.adam.step(gradient(&judged.loss, learning)?)?;
         }
         Ok(judged)
     }
@@ -351,8 +346,15 @@ impl<'a> Training<'a> {
         Ok(score)
     }
 
+    /// Writes down what the device knows of its steps.
+    fn note_optimizer(&mut self) -> Result<()> {
+        let position = &mut self.info.position;
+        (position.adam_steps, position.loss_scale) = (self.adam.steps()?, self.scaling.loss_scale()?);
+        Ok(())
+    }
+
     fn save_last(&mut self) -> Result<()> {
-        self.info.position.adam_steps = self.adam.steps();
+        self.note_optimizer()?;
         save_progress(&self.folder.join("last.safetensors"), &self.info, &self.network, Some(&self.adam))
     }
 
