@@ -3,6 +3,7 @@
 use crate::cache::SliceCache;
 use crate::order::{WINDOW, shuffled};
 use crate::rows::Rows;
+use crate::script;
 use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -83,7 +84,7 @@ impl<'a> Asked<'a> {
 
 /// Pins what a GPU will fetch.
 pub(crate) fn pinned(input: Tensor, device: Device) -> Result<Tensor> {
-    Ok(if device.is_cuda() { input.f_pin_memory(device)? } else { input })
+    if device.is_cuda() { script::pinned(&input) } else { Ok(input) }
 }
 
 /// Bytes travel to the device, not floats, and nothing waits for them to arrive.

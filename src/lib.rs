@@ -79,6 +79,7 @@ mod resize;
 mod rows;
 mod rules;
 mod scan;
+mod script;
 mod shortcuts;
 mod split;
 #[cfg(feature = "staging")]

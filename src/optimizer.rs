@@ -3,14 +3,11 @@
 //! What learns lies in one vector, and so do its gradient and Adam's moments: a step is one pass over them. One by one
 //! ResNet-152's 467 parameters were 4,000 pieces of work, and a GPU waited for most of them.
 
+use crate::script;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::{Device, IValue, Kind, Tensor};
-
-mod kernel;
-
-use kernel::Kernel;
 
 /// The gradient of `loss` by these parameters, one after the other: `[P]`, f32, P numbers in all. Weights of convolutions
 /// `[out, in, H, W]` come with `in` innermost, as [`Adam`] keeps them.
@@ -61,7 +58,6 @@ fn gathered(parameters: &[(String, Tensor)]) -> Result<Tensor> {
 /// decay.
 #[derive(Debug)]
 pub struct Adam {
-    kernel: Kernel,
     learning_rate: f64,
     /// The parameters, one after the other: `[P]`. Those of the network are views of it.
     parameters: Tensor,
@@ -82,7 +78,7 @@ impl Adam {
 
     fn with(first: Tensor, second: Tensor, parameters: Tensor, learning_rate: f64, steps: i64) -> Result<Self> {
         let steps = number(steps as f64, Kind::Float, parameters.device())?;
-        Ok(Self { kernel: Kernel::load()?, learning_rate, first, second, parameters, steps })
+        Ok(Self { learning_rate, first, second, parameters, steps })
     }
 
     /// One step against this [`gradient`], which is used up.
@@ -90,7 +86,7 @@ impl Adam {
     /// # Errors
     /// A gradient that is not of these parameters.
     pub fn step(&mut self, gradient: Tensor) -> Result<()> {
-        self.kernel.step("step", self.arguments(gradient)?)
+        script::adam("adam_step", &self.arguments(gradient)?)
     }
 
     /// The same against the gradient of a loss that was [multiplied](Scaling::scaled); no step where it overflowed. The
@@ -101,7 +97,8 @@ impl Adam {
     pub fn step_scaled(&mut self, gradient: Tensor, scaling: &mut Scaling) -> Result<()> {
         let Scaling { scale, good_steps, skipped, overflow } = scaling;
         let more = [scale, good_steps, skipped, overflow].map(|tensor| IValue::Tensor(tensor.shallow_clone()));
-        self.kernel.step("step_scaled", self.arguments(gradient)?.into_iter().chain(more).collect())
+        let arguments: Vec<IValue> = self.arguments(gradient)?.into_iter().chain(more).collect();
+        script::adam("adam_step_scaled", &arguments)
     }
 
     /// What every step is given.

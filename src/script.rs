@@ -1,0 +1,90 @@
+//! What libtorch can do and tch does not hand on, called by a little program in TorchScript, which knows every operator:
+//! those that change lists of tensors, and pinning memory without a warning each time.
+
+use anyhow::{Context, Result};
+use std::io::{Cursor, Write};
+use std::sync::OnceLock;
+use tch::{CModule, IValue, Tensor};
+use zip::write::FileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// In the form in which TorchScript is kept in files. Adam's state changes in place; a gradient that overflowed changes
+/// nothing but the scale.
+const CODE: &str = "\
+class Missing(Module):
+  __parameters__ = []
+  __buffers__ = []
+  def adam_step(self: __torch__.Missing,
+    parameters: List[Tensor],
+    gradients: List[Tensor],
+    first: List[Tensor],
+    second: List[Tensor],
+    steps: List[Tensor],
+    lr: float) -> NoneType:
+    _0 = torch.add_(steps[0], 1)
+    torch._fused_adam_(parameters, gradients, first, second, annotate(List[Tensor], []), steps, lr=lr, beta1=0.9, \
+beta2=0.999, weight_decay=0., eps=1e-08, amsgrad=False, maximize=False)
+    return None
+  def adam_step_scaled(self: __torch__.Missing,
+    parameters: List[Tensor],
+    gradients: List[Tensor],
+    first: List[Tensor],
+    second: List[Tensor],
+    steps: List[Tensor],
+    lr: float,
+    scale: Tensor,
+    good_steps: Tensor,
+    skipped: Tensor,
+    overflow: Tensor) -> NoneType:
+    _0 = torch.zero_(overflow)
+    torch._amp_foreach_non_finite_check_and_unscale_(gradients, overflow, torch.reciprocal(scale))
+    _1 = torch.add_(steps[0], 1)
+    torch._fused_adam_(parameters, gradients, first, second, annotate(List[Tensor], []), steps, lr=lr, beta1=0.9, \
+beta2=0.999, weight_decay=0., eps=1e-08, amsgrad=False, maximize=False, grad_scale=None, found_inf=overflow)
+    _2 = torch.sub_(steps[0], overflow)
+    _3 = torch.add_(skipped, overflow)
+    _4 = torch._amp_update_scale_(scale, good_steps, overflow, 2., 0.5, 2000)
+    return None
+  def pinned(self: __torch__.Missing,
+    input: Tensor) -> Tensor:
+    return torch.pin_memory(input)
+";
+
+/// One step of Adam over vectors `[P]`, with what [`Adam`](crate::Adam) gives it; `adam_step` or `adam_step_scaled`.
+pub(crate) fn adam(step: &str, arguments: &[IValue]) -> Result<()> {
+    let _guard = tch::no_grad_guard();
+    program()?.method_is(step, arguments).context("a step of Adam")?;
+    Ok(())
+}
+
+/// A copy in memory that a GPU can fetch by itself.
+///
+/// # Errors
+/// There is no GPU.
+pub(crate) fn pinned(input: &Tensor) -> Result<Tensor> {
+    program()?.method_ts("pinned", &[input]).context("pinning memory for the GPU")
+}
+
+/// The program, loaded once.
+fn program() -> Result<&'static CModule> {
+    static PROGRAM: OnceLock<CModule> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program);
+    }
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let files: [(&str, &[u8]); 4] = [
+        // Pickles: an object of the class without attributes, and an empty tuple.
+        ("data.pkl", b"\x80\x02c__torch__\nMissing\n)\x81}b."),
+        ("constants.pkl", b"\x80\x02)."),
+        ("code/__torch__.py", CODE.as_bytes()),
+        ("version", b"3\n"),
+    ];
+    for (name, content) in files {
+        let stored = FileOptions::default().compression_method(CompressionMethod::Stored);
+        archive.start_file(format!("missing/{name}"), stored)?;
+        archive.write_all(content)?;
+    }
+    let bytes = archive.finish()?.into_inner();
+    let loaded = CModule::load_data(&mut bytes.as_slice()).context("loading our TorchScript into libtorch")?;
+    Ok(PROGRAM.get_or_init(|| loaded))
+}
