@@ -106,7 +106,7 @@ def compile_library(slot):
     (slot / "Cargo.toml").write_text((REPO / "scripts/evcxr_cell.toml").read_text().replace("@REPO@", str(REPO)))
     os.environ.update(CARGO_TARGET_DIR=str(slot / "target"), RUSTFLAGS="-Cprefer-dynamic")
     os.chdir(slot)
-    os.execvp("cargo", ["cargo", "build", "--quiet", "--package", "covid-ct-notebook"])
+    os.execvp("cargo", ["cargo", "build", "--package", "covid-ct-notebook"])
 
 
 if __name__ == "__main__":

@@ -88,3 +88,20 @@ fn program() -> Result<&'static CModule> {
     let loaded = CModule::load_data(&mut bytes.as_slice()).context("loading our TorchScript into libtorch")?;
     Ok(PROGRAM.get_or_init(|| loaded))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_pinned_where_there_is_a_gpu_and_nowhere_else() {
+        let bytes = Tensor::from_slice(&[1_u8, 2, 255]);
+        match pinned(&bytes) {
+            Ok(pinned) => assert!(tch::Cuda::is_available() && pinned == bytes),
+            Err(error) => {
+                assert!(!tch::Cuda::is_available(), "{error:#}");
+                assert_eq!(error.to_string(), "pinning memory for the GPU");
+            }
+        }
+    }
+}
