@@ -104,7 +104,8 @@ def compile_library(slot):
     (slot / "src").mkdir(exist_ok=True)
     (slot / "src/lib.rs").touch()
     (slot / "Cargo.toml").write_text((REPO / "scripts/evcxr_cell.toml").read_text().replace("@REPO@", str(REPO)))
-    os.environ.update(CARGO_TARGET_DIR=str(slot / "target"), RUSTFLAGS="-Cprefer-dynamic")
+    # Target and flags: from the folder above, where set-up has put them for all cells.
+    os.environ["CARGO_TARGET_DIR"] = str(slot / "target")
     os.chdir(slot)
     os.execvp("cargo", ["cargo", "build", "--package", "covid-ct-notebook"])
 

@@ -1,7 +1,7 @@
 //! Is this machine ready, and if not, why.
 
 use crate::progress::human_bytes;
-use crate::provenance::Provenance;
+use crate::provenance::{gpu_names, gpus_in_words};
 use crate::table::{Table, shown_as_table};
 use crate::workspace::Workspace;
 use std::path::Path;
@@ -56,7 +56,7 @@ impl Doctor {
         let driver = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
         let driver = driver.as_deref().and_then(|text| text.lines().next()).map(str::to_owned);
         match (gpus, driver) {
-            (1.., _) => self.row("CUDA", Provenance::here().gpus_in_words(), None),
+            (1.., _) => self.row("CUDA", gpus_in_words(gpus, &gpu_names()), None),
             (_, Some(driver)) => self.row(
                 "CUDA",
                 format!("driver found ({driver}), but libtorch sees no GPU"),

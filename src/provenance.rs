@@ -104,7 +104,7 @@ impl Provenance {
             ("Repository at run time", self.commit.clone().unwrap_or_else(|| "unknown (no git)".to_owned())),
             ("libtorch", self.libtorch.clone()),
             ("Processor", format!("{}, {} threads", self.processor, self.threads)),
-            ("GPUs", self.gpus_in_words()),
+            ("GPUs", gpus_in_words(self.gpus, &self.gpu_names)),
             ("Memory", memory),
             ("System", self.system.clone()),
             ("Begun (UTC)", self.when.clone()),
@@ -113,20 +113,20 @@ impl Provenance {
         }
         table
     }
-
-    pub(crate) fn gpus_in_words(&self) -> String {
-        match (self.gpus, self.gpu_names.is_empty()) {
-            (0, _) => "none".to_owned(),
-            (count, true) => format!("{count}, names not recorded"),
-            (_, false) => self.gpu_names.join("; "),
-        }
-    }
 }
 
 shown_as_table!(Provenance);
 
+pub(crate) fn gpus_in_words(count: i64, names: &[String]) -> String {
+    match (count, names) {
+        (0, _) => "none".to_owned(),
+        (count, []) => format!("{count}, names not recorded"),
+        (_, names) => names.join("; "),
+    }
+}
+
 /// One a GPU: `Tesla T4, driver 535.183.01`.
-fn gpu_names() -> Vec<String> {
+pub(crate) fn gpu_names() -> Vec<String> {
     if tch::Cuda::device_count() == 0 {
         return Vec::new();
     }

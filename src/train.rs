@@ -269,6 +269,7 @@ impl<'a> Training<'a> {
             });
             if is_due {
                 self.info.position.seconds += begun.elapsed().as_secs_f64();
+                self.note_optimizer()?;
                 self.save_last()?;
                 (begun, saved) = (Instant::now(), Instant::now());
             }
@@ -353,8 +354,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    fn save_last(&mut self) -> Result<()> {
-        self.note_optimizer()?;
+    fn save_last(&self) -> Result<()> {
         save_progress(&self.folder.join("last.safetensors"), &self.info, &self.network, Some(&self.adam))
     }
 

@@ -86,7 +86,7 @@ const EPSILON: f64 = 1e-5;
 pub(crate) fn run(layers: &[Layer], input: &Tensor, mode: Mode) -> Result<Tensor> {
     let mut x = input.shallow_clone();
     let mut rest = layers;
-    while !rest.is_empty() {
+    loop {
         (x, rest) = match rest {
             // cuDNN leaves the bias to a pass of its own, and its gradient to another: after pooling both are a quarter.
             [conv @ Layer::Conv { bias: Some(bias), .. }, Layer::Relu, pool @ Layer::MaxPool { .. }, rest @ ..]
@@ -100,10 +100,9 @@ pub(crate) fn run(layers: &[Layer], input: &Tensor, mode: Mode) -> Result<Tensor
                 (Layer::Relu.run(&pool.run(&x, mode)?, mode)?, rest)
             }
             [layer, rest @ ..] => (layer.run(&x, mode)?, rest),
-            [] => break,
+            [] => return Ok(x),
         };
     }
-    Ok(x)
 }
 
 /// Convolution, ReLU and pooling, in the order in which they are least work: a channel's bias added to its maximum is the
