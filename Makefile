@@ -14,8 +14,6 @@ CLONE := $(CACHE)/kernels/$(shell printf '%s' "$(CURDIR)" | sha256sum | cut -c1-
 ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
 	[ -d "$$COVID_CT_DATA" ] || { echo "COVID_CT_DATA=$$COVID_CT_DATA: there is no such folder"; exit 1; }; \
 	export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
-# mold links in a tenth of the time; without it the system's linker does.
-CARGO = $$(command -v mold >/dev/null && echo mold -run) cargo
 
 .PHONY: setup demo lab test lint bench check-gpu kernel-times clean
 .DEFAULT_GOAL := demo
@@ -31,15 +29,15 @@ lab: setup
 	@$(ENV) && jupyter lab --notebook-dir . --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB) $$([ "$$(id -u)" = 0 ] && echo --allow-root)
 
 lint: setup
-	@$(ENV) && cargo fmt --check && $(CARGO) clippy --locked --quiet --all-targets -- -D warnings
+	@$(ENV) && cargo fmt --check && cargo clippy --locked --quiet --all-targets -- -D warnings
 	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items
 
 # The integration tests compute on a thread each: several that share few cores would wait for each other's. Unit tests
 # compute as users do: on one thread convolutions round otherwise, and kept features are held against forwarding to 1e-5.
 test: lint
-	@$(ENV) && $(CARGO) test --locked --lib --bins
-	@$(ENV) && OMP_NUM_THREADS=1 $(CARGO) test --locked --test main
-	@$(ENV) && $(CARGO) test --locked --doc
+	@$(ENV) && cargo test --locked --lib --bins
+	@$(ENV) && OMP_NUM_THREADS=1 cargo test --locked --test main
+	@$(ENV) && cargo test --locked --doc
 
 # Ours beside Python, in turns, into docs/performance.md; BENCH="--only audit --rounds 3" for less
 bench: setup

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Starts evcxr in a build folder of its own that is already warm.
 
-  kernel.py CONNECTION_FILE    a kernel, for Jupyter
-  kernel.py --compile          compiles what every cell is linked with, as evcxr would, and needs no evcxr for it
+  kernel.py CONNECTION_FILE       a kernel, for Jupyter
+  kernel.py --compile             compiles what every cell is linked with, as evcxr would, and the command line
+  kernel.py --compile PACKAGE     this package and what is below it alone
 
 evcxr compiles each cell as a crate; two kernels must never share the folder they compile in, and a folder made anew
 would compile polars and tch for minutes. So there are slots: a kernel takes the first free one, and makes another where
-none is free. A slot begins as hard links to what `cargo build` has compiled (same flags, same profile: see
-.cargo/config.toml) and keeps what it learns. The lock on a slot ends with the kernel, however it ends.
+none is free. A slot begins as hard links to what another has compiled (same flags, same profile: see .cargo/config.toml)
+and keeps what it learns. The lock on a slot ends with the kernel, however it ends.
 """
-import ctypes, fcntl, hashlib, os, pathlib, shutil, signal, sys
+import contextlib, ctypes, fcntl, hashlib, os, pathlib, shutil, signal, subprocess, sys, tomllib
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ["COVID_CT_CACHE"])
@@ -31,15 +32,31 @@ def copy(source, target):
     shutil.copy2(source, target)
 
 
-def dependencies_only(folder, names):
-    """Leaves out what belongs to the clone that built it, and programs."""
-    if pathlib.Path(folder).name not in ("deps", "build", ".fingerprint"):
-        return set()
-    return {n for n in names if n.startswith(("covid_ct", "libcovid_ct", "covid-ct", "main-"))}
+@contextlib.contextmanager
+def dependencies():
+    """The folder of what clones share: other people's crates, compiled. Locked as long as it is used."""
+    with open(CACHE / "dependencies.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield CACHE / "dependencies"
+
+
+def is_ours(name):
+    """Whether a compiled file belongs to the clone that compiled it: the library, programs, cells."""
+    return name.startswith(("covid_ct", "libcovid_ct", "covid-ct", "main-", "ctx-", "libctx"))
+
+
+def ours(folder, names):
+    """What clones must not share. Names further down are those of other people."""
+    return {name for name in names if is_ours(name)} if folder.endswith(("/deps", "/build", "/.fingerprint")) else set()
+
+
+def programs(folder, names):
+    """What no kernel needs."""
+    return {name for name in names if name.startswith("covid_ct-") and "." not in name} if folder.endswith("/deps") else set()
 
 
 def fill(slot, source, ignore):
-    """A new slot from another target folder: what is compiled, and the stamps that say so."""
+    """A new slot from another target folder: what is compiled, and the stamps that say so, without what `ignore` names."""
     partial = slot.with_name(slot.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     host = next((p.parent.name for p in source.glob("*/debug") if p.parent.name.count("-") >= 2), None)
@@ -47,7 +64,7 @@ def fill(slot, source, ignore):
         for kind in ("deps", "build", ".fingerprint"):
             if (source / part / kind).is_dir():
                 shutil.copytree(source / part / kind, partial / "target" / part / kind, copy_function=copy,
-                                ignore=lambda folder, names: (ignore(folder, names) if ignore else set()) | CMAKE & set(names))
+                                ignore=lambda folder, names: ignore(folder, names) | CMAKE & set(names))
     partial.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(slot, ignore_errors=True)
     partial.rename(slot)
@@ -60,10 +77,11 @@ def prepare(slot, number):
     filled = slot / "filled"
     if number == 0 or not first.is_dir() or not state:
         if not slot.is_dir():
-            fill(slot, CLONE / "build/target", dependencies_only)
+            with dependencies() as shared:
+                fill(slot, shared / "target", ours)
     elif not filled.is_file() or filled.read_text() != state:
         # The first slot is warm: library included, and nothing of it is written while it is used.
-        fill(slot, first / "target", None)
+        fill(slot, first / "target", programs)
         filled.write_text(state)
     # evcxr's crate would otherwise take the newest versions of the day, and compile them.
     wanted, given = (REPO / "Cargo.lock").read_bytes(), slot / "given.lock"
@@ -99,15 +117,27 @@ def end_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def compile_library(slot):
-    """Becomes cargo, at the library in this slot. A cell that needs other settings would compile it once more: set-up looks."""
-    (slot / "src").mkdir(exist_ok=True)
-    (slot / "src/lib.rs").touch()
-    (slot / "Cargo.toml").write_text((REPO / "scripts/evcxr_cell.toml").read_text().replace("@REPO@", str(REPO)))
+def compile_in(slot, package):
+    """The library and the command line, which becomes CLONE/covid-ct, or one package and what is below it; cargo's exit code.
+    A cell that needs other settings would compile the library once more: set-up looks."""
+    folder = slot / "program"
+    folder.mkdir(exist_ok=True)
+    version = tomllib.loads((REPO / "Cargo.toml").read_text())["package"]["version"]
+    manifest = (REPO / "scripts/program.toml").read_text().replace("@REPO@", str(REPO)).replace("@VERSION@", version)
+    (folder / "Cargo.toml").write_text(manifest)
+    shutil.copyfile(REPO / "Cargo.lock", folder / "Cargo.lock")
+    # So that the program finds its libraries from whatever shell.
+    libraries = [f"-Clink-arg=-Wl,-rpath={path}" for path in os.environ["LD_LIBRARY_PATH"].split(os.pathsep)]
+    command = ["cargo", "build", "--package", package] if package else ["cargo", "rustc", "--", *libraries]
     # Target and flags: from the folder above, where set-up has put them for all cells.
-    os.environ["CARGO_TARGET_DIR"] = str(slot / "target")
-    os.chdir(slot)
-    os.execvp("cargo", ["cargo", "build", "--package", "covid-ct-notebook"])
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(slot / "target")}
+    done = subprocess.run(command, cwd=folder, env=environment, preexec_fn=end_with_parent)
+    if done.returncode == 0 and not package:
+        made, = slot.glob("target/*-*-*/debug/covid-ct")
+        # As a new file: the old one may be running.
+        shutil.copy2(made, CLONE / "covid-ct.new")
+        os.replace(CLONE / "covid-ct.new", CLONE / "covid-ct")
+    return done.returncode
 
 
 if __name__ == "__main__":
@@ -118,7 +148,7 @@ if __name__ == "__main__":
         del os.environ[name]
     slot = take()
     if sys.argv[1] == "--compile":
-        compile_library(slot)
+        sys.exit(compile_in(slot, sys.argv[2] if sys.argv[2:] else None))
     os.environ["EVCXR_TMPDIR"] = str(slot)
     # Where cells find the library, from wherever they are loaded.
     folders = [str(path) for path in slot.glob("target/*/debug/deps")]

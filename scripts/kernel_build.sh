@@ -1,7 +1,7 @@
 #!/bin/sh
 # The `cargo` that evcxr builds cells with: kernel_build.sh REPOSITORY CARGO ARGUMENTS…, in the folder of a slot.
 #
-# For every cell cargo looks at 250 crates that have not changed, which takes longer than compiling the cell. So what it
+# For every cell cargo looks at 300 crates that have not changed, which takes longer than compiling the cell. So what it
 # has rustc do for a cell is written down once, and done again as long as nothing that could matter has changed: the list
 # of crates, the library, the compiler, the flags. Everything else is left to cargo, and so is all that is unexpected.
 set -u

@@ -2,7 +2,7 @@
 """The `cargo` that rust-analyzer, inside the kernel, asks for the list of crates: a short list.
 
 To infer the type of a variable, evcxr carries a rust-analyzer that reads the sources of every crate below the library,
-about 250 of them: half a minute at every start, two gigabytes, and a second more in every cell. The types that meet a
+about 300 of them: half a minute at every start, two gigabytes, and a second more in every cell. The types that meet a
 reader come from few crates. So its `cargo metadata` is answered with those alone; compiling knows nothing of this.
 A crate that a notebook adds with `:dep` is kept, and all that it needs.
 

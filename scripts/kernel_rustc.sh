@@ -1,10 +1,6 @@
 #!/bin/sh
 # Between cargo and rustc: writes down what cargo asks for where it compiles a cell, for kernel_build.sh.
 case " $* " in
-*" --crate-name covid_ct_notebook "*)
-    # mold, which evcxr has preloaded, needs memory by the names exported: Debian 12's took 23 GB for 180,000.
-    case ${LD_PRELOAD-} in *mold*) unset LD_PRELOAD ;; esac
-    ;;
 *" --crate-name ctx "*)
     previous=
     for argument; do

@@ -61,18 +61,16 @@ def check_tools():
     if not sources.is_dir():
         say("adding Rust's sources (the kernel reads types from them)")
         run(["rustup", "component", "add", "rust-src"])
-    # Without these everything works, only slower.
-    wanted = {"mold": "linking, and so every cell, takes longer", "nasm": "JPEG files are decoded without SIMD, at half the speed"}
-    missing = [tool for tool in wanted if not shutil.which(tool)]
+    # Without it everything works, only slower.
     root = ["sudo", "-n"] if os.geteuid() and shutil.which("sudo") else []
-    if missing and shutil.which("apt-get") and (root or not os.geteuid()):
-        say(f"installing {' and '.join(missing)} with apt-get")
+    if not shutil.which("nasm") and shutil.which("apt-get") and (root or not os.geteuid()):
+        say("installing nasm with apt-get")
         quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         subprocess.run([*root, "apt-get", "update", "-q"], **quiet)
-        subprocess.run([*root, "apt-get", "install", "-y", "-q", *missing], **quiet)
-    for tool in missing:
-        if not shutil.which(tool):
-            say(f"{tool} is missing: {wanted[tool]}; on Debian or Ubuntu run `sudo apt-get install {tool}`")
+        subprocess.run([*root, "apt-get", "install", "-y", "-q", "nasm"], **quiet)
+    if not shutil.which("nasm"):
+        say("nasm is missing, so JPEG files are decoded without SIMD, at half the speed: on Debian or Ubuntu run "
+            "`sudo apt-get install nasm`")
 
 
 def output(*command):
@@ -110,6 +108,7 @@ def install_python():
     run([*pip, "--no-deps", *first])
     rest = start([*pip, "-r", requirements])
 
+    @functools.cache
     def finish():
         if rest.wait():
             fail("pip could not install requirements.txt; its reason stands above")
@@ -184,43 +183,29 @@ def forget_clones_that_are_gone():
             shutil.rmtree(named.parent, ignore_errors=True)
 
 
-def build(finish_python):
-    """The library and the command line, linked as ./covid-ct; programs are linked once all Python packages are there."""
-    shared, own = CACHE / "dependencies", CLONE / "build"
-    whole = own / "whole"
-    # Clones share what they have compiled of other people's crates, never a folder: cargo tells two clones' own crate
-    # apart by nothing but the times of their files, and would run one's program for the other.
-    with open(CACHE / "dependencies.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # A first build that was cut off has less than what is shared.
-        if not whole.is_file() and shared.is_dir():
-            kernel.fill(own, shared / "target", None)
-    if not own.is_dir():
-        say("building the library and the command line (about 15 minutes on two cores)")
-    linker = ["mold", "-run"] if shutil.which("mold") else []
-    if not whole.is_file():
-        run([*linker, "cargo", "build", "--locked", "--lib"], cwd=REPO)
+def build(environment, finish_python):
+    """The library and the command line, in the first kernel's folder (see kernel.py)."""
+    compiling = [environment["COVID_CT_PYTHON"], REPO / "scripts/kernel.py", "--compile"]
+    say("building the library and the command line (on two cores about 15 minutes the first time, 2 after a change)")
+    run([*compiling, "covid-ct"])
+    # Linking needs them all.
     finish_python()
-    run([*linker, "cargo", "build", "--locked"], cwd=REPO)
-    whole.touch()
-    with open(CACHE / "dependencies.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        share(own, shared)
-    host = next(line.split()[1] for line in output("rustc", "-vV").splitlines() if line.startswith("host:"))
-    program, link = own / "target" / host / "debug/covid-ct", REPO / "covid-ct"
-    if link.is_symlink() or not link.exists():
-        link.unlink(missing_ok=True)
-        link.symlink_to(program)
+    run(compiling)
+    share()
 
 
-def share(own, shared):
-    """Leaves what this clone has compiled of other crates for the clones to come; hard links, a second."""
-    names = sorted(path.name for path in own.glob("target/*/debug/.fingerprint/*") if not path.name.startswith("covid-ct"))
-    state = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    stamp = CACHE / "dependencies.state"
-    if not shared.is_dir() or not stamp.is_file() or stamp.read_text() != state:
-        kernel.fill(shared, own / "target", kernel.dependencies_only)
-        stamp.write_text(state)
+def share():
+    """Leaves what this clone has compiled of other people's crates for the clones to come, and for `cargo` here: hard
+    links, a second. Never the folder itself: cargo tells two clones' own crate apart by nothing but the times of their
+    files, and would run one's program for the other."""
+    def crates(folder):
+        return {found.name for found in folder.glob("target/*/debug/.fingerprint/*") if not kernel.is_ours(found.name)}
+
+    with kernel.dependencies() as shared:
+        if not crates(CLONE / "slot-0") <= crates(shared):
+            kernel.fill(shared, CLONE / "slot-0/target", kernel.ours)
+        if not (CLONE / "build").is_dir():
+            kernel.fill(CLONE / "build", shared / "target", kernel.ours)
 
 
 def program(path, *lines):
@@ -277,24 +262,22 @@ def install_kernel(environment, evcxr):
     shutil.copyfile(ours, flags)
 
 
-def warm_kernel(finish_evcxr):
-    """Compiles library and first cell in the kernel's own folder, so that the first notebook need not wait."""
-    sources = sorted([*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), *REPO.glob("Cargo.*"),
-                      REPO / "build.rs", REPO / ".cargo/config.toml", REPO / "scripts/evcxr.toml", REPO / "scripts/kernel.py"])
-    state = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    stamp = CLONE / "warm"
-    if stamp.is_file() and stamp.read_text() == state and (CLONE / "slot-0").is_dir():
-        finish_evcxr()
-        return
-    say("warming the kernel (a minute or two; only after a change of the library)")
-    # evcxr may still be compiled, and has no use for more than one core at its end.
-    run([os.environ["COVID_CT_PYTHON"], REPO / "scripts/kernel.py", "--compile"])
-    finish_evcxr()
+def state():
+    """Of everything that the library, the command line and the kernel's first cell are made from."""
+    made_from = [*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), *REPO.glob("Cargo.*"),
+                 *(REPO / name for name in ("build.rs", "requirements.txt", ".cargo/config.toml", "scripts/evcxr.toml",
+                                            "scripts/kernel.py", "scripts/program.toml"))]
+    sources = b"".join(source.read_bytes() for source in sorted(made_from))
+    return hashlib.sha256(sources + output("rustc", "-vV").encode()).hexdigest()
+
+
+def warm_kernel(environment):
+    """Compiles a first cell in the kernel's own folder, so that the first notebook need not wait."""
+    say("warming the kernel (half a minute; only after a change of the library)")
     compiled = libraries()
-    run([os.environ["COVID_CT_PYTHON"], REPO / "scripts/kernel_times.py", "--warm"])
+    run([environment["COVID_CT_PYTHON"], REPO / "scripts/kernel_times.py", "--warm"])
     if libraries() != compiled:
-        say("evcxr compiled the library once more: scripts/evcxr_cell.toml has other settings than its cells")
-    stamp.write_text(state)
+        say("evcxr compiled the library once more: scripts/program.toml has other settings than its cells")
 
 
 def libraries():
@@ -313,9 +296,19 @@ def main():
     # One crate of the kernel keeps a core busy for minutes: the library's take the others, where there is memory for both.
     if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOM_FOR_BOTH:
         finish_evcxr()
-    build(finish_python)
     install_kernel(environment, evcxr)
-    warm_kernel(finish_evcxr)
+    stamp, wanted = CLONE / "warm", state()
+    if not all(made.exists() for made in (stamp, CLONE / "slot-0", CLONE / "covid-ct")) or stamp.read_text() != wanted:
+        build(environment, finish_python)
+        finish_evcxr()
+        warm_kernel(environment)
+        stamp.write_text(wanted)
+    finish_python()
+    finish_evcxr()
+    link = REPO / "covid-ct"
+    if link.is_symlink() or not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(CLONE / "covid-ct")
     say(f"ready after {time.monotonic() - begun:.0f} s")
 
 

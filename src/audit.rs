@@ -28,7 +28,6 @@ mod together;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
-#[cfg(feature = "staging")]
 pub(crate) use pass::Pass;
 pub use scale::Scale;
 

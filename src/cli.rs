@@ -9,7 +9,6 @@ pub mod audit;
 pub mod bar;
 pub mod bench;
 pub mod cloud;
-#[cfg(feature = "staging")]
 pub mod stage;
 
 /// Audit, split, train, evaluate and report: COVID-19 classification of chest-CT slices.
@@ -97,7 +96,6 @@ pub enum Command {
     /// Bring a data set from a bucket (gs://, s3://, file://) to a folder
     ///
     /// Held against every checksum that store or archive states; goes on by itself after a kill; unpacks archives on the way with --stream.
-    #[cfg(feature = "staging")]
     Stage(stage::StageArgs),
     /// Do one piece of work once and print what it took, as JSON; `make bench` holds it against Python
     Bench(bench::BenchArgs),

@@ -1,7 +1,7 @@
 //! libtorch's CUDA library, loaded where there is a driver for it.
 //!
 //! Nothing calls `libtorch_cuda.so` by name: it registers itself when it is loaded, which has to happen before libtorch
-//! first looks for a GPU. Linkers may leave such a library out (mold does, whatever it is told), and where there is no
+//! first looks for a GPU. Linkers may leave such a library out (mold and lld do), and where there is no
 //! GPU it is 230 MB of memory for nothing. So this library loads it, before anything else runs.
 
 use std::ffi::CStr;

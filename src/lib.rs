@@ -7,7 +7,7 @@
 //! | stage | call | value | file |
 //! |---|---|---|---|
 //! | rent | [`Plan::new`] | [`Plan`] | `cloud.json` |
-//! | fetch | `covid-ct stage`, [`cloud::stage`] | | the data's root folder |
+//! | fetch | [`staging::stage`], [`cloud::stage`] | | the data's root folder |
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
 //! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<data set>/manifest.parquet` |
 //! | audit | [`Audit::run`], or both and the cache [in one pass](Audit::in_one_pass) | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
@@ -82,7 +82,6 @@ mod scan;
 mod script;
 mod shortcuts;
 mod split;
-#[cfg(feature = "staging")]
 pub mod staging;
 mod table;
 mod train;

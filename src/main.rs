@@ -98,7 +98,6 @@ fn work(cli: Cli) -> Result<ExitCode> {
             println!("{}\n{}", file.display(), card.display());
         }
         Command::Cloud(args) => cli::cloud::cloud(args, workspace.home())?,
-        #[cfg(feature = "staging")]
         Command::Stage(args) => cli::stage::run(args)?,
         Command::Bench(args) => cli::bench::run(args, &workspace)?,
         Command::Doctor => {

@@ -13,16 +13,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod kinds;
-#[cfg(feature = "staging")]
 mod names;
 pub(crate) mod parquet;
 mod patients;
 mod walk;
 
 pub use kinds::{Label, Set};
-#[cfg(feature = "staging")]
 pub(crate) use names::listing_of;
-#[cfg(feature = "staging")]
 pub(crate) use patients::PATIENTS;
 pub(crate) use walk::missing_numbers;
 pub(crate) use walk::read_file;

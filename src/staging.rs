@@ -1,5 +1,4 @@
-//! Buckets and archives: list, fetch, verify, unpack. Behind the feature `staging`, which the notebooks' kernel does not
-//! enable; notebooks call [`cloud::stage`](crate::cloud::stage), which runs the command line.
+//! Buckets and archives: list, fetch, verify, unpack.
 
 mod archive;
 mod audit;

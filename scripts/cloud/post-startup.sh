@@ -59,7 +59,7 @@ as_user() {
 install_packages() {
   local missing=() pair
   # nasm: without it libjpeg-turbo is built without SIMD and decodes at half the speed.
-  for pair in git:git make:make c++:g++ curl:curl mold:mold nasm:nasm; do
+  for pair in git:git make:make c++:g++ curl:curl nasm:nasm; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)

@@ -23,7 +23,6 @@ pub struct AuditArgs {
     ///
     /// Nothing is unpacked; --data names the folder where the files would lie. With --cache, split and training at 224×224
     /// need no more; other sizes and pictures of single slices need the files.
-    #[cfg(feature = "staging")]
     #[arg(long, value_name = "URL")]
     archives: Option<String>,
 }
@@ -56,7 +55,6 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
 fn pass(args: &AuditArgs, workspace: &Workspace) -> Result<Audit> {
     let (caches, preprocess) = (workspace.cache_folder(), Preprocess::default());
     let cache = args.cache.then_some((caches.as_path(), &preprocess));
-    #[cfg(feature = "staging")]
     if let Some(url) = &args.archives {
         let root =
             workspace.own_data().context("--archives: name the data set's folder too, by --data or COVID_CT_DATA")?;

@@ -22,9 +22,6 @@ pub struct StageArgs {
     /// Only list what is there
     #[arg(long)]
     pub list: bool,
-    /// Print what was brought as JSON
-    #[arg(long)]
-    pub json: bool,
     /// Write no more than this; what is there already does not count
     #[arg(long, value_name = "BYTES")]
     pub max_disk: Option<u64>,
@@ -66,10 +63,6 @@ pub fn run(args: &StageArgs) -> Result<()> {
     }
     let dir = args.dir.as_ref().context("staging: expected a folder to fill")?;
     let staged = stage(&args.url, dir, &args.options(), Bar::new().show())?;
-    if args.json {
-        println!("{}", serde_json::to_string(&staged.rows())?);
-        return Ok(());
-    }
     println!("{staged}\n\nNext: COVID_CT_DATA={} covid-ct audit", dir.display());
     Ok(())
 }

@@ -17,8 +17,8 @@ use std::sync::{Mutex, PoisonError};
 /// [`Audit::in_one_pass`] over the zip archives that `url` names (see [`Bucket::open`]), as if they were unpacked into
 /// `root`; nothing is written there. Each byte is read once and each slice decoded once. What comes of it does not depend
 /// on where the files lie: unpack them later, and audit and cache still belong to them. `patients.csv` is read from
-/// `root`, from beside the archives, and from the archives. Of the options, part size, connections, patience and limits
-/// count.
+/// `root`, from beside the archives, and from the archives. Of the options, part size, connections, patience, limits
+/// and emulator count.
 ///
 /// # Errors
 /// As [`stage`](super::stage()) and [`Audit::in_one_pass`]; slices that lie beside the archives; a `root` that is no
@@ -30,9 +30,19 @@ pub fn audit_archives(
     options: &StageOptions,
     progress: impl Fn(&Progress) + Sync,
 ) -> Result<(Audit, Option<SliceCache>)> {
-    let (root, doing) = (root.as_ref(), || format!("auditing the archives {url}"));
+    audit(url, root.as_ref(), cache, options, &progress)
+}
+
+fn audit(
+    url: &str,
+    root: &Path,
+    cache: Option<(&Path, &Preprocess)>,
+    options: &StageOptions,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<(Audit, Option<SliceCache>)> {
+    let doing = || format!("auditing the archives {url}");
     ensure!(root.is_dir(), "{}: {} is no folder; it gives the data set its name", doing(), root.display());
-    let bucket = Bucket::open(url)?;
+    let bucket = Bucket::open_at(url, options.emulator.as_deref())?;
     let objects = bucket.objects()?;
     check_keys(&objects).with_context(doing)?;
     let (archives, beside): (Vec<Object>, Vec<Object>) =
@@ -58,7 +68,7 @@ pub fn audit_archives(
         bucket.read(object, 0..object.size, patience, &mut take).with_context(doing)?;
         tables.push((object.key.clone(), bytes));
     }
-    let reading = Reading { archives: &opened, connections: options.connections, progress: &progress };
+    let reading = Reading { archives: &opened, connections: options.connections, progress };
     reading.audit(root, cache, &tables).with_context(doing)
 }
 

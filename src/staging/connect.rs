@@ -28,13 +28,13 @@ pub(super) struct Connection {
     pub(super) access: String,
 }
 
-/// Opens what `url` names: `gs://bucket/path`, `s3://bucket/path`, `file:///folder` or a local path.
-pub(super) fn connect(url: &str) -> Result<Connection> {
+/// Opens what `url` names: `gs://bucket/path` (at `emulator` if given), `s3://bucket/path`, `file:///folder` or a local path.
+pub(super) fn connect(url: &str, emulator: Option<&str>) -> Result<Connection> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
     let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
     match scheme {
         "gs" | "s3" if bucket.is_empty() => bail!("expected {scheme}://bucket/path, found no bucket"),
-        "gs" => google(bucket, path),
+        "gs" => google(bucket, path, emulator),
         "s3" => amazon(bucket, path),
         "file" => local(Path::new(rest)),
         other => bail!("expected gs://bucket/path, s3://bucket/path or file:///path, found the scheme {other:?}"),
@@ -46,9 +46,13 @@ fn retries() -> RetryConfig {
     RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() }
 }
 
-fn google(bucket: &str, path: &str) -> Result<Connection> {
+fn google(bucket: &str, path: &str, emulator: Option<&str>) -> Result<Connection> {
     let client = |key| GoogleConfigKey::Client(key);
-    let mut builder = GoogleCloudStorageBuilder::from_env()
+    let mut builder = GoogleCloudStorageBuilder::from_env();
+    if let Some(server) = emulator {
+        builder = builder.with_base_url(server).with_skip_signature(true);
+    }
+    let mut builder = builder
         .with_bucket_name(bucket)
         .with_config(client(ClientConfigKey::Timeout), TIMEOUT)
         .with_config(client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT)
@@ -60,20 +64,21 @@ fn google(bucket: &str, path: &str) -> Result<Connection> {
     }
     let given =
         [GoogleConfigKey::ServiceAccount, GoogleConfigKey::ServiceAccountKey, GoogleConfigKey::ApplicationCredentials];
-    let access =
-        if setting(&builder, GoogleConfigKey::SkipSignature).is_some_and(|skip| skip.eq_ignore_ascii_case("true")) {
-            "without credentials, as GOOGLE_SKIP_SIGNATURE asks"
-        } else if given.into_iter().any(|key| setting(&builder, key).is_some()) {
-            "with the credentials that the environment names"
-        } else if let Some(file) = gcloud_credentials() {
-            builder = builder.with_application_credentials(file.display().to_string());
-            "with gcloud's application default credentials"
-        } else if is_google_vm() {
-            "as this VM's service account"
-        } else {
-            builder = builder.with_skip_signature(true);
-            "without credentials, for none were found (`gcloud auth application-default login` makes them)"
-        };
+    let access = if emulator.is_some() {
+        "in an emulator"
+    } else if setting(&builder, GoogleConfigKey::SkipSignature).is_some_and(|skip| skip.eq_ignore_ascii_case("true")) {
+        "without credentials, as GOOGLE_SKIP_SIGNATURE asks"
+    } else if given.into_iter().any(|key| setting(&builder, key).is_some()) {
+        "with the credentials that the environment names"
+    } else if let Some(file) = gcloud_credentials() {
+        builder = builder.with_application_credentials(file.display().to_string());
+        "with gcloud's application default credentials"
+    } else if is_google_vm() {
+        "as this VM's service account"
+    } else {
+        builder = builder.with_skip_signature(true);
+        "without credentials, for none were found (`gcloud auth application-default login` makes them)"
+    };
     let store = builder.build().with_context(|| format!("opening the bucket {access}"))?;
     Ok(Connection { store: Arc::new(store), path: path.to_owned(), access: access.to_owned() })
 }
@@ -204,7 +209,7 @@ mod tests {
 
     #[test]
     fn other_addresses_are_errors() {
-        let error = |url| connect(url).err().map(|error| error.to_string()).unwrap();
+        let error = |url| connect(url, None).err().map(|error| error.to_string()).unwrap();
         assert_eq!(error("gs:///a"), "expected gs://bucket/path, found no bucket");
         assert_eq!(
             error("ftp://a/b"),

@@ -31,6 +31,8 @@ pub struct StageOptions {
     pub max_disk: Option<u64>,
     /// What the archives of one run may ask for together.
     pub limits: ArchiveLimits,
+    /// Where buckets of Google's are emulated, such as `http://127.0.0.1:4443`; asked without credentials.
+    pub emulator: Option<String>,
 }
 
 impl Default for StageOptions {
@@ -38,7 +40,7 @@ impl Default for StageOptions {
     fn default() -> Self {
         let patience = Duration::from_secs(60);
         let limits = ArchiveLimits::default();
-        Self { stream: false, part_bytes: 8 << 20, connections: 4, patience, max_disk: None, limits }
+        Self { stream: false, part_bytes: 8 << 20, connections: 4, patience, max_disk: None, limits, emulator: None }
     }
 }
 
@@ -56,9 +58,17 @@ pub fn stage(
     options: &StageOptions,
     progress: impl Fn(&Progress) + Sync,
 ) -> Result<Staged> {
-    let target = target.as_ref();
+    bring(url, target.as_ref(), options, &progress)
+}
+
+fn bring(
+    url: &str,
+    target: &Path,
+    options: &StageOptions,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<Staged> {
     let doing = || format!("staging {url} to {}", target.display());
-    let bucket = Bucket::open(url)?;
+    let bucket = Bucket::open_at(url, options.emulator.as_deref())?;
     let objects = bucket.objects()?;
     check_keys(&objects).with_context(doing)?;
     let folder = Folder::open(target)?;
@@ -66,7 +76,7 @@ pub fn stage(
     let lock = ledger::lock(&state).with_context(doing)?;
     let options = StageOptions { part_bytes: options.part_bytes.max(1 << 16), ..options.clone() };
     let ledger = Ledger::read(&state).with_context(doing)?;
-    let staging = Staging { bucket: &bucket, folder: &folder, state, ledger, options, progress: &progress };
+    let staging = Staging { bucket: &bucket, folder: &folder, state, ledger, options, progress };
     let staged = staging.run(&objects).with_context(doing);
     drop(lock);
     Ok(Staged { url: url.to_owned(), folder: target.to_owned(), objects: staged? })

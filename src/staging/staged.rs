@@ -46,15 +46,10 @@ impl StagedObject {
 }
 
 impl Staged {
-    /// Name, size and what became of it, in words: one row an object.
-    pub fn rows(&self) -> Vec<[String; 3]> {
-        self.objects.iter().map(|object| [object.name.clone(), human_bytes(object.size), object.now()]).collect()
-    }
-
-    fn table(&self) -> Table {
+    pub(crate) fn table(&self) -> Table {
         let mut table = Table::new(format!("{} in {}", self.url, self.folder.display()), &["Name", "Size", "Now"]);
-        for row in self.rows() {
-            table.row(row);
+        for object in &self.objects {
+            table.row([object.name.clone(), human_bytes(object.size), object.now()]);
         }
         table
     }

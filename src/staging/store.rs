@@ -90,8 +90,13 @@ impl Bucket {
     /// application default ones, or those of the VM; with none of them requests go unsigned, as public buckets allow.
     /// `GOOGLE_BASE_URL` leads to another server, such as an emulator.
     pub fn open(url: &str) -> Result<Self> {
+        Self::open_at(url, None)
+    }
+
+    /// The same, with the buckets of Google's in an emulator at this address.
+    pub(super) fn open_at(url: &str, emulator: Option<&str>) -> Result<Self> {
         let doing = || format!("opening {url}");
-        let Connection { store, path, access } = connect(url).with_context(doing)?;
+        let Connection { store, path, access } = connect(url, emulator).with_context(doing)?;
         let path = Path::parse(path.trim_end_matches('/')).with_context(doing)?;
         // Two threads: one decrypts while the other waits, and the caller's threads do the rest.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
