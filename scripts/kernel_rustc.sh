@@ -1,7 +1,6 @@
 #!/bin/sh
 # Between cargo and rustc: writes down what cargo asks for where it compiles a cell, for kernel_build.sh.
-case " $* " in
-*" --crate-name ctx "*)
+case " $* " in *" --crate-name ctx "*)
     previous=
     for argument; do
         printf "'%s' " "$(printf %s "$argument" | sed "s/'/'\\\\''/g")"

@@ -137,7 +137,7 @@ def install_evcxr():
     # No progress bar: another cargo may have one.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never"}
     # The library's chain of crates is the longer one: it goes first, and both should end together.
-    cargo = start(["nice", "-n", "4", "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
+    cargo = start(["nice", "-n", "2", "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
                    "--root", program.parent.parent, "--config", REPO / "scripts/evcxr_build.toml"], env=environment, cwd=CACHE)
 
     @functools.cache
@@ -204,7 +204,7 @@ def share():
     with kernel.dependencies() as shared:
         if not crates(CLONE / "slot-0") <= crates(shared):
             kernel.fill(shared, CLONE / "slot-0/target", kernel.ours)
-        if not (CLONE / "build").is_dir():
+        if not crates(shared) <= crates(CLONE / "build"):
             kernel.fill(CLONE / "build", shared / "target", kernel.ours)
 
 
