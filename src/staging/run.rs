@@ -61,12 +61,7 @@ pub fn stage(
     bring(url, target.as_ref(), options, &progress)
 }
 
-fn bring(
-    url: &str,
-    target: &Path,
-    options: &StageOptions,
-    progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<Staged> {
+fn bring(url: &str, target: &Path, options: &StageOptions, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Staged> {
     let doing = || format!("staging {url} to {}", target.display());
     let bucket = Bucket::open_at(url, options.emulator.as_deref())?;
     let objects = bucket.objects()?;
