@@ -48,16 +48,15 @@ fn retries() -> RetryConfig {
 
 fn google(bucket: &str, path: &str, emulator: Option<&str>) -> Result<Connection> {
     let client = |key| GoogleConfigKey::Client(key);
-    let mut builder = GoogleCloudStorageBuilder::from_env();
-    if let Some(server) = emulator {
-        builder = builder.with_base_url(server).with_skip_signature(true);
-    }
-    let mut builder = builder
+    let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_bucket_name(bucket)
         .with_config(client(ClientConfigKey::Timeout), TIMEOUT)
         .with_config(client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT)
         .with_retry(retries())
         .with_http_connector(Watching);
+    if let Some(server) = emulator {
+        builder = builder.with_base_url(server).with_skip_signature(true);
+    }
     let setting = |builder: &GoogleCloudStorageBuilder, key| builder.get_config_value(&key);
     if setting(&builder, GoogleConfigKey::BaseUrl).is_some_and(|url| url.starts_with("http://")) {
         builder = builder.with_config(client(ClientConfigKey::AllowHttp), "true");
