@@ -72,15 +72,15 @@ def fill(slot, source, ignore):
 
 def prepare(slot, number):
     """Fills a slot that is not there, or that was filled from a library that has changed since."""
-    first, warm = CLONE / "slot-0", CLONE / "warm"
-    state = warm.read_text() if warm.is_file() else ""
+    first, compiled = CLONE / "slot-0", CLONE / "compiled"
+    state = compiled.read_text() if compiled.is_file() else ""
     filled = slot / "filled"
     if number == 0 or not first.is_dir() or not state:
         if not slot.is_dir():
             with dependencies() as shared:
                 fill(slot, shared / "target", ours)
     elif not filled.is_file() or filled.read_text() != state:
-        # The first slot is warm: library included, and nothing of it is written while it is used.
+        # The first slot is complete: library included, and nothing of it is written while it is used.
         fill(slot, first / "target", programs)
         filled.write_text(state)
     # evcxr's crate would otherwise take the newest versions of the day, and compile them.
@@ -119,7 +119,7 @@ def end_with_parent():
 
 def compile_in(slot, package):
     """The library and the command line, which becomes CLONE/covid-ct, or one package and what is below it; cargo's exit code.
-    A cell that needs other settings would compile the library once more: set-up looks."""
+    A cell that needs other settings would compile the library once more (tests/notebooks.rs looks)."""
     folder = slot / "program"
     folder.mkdir(exist_ok=True)
     version = tomllib.loads((REPO / "Cargo.toml").read_text())["package"]["version"]

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """How long a reader waits for the kernel: from opening a notebook to the first result, and for every later cell.
 
-  kernel_times.py           three notebooks opened one after the other; a table in Markdown
-  kernel_times.py --warm    compiles what a kernel needs and says nothing
-Run by `make kernel-times` and by the set-up.
+Three notebooks are opened one after the other; prints a table in Markdown. Run by `make kernel-times`.
 """
 import pathlib, statistics, sys, time
 
@@ -42,9 +40,6 @@ def one_notebook(cells):
 
 
 def main():
-    if "--warm" in sys.argv:
-        one_notebook(CELLS[:1])
-        return
     print("| | kernel answers | first result | later cells: median | slowest |\n|---|---|---|---|---|")
     for round_number in range(3):
         up, first, later = one_notebook(CELLS)

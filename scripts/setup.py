@@ -137,7 +137,7 @@ def install_evcxr():
     # No progress bar: another cargo may have one.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never"}
     # The library's chain of crates is the longer one: it goes first, and both should end together.
-    cargo = start(["nice", "-n", "2", "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
+    cargo = start(["nice", "-n", "3", "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
                    "--root", program.parent.parent, "--config", REPO / "scripts/evcxr_build.toml"], env=environment, cwd=CACHE)
 
     @functools.cache
@@ -263,26 +263,12 @@ def install_kernel(environment, evcxr):
 
 
 def state():
-    """Of everything that the library, the command line and the kernel's first cell are made from."""
+    """Of everything that the library and the command line are made from."""
     made_from = [*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), *REPO.glob("Cargo.*"),
-                 *(REPO / name for name in ("build.rs", "requirements.txt", ".cargo/config.toml", "scripts/evcxr.toml",
-                                            "scripts/kernel.py", "scripts/program.toml"))]
+                 *(REPO / name for name in ("build.rs", "requirements.txt", ".cargo/config.toml", "scripts/kernel.py",
+                                            "scripts/program.toml"))]
     sources = b"".join(source.read_bytes() for source in sorted(made_from))
     return hashlib.sha256(sources + output("rustc", "-vV").encode()).hexdigest()
-
-
-def warm_kernel(environment):
-    """Compiles a first cell in the kernel's own folder, so that the first notebook need not wait."""
-    say("warming the kernel (half a minute; only after a change of the library)")
-    compiled = libraries()
-    run([environment["COVID_CT_PYTHON"], REPO / "scripts/kernel_times.py", "--warm"])
-    if libraries() != compiled:
-        say("evcxr compiled the library once more: scripts/program.toml has other settings than its cells")
-
-
-def libraries():
-    """What cells are linked with, in all slots: once for each way it was compiled."""
-    return {found.name for found in CLONE.glob("slot-*/target/*/debug/.fingerprint/covid-ct-notebook-*")}
 
 
 def main():
@@ -297,11 +283,9 @@ def main():
     if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOM_FOR_BOTH:
         finish_evcxr()
     install_kernel(environment, evcxr)
-    stamp, wanted = CLONE / "warm", state()
+    stamp, wanted = CLONE / "compiled", state()
     if not all(made.exists() for made in (stamp, CLONE / "slot-0", CLONE / "covid-ct")) or stamp.read_text() != wanted:
         build(environment, finish_python)
-        finish_evcxr()
-        warm_kernel(environment)
         stamp.write_text(wanted)
     finish_python()
     finish_evcxr()

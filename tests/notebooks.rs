@@ -1,6 +1,7 @@
 //! The notebooks on the real kernel; and the proof that a failing cell is noticed.
 
 use crate::support::{fixture, folder, python};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -32,9 +33,22 @@ fn notebook(folder: &Path, name: &str, cells: &[&str]) -> PathBuf {
     path
 }
 
+/// What cells are linked with, in all slots of this clone: other settings give other names.
+fn libraries() -> BTreeSet<String> {
+    let target = PathBuf::from(std::env::var("CARGO_TARGET_DIR").expect("`make test` sets CARGO_TARGET_DIR"));
+    let clone = target.ancestors().nth(2).expect("this clone's folder");
+    let listed = |folder: &Path| fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("entry").path());
+    let slots = listed(clone).map(|slot| slot.join("target"));
+    let fingerprints =
+        slots.flat_map(|target| listed(&target)).flat_map(|host| listed(&host.join("debug/.fingerprint")));
+    let names = fingerprints.map(|made| made.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("covid-ct-notebook-")).collect()
+}
+
 #[test]
 fn the_notebooks_run_from_the_first_cell_to_the_report() {
-    let folder = folder();
+    let (folder, set_up) = (folder(), libraries());
+    assert!(!set_up.is_empty(), "set-up compiled no library for cells");
     // One network for the notebook that is run for three: `make demo` runs them all.
     let output = runner(folder.path(), &["--variant", "densenet161"].map(PathBuf::from));
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -53,6 +67,11 @@ fn the_notebooks_run_from_the_first_cell_to_the_report() {
     }
     assert!(folder.path().join("report.html").is_file(), "{text}");
     assert!(fs::read_dir(folder.path().join("figures")).expect("figures").count() > 10);
+    assert_eq!(
+        libraries(),
+        set_up,
+        "cells compiled the library once more: scripts/program.toml has other settings than evcxr"
+    );
 }
 
 #[test]
