@@ -16,8 +16,8 @@ SMALL = ["--pretrained", "none", "--size", "64", "--batch-size", "32", "--epochs
 # How far losses of two epochs may lie apart (relative: training makes more of every rounding), and covid probabilities from
 # the same weights (absolute).
 LOSS, PROBABILITY = {"f32": 0.05, "f16": 0.1, "bf16": 0.25}, {"f32": 5e-3, "f16": 2e-2}
-# More than rounding: a whole VGG19's dropout draws other numbers on a GPU, as PyTorch's does; 150 layers of batch norm over
-# small batches make percents of the last bit, and of steps that f16 skips until its loss scale fits.
+# More than rounding, as we read what an H100 gave (docs/networks.md): a whole VGG19's dropout draws other numbers on a GPU, as
+# PyTorch's does; 150 layers of batch norm over small batches make percents of the last bit, or of a step that f16 skips.
 LOSS_OF = {("vgg19", "whole", "f32"): 0.25, ("resnet152", "whole", "f32"): 0.25, ("resnet152", "whole", "f16"): 0.25}
 
 
