@@ -234,10 +234,10 @@ impl RunArgs {
                 field.clone_from(value);
             }
         }
-        set(&mut run.name, &self.name);
         if let Some(source) = &self.pretrained {
-            run.pretrained = (source != "none").then(|| source.clone());
+            run = run.with_pretrained((source != "none").then(|| source.clone()));
         }
+        set(&mut run.name, &self.name);
         set(&mut run.precision, &self.precision);
         set(&mut run.device, &self.device);
         set(&mut run.epochs, &self.epochs);

@@ -1,13 +1,12 @@
 //! The command line: one subcommand a stage.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
 use cli::bar::Bar;
 use cli::{Cli, Command, PhantomArgs, RunArgs, Trained};
 use covid_ct::{
-    Architecture, Classifier, Comparison, Doctor, Evaluation, Explanations, Inference, LeakProbe, Manifest,
-    PhantomConfig, Published, Report, RunConfig, ScanRule, Shortcuts, SliceCache, Split, Subset, Weights, Workspace,
-    draw_phantom, train,
+    Architecture, Artifact, Comparison, Doctor, Experiment, LeakProbe, PhantomConfig, Preprocess, Published, Report,
+    RunConfig, Shortcuts, SliceCache, Subset, Weights, Workspace, draw_phantom,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,65 +34,49 @@ fn work(cli: Cli) -> Result<ExitCode> {
         Command::Phantom(_) => {}
         Command::Audit(args) => return cli::audit::run(args, &workspace),
         Command::Split(args) => {
-            let (_, split) = split(&workspace, &args.config()?)?;
-            println!("{split}\n\n{}", split.overlap_table(20));
+            let run = opened(&workspace, args.config()?)?;
+            println!("{}\n\n{}", run.split(), run.split().overlap_table(20));
         }
-        Command::Cache(args) => {
-            let run = args.config()?;
-            println!("{}", cache(&workspace, &accepted(&workspace)?, &run)?);
-        }
+        Command::Cache(args) => println!("{}", opened(&workspace, args.config()?)?.cache()),
         Command::Train(args) => {
-            let run = args.config()?;
-            let (accepted, split) = split(&workspace, &run)?;
-            let cache = cache(&workspace, &accepted, &run)?;
-            println!("{}\n", run.table());
-            let bar = Bar::new();
-            let history = train(workspace.runs_folder(), &cache, &split, &run, |event| bar.event(event))?;
-            println!("\n{history}\n\nNext: covid-ct evaluate --name {}", run.name);
+            let run = opened(&workspace, args.config()?)?;
+            println!("{}\n", run.settings().table());
+            println!("\n{}\n\nNext: covid-ct evaluate --name {}", run.train()?, run.settings().name);
         }
-        Command::Evaluate(args) => {
-            let (run, cache, split) = finished(&workspace, args)?;
-            let evaluation = Evaluation::run(workspace.run_folder(&run.name), &cache, &split, Bar::new().show())?;
+        Command::Evaluate(Trained { name }) => {
+            let evaluation = Experiment::reopen_in(&workspace, name, Bar::new().show())?.evaluate()?;
             println!("\n{evaluation}\n");
             for subset in evaluation.subsets.iter().map(|s| s.subset) {
                 println!("{subset}, by slice\n{}", evaluation.slice_report(subset)?);
                 println!("{subset}, by scan\n{}", evaluation.scan_report(subset)?);
             }
         }
-        Command::Predict(args) => {
-            let (run, cache, split) = finished(&workspace, args)?;
-            let folder = workspace.run_folder(&run.name);
-            let rule = ScanRule::read(&folder)?;
-            let classifier = Classifier::load(folder.join("best.safetensors"))?;
-            let predictions = classifier.predict(&cache, &split, Subset::Prediction, Bar::new().show())?;
-            predictions.write(&folder)?;
-            predictions.by_scan(&rule).write(&folder)?;
-            let inference = Inference::of(&folder, &cache, &split, &predictions)?;
-            inference.heat_figure(&classifier, &cache, &predictions)?.save(folder.join("heat-by-scan.svg"))?;
-            let folder = folder.display();
-            println!("\n{}\n\n{inference}\n\nWritten to {folder}/predictions-prediction.*", predictions.summary());
+        Command::Predict(Trained { name }) => {
+            let run = Experiment::reopen_in(&workspace, name, Bar::new().show())?;
+            let inference = run.predict()?;
+            run.heat_by_scan()?;
+            let predictions = run.predictions(Subset::Prediction)?;
+            println!("\n{}\n\n{inference}\n\nWritten to {}", predictions.summary(), run.folder().path().display());
         }
-        Command::Explain { run, subset } => {
-            let (run, cache, split) = finished(&workspace, run)?;
-            let (folder, subset) = (workspace.run_folder(&run.name), subset.unwrap_or(Subset::Test));
-            let explanations = Explanations::run(&folder, &cache, &split, subset, Bar::new().show())?;
-            for (number, figure) in (1..).zip(&explanations.galleries) {
-                let file = folder.join(format!("heat-{subset}-{number}.svg"));
-                figure.save(&file)?;
-                println!("{}: {}", figure.title(), file.display());
+        Command::Explain { run: Trained { name }, subset } => {
+            let run = Experiment::reopen_in(&workspace, name, Bar::new().show())?;
+            let subset = subset.unwrap_or(Subset::Test);
+            let explanations = run.explain(subset)?;
+            for (number, gallery) in (1..).zip(&explanations.galleries) {
+                let file = run.folder().path_of(Artifact::Gallery(subset, number));
+                println!("{}: {}", gallery.figure.title(), file.display());
             }
             println!("\n{explanations}");
         }
         Command::Leakage { run, repeats } => leakage(&workspace, run, *repeats)?,
         Command::Shortcuts => {
-            let accepted = accepted(&workspace)?;
-            let run = RunConfig::default().small();
-            let cache = cache(&workspace, &accepted, &run)?;
+            let preprocess = RunConfig::default().small().preprocess;
+            let cache = cache(&workspace, &preprocess)?;
             println!("{}", Shortcuts::run(workspace.manifest_folder(), &cache)?);
         }
         Command::Report { runs, published, out } => report(&workspace, runs, published.as_deref(), out.clone())?,
         Command::Export { run, file } => {
-            let classifier = Classifier::load(workspace.run_folder(&run.name).join("best.safetensors"))?;
+            let classifier = workspace.run(&run.name).classifier()?;
             let card = classifier.export(file)?;
             println!("{}\n{}", file.display(), card.display());
         }
@@ -120,7 +103,7 @@ fn phantom(args: &PhantomArgs) -> Result<()> {
         quality: args.quality,
         defects: !args.no_defects,
     };
-    let phantom = draw_phantom(&args.dir, &config, Bar::new().show())?;
+    let phantom = draw_phantom(&args.dir, &config, Bar::new().progress())?;
     println!(
         "{} scans, {} slices and {} planted defects in {}; the defects are listed in phantom.json.",
         phantom.scans,
@@ -131,51 +114,28 @@ fn phantom(args: &PhantomArgs) -> Result<()> {
     Ok(())
 }
 
-/// The split of a run, which follows from its settings; written down beside the manifest.
-fn split(workspace: &Workspace, run: &RunConfig) -> Result<(Manifest, Split)> {
-    let accepted = accepted(workspace)?;
-    let split = Split::new(&accepted, &run.split)?;
-    split.write(workspace.split_file(run.split.unit), &accepted)?;
-    Ok((accepted, split))
+fn opened(workspace: &Workspace, settings: RunConfig) -> Result<Experiment> {
+    Experiment::open_in(workspace, settings, Bar::new().show())
 }
 
-fn accepted(workspace: &Workspace) -> Result<Manifest> {
-    Ok(workspace.audit()?.accepted())
-}
-
-fn cache(workspace: &Workspace, accepted: &Manifest, run: &RunConfig) -> Result<SliceCache> {
-    SliceCache::open_or_build(workspace.cache_folder(), accepted, &run.preprocess, Bar::new().show())
-}
-
-/// What a trained run needs to be judged.
-fn finished(workspace: &Workspace, Trained { name }: &Trained) -> Result<(RunConfig, SliceCache, Split)> {
-    let settings = workspace.run_folder(name).join("config.json");
-    ensure!(
-        settings.is_file(),
-        "no run {name:?} in {}: run `covid-ct train` first, or name a run that is there (--name)",
-        workspace.runs_folder().display()
-    );
-    let run = RunConfig::read(settings)?;
-    let accepted = accepted(workspace)?;
-    let split = Split::new(&accepted, &run.split)?;
-    let cache = cache(workspace, &accepted, &run)?;
-    Ok((run, cache, split))
+fn cache(workspace: &Workspace, preprocess: &Preprocess) -> Result<SliceCache> {
+    let accepted = workspace.audit()?.accepted();
+    SliceCache::open_or_build(workspace.cache_folder(), &accepted, preprocess, Bar::new().progress())
 }
 
 fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<()> {
     let preset = if args.network.is_none() && args.config.is_none() && !args.published {
         // A head over frozen features learns in seconds; of the four this one keeps most of its input in them.
-        let pretrained = Weights::imagenet_or_random(Architecture::DenseNet161, Bar::new().show()).setting();
-        let preset = RunConfig { pretrained, ..RunConfig::of(Architecture::DenseNet161) };
+        let weights = Weights::imagenet_or_random(Architecture::DenseNet161, Bar::new().progress());
+        let preset = RunConfig::of(Architecture::DenseNet161).with_weights(&weights);
         let preset = if args.fine_tune { preset.fine_tune() } else { preset };
         if args.small { preset.small() } else { preset }
     } else {
         args.config()?
     };
     let run = args.set_on(preset.leak_probe())?;
-    let accepted = accepted(workspace)?;
-    let cache = cache(workspace, &accepted, &run)?;
-    let probe = LeakProbe::run(workspace.manifest_folder(), &cache, &run, repeats, Bar::new().show())?;
+    let cache = cache(workspace, &run.preprocess)?;
+    let probe = LeakProbe::run(workspace.manifest_folder(), &cache, &run, repeats, Bar::new().progress())?;
     probe.figure()?.save(workspace.manifest_folder().join("leakage.svg"))?;
     probe.gap_figure()?.save(workspace.manifest_folder().join("leakage-gap.svg"))?;
     println!("\n{probe}\n\nFigure: {}", workspace.manifest_folder().join("leakage.svg").display());
@@ -188,13 +148,16 @@ fn report(
     published: Option<&std::path::Path>,
     out: Option<PathBuf>,
 ) -> Result<()> {
-    let names = if runs.is_empty() { workspace.evaluated_runs().unwrap_or_default() } else { runs.to_vec() };
+    let runs = match runs {
+        [] => workspace.evaluated_runs().unwrap_or_default(),
+        names => names.iter().map(|name| workspace.run(name)).collect(),
+    };
     let published = published.map(Published::read).transpose()?;
     // What cannot be compared the report leaves out, and says why.
-    if let Ok(comparison) = Comparison::of(workspace.runs_folder(), &names) {
+    if let Ok(comparison) = Comparison::of(&runs) {
         println!("{comparison}\n");
     }
-    let report = Report::new(workspace, &names, published.as_ref())?;
+    let report = Report::new(workspace, &runs, published.as_ref())?;
     let page = report.write(out.unwrap_or_else(|| workspace.home().to_owned()))?;
     println!("{}", page.display());
     Ok(())

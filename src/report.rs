@@ -1,19 +1,21 @@
 //! One self-contained HTML page (and JSON) that someone else can read and doubt.
 
-use crate::audit::Audit;
-use crate::figure::Figure;
-use crate::files::{Digest, write_json, write_text};
-use crate::leak::LeakProbe;
-use crate::manifest::Manifest;
-use crate::published::Published;
-use crate::shortcuts::Shortcuts;
-use crate::workspace::Workspace;
+use crate::base::figure::Figure;
+use crate::base::files::{Digest, write_json, write_text};
+use crate::data::audit::Audit;
+use crate::data::manifest::Manifest;
+use crate::data::workspace::Workspace;
+use crate::evaluate::leak::LeakProbe;
+use crate::evaluate::published::Published;
+use crate::evaluate::shortcuts::Shortcuts;
+use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use bound::{LeftOut, Run};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 mod bound;
+pub(crate) mod checklist;
 mod data;
 mod doubts;
 mod facts;
@@ -53,25 +55,21 @@ struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// Reads everything, and keeps what belongs to the audited data.
-    fn read(workspace: &'a Workspace, names: &[&str], published: Option<&'a Published>) -> Result<Self> {
+    fn read(workspace: &'a Workspace, folders: &[RunFolder], published: Option<&'a Published>) -> Result<Self> {
         let audit = workspace.audit().context("making a report")?;
         let accepted = audit.accepted();
         let (mut runs, mut left_out) = (Vec::new(), Vec::new());
-        for name in names {
-            let folder = workspace.run_folder(name);
-            ensure!(
-                folder.is_dir(),
-                "making a report: there is no run {name:?} in {}",
-                workspace.runs_folder().display()
-            );
-            match Run::read(workspace, &accepted, name, &mut left_out) {
+        for folder in folders {
+            let (name, path) = (folder.name(), folder.path());
+            ensure!(path.is_dir(), "making a report: there is no run {name:?}: {} is no folder", path.display());
+            match Run::read(folder, &accepted, &mut left_out) {
                 Ok(run) => runs.push(run),
                 Err(error) => left_out.push(LeftOut {
                     what: format!("the run {name}, all of it"),
                     why: format!("{error:#}"),
                     repeat: format!(
                         "covid-ct train --config {} --name NEW, or covid-ct evaluate --name {name}",
-                        folder.join("config.json").display()
+                        folder.path_of(Artifact::Config).display()
                     ),
                 }),
             }
@@ -118,15 +116,14 @@ fn probe<T>(
 
 impl Report {
     /// Gathers audit, splits, settings, results, predictions and what was found about the leak, shortcuts and explanations,
-    /// for the runs with these names; the first is the one that others are held against. Parts of a run that were made
+    /// for these runs; the first is the one that others are held against. Parts of a run that were made
     /// from other data, another split or other weights are left out, and the report says which and why. Without runs the
     /// report holds the data, and says what to do next.
     ///
     /// # Errors
     /// No audit, or a run that is not there.
-    pub fn new(workspace: &Workspace, runs: &[impl AsRef<str>], published: Option<&Published>) -> Result<Self> {
-        let names: Vec<&str> = runs.iter().map(AsRef::as_ref).collect();
-        let from = Sources::read(workspace, &names, published)?;
+    pub fn new(workspace: &Workspace, runs: &[RunFolder], published: Option<&Published>) -> Result<Self> {
+        let from = Sources::read(workspace, runs, published)?;
         let title = format!("covid-ct: {}", from.audit.manifest().name);
         let mut report =
             Self { title, sections: Vec::new(), figures: Vec::new(), json: json!({ "left_out": from.left_out }) };
@@ -164,7 +161,7 @@ impl Report {
 
     /// Keeps the SVG for a file of its own and returns the figure's HTML.
     fn figure(&mut self, name: &str, figure: &Figure) -> String {
-        use crate::table::Show;
+        use crate::base::table::Show;
         self.figures.push((format!("{name}.svg"), figure.svg().to_owned()));
         figure.html()
     }

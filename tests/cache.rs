@@ -70,7 +70,8 @@ fn the_cache_equals_pillow_but_for_the_jpeg_decoders_rounding() {
 #[test]
 fn a_batch_is_normalised_and_has_three_equal_channels() {
     let folder = folder();
-    let (_, _, cache) = prepared(folder.path(), &tiny_run("x"));
+    let experiment = prepared(folder.path(), &tiny_run("x"));
+    let cache = experiment.cache();
     let batch = cache.batch(&[3, 0], Device::Cpu).expect("a batch");
     assert_eq!(batch.size(), [2, 3, 32, 32]);
     let first: Vec<f32> = Vec::try_from(batch.get(0).get(1).reshape([-1])).expect("floats");

@@ -2,10 +2,7 @@
 //! value; never a panic.
 
 use crate::support::{fixture, folder, prepared, tiny_run};
-use covid_ct::{
-    Audit, Classifier, Evaluation, Expectation, History, Manifest, Predictions, Published, RunConfig, ScanRule, Split,
-    Subset, train,
-};
+use covid_ct::{Artifact, Audit, Expectation, Manifest, Published, Subset};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs;
@@ -66,11 +63,12 @@ fn damage_everything() {
     let manifests = home.join("manifest");
     fixture().audit.write(&manifests).expect("writes");
     let run = tiny_run("run");
-    let (accepted, split, cache) = prepared(home, &run);
-    train(home, &cache, &split, &run, |_| ()).expect("trains");
-    let runs = home.join("run");
-    Evaluation::run(&runs, &cache, &split, |_| ()).expect("evaluates");
-    split.write(home.join("split.json"), &accepted).expect("writes");
+    let experiment = prepared(home, &run);
+    experiment.train().expect("trains");
+    experiment.evaluate().expect("evaluates");
+    experiment.predict().expect("predicts");
+    experiment.explain(Subset::Test).expect("explains");
+    let folder = experiment.folder();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("data_manifest");
     let copy = |name: &str| -> PathBuf {
         fs::copy(shipped.join(name), home.join(name)).expect("copies");
@@ -79,14 +77,21 @@ fn damage_everything() {
     abuse(&manifests.join("manifest.parquet"), || Manifest::read(&manifests).map(drop));
     abuse(&manifests.join("manifest.json"), || Manifest::read(&manifests).map(drop));
     abuse(&manifests.join("audit.json"), || Audit::read(&manifests).map(drop));
-    abuse(&home.join("split.json"), || Split::read(home.join("split.json"), &accepted).map(drop));
-    abuse(&runs.join("config.json"), || RunConfig::read(runs.join("config.json")).map(drop));
-    abuse(&runs.join("history.json"), || History::read(&runs).map(drop));
-    abuse(&runs.join("evaluation.json"), || Evaluation::read(&runs).map(drop));
-    abuse(&runs.join("scan-rule.json"), || ScanRule::read(&runs).map(drop));
-    abuse(&runs.join("predictions-test.parquet"), || Predictions::read(&runs, Subset::Test).map(drop));
-    abuse(&runs.join("predictions-test.json"), || Predictions::read(&runs, Subset::Test).map(drop));
-    abuse(&runs.join("best.safetensors"), || Classifier::load(runs.join("best.safetensors")).map(drop));
+    let file = |artifact| folder.path_of(artifact);
+    let accepted = experiment.manifest();
+    abuse(&file(Artifact::Split), || folder.split(accepted).map(drop));
+    abuse(&file(Artifact::Config), || folder.config().map(drop));
+    abuse(&file(Artifact::Provenance), || folder.provenance().map(drop));
+    abuse(&file(Artifact::History), || folder.history().map(drop));
+    abuse(&file(Artifact::Evaluation), || folder.evaluation().map(drop));
+    abuse(&file(Artifact::Assessment), || folder.assessment().map(drop));
+    abuse(&file(Artifact::ScanRule), || folder.scan_rule().map(drop));
+    abuse(&file(Artifact::CueComparison), || folder.cue_comparison().map(drop));
+    abuse(&file(Artifact::Inference), || folder.inference().map(drop));
+    abuse(&file(Artifact::Explanations(Subset::Test)), || folder.explanations(Subset::Test).map(drop));
+    abuse(&file(Artifact::Predictions(Subset::Test)), || folder.predictions(Subset::Test).map(drop));
+    abuse(&file(Artifact::PredictionsAbout(Subset::Test)), || folder.predictions(Subset::Test).map(drop));
+    abuse(&file(Artifact::BestCheckpoint), || folder.classifier().map(drop));
     let path = copy("cov19-ct-db.json");
     abuse(&path, || Expectation::read(&path).map(drop));
     let path = copy("published-results.json");

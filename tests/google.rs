@@ -23,7 +23,7 @@ fn account() -> TempDir {
     };
     settings.write(home.path().join("cloud.json")).expect("settings");
     let gcloud = home.path().join("gcloud");
-    fs::write(&gcloud, include_str!("../src/cloud/tests/gcloud.sh")).expect("the stand-in");
+    fs::write(&gcloud, include_str!("../src/remote/cloud/tests/gcloud.sh")).expect("the stand-in");
     fs::set_permissions(&gcloud, fs::Permissions::from_mode(0o755)).expect("may be run");
     home
 }

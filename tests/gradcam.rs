@@ -2,7 +2,7 @@
 
 use crate::support::{folder, prepared, run_python, tiny_run};
 use covid_ct::tch::{Device, Kind, Tensor, no_grad};
-use covid_ct::{Architecture, Classifier, Network, train};
+use covid_ct::{Architecture, Network};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -71,16 +71,16 @@ fn densenet161_is_explained_as_pytorch_grad_cam_does() {
 fn a_trained_and_exported_fcn_is_explained_as_pytorch_grad_cam_does() {
     let folder = folder();
     let run = tiny_run("fcn");
-    let (_, split, cache) = prepared(folder.path(), &run);
-    train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
-    let classifier = Classifier::load(folder.path().join("fcn/best.safetensors")).expect("loads");
+    let experiment = prepared(folder.path(), &run);
+    experiment.train().expect("trains");
+    let (classifier, cache) = (experiment.classifier().expect("loads"), experiment.cache());
     let weights = folder.path().join("exported.safetensors");
     classifier.export(&weights).expect("exports");
     let off = difference(classifier.network(), &weights, folder.path(), 64);
     assert!(off < 1e-3, "{off} off");
     // What is drawn is the same map, enlarged to the slice.
-    let slice = split.slices(covid_ct::Subset::Test)[0];
-    let map = &classifier.heat_maps(&cache, &[(slice, covid_ct::Label::Covid)]).expect("maps")[0];
+    let slice = experiment.split().slices(covid_ct::Subset::Test)[0];
+    let map = &classifier.heat_maps(cache, &[(slice, covid_ct::Label::Covid)]).expect("maps")[0];
     let small = classifier.network().class_activation(&cache.batch(&[slice], Device::Cpu).expect("a batch"), &[0]);
     let side = map.side as i64;
     let large = small.expect("a map").unsqueeze(1).upsample_bilinear2d([side, side], false, None, None);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod architecture;
 mod archive;
 mod audit;
 mod cache;

@@ -2,7 +2,7 @@
 
 use crate::support::{fixture, folder, prepared, run, run_python, tiny_run};
 use covid_ct::tch::{Device, Tensor, no_grad};
-use covid_ct::{Architecture, Classifier, Learn, Network, RunConfig, Subset, Weights, train};
+use covid_ct::{Architecture, Learn, Network, RunConfig, Subset, Weights};
 use std::fs;
 use std::path::Path;
 
@@ -27,20 +27,21 @@ fn from_a_torchvision_file_to_a_head_and_back_to_torchvision() {
     let at = folder.path().to_str().expect("UTF-8");
     run_python("reference_export.py", &["make", at]);
     let run = frozen("new", &folder.path().join("new.pth"));
-    let (_, split, cache) = prepared(folder.path(), &run);
-    let history = train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
+    let experiment = prepared(folder.path(), &run);
+    let history = experiment.train().expect("trains");
     let (first, last) = (history.epochs[0].training.loss, history.epochs[2].training.loss);
     assert!(last < first, "the head learns: {history}");
     // The old names, the old format: the same network, so the same numbers.
     let old = frozen("old", &folder.path().join("old.pth"));
-    let again = train(folder.path(), &cache, &split, &old, |_| ()).expect("trains");
+    let again = prepared(folder.path(), &old).train().expect("trains");
     assert_eq!(again.epochs[2].training, history.epochs[2].training);
-    let classifier = Classifier::load(folder.path().join("new/best.safetensors")).expect("loads");
+    let classifier = experiment.classifier().expect("loads");
     let info = classifier.info();
     assert_eq!(info.pretrained.as_ref().map(|file| file.name.as_str()), Some("new.pth"));
     assert!(info.backbone.is_some() && run.learn == Learn::Head);
     // What is exported gives the logits of ours in Python.
-    let images = cache.batch(&split.slices(Subset::Validation)[..4], Device::Cpu).expect("images");
+    let slices = experiment.split().slices(Subset::Validation);
+    let images = experiment.cache().batch(&slices[..4], Device::Cpu).expect("images");
     let logits = no_grad(|| classifier.network().forward(&images)).expect("logits");
     for (name, tensor) in [("images", images.contiguous()), ("logits", logits)] {
         Tensor::write_safetensors(&[(name, tensor)], folder.path().join(format!("{name}.safetensors")))
@@ -66,17 +67,17 @@ fn fine_tuning_moves_everything_and_batch_norm_is_kept() {
     let folder = folder();
     let run =
         RunConfig { pretrained: None, epochs: 1, learning_rate: 1e-4, ..frozen("tuned", Path::new("")).fine_tune() };
-    let (_, split, cache) = prepared(folder.path(), &run);
-    let history = train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
+    let experiment = prepared(folder.path(), &run);
+    let history = experiment.train().expect("trains");
     assert!(history.feature_seconds.is_none());
-    let classifier = Classifier::load(folder.path().join("tuned/best.safetensors")).expect("loads");
+    let classifier = experiment.classifier().expect("loads");
     let (before, after) =
         (Network::new(run.architecture, run.seed, Device::Cpu).expect("a network"), classifier.network());
     for ((name, a), (_, b)) in before.tensors().iter().zip(after.tensors()) {
         assert!(a != &b, "{name} did not move");
     }
     // The checkpoint's running statistics are those that the epoch was scored with.
-    let predictions = classifier.predict(&cache, &split, Subset::Validation, |_| ()).expect("predicts");
+    let predictions = classifier.predict(&experiment, Subset::Validation).expect("predicts");
     let accuracy = predictions.confusion_matrix().expect("labels").accuracy();
     assert_eq!(accuracy, Some(history.epochs[0].validation.accuracy));
 }
@@ -95,8 +96,6 @@ fn damaged_weights(folder: &Path) {
     tensors.insert("features.norm5.bias".into(), lost.narrow(0, 0, 10));
     save("short.safetensors", &tensors);
     fs::write(folder.join("page.pth"), "<html>404</html>").expect("writes");
-    let run = frozen("damaged", &folder.join("new.pth"));
-    let (_, split, cache) = prepared(folder, &run);
     for (file, said) in [
         ("lacking.safetensors", "features.norm5.bias is missing"),
         ("short.safetensors", "features.norm5.bias should be [2208], it is [10]"),
@@ -104,7 +103,7 @@ fn damaged_weights(folder: &Path) {
         ("nowhere.pth", "expected imagenet or the path of a file, found no file"),
     ] {
         let run = frozen("damaged", &folder.join(file));
-        let error = format!("{:#}", train(folder, &cache, &split, &run, |_| ()).expect_err(file));
+        let error = format!("{:#}", prepared(folder, &run).train().expect_err(file));
         assert!(error.contains(said), "{file}: {error}");
     }
 }

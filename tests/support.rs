@@ -1,7 +1,8 @@
 //! The tests' vocabulary: a small phantom drawn once, folders that vanish, Python with PyTorch, and our own program.
 
 use covid_ct::{
-    Audit, Manifest, Phantom, PhantomConfig, Progress, RunConfig, SliceCache, Split, SplitConfig, draw_phantom,
+    Audit, Experiment, Manifest, Phantom, PhantomConfig, Progress, RunConfig, RunFolder, SliceCache, Split,
+    SplitConfig, draw_phantom,
 };
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -48,12 +49,20 @@ pub fn tiny_run(name: &str) -> RunConfig {
     run
 }
 
-/// Accepted slices of the fixture, split and cached for a run, under `home`.
-pub fn prepared(home: &Path, run: &RunConfig) -> (Manifest, Split, SliceCache) {
-    let accepted = fixture().audit.accepted();
-    let split = Split::new(&accepted, &run.split).expect("splits");
-    let cache = SliceCache::open_or_build(home.join("cache"), &accepted, &run.preprocess, silent).expect("caches");
-    (accepted, split, cache)
+/// The accepted slices of the fixture as a run's experiment under `home`: its folder is `home/<run>`.
+pub fn prepared(home: &Path, run: &RunConfig) -> Experiment {
+    experiment(home, &fixture().audit.accepted(), run)
+}
+
+/// The same of other slices.
+pub fn experiment(home: &Path, manifest: &Manifest, run: &RunConfig) -> Experiment {
+    experiment_of(home, split_of(manifest, run.split.clone()), manifest, run).expect("belongs together")
+}
+
+/// The same of a split that may be another than the run asks for.
+pub fn experiment_of(home: &Path, split: Split, manifest: &Manifest, run: &RunConfig) -> anyhow::Result<Experiment> {
+    let cache = SliceCache::open_or_build(home.join("cache"), manifest, &run.preprocess, silent).expect("caches");
+    Experiment::of_parts(RunFolder::at(home.join(&run.name)), split, cache, run.clone())
 }
 
 pub fn split_of(manifest: &Manifest, config: SplitConfig) -> Split {

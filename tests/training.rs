@@ -1,14 +1,14 @@
 //! A training that is killed ends as one that was not.
 
-use crate::support::{fixture, folder, prepared, program, run_well, split_of, tiny_run};
+use crate::support::{experiment_of, fixture, folder, prepared, program, run_well, silent, split_of, tiny_run};
 use covid_ct::{
-    Architecture, Classifier, EpochRecord, History, Predictions, RunConfig, SplitConfig, SplitUnit, Subset, TrainEvent,
-    train,
+    Architecture, Classifier, EpochRecord, Experiment, History, RunConfig, RunEvent, RunFolder, SliceCache,
+    SplitConfig, SplitUnit, Subset,
 };
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Everything of a history that is not a stopwatch.
@@ -71,7 +71,7 @@ fn ends_alike(name: &str, options: &[&str]) {
     for file in ["last.safetensors", "best.safetensors"] {
         assert!(tensors(&run.join(file)) == tensors(&other.join(file)), "{file} differs after {kills} kills");
     }
-    let histories = [&run, &other].map(|folder| numbers(&History::read(folder).expect("reads")));
+    let histories = [&run, &other].map(|folder| numbers(&RunFolder::at(folder).history().expect("reads")));
     assert_eq!(histories[0], histories[1]);
 }
 
@@ -91,19 +91,21 @@ fn a_killed_head_ends_with_the_same_bits_dropout_included() {
 fn a_finished_run_returns_at_once_and_more_settings_need_another_name() {
     let folder = folder();
     let run = tiny_run("again");
-    let (_, split, cache) = prepared(folder.path(), &run);
-    let events = Mutex::new(Vec::new());
-    let note = |event: &TrainEvent| events.lock().expect("a lock").push(event.to_string());
-    let first = train(folder.path(), &cache, &split, &run, note).expect("trains");
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let noted = events.clone();
+    let note = move |event: &RunEvent| noted.lock().expect("a lock").push(event.to_string());
+    let experiment = prepared(folder.path(), &run).reporting(note);
+    let first = experiment.train().expect("trains");
     assert_eq!(first.epochs.len(), 2);
     let lines = events.lock().expect("a lock").join("\n");
     assert!(lines.contains("Epoch 1: Training Loss=") && lines.contains("Validation Accuracy="), "{lines}");
     events.lock().expect("a lock").clear();
-    let again = train(folder.path(), &cache, &split, &run, note).expect("returns");
+    let again = experiment.train().expect("returns");
     assert!(events.lock().expect("a lock").iter().any(|line| line.starts_with("finished before, after 2 epochs")));
     assert_eq!(numbers(&again), numbers(&first));
     let other = RunConfig { learning_rate: 0.1, ..run.clone() };
-    let error = format!("{:#}", train(folder.path(), &cache, &split, &other, |_| ()).expect_err("other settings"));
+    let (split, manifest) = (experiment.split().clone(), experiment.manifest());
+    let error = format!("{:#}", experiment_of(folder.path(), split, manifest, &other).expect_err("other settings"));
     assert!(error.contains("learning_rate = 0.0005, this one has 0.1"), "{error}");
 }
 
@@ -111,23 +113,29 @@ fn a_finished_run_returns_at_once_and_more_settings_need_another_name() {
 fn a_network_learns_and_its_checkpoint_judges_alike() {
     let folder = folder();
     let run = RunConfig { epochs: 12, ..tiny_run("learns") };
-    let (_, split, cache) = prepared(folder.path(), &run);
-    let history = train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
+    let experiment = prepared(folder.path(), &run);
+    let history = experiment.train().expect("trains");
     let (first, last) = (&history.epochs[0], history.epochs.last().expect("epochs"));
     assert!(last.training.loss < 0.8 * first.training.loss, "{history}");
     let best = history.best().expect("a best epoch");
-    let classifier = Classifier::load(folder.path().join("learns/best.safetensors")).expect("loads");
-    let predictions = classifier.predict(&cache, &split, Subset::Validation, |_| ()).expect("predicts");
+    let classifier = experiment.classifier().expect("loads");
+    let predictions = classifier.predict(&experiment, Subset::Validation).expect("predicts");
     let matrix = predictions.confusion_matrix().expect("labels");
     assert_eq!(matrix.accuracy(), Some(best.validation.accuracy), "the checkpoint of the best epoch is the best epoch");
     // The labelled scans of another split may show patients that it has learned from.
-    let other = split_of(cache.manifest(), SplitConfig { seed: 77, ..run.split.clone() });
-    let error = format!("{:#}", classifier.predict(&cache, &other, Subset::Test, |_| ()).expect_err("another split"));
+    let seed = SplitConfig { seed: 77, ..run.split.clone() };
+    let other = prepared(folder.path(), &RunConfig { name: "other".into(), split: seed.clone(), ..run.clone() });
+    let error = format!("{:#}", classifier.predict(&other, Subset::Test).expect_err("another split"));
     assert!(error.contains("may show patients that it has learned from"), "{error}");
-    classifier.predict(&cache, &other, Subset::Prediction, |_| ()).expect("nobody has learned from these");
-    predictions.write(folder.path().join("learns")).expect("writes");
-    let read = Predictions::read(folder.path().join("learns"), Subset::Validation).expect("reads");
-    assert_eq!(read, predictions);
+    classifier.predict(&other, Subset::Prediction).expect("unlabelled scans were not learned from");
+    experiment.evaluate().expect("evaluates");
+    assert_eq!(experiment.predictions(Subset::Validation).expect("reads"), predictions);
+    // A second seed has its own folder; the first one's proof stays as it was, and is what evaluation reads.
+    assert_eq!(experiment.folder().split(experiment.manifest()).expect("reads"), *experiment.split());
+    let error =
+        experiment_of(folder.path(), other.split().clone(), other.manifest(), &RunConfig { split: seed, ..run });
+    let error = format!("{:#}", error.expect_err("a trained folder keeps its split"));
+    assert!(error.contains("give the new run another name"), "{error}");
 }
 
 #[test]
@@ -142,12 +150,12 @@ fn the_published_preset_scores_the_test_set_every_epoch_by_batches() {
         preprocess: tiny.preprocess,
         ..RunConfig::published(Architecture::Fcn)
     };
-    let (_, split, cache) = prepared(folder.path(), &run);
-    let history = train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
+    let experiment = prepared(folder.path(), &run);
+    let history = experiment.train().expect("trains");
     assert!(history.leaks.contains(&Subset::Test) && history.to_string().contains("LEAKING SPLIT"), "{history}");
     let validation = history.epochs[0].validation.accuracy;
-    let classifier = Classifier::load(folder.path().join("published/best.safetensors")).expect("loads");
-    let rows = classifier.predict(&cache, &split, Subset::Validation, |_| ()).expect("predicts");
+    let classifier = experiment.classifier().expect("loads");
+    let rows = classifier.predict(&experiment, Subset::Validation).expect("predicts");
     let right: Vec<bool> = rows.rows().iter().map(|r| Some(r.decision()) == r.label).collect();
     let batches: Vec<f64> =
         right.chunks(16).map(|b| b.iter().filter(|right| **right).count() as f64 / b.len() as f64).collect();
@@ -159,22 +167,28 @@ fn the_published_preset_scores_the_test_set_every_epoch_by_batches() {
 fn what_does_not_belong_together_is_refused() {
     let folder = folder();
     let run = tiny_run("mixed");
-    let (accepted, split, cache) = prepared(folder.path(), &run);
+    let experiment = prepared(folder.path(), &run);
+    let accepted = experiment.manifest();
+    let together = |split, run: &RunConfig| experiment_of(folder.path(), split, accepted, run);
     let mut fewer = accepted.clone();
     fewer.slices.pop();
     let foreign = split_of(&fewer, run.split.clone());
-    let error = format!("{:#}", train(folder.path(), &cache, &foreign, &run, |_| ()).expect_err("another manifest"));
+    let error = format!("{:#}", together(foreign, &run).expect_err("another manifest"));
     assert!(error.contains(&accepted.hash().to_string()) && error.contains(&fewer.hash().to_string()), "{error}");
-    let by_slice = split_of(&accepted, SplitConfig { unit: SplitUnit::Slice, ..run.split.clone() });
-    assert!(train(folder.path(), &cache, &by_slice, &run, |_| ()).is_err(), "a split the run did not ask for");
+    let by_slice = split_of(accepted, SplitConfig { unit: SplitUnit::Slice, ..run.split.clone() });
+    assert!(together(by_slice, &run).is_err(), "a split the run did not ask for");
     let untested = SplitConfig { test_fraction: 0.0, ..run.split.clone() };
     let every = RunConfig { test_every_epoch: true, split: untested.clone(), ..run.clone() };
-    let untested = split_of(&accepted, untested);
-    let error = format!("{:#}", train(folder.path(), &cache, &untested, &every, |_| ()).expect_err("nothing to test"));
+    let untested = split_of(accepted, untested);
+    let error = format!("{:#}", together(untested, &every).expect_err("nothing to test"));
     assert!(error.contains("test_every_epoch"), "{error}");
     let mut larger = run.clone();
     larger.preprocess.size = 64;
-    let error = format!("{:#}", train(folder.path(), &cache, &split, &larger, |_| ()).expect_err("another size"));
+    let cache =
+        SliceCache::open_or_build(folder.path().join("cache"), accepted, &run.preprocess, silent).expect("opens");
+    let folder = RunFolder::at(folder.path().join("mixed"));
+    let error = Experiment::of_parts(folder, experiment.split().clone(), cache, larger);
+    let error = format!("{:#}", error.expect_err("another size"));
     assert!(error.contains("size: 32") && error.contains("size: 64"), "{error}");
 }
 
@@ -182,10 +196,10 @@ fn what_does_not_belong_together_is_refused() {
 fn a_loss_that_is_no_number_stops_the_run_and_names_the_batch() {
     let folder = folder();
     let run = RunConfig { learning_rate: 1e30, checkpoint_minutes: 0.0, ..tiny_run("explodes") };
-    let (_, split, cache) = prepared(folder.path(), &run);
-    let error = format!("{:#}", train(folder.path(), &cache, &split, &run, |_| ()).expect_err("explodes"));
+    let experiment = prepared(folder.path(), &run);
+    let error = format!("{:#}", experiment.train().expect_err("explodes"));
     assert!(error.contains("the loss became") && error.contains(".jpg") && error.contains("learning_rate"), "{error}");
-    let again = format!("{:#}", train(folder.path(), &cache, &split, &run, |_| ()).expect_err("explodes again"));
+    let again = format!("{:#}", experiment.train().expect_err("explodes again"));
     assert!(again.contains("the loss became"), "the last checkpoint is whole: {again}");
     let last = Classifier::load(folder.path().join("explodes/last.safetensors")).expect_err("no network to use");
     assert!(format!("{last:#}").contains("best.safetensors"), "{last:#}");

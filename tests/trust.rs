@@ -1,11 +1,11 @@
 //! What a doubting reader asks: the leak, intervals, where the network looks, and bad input.
 
 use crate::chests;
-use crate::support::{fixture, folder, prepared, silent, tiny_run};
+use crate::support::{self, experiment, fixture, folder, prepared, silent, tiny_run};
 use covid_ct::{
-    Architecture, Assessment, Audit, BesideCues, Classifier, Evaluation, Explanations, Inference, Label, LeakProbe,
-    Learn, LungsFrom, Manifest, Measure, PhantomConfig, Preprocess, RunConfig, Shortcuts, SliceCache, Split,
-    SplitConfig, SplitUnit, Subset, Typical, Workspace, draw_phantom, train,
+    Architecture, Artifact, Audit, Evaluation, Experiment, Explanations, GalleryKind, Label, LeakProbe, Learn,
+    LungsFrom, Manifest, Measure, PhantomConfig, Preprocess, RunConfig, Shortcuts, SliceCache, SplitUnit, Subset,
+    Typical, Workspace, draw_phantom,
 };
 use std::fs;
 use std::path::Path;
@@ -68,12 +68,11 @@ fn a_leak_that_cannot_be_measured_is_an_error_that_says_why() {
 fn a_run_is_assessed_by_patient() {
     let folder = folder();
     let run = tiny_run("fcn");
-    let (accepted, split, cache) = prepared(folder.path(), &run);
-    train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
-    let at = folder.path().join("fcn");
-    assert!(Assessment::read(&at).is_err(), "nothing is assessed yet");
-    let evaluation = Evaluation::run(&at, &cache, &split, silent).expect("evaluates");
-    let assessment = Assessment::read(&at).expect("was written");
+    let experiment = prepared(folder.path(), &run);
+    experiment.train().expect("trains");
+    assert!(experiment.assessment().is_err(), "nothing is assessed yet");
+    let evaluation = experiment.evaluate().expect("evaluates");
+    let assessment = experiment.assessment().expect("was written");
     for of in &assessment.subsets {
         let matrices = evaluation.subset(of.subset).expect("the same subsets");
         for (performance, matrix) in [(&of.slices, &matrices.slices), (&of.scans, &matrices.scans)] {
@@ -96,28 +95,27 @@ fn a_run_is_assessed_by_patient() {
     let scaled = &assessment.calibration[0].slices;
     let after = scaled.after.as_ref().expect("two labels");
     assert!(assessment.calibration[0].subset == Subset::Validation && scaled.before.samples == after.samples);
-    let beside = BesideCues::read(&at).expect("was written");
+    let beside = experiment.folder().cue_comparison().expect("was written");
     for row in &beside.rows {
         let of = assessment.subset(row.subset).expect("the same subsets");
         assert_eq!((row.scans, row.patients), (of.scans.samples, of.scans.patients));
         assert!(row.cues.value.is_some() && row.network.value.is_some());
     }
     assert!(beside.figure().expect("draws").svg().contains("shallow cues"));
-    let shortcuts = Shortcuts::run(folder.path(), &cache).expect("probes");
-    assert!(shortcuts.rows.len() == 9 && shortcuts.manifest == accepted.hash());
+    let shortcuts = Shortcuts::run(folder.path(), experiment.cache()).expect("probes");
+    assert!(shortcuts.rows.len() == 9 && shortcuts.manifest == experiment.manifest().hash());
 }
 
 /// Chests with a planted square, and an FCN that sees nothing else: trained, rewired and evaluated under `folder/x`.
-fn planted(folder: &Path) -> (Manifest, Split, SliceCache, Evaluation) {
+fn planted(folder: &Path) -> (Experiment, Evaluation) {
     let manifest = chests::data(&folder.join("data"));
     let mut run = RunConfig { epochs: 1, ..tiny_run("x") };
     run.preprocess.size = 128;
-    let split = Split::new(&manifest, &run.split).expect("splits");
-    let cache = SliceCache::open_or_build(folder.join("cache"), &manifest, &run.preprocess, silent).expect("caches");
-    train(folder, &cache, &split, &run, |_| ()).expect("trains");
-    chests::see_white_alone(&folder.join("x/best.safetensors"));
-    let evaluation = Evaluation::run(folder.join("x"), &cache, &split, silent).expect("evaluates");
-    (manifest, split, cache, evaluation)
+    let experiment = experiment(folder, &manifest, &run);
+    experiment.train().expect("trains");
+    chests::see_white_alone(&experiment.folder().path_of(Artifact::BestCheckpoint));
+    let evaluation = experiment.evaluate().expect("evaluates");
+    (experiment, evaluation)
 }
 
 /// The mean share of heat outside the lungs of scans with and without covid, and what the lungs were found in.
@@ -136,28 +134,26 @@ fn outside(explanations: &Explanations) -> ([f64; 2], Vec<LungsFrom>) {
 #[test]
 fn planted_heat_and_a_planted_stranger_are_found() {
     let folder = folder();
-    let (manifest, split, cache, evaluation) = planted(folder.path());
-    let at = folder.path().join("x");
-    let explain = || Explanations::run(&at, &cache, &split, Subset::Validation, silent).expect("explains");
+    let (experiment, evaluation) = planted(folder.path());
+    let (at, manifest) = (experiment.folder(), experiment.manifest());
+    let explain = || experiment.explain(Subset::Validation).expect("explains");
     let explanations = explain();
-    assert_eq!(Explanations::read(&at, Subset::Validation).expect("reads"), explanations);
+    assert_eq!(at.explanations(Subset::Validation).expect("reads"), explanations);
     // The network looks at the square: beside the body for covid, in the lung for the others.
     let ([covid, other], from) = outside(&explanations);
     assert!(covid > 0.95 && other < 0.35, "outside the lungs: covid {covid}, non-covid {other}");
     assert_eq!(from, [LungsFrom::File]);
     let first = &explanations.by_scan()[0];
     assert!(first.1 == Some(Label::Covid) && first.3 > Some(0.9), "{first:?}");
-    let titles: Vec<&str> = explanations.galleries.iter().map(|figure| figure.title()).collect();
-    let all = ["Most confident and right", "Most confident and wrong", "Most heat outside the lungs"];
-    assert_eq!(titles, [&all[..], &["Lung masks least to be trusted"]].concat());
+    let kinds: Vec<GalleryKind> = explanations.galleries.iter().map(|gallery| gallery.kind).collect();
+    let all = [GalleryKind::ConfidentRight, GalleryKind::ConfidentWrong, GalleryKind::OutsideLungs];
+    assert_eq!(kinds, [&all[..], &[GalleryKind::DoubtfulMasks]].concat());
     // It calls everything covid: wrong are the others alone, and their slices are found although few are explained.
-    assert!(!explanations.galleries[1].svg().contains("val/covid"), "a right slice among the wrong ones");
+    assert!(!explanations.galleries[1].figure.svg().contains("val/covid"), "a right slice among the wrong ones");
     assert!(explanations.sanity.contains("rank correlation") || explanations.sanity.contains("undefined"));
 
-    let classifier = Classifier::load(at.join("best.safetensors")).expect("loads");
-    let predictions = classifier.predict(&cache, &split, Subset::Prediction, silent).expect("predicts");
-    let inference = Inference::of(&at, &cache, &split, &predictions).expect("sums up");
-    assert_eq!(Inference::read(&at).expect("reads"), inference);
+    let inference = experiment.predict().expect("predicts");
+    assert_eq!(at.inference().expect("reads"), inference);
     let [known, strange] = &inference.scans[..] else { panic!("{inference}") };
     assert_eq!((known.unusual, strange.unusual), (Some(false), Some(true)), "{inference}");
     assert!(strange.share.is_some_and(|share| share <= 0.05), "{strange:?}");
@@ -168,23 +164,18 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     assert!(inference.to_string().contains("calibrated on 22 validation scans of 22 patients"), "{inference}");
     let shown = inference.patient("ct_scan_1").expect("one scan of that name").to_string();
     assert!(shown.contains("unusual grey levels") && shown.contains("prediction/ct_scan_1"), "{shown}");
-    let heat = inference.heat_figure(&classifier, &cache, &predictions).expect("draws");
+    let heat = experiment.heat_by_scan().expect("draws");
     assert_eq!(heat.svg().matches("<image").count(), 2);
-    let heat = classifier.scan_heat(&cache, &predictions, "prediction/ct_scan_0", 3).expect("draws");
+    let (classifier, predictions) =
+        (experiment.classifier().expect("loads"), experiment.predictions(Subset::Prediction).expect("reads"));
+    let heat = classifier.scan_heat(experiment.cache(), &predictions, "prediction/ct_scan_0", 3).expect("draws");
     assert_eq!(heat.svg().matches("<image").count(), 3);
 
-    // Beside scans that it has not learned from there is no hint.
-    let other = Split::new(&manifest, &SplitConfig { seed: 99, ..split.config().clone() }).expect("splits");
-    let predictions = classifier.predict(&cache, &other, Subset::Prediction, silent).expect("predicts");
-    let unknown = Inference::of(&at, &cache, &other, &predictions).expect("sums up");
-    assert!(unknown.no_hint.is_some_and(|why| why.contains("other slices")));
-    assert!(unknown.scans.iter().all(|scan| scan.unusual.is_none()));
-
     // A name that two scans have is no name.
-    let validation = covid_ct::Predictions::read(&at, Subset::Validation).expect("reads");
-    let both = format!("{:#}", validation.scan_sheet(&manifest, "ct_scan_3", 2).expect_err("two scans"));
+    let validation = at.predictions(Subset::Validation).expect("reads");
+    let both = format!("{:#}", validation.scan_sheet(manifest, "ct_scan_3", 2).expect_err("two scans"));
     assert!(both.contains("val/covid/ct_scan_3, val/non-covid/ct_scan_3"), "{both}");
-    assert!(validation.scan_sheet(&manifest, "val/covid/ct_scan_3", 2).is_ok());
+    assert!(validation.scan_sheet(manifest, "val/covid/ct_scan_3", 2).is_ok());
     let scans = validation.by_scan(&evaluation.rule);
     assert!(scans.patient("ct_scan_3").is_err() && scans.patient("val/covid/ct_scan_3").is_ok());
     assert!(scans.patient("ct_scan_99").is_err());
@@ -193,7 +184,7 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     let shown = validation.rows()[0].path.clone();
     let file = folder.path().join("data").join(&shown);
     fs::write(&file, [fs::read(&file).expect("reads"), vec![0]].concat()).expect("writes");
-    let error = format!("{:#}", validation.slice_figure(&manifest, &shown).expect_err("a changed file"));
+    let error = format!("{:#}", validation.slice_figure(manifest, &shown).expect_err("a changed file"));
     assert!(error.contains("has changed since it was audited") && error.contains(&shown), "{error}");
 
     // Without the files the cached slices do; the lungs are the same.
@@ -213,37 +204,33 @@ fn one_label_and_few_scans_go_through_the_whole_chain_and_say_so() {
         scan.patient = Some("one".to_owned());
     });
     let run = RunConfig { epochs: 1, ..tiny_run("x") };
-    let split = Split::new(&manifest, &run.split).expect("splits");
-    let cache = SliceCache::open_or_build(folder.path(), &manifest, &run.preprocess, silent).expect("caches");
-    train(folder.path(), &cache, &split, &run, |_| ()).expect("trains");
-    let at = folder.path().join("x");
-    let evaluation = Evaluation::run(&at, &cache, &split, silent).expect("evaluates");
+    let experiment = experiment(folder.path(), &manifest, &run);
+    experiment.train().expect("trains");
+    let evaluation = experiment.evaluate().expect("evaluates");
     assert!(evaluation.rule.chosen.contains("4 covid and 0 non-covid scans"), "{}", evaluation.rule.chosen);
-    let assessment = Assessment::read(&at).expect("was written");
-    assert!(assessment.left_out.len() == 3 && assessment.rules.is_empty(), "{:?}", assessment.left_out);
+    let assessment = experiment.assessment().expect("was written");
+    assert!(assessment.omitted.len() == 3 && assessment.rules.is_empty(), "{:?}", assessment.omitted);
     let validation = assessment.subset(Subset::Validation).expect("validation");
     assert!(validation.scans.patients == 1 && validation.scans.get(Measure::Specificity).value.is_none());
-    let beside = BesideCues::read(&at).expect("was written");
+    let beside = experiment.folder().cue_comparison().expect("was written");
     assert!(beside.left_out.join(" ").contains("validation subset has 4 covid and 0 non-covid"), "{beside}");
 
-    let classifier = Classifier::load(at.join("best.safetensors")).expect("loads");
-    let predictions = classifier.predict(&cache, &split, Subset::Prediction, silent).expect("predicts");
-    let inference = Inference::of(&at, &cache, &split, &predictions).expect("sums up");
+    let inference = experiment.predict().expect("predicts");
     let text = inference.to_string();
     assert!(text.contains("not calibrated: no calibrator of scans"), "{text}");
     assert!(text.contains("no hint at unusual scans: 6 training scans"), "{text}");
     assert!(inference.scans.iter().all(|scan| scan.probability.is_none() && scan.unusual.is_none()), "{text}");
-    let typical = Typical::of(&cache, &split, Subset::Prediction).expect("no error");
+    let typical = Typical::of(experiment.cache(), experiment.split(), Subset::Prediction).expect("no error");
     assert!(typical.share.is_empty() && typical.hint("prediction/ct_scan_0") == "–");
-    let explanations = Explanations::run(&at, &cache, &split, Subset::Validation, silent).expect("explains");
+    let explanations = experiment.explain(Subset::Validation).expect("explains");
     assert!(explanations.slices.iter().all(|of| of.label == Some(Label::Covid)));
 
     // Nothing to judge is an error that says what to do.
     let mut empty = manifest.clone();
     empty.slices.retain(|slice| !folders[slice.scan].starts_with("prediction"));
-    let split = Split::new(&empty, &run.split).expect("splits");
-    let cache = SliceCache::open_or_build(folder.path(), &empty, &run.preprocess, silent).expect("caches");
-    let error = classifier.predict(&cache, &split, Subset::Prediction, silent).expect_err("nothing to predict");
+    let empty = support::experiment(&folder.path().join("empty"), &empty, &run);
+    let classifier = experiment.classifier().expect("loads");
+    let error = classifier.predict(&empty, Subset::Prediction).expect_err("nothing to predict");
     assert!(format!("{error:#}").contains("put scans under prediction/"), "{error:#}");
 }
 

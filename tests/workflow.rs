@@ -2,7 +2,7 @@
 
 use crate::support::{fixture, folder, python, run_python, run_well};
 use covid_ct::{
-    Assessment, Comparison, Digest, Evaluation, Inference, Measure, PairedRuns, Provenance, Report, Split, SplitConfig,
+    Artifact, Comparison, Digest, Evaluation, Measure, PairedRuns, Provenance, Report, RunFolder, Split, SplitConfig,
     Subset, Workspace,
 };
 use serde_json::Value;
@@ -49,10 +49,10 @@ fn from_phantom_to_report() {
         "1",
     ];
     assert!(step(&leak).contains("shuffled among patients"));
-    let evaluation = Evaluation::read(home.join("runs/phantom/fcn")).expect("reads");
+    let evaluation = run_of(home, "fcn").evaluation().expect("reads");
     let test = evaluation.subset(Subset::Test).expect("a test subset");
     assert!(!evaluation.leaking && test.scans.total() > 0);
-    assert!(Evaluation::read(home.join("runs/phantom/fcn-published")).expect("reads").leaking);
+    assert!(run_of(home, "fcn-published").evaluation().expect("reads").leaking);
     let csv = fs::read_to_string(home.join("runs/phantom/fcn/predictions-prediction.csv")).expect("reads");
     let unlabelled =
         fixture().audit.accepted().slices.iter().filter(|s| fixture().manifest.scans[s.scan].label.is_none()).count();
@@ -79,9 +79,10 @@ fn says_what_the_run_holds(home: &Path, html: &str, json: &Value) {
     // Long words have places where a narrow column may break them.
     let html = html.replace("<wbr>", "");
     for name in ["fcn", "fcn-published"] {
-        let folder = home.join("runs/phantom").join(name);
-        let (of, assessment) = (Evaluation::read(&folder).expect("reads"), Assessment::read(&folder).expect("reads"));
-        assert_eq!(of.weights, Digest::of(&fs::read(folder.join("best.safetensors")).expect("reads")));
+        let folder = run_of(home, name);
+        let (of, assessment) = (folder.evaluation().expect("reads"), folder.assessment().expect("reads"));
+        let weights = fs::read(folder.path_of(Artifact::BestCheckpoint)).expect("reads");
+        assert_eq!(of.weights, Digest::of(&weights));
         assert_eq!(of.manifest, fixture().audit.accepted().hash());
         for hash in [of.weights, of.manifest, of.split] {
             assert!(html.contains(&hash.to_string()), "{name}: the report does not name {hash}");
@@ -99,7 +100,7 @@ fn says_what_the_run_holds(home: &Path, html: &str, json: &Value) {
         assert_eq!(serde_json::from_value::<Evaluation>(run["evaluation"].clone()).expect("an evaluation"), of);
         assert_eq!(run["leaking"], name == "fcn-published");
         assert_eq!(run["provenance"][0]["libtorch"], Provenance::here().libtorch);
-        let inference = Inference::read(&folder).expect("reads");
+        let inference = folder.inference().expect("reads");
         assert_eq!(json["inference"][name]["scans"].as_array().map(Vec::len), Some(inference.scans.len()));
     }
     for said in ["LEAKING SPLIT", "Proof of no overlap", "81.1 %", "Research only", "McNemar", "Holm"] {
@@ -130,7 +131,7 @@ fn counts_every_file_once(home: &Path, html: &str, json: &Value) {
     assert_eq!(splits.len(), 2, "one of each unit");
     for of in splits {
         let name = of["runs"][0].as_str().expect("a run");
-        let counts = Evaluation::read(home.join("runs/phantom").join(name)).expect("reads").counts;
+        let counts = run_of(home, name).evaluation().expect("reads").counts;
         let used: usize = counts.iter().map(|count| count.slices).sum();
         let left = of["left_out"]["slices"].as_u64().expect("a count") as usize;
         assert_eq!(of["used"]["slices"].as_u64(), Some(used as u64), "{name}");
@@ -139,7 +140,7 @@ fn counts_every_file_once(home: &Path, html: &str, json: &Value) {
 }
 
 fn answers_from_what_it_holds(home: &Path, json: &Value) {
-    let of = Evaluation::read(home.join("runs/phantom/fcn")).expect("reads");
+    let of = run_of(home, "fcn").evaluation().expect("reads");
     let answer = |list: &str, id: &str| {
         let items = json["checklists"][list]["items"].as_array().expect("items");
         items.iter().find(|item| item["id"] == id).unwrap_or_else(|| panic!("no {id}"))["answer"].to_string()
@@ -175,8 +176,8 @@ fn parses_and_fetches_nothing(page: &Path) {
 }
 
 fn a_card_says_what_the_run_holds(home: &Path) {
-    let folder = home.join("runs/phantom/fcn");
-    let (of, assessment) = (Evaluation::read(&folder).expect("reads"), Assessment::read(&folder).expect("reads"));
+    let folder = run_of(home, "fcn");
+    let (of, assessment) = (folder.evaluation().expect("reads"), folder.assessment().expect("reads"));
     let read = |ending: &str| fs::read_to_string(home.join(format!("model.safetensors.{ending}"))).expect("a card");
     let (card, page): (Value, String) = (serde_json::from_str(&read("json")).expect("JSON"), read("md"));
     let file = Digest::of(&fs::read(home.join("model.safetensors")).expect("reads"));
@@ -205,23 +206,29 @@ fn a_card_says_what_the_run_holds(home: &Path) {
 
 fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&[&str]) -> String) {
     let (accepted, runs) = (fixture().audit.accepted(), home.join("runs/phantom"));
-    let of = Evaluation::read(runs.join("fcn")).expect("reads");
-    // The split on file is another one by now.
+    let fcn = run_of(home, "fcn");
+    let of = fcn.evaluation().expect("reads");
+    // The split in its folder is another one by now: no proof is shown, and none is drawn in its place.
     let other = Split::new(&accepted, &SplitConfig { seed: 77, ..of.run.split.clone() }).expect("splits");
     assert_ne!(other.hash(), of.split);
     let work = Workspace::at(Some(home.to_owned()), Some(fixture().root.clone())).expect("opens");
-    other.write(work.split_file(of.run.split.unit), &accepted).expect("writes");
+    let kept = fs::read(fcn.path_of(Artifact::Split)).expect("reads");
+    other.write(fcn.path_of(Artifact::Split), &accepted).expect("writes");
     step(&["report", "fcn"]);
     let (html, json) = read_report(home);
     let left = json["left_out"][0].to_string();
     assert!(left.contains(&other.hash().to_string()) && left.contains(&of.split.to_string()), "{left}");
-    assert!(left.contains("split-patient.json") && left.contains("covid-ct split"), "{left}");
+    assert!(left.contains("split.json") && left.contains("covid-ct split"), "{left}");
     assert!(!html.contains(&format!("Split {}", other.hash())), "a proof of another split");
-    assert_eq!(json["partition"][0]["split"], of.split.to_string(), "the run's own was drawn again");
+    assert_eq!(json["partition"], serde_json::json!([]), "no split is shown that the run does not have");
+    let error = String::from_utf8(crate::support::run(home, &fixture().root, &["evaluate"]).stderr).expect("UTF-8");
+    assert!(error.contains(&other.hash().to_string()) && error.contains(&of.split.to_string()), "{error}");
+    fs::write(fcn.path_of(Artifact::Split), kept).expect("restores");
 
     // A run of the same weights, and one of other data.
     copy(&runs.join("fcn"), &runs.join("twin"));
-    let paired = PairedRuns::of(&runs, &["fcn", "twin", "fcn-published"], &accepted).expect("compares");
+    let paired =
+        PairedRuns::of(&["fcn", "twin", "fcn-published"].map(|name| run_of(home, name)), &accepted).expect("compares");
     assert_eq!(paired.pairs.len(), 2, "validation and test of the twin: {paired}");
     assert!(paired.pairs.iter().all(|pair| (pair.paired.mcnemar.p, pair.adjusted) == (1.0, 1.0)), "{paired}");
     assert!(paired.left_out.iter().any(|why| why.contains("fcn-published: no other run has its split")), "{paired}");
@@ -229,12 +236,14 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
     let (file, foreign) = (runs.join("elsewhere/evaluation.json"), Digest::of(b"other data").to_string());
     let text = fs::read_to_string(&file).expect("reads").replace(&of.manifest.to_string(), &foreign);
     fs::write(&file, text).expect("writes");
-    let error = format!("{:#}", Comparison::of(&runs, &["fcn", "elsewhere"]).expect_err("two data sets"));
+    let two = ["fcn", "elsewhere"].map(|name| run_of(home, name));
+    let error = format!("{:#}", Comparison::of(&two).expect_err("two data sets"));
     assert!(error.contains(&foreign) && error.contains(&of.manifest.to_string()), "{error}");
-    assert!(PairedRuns::of(&runs, &["fcn", "elsewhere"], &accepted).is_err());
+    assert!(PairedRuns::of(&two, &accepted).is_err());
 
     let write = |names: &[&str], into: &str| {
-        Report::new(&work, names, None).expect("reports").write(home.join(into)).expect("writes");
+        let runs: Vec<RunFolder> = names.iter().map(|name| work.run(name)).collect();
+        Report::new(&work, &runs, None).expect("reports").write(home.join(into)).expect("writes");
         read_report(&home.join(into))
     };
     let (_, json) = write(&["fcn", "elsewhere"], "two");
@@ -245,7 +254,11 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
     let (html, json) = write(&[], "none");
     assert!(html.contains("covid-ct train") && json["data"]["files"].as_u64().is_some() && json["runs"].is_null());
     parses_and_fetches_nothing(&home.join("none/report.html"));
-    assert!(Report::new(&work, &["nobody"], None).is_err());
+    assert!(Report::new(&work, &[work.run("nobody")], None).is_err());
+}
+
+fn run_of(home: &Path, name: &str) -> RunFolder {
+    RunFolder::at(home.join("runs/phantom").join(name))
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,6 +1,6 @@
 //! Progress on a terminal.
 
-use covid_ct::{Progress, TrainEvent};
+use covid_ct::{Progress, RunEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
@@ -18,12 +18,21 @@ impl Bar {
         Self { bar }
     }
 
-    /// A callback that shows progress.
-    pub fn show(self) -> impl Fn(&Progress) + Sync {
-        move |progress| self.progress(progress)
+    /// A callback that shows a run's events.
+    pub fn show(self) -> impl Fn(&RunEvent) + Send + Sync + 'static {
+        move |event| match event {
+            RunEvent::Working(progress) => self.draw(progress),
+            other if self.bar.is_hidden() => eprintln!("{other}"),
+            other => self.bar.println(other.to_string()),
+        }
     }
 
-    fn progress(&self, progress: &Progress) {
+    /// A callback that shows progress.
+    pub fn progress(self) -> impl Fn(&Progress) + Sync {
+        move |progress| self.draw(progress)
+    }
+
+    fn draw(&self, progress: &Progress) {
         if self.bar.is_hidden() {
             eprintln!("{progress}");
             return;
@@ -37,15 +46,6 @@ impl Bar {
         self.bar.set_message(format!("{:.0} {}/s{note}{left}", progress.rate, progress.unit));
         if progress.done == progress.total {
             self.bar.finish();
-        }
-    }
-
-    /// A training's events.
-    pub fn event(&self, event: &TrainEvent) {
-        match event {
-            TrainEvent::Working(progress) => self.progress(progress),
-            other if self.bar.is_hidden() => eprintln!("{other}"),
-            other => self.bar.println(other.to_string()),
         }
     }
 }

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
-    Adam, Architecture, Audit, Check, History, Learn, Network, Precision, Preprocess, RunConfig, Scale, SliceCache,
-    Split, Storage, Subset, Workspace, gradient,
+    Adam, Architecture, Audit, Check, Experiment, History, Learn, Network, Precision, Preprocess, RunConfig, RunFolder,
+    Scale, SliceCache, Split, Storage, Subset, Workspace, gradient,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -309,8 +309,10 @@ fn trained(data: &Path, args: &BenchArgs, run: RunConfig) -> Result<(History, (f
     let run = RunConfig { precision: args.precision, device: args.device.clone(), ..run };
     let split = Split::new(&audit.accepted(), &run.split)?;
     let watch = Watch::start();
-    let history = covid_ct::train(folder.path(), &cache, &split, &run, |_| ())?;
-    Ok((history, watch.stop(), split.slices(Subset::Train).len(), cache.manifest().slices.len()))
+    let experiment = Experiment::of_parts(RunFolder::at(folder.path().join(&run.name)), split, cache, run)?;
+    let history = experiment.train()?;
+    let slices = (experiment.split().slices(Subset::Train).len(), experiment.manifest().slices.len());
+    Ok((history, watch.stop(), slices.0, slices.1))
 }
 
 fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {

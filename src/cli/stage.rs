@@ -62,7 +62,7 @@ pub fn run(args: &StageArgs) -> Result<()> {
         return Ok(());
     }
     let dir = args.dir.as_ref().context("staging: expected a folder to fill")?;
-    let staged = stage(&args.url, dir, &args.options(), Bar::new().show())?;
+    let staged = stage(&args.url, dir, &args.options(), Bar::new().progress())?;
     println!("{staged}\n\nNext: COVID_CT_DATA={} covid-ct audit", dir.display());
     Ok(())
 }

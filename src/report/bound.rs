@@ -1,21 +1,21 @@
 //! What a run's folder holds, each part only where it belongs to the others.
 
-use crate::assess::Assessment;
-use crate::checkpoint::CheckpointInfo;
-use crate::evaluation::Evaluation;
-use crate::explain::Explanations;
-use crate::files::Digest;
-use crate::history::History;
-use crate::inference::Inference;
-use crate::manifest::Manifest;
-use crate::predict::{About, Predictions};
-use crate::provenance::Provenance;
-use crate::split::{Split, Subset};
-use crate::table::{Table, escape};
-use crate::workspace::Workspace;
-use anyhow::{Context, Result, ensure};
+use crate::base::files::Digest;
+use crate::base::table::{Table, escape};
+use crate::data::manifest::Manifest;
+use crate::data::split::{Split, Subset};
+use crate::evaluate::assess::Assessment;
+use crate::evaluate::evaluation::Evaluation;
+use crate::evaluate::explain::Explanations;
+use crate::evaluate::inference::Inference;
+use crate::evaluate::predict::{About, Predictions};
+use crate::evaluate::shortcuts::BesideCues;
+use crate::train::checkpoint::CheckpointInfo;
+use crate::train::history::History;
+use crate::train::provenance::Provenance;
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Result, ensure};
 use serde::Serialize;
-use std::path::Path;
 
 /// Something that is there and is not shown, for it belongs to other data, another split or other weights.
 #[derive(Debug, Clone, Serialize)]
@@ -39,9 +39,11 @@ pub(super) fn left_out_table(left_out: &[LeftOut]) -> Table {
 
 /// Everything of a run that belongs together.
 pub(super) struct Run {
+    pub(super) folder: RunFolder,
     pub(super) name: String,
     pub(super) evaluation: Evaluation,
     pub(super) assessment: Option<Assessment>,
+    pub(super) cues: Option<BesideCues>,
     pub(super) history: Option<History>,
     pub(super) split: Option<Split>,
     /// Where the training began, and where it went on; empty where that was not recorded.
@@ -56,14 +58,8 @@ impl Run {
     ///
     /// # Errors
     /// No evaluation, one of other data than `accepted`, or one of other weights than the checkpoint beside it.
-    pub(super) fn read(
-        workspace: &Workspace,
-        accepted: &Manifest,
-        name: &str,
-        left_out: &mut Vec<LeftOut>,
-    ) -> Result<Self> {
-        let folder = workspace.run_folder(name);
-        let evaluation = Evaluation::read(&folder)?;
+    pub(super) fn read(folder: &RunFolder, accepted: &Manifest, left_out: &mut Vec<LeftOut>) -> Result<Self> {
+        let evaluation = folder.evaluation()?;
         let found = accepted.hash();
         ensure!(
             evaluation.manifest == found,
@@ -72,25 +68,32 @@ impl Run {
             evaluation.data,
             accepted.name
         );
-        belongs_to_checkpoint(&folder, &evaluation, left_out)?;
-        let mut parts = Parts { folder: &folder, evaluation: &evaluation, left_out };
+        belongs_to_checkpoint(folder, &evaluation, left_out)?;
+        let mut parts = Parts { folder, evaluation: &evaluation, left_out };
         let explained = [Subset::Validation, Subset::Test, Subset::Prediction];
-        let provenance = parts.part("provenance.json", "train", true, |at| Provenance::read(at), |_| Ok(()));
+        let of_predictions = |of: Compared<'_, Predictions>| same(&of.0.about, of.1);
+        let of_inference = |of: Compared<'_, Inference>| same(&of.0.about, of.1);
+        let unlabelled = Artifact::PredictionsAbout(Subset::Prediction);
         Ok(Self {
-            name: name.to_owned(),
-            assessment: parts.part("assessment.json", "evaluate", false, |at| Assessment::read(at), same_weights),
-            history: parts.part("history.json", "train", false, |at| History::read(at), same_training),
-            provenance: provenance.unwrap_or_default(),
+            folder: folder.clone(),
+            name: folder.name(),
+            assessment: parts.part(Artifact::Assessment, "evaluate", RunFolder::assessment, same_weights),
+            cues: parts.part(Artifact::CueComparison, "evaluate", RunFolder::cue_comparison, |of| {
+                same_hash("weights", of.0.weights, of.1.weights)
+            }),
+            history: parts.part(Artifact::History, "train", RunFolder::history, same_training),
+            provenance: parts
+                .part_if_there(Artifact::Provenance, "train", RunFolder::provenance, |_| Ok(()))
+                .unwrap_or_default(),
             explanations: explained.into_iter().filter_map(|subset| parts.explanations(subset)).collect(),
-            unlabelled: parts.unlabelled(),
-            inference: parts.part(
-                "inference.json",
+            unlabelled: parts.part_if_there(
+                unlabelled,
                 "predict",
-                true,
-                |at| Inference::read(at),
-                |e| same(&e.0.about, e.1),
+                |of| of.predictions(Subset::Prediction),
+                of_predictions,
             ),
-            split: split_of(workspace, accepted, &evaluation, left_out),
+            inference: parts.part_if_there(Artifact::Inference, "predict", RunFolder::inference, of_inference),
+            split: split_of(folder, accepted, &evaluation, left_out),
             evaluation,
         })
     }
@@ -107,58 +110,62 @@ impl Run {
 }
 
 /// A part and the evaluation it has to belong to.
-type Beside<'a, T> = (&'a T, &'a Evaluation);
+type Compared<'a, T> = (&'a T, &'a Evaluation);
 
 /// A run's folder while it is read.
 struct Parts<'a> {
-    folder: &'a Path,
+    folder: &'a RunFolder,
     evaluation: &'a Evaluation,
     left_out: &'a mut Vec<LeftOut>,
 }
 
 impl Parts<'_> {
-    /// Reads a part and holds it against the evaluation; one that is missing and may be is no matter.
+    /// Reads a part and compares it with the evaluation; where it does not belong to it, says so in `left_out`.
     fn part<T>(
         &mut self,
-        file: &str,
+        artifact: Artifact,
         stage: &str,
-        may_miss: bool,
-        read: impl Fn(&Path) -> Result<T>,
-        check: impl Fn(Beside<'_, T>) -> Result<()>,
+        read: impl Fn(&RunFolder) -> Result<T>,
+        check: impl Fn(Compared<'_, T>) -> Result<()>,
     ) -> Option<T> {
-        if may_miss && !self.folder.join(file).is_file() {
-            return None;
-        }
         let found = read(self.folder).and_then(|part| check((&part, self.evaluation)).map(|()| part));
-        let name = &self.evaluation.run.name;
-        match found {
-            Ok(part) => Some(part),
-            Err(error) => {
-                let (what, why) = (format!("{file} of {name}"), format!("{error:#}"));
+        found
+            .map_err(|error| {
+                let name = self.folder.name();
+                let (what, why) = (format!("{} of {name}", artifact.file_name()), format!("{error:#}"));
                 self.left_out.push(LeftOut { what, why, repeat: format!("covid-ct {stage} --name {name}") });
-                None
-            }
-        }
+            })
+            .ok()
+    }
+
+    /// The same of a part that a run need not have.
+    fn part_if_there<T>(
+        &mut self,
+        artifact: Artifact,
+        stage: &str,
+        read: impl Fn(&RunFolder) -> Result<T>,
+        check: impl Fn(Compared<'_, T>) -> Result<()>,
+    ) -> Option<T> {
+        self.folder.has(artifact).then(|| self.part(artifact, stage, read, check)).flatten()
     }
 
     fn explanations(&mut self, subset: Subset) -> Option<Explanations> {
-        let (file, stage) = (format!("explanations-{subset}.json"), format!("explain --subset {subset}"));
-        self.part(&file, &stage, true, |at| Explanations::read(at, subset), |of| same(&of.0.about, of.1))
-    }
-
-    fn unlabelled(&mut self) -> Option<Predictions> {
-        let (subset, file) = (Subset::Prediction, format!("predictions-{}.json", Subset::Prediction));
-        self.part(&file, "predict", true, |at| Predictions::read(at, subset), |of| same(&of.0.about, of.1))
+        let stage = format!("explain --subset {subset}");
+        let of = |of: Compared<'_, Explanations>| same(&of.0.about, of.1);
+        self.part_if_there(Artifact::Explanations(subset), &stage, |folder| folder.explanations(subset), of)
     }
 }
 
-fn same_weights((assessment, evaluation): Beside<'_, Assessment>) -> Result<()> {
-    let (found, expected) = (assessment.weights, evaluation.weights);
-    ensure!(found == expected, "it is of the weights {found}, the evaluation of {expected}");
+fn same_weights((assessment, evaluation): Compared<'_, Assessment>) -> Result<()> {
+    same_hash("weights", assessment.weights, evaluation.weights)
+}
+
+fn same_hash(noun: &str, found: Digest, expected: Digest) -> Result<()> {
+    ensure!(found == expected, "it is of the {noun} {found}, the evaluation of {expected}");
     Ok(())
 }
 
-fn same_training((history, evaluation): Beside<'_, History>) -> Result<()> {
+fn same_training((history, evaluation): Compared<'_, History>) -> Result<()> {
     ensure!(
         history.run.decisive() == evaluation.run.decisive(),
         "it is of a training with other settings than those of the evaluated checkpoint"
@@ -179,14 +186,14 @@ fn same(about: &About, evaluation: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// Holds the evaluation against the checkpoint beside it.
-fn belongs_to_checkpoint(folder: &Path, evaluation: &Evaluation, left_out: &mut Vec<LeftOut>) -> Result<()> {
-    let path = folder.join("best.safetensors");
+/// Compares the evaluation with the checkpoint beside it.
+fn belongs_to_checkpoint(folder: &RunFolder, evaluation: &Evaluation, left_out: &mut Vec<LeftOut>) -> Result<()> {
+    let path = folder.path_of(Artifact::BestCheckpoint);
     if !path.is_file() {
         left_out.push(LeftOut {
-            what: format!("best.safetensors of {}", evaluation.run.name),
+            what: format!("{} of {}", Artifact::BestCheckpoint.file_name(), folder.name()),
             why: format!("it is not there: that it hashes to {} cannot be checked", evaluation.weights),
-            repeat: format!("covid-ct train --config {}", folder.join("config.json").display()),
+            repeat: format!("covid-ct train --config {}", folder.path_of(Artifact::Config).display()),
         });
         return Ok(());
     }
@@ -201,16 +208,14 @@ fn belongs_to_checkpoint(folder: &Path, evaluation: &Evaluation, left_out: &mut 
     Ok(())
 }
 
-/// The split that the run was trained with: the one on file where it is that one, else drawn again from the settings.
+/// The proof of the split that the run was trained with, from the run's own folder.
 fn split_of(
-    workspace: &Workspace,
+    folder: &RunFolder,
     accepted: &Manifest,
     evaluation: &Evaluation,
     left_out: &mut Vec<LeftOut>,
 ) -> Option<Split> {
-    let file = workspace.split_file(evaluation.run.split.unit);
-    let found = Split::read(&file, accepted).context("it cannot be used");
-    let why = match found {
+    let why = match folder.split(accepted) {
         Ok(split) if split.hash() == evaluation.split => return Some(split),
         Ok(split) => {
             let (there, trained) = (split.hash(), evaluation.split);
@@ -218,17 +223,11 @@ fn split_of(
         }
         Err(error) => format!("{error:#}"),
     };
-    let again = Split::new(accepted, &evaluation.run.split).ok().filter(|split| split.hash() == evaluation.split);
-    let instead = match again {
-        Some(_) => "the run's own split was drawn again from its settings, and is shown",
-        None => "no proof of the run's split is shown",
-    };
-    let name = &evaluation.run.name;
-    let config = workspace.run_folder(name).join("config.json");
+    let file = Artifact::Split.file_name();
     left_out.push(LeftOut {
-        what: format!("{} for {name}", file.display()),
-        why: format!("{why}; {instead}"),
-        repeat: format!("covid-ct split --config {}", config.display()),
+        what: format!("{file} of {}", folder.name()),
+        why: format!("{why}; no proof of the run's split is shown"),
+        repeat: format!("covid-ct split --config {}", folder.path_of(Artifact::Config).display()),
     });
-    again
+    None
 }

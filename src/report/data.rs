@@ -3,11 +3,12 @@
 use super::bound::{Run, left_out_table};
 use super::flow::{Flow, by_split, names};
 use super::{Report, Sources};
-use crate::audit::{Check, Severity};
-use crate::compare::Comparison;
-use crate::manifest::{Label, Manifest};
-use crate::progress::thousands;
-use crate::table::{Show, Table, escape};
+use crate::base::progress::thousands;
+use crate::base::table::{Show, Table, escape};
+use crate::data::audit::{Check, Severity};
+use crate::data::manifest::{Label, Manifest};
+use crate::evaluate::compare::Comparison;
+use crate::train::run_folder::RunFolder;
 use anyhow::Result;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -32,7 +33,8 @@ impl Report {
         for (names, warning) in warnings(from) {
             html.push_str(&format!("<p class=\"warning\">{}: {}</p>", escape(&names), escape(&warning)));
         }
-        let whole: Vec<&str> = from.runs.iter().filter(|run| run.is_whole()).map(|run| run.name.as_str()).collect();
+        let whole: Vec<RunFolder> =
+            from.runs.iter().filter(|run| run.is_whole()).map(|run| run.folder.clone()).collect();
         if whole.is_empty() {
             html.push_str(&format!("<p class=\"warning\">{NO_RUNS}</p>"));
             self.json["next"] = json!(NO_RUNS);
@@ -46,8 +48,8 @@ impl Report {
         Ok(())
     }
 
-    fn compared(&mut self, from: &Sources<'_>, runs: &[&str]) -> Result<String> {
-        let comparison = Comparison::of(from.workspace.runs_folder(), runs)?;
+    fn compared(&mut self, from: &Sources<'_>, runs: &[RunFolder]) -> Result<String> {
+        let comparison = Comparison::of(runs)?;
         let comparison = match from.published {
             Some(published) => comparison.with_published(published),
             None => comparison,
@@ -128,7 +130,7 @@ impl Report {
 
     pub(super) fn preprocessing(&mut self, from: &Sources<'_>) {
         let mut table = Table::new("From a file to the network", &["Step", "How"]);
-        let distinct = |of: &dyn Fn(&crate::config::Preprocess) -> String| {
+        let distinct = |of: &dyn Fn(&crate::data::preprocess::Preprocess) -> String| {
             let mut each: Vec<String> = from.runs.iter().map(|run| of(&run.evaluation.run.preprocess)).collect();
             each.sort();
             each.dedup();
@@ -157,7 +159,7 @@ impl Report {
 
 /// Each leaking split's warning, and one for the runs whose validation set was learned from.
 fn warnings(from: &Sources<'_>) -> Vec<(String, String)> {
-    use crate::split::Subset;
+    use crate::data::split::Subset;
     let mut found: Vec<(String, String)> =
         by_split(&from.runs).into_iter().filter_map(|(split, runs)| Some((names(&runs), split.warning()?))).collect();
     let unproven = from.runs.iter().filter(|run| run.split.is_none());

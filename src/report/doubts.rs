@@ -1,9 +1,9 @@
 //! What the report says to a reader who doubts it.
 
 use super::{Report, Sources};
-use crate::paired::PairedRuns;
-use crate::shortcuts::BesideCues;
-use crate::table::{Show, escape};
+use crate::base::table::{Show, escape};
+use crate::evaluate::paired::PairedRuns;
+use crate::train::run_folder::RunFolder;
 use anyhow::Result;
 use serde_json::json;
 
@@ -12,9 +12,9 @@ impl Report {
         if from.runs.len() < 2 {
             return Ok(());
         }
-        let names: Vec<&str> = from.runs.iter().map(|run| run.name.as_str()).collect();
+        let folders: Vec<RunFolder> = from.runs.iter().map(|run| run.folder.clone()).collect();
         // Predictions that do not belong to an evaluation must not cost the reader the rest of the report.
-        match PairedRuns::of(from.workspace.runs_folder(), &names, &from.accepted) {
+        match PairedRuns::of(&folders, &from.accepted) {
             Ok(paired) => {
                 self.json["paired"] = json!(paired);
                 self.section("comparison", "Comparison in pairs", paired.html());
@@ -44,7 +44,7 @@ impl Report {
         let mut html = found.html();
         html.push_str(&self.figure("shortcuts", &found.figure()?));
         for run in &from.runs {
-            let beside = BesideCues::read(from.workspace.run_folder(&run.name))?;
+            let Some(beside) = &run.cues else { continue };
             html.push_str(&beside.html());
             if !beside.rows.is_empty() {
                 html.push_str(&self.figure(&format!("{}-shortcuts", run.name), &beside.figure()?));

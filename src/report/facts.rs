@@ -2,12 +2,12 @@
 
 use super::bound::Run;
 use super::{Report, Sources};
-use crate::audit::Check;
-use crate::checklist::{Answer, Checklist, Facts};
-use crate::manifest::Manifest;
-use crate::progress::{counted, thousands};
-use crate::split::Subset;
-use crate::table::{Show, Table, percent};
+use crate::base::progress::{counted, thousands};
+use crate::base::table::{Show, Table, percent};
+use crate::data::audit::Check;
+use crate::data::manifest::Manifest;
+use crate::data::split::Subset;
+use crate::report::checklist::{Answer, Checklist, Facts};
 use anyhow::Result;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};

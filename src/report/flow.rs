@@ -1,12 +1,12 @@
 //! From the files that were read to the slices that each split uses.
 
 use super::bound::Run;
-use crate::evaluation::NetworkSummary;
-use crate::figure::{Figure, Step, flow};
-use crate::manifest::Manifest;
-use crate::progress::{counted, thousands};
-use crate::split::{Split, Subset};
-use crate::table::Table;
+use crate::base::figure::{Figure, Step, flow};
+use crate::base::progress::{counted, thousands};
+use crate::base::table::Table;
+use crate::data::manifest::Manifest;
+use crate::data::split::{Split, Subset};
+use crate::evaluate::evaluation::NetworkSummary;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -43,11 +43,11 @@ impl Many {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct SplitFlow {
     pub(super) runs: Vec<String>,
-    pub(super) split: crate::files::Digest,
+    pub(super) split: crate::base::files::Digest,
     /// Scans left out, for their patient is in the validation set, and their slices.
     pub(super) left_out: Many,
     pub(super) used: Many,
-    pub(super) subsets: Vec<crate::evaluation::SubsetCount>,
+    pub(super) subsets: Vec<crate::evaluate::evaluation::SubsetCount>,
 }
 
 /// The whole way.
@@ -166,7 +166,7 @@ impl SplitFlow {
     fn ends(&self) -> Vec<Vec<String>> {
         let of_subset = |subset: Subset| {
             let of = self.subsets.iter().filter(|count| count.subset == subset);
-            let line = |count: &crate::evaluation::SubsetCount| {
+            let line = |count: &crate::evaluate::evaluation::SubsetCount| {
                 let name = count.label.map_or("unlabelled".to_owned(), |label| label.to_string());
                 let (slices, scans) = (thousands(count.slices as u64), counted(count.scans as u64, "scan"));
                 format!("{name}: {slices} in {scans}")

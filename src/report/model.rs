@@ -3,8 +3,8 @@
 use super::bound::Run;
 use super::flow::{by_network, names};
 use super::{Report, Sources};
-use crate::progress::thousands;
-use crate::table::{Show, Table, escape};
+use crate::base::progress::thousands;
+use crate::base::table::{Show, Table, escape};
 use anyhow::Result;
 use serde_json::json;
 
@@ -26,11 +26,11 @@ impl Report {
             let of = &run.evaluation;
             table.row([
                 run.name.clone(),
-                setting(run, "Network"),
+                of.run.architecture.to_string(),
                 of.network.weighted_layers().to_string(),
                 thousands(of.network.parameters),
                 thousands(of.network.learned),
-                setting(run, "Learns"),
+                of.run.learn.to_string(),
                 of.initial_weights(),
                 of.best_epoch.to_string(),
                 of.weights.short(),
@@ -70,12 +70,6 @@ impl Report {
         self.section("training", "Training", html);
         Ok(())
     }
-}
-
-/// The setting of that name, as the settings' table has it.
-fn setting(run: &Run, name: &str) -> String {
-    let settings = run.evaluation.run.table();
-    settings.rows().iter().find(|row| row[0] == name).map_or("–".to_owned(), |row| row[1].clone())
 }
 
 /// The settings beside every machine that the training ran on.

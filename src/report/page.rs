@@ -1,7 +1,7 @@
 //! The report as one HTML page.
 
 use super::{Report, Section};
-use crate::table::escape;
+use crate::base::table::escape;
 
 impl Report {
     pub(super) fn page(&self) -> String {
@@ -25,7 +25,7 @@ impl Report {
              diagnosis.</p><nav><ol>{contents}</ol></nav></header><main>{body}</main></body></html>\n",
             title = escape(&self.title),
             version = env!("CARGO_PKG_VERSION"),
-            torch = escape(&crate::doctor::libtorch_version()),
+            torch = escape(&crate::nn::device::libtorch_version()),
         )
     }
 }

@@ -1,10 +1,11 @@
 //! What the report says of each run's results.
 
 use super::{Report, Sources};
-use crate::assess::Assessment;
-use crate::provenance::Provenance;
-use crate::split::Subset;
-use crate::table::{Show, Table, escape};
+use crate::base::table::{Show, Table, escape};
+use crate::data::split::Subset;
+use crate::evaluate::assess::Assessment;
+use crate::evaluate::explain::GalleryKind;
+use crate::train::provenance::Provenance;
 use anyhow::Result;
 use serde_json::json;
 
@@ -93,10 +94,11 @@ impl Report {
             html.push_str(&run.heading());
             for of in &run.explanations {
                 html.push_str(&of.html());
-                let galleries = of.galleries.iter().enumerate().filter(|(_, figure)| !figure.title().contains("wrong"));
-                for (number, figure) in galleries {
+                let galleries =
+                    of.galleries.iter().enumerate().filter(|(_, gallery)| gallery.kind != GalleryKind::ConfidentWrong);
+                for (number, gallery) in galleries {
                     html.push_str(
-                        &self.figure(&format!("{}-{}-heat-{}", run.name, of.about.subset, number + 1), figure),
+                        &self.figure(&format!("{}-{}-heat-{}", run.name, of.about.subset, number + 1), &gallery.figure),
                     );
                 }
                 self.json["explanations"][&run.name][of.about.subset.name()] = json!({
@@ -113,10 +115,10 @@ impl Report {
         let mut html = String::new();
         for run in &from.runs {
             for of in &run.explanations {
-                let galleries = of.galleries.iter().filter(|figure| figure.title().contains("wrong"));
-                for figure in galleries {
+                let galleries = of.galleries.iter().filter(|gallery| gallery.kind == GalleryKind::ConfidentWrong);
+                for gallery in galleries {
                     html.push_str(&run.heading());
-                    html.push_str(&self.figure(&format!("{}-{}-wrong", run.name, of.about.subset), figure));
+                    html.push_str(&self.figure(&format!("{}-{}-wrong", run.name, of.about.subset), &gallery.figure));
                 }
             }
         }

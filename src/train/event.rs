@@ -1,13 +1,13 @@
-//! What is heard of a training.
+//! What a run reports while it works.
 
-use crate::history::EpochRecord;
-use crate::progress::{Progress, human_duration, rate};
+use crate::base::progress::{Progress, human_duration, rate};
+use crate::train::epoch::EpochRecord;
 use std::fmt;
 use std::time::Duration;
 
-/// What a training reports while it runs. `Display` gives a line for a notebook.
+/// What a run reports while it works. `Display` gives a line for a notebook.
 #[derive(Debug, Clone, PartialEq)]
-pub enum TrainEvent {
+pub enum RunEvent {
     /// It goes on from a checkpoint: finished epochs, and finished batches of the next.
     Resumed(usize, usize),
     /// There is nothing left to do: it was finished before, after so many epochs.
@@ -18,7 +18,15 @@ pub enum TrainEvent {
     Epoch(EpochRecord, Duration),
 }
 
-impl fmt::Display for TrainEvent {
+impl RunEvent {
+    /// Prints the line: what an experiment does with its events unless it is told otherwise.
+    #[allow(clippy::print_stdout, reason = "the one place that prints; callers choose it by name")]
+    pub fn print(&self) {
+        println!("{self}");
+    }
+}
+
+impl fmt::Display for RunEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resumed(epochs, 0) => write!(f, "resumed after epoch {epochs}"),

@@ -1,0 +1,7 @@
+//! What every room builds on: files, tables, figures, progress. Knows nothing of scans or networks.
+
+pub(crate) mod figure;
+pub(crate) mod files;
+pub(crate) mod parallel;
+pub(crate) mod progress;
+pub(crate) mod table;

@@ -1,0 +1,374 @@
+//! What people read: tables as text and HTML, and the one place that speaks the notebook's display protocol.
+
+use polars::prelude::{AnyValue, DataFrame};
+use serde::Serialize;
+use std::fmt;
+
+/// Sends HTML and a text for plain front ends to the notebook.
+///
+/// evcxr reads these blocks from the output of a cell; of several blocks of one kind the last wins.
+#[allow(clippy::print_stdout)]
+pub(crate) fn display(html: &str, text: &str) {
+    println!("EVCXR_BEGIN_CONTENT text/html\n{html}\nEVCXR_END_CONTENT");
+    println!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT");
+}
+
+/// Several things in one output cell; evcxr shows one result a cell.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    html: String,
+    text: String,
+}
+
+impl Page {
+    /// An empty page.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a table, a figure or anything else that can be shown.
+    pub fn with(mut self, part: &impl Show) -> Self {
+        self.html.push_str(&part.html());
+        self.text.push_str(&part.text());
+        self.text.push('\n');
+        self
+    }
+
+    /// Adds what has no title of its own under one.
+    pub(crate) fn titled(mut self, title: &str, part: &impl Show) -> Self {
+        self.html.push_str(&heading(title));
+        self.text.push_str(&format!("{title}\n"));
+        self.with(part)
+    }
+
+    /// Adds several things beside each other, as far as the width allows.
+    pub fn with_row(mut self, parts: &[impl Show]) -> Self {
+        self.html.push_str("<div style=\"display:flex;flex-wrap:wrap;gap:1em\">");
+        for part in parts {
+            self.html.push_str(&format!("<div style=\"flex:1 1 320px;max-width:480px\">{}</div>", part.html()));
+            self.text.push_str(&part.text());
+            self.text.push('\n');
+        }
+        self.html.push_str("</div>");
+        self
+    }
+
+    /// Shows the page in a notebook.
+    pub fn evcxr_display(&self) {
+        display(&self.html, &self.text);
+    }
+}
+
+impl Show for Page {
+    fn html(&self) -> String {
+        self.html.clone()
+    }
+
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
+/// Anything with a face: HTML for notebooks and reports, text for terminals.
+pub trait Show {
+    /// A fragment of HTML, complete in itself.
+    fn html(&self) -> String;
+    /// The same for a terminal.
+    fn text(&self) -> String;
+}
+
+/// Gives a type that has a `table()` its `Show`, `Display` and notebook display.
+macro_rules! shown_as_table {
+    ($($type:ty),+ $(,)?) => {$(
+        impl $crate::base::table::Show for $type {
+            fn html(&self) -> String {
+                self.table().html()
+            }
+
+            fn text(&self) -> String {
+                self.table().text()
+            }
+        }
+
+        impl $type {
+            /// Shows the table in a notebook.
+            pub fn evcxr_display(&self) {
+                $crate::base::table::display(&$crate::base::table::Show::html(self), &$crate::base::table::Show::text(self));
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&$crate::base::table::Show::text(self))
+            }
+        }
+    )+};
+}
+pub(crate) use shown_as_table;
+
+/// A titled table with notes under it. Cells are text; columns of numbers are set flush right.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Table {
+    title: String,
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+    notes: Vec<String>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(title: impl Into<String>, columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|c| (*c).to_owned()).collect();
+        Self { title: title.into(), columns, rows: Vec::new(), notes: Vec::new() }
+    }
+
+    /// The first `max_rows` rows of a polars frame, with what was left out said below.
+    pub fn from_frame(title: impl Into<String>, frame: &DataFrame, max_rows: usize) -> Self {
+        let names: Vec<String> = frame.get_column_names().iter().map(|n| n.to_string()).collect();
+        let mut table = Self::new(title, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        for row in 0..frame.height().min(max_rows) {
+            table.rows.push(frame.columns().iter().map(|column| cell(column.get(row))).collect());
+        }
+        if frame.height() > max_rows {
+            return table.note(format!("The first {max_rows} of {} rows.", frame.height()));
+        }
+        table
+    }
+
+    /// Adds a row; missing cells stay empty, cells beyond the last column are dropped.
+    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        let mut row: Vec<String> = cells.into_iter().map(Into::into).collect();
+        row.resize(self.columns.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// Adds a line under the table.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// The rows, as shown.
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
+    /// The headings.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Shows the table in a notebook.
+    pub fn evcxr_display(&self) {
+        display(&self.html(), &self.text());
+    }
+
+    fn is_numeric(&self, column: usize) -> bool {
+        let mut any = false;
+        self.rows.iter().map(|row| row[column].as_str()).filter(|c| !matches!(*c, "" | "–")).all(|cell| {
+            any = true;
+            cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+')
+                && cell.chars().all(|c| c.is_ascii_digit() || " .,%+-–e()[]".contains(c))
+        }) && any
+    }
+
+    fn alignment(&self) -> Vec<bool> {
+        (0..self.columns.len()).map(|column| self.is_numeric(column)).collect()
+    }
+}
+
+/// The title of a table, or of what else has one.
+fn heading(title: &str) -> String {
+    format!("<div style=\"font-weight:600;padding:4px 8px;max-width:60em\">{}</div>", escape(title))
+}
+
+impl Show for Table {
+    fn html(&self) -> String {
+        let right = self.alignment();
+        // Borders, not colours, carry the structure: readable in light and dark themes and on paper.
+        let mut html = format!(
+            "<div class=\"covid-ct\" style=\"overflow-x:auto;margin:.5em 0\">{}<table \
+             style=\"border-collapse:collapse;font-size:13px\"><thead><tr>",
+            heading(&self.title)
+        );
+        for (name, right) in self.columns.iter().zip(&right) {
+            let align = if *right { "right" } else { "left" };
+            html.push_str(&format!(
+                "<th style=\"text-align:{align};padding:4px 10px;border-bottom:2px solid #888\">{}</th>",
+                escape(name)
+            ));
+        }
+        html.push_str("</tr></thead><tbody>");
+        for row in &self.rows {
+            html.push_str("<tr>");
+            for (cell, right) in row.iter().zip(&right) {
+                let align = if *right { "right;font-variant-numeric:tabular-nums;white-space:nowrap" } else { "left" };
+                html.push_str(&format!(
+                    "<td style=\"text-align:{align};padding:3px 10px;border-bottom:1px solid #8884;vertical-align:top\">{}</td>",
+                    breakable(cell)
+                ));
+            }
+            html.push_str("</tr>");
+        }
+        html.push_str("</tbody></table>");
+        for note in &self.notes {
+            html.push_str(&format!(
+                "<div style=\"font-size:12px;opacity:.75;padding:2px 8px;max-width:60em\">{}</div>",
+                escape(note)
+            ));
+        }
+        html + "</div>"
+    }
+
+    fn text(&self) -> String {
+        let right = self.alignment();
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].chars().count());
+            cells.chain([self.columns[column].chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let line = |cells: &[String]| {
+            let padded: Vec<String> = cells
+                .iter()
+                .zip(widths.iter().zip(&right))
+                .map(
+                    |(cell, (&width, &right))| {
+                        if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                    },
+                )
+                .collect();
+            padded.join("  ").trim_end().to_owned()
+        };
+        let mut lines = vec![self.title.clone(), line(&self.columns)];
+        lines.push(widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().join("  "));
+        lines.extend(self.rows.iter().map(|row| line(row)));
+        lines.extend(self.notes.iter().cloned());
+        lines.join("\n")
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+/// A polars frame with a notebook face: `Shown(frame)` as the last line of a cell.
+#[derive(Debug, Clone)]
+pub struct Shown(pub DataFrame);
+
+impl Shown {
+    fn table(&self) -> Table {
+        let types: Vec<String> = self.0.dtypes().iter().map(ToString::to_string).collect();
+        Table::from_frame(format!("{} rows × {} columns", self.0.height(), self.0.width()), &self.0, 20)
+            .note(format!("Types: {}.", types.join(", ")))
+    }
+}
+
+shown_as_table!(Shown);
+
+/// Things whose text is already laid out, such as scikit-learn's report: the same letters in HTML.
+macro_rules! shown_as_text {
+    ($($type:ty),+ $(,)?) => {$(
+        impl $crate::base::table::Show for $type {
+            fn html(&self) -> String {
+                let text = $crate::base::table::escape(&self.to_string());
+                format!("<pre style=\"line-height:1.35;font-family:monospace\">{text}</pre>")
+            }
+
+            fn text(&self) -> String {
+                self.to_string()
+            }
+        }
+
+        impl $type {
+            /// Shows the text in a notebook.
+            pub fn evcxr_display(&self) {
+                $crate::base::table::display(
+                    &$crate::base::table::Show::html(self),
+                    &$crate::base::table::Show::text(self),
+                );
+            }
+        }
+    )+};
+}
+pub(crate) use shown_as_text;
+
+fn cell(value: polars::prelude::PolarsResult<AnyValue<'_>>) -> String {
+    match value {
+        Ok(AnyValue::Null) => "–".to_owned(),
+        Ok(AnyValue::String(text)) => text.to_owned(),
+        Ok(AnyValue::Float32(x)) => format!("{x:.4}"),
+        Ok(AnyValue::Float64(x)) => format!("{x:.4}"),
+        Ok(other) => other.to_string(),
+        Err(error) => format!("({error})"),
+    }
+}
+
+/// Text made safe inside HTML and SVG.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The longest word, in characters, that a narrow column must hold in one piece.
+const WORD: usize = 20;
+
+/// [`escape`]d, with places to break inside words that are too long for a narrow column, such as paths and hashes; other
+/// words stay whole.
+fn breakable(text: &str) -> String {
+    let word = |word: &str| {
+        if word.chars().count() <= WORD {
+            return escape(word);
+        }
+        let (mut html, mut piece) = (String::new(), String::new());
+        for letter in word.chars() {
+            piece.push(letter);
+            if "/_,=.-".contains(letter) || piece.chars().count() == WORD {
+                html += &escape(&piece);
+                html += "<wbr>";
+                piece.clear();
+            }
+        }
+        html + &escape(&piece)
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// `0.8108` as `"81.1 %"`; absent as `"–"`.
+pub(crate) fn percent(ratio: Option<f64>) -> String {
+    ratio.map_or("–".to_owned(), |r| format!("{:.1} %", 100.0 * r))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new("Scans", &["Set", "Slices"]);
+        table.row(["train", "153,680"]);
+        table.row(["<val>", "–"]);
+        table.note("Two rows.")
+    }
+
+    #[test]
+    fn text_is_aligned() {
+        assert_eq!(table().text(), "Scans\nSet     Slices\n─────  ───────\ntrain  153,680\n<val>        –\nTwo rows.");
+    }
+
+    #[test]
+    fn only_long_words_may_be_broken_and_never_inside_an_entity() {
+        assert_eq!(breakable("imagenet weights <pinned>"), "imagenet weights &lt;pinned&gt;");
+        assert_eq!(
+            breakable("train/covid/ct_scan_0/3.jpg"),
+            "train/<wbr>covid/<wbr>ct_<wbr>scan_<wbr>0/<wbr>3.<wbr>jpg"
+        );
+        assert_eq!(breakable(&"&".repeat(21)), "&amp;".repeat(20) + "<wbr>&amp;");
+    }
+
+    #[test]
+    fn html_is_escaped_and_numbers_stand_right() {
+        let html = table().html();
+        assert!(html.contains("&lt;val&gt;") && !html.contains("<val>"));
+        assert!(html.contains("text-align:right"));
+    }
+}

@@ -1,0 +1,17 @@
+//! From files to slices: decoding, the manifest, the audit, splits, the slice cache and its batches; and the phantom.
+
+pub(crate) mod audit;
+pub(crate) mod cache;
+pub(crate) mod contact_sheet;
+pub(crate) mod decode;
+pub(crate) mod lungs;
+pub(crate) mod manifest;
+pub(crate) mod pack;
+pub(crate) mod phantom;
+pub(crate) mod prefetch;
+pub(crate) mod preprocess;
+pub(crate) mod resize;
+pub(crate) mod rows;
+pub(crate) mod sampler;
+pub(crate) mod split;
+pub(crate) mod workspace;

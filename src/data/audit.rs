@@ -1,0 +1,364 @@
+//! What is wrong with the data, file by file, before anything is learned from it.
+
+use crate::base::figure::Figure;
+use crate::base::files::{Digest, read_json, write_json};
+use crate::base::parallel::in_parallel;
+use crate::base::progress::{Meter, Progress, thousands};
+use crate::base::table::{Table, shown_as_table};
+use crate::data::contact_sheet::ContactSheet;
+use crate::data::decode::decode_grey;
+use crate::data::manifest::{Manifest, Set, Slice, missing_numbers};
+use anyhow::{Result, ensure};
+pub(crate) use look::Look;
+use look::{BLACK, usual_size};
+use measure::Levels;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+mod check;
+mod expected;
+mod look;
+mod measure;
+mod pass;
+mod scale;
+mod similar;
+mod together;
+
+pub use check::{Check, Severity};
+pub use expected::Expectation;
+pub(crate) use pass::Pass;
+pub use scale::Scale;
+
+/// One thing found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// What kind of thing.
+    pub check: Check,
+    /// The file or scan folder, under the root.
+    pub path: String,
+    /// What was found there, in words.
+    pub detail: String,
+    /// The other file or folder, where it takes two.
+    pub with: Option<String>,
+}
+
+/// A manifest and everything found in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Audit {
+    manifest: Manifest,
+    findings: Vec<Finding>,
+    /// Pixels at each grey level, all readable slices together.
+    histogram: Vec<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditFile {
+    manifest: Digest,
+    findings: Vec<Finding>,
+    histogram: Vec<u64>,
+}
+
+impl Audit {
+    /// Decodes every slice once, in parallel, and runs all [checks](Check). Bad files are findings, never errors.
+    ///
+    /// # Errors
+    /// A file that the manifest lists and that can no longer be opened.
+    pub fn run(manifest: &Manifest, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
+        Self::run_in(manifest, &progress)
+    }
+
+    fn run_in(manifest: &Manifest, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
+        let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, progress);
+        let levels = Levels::none();
+        let (looked, _) = in_parallel(manifest.slices.par_iter(), |slice| {
+            let look = Look::at(manifest, slice, &levels)?;
+            meter.add(1);
+            Ok((look, ()))
+        })?;
+        meter.finish();
+        Ok(Self::assembled(manifest.clone(), looked, levels.counts()))
+    }
+
+    fn assembled(mut manifest: Manifest, mut looked: Vec<Look>, histogram: Vec<u64>) -> Self {
+        let usual = usual_size(&manifest);
+        for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
+            look.compare(&manifest, slice, usual);
+        }
+        let mut findings: Vec<Finding> = looked.iter().flat_map(|look| look.findings.iter().cloned()).collect();
+        findings.extend(folder_findings(&manifest));
+        findings.extend(exact_duplicates(&manifest, &looked));
+        findings.extend(same_patients(&manifest, &looked));
+        findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
+        manifest.same_patient = together::kept_together(&findings);
+        Self { manifest, findings, histogram }
+    }
+
+    /// The manifest that was audited, with the pairs of scans that look like one patient.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Everything found, by check, then by path.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// How many findings a check has.
+    pub fn count(&self, check: Check) -> usize {
+        self.findings.iter().filter(|f| f.check == check).count()
+    }
+
+    /// The manifest without what must not be trained on; [`excluded`](Self::excluded) says why for each file.
+    pub fn accepted(&self) -> Manifest {
+        let reasons = self.excluded();
+        let keep: Vec<bool> =
+            self.manifest.slices.iter().map(|s| !reasons.contains_key(&self.manifest.path(s))).collect();
+        self.manifest.filtered(&keep)
+    }
+
+    /// Every file left out, with its first (gravest) reason. Slices to predict are left out only when unreadable.
+    pub fn excluded(&self) -> BTreeMap<String, &Finding> {
+        // Slices come scan by scan.
+        let (scans, slices) = (&self.manifest.scans, &self.manifest.slices);
+        let of_folder = |folder: &String| {
+            let scan = scans.iter().position(|scan| scan.folder == *folder).unwrap_or(scans.len());
+            &slices[slices.partition_point(|s| s.scan < scan)..slices.partition_point(|s| s.scan <= scan)]
+        };
+        let mut reasons = BTreeMap::new();
+        let left_out = |f: &&Finding| {
+            let dark = matches!(f.check, Check::BlackSlice | Check::NearlyBlack | Check::LowContrast);
+            f.check.severity() == Severity::Exclude && !(dark && f.path.starts_with("prediction/"))
+        };
+        for finding in self.findings.iter().filter(left_out) {
+            if finding.check == Check::ConflictingLabel {
+                let folders = [Some(&finding.path), finding.with.as_ref()].into_iter().flatten();
+                for slice in folders.flat_map(of_folder) {
+                    reasons.entry(self.manifest.path(slice)).or_insert(finding);
+                }
+            } else {
+                reasons.entry(finding.path.clone()).or_insert(finding);
+            }
+        }
+        reasons
+    }
+
+    /// Every file left out and why, one row each, `limit` at most.
+    pub fn excluded_table(&self, limit: usize) -> Table {
+        let excluded = self.excluded();
+        let mut table = Table::new("Left out", &["File", "Check", "Found"]);
+        for (path, finding) in excluded.iter().take(limit) {
+            table.row([path.clone(), finding.check.name().to_owned(), finding.detail.clone()]);
+        }
+        match excluded.len() {
+            0 => table.note("Nothing is left out."),
+            n if n > limit => table.note(format!("{} in all.", thousands(n as u64))),
+            _ => table,
+        }
+    }
+
+    /// One row a check: severity, count, an example and what it means.
+    pub fn table(&self) -> Table {
+        let mut table =
+            Table::new(format!("Audit of {}", self.manifest.name), &["Check", "Severity", "Count", "First", "Meaning"]);
+        for &check in Check::ALL {
+            let first = self.findings.iter().find(|f| f.check == check);
+            let example = first.map_or("–".to_owned(), |f| match &f.with {
+                Some(with) => format!("{} and {with}", f.path),
+                None => f.path.clone(),
+            });
+            let count = thousands(self.count(check) as u64);
+            table.row([check.name().to_owned(), check.severity().to_string(), count, example, check.meaning().into()]);
+        }
+        let (out, all) = (self.excluded().len() as u64, self.manifest.slices.len() as u64);
+        table.note(format!(
+            "{} of {} files are left out; {} stay.",
+            thousands(out),
+            thousands(all),
+            thousands(all - out)
+        ))
+    }
+
+    /// Every finding of a check: path, what was found, and the other file where it takes two.
+    pub fn details(&self, check: Check) -> Table {
+        let mut table = Table::new(format!("{check}: {}", check.meaning()), &["Path", "Found", "With"]);
+        for finding in self.findings.iter().filter(|f| f.check == check) {
+            table.row([finding.path.clone(), finding.detail.clone(), finding.with.clone().unwrap_or_default()]);
+        }
+        table
+    }
+
+    /// Pictures of what a check flagged, `count` at most. Files without pixels are shown as an empty frame.
+    pub fn contact_sheet(&self, check: Check, count: usize) -> Result<Figure> {
+        let mut sheet = ContactSheet::new(format!("{check}: {} found", self.count(check)));
+        for finding in self.findings.iter().filter(|f| f.check == check).take(count) {
+            for path in [Some(&finding.path), finding.with.as_ref()].into_iter().flatten() {
+                let file = self.picture_of(path);
+                let image = fs::read(self.manifest.root.join(&file)).ok().and_then(|bytes| decode_grey(&bytes).ok());
+                sheet.add(&file, image.as_ref())?;
+            }
+        }
+        Ok(sheet.figure(check.meaning()))
+    }
+
+    /// A file stands for itself, a scan folder for its middle slice.
+    fn picture_of(&self, path: &str) -> String {
+        let of_scan: Vec<&Slice> =
+            self.manifest.slices.iter().filter(|s| self.manifest.scan_of(s).folder == path).collect();
+        of_scan.get(of_scan.len() / 2).map_or(path.to_owned(), |slice| self.manifest.path(slice))
+    }
+
+    /// How many slices the scans have, by set.
+    pub fn slices_per_scan_figure(&self) -> Result<Figure> {
+        let by_scan = self.manifest.slices_by_scan();
+        let counts = |set: Set| -> Vec<f64> {
+            let scans = self.manifest.scans.iter().zip(&by_scan);
+            scans.filter(|(s, n)| s.set == set && !n.is_empty()).map(|(_, n)| n.len() as f64).collect()
+        };
+        let series: Vec<(String, Vec<f64>)> =
+            Set::ALL.iter().map(|set| (set.to_string(), counts(*set))).filter(|(_, c)| !c.is_empty()).collect();
+        crate::base::figure::histogram(
+            "Slices per scan",
+            "slices in a scan",
+            "scans",
+            &series,
+            "Very short scans are single pictures from the literature; very long ones thin-section series.",
+        )
+    }
+
+    /// How often each grey level occurs in all readable slices.
+    pub fn intensity_figure(&self) -> Result<Figure> {
+        let total = self.histogram.iter().sum::<u64>().max(1) as f64;
+        let dark = self.histogram[..=usize::from(BLACK)].iter().sum::<u64>() as f64;
+        let shares = self.histogram.iter().enumerate().skip(1 + usize::from(BLACK));
+        let shares: Vec<(f64, f64)> = shares.map(|(level, n)| (level as f64, 100.0 * *n as f64 / total)).collect();
+        let caption = format!(
+            "All readable slices together. Not drawn: {:.1} % of the pixels are air and padding, at level {BLACK} or \
+             darker. Lung is dark, soft tissue and bone are bright.",
+            100.0 * dark / total
+        );
+        crate::base::figure::lines(
+            "Intensity",
+            "grey level (0 to 255)",
+            "share of all pixels (%)",
+            &[("all readable slices".to_owned(), shares)],
+            &caption,
+        )
+    }
+
+    /// Writes the manifest and `audit.json` into `folder`, for example `data_manifest/<data set>`.
+    pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
+        self.write_in(folder.as_ref())
+    }
+
+    fn write_in(&self, folder: &Path) -> Result<()> {
+        self.manifest.write(folder)?;
+        let file = AuditFile {
+            manifest: self.manifest.hash(),
+            findings: self.findings.clone(),
+            histogram: self.histogram.clone(),
+        };
+        write_json(&folder.join("audit.json"), &file)
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::read_in(folder.as_ref())
+    }
+
+    fn read_in(folder: &Path) -> Result<Self> {
+        let manifest = Manifest::read(folder)?;
+        let path = folder.join("audit.json");
+        let AuditFile { manifest: hash, findings, histogram } =
+            read_json(&path, "an audit (written by `covid-ct audit`)")?;
+        let found = manifest.hash();
+        ensure!(
+            found == hash,
+            "{} is the audit of the manifest {hash}, the one beside it is {found}: run `covid-ct audit` again",
+            path.display()
+        );
+        ensure!(histogram.len() == 256, "{}: expected 256 grey levels, found {}", path.display(), histogram.len());
+        Ok(Self { manifest, findings, histogram })
+    }
+}
+
+shown_as_table!(Audit);
+
+fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
+    let finding = |check, path: String, detail: String| Finding { check, path, detail, with: None };
+    let mut found: Vec<Finding> =
+        manifest.strays.iter().map(|path| finding(Check::StrayFile, path.clone(), "stray".into())).collect();
+    let filled: BTreeSet<usize> = manifest.slices.iter().filter(|s| s.number.is_some()).map(|s| s.scan).collect();
+    for (_, scan) in manifest.scans.iter().enumerate().filter(|(index, _)| !filled.contains(index)) {
+        found.push(finding(Check::EmptyScan, scan.folder.clone(), "no slice".into()));
+    }
+    for (scan, gaps) in missing_numbers(manifest) {
+        let count: u64 = gaps.iter().map(|(a, b)| u64::from(b - a) + 1).sum();
+        let shown: Vec<String> =
+            gaps.iter().take(5).map(|(a, b)| if a == b { a.to_string() } else { format!("{a} to {b}") }).collect();
+        let more = if gaps.len() > 5 { ", …" } else { "" };
+        let detail = format!("{} missing: {}{more}", thousands(count), shown.join(", "));
+        found.push(finding(Check::MissingSlice, manifest.scans[scan].folder.clone(), detail));
+    }
+    found
+}
+
+/// All but one of each group of equal pictures. The one kept is the validation set's, where it has one, so that the
+/// copy in training goes; slices to predict always stay. With two labels in a group none is kept.
+fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
+    let shown = (0..).zip(looked).filter(|(_, look)| look.shows_something());
+    let mut order: Vec<([u8; 16], u32)> =
+        shown.filter_map(|(index, look)| Some((look.picture.as_ref()?.pixels, index))).collect();
+    order.sort_unstable();
+    let rank = |index: &usize| match manifest.scan_of(&manifest.slices[*index]).set {
+        Set::Prediction => 0,
+        Set::Val => 1,
+        Set::Train => 2,
+    };
+    let mut found = Vec::new();
+    for group in order.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1) {
+        let mut group: Vec<usize> = group.iter().map(|(_, index)| *index as usize).collect();
+        group.sort_by_key(|index| (rank(index), *index));
+        let labels: BTreeSet<_> = group.iter().filter_map(|i| manifest.scan_of(&manifest.slices[*i]).label).collect();
+        let kept = manifest.path(&manifest.slices[group[0]]);
+        let copies = if labels.len() > 1 { &group[..] } else { &group[1..] };
+        for &copy in copies.iter().filter(|copy| rank(copy) > 0) {
+            let path = manifest.path(&manifest.slices[copy]);
+            let conflict = if labels.len() > 1 { ", with the other label: neither is kept" } else { "" };
+            let with = if path == kept { manifest.path(&manifest.slices[group[1]]) } else { kept.clone() };
+            let detail = format!("{} equal pictures{conflict}", group.len());
+            found.push(Finding { check: Check::ExactDuplicate, path, detail, with: Some(with) });
+        }
+    }
+    found
+}
+
+/// Pairs of scans that look like one patient.
+fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
+    let candidates: Vec<similar::Candidate<'_>> = looked
+        .iter()
+        .enumerate()
+        .filter(|(_, look)| look.shows_something())
+        .filter_map(|(slice, look)| {
+            let descriptor = &look.picture.as_ref()?.descriptor;
+            Some(similar::Candidate { slice: slice as u32, scan: manifest.slices[slice].scan as u32, descriptor })
+        })
+        .collect();
+    let finding = |pair: similar::ScanPair| {
+        let (first, second) = (&manifest.scans[pair.first], &manifest.scans[pair.second]);
+        let conflict = matches!((first.label, second.label), (Some(a), Some(b)) if a != b);
+        let check = if conflict { Check::ConflictingLabel } else { Check::SamePatient };
+        let example = manifest.slices[pair.example.0].file.clone();
+        let twin = &manifest.slices[pair.example.1].file;
+        let detail = format!(
+            "{} and {}: the same patient? {} of {} slices have a twin (for example {example} and {twin}, correlation {:.2})",
+            first.folder, second.folder, pair.matched, pair.of, pair.correlation
+        );
+        Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
+    };
+    similar::pairs_of_scans(&candidates).into_iter().map(finding).collect()
+}

@@ -1,0 +1,245 @@
+//! What one look at a slice's pixels tells.
+
+use crate::data::decode::GreyImage;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// Side of the thumbnail the descriptor is made from, and number of its frequencies used per axis.
+const THUMBNAIL: usize = 32;
+const FREQUENCIES: usize = 12;
+/// Numbers in a descriptor: the lowest frequencies without the mean.
+pub(super) const DESCRIPTOR: usize = 96;
+
+/// Pixels at each grey level, of all slices together, counted by many threads.
+pub(super) struct Levels([AtomicU64; 256]);
+
+impl Levels {
+    pub(super) fn none() -> Self {
+        Self([const { AtomicU64::new(0) }; 256])
+    }
+
+    fn add(&self, histogram: &[u32; 256]) {
+        for (sum, &n) in self.0.iter().zip(histogram).filter(|(_, n)| **n > 0) {
+            sum.fetch_add(u64::from(n), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn counts(self) -> Vec<u64> {
+        self.0.into_iter().map(AtomicU64::into_inner).collect()
+    }
+}
+
+/// The lowest frequencies of a slice, without the mean, scaled to length 1: a byte each, since an audit keeps those of
+/// every slice at once. A byte holds the root of a number, so that small ones keep their digits; all zero for an even
+/// picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Descriptor(pub(super) [i8; DESCRIPTOR]);
+
+impl Descriptor {
+    pub(super) fn packed(values: &[f32; DESCRIPTOR]) -> Self {
+        Self(values.map(|v| (127.0 * v.abs().sqrt().min(1.0) * v.signum()).round() as i8))
+    }
+
+    pub(super) fn value(&self, frequency: usize) -> f32 {
+        Self::level(self.0[frequency])
+    }
+
+    /// The number that a byte stands for.
+    pub(super) fn level(byte: i8) -> f32 {
+        let root = f32::from(byte) / 127.0;
+        root * root.abs()
+    }
+
+    #[cfg(test)]
+    pub(super) fn values(&self) -> [f32; DESCRIPTOR] {
+        std::array::from_fn(|frequency| self.value(frequency))
+    }
+}
+
+/// What identifies the picture of a slice: kept for every slice of a data set.
+#[derive(Debug, Clone)]
+pub(super) struct Picture {
+    /// XXH3 of the pixels, begun with the dimensions: equal pictures, however they were stored. Nobody is to be kept from
+    /// forging a duplicate; 128 bits only have to tell millions of pictures apart.
+    pub(super) pixels: [u8; 16],
+    pub(super) descriptor: Descriptor,
+}
+
+/// Grey levels of a slice, 0 to 255, and its picture.
+#[derive(Debug, Clone)]
+pub(super) struct Measure {
+    pub(super) min: u8,
+    pub(super) max: u8,
+    pub(super) mean: f64,
+    /// 1st and 99th percentile.
+    pub(super) spread: (u8, u8),
+    pub(super) picture: Picture,
+}
+
+impl Measure {
+    /// Measures a slice and adds its pixels to `levels`.
+    pub(super) fn of(image: &GreyImage, levels: &Levels) -> Self {
+        let histogram = histogram(&image.pixels);
+        levels.add(&histogram);
+        let count = image.pixels.len() as f64;
+        let sum: u64 = histogram.iter().enumerate().map(|(level, n)| level as u64 * u64::from(*n)).sum();
+        let level = |share: f64| {
+            let mut seen = 0.0;
+            (0..=255_u8)
+                .find(|&level| {
+                    seen += f64::from(histogram[usize::from(level)]);
+                    seen >= share * count
+                })
+                .unwrap_or(255)
+        };
+        let dimensions = u64::from(image.width) << 32 | u64::from(image.height);
+        Self {
+            min: level(f64::MIN_POSITIVE),
+            max: level(1.0),
+            mean: sum as f64 / count,
+            spread: (level(0.01), level(0.99)),
+            picture: Picture {
+                pixels: xxh3_128_with_seed(&image.pixels, dimensions).to_le_bytes(),
+                descriptor: descriptor(image),
+            },
+        }
+    }
+}
+
+/// How many pixels have each grey level; an image has fewer than 2^32 ([`MAX_SIDE`](crate::data::decode::MAX_SIDE) squared), so
+/// no sum wraps, and a check at every pixel would cost more than counting. Neighbours are counted in different tables:
+/// half of a slice is black, and to count in one place again and again is to wait for the last sum each time.
+fn histogram(pixels: &[u8]) -> [u32; 256] {
+    const TABLES: usize = 8;
+    let mut tables = [[0_u32; 256]; TABLES];
+    let mut eights = pixels.chunks_exact(TABLES);
+    for eight in &mut eights {
+        for (table, &pixel) in tables.iter_mut().zip(eight) {
+            let count = &mut table[usize::from(pixel)];
+            *count = count.wrapping_add(1);
+        }
+    }
+    for &pixel in eights.remainder() {
+        tables[0][usize::from(pixel)] += 1;
+    }
+    std::array::from_fn(|level| tables.iter().map(|table| table[level]).sum())
+}
+
+/// Means over 32×32 fields that divide the picture, row by row.
+fn thumbnail(image: &GreyImage) -> [[f32; THUMBNAIL]; THUMBNAIL] {
+    let (width, height) = (image.width as usize, image.height as usize);
+    // A picture of fewer pixels than fields has some of them in two.
+    let field = |number: usize, length: usize| {
+        let begin = number * length / THUMBNAIL;
+        begin..((number + 1) * length / THUMBNAIL).max(begin + 1)
+    };
+    // A field has 256 rows at most (MAX_SIDE / THUMBNAIL), whose sum is below 65,536.
+    let mut columns = vec![0_u16; width];
+    std::array::from_fn(|y| {
+        let rows = field(y, height);
+        columns.fill(0);
+        for row in image.pixels[rows.start * width..rows.end * width].chunks_exact(width) {
+            columns.iter_mut().zip(row).for_each(|(sum, pixel)| *sum = sum.wrapping_add(u16::from(*pixel)));
+        }
+        std::array::from_fn(|x| {
+            let across = field(x, width);
+            let count = (across.len() * rows.len()) as f32;
+            columns[across].iter().map(|sum| u32::from(*sum)).sum::<u32>() as f32 / count
+        })
+    })
+}
+
+/// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the
+/// mean, scaled to length 1 so that brightness and contrast do not count.
+fn descriptor(image: &GreyImage) -> Descriptor {
+    static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
+        let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * THUMBNAIL) as f32;
+        (0..FREQUENCIES).flat_map(|k| (0..THUMBNAIL).map(move |x| angle(k, x).cos())).collect()
+    });
+    static ZIGZAG: LazyLock<Vec<(usize, usize)>> = LazyLock::new(|| {
+        let all = (0..FREQUENCIES).flat_map(|u| (0..FREQUENCIES).map(move |v| (u, v)));
+        let mut order: Vec<(usize, usize)> = all.skip(1).collect();
+        order.sort_by_key(|&(u, v)| (u + v, u));
+        order
+    });
+    let cosine = |k: usize| &COSINES[k * THUMBNAIL..(k + 1) * THUMBNAIL];
+    let mut rows = [[0.0_f32; THUMBNAIL]; FREQUENCIES];
+    for (y, line) in thumbnail(image).iter().enumerate() {
+        for (k, row) in rows.iter_mut().enumerate() {
+            row[y] = line.iter().zip(cosine(k)).map(|(mean, c)| mean * c).sum();
+        }
+    }
+    let coefficient = |u: usize, v: usize| -> f32 { rows[u].iter().zip(cosine(v)).map(|(a, c)| a * c).sum() };
+    let mut values = [0.0_f32; DESCRIPTOR];
+    for (value, &(u, v)) in values.iter_mut().zip(&*ZIGZAG) {
+        *value = coefficient(u, v);
+    }
+    let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
+    if length > 1.0 {
+        values.iter_mut().for_each(|v| *v /= length);
+    } else {
+        values = [0.0; DESCRIPTOR];
+    }
+    Descriptor::packed(&values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(scale: u32) -> GreyImage {
+        let pixels = (0..64 * 64_u32).map(|i| (20 + (i % 64) * scale + (i / 64) / 2) as u8).collect();
+        GreyImage { width: 64, height: 64, pixels }
+    }
+
+    #[test]
+    fn levels_are_counted() {
+        let image = GreyImage { width: 4, height: 1, pixels: vec![0, 10, 10, 100] };
+        let levels = Levels::none();
+        let measure = Measure::of(&image, &levels);
+        assert_eq!((measure.min, measure.max, measure.mean, measure.spread), (0, 100, 30.0, (0, 100)));
+        Measure::of(&image, &levels);
+        let counts = levels.counts();
+        assert_eq!((counts[0], counts[10], counts[100], counts.iter().sum::<u64>()), (2, 4, 2, 8));
+    }
+
+    #[test]
+    fn black_or_not_every_pixel_is_counted_once() {
+        let pixels: Vec<u8> = (0..1003_u32).map(|i| if i % 100 < 61 { 0 } else { (i * 7 % 251) as u8 }).collect();
+        let mut expected = [0; 256];
+        pixels.iter().for_each(|&pixel| expected[usize::from(pixel)] += 1);
+        assert_eq!(histogram(&pixels), expected);
+        assert_eq!(histogram(&[0; 24])[0], 24);
+    }
+
+    #[test]
+    fn fields_of_a_thumbnail_divide_the_picture() {
+        let fields = |width: u32, height: u32| {
+            let pixels = (0..width * height).map(|i| (i % width) as u8).collect();
+            thumbnail(&GreyImage { width, height, pixels })
+        };
+        // 64 columns: two of each field, their mean is in between; 5 rows: every field is one of them.
+        assert_eq!(fields(64, 5)[31], std::array::from_fn(|x| 2.0 * x as f32 + 0.5));
+        assert_eq!(fields(1, 1), [[0.0; THUMBNAIL]; THUMBNAIL]);
+        let white = GreyImage { width: 70, height: 8192, pixels: vec![255; 70 * 8192] };
+        assert_eq!(thumbnail(&white), [[255.0; THUMBNAIL]; THUMBNAIL]);
+    }
+
+    #[test]
+    fn contrast_does_not_change_the_descriptor() {
+        let picture = |scale| Measure::of(&ramp(scale), &Levels::none()).picture;
+        let (a, b) = (picture(1), picture(3));
+        let cosine: f32 = a.descriptor.values().iter().zip(b.descriptor.values()).map(|(x, y)| x * y).sum();
+        assert!(cosine > 0.9, "{cosine}");
+        assert_ne!(a.pixels, b.pixels);
+    }
+
+    #[test]
+    fn a_byte_keeps_a_frequency_to_a_hundredth_of_its_root() {
+        let values: [f32; DESCRIPTOR] = std::array::from_fn(|i| (i as f32 / 95.0 - 0.5).powi(3));
+        for (value, kept) in values.iter().zip(Descriptor::packed(&values).values()) {
+            assert!((value - kept).abs() <= 0.008 * value.abs().sqrt() + 2e-5, "{value} was kept as {kept}");
+        }
+    }
+}

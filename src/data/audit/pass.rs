@@ -1,0 +1,72 @@
+//! Listing, audit and slice cache in one pass over the files.
+
+use super::Audit;
+use super::look::Look;
+use super::measure::Levels;
+use crate::base::progress::Progress;
+use crate::data::cache::{CacheFilling, SliceCache};
+use crate::data::manifest::{Manifest, Slice};
+use crate::data::preprocess::Preprocess;
+use anyhow::Result;
+use std::path::Path;
+
+/// Looks at files, wherever they come from, and caches them if wished, while they are at hand.
+pub(crate) struct Pass {
+    levels: Levels,
+    filling: Option<CacheFilling>,
+}
+
+impl Pass {
+    /// `cache`: the folder that the caches lie in, and how slices are prepared.
+    pub(crate) fn begin(cache: Option<(&Path, &Preprocess)>) -> Result<Self> {
+        let filling = cache.map(|(folder, preprocess)| CacheFilling::begin(folder, preprocess)).transpose()?;
+        Ok(Self { levels: Levels::none(), filling })
+    }
+
+    /// Looks at file number `index` of the manifest that will come of it.
+    pub(crate) fn look(&self, index: usize, path: String, slice: &Slice, bytes: &[u8]) -> Result<Look> {
+        let (look, image) = Look::of(path, slice, bytes, &self.levels)?;
+        if let (Some(filling), Some(image)) = (&self.filling, image) {
+            filling.put(index, &image)?;
+        }
+        Ok(look)
+    }
+
+    /// What was found; `looked` is in the order of the manifest's slices.
+    pub(crate) fn finish(self, manifest: Manifest, looked: Vec<Look>) -> Result<(Audit, Option<SliceCache>)> {
+        let audit = Audit::assembled(manifest, looked, self.levels.counts());
+        let cache = self.filling.map(|filling| filling.finish(&audit.manifest, &audit.accepted())).transpose()?;
+        Ok((audit, cache))
+    }
+}
+
+impl Audit {
+    /// [`Manifest::scan`] and [`run`](Self::run) in one pass over the files: each is read once. With `cache` (the folder
+    /// that caches lie in, and how slices are prepared) the accepted slices are cached in the same pass, as by
+    /// [`SliceCache::open_or_build`], and each is decoded once. Slower disks than processors gain most.
+    ///
+    /// A pass that is killed begins anew; [`SliceCache::open_or_build`] goes on where it was.
+    ///
+    /// # Errors
+    /// As [`Manifest::scan`], and a full disk.
+    pub fn in_one_pass(
+        root: impl AsRef<Path>,
+        cache: Option<(&Path, &Preprocess)>,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<(Self, Option<SliceCache>)> {
+        Self::one_pass(root.as_ref(), cache, &progress)
+    }
+
+    fn one_pass(
+        root: &Path,
+        cache: Option<(&Path, &Preprocess)>,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<(Self, Option<SliceCache>)> {
+        let pass = Pass::begin(cache)?;
+        let stage = if cache.is_some() { "audit and cache" } else { "audit" };
+        let (manifest, looked) = Manifest::scan_with(root, stage, progress, |index, path, slice, bytes| {
+            pass.look(index, path, slice, bytes)
+        })?;
+        pass.finish(manifest, looked)
+    }
+}

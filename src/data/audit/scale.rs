@@ -1,0 +1,161 @@
+//! What the stages that only need the manifest cost on data of any size: on a data set that is not there.
+
+use super::look::Look;
+use super::measure::{DESCRIPTOR, Descriptor, Picture};
+use super::{Audit, Check};
+use crate::base::files::Digest;
+use crate::base::progress::thousands;
+use crate::base::table::{Show, Table, shown_as_table};
+use crate::data::decode::{ColourMode, Format, Header};
+use crate::data::manifest::{Label, Manifest, Set, Slice};
+use crate::data::preprocess::Preprocess;
+use crate::data::split::Split;
+use crate::data::split::{SplitConfig, SplitUnit};
+use anyhow::{Result, ensure};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::time::Instant;
+
+/// Slices of a scan: COV19-CT-DB's 425,824 in 1,975.
+const PER_SCAN: usize = 216;
+/// Every so many scans one shows the patient of the scan before it.
+const TWINS: usize = 100;
+
+/// How long each stage took, and how many of the planted pairs of scans were found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scale {
+    /// Slices.
+    pub slices: usize,
+    /// Pairs of scans that show one patient: planted, found of those, and found beside them.
+    pub pairs: [usize; 3],
+    /// Stage, seconds, and the most that memory had grown by at its end, MiB, the data that are not there included.
+    pub stages: Vec<(&'static str, f64, Option<u64>)>,
+}
+
+impl Scale {
+    /// Makes a manifest of `slices` slices, with what an audit has seen in each, and takes it through duplicate search,
+    /// split and tables. Seeded: the same data every time. `grown` says by how many MiB the process has grown at most.
+    ///
+    /// # Errors
+    /// Fewer slices than a split needs.
+    pub fn measure(slices: usize, grown: impl Fn() -> Option<u64>) -> Result<Self> {
+        ensure!(slices >= 40 * PER_SCAN, "expected {} slices or more, found {slices}", 40 * PER_SCAN);
+        let (manifest, looked, planted) = synthetic(slices);
+        let mut stages = Vec::new();
+        let mut begun = Instant::now();
+        let mut took = |stage, stages: &mut Vec<_>| {
+            stages.push((stage, begun.elapsed().as_secs_f64(), grown()));
+            begun = Instant::now();
+        };
+        let audit = Audit::assembled(manifest, looked, vec![0; 256]);
+        took("audit: duplicates, look-alikes, findings", &mut stages);
+        let accepted = audit.accepted();
+        took("accepted slices", &mut stages);
+        let by_patient = Split::new(&accepted, &SplitConfig::default())?;
+        took("split by patient", &mut stages);
+        let slides = SplitConfig { unit: SplitUnit::Slice, stratified: false, ..SplitConfig::default() };
+        let by_slice = Split::new(&accepted, &slides)?;
+        took("split by slice", &mut stages);
+        let shown = [accepted.table(), audit.table(), audit.excluded_table(20), by_patient.table(), by_slice.table()];
+        let length: usize = shown.iter().map(|table| table.text().len() + table.html().len()).sum();
+        ensure!(length > 1000, "the tables are empty");
+        let key = Preprocess::default().cache_key(&accepted.hash());
+        ensure!(!key.is_empty(), "a cache without a name");
+        took("tables and hash", &mut stages);
+        let found: Vec<_> = audit.findings().iter().filter(|f| is_pair(f.check)).collect();
+        let right = found.iter().filter(|f| planted.iter().any(|(a, b)| *a == f.path && Some(b) == f.with.as_ref()));
+        let right = right.count();
+        Ok(Self { slices, pairs: [planted.len(), right, found.len() - right], stages })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(
+            format!("{} slices that are not there", thousands(self.slices as u64)),
+            &["Stage", "Seconds", "Grown by, MiB"],
+        );
+        for (stage, seconds, grown) in &self.stages {
+            let grown = grown.map_or("–".to_owned(), |mebibytes| mebibytes.to_string());
+            table.row([(*stage).to_owned(), format!("{seconds:.2}"), grown]);
+        }
+        let [planted, right, others] = self.pairs;
+        table.note(format!("Pairs of scans of one patient: {right} of {planted} found, and {others} that are none."))
+    }
+}
+
+shown_as_table!(Scale);
+
+fn is_pair(check: Check) -> bool {
+    matches!(check, Check::SamePatient | Check::ConflictingLabel)
+}
+
+/// Scans in the proportions of COV19-CT-DB: of 1,975 scans 1,552 train, 374 validate, 49 are to be predicted.
+fn folder(scan: usize, scans: usize) -> String {
+    let (set, label) = match scan * 1975 / scans {
+        0..687 => (Set::Train, Some(Label::Covid)),
+        687..1552 => (Set::Train, Some(Label::NonCovid)),
+        1552..1717 => (Set::Val, Some(Label::Covid)),
+        1717..1926 => (Set::Val, Some(Label::NonCovid)),
+        _ => (Set::Prediction, None),
+    };
+    label.map_or(format!("{set}/ct_scan_{scan}"), |label| format!("{set}/{label}/ct_scan_{scan}"))
+}
+
+/// What a walk over the folders and a look at every slice would have given, and the pairs of scans of one patient.
+fn synthetic(slices: usize) -> (Manifest, Vec<Look>, Vec<(String, String)>) {
+    let scans = slices.div_ceil(PER_SCAN);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let header = Header { format: Format::Jpeg, width: 512, height: 512, colour: ColourMode::Grey };
+    let folders: Vec<String> = (0..scans).map(|scan| folder(scan, scans)).collect();
+    let (mut listed, mut looked) = (Vec::with_capacity(slices), Vec::with_capacity(slices));
+    let (mut planted, mut patient) = (Vec::new(), [[0.0; DESCRIPTOR]; 2]);
+    for scan in 0..scans {
+        let of_scan = PER_SCAN.min(slices - scan * PER_SCAN);
+        let is_twin = scan > 0 && scan % TWINS == 0;
+        if is_twin {
+            planted.push((folders[scan - 1].clone(), folders[scan].clone()));
+        } else {
+            patient = [frequencies(&mut rng), frequencies(&mut rng)];
+        }
+        for number in 0..of_scan {
+            let path = format!("{}/{number}.jpg", folders[scan]);
+            let sha256 = Digest::of(path.as_bytes());
+            let (file, number_) = (format!("{number}.jpg"), Some(number as u32));
+            listed.push(Slice { scan, file, number: number_, bytes: 98_816, header: Some(header), sha256 });
+            let height = number as f32 / PER_SCAN as f32;
+            let mixed: [f32; DESCRIPTOR] = std::array::from_fn(|k| {
+                let turn = std::f32::consts::FRAC_PI_2 * height;
+                let noise = if is_twin { 0.03 * strength(k) * (rng.r#gen::<f32>() - 0.5) } else { 0.0 };
+                patient[0][k] * turn.cos() + patient[1][k] * turn.sin() + noise
+            });
+            let length = mixed.iter().map(|v| v * v).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+            let descriptor = Descriptor::packed(&mixed.map(|v| v / length));
+            let pixels = rng.r#gen::<u128>().to_le_bytes();
+            looked.push(Look { findings: Vec::new(), picture: Some(Picture { pixels, descriptor }) });
+        }
+    }
+    (Manifest::of_folders("synthetic", folders, listed), looked, planted)
+}
+
+/// Low frequencies are strong, high ones weak, as in pictures.
+fn strength(frequency: usize) -> f32 {
+    1.0 / (1.0 + frequency as f32 / 4.0)
+}
+
+fn frequencies(rng: &mut ChaCha8Rng) -> [f32; DESCRIPTOR] {
+    // The sum of twelve evenly distributed numbers is near enough to a normal one.
+    let mut normal = || (0..12).map(|_| rng.r#gen::<f32>()).sum::<f32>() - 6.0;
+    std::array::from_fn(|k| strength(k) * normal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planted_pairs_are_found_and_no_others() {
+        let scale = Scale::measure(60_000, || None).expect("measures");
+        let [planted, right, others] = scale.pairs;
+        assert_eq!((planted, right, others), (2, 2, 0), "{scale}");
+        assert_eq!(scale.stages.len(), 5);
+    }
+}

@@ -1,0 +1,276 @@
+//! Every slice decoded and resized once, packed into one memory-mapped file.
+//!
+//! `cache/<key>/slices.bin` holds the slices of a manifest, size × size grey levels each, packed without loss or as they
+//! are ([`Storage`]). The key is made from the manifest's hash and the preprocessing, so a cache can never serve other
+//! data than it was built from.
+
+use crate::base::figure::Figure;
+use crate::base::files::Digest;
+use crate::base::progress::{Meter, Progress, human_bytes, thousands};
+use crate::base::table::{Table, shown_as_table};
+use crate::data::contact_sheet::ContactSheet;
+use crate::data::decode::{GreyImage, decode_grey};
+use crate::data::manifest::Manifest;
+use crate::data::pack::{pack, unpack};
+use crate::data::preprocess::{Preprocess, Storage};
+use crate::data::resize::resize_grey;
+use crate::data::rows::{Building, Filling, Place, Rows};
+use crate::data::split::{Split, Subset};
+use crate::nn::transfer::{pinned, sent};
+use anyhow::{Context, Result, anyhow};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tch::{Device, Kind, Tensor};
+
+const FILE: &str = "slices.bin";
+
+/// The slices of a manifest as the networks see them.
+#[derive(Debug)]
+pub struct SliceCache {
+    manifest: Manifest,
+    hash: Digest,
+    preprocess: Preprocess,
+    folder: PathBuf,
+    rows: Arc<Rows>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    manifest: Digest,
+    size: u32,
+    storage: Storage,
+    slices: usize,
+}
+
+impl SliceCache {
+    /// Opens the cache of these slices under `folder`, building it first if need be. A build that was killed goes on
+    /// where it stopped.
+    ///
+    /// # Errors
+    /// A slice that cannot be decoded (run the audit, and cache [`accepted`](crate::Audit::accepted) slices), a full
+    /// disk, or another process building the same cache.
+    pub fn open_or_build(
+        folder: impl AsRef<Path>,
+        manifest: &Manifest,
+        preprocess: &Preprocess,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<Self> {
+        let (place, index) = planned(folder.as_ref(), manifest, preprocess);
+        build(&place, manifest, &index, &progress)
+            .with_context(|| format!("building the slice cache {}", place.folder.display()))?;
+        Self::open(place, index, manifest, preprocess)
+    }
+
+    fn open(place: Place, index: Index, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
+        let rows = Arc::new(Rows::open(&place, &index).context("opening the slice cache")?);
+        let (manifest, preprocess) = (manifest.clone(), preprocess.clone());
+        Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows })
+    }
+
+    /// The slices in it.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Hash of the manifest it was built from.
+    pub fn manifest_hash(&self) -> Digest {
+        self.hash
+    }
+
+    /// How the slices were prepared.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The grey levels of a slice, row by row, size × size.
+    ///
+    /// # Errors
+    /// An index beyond the manifest.
+    pub fn pixels(&self, slice: usize) -> Result<Vec<u8>> {
+        self.rows.read_ahead(&[slice]);
+        let mut pixels = vec![0; slice_bytes(self.preprocess.size)];
+        self.pixels_into(slice, &mut pixels)?;
+        Ok(pixels)
+    }
+
+    fn pixels_into(&self, slice: usize, pixels: &mut [u8]) -> Result<()> {
+        let row = self.rows.row(slice)?;
+        match self.preprocess.storage {
+            Storage::Packed => unpack(row, self.preprocess.size as usize, pixels),
+            Storage::Raw if row.len() == pixels.len() => {
+                pixels.copy_from_slice(row);
+                Ok(())
+            }
+            Storage::Raw => Err(anyhow!("expected {} bytes, found {}", pixels.len(), row.len())),
+        }
+        .with_context(|| format!("reading slice {slice} of the cache {}", self.folder.display()))
+    }
+
+    /// The grey levels of slices one after the other.
+    pub(crate) fn bytes_of(&self, slices: &[usize]) -> Result<Vec<u8>> {
+        let each = slice_bytes(self.preprocess.size);
+        let mut bytes = vec![0; slices.len() * each];
+        slices.iter().zip(bytes.chunks_exact_mut(each)).try_for_each(|(slice, row)| self.pixels_into(*slice, row))?;
+        Ok(bytes)
+    }
+
+    /// A batch `[N, 3, size, size]` f32 on `device`: grey levels / 255, minus mean, by deviation, three equal channels
+    /// (a view: one channel is stored). The bytes travel, not the floats.
+    pub fn batch(&self, slices: &[usize], device: Device) -> Result<Tensor> {
+        // Nobody has asked the disk for these yet: in one piece is faster than page by page.
+        self.rows.read_ahead(slices);
+        self.preprocess.normalised(&self.grey(slices)?.f_to_device(device)?)
+    }
+
+    /// Slices `[N, 1, size, size]` u8 in main memory.
+    pub(crate) fn grey(&self, slices: &[usize]) -> Result<Tensor> {
+        let size = i64::from(self.preprocess.size);
+        let shape = [slices.len() as i64, 1, size, size];
+        Ok(Tensor::f_from_data_size(&self.bytes_of(slices)?, &shape, Kind::Uint8)?)
+    }
+
+    /// The slices as they lie on the disk.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Class indices `[N]` i64 of labelled slices.
+    ///
+    /// # Errors
+    /// A slice without a label.
+    pub fn labels(&self, slices: &[usize], device: Device) -> Result<Tensor> {
+        let label = |&slice: &usize| {
+            let slice = self.manifest.slices.get(slice).with_context(|| format!("no slice {slice} in the cache"))?;
+            let label = self.manifest.scan_of(slice).label;
+            label.map(|l| l.index() as i64).with_context(|| format!("{} has no label", self.manifest.path(slice)))
+        };
+        let labels = slices.iter().map(label).collect::<Result<Vec<i64>>>()?;
+        // From memory that is not pinned a GPU takes nothing before it has done all its work.
+        sent(&pinned(Tensor::f_from_slice(&labels)?, device)?, device)
+    }
+
+    /// The first slices of a subset, spread over it, as the network sees them.
+    pub fn contact_sheet(&self, split: &Split, subset: Subset, count: usize) -> Result<Figure> {
+        let of_subset = split.slices(subset);
+        let size = self.preprocess.size;
+        let mut sheet = ContactSheet::new(format!("{subset}: slices as the network sees them ({size}×{size})"));
+        for slice in spread(&of_subset, count) {
+            let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)? };
+            let record = &self.manifest.slices[slice];
+            sheet.add(&self.manifest.path(record), Some(&image))?;
+        }
+        Ok(sheet.figure("Image sample after the preprocessing, before normalisation; shown enlarged."))
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new("Slice cache", &["Slices", "Size", "On disk", "Folder"]);
+        let raw = self.manifest.slices.len() as u64 * slice_bytes(self.preprocess.size) as u64;
+        let bytes = self.rows.bytes();
+        let size = format!("{0}×{0}, 8 bit grey", self.preprocess.size);
+        let count = thousands(self.manifest.slices.len() as u64);
+        table.row([count, size, human_bytes(bytes), self.folder.display().to_string()]);
+        let packed = match self.preprocess.storage {
+            Storage::Packed => format!("Packed without loss to {:.0} %. ", 100.0 * bytes as f64 / raw.max(1) as f64),
+            Storage::Raw => String::new(),
+        };
+        table.note(format!("{packed}Bound to the manifest {}.", self.hash.short()))
+    }
+}
+
+shown_as_table!(SliceCache);
+
+/// `count` of the items at even distances.
+pub(crate) fn spread(items: &[usize], count: usize) -> Vec<usize> {
+    let count = count.min(items.len());
+    (0..count).map(|i| items[i * items.len() / count.max(1)]).collect()
+}
+
+fn slice_bytes(size: u32) -> usize {
+    size as usize * size as usize
+}
+
+/// Where the cache of these slices belongs, and what it is made from.
+fn planned(folder: &Path, manifest: &Manifest, preprocess: &Preprocess) -> (Place, Index) {
+    let (hash, slices) = (manifest.hash(), manifest.slices.len());
+    let place = Place { folder: folder.join(preprocess.cache_key(&hash)), file: FILE, rows: slices };
+    (place, Index { manifest: hash, size: preprocess.size, storage: preprocess.storage, slices })
+}
+
+/// A slice as it is stored.
+fn stored(image: &GreyImage, size: u32, storage: Storage) -> Result<Vec<u8>> {
+    let pixels = resize_grey(image, size)?;
+    match storage {
+        Storage::Packed => pack(&pixels, size as usize),
+        Storage::Raw => Ok(pixels),
+    }
+}
+
+fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
+    let Some(building) = Building::begin(place)? else { return Ok(()) };
+    let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
+    // Few blocks at a time, so that they come to lie about in order and are read in one piece later.
+    let missing = building.missing();
+    missing.par_iter().by_uniform_blocks(4 * rayon::current_num_threads()).try_for_each(|block| -> Result<()> {
+        let (mut bytes, mut lengths) = (Vec::new(), Vec::with_capacity(block.len()));
+        for slice in block.clone() {
+            let listed = &manifest.slices[slice];
+            let path = manifest.root.join(manifest.path(listed));
+            let read = fs::read(&path).with_context(|| match path.exists() {
+                true => format!("reading slice {}", path.display()),
+                false => format!(
+                    "reading slice {} (archives can only be cached by `covid-ct audit --cache`)",
+                    path.display()
+                ),
+            })?;
+            listed.must_be(&read).with_context(|| format!("reading slice {}", path.display()))?;
+            let image = decode_grey(&read).with_context(|| format!("decoding slice {}", path.display()))?;
+            let row = stored(&image, index.size, index.storage)?;
+            lengths.push(row.len() as u32);
+            bytes.extend(row);
+            meter.add(1);
+        }
+        building.put(block, &bytes, &lengths)
+    })?;
+    meter.finish();
+    building.finish(index)
+}
+
+/// A cache that is filled while an audit passes over the files.
+pub(crate) struct CacheFilling {
+    filling: Filling,
+    preprocess: Preprocess,
+}
+
+impl CacheFilling {
+    pub(crate) fn begin(folder: &Path, preprocess: &Preprocess) -> Result<Self> {
+        let doing = || format!("beginning a slice cache in {}", folder.display());
+        Ok(Self { filling: Filling::begin(folder).with_context(doing)?, preprocess: preprocess.clone() })
+    }
+
+    /// Keeps the slice of file number `row`.
+    pub(crate) fn put(&self, row: usize, image: &GreyImage) -> Result<()> {
+        self.filling.put(row, &stored(image, self.preprocess.size, self.preprocess.storage)?)
+    }
+
+    /// The cache of the accepted slices; others of `all` that were put stay unused in its file.
+    pub(crate) fn finish(self, all: &Manifest, accepted: &Manifest) -> Result<SliceCache> {
+        let (place, index) = planned(self.filling.folder(), accepted, &self.preprocess);
+        let doing = || format!("finishing the slice cache {}", place.folder.display());
+        if !place.is_built() {
+            let mut following = accepted.slices.iter().peekable();
+            let mut is_kept = |row: &usize| following.next_if(|next| **next == all.slices[*row]).is_some();
+            let kept: Vec<usize> = (0..all.slices.len()).filter(|row| is_kept(row)).collect();
+            self.filling.finish(&place, &kept, &index).with_context(doing)?;
+        }
+        SliceCache::open(place, index, accepted, &self.preprocess)
+    }
+}

@@ -1,0 +1,36 @@
+//! How a split is drawn.
+
+use serde::{Deserialize, Serialize};
+
+/// What must not be torn apart when a test set is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitUnit {
+    /// A patient, where `patients.csv` or the audit tells who is one, else a scan.
+    Patient,
+    /// Nothing: every slice for itself, as in the slides. Leaks.
+    Slice,
+}
+
+/// How train, validation and test are told apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitConfig {
+    /// What stays together.
+    pub unit: SplitUnit,
+    /// Share of the training set that becomes the test set, between 0 and 1; counted in units.
+    pub test_fraction: f64,
+    /// Share of the training set that becomes the validation set, only where the data has no `val/`.
+    pub validation_fraction: f64,
+    /// Draw from each label by itself.
+    pub stratified: bool,
+    /// Seed of the draw.
+    pub seed: u64,
+}
+
+impl Default for SplitConfig {
+    /// 10 % of the patients (or scans) of each label.
+    fn default() -> Self {
+        Self { unit: SplitUnit::Patient, test_fraction: 0.1, validation_fraction: 0.2, stratified: true, seed: 1 }
+    }
+}

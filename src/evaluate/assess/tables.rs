@@ -1,0 +1,287 @@
+//! An assessment as tables and figures.
+
+use super::Part;
+use super::{Assessed, Assessment, Calibrated, DRAWS, RocCurves};
+use crate::base::figure::Figure;
+use crate::base::progress::thousands;
+use crate::base::table::{Table, percent, shown_as_table};
+use crate::data::split::{Subset, listed};
+use crate::evaluate::rules::Rule;
+use crate::stats::calibration::Calibration;
+use crate::stats::figures::{Curve, reliability, roc};
+use crate::stats::metrics::{Estimate, Interval, Measure, Performance};
+use anyhow::{Context, Result};
+
+/// Intervals over fewer patients are hardly more than a hint.
+const FEW: usize = 20;
+
+impl Assessment {
+    /// One row a measure, by slice and by scan, the interval first.
+    pub fn table(&self) -> Table {
+        let mut columns = vec!["Measure".to_owned()];
+        for of in &self.subsets {
+            let mark = of.subset.leak_mark(&self.leaks);
+            columns.extend(["slice", "scan"].map(|unit| format!("{} by {unit}{mark}", of.subset)));
+        }
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let mut table = Table::new(format!("{}: 95 % intervals, and values", self.run), &columns);
+        for measure in Measure::ALL {
+            let cells = self.subsets.iter().flat_map(|subset| [&subset.slices, &subset.scans]);
+            table.row(std::iter::once(measure.name().to_owned()).chain(cells.map(|of| marked(of, measure))));
+        }
+        self.doubts().into_iter().fold(table, Table::note)
+    }
+
+    /// What must be known before the intervals are believed.
+    fn doubts(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.subsets.iter().map(whom).collect();
+        notes.push(format!(
+            "Intervals: bootstrap over patients, {} draws. Without a single error the draws say nothing of errors that were \
+             not seen: the interval is then Clopper and Pearson's, with patients as trials. –: undefined, one patient only, \
+             or all draws alike.",
+            thousands(u64::from(DRAWS))
+        ));
+        if self.subsets.iter().any(|of| [&of.slices, &of.scans].into_iter().any(drops_draws)) {
+            notes.push(
+                "*: draws in which the measure is undefined, up to 5 %, are left out of its interval.".to_owned(),
+            );
+        }
+        for of in self.subsets.iter().filter(|of| of.scans.patients < FEW) {
+            notes.push(format!(
+                "WARNING: {} {} patients. Intervals of so few are too narrow, and hardly more than a hint.",
+                of.scans.patients, of.subset
+            ));
+        }
+        if self.subset(Subset::Validation).is_some() {
+            notes.push(
+                "Validation figures are too good: epoch, thresholds and calibration were chosen on these scans."
+                    .to_owned(),
+            );
+        }
+        if !self.leaks.is_empty() {
+            let leaks = listed(&self.leaks);
+            notes.push(format!("LEAKING SPLIT: the {leaks} intervals hold for patients that were learned from."));
+        }
+        notes.extend(self.omitted.iter().map(|of| format!("Left out: {of}.")));
+        notes
+    }
+
+    /// ROC curves of slices and scans, one figure a subset that holds both labels: what each threshold would find, and
+    /// what it would cost.
+    pub fn roc_figures(&self) -> Result<Vec<Figure>> {
+        self.subsets.iter().filter_map(|of| Some(self.roc_figure(of, of.roc.as_ref()?))).collect()
+    }
+
+    fn roc_figure(&self, of: &Assessed, curves: &RocCurves) -> Result<Figure> {
+        let curve = |name: &str, of: &Performance, points| -> Curve<'_> {
+            let value = |measure| of.get(measure).value;
+            let area = value(Measure::RocAuc).map_or("–".to_owned(), |area| format!("{area:.3}"));
+            let decided = value(Measure::Specificity).zip(value(Measure::Sensitivity)).map(|(tn, tp)| [1.0 - tn, tp]);
+            (format!("{} {name}: area {area}", thousands(of.samples as u64)), points, decided)
+        };
+        let title = format!("{}, {}{}: ROC", self.run, of.subset, of.subset.leak_mark(&self.leaks));
+        let curves = [curve("slices", &of.slices, &curves.slices), curve("scans", &of.scans, &curves.scans)];
+        let caption = "Every threshold at once; the area is the chance that a covid one scores above a non-covid one, 0.5 on \
+                       the diagonal. Dots: where decisions are made, slices from a probability of 0.5 on, scans by their rule.";
+        roc(&title, &curves, caption)
+    }
+
+    /// Scan rules beside each other.
+    pub fn rules_table(&self) -> Table {
+        let test = format!("Test{}, 95 % interval and value", Subset::Test.leak_mark(&self.leaks));
+        let columns = ["Rule", "Covid from", "Validation (chosen here)", &test];
+        let mut table = Table::new("From slices to a scan: balanced accuracy", &columns);
+        for of in &self.rules {
+            let (name, from) = rule_text(of.rule);
+            let test = of.test.as_ref().map_or("–".to_owned(), estimated);
+            table.row([name.to_owned(), from, percent(Some(of.validation)), test]);
+        }
+        let table = table.note(
+            "Every threshold is chosen on the validation scans alone, where the best of its kind looks better than it is; the \
+             test scans are only read.",
+        );
+        self.notes_of(&[Part::ScanRules], table)
+    }
+
+    /// Why something is missing, under the table where it is looked for.
+    fn notes_of(&self, parts: &[Part], table: Table) -> Table {
+        let about = self.omitted.iter().filter(|of| parts.contains(&of.part));
+        about.fold(table, |table, of| table.note(format!("Left out: {of}.")))
+    }
+
+    /// Error, Brier score, slope and intercept: of slices before and after temperature scaling, and of scans before and
+    /// after their own calibrator.
+    pub fn calibration_table(&self) -> Table {
+        let columns = ["Of", "Probabilities", "Expected error", "Brier score", "Slope", "Intercept", "In the large"];
+        let mut table = Table::new("Calibration: does 80 % mean 80 %?", &columns);
+        let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
+        for of in &self.calibration {
+            let mark = of.subset.leak_mark(&self.leaks);
+            for (unit, how, calibration) in of.each() {
+                table.row([
+                    format!("{} {unit}{mark}", of.subset),
+                    how.to_owned(),
+                    number(Some(calibration.expected_error)),
+                    number(Some(calibration.brier)),
+                    number(calibration.line.map(|line| line.slope)),
+                    number(calibration.line.map(|line| line.intercept)),
+                    number(calibration.in_the_large),
+                ]);
+            }
+        }
+        table = table.note(
+            "Perfect: error 0, slope 1, intercept 0; a slope below 1 says that probabilities are too extreme. Validation: \
+             fitted there, so too good.",
+        );
+        if let Some(temperature) = &self.temperature {
+            table = table.note(format!(
+                "Slices: temperature {:.3}{}, fitted on {} validation slices.",
+                temperature.value,
+                if temperature.at_bound { " (the end of its range)" } else { "" },
+                thousands(temperature.samples as u64)
+            ));
+        }
+        if let Some(of) = &self.scan_calibrator {
+            table = table.note(format!(
+                "Scans: log odds = {:.3} + {:.3} × logit of the mean probability (Platt scaling), fitted on {} validation \
+                 scans of {} patients, {} of them covid.",
+                of.line.intercept,
+                of.line.slope,
+                thousands(of.scans as u64),
+                thousands(of.patients as u64),
+                thousands(of.covid as u64)
+            ));
+        }
+        self.notes_of(&[Part::Temperature, Part::ScanCalibrator], table)
+    }
+
+    /// Reliability diagrams of a subset's slices, before and after temperature scaling.
+    pub fn reliability_figure(&self, subset: Subset) -> Result<Figure> {
+        self.reliability(subset, "slices", "Wilson's 95 % intervals, too narrow, for slices of one patient are alike")
+    }
+
+    /// Reliability diagrams of a subset's scans: the mean probability of their slices, before and after the calibrator of
+    /// scans.
+    pub fn scan_reliability_figure(&self, subset: Subset) -> Result<Figure> {
+        self.reliability(subset, "scans", "Wilson's 95 % intervals")
+    }
+
+    fn reliability(&self, subset: Subset, unit: &str, intervals: &str) -> Result<Figure> {
+        let of = self.calibration.iter().find(|of| of.subset == subset);
+        let of = of.with_context(|| format!("the run {} has no calibration of its {subset} subset", self.run))?;
+        let title = format!("{subset} {unit}{}: how often it is covid", subset.leak_mark(&self.leaks));
+        let series = of.each().into_iter().filter(|of| of.0 == unit).map(|(_, how, calibration)| (how, calibration));
+        let caption = format!(
+            "A point stands for the {unit} of one tenth of the probabilities; on the diagonal, 80 % means 80 %. Bars: \
+             {intervals}."
+        );
+        reliability(&title, &series.collect::<Vec<_>>(), &caption)
+    }
+
+    /// Balanced accuracy of each source's scans; empty where no patient table names sources.
+    pub fn sources_table(&self) -> Table {
+        let columns = ["Subset", "Source", "Scans", "Patients", "Accuracy", "Sensitivity", "Specificity"];
+        let mut table = Table::new("Scans by source", &columns);
+        for of in &self.subsets {
+            for (source, performance) in &of.sources {
+                let cell = |measure| marked(performance, measure);
+                table.row([
+                    format!("{}{}", of.subset, of.subset.leak_mark(&self.leaks)),
+                    source.clone(),
+                    thousands(performance.samples as u64),
+                    thousands(performance.patients as u64),
+                    cell(Measure::Accuracy),
+                    cell(Measure::Sensitivity),
+                    cell(Measure::Specificity),
+                ]);
+            }
+        }
+        let few = self.subsets.iter().flat_map(|of| &of.sources).filter(|of| of.1.patients < FEW).count();
+        let table = match few {
+            0 => table,
+            _ => table.note(format!("{few} rows stand for fewer than {FEW} patients: hardly more than a hint.")),
+        };
+        table.note(
+            "A source with one label only tells nothing of the other: a network that knows the source is right there.",
+        )
+    }
+}
+
+shown_as_table!(Assessment);
+
+impl Calibrated {
+    /// Unit, what was done to the probabilities, and how they agree with the truth.
+    fn each(&self) -> Vec<(&'static str, &'static str, &Calibration)> {
+        let kinds = [
+            ("slices", "as they come", Some(&self.slices.before)),
+            ("slices", "temperature-scaled", self.slices.after.as_ref()),
+            ("scans", "mean of the slices", Some(&self.scans.before)),
+            ("scans", "calibrated", self.scans.after.as_ref()),
+        ];
+        kinds.into_iter().filter_map(|(unit, how, calibration)| Some((unit, how, calibration?))).collect()
+    }
+}
+
+/// Slices, scans and patients of a subset, and whether anybody told who is one patient.
+fn whom(of: &Assessed) -> String {
+    let patients = match of.scans.samples - of.named {
+        0 => format!("{} patients", thousands(of.scans.patients as u64)),
+        _ if of.named == 0 => format!(
+            "{} patients, who are scans (those that look alike joined), for no table names a patient",
+            thousands(of.scans.patients as u64)
+        ),
+        unnamed => format!(
+            "{} patients, of which {} are scans that no table gives to one",
+            thousands(of.scans.patients as u64),
+            thousands(unnamed as u64)
+        ),
+    };
+    format!(
+        "{}: {} slices, {} scans, {patients}.",
+        of.subset,
+        thousands(of.slices.samples as u64),
+        thousands(of.scans.samples as u64)
+    )
+}
+
+fn drops_draws(of: &Performance) -> bool {
+    of.estimates().iter().any(|estimate| estimate.interval.is_some() && estimate.defined < of.draws)
+}
+
+/// A measure of a performance, with a star where draws are left out.
+fn marked(of: &Performance, measure: Measure) -> String {
+    let estimate = of.get(measure);
+    let star = if estimate.interval.is_some() && estimate.defined < of.draws { " *" } else { "" };
+    estimated(estimate) + star
+}
+
+/// `62.5 to 81.0 % (72.4)`: the interval before the value.
+pub(crate) fn estimated(estimate: &Estimate) -> String {
+    let scale = |value: f64| match estimate.measure {
+        Measure::Matthews | Measure::RocAuc | Measure::PrAuc => format!("{value:.3}"),
+        _ => format!("{:.1}", 100.0 * value),
+    };
+    let unit = if matches!(estimate.measure, Measure::Matthews | Measure::RocAuc | Measure::PrAuc) { "" } else { " %" };
+    match (estimate.value, estimate.interval) {
+        (None, _) => "–".to_owned(),
+        (Some(value), None) => format!("– ({}{unit})", scale(value)),
+        (Some(value), Some(Interval { low, high })) => {
+            let alike = match (estimate.exact, value) {
+                (true, 1.0) => "; no error",
+                (true, 0.0) => "; none right",
+                _ => "",
+            };
+            format!("{} to {}{unit} ({}{alike})", scale(low), scale(high), scale(value))
+        }
+    }
+}
+
+/// A rule in words: what it looks at, and from where on it says covid.
+pub(crate) fn rule_text(rule: Rule) -> (&'static str, String) {
+    match rule {
+        Rule::ShareOfSlices(share) => ("Share of covid slices", percent(Some(share))),
+        Rule::MeanProbability(mean) => ("Mean probability", format!("{mean:.3}")),
+        Rule::AnyOf(1) => ("Any of k slices", "1 covid slice".to_owned()),
+        Rule::AnyOf(count) => ("Any of k slices", format!("{count} covid slices")),
+    }
+}

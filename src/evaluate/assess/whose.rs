@@ -1,0 +1,117 @@
+//! Whose scans the predictions are of: patients, and sources.
+
+use super::{Assessed, DRAWS, RocCurves, RuleResult, SEED};
+use crate::data::manifest::{Label, Manifest};
+use crate::evaluate::predict::{Predictions, SlicePrediction};
+use crate::evaluate::rules::{Rule, RuleKind};
+use crate::stats::metrics::{Estimate, Judged, Measure, Performance, RocCurve};
+use anyhow::{Context, Result};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Whose scans they are.
+pub(super) struct Whose<'a> {
+    patients: HashMap<&'a str, u32>,
+    named: HashSet<&'a str>,
+    sources: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Whose<'a> {
+    pub(super) fn new(manifest: &'a Manifest) -> Self {
+        let of_scans = manifest.patient_of_scans();
+        let scans = || manifest.scans.iter().zip(&of_scans);
+        Self {
+            patients: scans().map(|(scan, patient)| (scan.folder.as_str(), *patient)).collect(),
+            named: scans().filter(|(scan, _)| scan.patient.is_some()).map(|(scan, _)| scan.folder.as_str()).collect(),
+            sources: scans().filter_map(|(scan, _)| Some((scan.folder.as_str(), scan.source.as_deref()?))).collect(),
+        }
+    }
+
+    fn patient(&self, scan: &str) -> Result<u32> {
+        self.patients.get(scan).copied().with_context(|| format!("{scan} is no scan of the manifest"))
+    }
+
+    /// Scans with their slices, in the order of their names.
+    fn scans<'p>(&self, predictions: &'p Predictions) -> BTreeMap<&'p str, Vec<&'p SlicePrediction>> {
+        let mut scans: BTreeMap<&str, Vec<&SlicePrediction>> = BTreeMap::new();
+        for row in predictions.rows() {
+            scans.entry(&row.scan).or_default().push(row);
+        }
+        scans
+    }
+
+    fn judged_scans(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<(String, Judged)>> {
+        let judge = |(scan, slices): (&str, Vec<&SlicePrediction>)| {
+            let probabilities: Vec<f64> = slices.iter().map(|row| f64::from(row.covid)).collect();
+            let (score, decision) = (rule.score(&probabilities), rule.decide(&probabilities));
+            let covid = slices.first().with_context(|| format!("{scan} has no slices"))?.is_covid()?;
+            Ok((scan.to_owned(), Judged { covid, score, decision, patient: self.patient(scan)? }))
+        };
+        self.scans(predictions).into_iter().map(judge).collect()
+    }
+
+    /// The scans of predictions, judged by a rule, in the order of their names.
+    pub(super) fn judged(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<Judged>> {
+        Ok(self.judged_scans(predictions, rule)?.into_iter().map(|(_, judged)| judged).collect())
+    }
+
+    pub(super) fn assessed(&self, predictions: &Predictions, rule: Rule) -> Result<Assessed> {
+        let slice = |row: &SlicePrediction| {
+            let (covid, score) = (row.is_covid()?, f64::from(row.covid));
+            let decision = row.decision() == Label::Covid;
+            Ok(Judged { covid, score, decision, patient: self.patient(&row.scan)? })
+        };
+        let slices = predictions.rows().iter().map(slice).collect::<Result<Vec<_>>>()?;
+        let scans = self.judged_scans(predictions, rule)?;
+        let mut by_source: BTreeMap<&str, Vec<Judged>> = BTreeMap::new();
+        for (scan, judged) in &scans {
+            if let Some(source) = self.sources.get(scan.as_str()) {
+                by_source.entry(source).or_default().push(*judged);
+            }
+        }
+        let sources = if by_source.len() > 1 { by_source } else { BTreeMap::new() };
+        let of_source =
+            |(source, judged): (&str, Vec<Judged>)| Ok((source.to_owned(), Performance::of(&judged, DRAWS, SEED)?));
+        let named = scans.iter().filter(|(scan, _)| self.named.contains(scan.as_str())).count();
+        let scans: Vec<Judged> = scans.into_iter().map(|(_, judged)| judged).collect();
+        Ok(Assessed {
+            subset: predictions.about.subset,
+            slices: Performance::of(&slices, DRAWS, SEED)?,
+            scans: Performance::of(&scans, DRAWS, SEED)?,
+            sources: sources.into_iter().map(of_source).collect::<Result<_>>()?,
+            named,
+            roc: roc(&slices).zip(roc(&scans)).map(|(slices, scans)| RocCurves { slices, scans }),
+        })
+    }
+
+    /// Every kind of rule, its threshold chosen on the validation scans.
+    pub(super) fn rules(&self, validation: &Predictions, test: Option<&Predictions>) -> Result<Vec<RuleResult>> {
+        let scans = validation.judged_scans()?;
+        let mut results = Vec::new();
+        for kind in RuleKind::ALL {
+            let choice = Rule::choose(kind, &scans)?;
+            let on_test = |test| -> Result<Estimate> {
+                let scans = self.judged(test, choice.rule)?;
+                Ok(*Performance::of(&scans, DRAWS, SEED)?.get(Measure::BalancedAccuracy))
+            };
+            let test = test.map(on_test).transpose()?;
+            results.push(RuleResult { rule: choice.rule, validation: choice.balanced_accuracy, test });
+        }
+        Ok(results)
+    }
+}
+
+/// A curve as fine as it can be seen; `None` where all are of one label.
+fn roc(judged: &[Judged]) -> Option<Vec<[f64; 2]>> {
+    const SEEN: f64 = 1.0 / 500.0;
+    let (covid, scores): (Vec<bool>, Vec<f64>) = judged.iter().map(|of| (of.covid, of.score)).unzip();
+    Some(RocCurve::new(&covid, &scores).ok()?.thinned(SEEN))
+}
+
+/// The scans of predictions, judged by a rule, in the order of their names.
+pub(crate) fn judged_scans(
+    predictions: &Predictions,
+    manifest: &Manifest,
+    rule: Rule,
+) -> Result<Vec<(String, Judged)>> {
+    Whose::new(manifest).judged_scans(predictions, rule)
+}

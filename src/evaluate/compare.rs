@@ -1,0 +1,250 @@
+//! Runs beside each other, and beside what the slides published.
+
+use crate::base::figure::{Figure, lines};
+use crate::base::progress::{human_duration, thousands};
+use crate::base::table::{Page, Table, percent, shown_as_table};
+use crate::data::split::SplitUnit;
+use crate::data::split::Subset;
+use crate::evaluate::assess::{Assessment, estimated};
+use crate::evaluate::evaluation::Evaluation;
+use crate::evaluate::published::Published;
+use crate::stats::figures::confusion;
+use crate::stats::metrics::Measure;
+use crate::train::history::History;
+use crate::train::run_folder::RunFolder;
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use std::time::Duration;
+
+/// One line of the comparison.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparisonRow {
+    /// Name of the model or run.
+    pub model: String,
+    /// `patient`, `slice (leaks)`, or `patient (leaks)` where patients are shared all the same.
+    pub split: String,
+    /// The chosen epoch.
+    pub epoch: usize,
+    /// Accuracy over the slices of train, validation and test.
+    pub accuracy: [Option<f64>; 3],
+    /// Balanced accuracy over the validation scans.
+    pub validation_by_scan: Option<f64>,
+    /// Parameters of the network, frozen ones too.
+    pub parameters: Option<u64>,
+    /// `imagenet`, a file, or `random`.
+    pub weights: String,
+    /// Seconds of learning: all epochs, and the features of a frozen backbone.
+    pub seconds: Option<f64>,
+    /// Slices learned from per second, all epochs; the features of a frozen backbone are in the time.
+    pub images_per_second: Option<f64>,
+    /// Test minus validation accuracy: what the leak adds, and the difference between the hospitals.
+    pub gap: Option<f64>,
+}
+
+/// The slides' comparison of architectures, over runs and published results.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    rows: Vec<ComparisonRow>,
+    histories: Vec<History>,
+    evaluations: Vec<Evaluation>,
+    assessments: Vec<Assessment>,
+    notes: Vec<String>,
+}
+
+impl Comparison {
+    /// Compares evaluated runs.
+    ///
+    /// # Errors
+    /// A run that was not evaluated, or runs on different data: both manifests are named.
+    pub fn of(runs: &[RunFolder]) -> Result<Self> {
+        ensure!(!runs.is_empty(), "comparing runs: expected at least one");
+        let (rows, histories, evaluations) = (Vec::new(), Vec::new(), Vec::new());
+        let mut comparison = Self { rows, histories, evaluations, assessments: Vec::new(), notes: Vec::new() };
+        for folder in runs {
+            let (name, evaluation, history) = (folder.name(), folder.evaluation()?, folder.history()?);
+            same_data(comparison.evaluations.first(), &evaluation)?;
+            let accuracy =
+                [Subset::Train, Subset::Validation, Subset::Test].map(|subset| evaluation.slice_accuracy(subset));
+            let by_scan = evaluation.subset(Subset::Validation).ok().and_then(|s| s.scans.balanced_accuracy());
+            comparison.rows.push(ComparisonRow {
+                model: format!("{} ({name})", evaluation.run.architecture),
+                split: split_of(&evaluation),
+                epoch: evaluation.best_epoch,
+                accuracy,
+                validation_by_scan: by_scan,
+                parameters: Some(evaluation.parameters),
+                weights: match &evaluation.run.pretrained {
+                    Some(source) => source.clone(),
+                    None => "random".to_owned(),
+                },
+                images_per_second: history.images_per_second(),
+                seconds: Some(history.seconds()),
+                gap: accuracy[2].zip(accuracy[1]).map(|(test, validation)| test - validation),
+            });
+            comparison.histories.push(history);
+            let assessment = folder.assessment()?;
+            ensure!(
+                assessment.weights == evaluation.weights,
+                "comparing the run {name}: its assessment is of the weights {}, its evaluation of {}: run `covid-ct evaluate \
+                 --name {name}` again",
+                assessment.weights,
+                evaluation.weights
+            );
+            comparison.evaluations.push(evaluation);
+            comparison.assessments.push(assessment);
+        }
+        Ok(comparison)
+    }
+
+    /// Adds the slides' figures below.
+    pub fn with_published(mut self, published: &Published) -> Self {
+        for model in &published.models {
+            self.rows.push(ComparisonRow {
+                model: format!("{} (slides)", model.model),
+                split: if published.leaking_split { "slice (leaks)" } else { "unknown" }.to_owned(),
+                epoch: model.best_epoch,
+                accuracy: model.accuracy().map(Some),
+                validation_by_scan: None,
+                parameters: None,
+                weights: if model.key == "fcn" { "random" } else { "imagenet" }.to_owned(),
+                seconds: None,
+                images_per_second: None,
+                gap: Some(model.accuracy()[2] - model.accuracy()[1]),
+            });
+        }
+        self.notes.push(format!("Published figures: {}. {}", published.source, published.note));
+        self
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &[ComparisonRow] {
+        &self.rows
+    }
+
+    /// Validation accuracy by epoch, one line a run; runs split by patient and by slice in figures of their own.
+    pub fn figures(&self) -> Result<Vec<Figure>> {
+        let curve = |h: &History| h.epochs.iter().map(|e| (e.epoch as f64, e.validation.accuracy)).collect();
+        let of = |leaking: bool| -> Vec<(&Evaluation, &History)> {
+            let runs = self.evaluations.iter().zip(&self.histories);
+            runs.filter(|(evaluation, _)| evaluation.leaking == leaking).collect()
+        };
+        [("sound split", of(false)), ("leaking split", of(true))]
+            .into_iter()
+            .filter(|(_, runs)| !runs.is_empty())
+            .map(|(how, runs)| {
+                let name = |of: &Evaluation| format!("{}{}", of.run.name, of.leak_mark(Subset::Validation));
+                let series: Vec<_> = runs.iter().map(|(of, history)| (name(of), curve(history))).collect();
+                let (title, unit) = (format!("Validation accuracy, {how}"), "accuracy (share of slices)");
+                lines(&title, "epoch", unit, &series, &validation_in_words(&runs))
+            })
+            .collect()
+    }
+
+    /// The confusion matrices of all runs side by side, over the slices of a subset.
+    pub fn confusion_matrices(&self, subset: Subset) -> Result<Page> {
+        let figure = |of: &Evaluation| {
+            let title = format!("{}: {subset} slices{}", of.run.name, of.leak_mark(subset));
+            confusion(&title, &of.subset(subset)?.slices)
+        };
+        Ok(Page::new().with_row(&self.evaluations.iter().map(figure).collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Balanced accuracy and ROC AUC of every run with their 95 % intervals over patients, the interval first.
+    pub fn intervals(&self) -> Table {
+        let columns =
+            ["Run", "Split", "Scans of", "Balanced accuracy by slice", "Balanced accuracy by scan", "ROC AUC by scan"];
+        let mut table = Table::new("How sure the figures are: 95 % intervals, and values", &columns);
+        for (run, evaluation) in self.assessments.iter().zip(&self.evaluations) {
+            for of in &run.subsets {
+                table.row([
+                    run.run.clone(),
+                    split_of(evaluation),
+                    format!("{}{}", of.subset, evaluation.leak_mark(of.subset)),
+                    estimated(of.slices.get(Measure::BalancedAccuracy)),
+                    estimated(of.scans.get(Measure::BalancedAccuracy)),
+                    estimated(of.scans.get(Measure::RocAuc)),
+                ]);
+            }
+        }
+        table.note(
+            "Bootstrap over patients. Epoch and scan threshold are chosen on the validation set, so its figures flatter; the \
+             test figures do not. Where two intervals overlap widely, these scans do not tell the runs apart.",
+        )
+    }
+
+    /// The slides' table (Model, Epoch, Train, Val and Test accuracy), with the split and what the leak adds.
+    pub fn table(&self) -> Table {
+        let columns = [
+            "Model",
+            "Weights",
+            "Split",
+            "Epoch",
+            "Train Accuracy",
+            "Val Accuracy",
+            "Test Accuracy",
+            "Test − Val (points)",
+            "Val by scan (balanced)",
+            "Parameters",
+            "Time",
+            "Images/s",
+        ];
+        let mut table = Table::new("Comparison between architectures", &columns);
+        for row in &self.rows {
+            table.row([
+                row.model.clone(),
+                row.weights.clone(),
+                row.split.clone(),
+                row.epoch.to_string(),
+                percent(row.accuracy[0]),
+                percent(row.accuracy[1]),
+                percent(row.accuracy[2]),
+                row.gap.map_or("–".to_owned(), |gap| format!("{:+.1}", 100.0 * gap)),
+                percent(row.validation_by_scan),
+                row.parameters.map_or("–".to_owned(), thousands),
+                row.seconds.map_or("–".to_owned(), |s| human_duration(Duration::from_secs_f64(s))),
+                row.images_per_second.map_or("–".to_owned(), |rate| thousands(rate.round() as u64)),
+            ]);
+        }
+        let note = "Under a slice split the test set holds slices of scans that were learned from: its accuracy says \
+                    what is remembered. Under a patient split it says what a new patient can expect.";
+        self.notes.iter().fold(table.note(note), |table, note| table.note(note.clone()))
+    }
+}
+
+shown_as_table!(Comparison);
+
+/// `patient`, `slice (leaks)` or `patient (leaks)`.
+fn split_of(evaluation: &Evaluation) -> String {
+    let unit = match evaluation.run.split.unit {
+        SplitUnit::Patient => "patient",
+        SplitUnit::Slice => "slice",
+    };
+    format!("{unit}{}", if evaluation.leaking { " (leaks)" } else { "" })
+}
+
+/// Figures of different data say nothing about networks.
+fn same_data(first: Option<&Evaluation>, other: &Evaluation) -> Result<()> {
+    let Some(first) = first else { return Ok(()) };
+    ensure!(
+        first.manifest == other.manifest,
+        "comparing runs: {} was evaluated on the manifest {} ({}), {} on {} ({}): compare runs on the same data, or run \
+         `covid-ct train` and `covid-ct evaluate` for one of them on the other's",
+        first.run.name,
+        first.manifest,
+        first.data,
+        other.run.name,
+        other.manifest,
+        other.data
+    );
+    Ok(())
+}
+
+/// Whether validation scans were learned from, by what the splits share.
+fn validation_in_words(runs: &[(&Evaluation, &History)]) -> String {
+    let leaks = |of: &Evaluation| of.leaks.contains(&Subset::Validation);
+    let leaking: Vec<&str> = runs.iter().filter(|of| leaks(of.0)).map(|of| of.0.run.name.as_str()).collect();
+    match leaking.len() {
+        0 => "No scan or known patient of the validation set is in training.".to_owned(),
+        _ => format!("LEAKING: validation shares scans or patients with training in {}.", leaking.join(", ")),
+    }
+}

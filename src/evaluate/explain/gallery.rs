@@ -1,0 +1,228 @@
+//! Slices with their heat and their lungs, for the eye.
+
+use super::mask::{lungs, picture};
+use super::{Explained, HeatMap, PER_SCAN};
+use crate::base::figure::Figure;
+use crate::base::progress::thousands;
+use crate::base::table::percent;
+use crate::data::cache::{SliceCache, spread};
+use crate::data::contact_sheet::ContactSheet;
+use crate::data::manifest::Label;
+use crate::evaluate::predict::{Classifier, Predictions};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
+
+/// Pictures in a gallery.
+const GALLERY: usize = 6;
+
+/// Which slices a gallery shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GalleryKind {
+    /// Called right with the most confidence.
+    ConfidentRight,
+    /// Called wrong with the most confidence.
+    ConfidentWrong,
+    /// With the largest share of heat outside the lungs.
+    OutsideLungs,
+    /// With the least plausible lung masks.
+    DoubtfulMasks,
+}
+
+impl GalleryKind {
+    fn title(self) -> &'static str {
+        match self {
+            Self::ConfidentRight => "Most confident and right",
+            Self::ConfidentWrong => "Most confident and wrong",
+            Self::OutsideLungs => "Most heat outside the lungs",
+            Self::DoubtfulMasks => "Lung masks least to be trusted",
+        }
+    }
+}
+
+/// A contact sheet of explained slices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gallery {
+    /// Which slices.
+    pub kind: GalleryKind,
+    /// The picture.
+    pub figure: Figure,
+}
+
+/// A slice of the cache, and what stands under it.
+pub(crate) struct Pictured {
+    pub(crate) name: String,
+    pub(crate) slice: usize,
+    /// The class whose heat is shown; without one only the lungs are.
+    pub(crate) class: Option<Label>,
+}
+
+/// The cache's slices by their paths under the root.
+pub(crate) fn slices_by_path(cache: &SliceCache) -> HashMap<String, usize> {
+    let manifest = cache.manifest();
+    manifest.slices.iter().enumerate().map(|(index, slice)| (manifest.path(slice), index)).collect()
+}
+
+/// Slices as the network sees them, with heat and the outline of the lungs.
+pub(crate) fn sheet(
+    classifier: &Classifier,
+    cache: &SliceCache,
+    title: &str,
+    pictures: &[Pictured],
+    caption: &str,
+) -> Result<Figure> {
+    let asked: Vec<(usize, Label)> = pictures.iter().filter_map(|of| Some((of.slice, of.class?))).collect();
+    let mut maps = classifier.heat_maps(cache, &asked)?.into_iter();
+    let mut sheet = ContactSheet::new(title);
+    for of in pictures {
+        let map: Option<HeatMap> = of.class.and_then(|_| maps.next());
+        let heat = map.as_ref().map(|map| map.values.as_slice());
+        sheet.add_explained(&of.name, &picture(cache, of.slice)?, heat, &lungs(cache, of.slice)?.0)?;
+    }
+    Ok(sheet.figure(caption))
+}
+
+/// A slice that was explained, and where in its scan it lies.
+pub(super) struct Found {
+    pub(super) row: Explained,
+    pub(super) slice: usize,
+    /// In the middle half of its scan, where lungs are expected.
+    pub(super) in_the_middle: bool,
+}
+
+/// Up to eight slices at even distances in every scan, fewer where they would be more than `at_most`.
+pub(super) fn chosen(predictions: &Predictions, at_most: usize) -> Vec<(usize, bool)> {
+    let mut scans: std::collections::BTreeMap<&str, Vec<usize>> = Default::default();
+    for (index, row) in predictions.rows().iter().enumerate() {
+        scans.entry(&row.scan).or_default().push(index);
+    }
+    let per_scan = PER_SCAN.min(at_most / scans.len().max(1)).max(1);
+    let of_scan = |rows: Vec<usize>| {
+        let places: Vec<usize> = (0..rows.len()).collect();
+        let is_middle = |place: usize| (4 * place + 2).abs_diff(2 * rows.len()) <= rows.len();
+        spread(&places, per_scan).into_iter().map(|place| (rows[place], is_middle(place))).collect::<Vec<_>>()
+    };
+    scans.into_values().flat_map(of_scan).collect()
+}
+
+/// Most confident right and wrong, of all slices; most heat outside the lungs and least trustworthy masks, of those that
+/// were explained.
+pub(super) fn galleries(
+    classifier: &Classifier,
+    cache: &SliceCache,
+    predictions: &Predictions,
+    found: &[Found],
+) -> Result<Vec<Gallery>> {
+    let number = slices_by_path(cache);
+    let slice_of = |path: &str| number.get(path).copied().with_context(|| format!("{path} is not in the cache"));
+    let of_all = format!("the {} slices of the subset", thousands(predictions.rows().len() as u64));
+    let of_found =
+        format!("{} explained slices, up to {PER_SCAN} a scan at even distances", thousands(found.len() as u64));
+    let mut galleries = Vec::new();
+    for (kind, right) in [(GalleryKind::ConfidentRight, true), (GalleryKind::ConfidentWrong, false)] {
+        let rows = predictions.rows().iter().map(Explained::begun);
+        let rows = rows.filter(|row| row.label.is_some_and(|label| (label == row.decision()) == right));
+        let best = one_a_scan(rows.collect(), |row| &row.scan, |row| f64::from(row.confidence()));
+        let with_outside = |row: &Explained| {
+            let known = found.iter().find(|of| of.row.path == row.path);
+            Ok(heat_of(known.map_or(row, |of| &of.row), slice_of(&row.path)?))
+        };
+        let pictures = best.iter().map(with_outside).collect::<Result<Vec<_>>>()?;
+        galleries.extend(gallery(classifier, cache, kind, &pictures, &of_all)?);
+    }
+    let outside = found.iter().filter(|of| of.row.outside.is_some()).collect();
+    let worst = one_a_scan(outside, |of| &of.row.scan, |of| of.row.outside.unwrap_or(0.0));
+    let pictures: Vec<Pictured> = worst.iter().map(|of| heat_of(&of.row, of.slice)).collect();
+    galleries.extend(gallery(classifier, cache, GalleryKind::OutsideLungs, &pictures, &of_found)?);
+    let middle = found.iter().filter(|of| of.in_the_middle).collect();
+    let doubt = |of: &&Found| if of.row.plausible { -of.row.lungs } else { 1.0 - of.row.lungs };
+    let doubtful = one_a_scan(middle, |of| &of.row.scan, doubt);
+    let pictures: Vec<Pictured> = doubtful.iter().map(|of| mask_of(&of.row, of.slice)).collect();
+    let of_middle = format!("the {of_found} that lie in the middle half of their scan, where lungs are expected");
+    galleries.extend(gallery(classifier, cache, GalleryKind::DoubtfulMasks, &pictures, &of_middle)?);
+    Ok(galleries)
+}
+
+/// The best of each scan, for neighbours look alike, and of those the first few.
+fn one_a_scan<T>(mut all: Vec<T>, scan: impl Fn(&T) -> &String, order: impl Fn(&T) -> f64) -> Vec<T> {
+    all.sort_by(|a, b| order(b).total_cmp(&order(a)));
+    let mut seen = BTreeSet::new();
+    all.retain(|of| seen.insert(scan(of).clone()));
+    all.truncate(GALLERY);
+    all
+}
+
+fn heat_of(row: &Explained, slice: usize) -> Pictured {
+    let truth = row.label.map_or(String::new(), |label| format!("\ntruth: {label}"));
+    let outside = row.outside.map_or(String::new(), |share| format!("\n{} outside", percent(Some(share))));
+    let name = format!("{}\n{} {:.2}{truth}{outside}", row.path, row.decision(), row.confidence());
+    Pictured { name, slice, class: Some(row.decision()) }
+}
+
+fn mask_of(row: &Explained, slice: usize) -> Pictured {
+    let judged = if row.plausible { "used" } else { "refused" };
+    let name = format!("{}\n{judged}: {} of the slice", row.path, percent(Some(row.lungs)));
+    Pictured { name, slice, class: None }
+}
+
+/// The gallery of these pictures; `None` without any.
+fn gallery(
+    classifier: &Classifier,
+    cache: &SliceCache,
+    kind: GalleryKind,
+    pictures: &[Pictured],
+    of: &str,
+) -> Result<Option<Gallery>> {
+    let shown = match pictures.first().map(|of| of.class) {
+        None => return Ok(None),
+        Some(Some(_)) => {
+            "with the heat for the predicted class (Grad-CAM, yellow to red; scaled to each picture's hottest place) and the \
+             outline of the lungs as they were found (blue). Probabilities are not calibrated."
+        }
+        Some(None) => {
+            "with the outline of the lungs as they were found (blue): those that were refused as no lungs first, then those \
+             that cover least. A mask that misses a lung calls heat on it heat outside."
+        }
+    };
+    let caption = format!("Slices as the network sees them, {shown} One slice a scan, of {of}.");
+    let figure = sheet(classifier, cache, kind.title(), pictures, &caption)?;
+    Ok(Some(Gallery { kind, figure }))
+}
+
+impl Classifier {
+    /// Slices of one scan at even distances, with the heat for each slice's predicted class and the outline of the lungs.
+    /// `scan` is a folder, or its last part where one scan alone has it.
+    ///
+    /// # Errors
+    /// No such scan, or predictions of other slices than the cache's.
+    pub fn scan_heat(&self, cache: &SliceCache, predictions: &Predictions, scan: &str, count: usize) -> Result<Figure> {
+        let number = slices_by_path(cache);
+        let rows = spread(&predictions.rows_of(scan)?, count);
+        let picture = |index: usize| {
+            let row = Explained::begun(&predictions.rows()[index]);
+            let slice =
+                number.get(&row.path).with_context(|| format!("explaining {}: it is not in the cache", row.path))?;
+            Ok(heat_of(&row, *slice))
+        };
+        let pictures = rows.into_iter().map(picture).collect::<Result<Vec<_>>>()?;
+        let caption = "Slices at even distances, as the network sees them, with the heat for the predicted class (Grad-CAM, \
+                       yellow to red; scaled to each picture's hottest place) and the outline of the lungs (blue). \
+                       Probabilities of slices are not calibrated.";
+        sheet(self, cache, &format!("Patient: {scan}: where the network looks"), &pictures, caption)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_of_each_scan_comes_first() {
+        let all = vec![("a", 1.0), ("b", 3.0), ("a", 4.0), ("c", 2.0), ("b", 9.0)];
+        let all: Vec<(String, f64)> = all.into_iter().map(|(scan, value)| (scan.to_owned(), value)).collect();
+        let best = one_a_scan(all, |of| &of.0, |of| of.1);
+        assert_eq!(best.iter().map(|of| of.1).collect::<Vec<_>>(), [9.0, 4.0, 2.0]);
+    }
+}

@@ -1,0 +1,269 @@
+//! What stands beside an exported network: how to use it, and how far to trust it.
+
+use crate::base::files::Digest;
+use crate::base::progress::{counted, thousands};
+use crate::data::preprocess::Preprocess;
+use crate::data::split::Subset;
+use crate::evaluate::assess::{Assessment, estimated};
+use crate::evaluate::evaluation::{Evaluation, NetworkSummary, SubsetCount};
+use crate::evaluate::predict::Classifier;
+use crate::evaluate::scan::ScanRule;
+use crate::nn::weights::WeightsFile;
+use crate::stats::calibration::Temperature;
+use crate::stats::metrics::{Estimate, Measure};
+use crate::train::config::RunConfig;
+use crate::train::provenance::Provenance;
+use crate::train::run_folder::RunFolder;
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::Path;
+
+/// A model card (Mitchell et al. 2019), made of the checkpoint and of what lies beside it and belongs to it.
+#[derive(Debug, Serialize)]
+pub(super) struct Card {
+    /// The file it stands beside.
+    model: String,
+    /// Hash of that file; absent on the card inside of it.
+    sha256: Option<Digest>,
+    what: String,
+    architecture: &'static str,
+    network: NetworkSummary,
+    /// Input `[N, 3, size, size]`: grey level / 255, minus mean, by std, the same in all three channels.
+    preprocess: Preprocess,
+    input: String,
+    output: String,
+    /// The order of the logits.
+    classes: Vec<String>,
+    intended_use: &'static str,
+    limits: Vec<String>,
+    run: RunConfig,
+    epoch: usize,
+    checkpoint: Digest,
+    /// `None` for random ones.
+    initial_weights: Option<WeightsFile>,
+    frozen_backbone: Option<Digest>,
+    trained_on_manifest: Digest,
+    split: Digest,
+    leaking_split: bool,
+    /// What the run's own evaluation says; `None` with the reason in `not_evaluated`.
+    evaluated: Option<Evaluated>,
+    not_evaluated: Option<String>,
+    /// Version that trained it, and the one that wrote this card.
+    trained_with: String,
+    exported_with: &'static str,
+    libtorch: String,
+    /// Where it was trained.
+    machines: Vec<Provenance>,
+}
+
+/// What is known of a run that was evaluated.
+#[derive(Debug, Serialize)]
+struct Evaluated {
+    data: String,
+    leak: Option<String>,
+    counts: Vec<SubsetCount>,
+    results: Vec<CardResult>,
+    scan_rule: ScanRule,
+    /// What logits are to be divided by for calibrated probabilities; the exported network does not.
+    temperature: Option<Temperature>,
+}
+
+/// One measure of one subset.
+#[derive(Debug, Serialize)]
+struct CardResult {
+    subset: Subset,
+    leaks: bool,
+    by: &'static str,
+    #[serde(flatten)]
+    estimate: Estimate,
+}
+
+const INTENDED_USE: &str = "Research on how networks are trained and tested on chest-CT slices; not for diagnosis: no patient may \
+                            be treated, or left untreated, because of what it says.";
+
+impl Card {
+    pub(super) fn of(classifier: &Classifier, file: &Path) -> Self {
+        let info = classifier.info();
+        let folder = RunFolder::at(classifier.path().parent().unwrap_or(Path::new(".")));
+        let (evaluated, not_evaluated) = match Evaluated::of(classifier, &folder) {
+            Ok(found) => (Some(found), None),
+            Err(error) => (None, Some(format!("{error:#}: run `covid-ct evaluate --name {}`", info.run.name))),
+        };
+        let size = info.run.preprocess.size;
+        Self {
+            model: file.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned()),
+            sha256: None,
+            what: format!("{} that tells covid from non-covid chest-CT slices", info.run.architecture),
+            architecture: info.run.architecture.key(),
+            network: NetworkSummary::of(classifier.network(), info.run.learn),
+            preprocess: info.run.preprocess.clone(),
+            input: format!(
+                "[N, 3, {size}, {size}] f32: a grey slice resized bilinearly with antialiasing, in three equal channels"
+            ),
+            output: "[N, 2] logits; softmax gives probabilities that are NOT calibrated".to_owned(),
+            classes: info.classes.clone(),
+            intended_use: INTENDED_USE,
+            limits: limits(!info.leaks.is_empty(), evaluated.is_some()),
+            run: info.run.clone(),
+            epoch: info.position.epoch,
+            checkpoint: classifier.weights(),
+            initial_weights: info.pretrained.clone(),
+            frozen_backbone: info.backbone,
+            trained_on_manifest: info.manifest,
+            split: info.split,
+            leaking_split: !info.leaks.is_empty(),
+            evaluated,
+            not_evaluated,
+            trained_with: info.version.clone(),
+            exported_with: env!("CARGO_PKG_VERSION"),
+            libtorch: crate::nn::device::libtorch_version(),
+            machines: folder.provenance().unwrap_or_default(),
+        }
+    }
+
+    /// The card that lies beside the file.
+    pub(super) fn beside(self, sha256: Digest) -> Self {
+        Self { sha256: Some(sha256), ..self }
+    }
+
+    /// The same for people.
+    pub(super) fn markdown(&self) -> Result<String> {
+        let mut page = String::new();
+        let file = self.sha256.map_or(String::new(), |hash| format!(" (SHA-256 {hash})"));
+        writeln!(page, "# Model card: {}\n\n{}.\n\nFile: `{}`{file}\n", self.run.name, self.what, self.model)?;
+        writeln!(page, "## Intended use\n\n**{}**\n\n## Use\n", self.intended_use)?;
+        let Preprocess { mean, std, .. } = self.preprocess;
+        writeln!(page, "- Input: {}; then (grey level / 255 − {mean}) / {std}.", self.input)?;
+        writeln!(page, "- Output: {}, in the order {}.", self.output, self.classes.join(", "))?;
+        self.network_and_training(&mut page)?;
+        match (&self.evaluated, &self.not_evaluated) {
+            (Some(of), _) => of.markdown(&mut page)?,
+            (None, why) => writeln!(page, "\n## Results\n\nNone on this card: {}.", why.as_deref().unwrap_or("–"))?,
+        }
+        writeln!(page, "\n## Limits\n")?;
+        self.limits.iter().try_for_each(|limit| writeln!(page, "- {limit}"))?;
+        writeln!(page, "\n## Versions\n")?;
+        writeln!(
+            page,
+            "Trained with covid-ct {}, exported with {}, libtorch {}.",
+            self.trained_with, self.exported_with, self.libtorch
+        )?;
+        for of in &self.machines {
+            let commit = of.built_from.as_ref().or(of.commit.as_ref()).map_or("–", String::as_str);
+            writeln!(page, "Trained on {} from {} UTC, commit {commit}.", of.processor, of.when)?;
+        }
+        Ok(page)
+    }
+
+    fn network_and_training(&self, page: &mut String) -> Result<()> {
+        let (all, learned) = (thousands(self.network.parameters), thousands(self.network.learned));
+        let initial = match &self.initial_weights {
+            Some(file) => format!("`{}`, SHA-256 {}", file.name, file.sha256),
+            None => format!("random, seed {}", self.run.seed),
+        };
+        writeln!(page, "\n## Network and training\n")?;
+        writeln!(page, "- {} weighted layers, {all} parameters, {learned} learned.", self.network.weighted_layers())?;
+        writeln!(page, "- Initial weights: {initial}.")?;
+        if let Some(backbone) = self.frozen_backbone {
+            writeln!(page, "- Frozen backbone: SHA-256 {backbone}.")?;
+        }
+        writeln!(page, "- Epoch {} of {}, checkpoint {}.", self.epoch, self.run.epochs, self.checkpoint)?;
+        writeln!(page, "- Manifest {}, split {}.", self.trained_on_manifest, self.split)?;
+        let leaks =
+            if self.leaking_split { "LEAKS: its test figures do not hold for new patients" } else { "does not leak" };
+        Ok(writeln!(page, "- The split {leaks}.")?)
+    }
+}
+
+impl Evaluated {
+    /// What lies beside the checkpoint, where it was made from this checkpoint.
+    fn of(classifier: &Classifier, folder: &RunFolder) -> Result<Self> {
+        let (evaluation, info) = (folder.evaluation()?, classifier.info());
+        for (noun, found, expected) in [
+            ("weights", evaluation.weights, classifier.weights()),
+            ("manifest", evaluation.manifest, info.manifest),
+            ("split", evaluation.split, info.split),
+        ] {
+            ensure!(found == expected, "its evaluation is of the {noun} {found}, the checkpoint of {expected}");
+        }
+        let assessment = folder.assessment()?;
+        let (found, expected) = (assessment.weights, classifier.weights());
+        ensure!(found == expected, "its assessment is of the weights {found}, the checkpoint is {expected}");
+        Ok(Self {
+            results: results(&evaluation, &assessment),
+            data: evaluation.data,
+            leak: evaluation.warning,
+            counts: evaluation.counts,
+            scan_rule: evaluation.rule,
+            temperature: assessment.temperature,
+        })
+    }
+
+    fn markdown(&self, page: &mut String) -> Result<()> {
+        writeln!(page, "\n## Data: {}\n\n| Subset | Class | Slices | Scans |\n|---|---|---:|---:|", self.data)?;
+        for of in &self.counts {
+            let label = of.label.map_or("–".to_owned(), |label| label.to_string());
+            let (slices, scans) = (thousands(of.slices as u64), thousands(of.scans as u64));
+            writeln!(page, "| {} | {label} | {slices} | {scans} |", of.subset)?;
+        }
+        if let Some(leak) = &self.leak {
+            writeln!(page, "\n**{leak}**")?;
+        }
+        writeln!(page, "\n## Results\n\n| Measure | Subset | By | 95 % interval (value) |\n|---|---|---|---|")?;
+        for of in &self.results {
+            let mark = if of.leaks { " (LEAKING)" } else { "" };
+            let (name, estimate) = (of.estimate.measure.name(), estimated(&of.estimate));
+            writeln!(page, "| {name} | {}{mark} | {} | {estimate} |", of.subset, of.by)?;
+        }
+        writeln!(page, "\nIntervals: bootstrap over patients. Epoch and threshold were chosen on the validation set.")?;
+        writeln!(
+            page,
+            "\n## From a slice to a scan\n\nA scan is {} ({}).",
+            self.scan_rule.text(),
+            self.scan_rule.chosen
+        )?;
+        writeln!(page, "\n## Calibration\n")?;
+        match &self.temperature {
+            Some(of) => writeln!(
+                page,
+                "The exported probabilities are not calibrated. Divide the logits by the temperature {:.6} (fitted on {}) before \
+                 the softmax.",
+                of.value,
+                counted(of.samples as u64, "validation slice")
+            )?,
+            None => {
+                writeln!(page, "The exported probabilities are not calibrated, and no temperature could be fitted.")?
+            }
+        }
+        Ok(())
+    }
+}
+
+fn results(evaluation: &Evaluation, assessment: &Assessment) -> Vec<CardResult> {
+    let mut results = Vec::new();
+    for of in &assessment.subsets {
+        for (by, performance) in [("slice", &of.slices), ("scan", &of.scans)] {
+            let leaks = evaluation.leaks.contains(&of.subset);
+            let result = |measure| CardResult { subset: of.subset, leaks, by, estimate: *performance.get(measure) };
+            results.extend(Measure::ALL.map(result));
+        }
+    }
+    results
+}
+
+fn limits(leaking: bool, evaluated: bool) -> Vec<String> {
+    let mut limits = vec![
+        "It was never tested on another data set: what it says of other hospitals, scanners and diseases is unknown.",
+        "Every slice of a covid scan was learned as covid, also one without a lesion.",
+        "Predictive values depend on how common the disease is in the data.",
+        "It takes any picture and answers: what is no chest CT gets an answer too.",
+    ];
+    if leaking {
+        limits.push("Its split leaks: test figures show what it remembers, not what it would say of new patients.");
+    }
+    if !evaluated {
+        limits.push("No figures stand on this card: it was not evaluated.");
+    }
+    limits.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,234 @@
+//! Whether unlabelled scans look like those that were learned from: a hint, not a test.
+
+use crate::data::cache::{SliceCache, spread};
+use crate::data::split::{Split, Subset};
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// Slices of a scan that are looked at, at even distances.
+const PER_SCAN: usize = 16;
+/// Figures of a scan: mean, deviation, share of black, 95th percentile, mean difference of neighbours.
+const FIGURES: usize = 5;
+
+/// A scan is called unusual when so few of the training scans are as unusual: of scans like those that were learned from,
+/// five in a hundred are.
+const UNUSUAL: f64 = 0.05;
+/// With fewer training scans even the farthest of all would not be among the last five in a hundred.
+const LEAST: usize = 19;
+
+/// How far from the training scans each scan of a subset lies, by its grey levels alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Typical {
+    /// Training scans that the others are held against.
+    pub training: usize,
+    /// By scan folder: the share of scans that are as unusual or more, the scan itself among them, above 0 to 1. Empty where
+    /// there is no hint.
+    pub share: BTreeMap<String, f64>,
+    /// Why there is no hint.
+    pub why_not: Option<String>,
+}
+
+impl Typical {
+    /// Mahalanobis distance (1936) of mean, deviation, share of black, 95th percentile and mean difference of neighbouring
+    /// pixels from the training scans'.
+    ///
+    /// Each training scan's own distance is from the others: among those that made the mean, it would look nearer than an
+    /// equal scan that is new. The share is `(1 + as far or farther) / (1 + training scans)` (Vovk, Gammerman and Shafer
+    /// 2005, conformal p-values).
+    ///
+    /// # Errors
+    /// A slice that is not in the cache. Fewer than 19 training scans are no error: see [`why_not`](Self::why_not).
+    pub fn of(cache: &SliceCache, split: &Split, subset: Subset) -> Result<Self> {
+        let doing = || format!("comparing the {subset} scans with the training scans");
+        let known = of_scans(cache, &split.slices(Subset::Train)).with_context(doing)?;
+        let known: Vec<[f64; FIGURES]> = known.into_values().collect();
+        let training = known.len();
+        if training < LEAST {
+            let why = format!("{training} training scans, {LEAST} or more are needed to tell one in twenty");
+            return Ok(Self { training, ..Self::none(why) });
+        }
+        let mut far =
+            (0..training).map(|one| left_one_out(&known, one)).collect::<Result<Vec<f64>>>().with_context(doing)?;
+        far.sort_by(f64::total_cmp);
+        let middle = Middle::of(known.iter()).with_context(doing)?;
+        let share = |of: &[f64; FIGURES]| {
+            let nearer = far.partition_point(|known| *known < middle.distance(of));
+            (1 + training - nearer) as f64 / (1 + training) as f64
+        };
+        let of_subset = of_scans(cache, &split.slices(subset)).with_context(doing)?;
+        let share = of_subset.iter().map(|(scan, of)| (scan.clone(), share(of))).collect();
+        Ok(Self { training, share, why_not: None })
+    }
+
+    /// No hint.
+    pub(crate) fn none(why_not: String) -> Self {
+        Self { training: 0, share: BTreeMap::new(), why_not: Some(why_not) }
+    }
+
+    /// Whether the scan is among the five in a hundred that lie farthest out; `None` where there is no hint.
+    pub fn is_unusual(&self, scan: &str) -> Option<bool> {
+        self.share.get(scan).map(|share| *share <= UNUSUAL)
+    }
+
+    /// What is said of a scan; – where there is no hint.
+    pub fn hint(&self, scan: &str) -> &'static str {
+        match self.is_unusual(scan) {
+            Some(true) => "unusual grey levels",
+            Some(false) => "as in training",
+            None => "–",
+        }
+    }
+}
+
+fn left_one_out(known: &[[f64; FIGURES]], one: usize) -> Result<f64> {
+    let others = known.iter().enumerate().filter(|(index, _)| *index != one).map(|(_, of)| of);
+    Ok(Middle::of(others)?.distance(&known[one]))
+}
+
+/// The mean of scans' figures, and the inverse of their covariance.
+struct Middle {
+    mean: [f64; FIGURES],
+    inverse: [[f64; FIGURES]; FIGURES],
+}
+
+impl Middle {
+    fn of<'a>(scans: impl Iterator<Item = &'a [f64; FIGURES]> + Clone) -> Result<Self> {
+        let count = scans.clone().count() as f64;
+        let mean: [f64; FIGURES] = std::array::from_fn(|k| scans.clone().map(|of| of[k]).sum::<f64>() / count);
+        let mut covariance = [[0.0; FIGURES]; FIGURES];
+        for (i, row) in covariance.iter_mut().enumerate() {
+            for (j, value) in row.iter_mut().enumerate() {
+                let products = scans.clone().map(|of| (of[i] - mean[i]) * (of[j] - mean[j]));
+                *value = products.sum::<f64>() / (count - 1.0);
+            }
+            // Figures that hardly differ between training scans would make any difference infinite.
+            row[i] += 1e-6 + 1e-3 * row[i];
+        }
+        Ok(Self { mean, inverse: inverse(covariance)? })
+    }
+
+    /// Squared.
+    fn distance(&self, of: &[f64; FIGURES]) -> f64 {
+        let off: [f64; FIGURES] = std::array::from_fn(|k| of[k] - self.mean[k]);
+        let all = (0..FIGURES).flat_map(|i| (0..FIGURES).map(move |j| (i, j)));
+        all.map(|(i, j)| off[i] * self.inverse[i][j] * off[j]).sum()
+    }
+}
+
+/// The mean figures of each scan's slices.
+fn of_scans(cache: &SliceCache, slices: &[usize]) -> Result<BTreeMap<String, [f64; FIGURES]>> {
+    let manifest = cache.manifest();
+    let mut scans: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for &slice in slices {
+        scans.entry(&manifest.scan_of(&manifest.slices[slice]).folder).or_default().push(slice);
+    }
+    let side = cache.preprocess().size as usize;
+    let of_scan = |(scan, of): (&str, Vec<usize>)| {
+        let chosen = spread(&of, PER_SCAN);
+        let mut sums = [0.0; FIGURES];
+        for &slice in &chosen {
+            let figures = of_slice(&cache.pixels(slice)?, side);
+            (0..FIGURES).for_each(|k| sums[k] += figures[k] / chosen.len() as f64);
+        }
+        Ok((scan.to_owned(), sums))
+    };
+    scans.into_par_iter().map(of_scan).collect()
+}
+
+fn of_slice(pixels: impl AsRef<[u8]>, side: usize) -> [f64; FIGURES] {
+    let pixels = pixels.as_ref();
+    let count = pixels.len() as f64;
+    let mut histogram = [0_usize; 256];
+    pixels.iter().for_each(|&pixel| histogram[usize::from(pixel)] += 1);
+    let sum = |of: &dyn Fn(f64) -> f64| -> f64 {
+        histogram.iter().enumerate().map(|(level, n)| of(level as f64) * *n as f64).sum::<f64>() / count
+    };
+    let mean = sum(&|level| level);
+    let deviation = sum(&|level| (level - mean).powi(2)).sqrt();
+    let mut seen = 0;
+    let bright = histogram.iter().position(|n| {
+        seen += n;
+        seen as f64 >= 0.95 * count
+    });
+    let steps =
+        pixels.chunks_exact(side).flat_map(|row| row.windows(2)).map(|pair| f64::from(pair[0].abs_diff(pair[1])));
+    let black = histogram[..8].iter().sum::<usize>() as f64 / count;
+    [mean, deviation, 255.0 * black, bright.unwrap_or(255) as f64, steps.sum::<f64>() / count]
+}
+
+/// Gauss-Jordan with pivots.
+fn inverse(mut matrix: [[f64; FIGURES]; FIGURES]) -> Result<[[f64; FIGURES]; FIGURES]> {
+    let mut inverse = [[0.0; FIGURES]; FIGURES];
+    (0..FIGURES).for_each(|k| inverse[k][k] = 1.0);
+    for column in 0..FIGURES {
+        let pivot = (column..FIGURES).max_by(|&a, &b| matrix[a][column].abs().total_cmp(&matrix[b][column].abs()));
+        let pivot = pivot.filter(|&row| matrix[row][column].abs() > 0.0).context("the covariance is singular")?;
+        matrix.swap(column, pivot);
+        inverse.swap(column, pivot);
+        let scale = matrix[column][column];
+        for k in 0..FIGURES {
+            matrix[column][k] /= scale;
+            inverse[column][k] /= scale;
+        }
+        for row in (0..FIGURES).filter(|&row| row != column) {
+            let factor = matrix[row][column];
+            for k in 0..FIGURES {
+                matrix[row][k] -= factor * matrix[column][k];
+                inverse[row][k] -= factor * inverse[column][k];
+            }
+        }
+    }
+    Ok(inverse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inverse_undoes() {
+        let matrix = [
+            [4.0, 1.0, 0.5, 0.0, 0.2],
+            [1.0, 3.0, 0.1, 0.4, 0.0],
+            [0.5, 0.1, 2.0, 0.3, 0.1],
+            [0.0, 0.4, 0.3, 5.0, 1.0],
+            [0.2, 0.0, 0.1, 1.0, 1.0],
+        ];
+        let inverse = inverse(matrix).expect("regular");
+        for (i, row) in matrix.iter().enumerate() {
+            for j in 0..FIGURES {
+                let product: f64 = row.iter().zip(&inverse).map(|(a, b)| a * b[j]).sum();
+                assert!((product - f64::from(u8::from(i == j))).abs() < 1e-12, "{i} {j}: {product}");
+            }
+        }
+        assert!(super::inverse([[0.0; FIGURES]; FIGURES]).is_err());
+    }
+
+    #[test]
+    fn a_scan_left_out_lies_farther_than_among_those_that_made_the_mean() -> Result<()> {
+        use rand::{Rng, SeedableRng};
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        let mut drawn = |count: usize| -> Vec<[f64; FIGURES]> {
+            let mut normal = || (0..12).map(|_| rng.r#gen::<f64>()).sum::<f64>() - 6.0;
+            (0..count).map(|_| std::array::from_fn(|_| normal())).collect()
+        };
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        let (known, new) = (drawn(25), drawn(4_000));
+        let middle = Middle::of(known.iter())?;
+        let inside = mean(known.iter().map(|of| middle.distance(of)).collect());
+        let out = mean((0..25).map(|one| left_one_out(&known, one)).collect::<Result<_>>()?);
+        let of_new = mean(new.iter().map(|of| middle.distance(of)).collect());
+        // Among 25 scans the mean is 5 × 24/25; new ones lie much farther, and those left out about as far.
+        assert!((inside - 4.8).abs() < 0.05, "{inside}");
+        assert!(of_new > 5.5 && out > 5.5 && (out / of_new - 1.0).abs() < 0.4, "{out} and {of_new}");
+        Ok(())
+    }
+
+    #[test]
+    fn figures_of_a_slice_by_hand() {
+        // 4×4: half black, half 100; two columns each, so a step of 100 in each row's middle.
+        let pixels: Vec<u8> = (0..16).map(|i| if i % 4 < 2 { 0 } else { 100 }).collect();
+        assert_eq!(of_slice(pixels, 4), [50.0, 50.0, 127.5, 100.0, 25.0]);
+    }
+}

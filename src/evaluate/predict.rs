@@ -1,0 +1,180 @@
+//! From a checkpoint to decisions: per slice, and per scan.
+
+use crate::base::files::Digest;
+use crate::base::progress::{Meter, Progress, thousands};
+use crate::base::table::{Table, shown_as_table};
+use crate::data::split::{Split, Subset};
+use crate::nn::device::device_name;
+use crate::nn::model::Network;
+use crate::train::batch_source::Feed;
+use crate::train::checkpoint::{Checkpoint, CheckpointInfo};
+use crate::train::experiment::Experiment;
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use tch::Device;
+
+mod predictions;
+
+pub use predictions::{About, Predictions, SlicePrediction};
+pub(crate) use predictions::{decided, named};
+
+/// A trained network ready to judge slices.
+#[derive(Debug)]
+pub struct Classifier {
+    network: Network,
+    info: CheckpointInfo,
+    weights: Digest,
+    device: Device,
+    path: PathBuf,
+}
+
+impl Classifier {
+    /// Loads a checkpoint such as `runs/<data set>/<run>/best.safetensors` onto the device its run asks for.
+    ///
+    /// # Errors
+    /// A damaged or foreign file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_in(path.as_ref())
+    }
+
+    fn load_in(path: &Path) -> Result<Self> {
+        let checkpoint = Checkpoint::read(path)?;
+        let device = match checkpoint.info.run.device() {
+            Ok(device) => device,
+            // A checkpoint trained on a GPU can be used where there is none.
+            Err(_) => Device::Cpu,
+        };
+        let info = checkpoint.info.clone();
+        let loading = || format!("loading the checkpoint {}", path.display());
+        let network = checkpoint.network(device).with_context(loading)?;
+        network.freeze().with_context(loading)?;
+        let weights = Digest::of_file(path).with_context(loading)?;
+        Ok(Self { network, info, weights, device, path: path.to_owned() })
+    }
+
+    /// What the checkpoint says of itself.
+    pub fn info(&self) -> &CheckpointInfo {
+        &self.info
+    }
+
+    /// The checkpoint's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Hash of that file.
+    pub fn weights(&self) -> Digest {
+        self.weights
+    }
+
+    /// Where it computes.
+    pub(crate) fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Judges the slices of a subset.
+    ///
+    /// # Errors
+    /// An experiment with other preprocessing than the checkpoint was trained with, an empty subset; a labelled subset of
+    /// another split than it was trained on, which may hold patients that it has learned from.
+    pub fn predict(&self, experiment: &Experiment, subset: Subset) -> Result<Predictions> {
+        let doing = || format!("predicting the {subset} subset with {}", self.path.display());
+        self.may_judge(experiment, subset).with_context(doing)?;
+        let (cache, run) = (experiment.cache(), &self.info.run);
+        let slices = experiment.split().slices(subset);
+        let show = |progress: &Progress| experiment.progress(progress);
+        let source =
+            Feed::new(cache, &self.network, self.info.backbone, run, self.device, &show).with_context(doing)?;
+        let meter = Meter::new(subset.name(), "slices", slices.len(), 0, &show);
+        let (probabilities, _) =
+            source.score(&self.network, &slices, run.batch_size, &|n| meter.add(n)).with_context(doing)?;
+        meter.finish();
+        let manifest = cache.manifest();
+        let rows = slices.iter().zip(probabilities).map(|(&index, covid)| {
+            let slice = &manifest.slices[index];
+            let scan = manifest.scan_of(slice);
+            SlicePrediction {
+                path: manifest.path(slice),
+                scan: scan.folder.clone(),
+                patient: scan.patient.clone(),
+                label: scan.label,
+                covid,
+            }
+        });
+        let rows: Vec<SlicePrediction> = rows.collect();
+        if let Some(bad) = rows.iter().find(|row| !row.covid.is_finite()) {
+            bail!("{}: the probability of {} is {}, no number", doing(), bad.path, bad.covid);
+        }
+        Ok(Predictions::new(self.about(subset, experiment.split()), rows))
+    }
+
+    fn may_judge(&self, experiment: &Experiment, subset: Subset) -> Result<()> {
+        let (cache, split) = (experiment.cache(), experiment.split());
+        ensure!(
+            cache.preprocess() == &self.info.run.preprocess,
+            "it was trained with {:?}, the cache was made with {:?}",
+            self.info.run.preprocess,
+            cache.preprocess()
+        );
+        ensure!(
+            subset == Subset::Prediction || split.hash() == self.info.split,
+            "it was trained on the split {} of the manifest {}; the labelled scans of another one, {} of {}, may show \
+             patients that it has learned from. Judge the split it was trained on, or put the scans under prediction/",
+            self.info.split.short(),
+            self.info.manifest.short(),
+            split.hash().short(),
+            split.manifest_hash().short()
+        );
+        ensure!(
+            !split.slices(subset).is_empty(),
+            "expected slices in the {subset} subset, found none among {}: {}",
+            thousands(cache.manifest().slices.len() as u64),
+            match subset {
+                Subset::Prediction => "put scans under prediction/ and run `covid-ct audit` again",
+                _ => "put scans under train/ or val/, or change the run's split, and run `covid-ct audit` again",
+            }
+        );
+        Ok(())
+    }
+
+    fn about(&self, subset: Subset, split: &Split) -> About {
+        About {
+            run: self.info.run.name.clone(),
+            subset,
+            leaks: split.leaking_subsets(),
+            weights: self.weights,
+            manifest: split.manifest_hash(),
+            split: split.hash(),
+        }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(format!("Classifier {}", self.path.display()), &["Property", "Value"]);
+        table.row(["Network", &self.info.run.architecture.to_string()]);
+        table.row(["Parameters", &thousands(self.network.parameter_count())]);
+        table.row(["After epoch", &self.info.position.epoch.to_string()]);
+        table.row(["Device", &device_name(self.device)]);
+        table.row(["Classes", &self.info.classes.join(", ")]);
+        table.row(["Weights", &self.weights.short()]);
+        table.row(["Trained on manifest", &self.info.manifest.short()]);
+        match !self.info.leaks.is_empty() {
+            true => table.note("Trained on a LEAKING split: its test figures do not hold for new patients."),
+            false => table,
+        }
+    }
+}
+
+impl RunFolder {
+    /// The network of the epoch with the highest validation accuracy.
+    pub fn classifier(&self) -> Result<Classifier> {
+        Classifier::load(self.path_of(Artifact::BestCheckpoint))
+    }
+}
+
+shown_as_table!(Classifier);

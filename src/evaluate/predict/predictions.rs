@@ -1,0 +1,296 @@
+//! What a network says of slices.
+
+use crate::base::figure::Figure;
+use crate::base::files::{Digest, write_atomic};
+use crate::base::progress::thousands;
+use crate::base::table::{Table, shown_as_table};
+use crate::data::contact_sheet::ContactSheet;
+use crate::data::manifest::parquet::{read_frame, text_column, write_frame};
+use crate::data::manifest::{Label, Manifest};
+use crate::data::split::Subset;
+use crate::evaluate::rules::JudgedScan;
+use crate::stats::figures::confusion;
+use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Context, Result, bail};
+use polars::prelude::{Column, DataFrame};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+/// The judgement of one slice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlicePrediction {
+    /// File under the root.
+    pub path: String,
+    /// Scan folder.
+    pub scan: String,
+    /// Patient, where known.
+    pub patient: Option<String>,
+    /// The truth, where known.
+    pub label: Option<Label>,
+    /// Probability of covid, 0 to 1 (softmax; not calibrated).
+    pub covid: f32,
+}
+
+impl SlicePrediction {
+    /// The more probable class; covid at exactly one half, as `argmax` takes the first of two equal logits.
+    pub fn decision(&self) -> Label {
+        if self.covid >= 0.5 { Label::Covid } else { Label::NonCovid }
+    }
+
+    /// The truth.
+    ///
+    /// # Errors
+    /// It is not known.
+    pub(crate) fn is_covid(&self) -> Result<bool> {
+        let label = self.label.with_context(|| format!("{} has no label to compare with", self.path))?;
+        Ok(label == Label::Covid)
+    }
+}
+
+/// What predictions were made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// Name of the run.
+    pub run: String,
+    /// The subset.
+    pub subset: Subset,
+    /// Subsets whose scans were learned from.
+    pub leaks: Vec<Subset>,
+    /// Hash of the checkpoint file.
+    pub weights: Digest,
+    /// Hash of the manifest.
+    pub manifest: Digest,
+    /// Hash of the split.
+    pub split: Digest,
+}
+
+/// The judgements of a subset's slices.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// What they were made from.
+    pub about: About,
+    rows: Vec<SlicePrediction>,
+}
+
+impl About {
+    /// `test slices, fcn-published (LEAKING)`.
+    pub(crate) fn title(&self, what: &str) -> String {
+        format!("{} {what}, {}{}", self.subset, self.run, self.subset.leak_mark(&self.leaks))
+    }
+}
+
+/// Decisions against truth, of slices or of scans: name, label, decision.
+pub(crate) fn decided<'a>(judged: impl Iterator<Item = (&'a str, Option<Label>, Label)>) -> Result<ConfusionMatrix> {
+    let (mut truth, mut decided) = (Vec::new(), Vec::new());
+    for (name, label, decision) in judged {
+        truth.push(label.with_context(|| format!("{name} has no label to compare with"))?.index());
+        decided.push(decision.index());
+    }
+    ConfusionMatrix::from_labels(&Label::NAMES, &truth, &decided)
+}
+
+/// The one folder that is asked for: a scan's folder, or the last part of one scan's folder alone.
+///
+/// # Errors
+/// No such scan in the subset, or several; they are listed.
+pub(crate) fn named<'a>(folders: impl Iterator<Item = &'a str>, asked: &str, subset: Subset) -> Result<&'a str> {
+    let is_asked = |folder: &&str| *folder == asked || folder.rsplit('/').next() == Some(asked);
+    let found: BTreeSet<&str> = folders.filter(is_asked).collect();
+    if let Some(exact) = found.get(asked) {
+        return Ok(exact);
+    }
+    let all: Vec<&str> = found.into_iter().collect();
+    match all[..] {
+        [one] => Ok(one),
+        [] => bail!("showing {asked}: expected a scan of the {subset} subset, found none of that name"),
+        _ => bail!("showing {asked}: {} scans of the {subset} subset have that name: {}", all.len(), all.join(", ")),
+    }
+}
+
+impl Predictions {
+    pub(crate) fn new(about: About, rows: Vec<SlicePrediction>) -> Self {
+        Self { about, rows }
+    }
+
+    /// One row a slice, in the manifest's order.
+    pub fn rows(&self) -> &[SlicePrediction] {
+        &self.rows
+    }
+
+    /// Decisions against truth.
+    ///
+    /// # Errors
+    /// A subset without labels.
+    pub fn confusion_matrix(&self) -> Result<ConfusionMatrix> {
+        decided(self.rows.iter().map(|row| (row.path.as_str(), row.label, row.decision())))
+    }
+
+    /// scikit-learn's classification report, per slice.
+    pub fn report(&self) -> Result<ClassificationReport> {
+        Ok(self.confusion_matrix()?.report())
+    }
+
+    /// The confusion matrix as a picture.
+    pub fn figure(&self) -> Result<Figure> {
+        confusion(&self.about.title("slices"), &self.confusion_matrix()?)
+    }
+
+    /// Labelled scans with the probabilities of their slices, in the order of their names.
+    ///
+    /// # Errors
+    /// A subset without labels.
+    pub(crate) fn judged_scans(&self) -> Result<Vec<JudgedScan>> {
+        let mut scans: BTreeMap<&str, JudgedScan> = BTreeMap::new();
+        for row in &self.rows {
+            let covid = row.is_covid()?;
+            let scan = scans.entry(&row.scan).or_insert_with(|| JudgedScan { covid, slices: Vec::new() });
+            scan.slices.push(f64::from(row.covid));
+        }
+        Ok(scans.into_values().collect())
+    }
+
+    /// Number of patients, slices, and slices per patient: the slides' figures of the inference set.
+    pub fn summary(&self) -> Table {
+        let scans = self.rows.iter().map(|r| &r.scan).collect::<BTreeSet<_>>().len();
+        let columns = ["Number of patients", "Total number of slices", "Average number of slices per patient"];
+        let mut table = Table::new(format!("The {} set", self.about.subset), &columns);
+        let average = format!("{:.0}", self.rows.len() as f64 / scans.max(1) as f64);
+        table.row([thousands(scans as u64), thousands(self.rows.len() as u64), average]);
+        table
+    }
+
+    /// The rows of one scan: a folder, or its last part where one scan alone has it.
+    pub(crate) fn rows_of(&self, scan: &str) -> Result<Vec<usize>> {
+        let scan = named(self.rows.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
+        Ok((0..self.rows.len()).filter(|&i| self.rows[i].scan == scan).collect())
+    }
+
+    /// The slices of one scan with their decisions, as pictures. `scan` is a folder, or its last part, `ct_scan_21`, where
+    /// one scan alone has it.
+    pub fn scan_sheet(&self, manifest: &Manifest, scan: &str, count: usize) -> Result<Figure> {
+        let of_scan = self.rows_of(scan)?;
+        let mut sheet = ContactSheet::new(format!("Patient: {scan}"));
+        for index in crate::data::cache::spread(&of_scan, count) {
+            let row = &self.rows[index];
+            let bytes = manifest.bytes_of(manifest.slice_at(&row.path)?)?;
+            let image = crate::data::decode::decode_grey(&bytes)
+                .with_context(|| format!("decoding {}", manifest.root.join(&row.path).display()))?;
+            let file = row.path.rsplit('/').next().unwrap_or(&row.path);
+            sheet.add(&format!("Slice: {file} - {} ({:.2})", row.decision(), row.covid), Some(&image))?;
+        }
+        Ok(sheet.figure("The decision for each slice, and its covid probability (not calibrated)."))
+    }
+
+    /// One slice with its decision: `Slice: 3.jpg - covid`. `path` is the file under the root, or the end of one alone.
+    pub fn slice_figure(&self, manifest: &Manifest, path: &str) -> Result<Figure> {
+        let ends = |row: &&SlicePrediction| row.path == path || row.path.ends_with(&format!("/{path}"));
+        let exact = self.rows.iter().filter(|row| row.path == path);
+        let row = match exact.chain(self.rows.iter().filter(ends)).collect::<Vec<_>>()[..] {
+            [] => bail!("showing {path}: no such slice in the {} subset", self.about.subset),
+            [row] => row,
+            // The exact one stands first, and is found by its end as well.
+            [row, ..] if row.path == path => row,
+            [a, b, ..] => bail!("showing {path}: several slices end so, {} and {} among them", a.path, b.path),
+        };
+        let one = Self { about: self.about.clone(), rows: vec![row.clone()] };
+        one.scan_sheet(manifest, &row.scan, 1)
+    }
+
+    /// As a polars frame: path, scan, patient, label, covid (probability), decision.
+    pub fn to_frame(&self) -> Result<DataFrame> {
+        let texts = |name: &str, of: &dyn Fn(&SlicePrediction) -> Option<String>| {
+            Column::new(name.into(), self.rows.iter().map(of).collect::<Vec<_>>())
+        };
+        let columns = vec![
+            texts("path", &|r| Some(r.path.clone())),
+            texts("scan", &|r| Some(r.scan.clone())),
+            texts("patient", &|r| r.patient.clone()),
+            texts("label", &|r| r.label.map(|l| l.to_string())),
+            Column::new("covid".into(), self.rows.iter().map(|r| r.covid).collect::<Vec<_>>()),
+            texts("decision", &|r| Some(r.decision().to_string())),
+        ];
+        DataFrame::new(self.rows.len(), columns).context("making a frame of predictions")
+    }
+
+    /// Writes them as Parquet and CSV, and what they were made from as JSON.
+    pub(crate) fn write(&self, folder: &RunFolder) -> Result<()> {
+        let subset = self.about.subset;
+        write_frame(&mut self.to_frame()?, &folder.path_of(Artifact::Predictions(subset)))?;
+        folder.write(Artifact::PredictionsAbout(subset), &self.about)?;
+        write_atomic(&folder.path_of(Artifact::PredictionsCsv(subset)), |out| {
+            let mut csv = csv::Writer::from_writer(Vec::new());
+            csv.write_record(["path", "scan", "patient", "label", "covid", "decision"])?;
+            for row in &self.rows {
+                let label = row.label.map_or(String::new(), |l| l.to_string());
+                let (covid, decision) = (row.covid.to_string(), row.decision().to_string());
+                let patient = row.patient.as_deref().unwrap_or("");
+                csv.write_record([&row.path, &row.scan, patient, &label, &covid, &decision])?;
+            }
+            Ok(out.write_all(&csv.into_inner()?)?)
+        })
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    pub(crate) fn read(folder: &RunFolder, subset: Subset) -> Result<Self> {
+        let about: About = folder.read(Artifact::PredictionsAbout(subset))?;
+        let path = folder.path_of(Artifact::Predictions(subset));
+        let frame = read_frame(&path, "predictions")?;
+        let rows = rows_of(&frame).with_context(|| format!("{} does not hold predictions", path.display()))?;
+        Ok(Self { about, rows })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = match self.to_frame() {
+            Ok(frame) => {
+                Table::from_frame(format!("Predictions of {}: {}", self.about.run, self.about.subset), &frame, 10)
+            }
+            Err(error) => Table::new(format!("Predictions: {error:#}"), &[]),
+        };
+        if self.about.leaks.contains(&self.about.subset) {
+            table = table.note("LEAKING SPLIT: the network has learned from other slices of these scans.");
+        }
+        table
+    }
+}
+
+impl RunFolder {
+    /// The judgements of a subset's slices.
+    pub fn predictions(&self, subset: Subset) -> Result<Predictions> {
+        Predictions::read(self, subset)
+    }
+}
+
+shown_as_table!(Predictions);
+
+fn rows_of(frame: &DataFrame) -> Result<Vec<SlicePrediction>> {
+    let (paths, scans) = (text_column(frame, "path")?, text_column(frame, "scan")?);
+    let (patients, labels) = (text_column(frame, "patient")?, text_column(frame, "label")?);
+    let covid: Vec<Option<f32>> = frame.column("covid")?.f32()?.iter().collect();
+    let row = |i: usize| -> Result<SlicePrediction> {
+        let label = match labels[i].as_deref() {
+            None => None,
+            Some(name) => Some(
+                Label::ALL
+                    .into_iter()
+                    .find(|label| Label::NAMES[label.index()] == name)
+                    .with_context(|| format!("row {i}: expected the label covid or non-covid, found {name:?}"))?,
+            ),
+        };
+        let text = |value: &Option<String>, name: &str| value.clone().with_context(|| format!("row {i} has no {name}"));
+        Ok(SlicePrediction {
+            path: text(&paths[i], "path")?,
+            scan: text(&scans[i], "scan")?,
+            patient: patients[i].clone(),
+            label,
+            covid: match covid[i] {
+                Some(p) if (0.0..=1.0).contains(&p) => p,
+                Some(p) => bail!("row {i}: expected a probability 0 to 1, found {p}"),
+                None => bail!("row {i}: expected a probability, found none"),
+            },
+        })
+    };
+    (0..frame.height()).map(row).collect()
+}

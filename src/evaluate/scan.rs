@@ -1,0 +1,243 @@
+//! A patient is judged by all slices: the share called covid, against a threshold chosen on the validation set.
+
+use crate::base::figure::Figure;
+use crate::base::files::write_text;
+use crate::base::progress::thousands;
+use crate::base::table::{Table, percent, shown_as_table};
+use crate::data::manifest::Label;
+use crate::data::split::Subset;
+use crate::evaluate::predict::{About, Predictions, SlicePrediction, decided, named};
+use crate::evaluate::rules::{Rule, RuleKind};
+use crate::stats::figures::confusion;
+use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// When a scan is called covid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanRule {
+    /// The rule with its threshold.
+    pub rule: Rule,
+    /// Where it comes from, in words.
+    pub chosen: String,
+}
+
+impl ScanRule {
+    /// More covid slices than not.
+    pub fn majority() -> Self {
+        Self { rule: Rule::ShareOfSlices(0.5), chosen: "fixed: half of the slices".to_owned() }
+    }
+
+    /// The share of covid slices with the best balanced accuracy over the validation scans; see [`Rule::choose`]. Scans of
+    /// one label have nothing to choose by: then it is the [`majority`](Self::majority), and says so.
+    ///
+    /// # Errors
+    /// Predictions of another subset (a threshold must not be chosen on the test set), or without labels.
+    pub fn choose(validation: &Predictions) -> Result<Self> {
+        ensure!(
+            validation.about.subset == Subset::Validation,
+            "choosing a scan threshold: expected predictions of the validation subset, found {}",
+            validation.about.subset
+        );
+        let scans = validation.judged_scans()?;
+        let covid = scans.iter().filter(|scan| scan.covid).count();
+        if covid == 0 || covid == scans.len() {
+            let chosen = format!(
+                "fixed: half of the slices, for validation has {covid} covid and {} non-covid scans: nothing to choose by",
+                scans.len() - covid
+            );
+            return Ok(Self { chosen, ..Self::majority() });
+        }
+        let choice = Rule::choose(RuleKind::ShareOfSlices, &scans)?;
+        let chosen = format!(
+            "best balanced accuracy on {} validation scans: {}",
+            thousands(choice.scans as u64),
+            percent(Some(choice.balanced_accuracy))
+        );
+        Ok(Self { rule: choice.rule, chosen })
+    }
+
+    /// `covid from 41.2 % covid slices on`.
+    pub(crate) fn text(&self) -> String {
+        match self.rule {
+            Rule::ShareOfSlices(share) => format!("covid from {} covid slices on", percent(Some(share))),
+            Rule::MeanProbability(mean) => format!("covid from a mean probability of {mean:.3} on"),
+            Rule::AnyOf(count) => format!("covid from {count} covid slices on"),
+        }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new("When a scan is called covid", &["Rule", "Chosen"]);
+        table.row([self.text(), self.chosen.clone()]);
+        table
+    }
+}
+
+impl RunFolder {
+    /// When a scan is called covid.
+    pub fn scan_rule(&self) -> Result<ScanRule> {
+        self.read(Artifact::ScanRule)
+    }
+}
+
+shown_as_table!(ScanRule);
+
+/// The judgement of one scan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScanPrediction {
+    /// Scan folder.
+    pub scan: String,
+    /// The truth, where known.
+    pub label: Option<Label>,
+    /// Slices called covid.
+    pub covid_slices: usize,
+    /// Slices judged.
+    pub slices: usize,
+    /// Mean covid probability of the slices.
+    pub mean_covid: f64,
+    /// The decision.
+    pub decision: Label,
+}
+
+impl ScanPrediction {
+    /// Share of slices called covid.
+    pub fn share(&self) -> f64 {
+        self.covid_slices as f64 / self.slices as f64
+    }
+}
+
+/// The judgements of a subset's scans.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanPredictions {
+    /// What they were made from.
+    pub about: About,
+    /// The rule they were made by.
+    pub rule: ScanRule,
+    rows: Vec<ScanPrediction>,
+}
+
+impl Predictions {
+    /// Scans judged by the share of their slices that are called covid.
+    pub fn by_scan(&self, rule: &ScanRule) -> ScanPredictions {
+        ScanPredictions::new(self, rule)
+    }
+}
+
+impl ScanPredictions {
+    pub(crate) fn new(slices: &Predictions, rule: &ScanRule) -> Self {
+        let mut order: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut scans: Vec<(&SlicePrediction, Vec<f64>)> = Vec::new();
+        for slice in slices.rows() {
+            let index = *order.entry(&slice.scan).or_insert_with(|| {
+                scans.push((slice, Vec::new()));
+                scans.len() - 1
+            });
+            scans[index].1.push(f64::from(slice.covid));
+        }
+        let row = |(first, probabilities): (&SlicePrediction, Vec<f64>)| ScanPrediction {
+            scan: first.scan.clone(),
+            label: first.label,
+            covid_slices: probabilities.iter().filter(|&&p| p >= 0.5).count(),
+            slices: probabilities.len(),
+            mean_covid: probabilities.iter().sum::<f64>() / probabilities.len() as f64,
+            decision: if rule.rule.decide(&probabilities) { Label::Covid } else { Label::NonCovid },
+        };
+        Self { about: slices.about.clone(), rule: rule.clone(), rows: scans.into_iter().map(row).collect() }
+    }
+
+    /// One row a scan, in the manifest's order.
+    pub fn rows(&self) -> &[ScanPrediction] {
+        &self.rows
+    }
+
+    /// Decisions against truth.
+    ///
+    /// # Errors
+    /// A subset without labels.
+    pub fn confusion_matrix(&self) -> Result<ConfusionMatrix> {
+        decided(self.rows.iter().map(|row| (row.scan.as_str(), row.label, row.decision)))
+    }
+
+    /// scikit-learn's classification report, per scan.
+    pub fn report(&self) -> Result<ClassificationReport> {
+        Ok(self.confusion_matrix()?.report())
+    }
+
+    /// The confusion matrix as a picture.
+    pub fn figure(&self) -> Result<Figure> {
+        confusion(&self.about.title("scans"), &self.confusion_matrix()?)
+    }
+
+    /// One scan in the slides' words. `scan` is a folder, or its last part where one scan alone has it.
+    pub fn patient(&self, scan: &str) -> Result<Table> {
+        let scan = named(self.rows.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
+        let row = self.rows.iter().find(|row| row.scan == scan).with_context(|| format!("showing {scan}"))?;
+        let mut table = Table::new(
+            format!("Patient: {scan}"),
+            &["Number of Covid slices", "Number of Non-Covid slices", "Decision", "Mean covid probability"],
+        );
+        table.row([
+            format!("{}/{}", row.covid_slices, row.slices),
+            format!("{}/{}", row.slices - row.covid_slices, row.slices),
+            row.decision.to_string(),
+            format!("{:.2}", row.mean_covid),
+        ]);
+        Ok(table.note(format!(
+            "A scan is {} ({}). For research, not for diagnosis.",
+            self.rule.text(),
+            self.rule.chosen
+        )))
+    }
+
+    /// One row a scan.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(
+            format!("Scans of the {} subset, {}", self.about.subset, self.about.run),
+            &["Scan", "Truth", "Covid slices", "Share", "Mean probability", "Decision"],
+        );
+        const SHOWN: usize = 60;
+        for row in self.rows.iter().take(SHOWN) {
+            table.row([
+                row.scan.clone(),
+                row.label.map_or("–".to_owned(), |l| l.to_string()),
+                format!("{}/{}", row.covid_slices, row.slices),
+                percent(Some(row.share())),
+                format!("{:.2}", row.mean_covid),
+                row.decision.to_string(),
+            ]);
+        }
+        let covid = self.rows.iter().filter(|r| r.decision == Label::Covid).count();
+        if self.rows.len() > SHOWN {
+            table = table.note(format!("The first {SHOWN} of {} scans.", self.rows.len()));
+        }
+        table.note(format!(
+            "{covid} of {} scans are called covid: {} ({}).",
+            self.rows.len(),
+            self.rule.text(),
+            self.rule.chosen
+        ))
+    }
+
+    /// Writes them as CSV.
+    pub(crate) fn write(&self, folder: &RunFolder) -> Result<()> {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(["scan", "label", "covid_slices", "slices", "share", "mean_covid", "decision"])?;
+        for row in &self.rows {
+            csv.write_record([
+                row.scan.clone(),
+                row.label.map_or(String::new(), |l| l.to_string()),
+                row.covid_slices.to_string(),
+                row.slices.to_string(),
+                row.share().to_string(),
+                row.mean_covid.to_string(),
+                row.decision.to_string(),
+            ])?;
+        }
+        write_text(&folder.path_of(Artifact::Scans(self.about.subset)), &String::from_utf8(csv.into_inner()?)?)
+    }
+}
+
+shown_as_table!(ScanPredictions);

@@ -1,0 +1,10 @@
+//! Networks on libtorch: their layers, weights, optimizer and devices.
+
+pub(crate) mod cuda;
+pub(crate) mod device;
+pub(crate) mod learn;
+pub(crate) mod model;
+pub(crate) mod optimizer;
+pub(crate) mod script;
+pub(crate) mod transfer;
+pub(crate) mod weights;

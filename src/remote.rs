@@ -1,0 +1,4 @@
+//! Data and machines elsewhere: buckets, archives that are unpacked as they arrive, Google Cloud.
+
+pub mod cloud;
+pub mod staging;

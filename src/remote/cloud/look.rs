@@ -1,0 +1,54 @@
+//! Looking, from a notebook, at what a reading step finds.
+
+use super::call::call;
+use super::plan::{Effect, Plan};
+use crate::base::table::{Table, shown_as_table};
+use anyhow::{Result, ensure};
+use std::path::Path;
+
+/// What the commands of a step that only reads have found. What they print stays out of it: an account's name does not
+/// belong into a notebook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    step: &'static str,
+    found: Vec<(String, Result<(), String>)>,
+}
+
+impl Look {
+    /// Whether everything was as expected.
+    pub fn is_well(&self) -> bool {
+        self.found.iter().all(|(_, verdict)| verdict.is_ok())
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(format!("Step {}: what it finds", self.step), &["Command", "Verdict"]);
+        for (command, verdict) in &self.found {
+            table.row([command.clone(), verdict.as_ref().err().cloned().unwrap_or("well".to_owned())]);
+        }
+        table
+    }
+}
+
+shown_as_table!(Look);
+
+impl Plan {
+    /// Runs a step that only reads, with `gcloud` as its program; what fails, a missing gcloud too, is found and no
+    /// error.
+    ///
+    /// # Errors
+    /// There is no such step, or it does more than read.
+    pub fn look(&self, name: &str, gcloud: impl AsRef<Path>) -> Result<Look> {
+        let step = self.step(name)?;
+        ensure!(step.effect == Effect::Reads, "looking at step {name}: expected one that only reads; use run_step");
+        let mut found = Vec::new();
+        for command in &step.commands {
+            let here = Path::new(".");
+            let verdict = match call(command, gcloud.as_ref(), here, &mut |_| ()) {
+                Ok(answer) => command.expects.judge(&answer, here),
+                Err(error) => Err(format!("{error:#}")),
+            };
+            found.push((command.to_string(), verdict));
+        }
+        Ok(Look { step: step.name, found })
+    }
+}

@@ -1,0 +1,172 @@
+//! Zip archives, read from anything that can be read by ranges, and hostile until proven otherwise.
+//!
+//! Before the first byte is written the whole central directory is checked: its own size, names, kinds, methods, sizes,
+//! overlaps. Then the entries are read in the order in which they lie in the archive, by several threads, each reading
+//! ahead no more than one part.
+
+use super::directory::Directory;
+use super::entry::Reader;
+use super::folder::Folder;
+use super::queue::Queue;
+use super::source::Source;
+use super::unpack::{Unpacked, Unpacking};
+use crate::base::progress::{Meter, Progress, human_bytes};
+use anyhow::{Context, Result, ensure};
+use std::num::NonZero;
+use std::ops::Range;
+use std::path::Path;
+
+/// The largest entry that [`Archive::each_entry`] takes into memory.
+const IN_MEMORY: u64 = 64 << 20;
+
+/// What archives may ask for; beyond it, one is refused before anything is written. Staging counts all archives of one
+/// run together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArchiveLimits {
+    /// An entry of a megabyte or more may have this many times its compressed bytes.
+    pub ratio: u64,
+    /// Bytes of all entries, unpacked. The disk's free space counts as well.
+    pub bytes: u64,
+    /// Entries, and the folders that their names imply; each costs about 50 bytes of memory.
+    pub entries: u64,
+    /// Bytes of an archive's directory, which lies in a temporary file meanwhile.
+    pub directory: u64,
+}
+
+impl Default for ArchiveLimits {
+    /// Ratio 200, 400 GB, 3 million entries, directories of 512 MB: seven times COV19-CT-DB and more, and far from what
+    /// a bomb wants.
+    fn default() -> Self {
+        Self { ratio: 200, bytes: 400_000_000_000, entries: 3_000_000, directory: 512_000_000 }
+    }
+}
+
+/// A zip archive whose directory has been read and checked.
+pub struct Archive<'a> {
+    pub(super) name: String,
+    pub(super) source: &'a dyn Source,
+    pub(super) directory: Directory,
+}
+
+impl<'a> Archive<'a> {
+    /// Reads the archive's directory and refuses what must not be unpacked. `name` is for messages, and tells the files
+    /// that this archive wrote from others.
+    ///
+    /// # Errors
+    /// No zip archive, or one that is cut off, inconsistent, encrypted, compressed in an unknown way, beyond `limits`,
+    /// or with names that lead out of the target folder; the error names the entry.
+    pub fn open(name: &str, source: &'a dyn Source, limits: &ArchiveLimits) -> Result<Self> {
+        let directory = Directory::read(source, limits).with_context(|| format!("reading the archive {name}"))?;
+        Ok(Self { name: name.to_owned(), source, directory })
+    }
+
+    /// Number of entries, folders included.
+    pub fn entries(&self) -> usize {
+        self.directory.len()
+    }
+
+    /// Bytes of all entries, unpacked.
+    pub fn bytes(&self) -> u64 {
+        self.directory.bytes
+    }
+
+    /// Unpacks everything into `target`, which is made if missing. What is there with the right size and CRC-32 is
+    /// kept, so a run that was cut off goes on; a damaged file that this archive wrote is replaced. Nothing is synced:
+    /// after a power cut unpack again.
+    ///
+    /// # Errors
+    /// An entry that is not what the directory says, somebody else's file or a link in the way, a full disk. Entries
+    /// finished before stay.
+    pub fn unpack(&self, target: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Unpacked> {
+        let threads = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let folder = Folder::open(target.as_ref())?;
+        let how = Unpacking { above: "", trusted: 0, threads, synced: None, progress: &progress };
+        let (missing, free) = (self.survey(&folder, "")?, folder.free_bytes()?);
+        ensure!(
+            missing <= free,
+            "unpacking {}: the disk of {} has {} free; what is missing of the archive's contents needs {}",
+            self.name,
+            folder.path().display(),
+            human_bytes(free),
+            human_bytes(missing)
+        );
+        self.unpack_into(&folder, &how)
+    }
+
+    /// Names of all [`entries`](Self::entries), in the order in which they lie in the archive; those of folders end in `/`.
+    ///
+    /// # Errors
+    /// The archive's directory, kept in a temporary file, can no longer be read.
+    pub fn names(&self) -> Result<Vec<String>> {
+        (0..self.directory.len()).map(|number| Ok(self.directory.record(number)?.name)).collect()
+    }
+
+    /// Gives every file's content to `visit`, with its number among the [`names`](Self::names) and its name; nothing is
+    /// written. Files that are not `wanted`, by their number, are passed over.
+    /// Several threads do so at once, each in the archive's order. What `visit` gets has the right size and CRC-32.
+    ///
+    /// # Errors
+    /// An entry that is not what the directory says or has more than 64 MiB, or what `visit` returns; each names the
+    /// entry.
+    pub fn each_entry(
+        &self,
+        threads: usize,
+        wanted: impl Fn(usize) -> bool + Sync,
+        visit: impl Fn(usize, &str, &[u8]) -> Result<()> + Sync,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<()> {
+        let doing = || format!("reading the archive {}", self.name);
+        let meter = self.meter("read", 0, &progress);
+        Queue::new(&self.directory, self.source.part() as u64, &meter, 0)
+            .each(
+                threads,
+                || {
+                    let (mut reader, mut bytes, visit, wanted) =
+                        (Reader::new(self.source), Vec::new(), &visit, &wanted);
+                    move |entries: Range<usize>| {
+                        reader.begin(self.directory.offset(entries.end));
+                        for entry in entries.filter(|entry| wanted(*entry)) {
+                            if let Some(name) = self.read_file(&mut reader, entry, &mut bytes)? {
+                                visit(entry, &name, &bytes).with_context(|| format!("entry {name:?}"))?;
+                            }
+                        }
+                        Ok(())
+                    }
+                },
+                || Ok(()),
+            )
+            .with_context(doing)?;
+        meter.finish();
+        Ok(())
+    }
+
+    /// A file's name; its content comes to stand in `bytes`. `None` for a folder.
+    fn read_file(&self, reader: &mut Reader, entry: usize, bytes: &mut Vec<u8>) -> Result<Option<String>> {
+        let record = self.directory.record(entry)?;
+        if record.is_folder() {
+            return Ok(None);
+        }
+        let said = || format!("entry {:?}", record.name);
+        bytes.clear();
+        ensure!(
+            record.size <= IN_MEMORY,
+            "{}: expected {IN_MEMORY} bytes at most, to be taken into memory; it has {}",
+            said(),
+            record.size
+        );
+        let room = self.directory.offset(entry + 1);
+        let mut take = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        };
+        reader.read(&record, room, &mut take).with_context(said)?;
+        Ok(Some(record.name))
+    }
+
+    /// Counts the archive's megabytes.
+    pub(super) fn meter<'m>(&self, doing: &str, already: u64, show: &'m (dyn Fn(&Progress) + Sync)) -> Meter<'m> {
+        let stage = format!("{doing} {}", self.name.rsplit('/').next().unwrap_or_default());
+        let megabytes = |bytes: u64| (bytes / 1_000_000) as usize;
+        Meter::new(&stage, "MB", megabytes(self.source.size() + 999_999), megabytes(already), show)
+    }
+}

@@ -1,0 +1,129 @@
+//! From archives straight to audit and slice cache: nothing is unpacked.
+
+use super::archive::Archive;
+use super::names::below;
+use super::run::{StageOptions, above, check_keys, check_names, open_archives};
+use super::store::{Bucket, Object, Remote};
+use crate::base::parallel::locked;
+use crate::base::progress::Progress;
+use crate::data::audit::{Audit, Look, Pass};
+use crate::data::cache::SliceCache;
+use crate::data::manifest::{Manifest, PATIENTS, Set, Slice, listing_of};
+use crate::data::preprocess::Preprocess;
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// [`Audit::in_one_pass`] over the zip archives that `url` names (see [`Bucket::open`]), as if they were unpacked into
+/// `root`; nothing is written there. Each byte is read once and each slice decoded once. What comes of it does not depend
+/// on where the files lie: unpack them later, and audit and cache still belong to them. `patients.csv` is read from
+/// `root`, from beside the archives, and from the archives. Of the options, part size, connections, patience, limits
+/// and emulator count.
+///
+/// # Errors
+/// As [`stage`](super::stage()) and [`Audit::in_one_pass`]; slices that lie beside the archives; a `root` that is no
+/// folder.
+pub fn audit_archives(
+    url: &str,
+    root: impl AsRef<Path>,
+    cache: Option<(&Path, &Preprocess)>,
+    options: &StageOptions,
+    progress: impl Fn(&Progress) + Sync,
+) -> Result<(Audit, Option<SliceCache>)> {
+    audit(url, root.as_ref(), cache, options, &progress)
+}
+
+fn audit(
+    url: &str,
+    root: &Path,
+    cache: Option<(&Path, &Preprocess)>,
+    options: &StageOptions,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<(Audit, Option<SliceCache>)> {
+    let doing = || format!("auditing the archives {url}");
+    ensure!(root.is_dir(), "{}: {} is no folder; it gives the data set its name", doing(), root.display());
+    let bucket = Bucket::open_at(url, options.emulator.as_deref())?;
+    let objects = bucket.objects()?;
+    check_keys(&objects).with_context(doing)?;
+    let (archives, beside): (Vec<Object>, Vec<Object>) =
+        objects.into_iter().partition(|object| object.name.to_ascii_lowercase().ends_with(".zip"));
+    ensure!(!archives.is_empty(), "{}: there is no zip archive", doing());
+    let of_set = |object: &&Object| Set::ALL.iter().any(|set| object.name.starts_with(&format!("{}/", set.folder())));
+    if let Some(loose) = beside.iter().find(of_set) {
+        anyhow::bail!("{}: {} lies beside them; bring all by `covid-ct stage --stream` instead", doing(), loose.name);
+    }
+    let archives = archives.iter().map(|object| bucket.described(object)).collect::<Result<Vec<_>>>()?;
+    let options = StageOptions { part_bytes: options.part_bytes.max(1 << 16), ..options.clone() };
+    let (part, patience) = (options.part_bytes as usize, options.patience);
+    let remotes: Vec<_> = archives.iter().map(|object| Remote { bucket: &bucket, object, part, patience }).collect();
+    let opened = open_archives(&remotes, &options).with_context(doing)?;
+    check_names(&[], &opened, options.limits.entries).with_context(doing)?;
+    let mut tables: Vec<(String, Vec<u8>)> = Manifest::patients_in(root)?.into_iter().collect();
+    for object in beside.iter().filter(|object| object.name == PATIENTS) {
+        let mut bytes = Vec::new();
+        let mut take = |_, piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        };
+        bucket.read(object, 0..object.size, patience, &mut take).with_context(doing)?;
+        tables.push((object.key.clone(), bytes));
+    }
+    let reading = Reading { archives: &opened, connections: options.connections, progress };
+    reading.audit(root, cache, &tables).with_context(doing)
+}
+
+/// The slices in archives that have been opened.
+struct Reading<'a> {
+    archives: &'a [(&'a Object, Archive<'a>)],
+    connections: usize,
+    progress: &'a (dyn Fn(&Progress) + Sync),
+}
+
+impl Reading<'_> {
+    fn audit(
+        &self,
+        root: &Path,
+        cache: Option<(&Path, &Preprocess)>,
+        tables: &[(String, Vec<u8>)],
+    ) -> Result<(Audit, Option<SliceCache>)> {
+        let mut names = Vec::new();
+        for (object, archive) in self.archives {
+            names.extend(archive.names()?.iter().map(|name| below(above(object), name)));
+        }
+        let (listing, numbers) = listing_of(&names)?;
+        let mut manifest = Manifest::listed(root, listing.scans, listing.strays)?;
+        tables.iter().try_for_each(|(from, bytes)| manifest.read_patients(from, bytes))?;
+        let pass = Pass::begin(cache)?;
+        let mut seen: Vec<Option<(Slice, Look)>> = Vec::new();
+        seen.resize_with(listing.files.len(), || None);
+        let (seen, patients) = (Mutex::new(seen), Mutex::new(None));
+        // Decoding keeps the processors busy; more requests than processors keep the network so.
+        let threads = self.connections.max(rayon::current_num_threads());
+        let mut before = 0;
+        for (object, archive) in self.archives {
+            let wanted = |entry: usize| numbers[before + entry].is_some() || names[before + entry] == PATIENTS;
+            let visit = |entry: usize, name: &str, bytes: &[u8]| {
+                let Some(number) = numbers[before + entry] else {
+                    let from = format!("{name} in {}", object.key);
+                    *locked(&patients) = Some((from, bytes.to_vec()));
+                    return Ok(());
+                };
+                let (scan, file) = listing.files[number].clone();
+                let slice = Slice::of_bytes(scan, file, bytes);
+                let look = pass.look(number, names[before + entry].clone(), &slice, bytes)?;
+                locked(&seen)[number] = Some((slice, look));
+                Ok(())
+            };
+            archive.each_entry(threads, wanted, visit, self.progress)?;
+            before += archive.entries();
+        }
+        let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let seen = seen.into_iter().collect::<Option<Vec<_>>>().context("an entry was passed over")?;
+        let (slices, looked): (Vec<Slice>, Vec<Look>) = seen.into_iter().unzip();
+        manifest.slices = slices;
+        if let Some((from, bytes)) = patients.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            manifest.read_patients(&from, &bytes)?;
+        }
+        pass.finish(manifest, looked)
+    }
+}

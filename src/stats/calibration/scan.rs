@@ -1,0 +1,203 @@
+//! From a scan's mean probability to how often such a scan is covid.
+
+use super::logistic::line_through;
+use super::{CalibrationLine, logit, sigmoid};
+use crate::stats::metrics::{BOUNDS, Interval, Judged, draw, percentile};
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The part of the draws, in percent, in which the line must be defined for an interval.
+const DEFINED_PERCENT: usize = 95;
+
+/// Platt scaling of scans (Platt 1999, *Probabilistic Outputs for Support Vector Machines*): the log odds of covid are a
+/// straight line over the logit of the mean covid probability of a scan's slices, fitted on validation scans. Slices have
+/// a [`Temperature`](super::Temperature) of their own, which says nothing of scans: the mean of probabilities that hold
+/// for slices is no probability of a scan.
+///
+/// Labels are softened as Platt does, so that classes without overlap have a line as well. The interval of a
+/// probability comes from lines fitted anew to draws of validation patients, with all their scans: it says how far these
+/// patients fix the line, not how good the network is.
+///
+/// ```
+/// use covid_ct::{Judged, ScanCalibrator};
+///
+/// // Means from 0.41 to 0.60: covid from 0.5 on in four cases of five.
+/// let scan = |i: u32| Judged {
+///     covid: (i >= 10) != (i % 5 == 0),
+///     score: 0.41 + f64::from(i) / 100.0,
+///     decision: i >= 10,
+///     patient: i,
+/// };
+/// let calibrator = ScanCalibrator::fit(&(0..20).map(scan).collect::<Vec<_>>(), 200, 1)?;
+/// assert!(calibrator.apply(0.6) > 0.6 && calibrator.apply(0.41) < 0.41);
+/// let interval = calibrator.interval(0.6).expect("enough patients");
+/// assert!(interval.low < calibrator.apply(0.6) && calibrator.apply(0.6) < interval.high);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanCalibrator {
+    /// Slope, and intercept, over the logit of the mean probability.
+    pub line: CalibrationLine,
+    /// Scans it was fitted on.
+    pub scans: usize,
+    /// Those of them that are covid: the share that its probabilities hold for.
+    pub covid: usize,
+    /// Their patients.
+    pub patients: usize,
+    /// How many times patients were drawn.
+    pub draws: u32,
+    /// The seed of the draws.
+    pub seed: u64,
+    /// The lines of the draws that have one.
+    drawn: Vec<CalibrationLine>,
+}
+
+impl ScanCalibrator {
+    /// Scans of each label that a fit takes, at the least: ten for each of the line's two numbers.
+    pub const LEAST: usize = 10;
+
+    /// Fits validation scans, whose score is the mean covid probability of their slices.
+    ///
+    /// # Errors
+    /// Fewer than ten scans of a label, a score not in 0..=1, scores that are all the same, and scores that do not rise with
+    /// the share of covid.
+    pub fn fit(scans: &[Judged], draws: u32, seed: u64) -> Result<Self> {
+        let doing = "fitting a calibrator of scans";
+        let covid = scans.iter().filter(|scan| scan.covid).count();
+        let other = scans.len() - covid;
+        let least = Self::LEAST;
+        ensure!(
+            covid.min(other) >= least,
+            "{doing}: expected {least} validation scans or more of each label, found {covid} covid and {other} non-covid"
+        );
+        if let Some((index, scan)) = scans.iter().enumerate().find(|(_, scan)| !(0.0..=1.0).contains(&scan.score)) {
+            bail!("{doing}: expected mean probabilities in 0..=1, found {} at scan {index}", scan.score);
+        }
+        let same =
+            || format!("{doing}: expected mean probabilities that differ, found {} in every scan", scans[0].score);
+        let line = fitted(scans.iter().map(|scan| (scan, 1))).with_context(same)?;
+        ensure!(
+            line.slope > 0.0,
+            "{doing}: expected covid to be more frequent where the mean probability is higher, found a slope of {:.3} over \
+             {} validation scans",
+            line.slope,
+            scans.len()
+        );
+        let mut of_patients: BTreeMap<u32, Vec<&Judged>> = BTreeMap::new();
+        scans.iter().for_each(|scan| of_patients.entry(scan.patient).or_default().push(scan));
+        let of_patients: Vec<Vec<&Judged>> = of_patients.into_values().collect();
+        let refit = |times: &[u32]| {
+            let patients = of_patients.iter().zip(times);
+            fitted(patients.flat_map(|(of, &times)| of.iter().map(move |scan| (*scan, times))))
+        };
+        let patients = of_patients.len();
+        let drawn = draw(patients, draws, seed, refit).into_iter().flatten().collect();
+        Ok(Self { line, scans: scans.len(), covid, patients, draws, seed, drawn })
+    }
+
+    /// The probability that a scan of this mean covid probability is covid, 0 to 1.
+    pub fn apply(&self, mean: f64) -> f64 {
+        on(&self.line, mean)
+    }
+
+    /// The 95 % interval of [`apply`](Self::apply): percentiles over the draws of patients. `None` with one patient, and
+    /// where fewer than 95 % of the draws have a line.
+    pub fn interval(&self, mean: f64) -> Option<Interval> {
+        let mut values: Vec<f64> = self.drawn.iter().map(|line| on(line, mean)).collect();
+        values.sort_by(f64::total_cmp);
+        let enough = self.patients > 1 && 100 * values.len() >= DEFINED_PERCENT * self.draws as usize;
+        let [low, high] = BOUNDS.map(|share| percentile(&values, share));
+        low.zip(high).filter(|_| enough).map(|(low, high)| Interval { low, high })
+    }
+}
+
+fn on(line: &CalibrationLine, mean: f64) -> f64 {
+    sigmoid(line.intercept + line.slope * logit(mean))
+}
+
+/// The line through scans that count so many times; `None` for scans of one label or of one score.
+fn fitted<'a>(scans: impl Iterator<Item = (&'a Judged, u32)>) -> Option<CalibrationLine> {
+    let repeated: Vec<&Judged> = scans.flat_map(|(scan, times)| (0..times).map(move |_| scan)).collect();
+    let covid = repeated.iter().filter(|scan| scan.covid).count() as f64;
+    let other = repeated.len() as f64 - covid;
+    if covid == 0.0 || other == 0.0 {
+        return None;
+    }
+    let soft = |scan: &&Judged| if scan.covid { (covid + 1.0) / (covid + 2.0) } else { 1.0 / (other + 2.0) };
+    let logits: Vec<f64> = repeated.iter().map(|scan| logit(scan.score)).collect();
+    line_through(&logits, &repeated.iter().map(soft).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `counts[k]` scans of covid among 20 at mean probabilities 0.2, 0.4, 0.6, 0.8; one patient each.
+    fn scans(counts: [u32; 4]) -> Vec<Judged> {
+        let at = |level: u32| (0..20).map(move |i| (level, i));
+        let scan = |(level, i): (u32, u32)| {
+            let score = 0.2 * f64::from(level + 1);
+            Judged { covid: i < counts[level as usize], score, decision: score >= 0.5, patient: 100 * level + i }
+        };
+        (0..4).flat_map(at).map(scan).collect()
+    }
+
+    #[test]
+    fn an_overconfident_mean_is_corrected_and_softening_hardly_matters() -> Result<()> {
+        // Covid in 40, 45, 55 and 60 of 100: far milder than 20, 40, 60 and 80 %.
+        let calibrator = ScanCalibrator::fit(&scans([8, 9, 11, 12]), 500, 1)?;
+        assert!((calibrator.apply(0.2) - 0.4).abs() < 0.02 && (calibrator.apply(0.8) - 0.6).abs() < 0.02);
+        assert!((calibrator.apply(0.5) - 0.5).abs() < 1e-9, "the scans are even around one half");
+        assert_eq!((calibrator.scans, calibrator.covid, calibrator.patients), (80, 40, 80));
+        Ok(())
+    }
+
+    #[test]
+    fn intervals_narrow_with_patients_and_not_with_scans_of_one() -> Result<()> {
+        let few = scans([2, 6, 14, 18]);
+        let width = |scans: &[Judged]| -> Result<f64> {
+            let interval = ScanCalibrator::fit(scans, 1_000, 1)?.interval(0.4).context("an interval")?;
+            assert!(interval.low < 0.35 && 0.25 < interval.high, "{interval:?}");
+            Ok(interval.high - interval.low)
+        };
+        let repeated: Vec<Judged> = (0..4).flat_map(|_| few.clone()).collect();
+        let others: Vec<Judged> =
+            (0..4).flat_map(|k| few.iter().map(move |s| Judged { patient: 1_000 * k + s.patient, ..*s })).collect();
+        let (alone, same, more) = (width(&few)?, width(&repeated)?, width(&others)?);
+        // Softened labels count for less where there are more scans; four times the patients halve the width.
+        assert!((same / alone - 1.0).abs() < 0.15, "{same} and {alone}");
+        assert!((more / alone - 0.5).abs() < 0.15, "{more} and {alone}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_seed_decides_and_one_patient_has_no_interval() -> Result<()> {
+        let scans = scans([2, 6, 14, 18]);
+        let fit = |seed| ScanCalibrator::fit(&scans, 100, seed);
+        assert_eq!(fit(1)?, fit(1)?);
+        assert_ne!(fit(1)?.interval(0.3), fit(2)?.interval(0.3));
+        let one: Vec<Judged> = scans.iter().map(|scan| Judged { patient: 1, ..*scan }).collect();
+        let calibrator = ScanCalibrator::fit(&one, 100, 1)?;
+        assert_eq!((calibrator.interval(0.3), calibrator.line), (None, fit(1)?.line));
+        Ok(())
+    }
+
+    #[test]
+    fn scans_that_fit_nothing_are_errors_that_say_why() {
+        let message =
+            |scans: &[Judged]| ScanCalibrator::fit(scans, 10, 1).map_or_else(|e| e.to_string(), |_| "fits".into());
+        let few = scans([1, 2, 3, 3]);
+        assert!(message(&few).contains("found 9 covid and 71 non-covid"), "{}", message(&few));
+        assert!(message(&[]).contains("found 0 covid and 0 non-covid"));
+        let constant: Vec<Judged> = scans([5; 4]).iter().map(|scan| Judged { score: 0.7, ..*scan }).collect();
+        assert!(message(&constant).contains("found 0.7 in every scan"), "{}", message(&constant));
+        assert!(message(&scans([18, 14, 6, 2])).contains("found a slope of -"));
+        let mut nan = scans([5; 4]);
+        nan[3].score = f64::NAN;
+        assert!(message(&nan).ends_with("found NaN at scan 3"), "{}", message(&nan));
+        // No overlap: softened labels keep the line finite.
+        assert_eq!(message(&scans([0, 0, 20, 20])), "fits");
+    }
+}

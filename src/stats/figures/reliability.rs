@@ -1,0 +1,35 @@
+//! Reliability diagrams: how often it is what the network says it is.
+
+use crate::base::figure::{Figure, PALETTE, draw, legend, legend_share, unit_square};
+use crate::stats::calibration::Calibration;
+use anyhow::Result;
+use plotters::prelude::*;
+
+/// One line of points a calibration, with intervals, over the diagonal.
+pub(crate) fn reliability(title: &str, series: &[(&str, &Calibration)], caption: &str) -> Result<Figure> {
+    draw(title, caption, (520, 500), |canvas| {
+        let mut chart = unit_square(
+            canvas,
+            title,
+            "predicted probability of covid",
+            "share that is covid",
+            1.0 + legend_share(series.len(), 340),
+        )?;
+        for (index, (name, calibration)) in series.iter().enumerate() {
+            let colour = PALETTE[index % PALETTE.len()];
+            let bins =
+                || calibration.bins.iter().filter_map(|bin| Some((bin.predicted?, bin.observed?, bin.interval?)));
+            let points: Vec<(f64, f64)> = bins().map(|(x, y, _)| (x, y)).collect();
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+                .label(*name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
+            chart.draw_series(points.iter().map(|p| Circle::new(*p, 4, colour.filled())))?;
+            chart.draw_series(bins().map(|(x, _, interval)| {
+                PathElement::new([(x, interval.low), (x, interval.high)], colour.mix(0.6).stroke_width(1))
+            }))?;
+        }
+        legend(&mut chart, SeriesLabelPosition::UpperLeft)?;
+        Ok(())
+    })
+}

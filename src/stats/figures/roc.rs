@@ -1,0 +1,31 @@
+//! ROC curves: what finding more of the covid ones costs in false alarms.
+
+use crate::base::figure::{Figure, PALETTE, draw, legend, unit_square};
+use anyhow::Result;
+use plotters::prelude::*;
+
+/// A curve's name, its corners (1 - specificity, sensitivity), and the corner that decisions are made at.
+pub(crate) type Curve<'a> = (String, &'a [[f64; 2]], Option<[f64; 2]>);
+
+/// One line a curve, with a dot where decisions are made, over the diagonal of chance.
+pub(crate) fn roc(title: &str, curves: &[Curve<'_>], caption: &str) -> Result<Figure> {
+    draw(title, caption, (520, 500), |canvas| {
+        let mut chart = unit_square(
+            canvas,
+            title,
+            "1 − specificity (non-covid called covid)",
+            "sensitivity (covid called covid)",
+            1.02,
+        )?;
+        for (index, (name, corners, decided)) in curves.iter().enumerate() {
+            let colour = PALETTE[index % PALETTE.len()];
+            chart
+                .draw_series(LineSeries::new(corners.iter().map(|&[x, y]| (x, y)), colour.stroke_width(2)))?
+                .label(name.as_str())
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
+            chart.draw_series(decided.iter().map(|&[x, y]| Circle::new((x, y), 5, colour.filled())))?;
+        }
+        legend(&mut chart, SeriesLabelPosition::LowerRight)?;
+        Ok(())
+    })
+}

@@ -1,0 +1,224 @@
+//! What a run's network is fed: slices, or what its frozen backbone has made of them.
+
+use crate::base::files::Digest;
+use crate::base::progress::Progress;
+use crate::data::cache::SliceCache;
+use crate::data::manifest::Label;
+use crate::data::prefetch::{Batch, ahead};
+use crate::nn::learn::Learn;
+use crate::nn::model::{Mode, Network};
+use crate::nn::transfer::{pinned, sent};
+use crate::train::config::RunConfig;
+use crate::train::epoch::Sums;
+use crate::train::features::FeatureCache;
+use anyhow::{Context, Result};
+use tch::{Device, Kind, Reduction, Tensor};
+
+/// A network's input and how it computes, as a run's settings say.
+#[derive(Debug)]
+pub(crate) struct Feed<'a> {
+    cache: &'a SliceCache,
+    features: Option<FeatureCache>,
+    /// The first layer that is run for every batch.
+    from: usize,
+    training: Mode,
+    evaluation: Mode,
+    device: Device,
+}
+
+impl<'a> Feed<'a> {
+    /// With a frozen backbone (`backbone` is its hash) its features are computed here, unless they are kept already.
+    pub(crate) fn new(
+        cache: &'a SliceCache,
+        network: &Network,
+        backbone: Option<Digest>,
+        run: &RunConfig,
+        device: Device,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
+        let kind = run.precision.kind();
+        let evaluation = Mode::evaluation(kind);
+        let training = match run.learn {
+            Learn::Whole => Mode::training(kind),
+            Learn::Head => evaluation,
+            Learn::HeadWithDropout => Mode { dropout: true, ..evaluation },
+        };
+        let Some(backbone) = backbone else {
+            return Ok(Self { cache, features: None, from: 0, training, evaluation, device });
+        };
+        let from = network.frozen_until();
+        let features = FeatureCache::open_or_build(cache, network, backbone, run, from, device, progress)?;
+        Ok(Self { cache, features: Some(features), from, training, evaluation, device })
+    }
+
+    /// Seconds that the features of a frozen backbone took, once.
+    pub(crate) fn feature_seconds(&self) -> Option<f64> {
+        self.features.as_ref().map(FeatureCache::seconds)
+    }
+
+    /// What the network is fed for these slices, in main memory; pinned where a GPU will fetch it.
+    fn input(&self, slices: &[usize]) -> Result<Tensor> {
+        let input = match &self.features {
+            None => self.cache.grey(slices)?,
+            Some(features) => features.of(slices)?,
+        };
+        pinned(input, self.device)
+    }
+
+    /// Logits `[N, 2]` f32 of slices, in learning or in use.
+    pub(crate) fn logits(&self, network: &Network, slices: &[usize], learning: bool) -> Result<Tensor> {
+        self.logits_of(network, &self.input(slices)?, learning)
+    }
+
+    /// The same of an [`input`](Self::input) that is at hand.
+    pub(crate) fn logits_of(&self, network: &Network, input: &Tensor, learning: bool) -> Result<Tensor> {
+        let mode = if learning { self.training } else { self.evaluation };
+        let here = sent(input, self.device)?;
+        match &self.features {
+            None => network.forward_in(&self.cache.preprocess().normalised(&here)?, mode),
+            Some(_) => network.rest(self.from, &here.f_to_kind(Kind::Float)?, mode),
+        }
+    }
+
+    /// Has `work` do each batch in turn, while the input of the next one is made.
+    pub(crate) fn ahead(&self, batches: &[&[usize]], work: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
+        let rows = self.features.as_ref().map_or(self.cache.rows(), FeatureCache::rows);
+        ahead(rows, batches, |batch| self.input(batch), work)
+    }
+
+    /// The mean cross entropy of a batch, to learn from, and what its sums will be: nobody waits for a device here.
+    pub(crate) fn judge(&self, logits: &Tensor, slices: &[usize]) -> Result<Judged> {
+        let labels = self.cache.labels(slices, self.device)?;
+        let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0)?;
+        let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?;
+        Ok(Judged { loss, correct, slices: slices.len() })
+    }
+
+    /// How many batches may be judged before somebody looks at what came out: looking makes a GPU wait.
+    pub(crate) fn patience(&self) -> usize {
+        if self.device.is_cuda() { 32 } else { 1 }
+    }
+
+    /// Covid probabilities of `slices`, in order, and, where every one has a label, the sums over its batches.
+    pub(crate) fn score(
+        &self,
+        network: &Network,
+        slices: &[usize],
+        batch_size: usize,
+        done: &dyn Fn(usize),
+    ) -> Result<(Vec<f32>, Option<Sums>)> {
+        let _guard = tch::no_grad_guard();
+        let manifest = self.cache.manifest();
+        let labelled = slices.iter().all(|&i| manifest.scan_of(&manifest.slices[i]).label.is_some());
+        let (mut probabilities, mut sums) = (Vec::with_capacity(slices.len()), Sums::default());
+        let (mut covid, mut judged) = (Vec::new(), Vec::new());
+        let mut look = |covid: &mut Vec<Tensor>, judged: &mut Vec<Judged>| -> Result<()> {
+            if !covid.is_empty() {
+                let all = Tensor::f_cat(covid, 0)?.f_to_device(Device::Cpu)?;
+                probabilities.extend(Vec::<f32>::try_from(&all.f_contiguous()?)?);
+            }
+            judged.iter().try_for_each(|judged| judged.sums().map(|batch| sums.add(&batch)))?;
+            covid.clear();
+            judged.clear();
+            Ok(())
+        };
+        let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
+        self.ahead(&batches, |Batch { slices, input, .. }| {
+            let logits = self.logits_of(network, &input, false)?;
+            covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
+            if labelled {
+                judged.push(self.judge(&logits, slices).context("scoring")?);
+            }
+            if covid.len() >= self.patience() {
+                look(&mut covid, &mut judged)?;
+            }
+            done(slices.len());
+            Ok(())
+        })?;
+        look(&mut covid, &mut judged)?;
+        Ok((probabilities, labelled.then_some(sums)))
+    }
+}
+
+/// What a batch came to, still on the device.
+pub(crate) struct Judged {
+    pub(crate) loss: Tensor,
+    correct: Tensor,
+    slices: usize,
+}
+
+impl Judged {
+    /// The sums; waits until the device has them.
+    pub(crate) fn sums(&self) -> Result<Sums> {
+        let (loss, correct) = (f64::try_from(&self.loss)?, i64::try_from(&self.correct)?);
+        Ok(Sums::of_batch(loss, correct as u64, self.slices))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::manifest::Manifest;
+    use crate::data::phantom::{PhantomConfig, draw_phantom};
+    use crate::data::preprocess::Preprocess;
+    use crate::nn::model::Architecture;
+    use crate::nn::optimizer::{Adam, gradient};
+
+    /// The losses of three epochs over the labelled slices, as `feed` gives them.
+    fn losses(feed: &Feed<'_>, network: &Network, run: &RunConfig) -> Vec<f64> {
+        network.freeze_backbone().expect("freezes");
+        let mut adam = Adam::new(network.head(), run.learning_rate).expect("an optimizer");
+        let slices: Vec<usize> = (0..24).map(|i| i * 7 % 24).collect();
+        let mut losses = Vec::new();
+        for batch in slices.chunks(run.batch_size).cycle().take(9) {
+            tch::manual_seed(losses.len() as i64);
+            let logits = feed.logits(network, batch, true).expect("logits");
+            let judged = feed.judge(&logits, batch).expect("a loss");
+            let sums = judged.sums().expect("sums");
+            adam.step(gradient(&judged.loss, network.head()).expect("a gradient")).expect("steps");
+            losses.push(sums.batch_loss);
+        }
+        losses
+    }
+
+    #[test]
+    fn kept_features_train_as_forwarding_every_epoch_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = PhantomConfig {
+            size: 64,
+            train_scans: 2,
+            val_scans: 1,
+            prediction_scans: 1,
+            slices: 8,
+            defects: false,
+            ..PhantomConfig::default()
+        };
+        draw_phantom(&folder.path().join("data"), &config, |_| ()).expect("draws");
+        let manifest = Manifest::scan(folder.path().join("data"), |_| ()).expect("scans");
+        let preprocess = Preprocess { size: 48, ..Preprocess::default() };
+        let cache = SliceCache::open_or_build(folder.path(), &manifest, &preprocess, |_| ()).expect("caches");
+        for (architecture, learn) in [
+            (Architecture::ResNet152, Learn::Head),
+            (Architecture::DenseNet161, Learn::Head),
+            (Architecture::Vgg19, Learn::HeadWithDropout),
+        ] {
+            let run = RunConfig { learn, batch_size: 8, learning_rate: 1e-2, ..RunConfig::of(architecture) };
+            let network = || Network::new(architecture, 5, Device::Cpu).expect("a network");
+            let (kept, again) = (network(), network());
+            let hash = Some(kept.backbone_hash().expect("hashes"));
+            let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| ()).expect("features");
+            let images = cache.batch(&[0, 5, 9], Device::Cpu).expect("images");
+            let [whole, half] = [Kind::Float, Kind::BFloat16]
+                .map(|kind| tch::no_grad(|| kept.features(&images, kept.frozen_until(), kind)).expect("features"));
+            let off = f64::try_from((&whole - half).norm() / whole.norm()).expect("a number");
+            assert!(off > 0.0 && off < 0.05, "{architecture}: bf16 moves features by {off}");
+            let forwarding = Feed { features: None, from: 0, cache: &cache, ..feed };
+            let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| panic!("computed again")).expect("kept");
+            let (kept, again) = (losses(&feed, &kept, &run), losses(&forwarding, &again, &run));
+            for (kept, again) in kept.iter().zip(&again) {
+                assert!((kept - again).abs() < 1e-5, "{architecture} {learn:?}: {kept} and {again}");
+            }
+            assert!(kept[8] != kept[0], "nothing was learned");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A run at one moment, in one safetensors file: weights, optimizer, position and everything it was made from.
+
+use crate::base::files::{Digest, write_atomic};
+use crate::data::split::Subset;
+use crate::nn::model::Network;
+use crate::nn::optimizer::{Adam, LossScale};
+use crate::nn::transfer::bytes;
+use crate::nn::weights::WeightsFile;
+use crate::train::config::RunConfig;
+use crate::train::epoch::EpochRecord;
+use crate::train::epoch::Sums;
+use anyhow::{Context, Result, bail, ensure};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+/// The key of our JSON in the file's metadata.
+const KEY: &str = "covid-ct";
+
+/// What a checkpoint says of itself; stands as JSON in the safetensors header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointInfo {
+    /// Version of the library that wrote it.
+    pub version: String,
+    /// All settings of the run.
+    pub run: RunConfig,
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// Hash of the manifest it was trained on.
+    pub manifest: Digest,
+    /// Hash of the split.
+    pub split: Digest,
+    /// Subsets of it whose scans were learned from.
+    pub leaks: Vec<Subset>,
+    /// The file of pretrained weights it began from.
+    pub pretrained: Option<WeightsFile>,
+    /// Hash of the frozen backbone; absent where the whole network learns.
+    pub backbone: Option<Digest>,
+    /// Seconds that computing the features of a frozen backbone took, once, for all slices.
+    pub feature_seconds: Option<f64>,
+    /// Where the training stands.
+    pub position: Position,
+    /// The finished epochs.
+    pub epochs: Vec<EpochRecord>,
+}
+
+/// A place in a training: batches of the current epoch that are done, and their sums.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Finished epochs.
+    pub epoch: usize,
+    /// Finished batches of the next one.
+    pub batch: usize,
+    /// Steps of the optimizer.
+    pub adam_steps: i64,
+    /// Sum of the losses of the batches done.
+    pub sums: Sums,
+    /// Seconds spent on them.
+    pub seconds: f64,
+    /// Of these, seconds that the training waited for slices.
+    #[serde(default)]
+    pub waited: f64,
+    /// How losses are scaled in f16.
+    pub loss_scale: LossScale,
+}
+
+/// Writes a whole network with torchvision's names: `best.safetensors`.
+pub(crate) fn save_network(path: &Path, info: &CheckpointInfo, network: &Network) -> Result<()> {
+    write_tensors(path, &network.tensors(), description(info)?)
+}
+
+/// Writes what a training goes on from: what has learned so far (a frozen backbone is in the file of pretrained weights
+/// already) and the optimizer.
+pub(crate) fn save_progress(path: &Path, info: &CheckpointInfo, network: &Network, adam: Option<&Adam>) -> Result<()> {
+    let mut tensors = if info.backbone.is_some() {
+        network.head().iter().map(|(name, t)| (name.clone(), t.detach())).collect()
+    } else {
+        network.tensors()
+    };
+    if let Some(adam) = adam {
+        tensors.extend(adam.state(network.learning(info.run.learn))?);
+    }
+    write_tensors(path, &tensors, description(info)?)
+}
+
+fn description(info: &CheckpointInfo) -> Result<HashMap<String, String>> {
+    Ok(HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]))
+}
+
+/// Writes a safetensors file, atomically: a kill leaves the former one.
+pub(crate) fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    let stored = tensors.iter().map(|(name, tensor)| Ok((name, tensor, bytes(tensor)?)));
+    let stored = stored.collect::<Result<Vec<_>>>()?;
+    let views = stored.iter().map(|(name, tensor, bytes)| {
+        let shape = tensor.size().iter().map(|&side| side as usize).collect();
+        let dtype = if tensor.kind() == Kind::Int64 { Dtype::I64 } else { Dtype::F32 };
+        Ok((name.as_str(), TensorView::new(dtype, shape, bytes)?))
+    });
+    let views = views.collect::<Result<Vec<_>>>()?;
+    let packed = safetensors::serialize(views, &Some(metadata))?;
+    write_atomic(path, |file| Ok(file.write_all(&packed)?))
+}
+
+/// What a checkpoint file holds.
+pub(crate) struct Checkpoint {
+    pub(crate) info: CheckpointInfo,
+    pub(crate) tensors: BTreeMap<String, Tensor>,
+}
+
+impl CheckpointInfo {
+    /// Reads what a checkpoint says of itself, without its tensors: half a gigabyte stays on the disk.
+    ///
+    /// # Errors
+    /// A file that is no safetensors file, or none that this library wrote.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let doing = || format!("reading the description of the checkpoint {}", path.display());
+        let (mut file, mut length) = (File::open(path).with_context(doing)?, [0; 8]);
+        file.read_exact(&mut length).with_context(doing)?;
+        let (length, whole) = (u64::from_le_bytes(length), file.metadata().with_context(doing)?.len());
+        ensure!(length <= whole, "{}: its header claims {length} bytes, the file has {whole}", doing());
+        let mut header = Vec::new();
+        file.take(length).read_to_end(&mut header).with_context(doing)?;
+        let header: serde_json::Value = serde_json::from_slice(&header).with_context(doing)?;
+        let json = header["__metadata__"][KEY].as_str().with_context(|| {
+            format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
+        })?;
+        described(json).with_context(doing)
+    }
+}
+
+/// What a checkpoint says of itself.
+fn described(json: &str) -> Result<CheckpointInfo> {
+    serde_json::from_str(json)
+        .context("its description cannot be read; if another version wrote it, train again under another name")
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// A file that is no safetensors file, or none that this library wrote.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let doing = || format!("reading the checkpoint {}", path.display());
+        let bytes = std::fs::read(path).with_context(doing)?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
+        let json = header.metadata().as_ref().and_then(|m| m.get(KEY)).with_context(|| {
+            format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
+        })?;
+        let info = described(json).with_context(doing)?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            let kind = match view.dtype() {
+                Dtype::F32 => Kind::Float,
+                Dtype::I64 => Kind::Int64,
+                other => bail!("{}: {name} should be F32 or I64, it is {other:?}", doing()),
+            };
+            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+            tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, kind)?);
+        }
+        Ok(Self { info, tensors })
+    }
+
+    /// The network, on `device`.
+    ///
+    /// # Errors
+    /// Tensors that are no whole network, or a backbone that is not the one the description names.
+    pub(crate) fn network(self, device: Device) -> Result<Network> {
+        ensure!(
+            !self.tensors.keys().any(|name| name.starts_with("adam.")),
+            "it is what a training goes on from; expected a network to use: best.safetensors of the same folder"
+        );
+        let network = Network::from_tensors(self.info.run.architecture, self.tensors, device)?;
+        if let Some(expected) = self.info.backbone {
+            let found = network.backbone_hash()?;
+            ensure!(found == expected, "its backbone hashes to {found}, its description says {expected}");
+        }
+        Ok(network)
+    }
+
+    /// The network and its optimizer as they were. A frozen backbone is not in the file: it is in `frozen`.
+    pub(crate) fn restore(mut self, frozen: Option<Network>, device: Device) -> Result<(Network, Adam)> {
+        let moments = self.tensors.split_off("adam.");
+        let (mut moments, mut learned): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            moments.into_iter().partition(|(name, _)| name.starts_with("adam."));
+        learned.append(&mut self.tensors);
+        let run = &self.info.run;
+        let network = match frozen {
+            Some(network) => network.set_head(&learned).map(|()| network)?,
+            None => Network::from_tensors(run.architecture, learned, device)?,
+        };
+        let (rate, steps) = (run.learning_rate, self.info.position.adam_steps);
+        let adam = Adam::restore(network.learning(run.learn), rate, steps, &mut moments)?;
+        Ok((network, adam))
+    }
+}
+
+fn no_safetensors(error: &safetensors::SafeTensorError) -> anyhow::Error {
+    anyhow::anyhow!("expected a safetensors file, found damaged or foreign contents ({error:?})")
+}
+
+/// Refuses to continue a run under other settings, data or split; names what differs.
+pub(crate) fn must_continue(info: &CheckpointInfo, wanted: &CheckpointInfo, path: &Path) -> Result<()> {
+    let what = format!("continuing the run in {}", path.display());
+    let advice = "give the new run another name, or delete the folder";
+    let (there, here) = (info.run.decisive(), wanted.run.decisive());
+    if there != here {
+        let (there, here) = (serde_json::to_value(&there)?, serde_json::to_value(&here)?);
+        for (key, value) in there.as_object().into_iter().flatten() {
+            if here.get(key) != Some(value) {
+                let found = here.get(key).map(ToString::to_string).unwrap_or_default();
+                bail!("{what}: it has {key} = {value}, this one has {found}; {advice}");
+            }
+        }
+    }
+    for (noun, there, here) in [("manifest", info.manifest, wanted.manifest), ("split", info.split, wanted.split)] {
+        ensure!(there == here, "{what}: it has the {noun} {there}, this one has {here}; {advice}");
+    }
+    ensure!(
+        info.classes == wanted.classes,
+        "{what}: its classes are {:?}, the data has {:?}; {advice}",
+        info.classes,
+        wanted.classes
+    );
+    Ok(())
+}
+
+/// Refuses to continue a head on another backbone.
+pub(crate) fn same_backbone(info: &CheckpointInfo, wanted: &CheckpointInfo, path: &Path) -> Result<()> {
+    let hash = |backbone: Option<Digest>| backbone.map_or("none".to_owned(), |digest| digest.to_string());
+    ensure!(
+        info.backbone == wanted.backbone,
+        "continuing the run in {}: its head was begun on the backbone {}, the weights hold {}; give the new run another \
+         name, or delete the folder",
+        path.display(),
+        hash(info.backbone),
+        hash(wanted.backbone)
+    );
+    Ok(())
+}

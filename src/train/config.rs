@@ -1,0 +1,232 @@
+//! Every setting of an experiment in one JSON file.
+
+use crate::base::files::{read_json, write_json};
+use crate::data::preprocess::{Preprocess, Storage};
+use crate::data::split::{SplitConfig, SplitUnit};
+use crate::nn::device::device_name;
+use crate::nn::learn::{Learn, Precision};
+use crate::nn::model::Architecture;
+use crate::nn::weights::WeightsAtHand;
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use tch::Device;
+
+mod shown;
+#[cfg(test)]
+mod tests;
+
+/// How the accuracy of an epoch is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccuracyRule {
+    /// Correct slices divided by all slices.
+    Exact,
+    /// The mean of the batches' accuracies: a short last batch counts as much as a full one. The slides' figures
+    /// fit only this.
+    MeanOfBatches,
+}
+
+/// One experiment: everything that decides its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Name of the run's folder under `runs/`.
+    pub name: String,
+    /// The network.
+    pub architecture: Architecture,
+    /// Where the backbone comes from: `imagenet`, `imagenet-v2` (ResNet-152 only; see
+    /// [`Weights::find`](crate::Weights::find)), the path of a torchvision file, or nothing for random weights
+    /// (a frozen random backbone takes its batch norm's statistics from 64 drawn slices).
+    pub pretrained: Option<String>,
+    /// Which parameters learn.
+    pub learn: Learn,
+    /// In what numbers it computes.
+    pub precision: Precision,
+    /// `auto` (CUDA when there is one), `cpu` or `cuda:N`.
+    pub device: String,
+    /// How the data is divided.
+    pub split: SplitConfig,
+    /// How slices are prepared.
+    pub preprocess: Preprocess,
+    /// Slices in a batch.
+    pub batch_size: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Passes over the training set.
+    pub epochs: usize,
+    /// Seed of the initial weights and of the order of the slices.
+    pub seed: u64,
+    /// Score the test set after every epoch, as the slides do. Off, the test set is read once, at the end.
+    pub test_every_epoch: bool,
+    /// How an epoch's accuracy is counted.
+    pub accuracy: AccuracyRule,
+    /// Minutes between checkpoints inside an epoch; 0 after every batch.
+    pub checkpoint_minutes: f64,
+}
+
+impl Default for RunConfig {
+    /// [`RunConfig::of`] the FCN.
+    fn default() -> Self {
+        Self::of(Architecture::Fcn)
+    }
+}
+
+impl RunConfig {
+    /// The sound way: the slides' network and settings, split by patient, the test set read once, exact counts. The
+    /// FCN learns whole, the others their head over a frozen ImageNet backbone.
+    pub fn of(architecture: Architecture) -> Self {
+        let frozen = architecture.has_backbone();
+        Self {
+            name: architecture.key().to_owned(),
+            architecture,
+            pretrained: frozen.then(|| "imagenet".to_owned()),
+            learn: if frozen { Learn::Head } else { Learn::Whole },
+            precision: Precision::F32,
+            device: "auto".to_owned(),
+            split: SplitConfig::default(),
+            preprocess: Preprocess::default(),
+            batch_size: if frozen { 64 } else { 32 },
+            learning_rate: 1e-4,
+            epochs: 5,
+            seed: 1,
+            test_every_epoch: false,
+            accuracy: AccuracyRule::Exact,
+            checkpoint_minutes: 5.0,
+        }
+    }
+
+    /// The slides' procedure, leak included: a slice-level random test set of 10 %, not stratified,
+    /// scored after every epoch; an epoch's accuracy is the mean of its batches' accuracies; dropout live over a frozen
+    /// backbone.
+    pub fn published(architecture: Architecture) -> Self {
+        let run = Self::of(architecture);
+        Self {
+            name: format!("{}-published", run.name),
+            learn: if run.learn == Learn::Head { Learn::HeadWithDropout } else { run.learn },
+            split: SplitConfig { unit: SplitUnit::Slice, stratified: false, ..SplitConfig::default() },
+            test_every_epoch: true,
+            accuracy: AccuracyRule::MeanOfBatches,
+            ..run
+        }
+    }
+
+    /// The same run from the weights that were found. See [`with_pretrained`](Self::with_pretrained).
+    pub fn with_weights(self, weights: &WeightsAtHand) -> Self {
+        self.with_pretrained(weights.setting())
+    }
+
+    /// The same run from other weights: `imagenet`, a file, or `None` for random ones. A network with a backbone that begins
+    /// at random says so in the run's name: `vgg19` becomes `vgg19-random`.
+    pub fn with_pretrained(self, source: Option<String>) -> Self {
+        let is_named = !self.architecture.has_backbone() || self.name.ends_with("-random");
+        let name = if source.is_some() || is_named { self.name } else { format!("{}-random", self.name) };
+        Self { name, pretrained: source, ..self }
+    }
+
+    /// The whole network learns, from its pretrained weights on.
+    pub fn fine_tune(self) -> Self {
+        Self { learn: Learn::Whole, batch_size: 32, ..self }
+    }
+
+    /// Small pictures and small batches, for a first look without a GPU: minutes on two cores. Batches of 8, because a
+    /// small data set needs many steps before the FCN leaves its plateau. A head over frozen features learns faster.
+    pub fn small(self) -> Self {
+        let (size, learning_rate) = if self.learn == Learn::Whole { (48, 5e-4) } else { (64, 1e-3) };
+        let preprocess = Preprocess { size, ..self.preprocess };
+        Self { preprocess, batch_size: 8, learning_rate, epochs: 8, ..self }
+    }
+
+    /// `self` where a GPU is at hand, [`small`](Self::small) where none is.
+    pub fn fitting_this_machine(self) -> Self {
+        if tch::Cuda::is_available() { self } else { self.small() }
+    }
+
+    /// Reads a run's JSON. Every field must be there, and no other.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let run: Self = read_json(path, "a run's settings")?;
+        // Whether this machine has the run's device does not matter before it is to compute.
+        run.check_values().with_context(|| format!("reading a run's settings from {}", path.display()))?;
+        Ok(run)
+    }
+
+    /// Writes the JSON.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_json(path.as_ref(), self)
+    }
+
+    /// Refuses values that cannot work, on this machine too, naming the field, what it expects and what it holds.
+    pub fn check(&self) -> Result<()> {
+        self.check_values()?;
+        let device = self.device()?;
+        ensure!(
+            self.precision != Precision::F16 || device.is_cuda(),
+            "precision: f16 needs a CUDA device, this run computes on {}; expected f32 or bf16",
+            device_name(device)
+        );
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<()> {
+        let name_is_plain = self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        ensure!(
+            !self.name.is_empty() && !self.name.starts_with('.') && name_is_plain,
+            "name: expected letters, digits, '-', '_' and '.', found {:?}",
+            self.name
+        );
+        ensure!(
+            (16..=1024).contains(&self.preprocess.size),
+            "preprocess.size: expected 16 to 1024 pixels, found {}",
+            self.preprocess.size
+        );
+        let deviation = self.preprocess.std;
+        ensure!(deviation.is_finite() && deviation > 0.0, "preprocess.std: expected more than 0, found {deviation}");
+        ensure!(self.preprocess.mean.is_finite(), "preprocess.mean: expected a number, found {}", self.preprocess.mean);
+        ensure!(self.batch_size > 0, "batch_size: expected 1 or more, found 0");
+        ensure!(self.epochs > 0, "epochs: expected 1 or more, found 0");
+        let rate = self.learning_rate;
+        ensure!(rate.is_finite() && rate > 0.0, "learning_rate: expected more than 0, found {rate}");
+        ensure!(
+            self.learn == Learn::Whole || self.architecture.has_backbone(),
+            "learn: {} has no backbone to freeze; expected \"whole\"",
+            self.architecture
+        );
+        ensure!(
+            self.pretrained.is_none() || self.architecture.has_backbone(),
+            "pretrained: there are no such weights for {}; expected null",
+            self.architecture
+        );
+        let minutes = self.checkpoint_minutes;
+        ensure!(minutes.is_finite() && minutes >= 0.0, "checkpoint_minutes: expected 0 or more, found {minutes}");
+        for (field, share) in
+            [("test_fraction", self.split.test_fraction), ("validation_fraction", self.split.validation_fraction)]
+        {
+            ensure!((0.0..1.0).contains(&share), "split.{field}: expected 0 or more and less than 1, found {share}");
+        }
+        Ok(())
+    }
+
+    /// The device the run uses on this machine.
+    ///
+    /// # Errors
+    /// A name other than `auto`, `cpu`, `cuda:N`, or a GPU that is not there.
+    pub fn device(&self) -> Result<Device> {
+        let gpus = tch::Cuda::device_count();
+        match self.device.as_str() {
+            "auto" => Ok(Device::cuda_if_available()),
+            "cpu" => Ok(Device::Cpu),
+            other => match other.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()) {
+                Some(n) if (n as i64) < gpus => Ok(Device::Cuda(n)),
+                Some(_) => bail!("device: {other} asked for, libtorch sees {gpus} GPUs on this machine"),
+                None => bail!("device: expected auto, cpu or cuda:N, found {other:?}"),
+            },
+        }
+    }
+
+    /// The settings that decide the numbers, for telling whether a checkpoint continues this run.
+    pub(crate) fn decisive(&self) -> Self {
+        let preprocess = Preprocess { storage: Storage::default(), ..self.preprocess.clone() };
+        Self { device: String::new(), checkpoint_minutes: 0.0, name: String::new(), preprocess, ..self.clone() }
+    }
+}

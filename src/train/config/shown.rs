@@ -1,0 +1,57 @@
+//! A run's settings as people read them.
+
+use super::{Precision, RunConfig, SplitUnit, device_name};
+use crate::base::table::{Table, shown_as_table};
+
+impl RunConfig {
+    /// One row a setting.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(format!("Settings of the run {}", self.name), &["Setting", "Value"]);
+        let device = match self.device() {
+            Ok(device) if self.device == "auto" => format!("auto: {}", device_name(device)),
+            Ok(device) => device_name(device),
+            Err(error) => error.to_string(),
+        };
+        let split = match self.split.unit {
+            SplitUnit::Patient => "by patient (by scan where the patient is unknown)",
+            SplitUnit::Slice => "by slice: LEAKS, slices of one scan lie in train and test",
+        };
+        let precision = match self.precision {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+            Precision::F16 => "f16 with loss scaling",
+        };
+        let stratified = if self.split.stratified { "stratified by label" } else { "not stratified" };
+        for (setting, value) in [
+            ("Network", self.architecture.to_string()),
+            ("Weights", self.pretrained.clone().unwrap_or_else(|| format!("random, seed {}", self.seed))),
+            ("Learns", self.learn.to_string()),
+            ("Device", format!("{device}, {precision}")),
+            ("Split", split.to_owned()),
+            (
+                "Test set",
+                format!("{} % of train, {stratified}, seed {}", 100.0 * self.split.test_fraction, self.split.seed),
+            ),
+            (
+                "Test set is scored",
+                if self.test_every_epoch { "after every epoch" } else { "once, at the end" }.to_owned(),
+            ),
+            (
+                "Slices",
+                format!(
+                    "{0}×{0}, mean {1}, deviation {2}",
+                    self.preprocess.size, self.preprocess.mean, self.preprocess.std
+                ),
+            ),
+            ("Batch", self.batch_size.to_string()),
+            ("Loss and optimizer", format!("cross entropy, Adam {:e}", self.learning_rate)),
+            ("Epochs", self.epochs.to_string()),
+            ("Seed", self.seed.to_string()),
+        ] {
+            table.row([setting.to_owned(), value]);
+        }
+        table
+    }
+}
+
+shown_as_table!(RunConfig);

@@ -1,0 +1,246 @@
+//! One experiment: settings, slices, split, cache and folder that belong together.
+
+use crate::base::progress::Progress;
+use crate::base::table::{Table, shown_as_table};
+use crate::data::cache::SliceCache;
+use crate::data::manifest::{Label, Manifest};
+use crate::data::split::{Split, Subset};
+use crate::data::workspace::Workspace;
+use crate::train::checkpoint::{CheckpointInfo, Position, must_continue};
+use crate::train::config::RunConfig;
+use crate::train::event::RunEvent;
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Context, Result, ensure};
+use std::fmt;
+use std::sync::Arc;
+
+/// Called with everything that a run reports.
+type Reporter = Arc<dyn Fn(&RunEvent) + Send + Sync>;
+
+/// Settings, accepted slices, split, slice cache and run folder, compared with each other once, when it is opened.
+/// Everything that a run does is a method of it.
+#[derive(Clone)]
+pub struct Experiment {
+    settings: RunConfig,
+    split: Split,
+    cache: Arc<SliceCache>,
+    folder: RunFolder,
+    reporter: Reporter,
+}
+
+impl Experiment {
+    /// Opens the experiment that `settings` describe on the audited data set of [`Workspace::open`], and prints progress.
+    /// The split is drawn once and kept in the run's folder; the slice cache is built if need be.
+    ///
+    /// # Errors
+    /// No audit yet, settings that cannot work, or a folder that holds a run with other settings, slices or split.
+    pub fn open(settings: RunConfig) -> Result<Self> {
+        Self::open_in(&Workspace::open()?, settings, RunEvent::print)
+    }
+
+    /// The same in a workspace of one's own; `report` is called with progress.
+    pub fn open_in(
+        workspace: &Workspace,
+        settings: RunConfig,
+        report: impl Fn(&RunEvent) + Send + Sync + 'static,
+    ) -> Result<Self> {
+        settings.check()?;
+        let folder = workspace.run(&settings.name);
+        let accepted = workspace.audit()?.accepted();
+        let split = kept_split(&folder, &accepted, &settings)?;
+        Self::on(workspace, folder, &accepted, split, settings, Arc::new(report))
+    }
+
+    /// Opens a run that was trained before, with the settings and the split in its folder.
+    ///
+    /// # Errors
+    /// No such run, or one that was trained on other slices than the audit accepts now.
+    pub fn reopen(name: &str) -> Result<Self> {
+        Self::reopen_in(&Workspace::open()?, name, RunEvent::print)
+    }
+
+    /// The same in a workspace of one's own; `report` is called with progress.
+    pub fn reopen_in(
+        workspace: &Workspace,
+        name: &str,
+        report: impl Fn(&RunEvent) + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let folder = workspace.run(name);
+        // A folder that was copied is a run of its own.
+        let settings = RunConfig { name: name.to_owned(), ..folder.config()? };
+        let accepted = workspace.audit()?.accepted();
+        let split = folder.split(&accepted)?;
+        Self::on(workspace, folder, &accepted, split, settings, Arc::new(report))
+    }
+
+    fn on(
+        workspace: &Workspace,
+        folder: RunFolder,
+        accepted: &Manifest,
+        split: Split,
+        settings: RunConfig,
+        reporter: Reporter,
+    ) -> Result<Self> {
+        let show = |progress: &Progress| reporter(&RunEvent::Working(progress.clone()));
+        let cache = SliceCache::open_or_build(workspace.cache_folder(), accepted, &settings.preprocess, show)?;
+        Self::checked(folder, split, Arc::new(cache), settings, reporter)
+    }
+
+    /// An experiment of parts that are at hand, which reports nothing. The split is written into the run's folder.
+    ///
+    /// # Errors
+    /// Parts that do not belong together, or a folder that holds a run with other settings, slices or split.
+    pub fn of_parts(
+        folder: RunFolder,
+        split: Split,
+        cache: impl Into<Arc<SliceCache>>,
+        settings: RunConfig,
+    ) -> Result<Self> {
+        Self::checked(folder, split, cache.into(), settings, Arc::new(|_| ()))
+    }
+
+    fn checked(
+        folder: RunFolder,
+        split: Split,
+        cache: Arc<SliceCache>,
+        settings: RunConfig,
+        reporter: Reporter,
+    ) -> Result<Self> {
+        let opening = || format!("opening the run in {}", folder.path().display());
+        belongs_together(&cache, &split, &settings).with_context(opening)?;
+        let experiment = Self { settings, split, cache, folder: folder.clone(), reporter };
+        let manifest = experiment.manifest();
+        if let Some(begun) = folder.checkpoint().with_context(opening)? {
+            must_continue(&begun, &experiment.before_training(), folder.path())?;
+        }
+        if folder.split(manifest).ok().as_ref() != Some(&experiment.split) {
+            folder.write_split(&experiment.split, manifest).with_context(opening)?;
+        }
+        Ok(experiment)
+    }
+
+    /// The same experiment, reporting to `report` from now on.
+    pub fn reporting(self, report: impl Fn(&RunEvent) + Send + Sync + 'static) -> Self {
+        Self { reporter: Arc::new(report), ..self }
+    }
+
+    /// Every setting.
+    pub fn settings(&self) -> &RunConfig {
+        &self.settings
+    }
+
+    /// Which slice belongs to which subset.
+    pub fn split(&self) -> &Split {
+        &self.split
+    }
+
+    /// The slices as networks see them.
+    pub fn cache(&self) -> &SliceCache {
+        &self.cache
+    }
+
+    /// The accepted slices.
+    pub fn manifest(&self) -> &Manifest {
+        self.cache.manifest()
+    }
+
+    /// Where its results lie.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// What the first checkpoint of its training says.
+    pub(crate) fn before_training(&self) -> CheckpointInfo {
+        CheckpointInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            run: self.settings.clone(),
+            classes: Label::NAMES.map(str::to_owned).to_vec(),
+            manifest: self.cache.manifest_hash(),
+            split: self.split.hash(),
+            leaks: self.split.leaking_subsets(),
+            pretrained: None,
+            backbone: None,
+            feature_seconds: None,
+            position: Position::default(),
+            epochs: Vec::new(),
+        }
+    }
+
+    /// Reports to whoever listens.
+    pub(crate) fn report(&self, event: &RunEvent) {
+        (self.reporter)(event);
+    }
+
+    /// Reports progress.
+    pub(crate) fn progress(&self, progress: &Progress) {
+        self.report(&RunEvent::Working(progress.clone()));
+    }
+
+    /// One row a part.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(format!("Experiment {}", self.settings.name), &["Part", "What", "SHA-256"]);
+        let (manifest, trained) = (self.manifest(), self.folder.has(Artifact::BestCheckpoint));
+        let slices = format!("{} accepted slices of {}", manifest.slices.len(), manifest.name);
+        table.row(["Slices", &slices, &self.cache.manifest_hash().short()]);
+        let subsets = Subset::ALL.map(|subset| format!("{} {subset}", self.split.slices(subset).len()));
+        table.row(["Split", &subsets.join(", "), &self.split.hash().short()]);
+        let size = self.settings.preprocess.size;
+        let cache = format!("{size}×{size} in {}", self.cache.folder().display());
+        table.row(["Cache", &cache, "–"]);
+        table.row(["Network", &self.settings.architecture.to_string(), "–"]);
+        let state = if trained { "trained" } else { "not trained yet" };
+        table.row(["Folder", &format!("{} ({state})", self.folder.path().display()), "–"]);
+        match self.split.warning() {
+            Some(warning) => table.note(warning),
+            None => table,
+        }
+    }
+}
+
+shown_as_table!(Experiment);
+
+impl fmt::Debug for Experiment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Experiment").field("settings", &self.settings).field("folder", &self.folder).finish()
+    }
+}
+
+/// The split in the run's folder where it is the one that the settings ask for, else a new one.
+fn kept_split(folder: &RunFolder, accepted: &Manifest, settings: &RunConfig) -> Result<Split> {
+    match folder.split(accepted) {
+        Ok(split) if split.config() == &settings.split => Ok(split),
+        // Whether a training was begun with another one is found out when the parts are compared.
+        _ => Split::new(accepted, &settings.split),
+    }
+}
+
+fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Result<()> {
+    run.check()?;
+    ensure!(
+        cache.manifest_hash() == split.manifest_hash(),
+        "the cache holds the manifest {}, the split divides {}",
+        cache.manifest_hash(),
+        split.manifest_hash()
+    );
+    ensure!(
+        cache.preprocess() == &run.preprocess,
+        "the cache was made with {:?}, the run asks for {:?}",
+        cache.preprocess(),
+        run.preprocess
+    );
+    ensure!(
+        split.config() == &run.split,
+        "the split was made with {:?}, the run asks for {:?}",
+        split.config(),
+        run.split
+    );
+    let (size, least) = (run.preprocess.size, run.architecture.smallest_size());
+    ensure!(size >= least, "{} needs slices of {least} pixels or more, preprocess.size is {size}", run.architecture);
+    ensure!(!split.slices(Subset::Train).is_empty(), "the split has no training slices");
+    ensure!(!split.slices(Subset::Validation).is_empty(), "the split has no validation slices");
+    ensure!(
+        !run.test_every_epoch || !split.slices(Subset::Test).is_empty(),
+        "the split has no test slices, and the run scores them after every epoch (test_every_epoch)"
+    );
+    Ok(())
+}

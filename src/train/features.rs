@@ -1,0 +1,127 @@
+//! What a frozen backbone makes of every slice, computed once.
+//!
+//! A frozen network in evaluation mode gives a slice the same features in every epoch: nothing in it changes, nothing is
+//! drawn, and slices are not augmented. So they are kept in `features.bin` beside the slice cache, bound by hash to
+//! backbone, preprocessing and manifest, and an epoch of the head takes seconds. Kept as f32 this equals forwarding every
+//! slice in every epoch, up to the order in which a batch is summed (1e-5 of the loss). It would not hold if the backbone
+//! learned, if its batch norm used the batches' own statistics, or for layers behind a live dropout: what has a dropout is
+//! cached up to there and computed anew from there on.
+
+use crate::base::files::{Digest, read_json, write_json};
+use crate::base::progress::{Meter, Progress};
+use crate::data::cache::SliceCache;
+use crate::data::preprocess::Preprocess;
+use crate::data::rows::{Building, Place, Rows};
+use crate::nn::model::Network;
+use crate::train::config::RunConfig;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+/// The seconds that computing took.
+const COST: &str = "seconds.json";
+/// Slices in one forward pass. Fixed, so that a build that was interrupted gives the same bits.
+const BATCH: usize = 32;
+
+/// The features of every slice of a cache.
+#[derive(Debug)]
+pub(crate) struct FeatureCache {
+    rows: Rows,
+    width: usize,
+    kind: Kind,
+    seconds: f64,
+}
+
+#[derive(Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    manifest: Digest,
+    preprocess: Preprocess,
+    backbone: Digest,
+    /// Layers that were run.
+    layers: usize,
+    /// In what numbers: libtorch's names, for computing and for keeping.
+    computed: String,
+    kept: String,
+    slices: usize,
+    width: usize,
+}
+
+impl FeatureCache {
+    /// Opens the features that the first `until` layers of `network` make of these slices, computing them first if need
+    /// be; a computation that was killed goes on where it stopped. Computed in 16 bits they are kept in 16 (f16).
+    pub(crate) fn open_or_build(
+        cache: &SliceCache,
+        network: &Network,
+        backbone: Digest,
+        run: &RunConfig,
+        until: usize,
+        device: Device,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
+        let computed = run.precision.kind();
+        let kind = if computed == Kind::Float { Kind::Float } else { Kind::Half };
+        let width = network.width_at(until)?;
+        let slices = cache.manifest().slices.len();
+        let index = Index {
+            manifest: cache.manifest_hash(),
+            preprocess: cache.preprocess().clone(),
+            backbone,
+            layers: until,
+            computed: format!("{computed:?}"),
+            kept: format!("{kind:?}"),
+            slices,
+            width,
+        };
+        let key = Digest::of(serde_json::to_string(&index)?.as_bytes()).short();
+        let folder = cache.folder().join(format!("features-{}-{key}", network.architecture().key()));
+        let row_bytes = width * kind.elt_size_in_bytes();
+        let place = Place { folder, file: "features.bin", rows: slices };
+        let doing = || format!("computing the features {}", place.folder.display());
+        if let Some(building) = Building::begin(&place).with_context(doing)? {
+            let stage = format!("features of {}", network.architecture());
+            let (begun, already) = (Instant::now(), building.already());
+            let meter = Meter::new(&stage, "slices", slices, already, progress);
+            let _guard = tch::no_grad_guard();
+            for block in building.missing() {
+                let mut bytes = Vec::with_capacity(block.len() * row_bytes);
+                for batch in block.clone().collect::<Vec<_>>().chunks(BATCH) {
+                    let images = cache.batch(batch, device).with_context(doing)?;
+                    let features = network.features(&images, until, computed).with_context(doing)?;
+                    bytes.extend(crate::nn::transfer::bytes(&features.f_to_kind(kind)?)?);
+                    meter.add(batch.len());
+                }
+                building.put(&block, &bytes, &vec![row_bytes as u32; block.len()]).with_context(doing)?;
+            }
+            meter.finish();
+            // Of all slices, also where some were left by an earlier build.
+            let seconds = begun.elapsed().as_secs_f64() * slices as f64 / (slices - already).max(1) as f64;
+            write_json(&place.folder.join(COST), &seconds)?;
+            building.finish(&index).with_context(doing)?;
+        }
+        let rows = Rows::open(&place, &index).context("opening a network's features")?;
+        let seconds = read_json(&place.folder.join(COST), "the seconds that features took")?;
+        Ok(Self { rows, width, kind, seconds })
+    }
+
+    /// Seconds that computing them took, once.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    /// Features as they lie on the disk.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Features `[N, F]` in main memory, as they are kept.
+    pub(crate) fn of(&self, slices: &[usize]) -> Result<Tensor> {
+        let mut bytes = Vec::with_capacity(slices.len() * self.width * self.kind.elt_size_in_bytes());
+        for &slice in slices {
+            bytes.extend_from_slice(self.rows.row(slice)?);
+        }
+        let shape = [slices.len() as i64, self.width as i64];
+        Ok(Tensor::f_from_data_size(&bytes, &shape, self.kind)?)
+    }
+}

@@ -1,0 +1,134 @@
+//! What a training did, epoch by epoch.
+
+use crate::base::figure::{Figure, lines};
+use crate::base::progress::{human_duration, rate};
+use crate::base::table::{Table, percent, shown_as_table};
+use crate::data::split::{Subset, listed};
+use crate::nn::device::device_name;
+use crate::train::checkpoint::CheckpointInfo;
+use crate::train::config::RunConfig;
+use crate::train::epoch::{EpochRecord, Score, best};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tch::Device;
+
+/// A finished (or unfinished) training: its settings and its epochs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// All settings.
+    pub run: RunConfig,
+    /// Subsets whose scans were learned from.
+    pub leaks: Vec<Subset>,
+    /// What it ran on, for example `CPU, 2 threads`.
+    pub device: String,
+    /// Seconds that computing the features of a frozen backbone took, once, for all slices.
+    pub feature_seconds: Option<f64>,
+    /// Finished epochs.
+    pub epochs: Vec<EpochRecord>,
+}
+
+impl History {
+    pub(crate) fn of(info: &CheckpointInfo, device: Device) -> Self {
+        let CheckpointInfo { run, leaks, feature_seconds, epochs, .. } = info.clone();
+        Self { run, leaks, device: device_name(device), feature_seconds, epochs }
+    }
+
+    /// The epoch with the highest validation accuracy, the earlier of two equal ones; `None` before the first.
+    pub fn best(&self) -> Option<&EpochRecord> {
+        best(&self.epochs)
+    }
+
+    /// Seconds of learning: all epochs, and the features of a frozen backbone.
+    pub fn seconds(&self) -> f64 {
+        self.feature_seconds.unwrap_or(0.0) + self.epochs.iter().map(|e| e.seconds).sum::<f64>()
+    }
+
+    /// Slices learned from in all epochs, by [`seconds`](Self::seconds); `None` before the first epoch.
+    pub fn images_per_second(&self) -> Option<f64> {
+        let slices: f64 = self.epochs.iter().map(|e| e.images_per_second * e.seconds).sum();
+        (slices > 0.0).then(|| slices / self.seconds())
+    }
+
+    /// Accuracy by epoch.
+    pub fn figure(&self) -> Result<Figure> {
+        self.curves("Accuracy", "accuracy (share of slices)", |score| score.accuracy)
+    }
+
+    /// Loss by epoch.
+    pub fn loss_figure(&self) -> Result<Figure> {
+        self.curves("Loss", "cross entropy (nats)", |score| score.loss)
+    }
+
+    fn curves(&self, title: &str, unit: &str, value: fn(&Score) -> f64) -> Result<Figure> {
+        let of = |pick: &dyn Fn(&EpochRecord) -> Option<Score>| -> Vec<(f64, f64)> {
+            self.epochs.iter().filter_map(|e| Some((e.epoch as f64, value(&pick(e)?)))).collect()
+        };
+        let named = |subset: Subset| format!("{subset}{}", subset.leak_mark(&self.leaks));
+        let mut series = vec![
+            ("training".to_owned(), of(&|e| Some(e.training))),
+            (named(Subset::Validation), of(&|e| Some(e.validation))),
+        ];
+        if self.run.test_every_epoch {
+            series.push((named(Subset::Test), of(&|e| e.test)));
+        }
+        let chosen = self.best().map_or(String::new(), |best| format!(" Chosen: epoch {}.", best.epoch));
+        let leak = match self.leaks.is_empty() {
+            true => String::new(),
+            false => format!(" The split leaks: {} slices come from scans in training.", listed(&self.leaks)),
+        };
+        let caption = format!("Run {}, {}.{chosen}{leak}", self.run.name, self.device);
+        lines(&format!("{title} of {}", self.run.name), "epoch", unit, &series, &caption)
+    }
+
+    /// One row an epoch.
+    pub fn table(&self) -> Table {
+        let columns = [
+            "Epoch",
+            "Training loss",
+            "Training accuracy",
+            "Validation loss",
+            "Validation accuracy",
+            "Test loss",
+            "Test accuracy",
+            "Time",
+            "Images/s",
+            "Waited for slices",
+        ];
+        let mut table = Table::new(format!("Training of {} ({})", self.run.name, self.run.architecture), &columns);
+        for e in &self.epochs {
+            let loss = |score: Option<Score>| score.map_or("–".to_owned(), |s| format!("{:.4}", s.loss));
+            let accuracy = |score: Option<Score>| percent(score.map(|s| s.accuracy));
+            table.row([
+                e.epoch.to_string(),
+                loss(Some(e.training)),
+                accuracy(Some(e.training)),
+                loss(Some(e.validation)),
+                accuracy(Some(e.validation)),
+                loss(e.test),
+                accuracy(e.test),
+                human_duration(Duration::from_secs_f64(e.seconds)),
+                rate(e.images_per_second),
+                percent(Some(e.waited / e.seconds.max(1e-9))),
+            ]);
+        }
+        if let Some(seconds) = self.feature_seconds {
+            let once = human_duration(Duration::from_secs_f64(seconds));
+            table =
+                table.note(format!("The frozen backbone's features took {once}, once; times are those of the head."));
+        }
+        if let Some(best) = self.best() {
+            table = table.note(format!("Best by validation accuracy: epoch {}. Device: {}.", best.epoch, self.device));
+        }
+        if !self.leaks.is_empty() {
+            let leaks = listed(&self.leaks);
+            table = table.note(format!(
+                "LEAKING SPLIT: the {leaks} figures come in part from scans or patients that the network has learned from."
+            ));
+        }
+        table
+    }
+}
+
+shown_as_table!(History);

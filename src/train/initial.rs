@@ -1,0 +1,66 @@
+//! The network before its first step.
+
+use crate::base::progress::Progress;
+use crate::nn::learn::Learn;
+use crate::nn::model::Network;
+use crate::nn::weights::{Weights, WeightsFile};
+use crate::train::config::RunConfig;
+use anyhow::{Context, Result};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor};
+
+/// Pictures of noise that random weights measure their batch norm on.
+const PICTURES: i64 = 64;
+/// Sides of the grids that are added up, the coarsest the strongest: natural pictures have more power at low frequencies.
+const GRIDS: [i64; 4] = [4, 8, 16, 32];
+
+/// The network before its first step: from pretrained weights under a new head, or from the seed alone. A frozen backbone
+/// of random weights measures its batch norm on noise: so its features depend on no data set, and all runs of a cache
+/// share them, however it is split.
+pub(crate) fn initial_network(
+    run: &RunConfig,
+    device: Device,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<(Network, Option<WeightsFile>)> {
+    let Some(source) = &run.pretrained else {
+        let network = Network::new(run.architecture, run.seed, device)?;
+        if run.learn != Learn::Whole {
+            let grey = noise(i64::from(run.preprocess.size))?;
+            network.measure_statistics(&run.preprocess.normalised(&grey.f_to_device(device)?)?)?;
+        }
+        return Ok((network, None));
+    };
+    let weights = Weights::find(run.architecture, source, progress)?;
+    let network = Network::pretrained(run.architecture, weights.read()?, run.seed, device)
+        .with_context(|| format!("reading the weights {}", weights.path().display()))?;
+    Ok((network, Some(weights.file())))
+}
+
+/// Grey levels `[N, 1, size, size]` u8 of smooth noise over the whole range, the same at every call.
+fn noise(size: i64) -> Result<Tensor> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut sum = Tensor::f_zeros([PICTURES, 1, size, size], (Kind::Float, Device::Cpu))?;
+    for (octave, side) in GRIDS.into_iter().enumerate() {
+        let values: Vec<f32> = (0..PICTURES * side * side).map(|_| rng.gen_range(-1.0..1.0)).collect();
+        let grid = Tensor::f_from_slice(&values)?.f_reshape([PICTURES, 1, side, side])?;
+        let smooth = grid.f_upsample_bilinear2d([size, size], false, None, None)?;
+        sum = sum.f_add(&smooth.f_mul_scalar(0.5_f64.powi(octave as i32))?)?;
+    }
+    Ok(sum.f_mul_scalar(100.0)?.f_add_scalar(127.5)?.f_clamp(0.0, 255.0)?.f_to_kind(Kind::Uint8)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_covers_the_grey_levels_and_is_the_same_at_every_call() {
+        let grey = noise(48).expect("noise");
+        assert_eq!(grey.size(), [PICTURES, 1, 48, 48]);
+        assert!(grey.equal(&noise(48).expect("noise")));
+        let float = grey.to_kind(Kind::Float);
+        let (mean, deviation) = (float.mean(Kind::Float).double_value(&[]), float.std(true).double_value(&[]));
+        assert!((mean - 127.5).abs() < 5.0 && deviation > 40.0, "mean {mean}, standard deviation {deviation}");
+    }
+}

@@ -1,0 +1,136 @@
+//! On what machine, with which program and when something was computed.
+
+use crate::base::table::{Table, shown_as_table};
+use crate::nn::device::{gpu_names, gpus_in_words};
+use serde::{Deserialize, Serialize};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a reader needs to repeat a result, as far as a machine can tell. Names of people, hosts and folders are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Version of this library.
+    pub version: String,
+    /// Commit that the program was built from, with `+` where files differed; `None` where the build knew none.
+    #[serde(default)]
+    pub built_from: Option<String>,
+    /// Commit of the repository while it ran, with `+` where files differed; `None` outside of git.
+    pub commit: Option<String>,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// The processor's name.
+    pub processor: String,
+    /// Threads that libtorch uses.
+    pub threads: i32,
+    /// GPUs that libtorch sees.
+    pub gpus: i64,
+    /// Their names and the driver's version, as `nvidia-smi` tells them; empty without a GPU or without that program.
+    #[serde(default)]
+    pub gpu_names: Vec<String>,
+    /// Memory of the machine in bytes.
+    pub memory: Option<u64>,
+    /// Kernel of the operating system.
+    pub system: String,
+    /// When, in UTC: `2026-11-24 09:30`.
+    pub when: String,
+}
+
+impl Provenance {
+    /// This machine, now.
+    pub fn here() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let value = |text: &str, key: &str| {
+            let line = text.lines().find(|line| line.starts_with(key))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        };
+        let memory = value(&read("/proc/meminfo"), "MemTotal").and_then(|text| text.split(' ').next()?.parse().ok());
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            built_from: option_env!("COVID_CT_COMMIT").filter(|text| !text.is_empty()).map(str::to_owned),
+            commit: commit(),
+            libtorch: crate::nn::device::libtorch_version(),
+            processor: value(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned()),
+            threads: tch::get_num_threads(),
+            gpus: tch::Cuda::device_count(),
+            gpu_names: gpu_names(),
+            memory: memory.map(|kilobytes: u64| kilobytes * 1024),
+            system: format!("{} {}", std::env::consts::OS, read("/proc/sys/kernel/osrelease").trim()),
+            when: utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
+        }
+    }
+
+    /// Whether it is the same machine, with the same versions.
+    pub(crate) fn same_machine(&self, other: &Self) -> bool {
+        Self { when: String::new(), ..self.clone() } == Self { when: String::new(), ..other.clone() }
+    }
+
+    /// One row a property.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new("How it was computed", &["Property", "Value"]);
+        let memory = self.memory.map_or("unknown".to_owned(), crate::base::progress::human_bytes);
+        for (property, value) in [
+            ("covid-ct", self.version.clone()),
+            ("Built from commit", self.built_from.clone().unwrap_or_else(|| "not recorded by the build".to_owned())),
+            ("Repository at run time", self.commit.clone().unwrap_or_else(|| "unknown (no git)".to_owned())),
+            ("libtorch", self.libtorch.clone()),
+            ("Processor", format!("{}, {} threads", self.processor, self.threads)),
+            ("GPUs", gpus_in_words(self.gpus, &self.gpu_names)),
+            ("Memory", memory),
+            ("System", self.system.clone()),
+            ("Begun (UTC)", self.when.clone()),
+        ] {
+            table.row([property.to_owned(), value]);
+        }
+        table
+    }
+}
+
+shown_as_table!(Provenance);
+
+fn commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let head = git(&["rev-parse", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
+    Some(if changed { head + "+" } else { head })
+}
+
+/// Seconds since 1970 as a date (Howard Hinnant's `civil_from_days`).
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let (day, month) = (of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", rest / 3600, rest % 3600 / 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        // date -u -d @N '+%F %R'
+        for (seconds, date) in [
+            (0, "1970-01-01 00:00"),
+            (951_827_696, "2000-02-29 12:34"),
+            (1_735_689_599, "2024-12-31 23:59"),
+            (1_790_000_000, "2026-09-21 14:13"),
+            (4_107_542_400, "2100-03-01 00:00"),
+        ] {
+            assert_eq!(utc(seconds), date);
+        }
+    }
+
+    #[test]
+    fn this_machine_is_described() {
+        let here = Provenance::here();
+        assert!(here.libtorch.starts_with("2.11.0") && here.threads > 0, "{here}");
+    }
+}

@@ -1,0 +1,299 @@
+//! What a run leaves behind, file by file.
+
+use crate::base::files::{read_json, write_json};
+use crate::data::manifest::Manifest;
+use crate::data::split::{Split, SplitUnit, Subset};
+use crate::data::workspace::Workspace;
+use crate::nn::model::Architecture;
+use crate::train::checkpoint::CheckpointInfo;
+use crate::train::config::RunConfig;
+use crate::train::history::History;
+use crate::train::provenance::Provenance;
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file in a run's folder. What is written for every subset names the subset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Artifact {
+    /// The run's settings.
+    Config,
+    /// Which slice belongs to which subset, and the proof that they share no patient.
+    Split,
+    /// Where it was trained, and with which versions.
+    Provenance,
+    /// Held by the process that trains.
+    Lock,
+    /// What a training goes on from: parameters, optimizer, position.
+    LastCheckpoint,
+    /// The head of the best epoch, while a frozen network trains.
+    BestHead,
+    /// The network of the epoch with the highest validation accuracy.
+    BestCheckpoint,
+    /// The epochs.
+    History,
+    /// When a scan is called covid.
+    ScanRule,
+    /// Confusion matrices, the network, the hashes.
+    Evaluation,
+    /// Confidence intervals and calibration.
+    Assessment,
+    /// The network compared with shallow cues.
+    CueComparison,
+    /// Slice by slice, as Parquet.
+    Predictions(Subset),
+    /// The same as CSV.
+    PredictionsCsv(Subset),
+    /// What the predictions were made from.
+    PredictionsAbout(Subset),
+    /// Scan by scan, as CSV.
+    Scans(Subset),
+    /// Where the network looks.
+    Explanations(Subset),
+    /// A gallery of heat maps, counted from 1.
+    Gallery(Subset, usize),
+    /// Unlabelled scans, judged.
+    Inference,
+    /// One slice a scan with its heat.
+    HeatByScan,
+}
+
+impl Artifact {
+    /// The name in the run's folder; stated here and nowhere else.
+    pub fn file_name(self) -> String {
+        match self {
+            Self::Config => "config.json".to_owned(),
+            Self::Split => "split.json".to_owned(),
+            Self::Provenance => "provenance.json".to_owned(),
+            Self::Lock => "lock".to_owned(),
+            Self::LastCheckpoint => "last.safetensors".to_owned(),
+            Self::BestHead => "best-head.safetensors".to_owned(),
+            Self::BestCheckpoint => "best.safetensors".to_owned(),
+            Self::History => "history.json".to_owned(),
+            Self::ScanRule => "scan-rule.json".to_owned(),
+            Self::Evaluation => "evaluation.json".to_owned(),
+            Self::Assessment => "assessment.json".to_owned(),
+            Self::CueComparison => "shortcuts-comparison.json".to_owned(),
+            Self::Predictions(subset) => format!("predictions-{subset}.parquet"),
+            Self::PredictionsCsv(subset) => format!("predictions-{subset}.csv"),
+            Self::PredictionsAbout(subset) => format!("predictions-{subset}.json"),
+            Self::Scans(subset) => format!("scans-{subset}.csv"),
+            Self::Explanations(subset) => format!("explanations-{subset}.json"),
+            Self::Gallery(subset, number) => format!("heat-{subset}-{number}.svg"),
+            Self::Inference => "inference.json".to_owned(),
+            Self::HeatByScan => "heat-by-scan.svg".to_owned(),
+        }
+    }
+
+    /// What it holds, for messages, and the command that writes it.
+    fn holds(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Config => ("a run's settings", "train"),
+            Self::Split => ("a split", "split"),
+            Self::Provenance => ("what a run was trained on", "train"),
+            Self::Lock => ("a lock", "train"),
+            Self::LastCheckpoint | Self::BestHead | Self::BestCheckpoint => ("a checkpoint", "train"),
+            Self::History => ("a training's history", "train"),
+            Self::ScanRule => ("a scan rule", "evaluate"),
+            Self::Evaluation => ("an evaluation of this version", "evaluate"),
+            Self::Assessment => ("an assessment", "evaluate"),
+            Self::CueComparison => ("a comparison of a run with shallow cues", "evaluate"),
+            Self::Predictions(_) | Self::PredictionsCsv(_) => ("predictions", "evaluate"),
+            Self::PredictionsAbout(_) => ("what predictions were made from", "evaluate"),
+            Self::Scans(_) => ("judged scans", "evaluate"),
+            Self::Explanations(_) | Self::Gallery(..) => ("explanations", "explain"),
+            Self::Inference | Self::HeatByScan => ("judged unlabelled scans", "predict"),
+        }
+    }
+}
+
+/// The folder of a run: `runs/<data set>/<run>/`. Every file in it is read and written here, each by its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder at `path`, which need not exist yet.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's name: the folder's.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The path of a file in it.
+    pub fn path_of(&self, artifact: Artifact) -> PathBuf {
+        self.path.join(artifact.file_name())
+    }
+
+    /// Whether a file is there.
+    pub fn has(&self, artifact: Artifact) -> bool {
+        self.path_of(artifact).is_file()
+    }
+
+    /// Reads JSON; the error names the file, what it should hold, and the command that writes it.
+    pub(crate) fn read<T: DeserializeOwned>(&self, artifact: Artifact) -> Result<T> {
+        let (what, command) = artifact.holds();
+        read_json(&self.path_of(artifact), &format!("{what} (written by `covid-ct {command}`)"))
+    }
+
+    /// Writes JSON, atomically.
+    pub(crate) fn write<T: Serialize>(&self, artifact: Artifact, value: &T) -> Result<()> {
+        write_json(&self.path_of(artifact), value)
+    }
+
+    /// The settings it was trained with.
+    ///
+    /// # Errors
+    /// No run here, or settings that cannot work.
+    pub fn config(&self) -> Result<RunConfig> {
+        let path = self.path_of(Artifact::Config);
+        ensure!(
+            path.is_file(),
+            "no run {:?} in {}: run `covid-ct train` first, or name a run that is there (--name)",
+            self.name(),
+            self.path.parent().unwrap_or(&self.path).display()
+        );
+        RunConfig::read(path)
+    }
+
+    pub(crate) fn write_config(&self, run: &RunConfig) -> Result<()> {
+        run.write(self.path_of(Artifact::Config))
+    }
+
+    /// The split it was trained with.
+    ///
+    /// # Errors
+    /// A file that is no split, or one of another manifest (both hashes are named).
+    pub fn split(&self, manifest: &Manifest) -> Result<Split> {
+        Split::read(self.path_of(Artifact::Split), manifest)
+    }
+
+    pub(crate) fn write_split(&self, split: &Split, manifest: &Manifest) -> Result<()> {
+        split.write(self.path_of(Artifact::Split), manifest)
+    }
+
+    /// What its training says of itself, in the checkpoint that it goes on from or else in the network that was kept;
+    /// `None` before the first.
+    pub fn checkpoint(&self) -> Result<Option<CheckpointInfo>> {
+        let kept = [Artifact::LastCheckpoint, Artifact::BestCheckpoint].into_iter().find(|of| self.has(*of));
+        kept.map(|of| CheckpointInfo::read(&self.path_of(of))).transpose()
+    }
+
+    /// Its epochs.
+    pub fn history(&self) -> Result<History> {
+        self.read(Artifact::History)
+    }
+
+    /// Where it was trained: where it began, and every other machine or version that it went on with.
+    pub fn provenance(&self) -> Result<Vec<Provenance>> {
+        self.read(Artifact::Provenance)
+    }
+
+    /// Writes down where it is trained now. A training that goes on (`resumed`) on another machine or with another version
+    /// is added to what stands there; the first is never overwritten.
+    pub(crate) fn record_provenance(&self, here: Provenance, resumed: bool) -> Result<()> {
+        let mut all = if resumed && self.has(Artifact::Provenance) { self.provenance()? } else { Vec::new() };
+        if all.last().is_some_and(|last: &Provenance| last.same_machine(&here)) {
+            return Ok(());
+        }
+        all.push(here);
+        self.write(Artifact::Provenance, &all)
+    }
+}
+
+impl Workspace {
+    /// The folder of a run, which need not exist yet.
+    pub fn run(&self, name: &str) -> RunFolder {
+        RunFolder::at(self.runs_folder().join(name))
+    }
+
+    /// The runs that were evaluated, those split by patient first.
+    ///
+    /// # Errors
+    /// No run was.
+    pub fn evaluated_runs(&self) -> Result<Vec<RunFolder>> {
+        let runs = self.runs_folder();
+        let listing = || format!("listing the runs in {}", runs.display());
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&runs).with_context(listing)? {
+            let folder = RunFolder::at(entry.with_context(listing)?.path());
+            if folder.has(Artifact::Evaluation) {
+                let run = folder.config()?;
+                let network = Architecture::ALL.iter().position(|a| *a == run.architecture);
+                found.push((run.split.unit == SplitUnit::Slice, network, run.name, folder));
+            }
+        }
+        ensure!(!found.is_empty(), "{}: none is evaluated; run `covid-ct train` and `covid-ct evaluate`", listing());
+        found.sort_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
+        Ok(found.into_iter().map(|(.., folder)| folder).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_machine_that_a_run_was_trained_on_is_recorded_once() {
+        let temporary = tempfile::tempdir().expect("a folder");
+        let folder = RunFolder::at(temporary.path());
+        let record = |machine: &Provenance, resumed| {
+            folder.record_provenance(machine.clone(), resumed).expect("writes");
+            folder.provenance().expect("reads")
+        };
+        let here = Provenance::here();
+        assert_eq!(record(&here, false), std::slice::from_ref(&here));
+        // The same machine at another time adds nothing; another one does; a new run begins anew.
+        let later = Provenance { when: "2100-01-01 00:00".to_owned(), ..here.clone() };
+        assert_eq!(record(&later, true), std::slice::from_ref(&here));
+        let elsewhere = Provenance { processor: "another".to_owned(), ..later.clone() };
+        assert_eq!(record(&elsewhere, true), [here, elsewhere.clone()]);
+        assert_eq!(record(&later, false), [later]);
+    }
+
+    #[test]
+    fn every_file_has_a_name_of_its_own() {
+        let of = |subset| {
+            [
+                Artifact::Predictions(subset),
+                Artifact::PredictionsCsv(subset),
+                Artifact::PredictionsAbout(subset),
+                Artifact::Scans(subset),
+                Artifact::Explanations(subset),
+                Artifact::Gallery(subset, 1),
+                Artifact::Gallery(subset, 2),
+            ]
+        };
+        let once = [
+            Artifact::Config,
+            Artifact::Split,
+            Artifact::Provenance,
+            Artifact::Lock,
+            Artifact::LastCheckpoint,
+            Artifact::BestHead,
+            Artifact::BestCheckpoint,
+            Artifact::History,
+            Artifact::ScanRule,
+            Artifact::Evaluation,
+            Artifact::Assessment,
+            Artifact::CueComparison,
+            Artifact::Inference,
+            Artifact::HeatByScan,
+        ];
+        let all: Vec<Artifact> = Subset::ALL.into_iter().flat_map(of).chain(once).collect();
+        let names: BTreeSet<String> = all.iter().map(|artifact| artifact.file_name()).collect();
+        assert_eq!(names.len(), all.len(), "{names:?}");
+    }
+}

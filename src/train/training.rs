@@ -1,0 +1,308 @@
+//! The training loop.
+
+use crate::base::files::{lock, sweep};
+use crate::base::progress::{Meter, Progress};
+use crate::data::prefetch::Batch;
+use crate::data::sampler::shuffled;
+use crate::data::split::Subset;
+use crate::nn::learn::{Learn, Precision};
+use crate::nn::model::Network;
+use crate::nn::optimizer::{Adam, Scaling, gradient};
+use crate::train::batch_source::{Feed, Judged};
+use crate::train::checkpoint::{
+    Checkpoint, CheckpointInfo, Position, must_continue, same_backbone, save_network, save_progress,
+};
+use crate::train::config::RunConfig;
+use crate::train::epoch::{EpochRecord, Score, best};
+use crate::train::event::RunEvent;
+use crate::train::experiment::Experiment;
+use crate::train::history::History;
+use crate::train::initial::initial_network;
+use crate::train::provenance::Provenance;
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Context, Result, bail, ensure};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tch::{Device, Tensor};
+
+impl Experiment {
+    /// Trains the network, or goes on from the last checkpoint, and leaves everything in the run's folder:
+    /// `last.safetensors` (to go on from), `best.safetensors` (the epoch with the highest validation accuracy) and
+    /// `history.json`.
+    ///
+    /// Stopped at any moment, and called again, it goes on from the last checkpoint; on a CPU it ends with the same bits
+    /// as a run that was never stopped. A finished run returns its history at once.
+    ///
+    /// # Errors
+    /// Another process that trains this run; a loss that is no longer a number (the last checkpoint from before is kept,
+    /// and the slices of the batch are named).
+    pub fn train(&self) -> Result<History> {
+        train(self)
+    }
+}
+
+fn train(experiment: &Experiment) -> Result<History> {
+    let folder = experiment.folder();
+    let doing = || format!("training in {}", folder.path().display());
+    fs::create_dir_all(folder.path()).with_context(doing)?;
+    let _lock = lock(&folder.path_of(Artifact::Lock), "another process is training this run").with_context(doing)?;
+    sweep(folder.path());
+    let found = begun(experiment).with_context(doing)?;
+    let run = experiment.settings();
+    if let Some(found) = &found {
+        let Position { epoch, batch, .. } = found.info.position;
+        let is_finished = epoch >= run.epochs && folder.has(Artifact::BestCheckpoint);
+        experiment.report(&if is_finished { RunEvent::Finished(epoch) } else { RunEvent::Resumed(epoch, batch) });
+        if is_finished {
+            return finished(folder, &found.info, run).with_context(doing);
+        }
+    }
+    let mut training = Training::begin(experiment, found).with_context(doing)?;
+    while training.info.position.epoch < run.epochs {
+        training.epoch().with_context(doing)?;
+    }
+    training.finish().with_context(doing)
+}
+
+/// The history of a run that has no epoch left. A kill may have come between its checkpoint and its history.
+fn finished(folder: &RunFolder, info: &CheckpointInfo, run: &RunConfig) -> Result<History> {
+    match folder.history() {
+        Ok(history) if history.epochs == info.epochs => Ok(history),
+        _ => write_history(folder, info, run.device()?),
+    }
+}
+
+fn write_history(folder: &RunFolder, info: &CheckpointInfo, device: Device) -> Result<History> {
+    let history = History::of(info, device);
+    folder.write(Artifact::History, &history)?;
+    Ok(history)
+}
+
+/// The checkpoint to go on from. Another process may have trained since the experiment was opened, so it is compared again.
+fn begun(experiment: &Experiment) -> Result<Option<Checkpoint>> {
+    let folder = experiment.folder();
+    let last = folder.path_of(Artifact::LastCheckpoint);
+    let found = last.is_file().then(|| Checkpoint::read(&last)).transpose()?;
+    if let Some(found) = &found {
+        must_continue(&found.info, &experiment.before_training(), folder.path())?;
+    }
+    Ok(found)
+}
+
+/// A training at work: the network, its optimizer, and where it stands.
+struct Training<'a> {
+    experiment: &'a Experiment,
+    device: Device,
+    network: Network,
+    feed: Arc<Feed<'a>>,
+    adam: Adam,
+    scaling: Scaling,
+    /// The number of the next batch in its epoch.
+    step: u64,
+    info: CheckpointInfo,
+}
+
+impl<'a> Training<'a> {
+    fn begin(experiment: &'a Experiment, found: Option<Checkpoint>) -> Result<Self> {
+        let (run, folder) = (experiment.settings(), experiment.folder());
+        let mut info = experiment.before_training();
+        let device = run.device()?;
+        let show = |progress: &Progress| experiment.progress(progress);
+        let (network, pretrained) = initial_network(run, device, &show)?;
+        let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
+        (info.pretrained, info.backbone) = (pretrained, backbone);
+        let resumed = found.is_some();
+        let (network, adam) = match found {
+            Some(found) => {
+                same_backbone(&found.info, &info, folder.path())?;
+                info = CheckpointInfo { run: run.clone(), ..found.info.clone() };
+                found.restore(backbone.map(|_| network), device)?
+            }
+            None => {
+                folder.write_config(run)?;
+                let adam = Adam::new(network.learning(run.learn), run.learning_rate)?;
+                (network, adam)
+            }
+        };
+        folder.record_provenance(Provenance::here(), resumed)?;
+        if backbone.is_some() {
+            network.freeze_backbone()?;
+        }
+        let feed = Arc::new(Feed::new(experiment.cache(), &network, backbone, run, device, &show)?);
+        info.feature_seconds = feed.feature_seconds();
+        let step = info.position.batch as u64;
+        let scaling = Scaling::new(info.position.loss_scale, device)?;
+        Ok(Self { experiment, device, network, feed, adam, scaling, step, info })
+    }
+
+    /// One epoch: learn from every training slice once, score, choose, write down.
+    fn epoch(&mut self) -> Result<()> {
+        let run = self.info.run.clone();
+        let epoch = self.info.position.epoch;
+        let seconds = self.learn_from_all()?;
+        let scoring = Instant::now();
+        let validation = self.score(Subset::Validation)?;
+        let test = if run.test_every_epoch { Some(self.score(Subset::Test)?) } else { None };
+        let sums = self.info.position.sums;
+        let record = EpochRecord {
+            epoch: epoch + 1,
+            training: Score::of(&sums, run.accuracy),
+            validation,
+            test,
+            seconds,
+            waited: self.info.position.waited,
+            images_per_second: sums.seen as f64 / seconds.max(1e-9),
+        };
+        self.info.epochs.push(record.clone());
+        self.info.position = Position { epoch: epoch + 1, ..Position::default() };
+        self.note_optimizer()?;
+        // The best first: a kill between the two repeats the end of this epoch, and both come out the same.
+        if best(&self.info.epochs).is_some_and(|best| best.epoch == epoch + 1) {
+            match self.info.backbone {
+                None => save_network(&self.path_of(Artifact::BestCheckpoint), &self.info, &self.network)?,
+                // Half a gigabyte of frozen weights is written once, at the end.
+                Some(_) => save_progress(&self.path_of(Artifact::BestHead), &self.info, &self.network, None)?,
+            }
+        }
+        self.save_last()?;
+        write_history(self.experiment.folder(), &self.info, self.device)?;
+        let whole = seconds + scoring.elapsed().as_secs_f64();
+        let left = whole * run.epochs.saturating_sub(epoch + 1) as f64;
+        self.experiment.report(&RunEvent::Epoch(record, Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)));
+        Ok(())
+    }
+
+    /// Learns from the slices of this epoch that are left, with a checkpoint now and then. Returns the seconds that the
+    /// whole epoch took to learn, those before a kill included.
+    fn learn_from_all(&mut self) -> Result<f64> {
+        let run = self.info.run.clone();
+        let epoch = self.info.position.epoch;
+        let order = self.order_of(epoch);
+        self.step = self.info.position.batch as u64;
+        let experiment = self.experiment;
+        let show = |progress: &Progress| experiment.progress(progress);
+        let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
+        let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
+        let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
+        let (mut begun, mut saved) = (Instant::now(), Instant::now());
+        let (feed, mut judged) = (self.feed.clone(), Vec::new());
+        feed.ahead(&batches, |Batch { slices, input, waited }| {
+            self.info.position.waited += waited;
+            judged.push((slices.to_vec(), self.learn(slices, &input)?));
+            let is_due = saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
+            if is_due || judged.len() >= feed.patience() {
+                self.look(&mut judged)?;
+            }
+            meter.add_with(slices.len(), || {
+                let so_far = Score::of(&self.info.position.sums, run.accuracy);
+                format!("loss {:.4}, accuracy {:.4}", so_far.loss, so_far.accuracy)
+            });
+            if is_due {
+                self.info.position.seconds += begun.elapsed().as_secs_f64();
+                self.note_optimizer()?;
+                self.save_last()?;
+                (begun, saved) = (Instant::now(), Instant::now());
+            }
+            Ok(())
+        })?;
+        self.look(&mut judged)?;
+        Ok(self.info.position.seconds + begun.elapsed().as_secs_f64())
+    }
+
+    /// Adds up what the last batches came to.
+    ///
+    /// # Errors
+    /// A loss that is no number.
+    fn look(&mut self, judged: &mut Vec<(Vec<usize>, Judged)>) -> Result<()> {
+        for (batch, judged) in judged.drain(..) {
+            let sums = judged.sums()?;
+            if !sums.batch_loss.is_finite() {
+                let manifest = self.experiment.manifest();
+                let slices: Vec<String> = batch.iter().map(|&i| manifest.path(&manifest.slices[i])).collect();
+                bail!(
+                    "the loss became {} in epoch {}, batch {}; the last checkpoint from before is kept. Try a smaller \
+                     learning_rate ({:e} now). The batch: {}",
+                    sums.batch_loss,
+                    self.info.position.epoch + 1,
+                    self.info.position.batch + 1,
+                    self.info.run.learning_rate,
+                    slices.join(", ")
+                );
+            }
+            self.info.position.sums.add(&sums);
+            self.info.position.batch += 1;
+        }
+        Ok(())
+    }
+
+    /// The training slices in this epoch's order: a shuffle that depends on seed and epoch only.
+    fn order_of(&self, epoch: usize) -> Vec<usize> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.info.run.seed);
+        rng.set_stream(epoch as u64 + 1);
+        shuffled(self.experiment.split().slices(Subset::Train), &mut rng)
+    }
+
+    /// One step: forward, loss, backward, Adam.
+    fn learn(&mut self, batch: &[usize], input: &Tensor) -> Result<Judged> {
+        let run = &self.info.run;
+        // What dropout draws follows from seed, epoch and step, so that a resumed run draws the same.
+        let epoch = self.info.position.epoch as u64;
+        tch::manual_seed(((run.seed << 40) ^ (epoch << 24) ^ self.step) as i64);
+        self.step += 1;
+        let logits = self.feed.logits_of(&self.network, input, true)?;
+        let judged = self.feed.judge(&logits, batch)?;
+        let learning = self.network.learning(run.learn);
+        if run.precision == Precision::F16 {
+            let gradient = gradient(&self.scaling.scaled(&judged.loss)?, learning)?;
+            self.adam.step_scaled(gradient, &mut self.scaling)?;
+        } else {
+            self.adam.step(gradient(&judged.loss, learning)?)?;
+        }
+        Ok(judged)
+    }
+
+    fn score(&self, subset: Subset) -> Result<Score> {
+        let slices = self.experiment.split().slices(subset);
+        ensure!(!slices.is_empty(), "the {subset} subset has no slices to score");
+        let (_, sums) = self.feed.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
+        let score = Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy);
+        ensure!(
+            score.loss.is_finite(),
+            "the {subset} loss became {} in epoch {}; the last checkpoint from before is kept. Try a smaller learning_rate \
+             ({:e} now)",
+            score.loss,
+            self.info.position.epoch + 1,
+            self.info.run.learning_rate
+        );
+        Ok(score)
+    }
+
+    /// Writes down what the device knows of its steps.
+    fn note_optimizer(&mut self) -> Result<()> {
+        let position = &mut self.info.position;
+        (position.adam_steps, position.loss_scale) = (self.adam.steps()?, self.scaling.loss_scale()?);
+        Ok(())
+    }
+
+    fn path_of(&self, artifact: Artifact) -> PathBuf {
+        self.experiment.folder().path_of(artifact)
+    }
+
+    fn save_last(&self) -> Result<()> {
+        save_progress(&self.path_of(Artifact::LastCheckpoint), &self.info, &self.network, Some(&self.adam))
+    }
+
+    /// Puts the best head on its backbone.
+    fn finish(self) -> Result<History> {
+        if self.info.backbone.is_some() {
+            let best = Checkpoint::read(&self.path_of(Artifact::BestHead))?;
+            self.network.set_head(&best.tensors)?;
+            save_network(&self.path_of(Artifact::BestCheckpoint), &best.info, &self.network)?;
+        }
+        write_history(self.experiment.folder(), &self.info, self.device)
+    }
+}
