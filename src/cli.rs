@@ -5,11 +5,11 @@ use clap::{Args, Parser, Subcommand};
 use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig, Subset};
 use std::path::PathBuf;
 
-pub mod audit;
+pub mod audit_command;
 pub mod bar;
 pub mod bench;
-pub mod cloud;
-pub mod stage;
+pub mod cloud_command;
+pub mod stage_command;
 
 /// Audit, split, train, evaluate and report: COVID-19 classification of chest-CT slices.
 ///
@@ -42,7 +42,7 @@ pub enum Command {
     /// List every slice, decode it once, and say what is wrong with the data
     ///
     /// Exit code 3 when --expect names a file and something differs from it.
-    Audit(audit::AuditArgs),
+    Audit(audit_command::AuditArgs),
     /// Divide the slices into train, validation and test, and prove that they share nobody
     Split(RunArgs),
     /// Decode and resize every accepted slice once, into one memory-mapped file
@@ -92,11 +92,11 @@ pub enum Command {
     /// The slides' workflow on Google Cloud: plan, costs, one step at a time
     ///
     /// Only `cloud run` calls anything; it asks before a step that changes something.
-    Cloud(cloud::CloudArgs),
+    Cloud(cloud_command::CloudArgs),
     /// Bring a data set from a bucket (gs://, s3://, file://) to a folder
     ///
     /// Held against every checksum that store or archive states; goes on by itself after a kill; unpacks archives on the way with --stream.
-    Stage(stage::StageArgs),
+    Stage(stage_command::StageArgs),
     /// Do one piece of work once and print what it took, as JSON; `make bench` holds it against Python
     Bench(bench::BenchArgs),
     /// Look at libtorch, CUDA, the kernel, disk and memory, and say what is wrong

@@ -32,7 +32,7 @@ fn work(cli: Cli) -> Result<ExitCode> {
     let workspace = Workspace::at(home, cli.data.or_else(|| from_env("COVID_CT_DATA")))?;
     match &cli.command {
         Command::Phantom(_) => {}
-        Command::Audit(args) => return cli::audit::run(args, &workspace),
+        Command::Audit(args) => return cli::audit_command::run(args, &workspace),
         Command::Split(args) => {
             let run = opened(&workspace, args.config()?)?;
             println!("{}\n\n{}", run.split(), run.split().overlap_table(20));
@@ -80,8 +80,8 @@ fn work(cli: Cli) -> Result<ExitCode> {
             let card = classifier.export(file)?;
             println!("{}\n{}", file.display(), card.display());
         }
-        Command::Cloud(args) => cli::cloud::cloud(args, workspace.home())?,
-        Command::Stage(args) => cli::stage::run(args)?,
+        Command::Cloud(args) => cli::cloud_command::cloud(args, workspace.home())?,
+        Command::Stage(args) => cli::stage_command::run(args)?,
         Command::Bench(args) => cli::bench::run(args, &workspace)?,
         Command::Doctor => {
             let doctor = Doctor::examine(&workspace);

@@ -10,18 +10,18 @@ use crate::evaluate::published::Published;
 use crate::evaluate::shortcuts::Shortcuts;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
-use bound::{LeftOut, Run};
+use run_parts::{LeftOut, Run};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-mod bound;
+mod answers;
 pub(crate) mod checklist;
-mod data;
-mod doubts;
-mod facts;
-mod flow;
-mod model;
+mod data_flow;
+mod data_set;
+mod limitations;
+mod network_and_training;
 mod page;
+mod run_parts;
 mod runs;
 
 /// Everything the workspace holds about some runs, put in order: what a reviewer asks, in the order in which CLAIM and

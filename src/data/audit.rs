@@ -9,9 +9,9 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::decode::decode_grey;
 use crate::data::manifest::{Manifest, Set, Slice, missing_numbers};
 use anyhow::{Result, ensure};
-pub(crate) use look::Look;
-use look::{BLACK, usual_size};
-use measure::Levels;
+pub(crate) use inspect::Look;
+use inspect::{BLACK, usual_size};
+use pixel_measures::Levels;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,12 +20,12 @@ use std::path::Path;
 
 mod check;
 mod expected;
-mod look;
-mod measure;
+mod inspect;
+mod look_alikes;
 mod pass;
+mod pixel_measures;
+mod same_patient;
 mod scale;
-mod similar;
-mod together;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
@@ -94,7 +94,7 @@ impl Audit {
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
-        manifest.same_patient = together::kept_together(&findings);
+        manifest.same_patient = same_patient::kept_together(&findings);
         Self { manifest, findings, histogram }
     }
 
@@ -339,16 +339,16 @@ fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
 
 /// Pairs of scans that look like one patient.
 fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
-    let candidates: Vec<similar::Candidate<'_>> = looked
+    let candidates: Vec<look_alikes::Candidate<'_>> = looked
         .iter()
         .enumerate()
         .filter(|(_, look)| look.shows_something())
         .filter_map(|(slice, look)| {
             let descriptor = &look.picture.as_ref()?.descriptor;
-            Some(similar::Candidate { slice: slice as u32, scan: manifest.slices[slice].scan as u32, descriptor })
+            Some(look_alikes::Candidate { slice: slice as u32, scan: manifest.slices[slice].scan as u32, descriptor })
         })
         .collect();
-    let finding = |pair: similar::ScanPair| {
+    let finding = |pair: look_alikes::ScanPair| {
         let (first, second) = (&manifest.scans[pair.first], &manifest.scans[pair.second]);
         let conflict = matches!((first.label, second.label), (Some(a), Some(b)) if a != b);
         let check = if conflict { Check::ConflictingLabel } else { Check::SamePatient };
@@ -360,5 +360,5 @@ fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
         );
         Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
     };
-    similar::pairs_of_scans(&candidates).into_iter().map(finding).collect()
+    look_alikes::pairs_of_scans(&candidates).into_iter().map(finding).collect()
 }

@@ -12,14 +12,14 @@ use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-mod kinds;
-mod names;
+mod archive_listing;
+mod label;
 pub(crate) mod parquet;
 mod patients;
 mod walk;
 
-pub use kinds::{Label, Set};
-pub(crate) use names::listing_of;
+pub(crate) use archive_listing::listing_of;
+pub use label::{Label, Set};
 pub(crate) use patients::PATIENTS;
 pub(crate) use walk::missing_numbers;
 pub(crate) use walk::read_file;

@@ -10,8 +10,8 @@ mod canvas;
 mod defects;
 mod noise;
 mod patient;
-mod plan;
 mod progressive;
+mod scan_plan;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use self::defects::Kind;
 use self::noise::{Stream, stream};
 use self::patient::Patient;
-use self::plan::{File, Plan};
+use self::scan_plan::{File, Plan};
 use crate::base::progress::{Meter, Progress};
 
 /// Name of the description in the root of a phantom.

@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 
-mod config;
 mod draw;
 mod overlap;
+mod settings;
 
-pub use config::{SplitConfig, SplitUnit};
 pub use overlap::Overlap;
 use overlap::{PAIR, PATIENT, SCAN};
+pub use settings::{SplitConfig, SplitUnit};
 
 /// The role of a slice in an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use crate::base::progress::{human_duration, thousands};
 use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::split::SplitUnit;
 use crate::data::split::Subset;
-use crate::evaluate::assess::{Assessment, estimated};
+use crate::evaluate::assessment::{Assessment, estimated};
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::published::Published;
 use crate::stats::figures::confusion;

@@ -6,8 +6,8 @@ use crate::base::progress::thousands;
 use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::manifest::Label;
 use crate::data::split::{Split, Subset, listed};
-use crate::evaluate::assess::Assessment;
-use crate::evaluate::scan::ScanRule;
+use crate::evaluate::assessment::Assessment;
+use crate::evaluate::scan_decisions::ScanRule;
 use crate::evaluate::shortcuts::BesideCues;
 use crate::nn::weights::WeightsFile;
 use crate::stats::figures::confusion;
@@ -18,9 +18,9 @@ use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-mod network;
+mod network_summary;
 
-pub use network::{Block, NetworkSummary};
+pub use network_summary::{Block, NetworkSummary};
 
 /// Confusion matrices of one subset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -209,6 +209,11 @@ impl Evaluation {
         let scans = format!("{subset} scans{}", self.leak_mark(subset));
         let scans = beside(scans, &self.scan_figure(subset)?, &self.scan_report(subset)?);
         Ok(Page::new().with_row(&[slices, scans]))
+    }
+
+    /// The slides' figures: confusion matrices and reports of all subsets' slices.
+    pub fn overview(&self) -> Result<Page> {
+        Ok(Page::new().with(&self.confusion_matrices()?).with(&self.slice_reports()))
     }
 
     /// Accuracy over slices, as the slides compare networks.

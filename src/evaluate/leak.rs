@@ -12,19 +12,20 @@ use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress};
 use crate::data::cache::SliceCache;
 use crate::data::split::{SplitConfig, SplitUnit};
+use crate::data::workspace::Workspace;
 use crate::nn::learn::Learn;
 use crate::train::config::RunConfig;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-mod deal;
 mod interval;
-mod probing;
-mod tables;
+mod label_permutation;
+mod results;
+mod trainings;
 
 use interval::{mean, of_mean};
-use probing::Probing;
+use trainings::Probing;
 
 /// One way to train and test, repeated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,6 +98,21 @@ impl LeakProbe {
     /// Repetitions that put the mean of the shuffled labels by patient within about four points of chance on 40 patients,
     /// in minutes on two cores where a head learns over frozen features.
     pub const REPEATS: usize = 30;
+
+    /// Measures the leak on the audited data set of a workspace: see [`run`](Self::run).
+    ///
+    /// # Errors
+    /// No audit yet, and those of [`run`](Self::run).
+    pub fn measure(
+        workspace: &Workspace,
+        run: &RunConfig,
+        repeats: usize,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<Self> {
+        let accepted = workspace.audit()?.accepted();
+        let cache = SliceCache::open_or_build(workspace.cache_folder(), &accepted, &run.preprocess, &progress)?;
+        Self::run(workspace.manifest_folder(), &cache, run, repeats, progress)
+    }
 
     /// Trains `4 × repeats` times as `run` says (see [`RunConfig::leak_probe`]) and writes `leakage.json` into `folder`. A
     /// probe of the same data, settings and repetitions that lies there is read instead.

@@ -6,11 +6,11 @@
 //! Lee, "AI for Radiographic COVID-19 Detection Selects Shortcuts over Signal", Nature Machine Intelligence 3, 2021). The
 //! probe measures how far they lead: an AUC near 0.5 is good news, one near that of a network a warning.
 
-mod beside;
-mod found;
+mod cue_comparison;
+mod cues;
 
-pub use beside::{BesideCues, BesideRow};
-pub use found::Shortcuts;
+pub use cue_comparison::{BesideCues, BesideRow};
+pub use cues::Shortcuts;
 
 use crate::stats::calibration::Logistic;
 use crate::stats::metrics::{Estimate, Judged, Measure, Performance};

@@ -1,24 +1,24 @@
 //! The slides' workflow on Google Cloud: settings, plan, costs, one step at a time, and how far the instance is.
 
 mod call;
+mod cloud_config;
 mod command;
-mod config;
 mod costs;
-mod look;
-mod names;
-mod plan;
-mod run;
+mod from_bucket;
+mod naming_rules;
+mod reading_steps;
+mod run_step;
 mod setup;
-mod stage;
 mod steps;
+mod steps_plan;
 #[cfg(test)]
 mod tests;
 
+pub use cloud_config::{Archives, CloudConfig};
 pub use command::{Command, Expects};
-pub use config::{Archives, CloudConfig};
 pub use costs::{Costs, Price};
-pub use look::Look;
-pub use plan::{Effect, Plan, Step};
-pub use run::{Outcome, Question, RunOptions, run_step};
+pub use from_bucket::{Fetched, stage};
+pub use reading_steps::Look;
+pub use run_step::{Outcome, Question, RunOptions, run_step};
 pub use setup::{SetupStage, SetupState};
-pub use stage::{Fetched, stage};
+pub use steps_plan::{Effect, Plan, Step};

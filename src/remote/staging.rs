@@ -1,26 +1,26 @@
 //! Buckets and archives: list, fetch, verify, unpack.
 
 mod archive;
-mod audit;
+mod audit_archives;
 mod connect;
 mod directory;
 mod entry;
 mod fetch;
 mod folder;
 mod ledger;
-mod names;
+mod name_conflicts;
 mod place;
 mod queue;
-mod run;
 mod source;
+mod stage_objects;
 mod staged;
 mod store;
 mod unpack;
 
 pub use archive::{Archive, ArchiveLimits};
-pub use audit::audit_archives;
-pub use run::{StageOptions, stage};
+pub use audit_archives::audit_archives;
 pub use source::{LocalFile, Source};
+pub use stage_objects::{StageOptions, stage};
 pub use staged::{Staged, StagedObject};
 pub use store::{Bucket, Listing, Object};
 pub use unpack::Unpacked;

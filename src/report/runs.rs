@@ -3,7 +3,7 @@
 use super::{Report, Sources};
 use crate::base::table::{Show, Table, escape};
 use crate::data::split::Subset;
-use crate::evaluate::assess::Assessment;
+use crate::evaluate::assessment::Assessment;
 use crate::evaluate::explain::GalleryKind;
 use crate::train::provenance::Provenance;
 use anyhow::Result;

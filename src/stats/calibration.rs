@@ -6,11 +6,11 @@ use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 mod logistic;
-mod scan;
+mod scan_calibrator;
 mod temperature;
 
 pub(crate) use logistic::Logistic;
-pub use scan::ScanCalibrator;
+pub use scan_calibrator::ScanCalibrator;
 pub use temperature::Temperature;
 
 /// How close to 0 and 1 a probability may come before its logit is taken.

@@ -11,21 +11,21 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 mod bootstrap;
+mod classification_report;
 mod measure;
-mod paired;
+mod paired_difference;
 mod performance;
-mod report;
-mod roc;
+mod roc_curve;
 #[cfg(test)]
 mod tests;
 
 pub use bootstrap::Interval;
 pub(crate) use bootstrap::{BOUNDS, draw, percentile};
+pub use classification_report::{ClassScores, ClassificationReport, Scores};
 pub use measure::Measure;
-pub use paired::{Difference, McNemar, Paired, holm};
+pub use paired_difference::{Difference, McNemar, Paired, holm};
 pub use performance::{Estimate, Judged, Performance};
-pub use report::{ClassScores, ClassificationReport, Scores};
-pub use roc::{RocCurve, average_precision};
+pub use roc_curve::{RocCurve, average_precision};
 
 shown_as_text!(ConfusionMatrix, ClassificationReport);
 

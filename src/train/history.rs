@@ -2,7 +2,7 @@
 
 use crate::base::figure::{Figure, lines};
 use crate::base::progress::{human_duration, rate};
-use crate::base::table::{Table, percent, shown_as_table};
+use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::split::{Subset, listed};
 use crate::nn::device::device_name;
 use crate::train::checkpoint::CheckpointInfo;
@@ -59,6 +59,11 @@ impl History {
     /// Loss by epoch.
     pub fn loss_figure(&self) -> Result<Figure> {
         self.curves("Loss", "cross entropy (nats)", |score| score.loss)
+    }
+
+    /// Accuracy and loss by epoch, side by side.
+    pub fn page(&self) -> Result<Page> {
+        Ok(Page::new().with_row(&[self.figure()?, self.loss_figure()?]))
     }
 
     fn curves(&self, title: &str, unit: &str, value: fn(&Score) -> f64) -> Result<Figure> {

@@ -1,6 +1,8 @@
 //! What a run leaves behind, file by file.
 
 use crate::base::files::{read_json, write_json};
+use crate::base::progress::human_bytes;
+use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::Manifest;
 use crate::data::split::{Split, SplitUnit, Subset};
 use crate::data::workspace::Workspace;
@@ -61,6 +63,39 @@ pub enum Artifact {
 }
 
 impl Artifact {
+    /// The files that a run has once.
+    pub const ONCE: [Self; 14] = [
+        Self::Config,
+        Self::Split,
+        Self::Provenance,
+        Self::Lock,
+        Self::LastCheckpoint,
+        Self::BestHead,
+        Self::BestCheckpoint,
+        Self::History,
+        Self::ScanRule,
+        Self::Evaluation,
+        Self::Assessment,
+        Self::CueComparison,
+        Self::Inference,
+        Self::HeatByScan,
+    ];
+
+    /// The files of a subset, of its galleries the first four.
+    pub fn of_subset(subset: Subset) -> [Self; 9] {
+        [
+            Self::Predictions(subset),
+            Self::PredictionsCsv(subset),
+            Self::PredictionsAbout(subset),
+            Self::Scans(subset),
+            Self::Explanations(subset),
+            Self::Gallery(subset, 1),
+            Self::Gallery(subset, 2),
+            Self::Gallery(subset, 3),
+            Self::Gallery(subset, 4),
+        ]
+    }
+
     /// The name in the run's folder; stated here and nowhere else.
     pub fn file_name(self) -> String {
         match self {
@@ -141,6 +176,18 @@ impl RunFolder {
         self.path_of(artifact).is_file()
     }
 
+    /// One row a file that is there.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(format!("Files of {}", self.path.display()), &["File", "Holds", "Size"]);
+        let every = Subset::ALL.into_iter().flat_map(Artifact::of_subset).chain(Artifact::ONCE);
+        for artifact in every {
+            if let Ok(file) = fs::metadata(self.path_of(artifact)) {
+                table.row([artifact.file_name(), artifact.holds().0.to_owned(), human_bytes(file.len())]);
+            }
+        }
+        table
+    }
+
     /// Reads JSON; the error names the file, what it should hold, and the command that writes it.
     pub(crate) fn read<T: DeserializeOwned>(&self, artifact: Artifact) -> Result<T> {
         let (what, command) = artifact.holds();
@@ -212,6 +259,8 @@ impl RunFolder {
     }
 }
 
+shown_as_table!(RunFolder);
+
 impl Workspace {
     /// The folder of a run, which need not exist yet.
     pub fn run(&self, name: &str) -> RunFolder {
@@ -265,34 +314,8 @@ mod tests {
 
     #[test]
     fn every_file_has_a_name_of_its_own() {
-        let of = |subset| {
-            [
-                Artifact::Predictions(subset),
-                Artifact::PredictionsCsv(subset),
-                Artifact::PredictionsAbout(subset),
-                Artifact::Scans(subset),
-                Artifact::Explanations(subset),
-                Artifact::Gallery(subset, 1),
-                Artifact::Gallery(subset, 2),
-            ]
-        };
-        let once = [
-            Artifact::Config,
-            Artifact::Split,
-            Artifact::Provenance,
-            Artifact::Lock,
-            Artifact::LastCheckpoint,
-            Artifact::BestHead,
-            Artifact::BestCheckpoint,
-            Artifact::History,
-            Artifact::ScanRule,
-            Artifact::Evaluation,
-            Artifact::Assessment,
-            Artifact::CueComparison,
-            Artifact::Inference,
-            Artifact::HeatByScan,
-        ];
-        let all: Vec<Artifact> = Subset::ALL.into_iter().flat_map(of).chain(once).collect();
+        let of_subsets = Subset::ALL.into_iter().flat_map(Artifact::of_subset);
+        let all: Vec<Artifact> = of_subsets.chain(Artifact::ONCE).collect();
         let names: BTreeSet<String> = all.iter().map(|artifact| artifact.file_name()).collect();
         assert_eq!(names.len(), all.len(), "{names:?}");
     }

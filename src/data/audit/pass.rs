@@ -1,8 +1,8 @@
 //! Listing, audit and slice cache in one pass over the files.
 
 use super::Audit;
-use super::look::Look;
-use super::measure::Levels;
+use super::inspect::Look;
+use super::pixel_measures::Levels;
 use crate::base::progress::Progress;
 use crate::data::cache::{CacheFilling, SliceCache};
 use crate::data::manifest::{Manifest, Slice};

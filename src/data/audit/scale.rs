@@ -1,7 +1,7 @@
 //! What the stages that only need the manifest cost on data of any size: on a data set that is not there.
 
-use super::look::Look;
-use super::measure::{DESCRIPTOR, Descriptor, Picture};
+use super::inspect::Look;
+use super::pixel_measures::{DESCRIPTOR, Descriptor, Picture};
 use super::{Audit, Check};
 use crate::base::files::Digest;
 use crate::base::progress::thousands;

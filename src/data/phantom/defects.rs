@@ -6,8 +6,8 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::PhantomConfig;
-use super::plan::{File, Plan};
 use super::progressive::encode_progressive;
+use super::scan_plan::{File, Plan};
 
 /// What is stored in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -107,7 +107,7 @@ fn every_defect_once_and_in_different_places() {
                 assert!(!pairs.iter().any(|p| path.starts_with(&format!("{p}/"))), "{path} lies in a pair");
                 assert!(!path.starts_with("prediction/"));
             }
-            for class in &plan::FOLDERS[..4] {
+            for class in &scan_plan::FOLDERS[..4] {
                 let all = plan.files.iter().filter(|f| f.path.starts_with(&format!("{class}/"))).count();
                 let bad = seen.iter().filter(|p| p.starts_with(&format!("{class}/"))).count();
                 assert!(2 * bad <= all, "{class}: {bad} of {all}");

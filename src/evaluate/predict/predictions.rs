@@ -8,7 +8,7 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::parquet::{read_frame, text_column, write_frame};
 use crate::data::manifest::{Label, Manifest};
 use crate::data::split::Subset;
-use crate::evaluate::rules::JudgedScan;
+use crate::evaluate::decision_rules::JudgedScan;
 use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::train::run_folder::{Artifact, RunFolder};

@@ -8,7 +8,7 @@
 //! themselves cost neither copies nor recursion.
 
 mod machine;
-mod source;
+mod reader;
 
 use anyhow::Result;
 use machine::Machine;

@@ -1,6 +1,6 @@
 //! What the rented machine costs: `data_manifest/gcp-prices.json` times the sizes of a configuration.
 
-use super::config::CloudConfig;
+use super::cloud_config::CloudConfig;
 use crate::base::table::{Table, shown_as_table};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! How a fresh instance sets itself up, and how one sees from a notebook how far it has come.
 
+use super::cloud_config::CloudConfig;
 use super::command::quoted;
-use super::config::CloudConfig;
 use crate::base::table::{Table, shown_as_table};
 use anyhow::{Context, Result};
 use std::fs;

@@ -1,10 +1,10 @@
 //! What each step of the plan is: words, commands, and how it is recognised as done.
 
+use super::cloud_config::CloudConfig;
 use super::command::{Command, Expects};
-use super::config::CloudConfig;
 use super::costs::Costs;
-use super::plan::{Effect, Step};
 use super::setup::{LOG_FILE, SCRIPT_FILE, STATUS_FILE, render_script};
+use super::steps_plan::{Effect, Step};
 
 mod storage;
 

@@ -2,7 +2,7 @@
 
 use super::archive::ArchiveLimits;
 use super::folder::fault_in_name;
-use super::names::{self, Names};
+use super::name_conflicts::{Names, check};
 use super::source::Source;
 use crate::base::progress::{human_bytes, thousands};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -90,7 +90,7 @@ impl Directory {
         directory.slots.try_reserve_exact(entries as usize).context("making room for the archive's directory")?;
         directory.check_records(limits)?;
         let only = Names::Archive { key: "", above: "", directory: &directory };
-        names::check(&[only], limits.entries)?;
+        check(&[only], limits.entries)?;
         directory.slots.sort_unstable_by_key(|slot| slot.offset);
         directory.check_overlaps()?;
         Ok(directory)

@@ -8,7 +8,7 @@
 use super::directory::Record;
 use super::entry::Reader;
 use super::folder::{self, Folder, Glance, RESERVED, parent_and_leaf};
-use super::names::below;
+use super::name_conflicts::below;
 use anyhow::{Context, Result, ensure};
 use std::fs::FileTimes;
 use std::io::Write;

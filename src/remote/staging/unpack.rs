@@ -8,7 +8,7 @@ use super::archive::Archive;
 use super::directory::Record;
 use super::entry::Reader;
 use super::folder::{self, Folder, parent_and_leaf};
-use super::names::below;
+use super::name_conflicts::below;
 use super::place::{self, Placed, Placer, There};
 use super::queue::Queue;
 use crate::base::parallel::locked;

@@ -1,6 +1,6 @@
 //! The stack machine that a pickle is a program for.
 
-use super::source::Source;
+use super::reader::Source;
 use super::{Id, PARAMETER, Pickle, Value};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;

@@ -1,10 +1,10 @@
 //! The steps on the slides' Google Cloud Storage pages: bucket, archives, checksums.
 
 use super::{Commands, step};
+use crate::remote::cloud::cloud_config::CloudConfig;
 use crate::remote::cloud::command::{Command, Expects};
-use crate::remote::cloud::config::CloudConfig;
 use crate::remote::cloud::costs::Costs;
-use crate::remote::cloud::plan::{Effect, Step};
+use crate::remote::cloud::steps_plan::{Effect, Step};
 use std::path::Path;
 
 impl Commands<'_> {

@@ -1,8 +1,8 @@
 //! From archives straight to audit and slice cache: nothing is unpacked.
 
 use super::archive::Archive;
-use super::names::below;
-use super::run::{StageOptions, above, check_keys, check_names, open_archives};
+use super::name_conflicts::below;
+use super::stage_objects::{StageOptions, above, check_keys, check_names, open_archives};
 use super::store::{Bucket, Object, Remote};
 use crate::base::parallel::locked;
 use crate::base::progress::Progress;

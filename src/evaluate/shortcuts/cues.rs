@@ -6,7 +6,7 @@ use crate::base::files::{Digest, read_json, write_json};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::{SliceCache, spread};
 use crate::data::manifest::Label;
-use crate::evaluate::assess::estimated;
+use crate::evaluate::assessment::estimated;
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! What the report says of each run's network and training.
 
-use super::bound::Run;
-use super::flow::{by_network, names};
+use super::data_flow::{by_network, names};
+use super::run_parts::Run;
 use super::{Report, Sources};
 use crate::base::progress::thousands;
 use crate::base::table::{Show, Table, escape};

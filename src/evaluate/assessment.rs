@@ -3,9 +3,9 @@
 use crate::base::files::Digest;
 use crate::data::manifest::Manifest;
 use crate::data::split::Subset;
+use crate::evaluate::decision_rules::Rule;
 use crate::evaluate::predict::{Predictions, SlicePrediction};
-use crate::evaluate::rules::Rule;
-use crate::evaluate::scan::ScanRule;
+use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::calibration::{Calibration, ScanCalibrator, Temperature, logit};
 use crate::stats::metrics::{Estimate, Judged, Performance};
 use crate::train::run_folder::{Artifact, RunFolder};
@@ -13,14 +13,14 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+mod grouping;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod whose;
 
+use grouping::Whose;
+pub(crate) use grouping::judged_scans;
 pub(crate) use tables::estimated;
-use whose::Whose;
-pub(crate) use whose::judged_scans;
 
 /// Draws of the bootstrap, and its seed.
 const DRAWS: u32 = 2_000;

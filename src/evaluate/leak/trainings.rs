@@ -1,6 +1,6 @@
 //! One training of the probe.
 
-use super::deal::{Dealt, Eligible, balanced};
+use super::label_permutation::{Dealt, Eligible, balanced};
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
@@ -206,7 +206,7 @@ mod tests {
     /// In a process of its own: how many threads libtorch uses is every test's.
     #[test]
     fn heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features() {
-        let name = "evaluate::leak::probing::tests::heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features";
+        let name = "evaluate::leak::trainings::tests::heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features";
         if crate::base::parallel::passes_alone(name) {
             return;
         }

@@ -1,6 +1,6 @@
 //! What the audit sees in one file.
 
-use super::measure::{Levels, Measure, Picture};
+use super::pixel_measures::{Levels, Measure, Picture};
 use super::{Check, Finding};
 use crate::data::decode::{ColourMode, DecodeError, Format, GreyImage, decode_grey};
 use crate::data::manifest::{Manifest, Slice, read_file};

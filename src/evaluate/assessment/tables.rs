@@ -4,9 +4,9 @@ use super::Part;
 use super::{Assessed, Assessment, Calibrated, DRAWS, RocCurves};
 use crate::base::figure::Figure;
 use crate::base::progress::thousands;
-use crate::base::table::{Table, percent, shown_as_table};
+use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::split::{Subset, listed};
-use crate::evaluate::rules::Rule;
+use crate::evaluate::decision_rules::Rule;
 use crate::stats::calibration::Calibration;
 use crate::stats::figures::{Curve, reliability, roc};
 use crate::stats::metrics::{Estimate, Interval, Measure, Performance};
@@ -107,6 +107,14 @@ impl Assessment {
     fn notes_of(&self, parts: &[Part], table: Table) -> Table {
         let about = self.omitted.iter().filter(|of| parts.contains(&of.part));
         about.fold(table, |table, of| table.note(format!("Left out: {of}.")))
+    }
+
+    /// The calibration table over the reliability diagrams of slices and of scans, validation beside test.
+    pub fn calibration_page(&self) -> Result<Page> {
+        let subsets = || self.calibration.iter().map(|of| of.subset);
+        let slices = subsets().map(|subset| self.reliability_figure(subset)).collect::<Result<Vec<_>>>()?;
+        let scans = subsets().map(|subset| self.scan_reliability_figure(subset)).collect::<Result<Vec<_>>>()?;
+        Ok(Page::new().with(&self.calibration_table()).with_row(&slices).with_row(&scans))
     }
 
     /// Error, Brier score, slope and intercept: of slices before and after temperature scaling, and of scans before and

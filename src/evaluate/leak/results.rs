@@ -1,10 +1,10 @@
 //! A leak probe as tables and figures.
 
-use super::deal::{LEAST_SLICES, MOST_PATIENTS, MOST_SLICES};
+use super::label_permutation::{LEAST_SLICES, MOST_PATIENTS, MOST_SLICES};
 use super::{LeakArm, LeakProbe};
 use crate::base::figure::{Bar, Figure, bars};
 use crate::base::progress::thousands;
-use crate::base::table::{Table, percent, shown_as_table};
+use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::split::SplitUnit;
 use crate::evaluate::published::Published;
 use anyhow::Result;
@@ -83,6 +83,11 @@ impl LeakProbe {
             self.run.architecture,
             100.0 * here.value
         ))
+    }
+
+    /// The figures side by side: every way to train, and the gaps.
+    pub fn page(&self) -> Result<Page> {
+        Ok(Page::new().with_row(&[self.figure()?, self.gap_figure()?]))
     }
 
     /// The accuracies side by side.

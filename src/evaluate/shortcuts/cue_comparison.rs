@@ -1,16 +1,16 @@
 //! The probe beside a network, on the same scans.
 
-use super::found::cue_rows;
+use super::cues::cue_rows;
 use super::{CueRow, DRAWS, Told};
 use crate::base::figure::{Bar, Figure, bars};
 use crate::base::files::Digest;
 use crate::base::progress::thousands;
-use crate::base::table::{Table, shown_as_table};
+use crate::base::table::{Page, Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::split::{Split, Subset};
-use crate::evaluate::assess::{estimated, judged_scans};
+use crate::evaluate::assessment::{estimated, judged_scans};
+use crate::evaluate::decision_rules::Rule;
 use crate::evaluate::predict::Predictions;
-use crate::evaluate::rules::Rule;
 use crate::stats::metrics::{Difference, Estimate, Judged, Measure, Paired, Performance};
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
@@ -143,6 +143,11 @@ impl BesideCues {
             thousands(self.training as u64)
         ));
         self.left_out.iter().fold(table, |table, why| table.note(format!("Left out: {why}.")))
+    }
+
+    /// The table over the figure.
+    pub fn page(&self) -> Result<Page> {
+        Ok(Page::new().with(self).with(&self.figure()?))
     }
 
     /// The areas side by side.

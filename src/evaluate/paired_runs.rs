@@ -3,7 +3,7 @@
 use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::Manifest;
 use crate::data::split::Subset;
-use crate::evaluate::assess::{estimated, judged_scans};
+use crate::evaluate::assessment::{estimated, judged_scans};
 use crate::evaluate::evaluation::Evaluation;
 use crate::stats::metrics::{Estimate, Judged, Measure, Paired, holm};
 use crate::train::run_folder::RunFolder;

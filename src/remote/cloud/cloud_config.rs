@@ -1,6 +1,6 @@
 //! What is rented, where, and what is put there: one JSON file.
 
-use super::names::{check_bucket, is_label};
+use super::naming_rules::{check_bucket, is_label};
 use crate::base::files::{read_json, write_json};
 use crate::base::table::{Table, shown_as_table};
 use anyhow::{Context, Result, ensure};

@@ -1,7 +1,7 @@
 //! What the report says of the data.
 
-use super::bound::{Run, left_out_table};
-use super::flow::{Flow, by_split, names};
+use super::data_flow::{Flow, by_split, names};
+use super::run_parts::{Run, left_out_table};
 use super::{Report, Sources};
 use crate::base::progress::thousands;
 use crate::base::table::{Show, Table, escape};
@@ -194,7 +194,7 @@ fn reasons(from: &Sources<'_>) -> (Table, Vec<(String, usize)>) {
         thousands(all),
         thousands(out),
         thousands(all - out),
-        super::facts::sources_in_words(&from.accepted)
+        super::answers::sources_in_words(&from.accepted)
     ));
     (table, counts)
 }

@@ -2,7 +2,7 @@
 
 use super::call::call;
 use super::command::{Answer, Command};
-use super::plan::{Effect, Plan, Step};
+use super::steps_plan::{Effect, Plan, Step};
 use crate::base::files::write_text;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;

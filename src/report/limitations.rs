@@ -2,7 +2,7 @@
 
 use super::{Report, Sources};
 use crate::base::table::{Show, escape};
-use crate::evaluate::paired::PairedRuns;
+use crate::evaluate::paired_runs::PairedRuns;
 use crate::train::run_folder::RunFolder;
 use anyhow::Result;
 use serde_json::json;
@@ -68,7 +68,7 @@ fn limits(from: &Sources<'_>) -> Vec<String> {
         format!(
             "External validation: not done. Training, validation and test scans are all from the data set {}; {}.",
             from.accepted.name,
-            super::facts::sources_in_words(&from.accepted)
+            super::answers::sources_in_words(&from.accepted)
         ),
         "Ages, sexes, severity and the reference standard behind the labels are not in the data.".to_owned(),
         "Slices are labelled as their scan is: a covid scan's slices without a lesion count as covid.".to_owned(),

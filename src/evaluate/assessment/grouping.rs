@@ -2,8 +2,8 @@
 
 use super::{Assessed, DRAWS, RocCurves, RuleResult, SEED};
 use crate::data::manifest::{Label, Manifest};
+use crate::evaluate::decision_rules::{Rule, RuleKind};
 use crate::evaluate::predict::{Predictions, SlicePrediction};
-use crate::evaluate::rules::{Rule, RuleKind};
 use crate::stats::metrics::{Estimate, Judged, Measure, Performance, RocCurve};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,6 +1,6 @@
 //! What the checklists' answers are made of: each fact from what the report holds, and absent where it holds none.
 
-use super::bound::Run;
+use super::run_parts::Run;
 use super::{Report, Sources};
 use crate::base::progress::{counted, thousands};
 use crate::base::table::{Show, Table, percent};

@@ -7,7 +7,7 @@
 //! from any band are then compared by the correlation of their descriptors. Slices of one scan are alike by nature and
 //! never compared.
 
-use super::measure::{DESCRIPTOR, Descriptor};
+use super::pixel_measures::{DESCRIPTOR, Descriptor};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bits of the narrowest bands.

@@ -3,7 +3,7 @@
 use crate::base::figure::Figure;
 use crate::base::table::Page;
 use crate::data::split::Subset;
-use crate::evaluate::assess::Assessment;
+use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::explain::Explanations;
 use crate::evaluate::inference::Inference;

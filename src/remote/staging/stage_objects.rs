@@ -4,7 +4,7 @@ use super::archive::{Archive, ArchiveLimits};
 use super::fetch::{Fetching, JOURNAL, PARTIAL, in_parallel};
 use super::folder::{self, Folder, RESERVED, fault_in_name, parent_and_leaf};
 use super::ledger::{self, Ledger, Position};
-use super::names::{self, Names};
+use super::name_conflicts::{Names, check};
 use super::staged::{Staged, StagedObject};
 use super::store::{Bucket, Object, Remote};
 use super::unpack::Unpacking;
@@ -309,5 +309,5 @@ pub(super) fn check_names(whole: &[&Object], archives: &[(&Object, Archive)], mo
         return Ok(());
     }
     // Objects with the 32 folders above each are not what the limit is for.
-    names::check(&sources, most.saturating_add(33 * whole.len() as u64))
+    check(&sources, most.saturating_add(33 * whole.len() as u64))
 }

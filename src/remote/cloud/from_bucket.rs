@@ -1,6 +1,6 @@
 //! Staging from a notebook: from the bucket that the user names, or from one emulated here.
 
-use super::config::CloudConfig;
+use super::cloud_config::CloudConfig;
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::workspace::Workspace;

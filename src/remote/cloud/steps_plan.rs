@@ -1,7 +1,7 @@
 //! The slides' cloud workflow as numbered steps with the commands that do them today.
 
+use super::cloud_config::CloudConfig;
 use super::command::{Command, quoted};
-use super::config::CloudConfig;
 use super::costs::Costs;
 use super::setup::render_script;
 use super::steps;

@@ -1,7 +1,7 @@
 //! Looking, from a notebook, at what a reading step finds.
 
 use super::call::call;
-use super::plan::{Effect, Plan};
+use super::steps_plan::{Effect, Plan};
 use crate::base::table::{Table, shown_as_table};
 use anyhow::{Result, ensure};
 use std::path::Path;

@@ -4,7 +4,7 @@ use crate::base::files::Digest;
 use crate::base::table::{Table, escape};
 use crate::data::manifest::Manifest;
 use crate::data::split::{Split, Subset};
-use crate::evaluate::assess::Assessment;
+use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::explain::Explanations;
 use crate::evaluate::inference::Inference;

@@ -1,6 +1,6 @@
 //! From the files that were read to the slices that each split uses.
 
-use super::bound::Run;
+use super::run_parts::Run;
 use crate::base::figure::{Figure, Step, flow};
 use crate::base::progress::{counted, thousands};
 use crate::base::table::Table;
