@@ -58,33 +58,33 @@ pub use data::manifest::{Label, Manifest, Scan, Set, Slice};
 pub use data::phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use data::preprocess::{Preprocess, Storage};
 pub use data::resize::resize_grey;
-pub use data::split::{LeftOut, Overlap, Split, SplitConfig, SplitUnit, Subset};
+pub use data::split::{ExcludedScan, Overlap, Split, SplitConfig, SplitUnit, Subset};
 pub use data::workspace::Workspace;
 pub use evaluate::assessment::{Assessed, Assessment, Calibrated, Omitted, Part, Recalibrated, RocCurves, RuleResult};
 pub use evaluate::compare::{Comparison, ComparisonRow};
-pub use evaluate::decision_rules::{Choice, JudgedScan, Rule, RuleKind};
+pub use evaluate::decision_rules::{Choice, LabelledScan, Rule, RuleKind};
 pub use evaluate::evaluation::{Block, Evaluation, NetworkSummary, SubsetCount, SubsetEvaluation};
 pub use evaluate::explain::{Explained, Explanations, Gallery, GalleryKind, HeatMap, LungsFrom};
 pub use evaluate::inference::{Inference, InferredScan};
 pub use evaluate::leak::{LeakArm, LeakGap, LeakProbe};
-pub use evaluate::out_of_distribution::Typical;
+pub use evaluate::out_of_distribution::OutOfDistribution;
 pub use evaluate::paired_runs::{PairedRun, PairedRuns};
 pub use evaluate::predict::{About, Classifier, Predictions, SlicePrediction};
 pub use evaluate::published::{Misprint, Published, PublishedEpoch, PublishedModel};
 pub use evaluate::scan_decisions::{ScanPrediction, ScanPredictions, ScanRule};
-pub use evaluate::shortcuts::{BesideCues, BesideRow, CueRow, Cues, Probe, ProbeRow, Shortcuts};
+pub use evaluate::shortcuts::{CueComparison, CueComparisonRow, CueRow, Cues, Probe, ProbeRow, Shortcuts};
 pub use nn::learn::{Learn, Precision};
 pub use nn::model::{Architecture, Network};
 pub use nn::optimizer::{Adam, LossScale, Scaling, gradient};
-pub use nn::weights::{Weights, WeightsAtHand, WeightsFile};
+pub use nn::weights::{Weights, WeightsFile, WeightsLookup};
 pub use remote::cloud::{CloudConfig, Plan, SetupState};
 pub use remote::{cloud, staging};
 pub use report::Report;
 pub use report::checklist::{Answer, Checklist, Facts, Item};
 pub use stats::calibration::{Calibration, CalibrationLine, ReliabilityBin, ScanCalibrator, Temperature, logit};
 pub use stats::metrics::{
-    ClassScores, ClassificationReport, ConfusionMatrix, Difference, Estimate, Interval, Judged, McNemar, Measure,
-    Paired, Performance, Predicted, RocCurve, Scores, Truth, average_precision, holm,
+    ClassScores, ClassificationReport, ConfusionMatrix, Difference, Estimate, Interval, McNemar, Measure, Paired,
+    Performance, Predicted, RocCurve, ScoredSample, Scores, Truth, average_precision, holm,
 };
 pub use train::checkpoint::{CheckpointInfo, Position};
 pub use train::config::{AccuracyRule, RunConfig};

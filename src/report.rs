@@ -10,7 +10,7 @@ use crate::evaluate::published::Published;
 use crate::evaluate::shortcuts::Shortcuts;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
-use run_parts::{LeftOut, Run};
+use run_parts::{Omission, Run};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ struct Sources<'a> {
     audit: Audit,
     accepted: Manifest,
     runs: Vec<Run>,
-    left_out: Vec<LeftOut>,
+    left_out: Vec<Omission>,
     leak: Option<LeakProbe>,
     shortcuts: Option<Shortcuts>,
     published: Option<&'a Published>,
@@ -64,7 +64,7 @@ impl<'a> Sources<'a> {
             ensure!(path.is_dir(), "making a report: there is no run {name:?}: {} is no folder", path.display());
             match Run::read(folder, &accepted, &mut left_out) {
                 Ok(run) => runs.push(run),
-                Err(error) => left_out.push(LeftOut {
+                Err(error) => left_out.push(Omission {
                     what: format!("the run {name}, all of it"),
                     why: format!("{error:#}"),
                     repeat: format!(
@@ -98,7 +98,7 @@ fn probe<T>(
     read: impl Fn(&Path) -> Result<T>,
     manifest_of: impl Fn(&T) -> Digest,
     stage: &str,
-    left_out: &mut Vec<LeftOut>,
+    left_out: &mut Vec<Omission>,
 ) -> Option<T> {
     if !folder.join(file).is_file() {
         return None;
@@ -110,7 +110,7 @@ fn probe<T>(
         }
         Err(error) => format!("{error:#}"),
     };
-    left_out.push(LeftOut { what: file.to_owned(), why, repeat: format!("covid-ct {stage}") });
+    left_out.push(Omission { what: file.to_owned(), why, repeat: format!("covid-ct {stage}") });
     None
 }
 

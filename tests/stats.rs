@@ -1,6 +1,6 @@
 //! Every figure held against scikit-learn, SciPy and NumPy, which `reference_stats.py` asks once.
 
-use covid_ct::{Calibration, Interval, Judged, Measure, Paired, Performance, Temperature, logit};
+use covid_ct::{Calibration, Interval, Measure, Paired, Performance, ScoredSample, Temperature, logit};
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -44,7 +44,7 @@ fn every_figure_agrees() -> Result<()> {
 
 #[derive(Debug)]
 struct Case {
-    samples: Vec<Judged>,
+    samples: Vec<ScoredSample>,
     weight: Vec<u32>,
 }
 
@@ -55,13 +55,13 @@ fn random_case(seed: u64) -> Case {
     let levels = [1.0, 3.0, 10.0, 1e6][random.gen_range(0..4)];
     let skill = random.gen_range(0.0..1.0);
     let count = [1, 2, 3, 5, 30, 400][random.gen_range(0..6)];
-    let samples: Vec<Judged> = (0..count)
+    let samples: Vec<ScoredSample> = (0..count)
         .map(|_| {
             let covid = random.gen_bool(covid_share);
             let evidence = if covid { skill } else { 0.0 };
             let score = ((random.gen_range(0.0..1.0_f64) + evidence) / 2.0 * levels).round() / levels;
             let decision = if random.gen_bool(0.8) { score >= 0.5 } else { random.gen_bool(0.5) };
-            Judged { covid, score, decision, patient: random.gen_range(0..10) }
+            ScoredSample { covid, score, decision, patient: random.gen_range(0..10) }
         })
         .collect();
     let weight = samples.iter().map(|_| random.gen_range(0..4)).collect();
@@ -81,7 +81,7 @@ impl Case {
     /// How many defined values agree.
     fn check(&self, answer: &Value) -> Result<usize> {
         let mut defined = compare(&self.samples, &answer["plain"])?;
-        let repeated: Vec<Judged> =
+        let repeated: Vec<ScoredSample> =
             self.samples.iter().zip(&self.weight).flat_map(|(s, &times)| (0..times).map(|_| *s)).collect();
         if repeated.is_empty() {
             ensure!(answer["repeated"].is_null() && Performance::of(&repeated, 0, 0).is_err());
@@ -93,7 +93,7 @@ impl Case {
     }
 }
 
-fn compare(samples: &[Judged], expected: &Value) -> Result<usize> {
+fn compare(samples: &[ScoredSample], expected: &Value) -> Result<usize> {
     let performance = Performance::of(samples, 0, 0)?;
     let mut defined = 0;
     for (measure, expected) in Measure::ALL.iter().zip(expected.as_array().context("no values")?) {
@@ -111,7 +111,7 @@ fn mcnemar_tables() -> Vec<[usize; 2]> {
 }
 
 fn mcnemar(only_a: usize, only_b: usize) -> Result<f64> {
-    let sample = |decision| Judged { covid: true, score: 0.5, decision, patient: 0 };
+    let sample = |decision| ScoredSample { covid: true, score: 0.5, decision, patient: 0 };
     let mut a = vec![sample(true); only_a + 1];
     let mut b = vec![sample(false); only_a];
     b.push(sample(true));
@@ -223,12 +223,12 @@ impl Probabilities {
 }
 
 /// 24 patients with 4 slices each, mostly of one label; b is the better model.
-fn two_models() -> (Vec<Judged>, Vec<Judged>) {
+fn two_models() -> (Vec<ScoredSample>, Vec<ScoredSample>) {
     let mut random = ChaCha8Rng::seed_from_u64(77);
     let mut judged = |covid: bool, patient: u32, noise: f64| {
         let score = (if covid { 0.65 } else { 0.35 } + noise + random.gen_range(-0.3..0.3_f64)).clamp(0.0, 1.0);
         let score = (score * 20.0).round() / 20.0;
-        Judged { covid, score, decision: score >= 0.5, patient }
+        ScoredSample { covid, score, decision: score >= 0.5, patient }
     };
     let samples = (0..96_u32).map(|i| (i % 8 < 4, i / 4));
     samples
@@ -239,7 +239,7 @@ fn two_models() -> (Vec<Judged>, Vec<Judged>) {
         .unzip()
 }
 
-fn bootstrap_question(a: &[Judged], b: &[Judged]) -> Value {
+fn bootstrap_question(a: &[ScoredSample], b: &[ScoredSample]) -> Value {
     json!({
         "covid": a.iter().map(|s| s.covid).collect::<Vec<_>>(),
         "patient": a.iter().map(|s| s.patient).collect::<Vec<_>>(),
@@ -251,7 +251,7 @@ fn bootstrap_question(a: &[Judged], b: &[Judged]) -> Value {
     })
 }
 
-fn check_bootstrap(a: &[Judged], b: &[Judged], answer: &Value) -> Result<()> {
+fn check_bootstrap(a: &[ScoredSample], b: &[ScoredSample], answer: &Value) -> Result<()> {
     let (performance, paired) = (Performance::of(a, DRAWS, 4)?, Paired::of(a, b, DRAWS, 4)?);
     for (index, measure) in Measure::ALL.into_iter().enumerate() {
         let estimate = performance.get(measure);

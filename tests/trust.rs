@@ -4,8 +4,8 @@ use crate::chests;
 use crate::support::{self, experiment, fixture, folder, prepared, silent, tiny_run};
 use covid_ct::{
     Architecture, Artifact, Audit, Evaluation, Experiment, Explanations, GalleryKind, Label, LeakProbe, Learn,
-    LungsFrom, Manifest, Measure, PhantomConfig, Preprocess, RunConfig, Shortcuts, SliceCache, SplitUnit, Subset,
-    Typical, Workspace, draw_phantom,
+    LungsFrom, Manifest, Measure, OutOfDistribution, PhantomConfig, Preprocess, RunConfig, Shortcuts, SliceCache,
+    SplitUnit, Subset, Workspace, draw_phantom,
 };
 use std::fs;
 use std::path::Path;
@@ -220,7 +220,7 @@ fn one_label_and_few_scans_go_through_the_whole_chain_and_say_so() {
     assert!(text.contains("not calibrated: no calibrator of scans"), "{text}");
     assert!(text.contains("no hint at unusual scans: 6 training scans"), "{text}");
     assert!(inference.scans.iter().all(|scan| scan.probability.is_none() && scan.unusual.is_none()), "{text}");
-    let typical = Typical::of(experiment.cache(), experiment.split(), Subset::Prediction).expect("no error");
+    let typical = OutOfDistribution::of(experiment.cache(), experiment.split(), Subset::Prediction).expect("no error");
     assert!(typical.share.is_empty() && typical.hint("prediction/ct_scan_0") == "–");
     let explanations = experiment.explain(Subset::Validation).expect("explains");
     assert!(explanations.slices.iter().all(|of| of.label == Some(Label::Covid)));

@@ -21,7 +21,7 @@ pub(crate) struct Batch<'a> {
 
 /// Has `work` do each batch in turn, while a thread makes the next one with `make` and has the system read the `rows` that
 /// come after.
-pub(crate) fn ahead(
+pub(crate) fn prefetch(
     rows: &Rows,
     batches: &[&[usize]],
     make: impl Fn(&[usize]) -> Result<Tensor> + Send,
@@ -30,7 +30,7 @@ pub(crate) fn ahead(
     std::thread::scope(|scope| {
         let (made, coming) = std::sync::mpsc::sync_channel(1);
         scope.spawn(move || {
-            let mut asked = Asked::of(rows, batches);
+            let mut asked = ReadAhead::of(rows, batches);
             for (number, batch) in batches.iter().enumerate() {
                 asked.ask(number);
                 // Nobody waits any more after an error.
@@ -49,7 +49,7 @@ pub(crate) fn ahead(
 }
 
 /// What the system was asked to read, and told that it can spare.
-struct Asked<'a> {
+struct ReadAhead<'a> {
     rows: &'a Rows,
     batches: &'a [&'a [usize]],
     /// Batches in a window.
@@ -60,7 +60,7 @@ struct Asked<'a> {
     spared: usize,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ReadAhead<'a> {
     fn of(rows: &'a Rows, batches: &'a [&'a [usize]]) -> Self {
         let size = batches.first().map_or(1, |batch| batch.len().max(1));
         Self { rows, batches, window: (WINDOW / size).max(1), wanted: 0, spared: 0 }
@@ -104,7 +104,7 @@ impl SliceCache {
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
         let mut waited = 0.0;
         let make = |batch: &[usize]| pinned(self.grey(batch)?, device);
-        ahead(self.rows(), &batches, make, |batch| {
+        prefetch(self.rows(), &batches, make, |batch| {
             waited += batch.waited;
             work(batch.slices, &self.preprocess().normalised(&sent(&batch.input, device)?)?)
         })?;

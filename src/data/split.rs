@@ -63,7 +63,7 @@ impl fmt::Display for Subset {
 /// Files that take no part, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LeftOut {
+pub struct ExcludedScan {
     /// Scan folder.
     pub folder: String,
     /// Why.
@@ -76,7 +76,7 @@ pub struct Split {
     config: SplitConfig,
     manifest: Digest,
     subsets: Vec<Option<Subset>>,
-    left_out: Vec<LeftOut>,
+    left_out: Vec<ExcludedScan>,
     overlaps: Vec<Overlap>,
     counts: Vec<Row>,
 }
@@ -100,7 +100,7 @@ struct SplitFile {
     /// Slices that a slice-level split drew out of `train/`, by the subset they were drawn for.
     #[serde(default)]
     drawn: BTreeMap<Subset, Vec<String>>,
-    left_out: Vec<LeftOut>,
+    left_out: Vec<ExcludedScan>,
     overlaps: Vec<Overlap>,
 }
 
@@ -135,7 +135,7 @@ impl Split {
         manifest: &Manifest,
         config: SplitConfig,
         subsets: Vec<Option<Subset>>,
-        left_out: Vec<LeftOut>,
+        left_out: Vec<ExcludedScan>,
     ) -> Self {
         let overlaps = overlap::overlaps(manifest, &subsets);
         let mut rows: BTreeMap<(Subset, Option<Label>), (BTreeSet<usize>, usize)> = BTreeMap::new();
@@ -186,7 +186,7 @@ impl Split {
     }
 
     /// Scans that take no part.
-    pub fn left_out(&self) -> &[LeftOut] {
+    pub fn left_out(&self) -> &[ExcludedScan] {
         &self.left_out
     }
 

@@ -7,7 +7,7 @@ use crate::evaluate::decision_rules::Rule;
 use crate::evaluate::predict::{Predictions, SlicePrediction};
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::calibration::{Calibration, ScanCalibrator, Temperature, logit};
-use crate::stats::metrics::{Estimate, Judged, Performance};
+use crate::stats::metrics::{Estimate, Performance, ScoredSample};
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use grouping::Whose;
+use grouping::Grouping;
 pub(crate) use grouping::judged_scans;
 pub(crate) use tables::estimated;
 
@@ -169,7 +169,7 @@ impl Assessment {
     ) -> Result<Self> {
         let about = &validation.about;
         let doing = || format!("assessing the run {}", about.run);
-        let whose = Whose::new(manifest);
+        let whose = Grouping::new(manifest);
         let mut omitted = Vec::new();
         let temperature = kept(temperature(validation), Part::Temperature, &mut omitted);
         let scans = whose.judged(validation, MEAN).with_context(doing)?;
@@ -245,7 +245,7 @@ fn of_slices(predictions: &Predictions, temperature: Option<&Temperature>) -> Re
     recalibrated(&truth, &before, temperature.map(|temperature| move |p| temperature.apply(p)))
 }
 
-fn of_scans(scans: &[Judged], calibrator: Option<&ScanCalibrator>) -> Result<Recalibrated> {
+fn of_scans(scans: &[ScoredSample], calibrator: Option<&ScanCalibrator>) -> Result<Recalibrated> {
     let (truth, before): (Vec<bool>, Vec<f64>) = scans.iter().map(|scan| (scan.covid, scan.score)).unzip();
     recalibrated(&truth, &before, calibrator.map(|calibrator| move |p| calibrator.apply(p)))
 }

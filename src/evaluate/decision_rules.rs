@@ -37,7 +37,7 @@ impl RuleKind {
 
 /// One scan whose truth is known.
 #[derive(Debug, Clone, PartialEq)]
-pub struct JudgedScan {
+pub struct LabelledScan {
     /// The truth.
     pub covid: bool,
     /// The covid probability of each slice, 0 to 1.
@@ -100,7 +100,7 @@ impl Rule {
 
     /// The rules of a kind that these scans can tell apart, ascending: thresholds half-way between neighbouring scores
     /// of scans, with 0 and 1 among them; numbers of slices from 1 to those of the longest scan.
-    pub fn candidates(kind: RuleKind, scans: &[JudgedScan]) -> Vec<Self> {
+    pub fn candidates(kind: RuleKind, scans: &[LabelledScan]) -> Vec<Self> {
         let thresholds = |rule: fn(f64) -> Self| {
             let scores = scans.iter().map(|scan| rule(0.0).score(&scan.slices));
             let mut cuts: Vec<f64> = scores.chain([0.0, 1.0]).collect();
@@ -123,7 +123,7 @@ impl Rule {
     ///
     /// # Errors
     /// Scans of one class only, a scan without slices, or a probability not in 0..=1.
-    pub fn choose(kind: RuleKind, validation: &[JudgedScan]) -> Result<Choice> {
+    pub fn choose(kind: RuleKind, validation: &[LabelledScan]) -> Result<Choice> {
         check(validation)?;
         let candidates = Self::candidates(kind, validation);
         let qualities: Vec<f64> = candidates.iter().map(|rule| rule.balanced_accuracy(validation)).collect();
@@ -136,7 +136,7 @@ impl Rule {
         Ok(Choice { rule, balanced_accuracy, scans: validation.len(), candidates: candidates.len(), tied: tied.len() })
     }
 
-    fn balanced_accuracy(self, scans: &[JudgedScan]) -> f64 {
+    fn balanced_accuracy(self, scans: &[LabelledScan]) -> f64 {
         let recall = |covid: bool| {
             let of_class = || scans.iter().filter(move |scan| scan.covid == covid);
             let right = of_class().filter(|scan| self.decide(&scan.slices) == covid).count();
@@ -150,14 +150,14 @@ fn called_covid(slices: &[f64]) -> usize {
     slices.iter().filter(|&&p| p >= CALLED_COVID).count()
 }
 
-fn check(scans: &[JudgedScan]) -> Result<()> {
+fn check(scans: &[LabelledScan]) -> Result<()> {
     let covid = scans.iter().filter(|scan| scan.covid).count();
     ensure!(
         covid > 0 && covid < scans.len(),
         "choosing a scan rule: expected validation scans of both classes, found {covid} of covid among {}",
         scans.len()
     );
-    for (scan, JudgedScan { slices, .. }) in scans.iter().enumerate() {
+    for (scan, LabelledScan { slices, .. }) in scans.iter().enumerate() {
         ensure!(!slices.is_empty(), "choosing a scan rule: expected slices in every scan, found none in scan {scan}");
         if let Some((slice, p)) = slices.iter().enumerate().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
             bail!("choosing a scan rule: expected probabilities in 0..=1, found {p} at slice {slice} of scan {scan}");
@@ -170,8 +170,8 @@ fn check(scans: &[JudgedScan]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn scan(covid: bool, slices: &[f64]) -> JudgedScan {
-        JudgedScan { covid, slices: slices.to_vec() }
+    fn scan(covid: bool, slices: &[f64]) -> LabelledScan {
+        LabelledScan { covid, slices: slices.to_vec() }
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn the_middle_of_equally_good_rules_is_chosen() -> Result<()> {
         // Called covid of 10 slices: 8 and 9 of covid scans, 1 of the other: 2 to 8 are all perfect.
-        let of_ten = |covid, called: usize| JudgedScan {
+        let of_ten = |covid, called: usize| LabelledScan {
             covid,
             slices: (0..10).map(|i| if i < called { 0.8 } else { 0.2 }).collect(),
         };
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_scan() {
-        let message = |scans: &[JudgedScan]| Rule::choose(RuleKind::AnyOf, scans).map_err(|error| error.to_string());
+        let message = |scans: &[LabelledScan]| Rule::choose(RuleKind::AnyOf, scans).map_err(|error| error.to_string());
         let expected = "choosing a scan rule: expected validation scans of both classes, found 1 of covid among 1";
         assert_eq!(message(&[scan(true, &[0.5])]), Err(expected.into()));
         assert!(message(&[]).is_err());
@@ -270,12 +270,12 @@ mod tests {
             // 4/4 against 4/4: nothing tells them apart; of 0.5 alone, the only cut.
             (&[(4, 4)], &[(4, 4)], 0.5, 0.5),
         ];
-        let scan = |covid, &(called, slices): &(usize, usize)| JudgedScan {
+        let scan = |covid, &(called, slices): &(usize, usize)| LabelledScan {
             covid,
             slices: (0..slices).map(|i| if i < called { 0.8 } else { 0.2 }).collect(),
         };
         for (covid, other, threshold, quality) in cases {
-            let scans: Vec<JudgedScan> =
+            let scans: Vec<LabelledScan> =
                 covid.iter().map(|of| scan(true, of)).chain(other.iter().map(|of| scan(false, of))).collect();
             let choice = Rule::choose(RuleKind::ShareOfSlices, &scans)?;
             let Rule::ShareOfSlices(found) = choice.rule else { bail!("{choice:?}") };

@@ -8,7 +8,7 @@ use crate::data::manifest::Label;
 use crate::data::split::{Split, Subset, listed};
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::scan_decisions::ScanRule;
-use crate::evaluate::shortcuts::BesideCues;
+use crate::evaluate::shortcuts::CueComparison;
 use crate::nn::weights::WeightsFile;
 use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
@@ -130,7 +130,7 @@ impl Evaluation {
         folder.write(Artifact::Evaluation, &evaluation)?;
         let assessment = Assessment::of(&validation, test.as_ref(), experiment.manifest(), &evaluation.rule)?;
         folder.write(Artifact::Assessment, &assessment)?;
-        folder.write(Artifact::CueComparison, &BesideCues::of(experiment, &validation, test.as_ref())?)?;
+        folder.write(Artifact::CueComparison, &CueComparison::of(experiment, &validation, test.as_ref())?)?;
         Ok(evaluation)
     }
 
@@ -225,7 +225,7 @@ impl Evaluation {
     pub fn table(&self) -> Table {
         let columns = [
             "Subset",
-            "Judged by",
+            "Decision by",
             "Correct",
             "Accuracy",
             "Sensitivity",

@@ -6,7 +6,7 @@ use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
 use crate::evaluate::assessment::{Assessment, Part};
 use crate::evaluate::explain::{Pictured, sheet, slices_by_path};
-use crate::evaluate::out_of_distribution::Typical;
+use crate::evaluate::out_of_distribution::OutOfDistribution;
 use crate::evaluate::predict::{About, Classifier, Predictions, SlicePrediction, named};
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::metrics::Interval;
@@ -77,7 +77,7 @@ impl Inference {
             assessment.weights.short(),
             predictions.about.weights.short()
         );
-        let typical = Typical::of(cache, experiment.split(), predictions.about.subset)?;
+        let typical = OutOfDistribution::of(cache, experiment.split(), predictions.about.subset)?;
         let calibrator = assessment.scan_calibrator.as_ref();
         let scans = predictions.by_scan(&rule);
         let rows = scans.rows().iter().map(|row| InferredScan {

@@ -5,7 +5,7 @@
 //! slices' neighbours were learned; a split by patient falls to chance. The gap is what a slice-level result owes to the leak
 //! (Yagis et al. 2021, doi:10.1038/s41598-021-01681-w, did the same with brain MRI: 96 % and 50 %).
 //!
-//! Chance is 50 %, and not about 50 %: what takes part is settled before labels are dealt, every draw is stratified by the
+//! Chance is 50 %, and not about 50 %: what takes part is settled before labels are repetition, every draw is stratified by the
 //! dealt labels, and a test is scored by balanced accuracy, the mean over the two labels of the share of slices called right.
 
 use crate::base::files::{Digest, read_json, write_json};
@@ -25,7 +25,7 @@ mod results;
 mod trainings;
 
 use interval::{mean, of_mean};
-use trainings::Probing;
+use trainings::Trainings;
 
 /// One way to train and test, repeated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,19 +150,20 @@ impl LeakProbe {
         {
             return Ok(found);
         }
-        let probing = Probing::begin(cache, run, progress).context("measuring the leak")?;
+        let trainings = Trainings::begin(cache, run, progress).context("measuring the leak")?;
         let meter = Meter::new("leak probe", "trainings", 4 * repeats, 0, progress);
         let mut arms = Vec::new();
         for unit in [SplitUnit::Slice, SplitUnit::Patient] {
             for shuffled in [false, true] {
-                let scores = probing.all((unit, shuffled), repeats, &|| meter.add(1)).context("measuring the leak")?;
+                let scores =
+                    trainings.all((unit, shuffled), repeats, &|| meter.add(1)).context("measuring the leak")?;
                 let (tests, training) = scores.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
                 let training = training.iter().sum::<f64>() / repeats as f64;
                 arms.push(LeakArm { unit, shuffled, tests, training });
             }
         }
         meter.finish();
-        let eligible = &probing.shared.eligible;
+        let eligible = &trainings.shared.eligible;
         let found = Self {
             run: run.clone(),
             manifest: cache.manifest_hash(),

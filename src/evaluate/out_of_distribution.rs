@@ -19,7 +19,7 @@ const LEAST: usize = 19;
 
 /// How far from the training scans each scan of a subset lies, by its grey levels alone.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Typical {
+pub struct OutOfDistribution {
     /// Training scans that the others are held against.
     pub training: usize,
     /// By scan folder: the share of scans that are as unusual or more, the scan itself among them, above 0 to 1. Empty where
@@ -29,7 +29,7 @@ pub struct Typical {
     pub why_not: Option<String>,
 }
 
-impl Typical {
+impl OutOfDistribution {
     /// Mahalanobis distance (1936) of mean, deviation, share of black, 95th percentile and mean difference of neighbouring
     /// pixels from the training scans'.
     ///

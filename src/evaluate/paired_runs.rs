@@ -5,7 +5,7 @@ use crate::data::manifest::Manifest;
 use crate::data::split::Subset;
 use crate::evaluate::assessment::{estimated, judged_scans};
 use crate::evaluate::evaluation::Evaluation;
-use crate::stats::metrics::{Estimate, Judged, Measure, Paired, holm};
+use crate::stats::metrics::{Estimate, Measure, Paired, ScoredSample, holm};
 use crate::train::run_folder::RunFolder;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -159,7 +159,7 @@ struct JudgedSubset {
     /// Paths, in the manifest's order.
     slices: Vec<String>,
     /// In the order of their names.
-    scans: Vec<Judged>,
+    scans: Vec<ScoredSample>,
 }
 
 /// One run of a pair.

@@ -6,7 +6,7 @@ use crate::base::table::{Table, shown_as_table};
 use crate::data::split::{Split, Subset};
 use crate::nn::device::device_name;
 use crate::nn::model::Network;
-use crate::train::batch_source::Feed;
+use crate::train::batch_source::BatchSource;
 use crate::train::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
@@ -90,7 +90,7 @@ impl Classifier {
         let slices = experiment.split().slices(subset);
         let show = |progress: &Progress| experiment.progress(progress);
         let source =
-            Feed::new(cache, &self.network, self.info.backbone, run, self.device, &show).with_context(doing)?;
+            BatchSource::new(cache, &self.network, self.info.backbone, run, self.device, &show).with_context(doing)?;
         let meter = Meter::new(subset.name(), "slices", slices.len(), 0, &show);
         let (probabilities, _) =
             source.score(&self.network, &slices, run.batch_size, &|n| meter.add(n)).with_context(doing)?;

@@ -9,11 +9,11 @@
 mod cue_comparison;
 mod cues;
 
-pub use cue_comparison::{BesideCues, BesideRow};
+pub use cue_comparison::{CueComparison, CueComparisonRow};
 pub use cues::Shortcuts;
 
 use crate::stats::calibration::Logistic;
-use crate::stats::metrics::{Estimate, Judged, Measure, Performance};
+use crate::stats::metrics::{Estimate, Measure, Performance, ScoredSample};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -235,9 +235,9 @@ impl Told {
 fn auc(rows: &[CueRow], score: &[f64], seed: u64) -> Result<Estimate> {
     let judged = |(row, &score): (&CueRow, &f64)| {
         let (covid, patient) = (row.covid, row.patient);
-        Judged { covid, score, decision: score >= 0.5, patient }
+        ScoredSample { covid, score, decision: score >= 0.5, patient }
     };
-    let judged: Vec<Judged> = rows.iter().zip(score).map(judged).collect();
+    let judged: Vec<ScoredSample> = rows.iter().zip(score).map(judged).collect();
     Ok(*Performance::of(&judged, DRAWS, seed)?.get(Measure::RocAuc))
 }
 

@@ -43,12 +43,12 @@ pub struct Weights {
 
 /// ImageNet weights where they can be had, else the reason why they cannot. See [`Weights::imagenet_or_random`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct WeightsAtHand {
+pub struct WeightsLookup {
     architecture: Architecture,
     found: Result<Weights, String>,
 }
 
-impl WeightsAtHand {
+impl WeightsLookup {
     /// What to set [`RunConfig::pretrained`](crate::RunConfig::pretrained) to.
     pub fn setting(&self) -> Option<String> {
         self.found.as_ref().ok().map(|weights| weights.source.clone())
@@ -82,9 +82,9 @@ impl Weights {
 
     /// The ImageNet weights, or else random ones: for a first walk through the notebooks on a machine that cannot reach
     /// them. One try to download, and the reason stands in what is shown.
-    pub fn imagenet_or_random(architecture: Architecture, progress: impl Fn(&Progress) + Sync) -> WeightsAtHand {
+    pub fn imagenet_or_random(architecture: Architecture, progress: impl Fn(&Progress) + Sync) -> WeightsLookup {
         let found = Self::find_trying(architecture, "imagenet", &[], &progress).map_err(|error| format!("{error:#}"));
-        WeightsAtHand { architecture, found }
+        WeightsLookup { architecture, found }
     }
 
     fn find_trying(
@@ -150,7 +150,7 @@ impl Weights {
     }
 }
 
-shown_as_table!(Weights, WeightsAtHand);
+shown_as_table!(Weights, WeightsLookup);
 
 fn official(architecture: Architecture, source: &str) -> Option<&'static Official> {
     match (architecture, source) {

@@ -19,7 +19,7 @@ mod unpack;
 
 pub use archive::{Archive, ArchiveLimits};
 pub use audit_archives::audit_archives;
-pub use source::{LocalFile, Source};
+pub use source::{ByteSource, LocalFile};
 pub use stage_objects::{StageOptions, stage};
 pub use staged::{Staged, StagedObject};
 pub use store::{Bucket, Listing, Object};

@@ -64,7 +64,7 @@ pub struct Item {
     pub section: String,
     /// What it asks for, in our words.
     pub asks: String,
-    answer: Source,
+    answer: Answerer,
     /// The answer; `{fact}` stands for what the report holds, and without it there is no answer.
     how: String,
     /// What is said where a fact is missing.
@@ -77,7 +77,7 @@ pub struct Item {
 /// Who answers an item.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Source {
+enum Answerer {
     /// The report's section with this anchor.
     Section(String),
     /// The author alone; always true.
@@ -199,9 +199,11 @@ impl Item {
     /// What a report that holds this has to say to it.
     pub fn answered(&self, facts: &Facts) -> Answer {
         let anchor = match &self.answer {
-            Source::Section(anchor) if facts.sections.contains(anchor) => anchor,
-            Source::Section(anchor) => return self.missing(facts, &format!("section \"{anchor}\"")),
-            Source::Author(_) => return Answer::NotReported { why: facts.fill(&self.how).unwrap_or(self.how.clone()) },
+            Answerer::Section(anchor) if facts.sections.contains(anchor) => anchor,
+            Answerer::Section(anchor) => return self.missing(facts, &format!("section \"{anchor}\"")),
+            Answerer::Author(_) => {
+                return Answer::NotReported { why: facts.fill(&self.how).unwrap_or(self.how.clone()) };
+            }
         };
         match facts.fill(&self.how) {
             Ok(how) => Answer::Answered { anchor: anchor.clone(), how, left: self.left.clone() },
@@ -233,11 +235,11 @@ impl Item {
             ensure!(FACTS.contains(&fact), "no report holds a fact {fact:?}");
         }
         match &self.answer {
-            Source::Section(anchor) => {
+            Answerer::Section(anchor) => {
                 ensure!(ANCHORS.contains(&anchor.as_str()), "no report has a section {anchor:?}");
                 ensure!(self.left.as_ref().is_none_or(|left| !left.trim().is_empty()), "left is empty");
             }
-            Source::Author(author) => {
+            Answerer::Author(author) => {
                 ensure!(author, "author: expected true, or a section");
                 ensure!(self.left.is_none() && self.missing.is_none(), "left, missing: the author has all of it");
             }
@@ -264,8 +266,10 @@ mod tests {
             for item in &list.items {
                 assert!(item.id.starts_with(&list.name), "{}", item.id);
                 match &item.answer {
-                    Source::Section(anchor) => assert!(ANCHORS.contains(&anchor.as_str()), "{}", item.id),
-                    Source::Author(author) => assert!(*author && item.how.starts_with("Not reported: "), "{}", item.id),
+                    Answerer::Section(anchor) => assert!(ANCHORS.contains(&anchor.as_str()), "{}", item.id),
+                    Answerer::Author(author) => {
+                        assert!(*author && item.how.starts_with("Not reported: "), "{}", item.id)
+                    }
                 }
             }
         }

@@ -9,7 +9,7 @@ use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::explain::Explanations;
 use crate::evaluate::inference::Inference;
 use crate::evaluate::predict::{About, Predictions};
-use crate::evaluate::shortcuts::BesideCues;
+use crate::evaluate::shortcuts::CueComparison;
 use crate::train::checkpoint::CheckpointInfo;
 use crate::train::history::History;
 use crate::train::provenance::Provenance;
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 /// Something that is there and is not shown, for it belongs to other data, another split or other weights.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct LeftOut {
+pub(super) struct Omission {
     pub(super) what: String,
     pub(super) why: String,
     /// The command that makes it anew.
@@ -27,7 +27,7 @@ pub(super) struct LeftOut {
 }
 
 /// All that was left out.
-pub(super) fn left_out_table(left_out: &[LeftOut]) -> Table {
+pub(super) fn left_out_table(left_out: &[Omission]) -> Table {
     let mut table = Table::new("Left out or replaced", &["What", "Why", "To have it"]);
     for of in left_out {
         table.row([of.what.clone(), of.why.clone(), of.repeat.clone()]);
@@ -43,7 +43,7 @@ pub(super) struct Run {
     pub(super) name: String,
     pub(super) evaluation: Evaluation,
     pub(super) assessment: Option<Assessment>,
-    pub(super) cues: Option<BesideCues>,
+    pub(super) cues: Option<CueComparison>,
     pub(super) history: Option<History>,
     pub(super) split: Option<Split>,
     /// Where the training began, and where it went on; empty where that was not recorded.
@@ -58,7 +58,7 @@ impl Run {
     ///
     /// # Errors
     /// No evaluation, one of other data than `accepted`, or one of other weights than the checkpoint beside it.
-    pub(super) fn read(folder: &RunFolder, accepted: &Manifest, left_out: &mut Vec<LeftOut>) -> Result<Self> {
+    pub(super) fn read(folder: &RunFolder, accepted: &Manifest, left_out: &mut Vec<Omission>) -> Result<Self> {
         let evaluation = folder.evaluation()?;
         let found = accepted.hash();
         ensure!(
@@ -116,7 +116,7 @@ type Compared<'a, T> = (&'a T, &'a Evaluation);
 struct Parts<'a> {
     folder: &'a RunFolder,
     evaluation: &'a Evaluation,
-    left_out: &'a mut Vec<LeftOut>,
+    left_out: &'a mut Vec<Omission>,
 }
 
 impl Parts<'_> {
@@ -133,7 +133,7 @@ impl Parts<'_> {
             .map_err(|error| {
                 let name = self.folder.name();
                 let (what, why) = (format!("{} of {name}", artifact.file_name()), format!("{error:#}"));
-                self.left_out.push(LeftOut { what, why, repeat: format!("covid-ct {stage} --name {name}") });
+                self.left_out.push(Omission { what, why, repeat: format!("covid-ct {stage} --name {name}") });
             })
             .ok()
     }
@@ -187,10 +187,10 @@ fn same(about: &About, evaluation: &Evaluation) -> Result<()> {
 }
 
 /// Compares the evaluation with the checkpoint beside it.
-fn belongs_to_checkpoint(folder: &RunFolder, evaluation: &Evaluation, left_out: &mut Vec<LeftOut>) -> Result<()> {
+fn belongs_to_checkpoint(folder: &RunFolder, evaluation: &Evaluation, left_out: &mut Vec<Omission>) -> Result<()> {
     let path = folder.path_of(Artifact::BestCheckpoint);
     if !path.is_file() {
-        left_out.push(LeftOut {
+        left_out.push(Omission {
             what: format!("{} of {}", Artifact::BestCheckpoint.file_name(), folder.name()),
             why: format!("it is not there: that it hashes to {} cannot be checked", evaluation.weights),
             repeat: format!("covid-ct train --config {}", folder.path_of(Artifact::Config).display()),
@@ -213,7 +213,7 @@ fn split_of(
     folder: &RunFolder,
     accepted: &Manifest,
     evaluation: &Evaluation,
-    left_out: &mut Vec<LeftOut>,
+    left_out: &mut Vec<Omission>,
 ) -> Option<Split> {
     let why = match folder.split(accepted) {
         Ok(split) if split.hash() == evaluation.split => return Some(split),
@@ -224,7 +224,7 @@ fn split_of(
         Err(error) => format!("{error:#}"),
     };
     let file = Artifact::Split.file_name();
-    left_out.push(LeftOut {
+    left_out.push(Omission {
         what: format!("{file} of {}", folder.name()),
         why: format!("{why}; no proof of the run's split is shown"),
         repeat: format!("covid-ct split --config {}", folder.path_of(Artifact::Config).display()),

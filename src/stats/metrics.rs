@@ -24,7 +24,7 @@ pub(crate) use bootstrap::{BOUNDS, draw, percentile};
 pub use classification_report::{ClassScores, ClassificationReport, Scores};
 pub use measure::Measure;
 pub use paired_difference::{Difference, McNemar, Paired, holm};
-pub use performance::{Estimate, Judged, Performance};
+pub use performance::{Estimate, Performance, ScoredSample};
 pub use roc_curve::{RocCurve, average_precision};
 
 shown_as_text!(ConfusionMatrix, ClassificationReport);

@@ -4,7 +4,7 @@ use crate::base::files::Digest;
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
-use crate::data::prefetch::{Batch, ahead};
+use crate::data::prefetch::{Batch, prefetch};
 use crate::nn::learn::Learn;
 use crate::nn::model::{Mode, Network};
 use crate::nn::transfer::{pinned, sent};
@@ -16,7 +16,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 /// A network's input and how it computes, as a run's settings say.
 #[derive(Debug)]
-pub(crate) struct Feed<'a> {
+pub(crate) struct BatchSource<'a> {
     cache: &'a SliceCache,
     features: Option<FeatureCache>,
     /// The first layer that is run for every batch.
@@ -26,7 +26,7 @@ pub(crate) struct Feed<'a> {
     device: Device,
 }
 
-impl<'a> Feed<'a> {
+impl<'a> BatchSource<'a> {
     /// With a frozen backbone (`backbone` is its hash) its features are computed here, unless they are kept already.
     pub(crate) fn new(
         cache: &'a SliceCache,
@@ -81,21 +81,21 @@ impl<'a> Feed<'a> {
     }
 
     /// Has `work` do each batch in turn, while the input of the next one is made.
-    pub(crate) fn ahead(&self, batches: &[&[usize]], work: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
+    pub(crate) fn prefetch(&self, batches: &[&[usize]], work: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
         let rows = self.features.as_ref().map_or(self.cache.rows(), FeatureCache::rows);
-        ahead(rows, batches, |batch| self.input(batch), work)
+        prefetch(rows, batches, |batch| self.input(batch), work)
     }
 
     /// The mean cross entropy of a batch, to learn from, and what its sums will be: nobody waits for a device here.
-    pub(crate) fn judge(&self, logits: &Tensor, slices: &[usize]) -> Result<Judged> {
+    pub(crate) fn loss(&self, logits: &Tensor, slices: &[usize]) -> Result<BatchLoss> {
         let labels = self.cache.labels(slices, self.device)?;
         let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0)?;
         let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?;
-        Ok(Judged { loss, correct, slices: slices.len() })
+        Ok(BatchLoss { loss, correct, slices: slices.len() })
     }
 
     /// How many batches may be judged before somebody looks at what came out: looking makes a GPU wait.
-    pub(crate) fn patience(&self) -> usize {
+    pub(crate) fn batches_between_reads(&self) -> usize {
         if self.device.is_cuda() { 32 } else { 1 }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Feed<'a> {
         let labelled = slices.iter().all(|&i| manifest.scan_of(&manifest.slices[i]).label.is_some());
         let (mut probabilities, mut sums) = (Vec::with_capacity(slices.len()), Sums::default());
         let (mut covid, mut judged) = (Vec::new(), Vec::new());
-        let mut look = |covid: &mut Vec<Tensor>, judged: &mut Vec<Judged>| -> Result<()> {
+        let mut look = |covid: &mut Vec<Tensor>, judged: &mut Vec<BatchLoss>| -> Result<()> {
             if !covid.is_empty() {
                 let all = Tensor::f_cat(covid, 0)?.f_to_device(Device::Cpu)?;
                 probabilities.extend(Vec::<f32>::try_from(&all.f_contiguous()?)?);
@@ -123,13 +123,13 @@ impl<'a> Feed<'a> {
             Ok(())
         };
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
-        self.ahead(&batches, |Batch { slices, input, .. }| {
+        self.prefetch(&batches, |Batch { slices, input, .. }| {
             let logits = self.logits_of(network, &input, false)?;
             covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
             if labelled {
-                judged.push(self.judge(&logits, slices).context("scoring")?);
+                judged.push(self.loss(&logits, slices).context("scoring")?);
             }
-            if covid.len() >= self.patience() {
+            if covid.len() >= self.batches_between_reads() {
                 look(&mut covid, &mut judged)?;
             }
             done(slices.len());
@@ -141,13 +141,13 @@ impl<'a> Feed<'a> {
 }
 
 /// What a batch came to, still on the device.
-pub(crate) struct Judged {
+pub(crate) struct BatchLoss {
     pub(crate) loss: Tensor,
     correct: Tensor,
     slices: usize,
 }
 
-impl Judged {
+impl BatchLoss {
     /// The sums; waits until the device has them.
     pub(crate) fn sums(&self) -> Result<Sums> {
         let (loss, correct) = (f64::try_from(&self.loss)?, i64::try_from(&self.correct)?);
@@ -164,16 +164,16 @@ mod tests {
     use crate::nn::model::Architecture;
     use crate::nn::optimizer::{Adam, gradient};
 
-    /// The losses of three epochs over the labelled slices, as `feed` gives them.
-    fn losses(feed: &Feed<'_>, network: &Network, run: &RunConfig) -> Vec<f64> {
+    /// The losses of three epochs over the labelled slices, as `source` gives them.
+    fn losses(source: &BatchSource<'_>, network: &Network, run: &RunConfig) -> Vec<f64> {
         network.freeze_backbone().expect("freezes");
         let mut adam = Adam::new(network.head(), run.learning_rate).expect("an optimizer");
         let slices: Vec<usize> = (0..24).map(|i| i * 7 % 24).collect();
         let mut losses = Vec::new();
         for batch in slices.chunks(run.batch_size).cycle().take(9) {
             tch::manual_seed(losses.len() as i64);
-            let logits = feed.logits(network, batch, true).expect("logits");
-            let judged = feed.judge(&logits, batch).expect("a loss");
+            let logits = source.logits(network, batch, true).expect("logits");
+            let judged = source.loss(&logits, batch).expect("a loss");
             let sums = judged.sums().expect("sums");
             adam.step(gradient(&judged.loss, network.head()).expect("a gradient")).expect("steps");
             losses.push(sums.batch_loss);
@@ -206,15 +206,16 @@ mod tests {
             let network = || Network::new(architecture, 5, Device::Cpu).expect("a network");
             let (kept, again) = (network(), network());
             let hash = Some(kept.backbone_hash().expect("hashes"));
-            let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| ()).expect("features");
+            let source = BatchSource::new(&cache, &kept, hash, &run, Device::Cpu, &|_| ()).expect("features");
             let images = cache.batch(&[0, 5, 9], Device::Cpu).expect("images");
             let [whole, half] = [Kind::Float, Kind::BFloat16]
                 .map(|kind| tch::no_grad(|| kept.features(&images, kept.frozen_until(), kind)).expect("features"));
             let off = f64::try_from((&whole - half).norm() / whole.norm()).expect("a number");
             assert!(off > 0.0 && off < 0.05, "{architecture}: bf16 moves features by {off}");
-            let forwarding = Feed { features: None, from: 0, cache: &cache, ..feed };
-            let feed = Feed::new(&cache, &kept, hash, &run, Device::Cpu, &|_| panic!("computed again")).expect("kept");
-            let (kept, again) = (losses(&feed, &kept, &run), losses(&forwarding, &again, &run));
+            let forwarding = BatchSource { features: None, from: 0, cache: &cache, ..source };
+            let source =
+                BatchSource::new(&cache, &kept, hash, &run, Device::Cpu, &|_| panic!("computed again")).expect("kept");
+            let (kept, again) = (losses(&source, &kept, &run), losses(&forwarding, &again, &run));
             for (kept, again) in kept.iter().zip(&again) {
                 assert!((kept - again).abs() < 1e-5, "{architecture} {learn:?}: {kept} and {again}");
             }

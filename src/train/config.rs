@@ -6,7 +6,7 @@ use crate::data::split::{SplitConfig, SplitUnit};
 use crate::nn::device::device_name;
 use crate::nn::learn::{Learn, Precision};
 use crate::nn::model::Architecture;
-use crate::nn::weights::WeightsAtHand;
+use crate::nn::weights::WeightsLookup;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -112,7 +112,7 @@ impl RunConfig {
     }
 
     /// The same run from the weights that were found. See [`with_pretrained`](Self::with_pretrained).
-    pub fn with_weights(self, weights: &WeightsAtHand) -> Self {
+    pub fn with_weights(self, weights: &WeightsLookup) -> Self {
         self.with_pretrained(weights.setting())
     }
 

@@ -8,7 +8,7 @@ use crate::data::split::Subset;
 use crate::nn::learn::{Learn, Precision};
 use crate::nn::model::Network;
 use crate::nn::optimizer::{Adam, Scaling, gradient};
-use crate::train::batch_source::{Feed, Judged};
+use crate::train::batch_source::{BatchLoss, BatchSource};
 use crate::train::checkpoint::{
     Checkpoint, CheckpointInfo, Position, must_continue, same_backbone, save_network, save_progress,
 };
@@ -98,7 +98,7 @@ struct Training<'a> {
     experiment: &'a Experiment,
     device: Device,
     network: Network,
-    feed: Arc<Feed<'a>>,
+    source: Arc<BatchSource<'a>>,
     adam: Adam,
     scaling: Scaling,
     /// The number of the next batch in its epoch.
@@ -132,11 +132,11 @@ impl<'a> Training<'a> {
         if backbone.is_some() {
             network.freeze_backbone()?;
         }
-        let feed = Arc::new(Feed::new(experiment.cache(), &network, backbone, run, device, &show)?);
-        info.feature_seconds = feed.feature_seconds();
+        let source = Arc::new(BatchSource::new(experiment.cache(), &network, backbone, run, device, &show)?);
+        info.feature_seconds = source.feature_seconds();
         let step = info.position.batch as u64;
         let scaling = Scaling::new(info.position.loss_scale, device)?;
-        Ok(Self { experiment, device, network, feed, adam, scaling, step, info })
+        Ok(Self { experiment, device, network, source, adam, scaling, step, info })
     }
 
     /// One epoch: learn from every training slice once, score, choose, write down.
@@ -189,12 +189,12 @@ impl<'a> Training<'a> {
         let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
         let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
         let (mut begun, mut saved) = (Instant::now(), Instant::now());
-        let (feed, mut judged) = (self.feed.clone(), Vec::new());
-        feed.ahead(&batches, |Batch { slices, input, waited }| {
+        let (source, mut judged) = (self.source.clone(), Vec::new());
+        source.prefetch(&batches, |Batch { slices, input, waited }| {
             self.info.position.waited += waited;
             judged.push((slices.to_vec(), self.learn(slices, &input)?));
             let is_due = saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
-            if is_due || judged.len() >= feed.patience() {
+            if is_due || judged.len() >= source.batches_between_reads() {
                 self.look(&mut judged)?;
             }
             meter.add_with(slices.len(), || {
@@ -217,7 +217,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// A loss that is no number.
-    fn look(&mut self, judged: &mut Vec<(Vec<usize>, Judged)>) -> Result<()> {
+    fn look(&mut self, judged: &mut Vec<(Vec<usize>, BatchLoss)>) -> Result<()> {
         for (batch, judged) in judged.drain(..) {
             let sums = judged.sums()?;
             if !sums.batch_loss.is_finite() {
@@ -247,14 +247,14 @@ impl<'a> Training<'a> {
     }
 
     /// One step: forward, loss, backward, Adam.
-    fn learn(&mut self, batch: &[usize], input: &Tensor) -> Result<Judged> {
+    fn learn(&mut self, batch: &[usize], input: &Tensor) -> Result<BatchLoss> {
         let run = &self.info.run;
         // What dropout draws follows from seed, epoch and step, so that a resumed run draws the same.
         let epoch = self.info.position.epoch as u64;
         tch::manual_seed(((run.seed << 40) ^ (epoch << 24) ^ self.step) as i64);
         self.step += 1;
-        let logits = self.feed.logits_of(&self.network, input, true)?;
-        let judged = self.feed.judge(&logits, batch)?;
+        let logits = self.source.logits_of(&self.network, input, true)?;
+        let judged = self.source.loss(&logits, batch)?;
         let learning = self.network.learning(run.learn);
         if run.precision == Precision::F16 {
             let gradient = gradient(&self.scaling.scaled(&judged.loss)?, learning)?;
@@ -268,7 +268,7 @@ impl<'a> Training<'a> {
     fn score(&self, subset: Subset) -> Result<Score> {
         let slices = self.experiment.split().slices(subset);
         ensure!(!slices.is_empty(), "the {subset} subset has no slices to score");
-        let (_, sums) = self.feed.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
+        let (_, sums) = self.source.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
         let score = Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy);
         ensure!(
             score.loss.is_finite(),

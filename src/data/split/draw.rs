@@ -1,7 +1,7 @@
 //! Who is drawn into which subset.
 
 use super::SplitConfig;
-use super::{LeftOut, Subset};
+use super::{ExcludedScan, Subset};
 use crate::data::manifest::{Label, Manifest, Set};
 use anyhow::Result;
 use rand::seq::SliceRandom;
@@ -51,7 +51,7 @@ pub(super) fn by_patient(
     manifest: &Manifest,
     config: &SplitConfig,
     rng: &mut ChaCha8Rng,
-) -> Result<(Vec<Option<Subset>>, Vec<LeftOut>)> {
+) -> Result<(Vec<Option<Subset>>, Vec<ExcludedScan>)> {
     let filled: BTreeSet<usize> = manifest.slices.iter().map(|s| s.scan).collect();
     let mut of_scan: Vec<Option<Subset>> = vec![None; manifest.scans.len()];
     let mut left_out = Vec::new();
@@ -64,7 +64,7 @@ pub(super) fn by_patient(
         let twin = of_set(Set::Val).next();
         let training: Vec<usize> = of_set(Set::Train).collect();
         match twin {
-            Some(twin) => left_out.extend(training.iter().map(|&scan| LeftOut {
+            Some(twin) => left_out.extend(training.iter().map(|&scan| ExcludedScan {
                 folder: manifest.scans[scan].folder.clone(),
                 reason: format!("the same patient as {} in the validation set", manifest.scans[twin].folder),
             })),

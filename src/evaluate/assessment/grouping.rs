@@ -1,21 +1,21 @@
-//! Whose scans the predictions are of: patients, and sources.
+//! Grouping scans the predictions are of: patients, and sources.
 
 use super::{Assessed, DRAWS, RocCurves, RuleResult, SEED};
 use crate::data::manifest::{Label, Manifest};
 use crate::evaluate::decision_rules::{Rule, RuleKind};
 use crate::evaluate::predict::{Predictions, SlicePrediction};
-use crate::stats::metrics::{Estimate, Judged, Measure, Performance, RocCurve};
+use crate::stats::metrics::{Estimate, Measure, Performance, RocCurve, ScoredSample};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Whose scans they are.
-pub(super) struct Whose<'a> {
+/// Grouping scans they are.
+pub(super) struct Grouping<'a> {
     patients: HashMap<&'a str, u32>,
     named: HashSet<&'a str>,
     sources: HashMap<&'a str, &'a str>,
 }
 
-impl<'a> Whose<'a> {
+impl<'a> Grouping<'a> {
     pub(super) fn new(manifest: &'a Manifest) -> Self {
         let of_scans = manifest.patient_of_scans();
         let scans = || manifest.scans.iter().zip(&of_scans);
@@ -39,18 +39,18 @@ impl<'a> Whose<'a> {
         scans
     }
 
-    fn judged_scans(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<(String, Judged)>> {
+    fn judged_scans(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<(String, ScoredSample)>> {
         let judge = |(scan, slices): (&str, Vec<&SlicePrediction>)| {
             let probabilities: Vec<f64> = slices.iter().map(|row| f64::from(row.covid)).collect();
             let (score, decision) = (rule.score(&probabilities), rule.decide(&probabilities));
             let covid = slices.first().with_context(|| format!("{scan} has no slices"))?.is_covid()?;
-            Ok((scan.to_owned(), Judged { covid, score, decision, patient: self.patient(scan)? }))
+            Ok((scan.to_owned(), ScoredSample { covid, score, decision, patient: self.patient(scan)? }))
         };
         self.scans(predictions).into_iter().map(judge).collect()
     }
 
     /// The scans of predictions, judged by a rule, in the order of their names.
-    pub(super) fn judged(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<Judged>> {
+    pub(super) fn judged(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<ScoredSample>> {
         Ok(self.judged_scans(predictions, rule)?.into_iter().map(|(_, judged)| judged).collect())
     }
 
@@ -58,21 +58,22 @@ impl<'a> Whose<'a> {
         let slice = |row: &SlicePrediction| {
             let (covid, score) = (row.is_covid()?, f64::from(row.covid));
             let decision = row.decision() == Label::Covid;
-            Ok(Judged { covid, score, decision, patient: self.patient(&row.scan)? })
+            Ok(ScoredSample { covid, score, decision, patient: self.patient(&row.scan)? })
         };
         let slices = predictions.rows().iter().map(slice).collect::<Result<Vec<_>>>()?;
         let scans = self.judged_scans(predictions, rule)?;
-        let mut by_source: BTreeMap<&str, Vec<Judged>> = BTreeMap::new();
+        let mut by_source: BTreeMap<&str, Vec<ScoredSample>> = BTreeMap::new();
         for (scan, judged) in &scans {
             if let Some(source) = self.sources.get(scan.as_str()) {
                 by_source.entry(source).or_default().push(*judged);
             }
         }
         let sources = if by_source.len() > 1 { by_source } else { BTreeMap::new() };
-        let of_source =
-            |(source, judged): (&str, Vec<Judged>)| Ok((source.to_owned(), Performance::of(&judged, DRAWS, SEED)?));
+        let of_source = |(source, judged): (&str, Vec<ScoredSample>)| {
+            Ok((source.to_owned(), Performance::of(&judged, DRAWS, SEED)?))
+        };
         let named = scans.iter().filter(|(scan, _)| self.named.contains(scan.as_str())).count();
-        let scans: Vec<Judged> = scans.into_iter().map(|(_, judged)| judged).collect();
+        let scans: Vec<ScoredSample> = scans.into_iter().map(|(_, judged)| judged).collect();
         Ok(Assessed {
             subset: predictions.about.subset,
             slices: Performance::of(&slices, DRAWS, SEED)?,
@@ -101,7 +102,7 @@ impl<'a> Whose<'a> {
 }
 
 /// A curve as fine as it can be seen; `None` where all are of one label.
-fn roc(judged: &[Judged]) -> Option<Vec<[f64; 2]>> {
+fn roc(judged: &[ScoredSample]) -> Option<Vec<[f64; 2]>> {
     const SEEN: f64 = 1.0 / 500.0;
     let (covid, scores): (Vec<bool>, Vec<f64>) = judged.iter().map(|of| (of.covid, of.score)).unzip();
     Some(RocCurve::new(&covid, &scores).ok()?.thinned(SEEN))
@@ -112,6 +113,6 @@ pub(crate) fn judged_scans(
     predictions: &Predictions,
     manifest: &Manifest,
     rule: Rule,
-) -> Result<Vec<(String, Judged)>> {
-    Whose::new(manifest).judged_scans(predictions, rule)
+) -> Result<Vec<(String, ScoredSample)>> {
+    Grouping::new(manifest).judged_scans(predictions, rule)
 }

@@ -1,4 +1,4 @@
-//! What takes part, and how labels and subsets are dealt.
+//! What takes part, and how labels and subsets are repetition.
 
 use crate::data::cache::spread;
 use crate::data::manifest::{Label, Manifest, Set};
@@ -20,7 +20,7 @@ pub(super) const MOST_SLICES: usize = 24;
 
 /// The slices that take part, the same in all ways to train and test.
 #[derive(Debug)]
-pub(super) struct Eligible {
+pub(super) struct Participants {
     /// Their numbers in the manifest.
     pub(super) slices: Vec<usize>,
     /// For each of them its patient, counted from 0.
@@ -30,15 +30,15 @@ pub(super) struct Eligible {
     pub(super) scans: usize,
 }
 
-/// One repetition: labels of patients, and places in [`Eligible::slices`].
+/// One repetition: labels of patients, and places in [`Participants::slices`].
 #[derive(Debug, PartialEq)]
-pub(super) struct Dealt {
+pub(super) struct Repetition {
     pub(super) covid: Vec<bool>,
     pub(super) training: Vec<usize>,
     pub(super) test: Vec<usize>,
 }
 
-impl Eligible {
+impl Participants {
     /// Labelled scans of `train/` with four slices or more, of patients with one label: of many patients some, drawn with
     /// `seed`, and of many slices some at even distances.
     pub(super) fn of(manifest: &Manifest, seed: u64) -> Result<Self> {
@@ -80,7 +80,7 @@ impl Eligible {
     ///
     /// Given that both parts hold their share of each label, shuffled labels of test patients are independent of those of
     /// training patients. That makes chance one half.
-    pub(super) fn dealt(&self, unit: SplitUnit, shuffled: bool, share: f64, seed: u64, repeat: u64) -> Dealt {
+    pub(super) fn repetition(&self, unit: SplitUnit, shuffled: bool, share: f64, seed: u64, repeat: u64) -> Repetition {
         let stream = |number: u64| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(3 * repeat + number);
@@ -107,7 +107,7 @@ impl Eligible {
             }
         }
         let part = |test: bool| (0..is_test.len()).filter(|&i| is_test[i] == test).collect();
-        Dealt { covid, training: part(false), test: part(true) }
+        Repetition { covid, training: part(false), test: part(true) }
     }
 }
 
@@ -135,18 +135,18 @@ mod tests {
     use super::*;
 
     /// `covid` and `other` patients with 5 to 9 slices each.
-    fn eligible(covid: usize, other: usize) -> Eligible {
+    fn eligible(covid: usize, other: usize) -> Participants {
         let patients: Vec<usize> = (0..covid + other).flat_map(|patient| vec![patient; 5 + patient % 5]).collect();
         let labels = (0..covid + other).map(|patient| patient < covid).collect();
-        Eligible { slices: (0..patients.len()).collect(), patients, covid: labels, scans: covid + other }
+        Participants { slices: (0..patients.len()).collect(), patients, covid: labels, scans: covid + other }
     }
 
     #[test]
     fn both_parts_hold_their_share_and_patients_stay_whole() {
         let eligible = eligible(15, 25);
         for (shuffled, repeat) in [(false, 0), (true, 0), (true, 7)] {
-            let of_patients = eligible.dealt(SplitUnit::Patient, shuffled, 0.2, 1, repeat);
-            let of_slices = eligible.dealt(SplitUnit::Slice, shuffled, 0.2, 1, repeat);
+            let of_patients = eligible.repetition(SplitUnit::Patient, shuffled, 0.2, 1, repeat);
+            let of_slices = eligible.repetition(SplitUnit::Slice, shuffled, 0.2, 1, repeat);
             assert_eq!(of_patients.covid, of_slices.covid, "the same labels in both");
             assert_eq!(of_patients.covid == eligible.covid, !shuffled);
             assert_eq!(of_patients.covid.iter().filter(|&&covid| covid).count(), 15);
@@ -155,13 +155,13 @@ mod tests {
             assert_eq!(tested.iter().filter(|&&p| of_patients.covid[p]).count(), 3);
             assert_eq!(tested.len(), 3 + 5);
             assert!(of_patients.training.iter().all(|&i| !tested.contains(&eligible.patients[i])));
-            for dealt in [&of_patients, &of_slices] {
-                let mut all = [&dealt.training[..], &dealt.test].concat();
+            for repetition in [&of_patients, &of_slices] {
+                let mut all = [&repetition.training[..], &repetition.test].concat();
                 all.sort_unstable();
                 assert_eq!(all, (0..eligible.slices.len()).collect::<Vec<_>>(), "every slice, once");
             }
         }
-        let deal = |repeat| eligible.dealt(SplitUnit::Slice, true, 0.2, 1, repeat);
+        let deal = |repeat| eligible.repetition(SplitUnit::Slice, true, 0.2, 1, repeat);
         assert_eq!(deal(3), deal(3));
         assert_ne!(deal(3).covid, deal(4).covid);
     }
@@ -174,12 +174,12 @@ mod tests {
         let score = |unit| {
             let repeats = 4_000;
             let one = |repeat| {
-                let dealt = eligible.dealt(unit, true, 0.2, 5, repeat);
+                let repetition = eligible.repetition(unit, true, 0.2, 5, repeat);
                 let of = |i: &usize| eligible.patients[*i];
-                let nearest = |i: &usize| dealt.training.iter().map(of).min_by_key(|p| (p.abs_diff(of(i)), *p));
-                let truth: Vec<bool> = dealt.test.iter().map(|i| dealt.covid[of(i)]).collect();
+                let nearest = |i: &usize| repetition.training.iter().map(of).min_by_key(|p| (p.abs_diff(of(i)), *p));
+                let truth: Vec<bool> = repetition.test.iter().map(|i| repetition.covid[of(i)]).collect();
                 let decided: Vec<bool> =
-                    dealt.test.iter().map(|i| nearest(i).is_some_and(|p| dealt.covid[p])).collect();
+                    repetition.test.iter().map(|i| nearest(i).is_some_and(|p| repetition.covid[p])).collect();
                 balanced(&truth, &decided).expect("both labels are tested")
             };
             (0..repeats).map(one).sum::<f64>() / repeats as f64

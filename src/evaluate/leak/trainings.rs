@@ -1,6 +1,6 @@
 //! One training of the probe.
 
-use super::label_permutation::{Dealt, Eligible, balanced};
+use super::label_permutation::{Participants, Repetition, balanced};
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
@@ -8,7 +8,7 @@ use crate::data::split::SplitUnit;
 use crate::nn::learn::Learn;
 use crate::nn::model::Network;
 use crate::nn::optimizer::{Adam, gradient};
-use crate::train::batch_source::Feed;
+use crate::train::batch_source::BatchSource;
 use crate::train::config::RunConfig;
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Reduction, Tensor};
 
 /// One network to train in many ways.
-pub(super) struct Probing<'a> {
+pub(super) struct Trainings<'a> {
     network: Network,
     pub(super) shared: Shared<'a>,
 }
@@ -28,23 +28,23 @@ pub(super) struct Probing<'a> {
 pub(super) struct Shared<'a> {
     run: &'a RunConfig,
     device: Device,
-    feed: Feed<'a>,
+    source: BatchSource<'a>,
     progress: &'a (dyn Fn(&Progress) + Sync),
-    pub(super) eligible: Eligible,
+    pub(super) eligible: Participants,
 }
 
-impl<'a> Probing<'a> {
+impl<'a> Trainings<'a> {
     pub(super) fn begin(
         cache: &'a SliceCache,
         run: &'a RunConfig,
         progress: &'a (dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
-        let eligible = Eligible::of(cache.manifest(), run.seed)?;
+        let eligible = Participants::of(cache.manifest(), run.seed)?;
         let device = run.device()?;
         let (network, _) = crate::train::initial::initial_network(run, device, progress)?;
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
-        let feed = Feed::new(cache, &network, backbone, run, device, progress)?;
-        Ok(Self { network, shared: Shared { run, device, feed, progress, eligible } })
+        let source = BatchSource::new(cache, &network, backbone, run, device, progress)?;
+        Ok(Self { network, shared: Shared { run, device, source, progress, eligible } })
     }
 
     /// Trains so many times: each time the balanced accuracy on the test slices, and on those that were learned from. `done`
@@ -100,7 +100,7 @@ impl<'a> Probing<'a> {
 
 impl Shared<'_> {
     fn once(&self, network: &Network, unit: SplitUnit, shuffled: bool, repeat: u64) -> Result<(f64, f64)> {
-        let dealt = self.eligible.dealt(unit, shuffled, self.run.split.test_fraction, self.run.seed, repeat);
+        let repetition = self.eligible.repetition(unit, shuffled, self.run.split.test_fraction, self.run.seed, repeat);
         let seed = self.run.seed.wrapping_add(repeat);
         let fresh = match self.run.learn {
             Learn::Whole => {
@@ -114,22 +114,25 @@ impl Shared<'_> {
             }
         };
         let network = fresh.as_ref().unwrap_or(network);
-        self.learn(network, &dealt, seed)?;
-        Ok((self.score(network, &dealt, &dealt.test)?, self.score(network, &dealt, &dealt.training)?))
+        self.learn(network, &repetition, seed)?;
+        Ok((
+            self.score(network, &repetition, &repetition.test)?,
+            self.score(network, &repetition, &repetition.training)?,
+        ))
     }
 
-    fn learn(&self, network: &Network, dealt: &Dealt, seed: u64) -> Result<()> {
+    fn learn(&self, network: &Network, repetition: &Repetition, seed: u64) -> Result<()> {
         let learning = network.learning(self.run.learn);
         let mut adam = Adam::new(learning, self.run.learning_rate)?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut order = dealt.training.clone();
+        let mut order = repetition.training.clone();
         for epoch in 0..self.run.epochs {
             order.shuffle(&mut rng);
             for (number, batch) in order.chunks(self.run.batch_size).enumerate() {
                 tch::manual_seed(((seed << 40) ^ ((epoch as u64) << 24) ^ number as u64) as i64);
-                let logits = self.feed.logits(network, &self.slices(batch), true)?;
+                let logits = self.source.logits(network, &self.slices(batch), true)?;
                 let loss = logits.f_cross_entropy_loss::<Tensor>(
-                    &self.labels(dealt, batch)?,
+                    &self.labels(repetition, batch)?,
                     None,
                     Reduction::Mean,
                     -100,
@@ -148,9 +151,9 @@ impl Shared<'_> {
         Ok(())
     }
 
-    fn score(&self, network: &Network, dealt: &Dealt, places: &[usize]) -> Result<f64> {
-        // The labels that the feed knows are the true ones, so its own sums say nothing here.
-        let (covid, _) = self.feed.score(network, &self.slices(places), 256, &|_| ())?;
+    fn score(&self, network: &Network, repetition: &Repetition, places: &[usize]) -> Result<f64> {
+        // The labels that the source knows are the true ones, so its own sums say nothing here.
+        let (covid, _) = self.source.score(network, &self.slices(places), 256, &|_| ())?;
         let bad = covid.iter().find(|p| !p.is_finite());
         ensure!(
             bad.is_none(),
@@ -158,7 +161,7 @@ impl Shared<'_> {
             self.run.learning_rate
         );
         let decided: Vec<bool> = covid.iter().map(|&p| p >= 0.5).collect();
-        let truth: Vec<bool> = places.iter().map(|&place| self.is_covid(dealt, place)).collect();
+        let truth: Vec<bool> = places.iter().map(|&place| self.is_covid(repetition, place)).collect();
         balanced(&truth, &decided).context("expected slices of both labels to score")
     }
 
@@ -166,13 +169,13 @@ impl Shared<'_> {
         places.iter().map(|&place| self.eligible.slices[place]).collect()
     }
 
-    fn is_covid(&self, dealt: &Dealt, place: usize) -> bool {
-        dealt.covid[self.eligible.patients[place]]
+    fn is_covid(&self, repetition: &Repetition, place: usize) -> bool {
+        repetition.covid[self.eligible.patients[place]]
     }
 
-    fn labels(&self, dealt: &Dealt, places: &[usize]) -> Result<Tensor> {
+    fn labels(&self, repetition: &Repetition, places: &[usize]) -> Result<Tensor> {
         let index = |&place: &usize| {
-            let label = if self.is_covid(dealt, place) { Label::Covid } else { Label::NonCovid };
+            let label = if self.is_covid(repetition, place) { Label::Covid } else { Label::NonCovid };
             label.index() as i64
         };
         let labels: Vec<i64> = places.iter().map(index).collect();
@@ -227,13 +230,13 @@ mod tests {
         let cache = SliceCache::open_or_build(folder.path().join("cache"), &manifest, &run.preprocess, |_| ());
         let cache = cache.expect("caches");
         tch::set_num_threads(3);
-        let probing = Probing::begin(&cache, &run, &|_| ()).expect("begins");
+        let trainings = Trainings::begin(&cache, &run, &|_| ()).expect("begins");
         let told = AtomicUsize::new(0);
         let tell = || _ = told.fetch_add(1, Ordering::Relaxed);
-        let together = probing.all((SplitUnit::Slice, true), 7, &tell).expect("trains");
+        let together = trainings.all((SplitUnit::Slice, true), 7, &tell).expect("trains");
         assert_eq!((told.into_inner(), tch::get_num_threads()), (7, 3));
         tch::set_num_threads(1);
-        let alone = |repeat| probing.shared.once(&probing.network, SplitUnit::Slice, true, repeat).expect("trains");
+        let alone = |repeat| trainings.shared.once(&trainings.network, SplitUnit::Slice, true, repeat).expect("trains");
         assert_eq!(together, (0..7).map(alone).collect::<Vec<_>>());
         assert!(together.iter().any(|scores| *scores != together[0]), "every repetition has its own draw");
         // Random weights depend on no data: another split computes nothing anew. (With as many threads: sums round.)

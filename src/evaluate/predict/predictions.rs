@@ -8,7 +8,7 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::parquet::{read_frame, text_column, write_frame};
 use crate::data::manifest::{Label, Manifest};
 use crate::data::split::Subset;
-use crate::evaluate::decision_rules::JudgedScan;
+use crate::evaluate::decision_rules::LabelledScan;
 use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::train::run_folder::{Artifact, RunFolder};
@@ -142,11 +142,11 @@ impl Predictions {
     ///
     /// # Errors
     /// A subset without labels.
-    pub(crate) fn judged_scans(&self) -> Result<Vec<JudgedScan>> {
-        let mut scans: BTreeMap<&str, JudgedScan> = BTreeMap::new();
+    pub(crate) fn judged_scans(&self) -> Result<Vec<LabelledScan>> {
+        let mut scans: BTreeMap<&str, LabelledScan> = BTreeMap::new();
         for row in &self.rows {
             let covid = row.is_covid()?;
-            let scan = scans.entry(&row.scan).or_insert_with(|| JudgedScan { covid, slices: Vec::new() });
+            let scan = scans.entry(&row.scan).or_insert_with(|| LabelledScan { covid, slices: Vec::new() });
             scan.slices.push(f64::from(row.covid));
         }
         Ok(scans.into_values().collect())

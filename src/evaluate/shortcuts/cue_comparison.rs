@@ -11,7 +11,7 @@ use crate::data::split::{Split, Subset};
 use crate::evaluate::assessment::{estimated, judged_scans};
 use crate::evaluate::decision_rules::Rule;
 use crate::evaluate::predict::Predictions;
-use crate::stats::metrics::{Difference, Estimate, Judged, Measure, Paired, Performance};
+use crate::stats::metrics::{Difference, Estimate, Measure, Paired, Performance, ScoredSample};
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
@@ -23,7 +23,7 @@ const SEED: u64 = 1;
 /// A subset's scans, told apart by shallow cues and by the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BesideRow {
+pub struct CueComparisonRow {
     /// Validation or test.
     pub subset: Subset,
     /// How many scans.
@@ -41,7 +41,7 @@ pub struct BesideRow {
 /// What shallow cues reach on the very scans that a run is judged by, learned from the very scans that it has learned from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BesideCues {
+pub struct CueComparison {
     /// Name of the run.
     pub run: String,
     /// Hash of its weights.
@@ -53,12 +53,12 @@ pub struct BesideCues {
     /// Training scans that the cues were learned from.
     pub training: usize,
     /// Validation and test, where they have scans of both labels.
-    pub rows: Vec<BesideRow>,
+    pub rows: Vec<CueComparisonRow>,
     /// What cannot be given, and why.
     pub left_out: Vec<String>,
 }
 
-impl BesideCues {
+impl CueComparison {
     /// Fits the cues of the training scans, and compares them with a run's predictions of the validation set and, where it
     /// has slices, of the test set.
     ///
@@ -105,12 +105,12 @@ impl BesideCues {
         let indices: Vec<usize> = indices.collect::<Option<_>>().context("a predicted scan is not in the cache")?;
         let cues: Vec<CueRow> = cue_rows(cache, &indices)?;
         ensure!(cues.len() == scans.len(), "expected cues of {} {subset} scans, found {}", scans.len(), cues.len());
-        let network: Vec<Judged> = scans.into_iter().map(|scan| scan.1).collect();
-        let cues: Vec<Judged> = network.iter().zip(&cues).map(|(scan, row)| judged(scan, row, told)).collect();
+        let network: Vec<ScoredSample> = scans.into_iter().map(|scan| scan.1).collect();
+        let cues: Vec<ScoredSample> = network.iter().zip(&cues).map(|(scan, row)| judged(scan, row, told)).collect();
         let area =
-            |scans: &[Judged]| Ok::<_, anyhow::Error>(*Performance::of(scans, DRAWS, SEED)?.get(Measure::RocAuc));
+            |scans: &[ScoredSample]| Ok::<_, anyhow::Error>(*Performance::of(scans, DRAWS, SEED)?.get(Measure::RocAuc));
         let paired = Paired::of(&cues, &network, DRAWS, SEED)?;
-        self.rows.push(BesideRow {
+        self.rows.push(CueComparisonRow {
             subset,
             scans: paired.samples,
             patients: paired.patients,
@@ -155,13 +155,13 @@ impl BesideCues {
     /// # Errors
     /// No subset with scans of both labels.
     pub fn figure(&self) -> Result<Figure> {
-        let bar = |row: &BesideRow, series: &str, of: &Estimate| Bar {
+        let bar = |row: &CueComparisonRow, series: &str, of: &Estimate| Bar {
             group: format!("{}{}", row.subset, row.subset.leak_mark(&self.leaks)),
             series: series.to_owned(),
             value: of.value.unwrap_or(0.0),
             interval: of.interval.map(|interval| (interval.low, interval.high)),
         };
-        let of_row = |row: &BesideRow| [bar(row, "shallow cues", &row.cues), bar(row, "network", &row.network)];
+        let of_row = |row: &CueComparisonRow| [bar(row, "shallow cues", &row.cues), bar(row, "network", &row.network)];
         bars(
             &format!("{} beside its shortcuts", self.run),
             "ROC AUC over scans",
@@ -175,12 +175,12 @@ impl BesideCues {
 
 impl RunFolder {
     /// The network compared with shallow cues.
-    pub fn cue_comparison(&self) -> Result<BesideCues> {
+    pub fn cue_comparison(&self) -> Result<CueComparison> {
         self.read(Artifact::CueComparison)
     }
 }
 
-shown_as_table!(BesideCues);
+shown_as_table!(CueComparison);
 
 /// The scans of a subset, each once.
 fn scans_of(cache: &SliceCache, split: &Split, subset: Subset) -> Vec<usize> {
@@ -189,9 +189,9 @@ fn scans_of(cache: &SliceCache, split: &Split, subset: Subset) -> Vec<usize> {
     scans.into_iter().collect()
 }
 
-fn judged(scan: &Judged, row: &CueRow, told: &Told) -> Judged {
+fn judged(scan: &ScoredSample, row: &CueRow, told: &Told) -> ScoredSample {
     let score = told.probability(&row.cues);
-    Judged { score, decision: score >= 0.5, ..*scan }
+    ScoredSample { score, decision: score >= 0.5, ..*scan }
 }
 
 /// `3 covid and 0 non-covid scans`, unless there are some of both.

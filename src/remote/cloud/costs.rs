@@ -33,7 +33,7 @@ struct Region {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Source {
+struct PriceSource {
     date: String,
     what: String,
 }
@@ -70,7 +70,7 @@ struct Prices {
     currency: String,
     hours_per_month: f64,
     full_month: FullMonth,
-    sources: BTreeMap<String, Source>,
+    sources: BTreeMap<String, PriceSource>,
     management_vcpu_hour: Price,
     management_t4_hour: Price,
     regions: BTreeMap<String, Region>,

@@ -8,7 +8,7 @@ use super::directory::Directory;
 use super::entry::Reader;
 use super::folder::Folder;
 use super::queue::Queue;
-use super::source::Source;
+use super::source::ByteSource;
 use super::unpack::{Unpacked, Unpacking};
 use crate::base::progress::{Meter, Progress, human_bytes};
 use anyhow::{Context, Result, ensure};
@@ -44,7 +44,7 @@ impl Default for ArchiveLimits {
 /// A zip archive whose directory has been read and checked.
 pub struct Archive<'a> {
     pub(super) name: String,
-    pub(super) source: &'a dyn Source,
+    pub(super) source: &'a dyn ByteSource,
     pub(super) directory: Directory,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// No zip archive, or one that is cut off, inconsistent, encrypted, compressed in an unknown way, beyond `limits`,
     /// or with names that lead out of the target folder; the error names the entry.
-    pub fn open(name: &str, source: &'a dyn Source, limits: &ArchiveLimits) -> Result<Self> {
+    pub fn open(name: &str, source: &'a dyn ByteSource, limits: &ArchiveLimits) -> Result<Self> {
         let directory = Directory::read(source, limits).with_context(|| format!("reading the archive {name}"))?;
         Ok(Self { name: name.to_owned(), source, directory })
     }

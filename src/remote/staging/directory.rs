@@ -3,7 +3,7 @@
 use super::archive::ArchiveLimits;
 use super::folder::fault_in_name;
 use super::name_conflicts::{Names, check};
-use super::source::Source;
+use super::source::ByteSource;
 use crate::base::progress::{human_bytes, thousands};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs::File;
@@ -80,7 +80,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Reads and checks the directory.
-    pub(super) fn read(source: &dyn Source, limits: &ArchiveLimits) -> Result<Self> {
+    pub(super) fn read(source: &dyn ByteSource, limits: &ArchiveLimits) -> Result<Self> {
         let end = End::find(source)?;
         end.check(limits)?;
         let mut spool = tempfile::tempfile().context("opening a temporary file for the archive's directory")?;
@@ -254,7 +254,7 @@ struct End {
 }
 
 impl End {
-    fn find(source: &dyn Source) -> Result<Self> {
+    fn find(source: &dyn ByteSource) -> Result<Self> {
         let length = source.size();
         // The end record has 22 bytes and a comment of up to 65,535; the zip64 locator, 20 bytes, stands before it.
         let tail_length = length.min(22 + 65_535 + 20);
@@ -277,7 +277,7 @@ impl End {
         Self { start, size, entries: entries[1] }.checked(disks, entries[0], end_at)
     }
 
-    fn find_64(source: &dyn Source, at: u64, locator_at: u64) -> Result<Self> {
+    fn find_64(source: &dyn ByteSource, at: u64, locator_at: u64) -> Result<Self> {
         let doing = || format!("reading the zip64 end record at byte {at}");
         ensure!(at.checked_add(56).is_some_and(|end| end <= locator_at), "{}: it is not there", doing());
         let mut record = [0; 56];
@@ -320,7 +320,7 @@ impl End {
     }
 }
 
-fn copy(source: &dyn Source, start: u64, length: u64, into: &mut File) -> Result<()> {
+fn copy(source: &dyn ByteSource, start: u64, length: u64, into: &mut File) -> Result<()> {
     let mut buffer = vec![0; source.part().min(length as usize)];
     let mut done = 0;
     while done < length {

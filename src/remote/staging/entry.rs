@@ -1,7 +1,7 @@
 //! One entry of an archive: read, inflated, and compared with what the directory says of it.
 
 use super::directory::{LOCAL_HEADER, Record, u16_at, u32_at};
-use super::source::Source;
+use super::source::ByteSource;
 use anyhow::{Context, Result, anyhow, ensure};
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -31,7 +31,7 @@ impl Checked<'_> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a dyn Source) -> Self {
+    pub(super) fn new(source: &'a dyn ByteSource) -> Self {
         let window = Window { source, start: 0, bytes: Vec::new(), end: 0 };
         Self { window, inflate: Decompress::new(false), out: vec![0; OUT] }
     }
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
 
 /// The part of the archive that a thread has before its eyes.
 struct Window<'a> {
-    source: &'a dyn Source,
+    source: &'a dyn ByteSource,
     start: u64,
     bytes: Vec<u8>,
     end: u64,

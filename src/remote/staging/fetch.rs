@@ -61,7 +61,7 @@ pub(super) struct Fetching<'a> {
 
 /// First line of a journal: whose parts these are.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Whose {
+struct Grouping {
     key: String,
     tag: String,
     size: u64,
@@ -181,9 +181,9 @@ impl Fetching<'_> {
         parts.sync_now_and_then(range.end - range.start)
     }
 
-    fn whose(&self, object: &Object) -> Whose {
+    fn whose(&self, object: &Object) -> Grouping {
         let Object { key, tag, size, .. } = object.clone();
-        Whose { key, tag, size, part_bytes: self.part_bytes }
+        Grouping { key, tag, size, part_bytes: self.part_bytes }
     }
 
     fn read(&self, object: &Object, range: Range<u64>, file: &File, crc32c: &mut u32) -> Result<Option<u32>> {
@@ -240,7 +240,7 @@ impl Parts {
 }
 
 /// Writes a journal of the parts that are right, beside the old one, and gives it the name: a kill costs neither.
-fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Whose, crcs: &Mutex<Vec<Option<u32>>>) -> Result<File> {
+fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Grouping, crcs: &Mutex<Vec<Option<u32>>>) -> Result<File> {
     let mut text = format!("{}\n", serde_json::to_string(whose)?);
     for (number, crc) in locked(crcs).iter().enumerate() {
         if let Some(crc) = crc {
@@ -256,14 +256,14 @@ fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Whose, crcs: &Mutex<Vec<Opt
 }
 
 /// The parts in a journal, if it is this object's; a line that was cut off counts as none.
-fn journalled(parent: &OwnedFd, leaf: &str, whose: &Whose) -> Vec<(usize, u32)> {
+fn journalled(parent: &OwnedFd, leaf: &str, whose: &Grouping) -> Vec<(usize, u32)> {
     let mut text = String::new();
     let journal = folder::reopen(parent, &format!("{leaf}{JOURNAL}")).ok().flatten();
     if journal.is_none_or(|mut journal| journal.read_to_string(&mut text).is_err()) {
         return Vec::new();
     }
     let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    if lines.next().and_then(|line| serde_json::from_str::<Whose>(line).ok()).as_ref() != Some(whose) {
+    if lines.next().and_then(|line| serde_json::from_str::<Grouping>(line).ok()).as_ref() != Some(whose) {
         return Vec::new();
     }
     let count = whose.size.div_ceil(whose.part_bytes) as usize;

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Anything that can be read by ranges: a file, bytes in memory, an object in a bucket.
-pub trait Source: Sync {
+pub trait ByteSource: Sync {
     /// Length in bytes.
     fn size(&self) -> u64;
 
@@ -22,7 +22,7 @@ pub trait Source: Sync {
     }
 }
 
-impl Source for [u8] {
+impl ByteSource for [u8] {
     fn size(&self) -> u64 {
         self.len() as u64
     }
@@ -36,7 +36,7 @@ impl Source for [u8] {
     }
 }
 
-impl Source for Vec<u8> {
+impl ByteSource for Vec<u8> {
     fn size(&self) -> u64 {
         self.as_slice().size()
     }
@@ -63,7 +63,7 @@ impl LocalFile {
     }
 }
 
-impl Source for LocalFile {
+impl ByteSource for LocalFile {
     fn size(&self) -> u64 {
         self.size
     }

@@ -2,7 +2,7 @@
 
 use super::connect::{Connection, connect, is_refused, watch};
 use super::fetch::in_parallel;
-use super::source::Source;
+use super::source::ByteSource;
 use crate::base::parallel::locked;
 use crate::base::progress::human_bytes;
 use crate::base::table::{Table, shown_as_table};
@@ -304,7 +304,7 @@ pub(super) struct Remote<'a> {
     pub(super) patience: Duration,
 }
 
-impl Source for Remote<'_> {
+impl ByteSource for Remote<'_> {
     fn size(&self) -> u64 {
         self.object.size
     }

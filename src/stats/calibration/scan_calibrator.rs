@@ -2,7 +2,7 @@
 
 use super::logistic::line_through;
 use super::{CalibrationLine, logit, sigmoid};
-use crate::stats::metrics::{BOUNDS, Interval, Judged, draw, percentile};
+use crate::stats::metrics::{BOUNDS, Interval, ScoredSample, draw, percentile};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,10 +20,10 @@ const DEFINED_PERCENT: usize = 95;
 /// patients fix the line, not how good the network is.
 ///
 /// ```
-/// use covid_ct::{Judged, ScanCalibrator};
+/// use covid_ct::{ScoredSample, ScanCalibrator};
 ///
 /// // Means from 0.41 to 0.60: covid from 0.5 on in four cases of five.
-/// let scan = |i: u32| Judged {
+/// let scan = |i: u32| ScoredSample {
 ///     covid: (i >= 10) != (i % 5 == 0),
 ///     score: 0.41 + f64::from(i) / 100.0,
 ///     decision: i >= 10,
@@ -63,7 +63,7 @@ impl ScanCalibrator {
     /// # Errors
     /// Fewer than ten scans of a label, a score not in 0..=1, scores that are all the same, and scores that do not rise with
     /// the share of covid.
-    pub fn fit(scans: &[Judged], draws: u32, seed: u64) -> Result<Self> {
+    pub fn fit(scans: &[ScoredSample], draws: u32, seed: u64) -> Result<Self> {
         let doing = "fitting a calibrator of scans";
         let covid = scans.iter().filter(|scan| scan.covid).count();
         let other = scans.len() - covid;
@@ -85,9 +85,9 @@ impl ScanCalibrator {
             line.slope,
             scans.len()
         );
-        let mut of_patients: BTreeMap<u32, Vec<&Judged>> = BTreeMap::new();
+        let mut of_patients: BTreeMap<u32, Vec<&ScoredSample>> = BTreeMap::new();
         scans.iter().for_each(|scan| of_patients.entry(scan.patient).or_default().push(scan));
-        let of_patients: Vec<Vec<&Judged>> = of_patients.into_values().collect();
+        let of_patients: Vec<Vec<&ScoredSample>> = of_patients.into_values().collect();
         let refit = |times: &[u32]| {
             let patients = of_patients.iter().zip(times);
             fitted(patients.flat_map(|(of, &times)| of.iter().map(move |scan| (*scan, times))))
@@ -118,14 +118,14 @@ fn on(line: &CalibrationLine, mean: f64) -> f64 {
 }
 
 /// The line through scans that count so many times; `None` for scans of one label or of one score.
-fn fitted<'a>(scans: impl Iterator<Item = (&'a Judged, u32)>) -> Option<CalibrationLine> {
-    let repeated: Vec<&Judged> = scans.flat_map(|(scan, times)| (0..times).map(move |_| scan)).collect();
+fn fitted<'a>(scans: impl Iterator<Item = (&'a ScoredSample, u32)>) -> Option<CalibrationLine> {
+    let repeated: Vec<&ScoredSample> = scans.flat_map(|(scan, times)| (0..times).map(move |_| scan)).collect();
     let covid = repeated.iter().filter(|scan| scan.covid).count() as f64;
     let other = repeated.len() as f64 - covid;
     if covid == 0.0 || other == 0.0 {
         return None;
     }
-    let soft = |scan: &&Judged| if scan.covid { (covid + 1.0) / (covid + 2.0) } else { 1.0 / (other + 2.0) };
+    let soft = |scan: &&ScoredSample| if scan.covid { (covid + 1.0) / (covid + 2.0) } else { 1.0 / (other + 2.0) };
     let logits: Vec<f64> = repeated.iter().map(|scan| logit(scan.score)).collect();
     line_through(&logits, &repeated.iter().map(soft).collect::<Vec<_>>())
 }
@@ -135,11 +135,11 @@ mod tests {
     use super::*;
 
     /// `counts[k]` scans of covid among 20 at mean probabilities 0.2, 0.4, 0.6, 0.8; one patient each.
-    fn scans(counts: [u32; 4]) -> Vec<Judged> {
+    fn scans(counts: [u32; 4]) -> Vec<ScoredSample> {
         let at = |level: u32| (0..20).map(move |i| (level, i));
         let scan = |(level, i): (u32, u32)| {
             let score = 0.2 * f64::from(level + 1);
-            Judged { covid: i < counts[level as usize], score, decision: score >= 0.5, patient: 100 * level + i }
+            ScoredSample { covid: i < counts[level as usize], score, decision: score >= 0.5, patient: 100 * level + i }
         };
         (0..4).flat_map(at).map(scan).collect()
     }
@@ -157,14 +157,15 @@ mod tests {
     #[test]
     fn intervals_narrow_with_patients_and_not_with_scans_of_one() -> Result<()> {
         let few = scans([2, 6, 14, 18]);
-        let width = |scans: &[Judged]| -> Result<f64> {
+        let width = |scans: &[ScoredSample]| -> Result<f64> {
             let interval = ScanCalibrator::fit(scans, 1_000, 1)?.interval(0.4).context("an interval")?;
             assert!(interval.low < 0.35 && 0.25 < interval.high, "{interval:?}");
             Ok(interval.high - interval.low)
         };
-        let repeated: Vec<Judged> = (0..4).flat_map(|_| few.clone()).collect();
-        let others: Vec<Judged> =
-            (0..4).flat_map(|k| few.iter().map(move |s| Judged { patient: 1_000 * k + s.patient, ..*s })).collect();
+        let repeated: Vec<ScoredSample> = (0..4).flat_map(|_| few.clone()).collect();
+        let others: Vec<ScoredSample> = (0..4)
+            .flat_map(|k| few.iter().map(move |s| ScoredSample { patient: 1_000 * k + s.patient, ..*s }))
+            .collect();
         let (alone, same, more) = (width(&few)?, width(&repeated)?, width(&others)?);
         // Softened labels count for less where there are more scans; four times the patients halve the width.
         assert!((same / alone - 1.0).abs() < 0.15, "{same} and {alone}");
@@ -178,7 +179,7 @@ mod tests {
         let fit = |seed| ScanCalibrator::fit(&scans, 100, seed);
         assert_eq!(fit(1)?, fit(1)?);
         assert_ne!(fit(1)?.interval(0.3), fit(2)?.interval(0.3));
-        let one: Vec<Judged> = scans.iter().map(|scan| Judged { patient: 1, ..*scan }).collect();
+        let one: Vec<ScoredSample> = scans.iter().map(|scan| ScoredSample { patient: 1, ..*scan }).collect();
         let calibrator = ScanCalibrator::fit(&one, 100, 1)?;
         assert_eq!((calibrator.interval(0.3), calibrator.line), (None, fit(1)?.line));
         Ok(())
@@ -186,12 +187,14 @@ mod tests {
 
     #[test]
     fn scans_that_fit_nothing_are_errors_that_say_why() {
-        let message =
-            |scans: &[Judged]| ScanCalibrator::fit(scans, 10, 1).map_or_else(|e| e.to_string(), |_| "fits".into());
+        let message = |scans: &[ScoredSample]| {
+            ScanCalibrator::fit(scans, 10, 1).map_or_else(|e| e.to_string(), |_| "fits".into())
+        };
         let few = scans([1, 2, 3, 3]);
         assert!(message(&few).contains("found 9 covid and 71 non-covid"), "{}", message(&few));
         assert!(message(&[]).contains("found 0 covid and 0 non-covid"));
-        let constant: Vec<Judged> = scans([5; 4]).iter().map(|scan| Judged { score: 0.7, ..*scan }).collect();
+        let constant: Vec<ScoredSample> =
+            scans([5; 4]).iter().map(|scan| ScoredSample { score: 0.7, ..*scan }).collect();
         assert!(message(&constant).contains("found 0.7 in every scan"), "{}", message(&constant));
         assert!(message(&scans([18, 14, 6, 2])).contains("found a slope of -"));
         let mut nan = scans([5; 4]);

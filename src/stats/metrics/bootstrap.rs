@@ -1,7 +1,7 @@
 //! Draws of patients with replacement, and all measures of a draw in one pass over the samples.
 
 use super::measure::{MEASURES, Measure, Tally, Values};
-use super::performance::Judged;
+use super::performance::ScoredSample;
 use anyhow::{Result, bail, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -48,19 +48,19 @@ impl Clusters {
     ///
     /// # Errors
     /// Without samples, or when a score is not in 0..=1; the message names the sample.
-    pub(super) fn new(samples: &[Judged]) -> Result<Self> {
+    pub(super) fn new(samples: &[ScoredSample]) -> Result<Self> {
         ensure!(!samples.is_empty(), "measuring performance: expected at least one sample, found none");
         if let Some((index, sample)) = samples.iter().enumerate().find(|(_, s)| !(0.0..=1.0).contains(&s.score)) {
             bail!("measuring performance: expected scores in 0..=1, found {} at sample {index}", sample.score);
         }
         let patients: BTreeSet<u32> = samples.iter().map(|sample| sample.patient).collect();
         let patients: Vec<u32> = patients.into_iter().collect();
-        let place = |sample: &Judged| patients.partition_point(|&patient| patient < sample.patient);
+        let place = |sample: &ScoredSample| patients.partition_point(|&patient| patient < sample.patient);
         let mut tallies = vec![Tally::default(); patients.len()];
         for sample in samples {
             tallies[place(sample)].record(sample.covid, sample.decision);
         }
-        let mut order: Vec<&Judged> = samples.iter().collect();
+        let mut order: Vec<&ScoredSample> = samples.iter().collect();
         order.sort_by(|a, b| b.score.total_cmp(&a.score));
         let ranked = (order.iter().enumerate())
             .map(|(rank, sample)| Ranked {
@@ -200,13 +200,13 @@ mod tests {
     use super::super::{ConfusionMatrix, RocCurve, average_precision};
     use super::*;
 
-    fn random_samples(random: &mut ChaCha8Rng) -> Vec<Judged> {
+    fn random_samples(random: &mut ChaCha8Rng) -> Vec<ScoredSample> {
         let levels = [2.0, 10.0, 1e6][random.gen_range(0..3)];
         let patients = random.gen_range(1..8);
         (0..random.gen_range(1..60))
             .map(|_| {
                 let score = (random.gen_range(0.0..1.0_f64) * levels).round() / levels;
-                Judged {
+                ScoredSample {
                     covid: random.gen_bool(0.5),
                     score,
                     decision: random.gen_bool(score),
@@ -217,8 +217,8 @@ mod tests {
     }
 
     /// The same by the crate's other metrics, with samples repeated.
-    fn repeated(samples: &[Judged], times: impl Fn(u32) -> u32) -> Result<Values> {
-        let all: Vec<&Judged> =
+    fn repeated(samples: &[ScoredSample], times: impl Fn(u32) -> u32) -> Result<Values> {
+        let all: Vec<&ScoredSample> =
             samples.iter().flat_map(|sample| (0..times(sample.patient)).map(move |_| sample)).collect();
         let index = |covid: bool| usize::from(!covid);
         let truth: Vec<usize> = all.iter().map(|s| index(s.covid)).collect();

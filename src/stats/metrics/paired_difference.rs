@@ -2,7 +2,7 @@
 
 use super::bootstrap::{Clusters, Interval, LEVEL, draw, intervals};
 use super::measure::{MEASURES, Measure, OfMeasure, Values, in_order};
-use super::performance::Judged;
+use super::performance::ScoredSample;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ pub struct McNemar {
 }
 
 impl McNemar {
-    fn of(a: &[Judged], b: &[Judged]) -> Self {
+    fn of(a: &[ScoredSample], b: &[ScoredSample]) -> Self {
         let [mut both, mut only_a, mut only_b, mut neither] = [0; 4];
         for (a, b) in a.iter().zip(b) {
             let count = match (a.decision == a.covid, b.decision == b.covid) {
@@ -145,7 +145,7 @@ impl Paired {
     ///
     /// # Errors
     /// Lists of different lengths, a sample whose truth or patient differs, no samples, or a score not in 0..=1.
-    pub fn of(a: &[Judged], b: &[Judged], draws: u32, seed: u64) -> Result<Self> {
+    pub fn of(a: &[ScoredSample], b: &[ScoredSample], draws: u32, seed: u64) -> Result<Self> {
         ensure!(a.len() == b.len(), "comparing two models: {} samples of a but {} of b", a.len(), b.len());
         for (index, (a, b)) in a.iter().zip(b).enumerate() {
             let same = (a.covid, a.patient) == (b.covid, b.patient);
@@ -190,8 +190,8 @@ fn subtract(minuend: &Values, subtrahend: &Values) -> Values {
 mod tests {
     use super::*;
 
-    fn judged(covid: bool, score: f64, patient: u32) -> Judged {
-        Judged { covid, score, decision: score >= 0.5, patient }
+    fn judged(covid: bool, score: f64, patient: u32) -> ScoredSample {
+        ScoredSample { covid, score, decision: score >= 0.5, patient }
     }
 
     #[test]
@@ -212,8 +212,8 @@ mod tests {
     #[test]
     fn the_same_patients_are_drawn_for_both() -> Result<()> {
         // b is right exactly where a is: whatever is drawn, they differ by 0, though each alone is uncertain.
-        let a: Vec<Judged> = (0..40).map(|i| judged(i % 2 == 0, f64::from(i * 7 % 10) / 10.0, i / 2)).collect();
-        let b: Vec<Judged> = a.iter().map(|s| Judged { score: s.score / 2.0, ..*s }).collect();
+        let a: Vec<ScoredSample> = (0..40).map(|i| judged(i % 2 == 0, f64::from(i * 7 % 10) / 10.0, i / 2)).collect();
+        let b: Vec<ScoredSample> = a.iter().map(|s| ScoredSample { score: s.score / 2.0, ..*s }).collect();
         let paired = Paired::of(&a, &b, 300, 0)?;
         assert!(paired.differences().iter().all(|d| d.interval == Some(Interval { low: 0.0, high: 0.0 })));
         assert_eq!(paired.mcnemar.p, 1.0);
@@ -248,14 +248,15 @@ mod tests {
 
     #[test]
     fn errors_name_what_differs() {
-        let message = |a: &[Judged], b: &[Judged]| Paired::of(a, b, 1, 0).map_err(|error| format!("{error:#}"));
+        let message =
+            |a: &[ScoredSample], b: &[ScoredSample]| Paired::of(a, b, 1, 0).map_err(|error| format!("{error:#}"));
         let sample = judged(true, 0.5, 3);
         assert_eq!(message(&[sample], &[]), Err("comparing two models: 1 samples of a but 0 of b".into()));
-        let other = Judged { covid: false, ..sample };
+        let other = ScoredSample { covid: false, ..sample };
         let expected = "comparing two models: sample 1 is covid true, patient 3 for a but covid false, patient 3 for b";
         assert_eq!(message(&[sample; 2], &[sample, other]), Err(expected.into()));
-        assert!(message(&[sample], &[Judged { patient: 4, ..sample }]).is_err());
-        let broken = Judged { score: f64::NAN, ..sample };
+        assert!(message(&[sample], &[ScoredSample { patient: 4, ..sample }]).is_err());
+        let broken = ScoredSample { score: f64::NAN, ..sample };
         let expected = "model b: measuring performance: expected scores in 0..=1, found NaN at sample 0";
         assert_eq!(message(&[sample], &[broken]), Err(expected.into()));
         assert!(message(&[], &[]).is_err());

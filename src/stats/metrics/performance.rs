@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// One judged sample: a slice or a scan.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Judged {
+pub struct ScoredSample {
     /// The truth.
     pub covid: bool,
     /// What speaks for covid, 0 to 1: a probability, or a share of slices.
     pub score: f64,
     /// Whether it was called covid.
     pub decision: bool,
-    /// Whose it is. Samples of one patient are not independent, so patients are drawn, not samples.
+    /// Grouping it is. Samples of one patient are not independent, so patients are drawn, not samples.
     pub patient: u32,
 }
 
@@ -55,9 +55,9 @@ impl OfMeasure for Estimate {
 /// much it would change with another training.
 ///
 /// ```
-/// use covid_ct::{Judged, Measure, Performance};
+/// use covid_ct::{ScoredSample, Measure, Performance};
 ///
-/// let sample = |covid, score, patient| Judged { covid, score, decision: score >= 0.5, patient };
+/// let sample = |covid, score, patient| ScoredSample { covid, score, decision: score >= 0.5, patient };
 /// let samples = [sample(true, 0.9, 0), sample(true, 0.4, 1), sample(false, 0.6, 2), sample(false, 0.1, 3)];
 /// let performance = Performance::of(&samples, 2_000, 1)?;
 /// assert_eq!(performance.get(Measure::Sensitivity).value, Some(0.5));
@@ -86,7 +86,7 @@ impl Performance {
     ///
     /// # Errors
     /// Without samples, or when a score is not in 0..=1; the message names the sample.
-    pub fn of(samples: &[Judged], draws: u32, seed: u64) -> Result<Self> {
+    pub fn of(samples: &[ScoredSample], draws: u32, seed: u64) -> Result<Self> {
         let clusters = Clusters::new(samples)?;
         let patients = clusters.patients();
         let values = clusters.values(&vec![1; patients]);
@@ -116,11 +116,11 @@ impl Performance {
 mod tests {
     use super::*;
 
-    fn sample(covid: bool, score: f64, patient: u32) -> Judged {
-        Judged { covid, score, decision: score >= 0.5, patient }
+    fn sample(covid: bool, score: f64, patient: u32) -> ScoredSample {
+        ScoredSample { covid, score, decision: score >= 0.5, patient }
     }
 
-    fn four() -> Vec<Judged> {
+    fn four() -> Vec<ScoredSample> {
         vec![sample(true, 0.9, 4), sample(true, 0.4, 9), sample(false, 0.4, 2), sample(false, 0.1, 4)]
     }
 
@@ -140,10 +140,10 @@ mod tests {
 
     #[test]
     fn draws_depend_on_the_seed_alone() -> Result<()> {
-        let samples: Vec<Judged> =
+        let samples: Vec<ScoredSample> =
             (0..200_u32).map(|i| sample(i % 3 == 0, f64::from(i * 37 % 101) / 101.0, i / 7)).collect();
         let first = Performance::of(&samples, 500, 1)?;
-        let reversed: Vec<Judged> = samples.iter().rev().copied().collect();
+        let reversed: Vec<ScoredSample> = samples.iter().rev().copied().collect();
         assert_eq!(Performance::of(&reversed, 500, 1)?, first);
         let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         assert_eq!(one_thread.install(|| Performance::of(&samples, 500, 1))?, first);
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn patients_are_drawn_with_all_their_samples() -> Result<()> {
         // 40 slices a patient, each patient all right or all wrong: as uncertain as 10 samples, not as 400.
-        let slices: Vec<Judged> =
+        let slices: Vec<ScoredSample> =
             (0..400).map(|i| sample(i % 2 == 0, f64::from(u8::from((i % 2 == 0) != (i / 40 < 4))), i / 40)).collect();
         let interval = Performance::of(&slices, 2_000, 1)?.get(Measure::Accuracy).interval.unwrap();
         // Binomial(10, 0.6): P(X <= 2) = 0.012, P(X <= 3) = 0.055; P(X <= 8) = 0.954, P(X <= 9) = 0.994
@@ -167,11 +167,11 @@ mod tests {
 
     #[test]
     fn one_patient_or_one_class_leave_intervals_out() -> Result<()> {
-        let one: Vec<Judged> = four().into_iter().map(|s| Judged { patient: 3, ..s }).collect();
+        let one: Vec<ScoredSample> = four().into_iter().map(|s| ScoredSample { patient: 3, ..s }).collect();
         let performance = Performance::of(&one, 100, 0)?;
         assert!(performance.estimates().iter().all(|e| e.interval.is_none() && e.value.is_some() && e.defined == 100));
 
-        let covid: Vec<Judged> = four().into_iter().map(|s| Judged { covid: true, ..s }).collect();
+        let covid: Vec<ScoredSample> = four().into_iter().map(|s| ScoredSample { covid: true, ..s }).collect();
         let performance = Performance::of(&covid, 100, 0)?;
         for estimate in performance.estimates() {
             let needs_both = [Measure::Specificity, Measure::BalancedAccuracy, Measure::Matthews, Measure::RocAuc];
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn without_an_error_the_interval_is_exact_and_counts_patients() -> Result<()> {
         // 8 patients of each label, 10 slices each, all right: 0.025 to the power of 1/16, and of 1/8.
-        let slices: Vec<Judged> =
+        let slices: Vec<ScoredSample> =
             (0..160_u32).map(|i| sample(i % 20 < 10, if i % 20 < 10 { 0.9 } else { 0.1 }, i / 10)).collect();
         let performance = Performance::of(&slices, 500, 1)?;
         let low = |measure| {
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_sample() {
-        let message = |samples: &[Judged]| Performance::of(samples, 1, 0).map_err(|error| error.to_string());
+        let message = |samples: &[ScoredSample]| Performance::of(samples, 1, 0).map_err(|error| error.to_string());
         assert_eq!(message(&[]), Err("measuring performance: expected at least one sample, found none".into()));
         let found = |score: f64| message(&[sample(true, 0.5, 0), sample(true, score, 0)]);
         for (score, shown) in [(f64::NAN, "NaN"), (1.5, "1.5"), (-0.1, "-0.1"), (f64::INFINITY, "inf")] {

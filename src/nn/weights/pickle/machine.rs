@@ -1,6 +1,6 @@
 //! The stack machine that a pickle is a program for.
 
-use super::reader::Source;
+use super::reader::Reader;
 use super::{Id, PARAMETER, Pickle, Value};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ const CALLABLE: [&str; 5] = [
 /// Where the machine stands.
 #[derive(Default)]
 pub(super) struct Machine<'a> {
-    source: Source<'a>,
+    source: Reader<'a>,
     steps: usize,
     values: Vec<Value>,
     stack: Vec<Id>,
@@ -36,7 +36,7 @@ pub(super) struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { source: Source::new(bytes), ..Self::default() }
+        Self { source: Reader::new(bytes), ..Self::default() }
     }
 
     /// Runs until the pickle's end.

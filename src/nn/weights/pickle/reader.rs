@@ -8,12 +8,12 @@ const MAX_LINE: usize = 1024;
 
 /// Bytes, and how far they are read.
 #[derive(Default)]
-pub(super) struct Source<'a> {
+pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     pub(super) at: usize,
 }
 
-impl<'a> Source<'a> {
+impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
