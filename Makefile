@@ -3,6 +3,7 @@
 # make test   set up and pass every test
 # make bench  ours beside the same work in Python
 # make setup  only what the others need; up to date, it takes a second
+# make clean  removes what can be made again in minutes
 PYTHON ?= python3
 OUT ?= runs/demo
 # More options for JupyterLab, for example LAB="--no-browser --port 8890"
@@ -15,8 +16,12 @@ ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
 	[ -d "$$COVID_CT_DATA" ] || { echo "COVID_CT_DATA=$$COVID_CT_DATA: there is no such folder"; exit 1; }; \
 	export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
 
-.PHONY: setup demo lab test lint bench check-gpu kernel-times clean
-.DEFAULT_GOAL := demo
+.PHONY: help setup demo lab test lint bench check-gpu kernel-times clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+	@echo "Options: PYTHON=python3.12, OUT=runs/mine, LAB=\"--no-browser\", COVID_CT_DATA=/path/to/data. More: README.md"
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 to 3.14 is missing: on Debian or Ubuntu run 'sudo apt-get install python3 python3-venv'"; exit 1; }

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Ours beside the same work in Python: in turns, on the same files, with the same libtorch and the same threads.
+"""Compares covid-ct with the same work in Python: alternating, on the same files, with the same libtorch and threads.
 
   bench.py [--rounds 5] [--only NAME] [--data DIR --label NAME] [--device cuda:0] [--out docs]
 
-Draws a phantom of 5,000 slices or more (JPEG, quality 95) unless --data names a data set. What both compute must be equal
-before anything is timed. Writes into performance.json, and from that the table of
-performance.md and the figure performance.svg; rows that are not measured stay as they were. `make bench` runs it and sets
-up what it needs.
+Draws a phantom of 5,000 slices or more (JPEG, quality 95) unless --data names a data set. Before anything is timed, the
+results of both must be equal. Writes performance.json, and from it the table in performance.md and the figure
+performance.svg; rows that are not measured are kept. `make bench` runs it and installs what it needs.
 """
 import argparse, html, json, math, os, pathlib, platform, statistics, subprocess, sys, tempfile, time, zipfile
 
@@ -59,7 +58,7 @@ def added(lines):
 
 
 def check_equal(data, folder, environment):
-    """What is timed must give the same."""
+    """Both must compute the same before they are timed."""
     ours, theirs = once([*OURS, "audit", data], 2, environment), once([*PEERS, "audit", data], 2, environment)
     flags = theirs["flags"]
     expected = {key: flags.get(key, 0) for key in ("black", "junk", "unreadable")}
@@ -83,8 +82,8 @@ def check_equal(data, folder, environment):
 
 
 def measure_device(device, data, rounds, batch, environment, keep):
-    """Whole networks trained on a device: ours in f16 from the cache, PyTorch as written, and tuned. Every round is kept as
-    soon as it is measured."""
+    """Whole networks trained on a device: covid-ct in f16 from the cache, PyTorch as written, and PyTorch tuned. Every round is
+    saved as soon as it is measured."""
     precision = "f16" if device.startswith("cuda") else "f32"
     taken = {}
     for number in range(rounds):
@@ -116,7 +115,7 @@ def device_table(networks):
 
 
 def make_archives(data, folder):
-    """The data set's files in deflated archives, one for each of its parts, as a data base comes."""
+    """The data set's files in deflated archives, one for each of its parts, as the data base is distributed."""
     folder.mkdir()
     for part in sorted(p for p in pathlib.Path(data).iterdir() if p.is_dir()):
         with zipfile.ZipFile(folder / f"{part.name}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -125,7 +124,7 @@ def make_archives(data, folder):
 
 
 def measure(rows, rounds, places, environment, keep):
-    """Each row is kept as soon as it is measured."""
+    """Each row is saved as soon as it is measured."""
     for title, _, ours, peers, threads in rows:
         fill = lambda arguments: [places.get(a, a) for a in arguments]
         run_ours = lambda: once([*OURS, *fill(ours)], threads, environment)
@@ -143,7 +142,7 @@ def measure(rows, rounds, places, environment, keep):
 
 
 def summed_up(results):
-    """What the table shows of each row: ours first, then the peers."""
+    """The table's values for each row: covid-ct first, then the peers."""
     rows = {}
     for title, taken, asked, threads in results:
         middle = {name: statistics.median(t["seconds"] for t in of) for name, of in taken.items()}
@@ -174,7 +173,7 @@ def table(rows):
 
 
 def figure(rows):
-    """Bars of how many times as long the peers take, on a logarithmic axis; a line at what was asked for."""
+    """Bars of how many times as long the peers take, on a logarithmic axis, with a line at the ratio asked for."""
     bars = [(f"{title}: {of['who']}", of["ratio"], of["asked"]) for title, who in rows.items() for of in who[1:]]
     left, width, height = 470, 380, 24
     x = lambda ratio: left + width * (math.log10(max(ratio, 0.5)) - math.log10(0.5)) / (math.log10(200) - math.log10(0.5))
@@ -206,7 +205,7 @@ def machine():
 
 
 def write(out, rows, equal, label):
-    """Adds rows to performance.json, and makes table and figure of all that is in it."""
+    """Adds rows to performance.json, and makes table and figure from all its rows."""
     page, kept = out / "performance.md", out / "performance.json"
     known = json.loads(kept.read_text()) if kept.is_file() else {"equal": {}, "rows": {}}
     known["equal"][label or "phantom"] = equal
@@ -223,7 +222,7 @@ def write(out, rows, equal, label):
 
 
 def into(page, name, block):
-    """Puts a block between its marks in a page, or at the end."""
+    """Writes a block between its marks in a page, or at the end."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     text = page.read_text() if page.is_file() else "# Performance\n"
     if begin not in text:
@@ -238,16 +237,16 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", help="the second column of ROWS, such as audit or step")
     parser.add_argument("--data", help="a data set instead of the phantom")
-    parser.add_argument("--device", help="train the four networks on this device instead, such as cuda:0, beside PyTorch")
+    parser.add_argument("--device", help="train the four networks on this device instead, such as cuda:0, and compare with PyTorch")
     parser.add_argument("--batch", type=int, default=32, help="slices in a batch of --device")
     parser.add_argument("--label", help="what to call that data set in the table, for rows of its own")
     parser.add_argument("--out", default=str(REPO / "docs"), help="the folder of performance.md, .json and .svg")
     a = parser.parse_args()
     if a.data and not a.label:
-        parser.error("--data needs a --label: rows of the phantom and of other data stand side by side")
+        parser.error("--data needs a --label: the table has rows of the phantom and of other data")
     rows = [row for row in ROWS if not a.only or row[1] in a.only]
     if not a.only and "avx512_bf16" not in pathlib.Path("/proc/cpuinfo").read_text():
-        print("bench: this processor does not compute in bf16; those rows are left out (--only step-bf16 runs them all the same)")
+        print("bench: this processor does not compute in bf16; those rows are skipped (--only step-bf16 runs them anyway)")
         rows = [row for row in rows if "bf16" not in row[1]]
     with tempfile.TemporaryDirectory(prefix="covid-ct-bench-") as folder:
         data, heads = a.data or f"{folder}/phantom", f"{folder}/heads"

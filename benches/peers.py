@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The same work in Python, as people write it today and tuned. Each call does one thing once and prints one JSON line:
-seconds of the clock, CPU seconds (children included), peak memory, and a hash of what came out, to be held against ours.
+"""The same work in Python, as it is usually written and tuned. Each call does one thing once and prints one JSON line: wall
+seconds, CPU seconds (children included), peak memory, and values to be compared with those of covid-ct.
 
   peers.py unzip DATA            unzip, every archive of a folder, into another
   peers.py audit DATA            Pillow, numpy, two processes: counts, unreadable and black slices, exact duplicates
@@ -22,7 +22,7 @@ THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 
 
 def files(data):
-    """The slices that the audit's readable formats hold, without macOS junk."""
+    """The files with a suffix that the audit reads."""
     return sorted(p for p in pathlib.Path(data).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
@@ -60,7 +60,7 @@ def unzip(a):
 def cleanvision(a):
     from cleanvision import Imagelab
 
-    # It ends at the first file that is no image; so it gets the readable ones.
+    # It stops at the first file that is not an image, so it gets only the readable ones.
     paths = readable(a.data)
     lab = Imagelab(filepaths=[str(path) for path in paths])
     lab.find_issues(n_jobs=THREADS, verbose=False)
@@ -68,7 +68,7 @@ def cleanvision(a):
 
 
 def readable(data):
-    """What our cache holds too: `manifest` lists the accepted files, one a line."""
+    """The slices of our cache: BENCH_FILES lists them, one per line."""
     return [pathlib.Path(data) / line for line in pathlib.Path(os.environ["BENCH_FILES"]).read_text().splitlines()]
 
 
@@ -160,7 +160,7 @@ def network(name):
 
 
 def labelled(paths):
-    """The files as most read them, each with a label."""
+    """The files as they are usually read, each with a label."""
     from PIL import Image
     from torch.utils.data import Dataset
     from torchvision import transforms as T
@@ -195,7 +195,7 @@ def train(a):
         resize = v2.Resize((224, 224), antialias=True)
         kept = torch.stack([resize(read_image(str(path), ImageReadMode.GRAY)) for path in paths])
         labels = (torch.arange(len(paths)) % 2).to(a.device)
-        kept = kept.to(a.device)  # The bytes of a bench's slices fit a GPU: nothing travels while it learns.
+        kept = kept.to(a.device)  # The bytes of all slices fit on a GPU: nothing is copied during training.
 
         def batches():
             for index in torch.randperm(len(paths), device=a.device).split(a.batch):
@@ -251,7 +251,7 @@ def heads(a):
 
 
 def own_peak():
-    """KiB. What getrusage says of a process itself begins with what its parent had when it started it."""
+    """Peak memory in KiB. Not from getrusage, whose value for a process starts with that of its parent."""
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
@@ -268,7 +268,7 @@ def main():
     a = parser.parse_args()
     work = {"unzip": unzip, "audit": audit, "cleanvision": cleanvision, "decode": decode, "decode-tuned": decode_tuned, "read": read,
             "step": step, "train": train, "heads": heads}[a.what]
-    # Starting Python and its libraries is not the work.
+    # Importing libraries is not timed.
     for module in NEEDS.get(a.what, []):
         importlib.import_module(module)
     begun = time.perf_counter()

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""One epoch over a slice cache larger than the memory, from a slow disk: how much is read, and how long the reader waits.
+"""One epoch over a slice cache larger than the memory, from a slow disk: bytes read, and time waited.
 
   small_machine.py [--slices 50000] [--memory-mb 1000] [--disk-mbs 60] [--folder DIR]
 
 Needs root, control groups with memory and blkio (version 1), and a real disk under --folder. Draws a phantom, caches it
 without limits, then reads one epoch of batches in a control group: in the order of a training, and in any order, as most
-loaders draw. Writes the table into docs/performance.md.
+loaders do. Writes the table into docs/performance.md.
 """
 import argparse, json, os, pathlib, subprocess, tempfile
 
@@ -25,7 +25,7 @@ def disk_of(folder):
 
 
 class Group:
-    """A control group for memory and disk, gone at the end."""
+    """A control group for memory and disk, removed at the end."""
 
     def __init__(self, memory, disk, folder):
         self.paths = [GROUPS / kind / f"covid-ct-{os.getpid()}" for kind in ("memory", "blkio")]
@@ -61,7 +61,7 @@ def main():
     parser.add_argument("--slices", type=int, default=50_000)
     parser.add_argument("--memory-mb", type=int, default=1000)
     parser.add_argument("--disk-mbs", type=int, default=60)
-    parser.add_argument("--folder", help="where phantom and cache go [default: a temporary folder]")
+    parser.add_argument("--folder", help="folder for phantom and cache [default: a temporary folder]")
     parser.add_argument("--out", default=str(REPO / "docs/performance.md"))
     a = parser.parse_args()
     if os.geteuid() != 0 or not all((GROUPS / kind).is_dir() for kind in ("memory", "blkio")):

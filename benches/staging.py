@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
-"""Staging beside curl and unzip: in turns, from a fake-gcs-server on loopback, on the same disk.
+"""Compares staging with curl and unzip: alternating, from a fake-gcs-server on loopback, on the same disk.
 
   staging.py [--gigabytes 1] [--rounds 5] [--deflated] [--program ./covid-ct] [--folder DIR] [--out FILE.md]
 
 Run it with the Python that `make setup` made: ~/.cache/covid-ct/venv/bin/python benches/staging.py. It needs curl, unzip,
 and three times the archive's size in --folder (the disk that is measured; default: the system's temporary folder).
 
-covid-ct syncs the disk before it says that something is there, curl and unzip do not: so both stand here with `sync -f`
-behind them too. Server and clients share the machine's processors; loopback is no network, the ratios are what counts.
+covid-ct syncs the disk before it reports success, curl and unzip do not: so both are also measured with `sync -f` after
+them. Server and clients share the machine's processors, and loopback is not a network: only the ratios matter.
 """
 import argparse, os, pathlib, platform, shutil, socket, statistics, subprocess, sys, tempfile, threading, time, urllib.request, zipfile
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 BUCKET, OBJECT = "bench", "data.zip"
-# About what a slice of COV19-CT-DB has.
+# About the size of a slice of COV19-CT-DB.
 ENTRY = 120_000
 
 
 def make_archive(path, gigabytes, deflated):
-    """Random bytes, as JPEG files are to a compressor; a few repeated ones, so that deflating has something to do."""
+    """Random bytes, which compress as little as JPEG files; a few repeated ones, so that deflating has an effect."""
     method = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
     with zipfile.ZipFile(path, "w", method, compresslevel=6) as archive:
         for number in range(int(gigabytes * 1e9 / ENTRY)):
@@ -62,7 +62,7 @@ class Server:
 
 
 class Memory(threading.Thread):
-    """The most memory that a process has had: its own (anonymous), and pages of files that the kernel may take back."""
+    """Peak memory of a process: its own (anonymous), and pages of files that the kernel may reclaim."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
@@ -98,7 +98,7 @@ def timed(commands, environment):
 
 
 def cases(program, url, archive, folder):
-    """Name, commands, and what the ratio is to."""
+    """Name, commands, and the cases that the ratios refer to."""
     target, file = folder / "target", folder / "target/data.zip"
     curl = ["curl", "--silent", "--fail", "--create-dirs", "--output", file, f"{url}/{BUCKET}/{OBJECT}"]
     unzip, sync = ["unzip", "-q", archive, "-d", target], ["sync", "-f", folder]
@@ -118,11 +118,11 @@ def cases(program, url, archive, folder):
 def measure(todo, rounds, folder, environment):
     taken, memory = {name: [] for name, _, _ in todo}, {}
     for number in range(rounds + 1):
-        # Another one begins each round; the first round only warms up.
+        # Each round starts with another case; the first round is a warm-up.
         turned = todo[number % len(todo):] + todo[:number % len(todo)]
         for name, commands, _ in turned:
             shutil.rmtree(folder / "target", ignore_errors=True)
-            # What the one before left to write is not this one's work.
+            # Writes left over from the previous case must not be timed.
             os.sync()
             seconds, most = timed(commands, environment)
             if number:
@@ -138,14 +138,14 @@ def report(todo, taken, memory, args, size):
     lines = [f"One archive of {size / 1e9:.2f} GB, entries of {ENTRY // 1000} KB, {kind}; {args.rounds} rounds in turns; "
              f"{platform.machine()}, {os.cpu_count()} processors, which the server uses as well.", "",
              "| what | median | min | max | MB/s | ratio to | memory: anonymous | of files | peak |", "|---|---|---|---|---|---|---|---|---|"]
-    for name, _, beside in todo:
+    for name, _, compared in todo:
         times, most = taken[name], memory[name]
-        ratios = [f"{statistics.median(a / b for a, b in zip(times, taken[other])):.2f} × {other}" for other in beside or []]
+        ratios = [f"{statistics.median(a / b for a, b in zip(times, taken[other])):.2f} × {other}" for other in compared or []]
         lines.append(f"| {name} | {statistics.median(times):.2f} s | {min(times):.2f} | {max(times):.2f} | "
                      f"{size / 1e6 / statistics.median(times):.0f} | {'<br>'.join(ratios) or '–'} | {mega(most['RssAnon'])} | "
                      f"{mega(most['RssFile'])} | {mega(most['VmHWM'])} |")
-    lines += ["", "Ratios are medians over the rounds, below 1 is faster. Memory is the most of any round, of the first "
-              "command, looked at every 10 ms; `of files` are pages that the kernel may take back at any time."]
+    lines += ["", "Ratios are medians over the rounds, below 1 is faster. Memory is the maximum over all rounds, of the "
+              "first command, sampled every 10 ms; `of files` are pages that the kernel may reclaim at any time."]
     return "\n".join(lines) + "\n"
 
 

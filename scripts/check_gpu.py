@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The same work on the CPU and on a GPU, held against each other; `make check-gpu` runs it.
+"""Compares the same work on the CPU and on a GPU; `make check-gpu` runs it.
 
   check_gpu.py [--networks fcn,vgg19,resnet152,densenet161]
 
 Draws a phantom, trains the networks from the same seeds on both, whole and (all but the FCN) as a head over a frozen
-backbone; trains them in 16 bits on the GPU; lets the CPU judge with what the GPU has learned; kills a training on the GPU
-and lets it go on; runs every other stage. Prints what differed and by how much, and fails where that is more than
+backbone; trains them in 16-bit precision on the GPU; evaluates on the CPU with the weights trained on the GPU; kills a
+training on the GPU and resumes it; runs every other stage. Prints all differences, and fails where one is larger than
 rounding explains: f32 on a GPU multiplies in TF32 (10 bits of mantissa) inside cuDNN, f16 has 10 bits, bf16 has 7.
 """
 import argparse, csv, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
@@ -13,11 +13,12 @@ import argparse, csv, json, os, pathlib, shutil, signal, subprocess, sys, tempfi
 REPO = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = str(REPO / "covid-ct")
 SMALL = ["--pretrained", "none", "--size", "64", "--batch-size", "32", "--epochs", "2"]
-# How far losses of two epochs may lie apart (relative: training makes more of every rounding), and covid probabilities from
-# the same weights (absolute).
+# Tolerances: losses of two epochs (relative, for training amplifies rounding), and covid probabilities from the same weights
+# (absolute).
 LOSS, PROBABILITY = {"f32": 0.05, "f16": 0.1, "bf16": 0.25}, {"f32": 5e-3, "f16": 2e-2}
-# More than rounding, as we read what an H100 gave (docs/networks.md): a whole VGG19's dropout draws other numbers on a GPU, as
-# PyTorch's does; 150 layers of batch norm over small batches make percents of the last bit, or of a step that f16 skips.
+# Larger than rounding, from results on an H100 (docs/networks.md): the dropout of a whole VGG19 draws other numbers on a GPU,
+# as PyTorch's does; 150 layers of batch norm over small batches turn a rounding of the last bit, or a step that f16 skips,
+# into percents.
 LOSS_OF = {("vgg19", "whole", "f32"): 0.25, ("resnet152", "whole", "f32"): 0.25, ("resnet152", "whole", "f16"): 0.25}
 
 
@@ -27,7 +28,7 @@ class Check:
         self.data = self.folder / "phantom"
 
     def run(self, where, *arguments, hidden=False, kill_after=None):
-        """Runs covid-ct in the workspace `where`; returns what it printed, or raises what it said."""
+        """Runs covid-ct in the workspace `where`; returns its output, or raises an error with it."""
         environment = {**os.environ, "COVID_CT_WORKSPACE": str(self.folder / where), "COVID_CT_DATA": str(self.data)}
         if hidden:
             environment["CUDA_VISIBLE_DEVICES"] = ""
@@ -55,10 +56,10 @@ class Check:
         print("check:", " | ".join(self.rows[-1]), flush=True)
 
     def step(self, what, work):
-        """One check; an error is a row of the table, and the others go on."""
+        """One check; an error becomes a row of the table, and the other checks still run."""
         try:
             work()
-        except Exception as error:  # noqa: BLE001: whatever it is, it is shown and counted
+        except Exception as error:  # noqa: BLE001: any error is shown and counted
             self.failed += 1
             self.rows.append([what, "–", "–", "–", "**failed**"])
             print(f"check: {what} FAILED: {error}", flush=True)
@@ -74,7 +75,7 @@ class Check:
         return [epoch[of]["loss"] for epoch in epochs for of in ("training", "validation")]
 
     def skipped(self, where, name):
-        """Steps that f16 has left out because a gradient was no number at that loss scale."""
+        """Steps that f16 skipped because a gradient was not finite at that loss scale."""
         with open(self.run_folder(where, name) / "last.safetensors", "rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         return json.loads(header["__metadata__"]["covid-ct"])["position"]["loss_scale"]["skipped"]
@@ -88,7 +89,7 @@ class Check:
 
 
 def largest(first, second, of=lambda a, b: 1.0):
-    """The largest difference; infinity where there is nothing to compare, or no number."""
+    """The largest difference; infinity if there is nothing to compare or a value is NaN."""
     if len(first) != len(second) or not first:
         return float("inf")
     each = [abs(a - b) / of(a, b) for a, b in zip(first, second)]
@@ -131,7 +132,7 @@ def trained_alike(check, network):
 
 
 def judged_alike(check, network):
-    """What the GPU has learned, in use on both."""
+    """Evaluates the weights trained on the GPU on both devices."""
     for precision in ("f32", "f16"):
         name = f"{network}-whole" + ("" if precision == "f32" else f"-{precision}")
 
@@ -143,11 +144,11 @@ def judged_alike(check, network):
             check.row(f"{network}, whole", f"covid probabilities of the same weights ({precision}), GPU and CPU",
                       largest(check.covid("gpu", name), check.covid("back", name)), PROBABILITY[precision])
 
-        check.step(f"{network}, whole: {precision} judged on both", judged)
+        check.step(f"{network}, whole: {precision} evaluated on both", judged)
 
 
 def goes_on(check, network, precision):
-    """Killed on the GPU and run again; beside it, twice without a kill."""
+    """Kills a training on the GPU and resumes it; compares it with two uninterrupted ones."""
     train = ["train", "--network", network, *SMALL, *(how_learned(network)[0][1]), "--precision", precision]
     names = [f"{network}-{precision}-{which}" for which in ("once", "twice", "killed")]
 
@@ -158,9 +159,9 @@ def goes_on(check, network, precision):
         check.run("gpu", *train, "--name", names[2], "--checkpoint-minutes", "0", kill_after=last.is_file)
         said = check.run("gpu", *train, "--name", names[2])
         if "resumed in epoch" not in said:
-            raise RuntimeError(f"it did not go on:\n{said[-1500:]}")
+            raise RuntimeError(f"it was not resumed:\n{said[-1500:]}")
         weights = [(check.run_folder("gpu", name) / "last.safetensors").read_bytes() for name in names]
-        for number, what in ((1, "run twice"), (2, "killed, gone on")):
+        for number, what in ((1, "run twice"), (2, "killed, resumed")):
             body = [w[8 + int.from_bytes(w[:8], "little"):] for w in weights]
             same = "same bits" if body[0] == body[number] else "other bits"
             check.row(f"{network}, whole", f"losses of two epochs, {precision}, {what}",
@@ -170,7 +171,7 @@ def goes_on(check, network, precision):
 
 
 def every_stage(check):
-    """Stages that only have to end well on the GPU."""
+    """Stages that only have to succeed on the GPU."""
     fcn, dense = ["--name", "slides"], ["--name", "densenet161-f16"]
     for arguments in (["train", "--published", *fcn], ["evaluate", *fcn], ["predict", *fcn], ["explain", *fcn],
                       ["train", "--network", "densenet161", "--pretrained", "none", "--precision", "f16", *dense],
@@ -179,13 +180,13 @@ def every_stage(check):
         def work():
             begun = time.perf_counter()
             check.run("gpu", *arguments)
-            check.row("covid-ct " + " ".join(arguments), "ends well", 0.0, 0.0, f"{time.perf_counter() - begun:.0f} s")
+            check.row("covid-ct " + " ".join(arguments), "succeeds", 0.0, 0.0, f"{time.perf_counter() - begun:.0f} s")
 
         check.step("covid-ct " + " ".join(arguments), work)
 
 
 def table(rows):
-    lines = ["| what | compared | apart | allowed | |", "|---|---|---|---|---|"]
+    lines = ["| what | compared | difference | allowed | |", "|---|---|---|---|---|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
@@ -196,7 +197,7 @@ def main():
     import torch
 
     if not torch.cuda.is_available():
-        sys.exit("check-gpu: torch finds no GPU it can use, so there is nothing to compare; `./covid-ct doctor` says more")
+        sys.exit("check-gpu: torch finds no usable GPU, so there is nothing to compare; run `./covid-ct doctor` for details")
     print(f"check: {torch.cuda.get_device_name(0)}, torch {torch.__version__}", flush=True)
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="covid-ct-gpu-") as folder:

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""The `cargo` that rust-analyzer, inside the kernel, asks for the list of crates: a short list.
+"""The `cargo` that rust-analyzer, inside the kernel, asks for the list of crates; answers with a short list.
 
 To infer the type of a variable, evcxr carries a rust-analyzer that reads the sources of every crate below the library,
-about 300 of them: half a minute at every start, two gigabytes, and a second more in every cell. The types that meet a
-reader come from few crates. So its `cargo metadata` is answered with those alone; compiling knows nothing of this.
-A crate that a notebook adds with `:dep` is kept, and all that it needs.
+about 300 of them: half a minute at every start, two gigabytes, and a second more in every cell. The types that a reader
+meets come from few crates. So the answer to `cargo metadata` holds those alone; compiling is not affected. A crate that a
+notebook adds with `:dep` is kept, with its dependencies.
 
-Everything else goes to the real cargo, and so does this where anything is unexpected: it only gets slower then.
+Everything else goes to the real cargo. So does `cargo metadata` if anything is unexpected: it is only slower then.
 """
 import json, os, subprocess, sys
 
 # The library under the name that cells give it, and itself.
 LIBRARY = {"covid-ct-notebook", "covid-ct"}
-# What appears in its signatures or is used directly in cells.
+# Crates that appear in its signatures or are used directly in cells.
 VISIBLE = {"anyhow", "tch", "torch-sys", "polars", "polars-core", "polars-error", "polars-utils"}
 
 

@@ -1,7 +1,7 @@
-"""A kernel seen from outside: starts it, runs cells, and tells what really happened.
+"""Starts a kernel from outside, runs cells, and reports their real result.
 
-evcxr ends a cell 'ok' when it panicked or returned an error by `?`; both only write to stderr. So whatever a cell writes
-to stderr counts as a failure, except the few lines known to be harmless.
+evcxr reports 'ok' for a cell that panicked or returned an error by `?`; both only write to stderr. So any output on stderr
+counts as a failure, except the few lines known to be harmless.
 """
 import os
 import re
@@ -13,7 +13,7 @@ HARMLESS = re.compile(r"^\s*(Compiling |Finished |Updating |Locking |Adding |Dow
 
 
 class CellFailed(Exception):
-    """What a cell did wrong."""
+    """A cell failed; the message holds the reasons."""
 
 
 def start(folder, environment=None):

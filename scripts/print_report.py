@@ -1,23 +1,23 @@
 #!/usr/bin/env python3
-"""A report as others will see it: checked, and rendered in headless Chromium as PDF (A4) and as pictures, light and dark.
+"""Checks a report, and renders it in headless Chromium as PDF (A4) and as pictures, light and dark.
 
-  print_report.py REPORT.html                  writes REPORT.pdf, REPORT-light-N.png and REPORT-dark-N.png beside it
+  print_report.py REPORT.html                  writes REPORT.pdf, REPORT-light-N.png and REPORT-dark-N.png next to it
   print_report.py REPORT.html --out DIR        … into DIR
   print_report.py REPORT.html --check          only checks: every tag is closed, nothing is fetched from elsewhere
-Without Chromium on the PATH the check is all that is done, and the exit code is 2.
+Without Chromium on the PATH it only checks, and the exit code is 2.
 """
 import argparse, html.parser, pathlib, re, shutil, subprocess, sys, tempfile
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTH, TALLEST = 1240, 8000
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-# What a browser would fetch, and what runs.
+# Attributes that a browser would fetch, and tags that run code.
 FETCHING = {"src", "srcset", "href", "action", "data", "poster", "xlink:href"}
 FORBIDDEN = {"script", "link", "iframe", "object", "embed", "base", "form"}
 
 
 class Checked(html.parser.HTMLParser):
-    """Keeps the open tags and what is wrong."""
+    """Collects the open tags and the faults."""
 
     def __init__(self):
         super().__init__()
@@ -65,7 +65,7 @@ class Checked(html.parser.HTMLParser):
 
 
 def check(page):
-    """What is wrong with a page, one line each."""
+    """The faults of a page, one line each."""
     checked = Checked()
     checked.feed(page.read_text(encoding="utf-8"))
     checked.close()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A bucket to rehearse with: the data set's archives in a fake-gcs-server on loopback, as the slides uploaded them.
+"""An emulated bucket: the data set's archives in a fake-gcs-server on loopback, as the slides uploaded them.
 
-Prints one line, the server's address, and serves until its standard input is closed; a caller that dies closes it too.
+Prints one line, the server's address, and serves until its standard input is closed, which also happens when the caller dies.
 """
 import json, pathlib, shutil, socket, subprocess, sys, tempfile, time, urllib.parse, urllib.request
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Executes notebooks on the real kernel, in order, and leaves them executed, as HTML, and what they drew.
+"""Executes notebooks on the real kernel, in order; saves them executed, as HTML, and their figures.
 
   run_notebooks.py --out DIR [NOTEBOOK …]     all of notebooks/ unless some are named
-Stops at the first cell that fails, a panic or an error returned by `?` included. While one notebook runs, the kernel of
-the next one starts, as long as no cell computes.
+Stops at the first cell that fails, also by a panic or an error returned by `?`. While one notebook runs, the kernel of the
+next one starts, as long as no cell computes.
 """
 import argparse, base64, contextlib, copy, os, pathlib, re, signal, subprocess, sys, threading, time
 
@@ -16,7 +16,7 @@ REPO = pathlib.Path(__file__).resolve().parent.parent
 
 
 def headline(code):
-    """The first line of a cell that says something."""
+    """The first line of a cell that is neither empty nor a comment."""
     lines = [line.strip() for line in code.splitlines() if line.strip() and not line.strip().startswith("//")]
     return (lines or [""])[0][:90]
 
@@ -39,29 +39,29 @@ def jobs(paths, wanted):
             yield f"{path.stem}-{variant}", varied
 
 
-# Seconds after which a cell has been compiled and computes.
+# Seconds after which a cell is compiled and computes.
 COMPILED = 2.0
 
 
 @contextlib.contextmanager
 def alone(following):
-    """Has the next kernel hold still while a cell computes: threads that wait for each other need all processors at once,
-    and took three times as long beside it."""
-    def tell(what):
+    """Pauses the next kernel while a cell computes: threads that wait for each other need all processors at once, and took
+    three times as long while it was starting."""
+    def signal_kernel(what):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(following.provisioner.pgid, what)
 
     if not following:
         yield
         return
-    hold = threading.Timer(COMPILED, tell, [signal.SIGSTOP])
+    hold = threading.Timer(COMPILED, signal_kernel, [signal.SIGSTOP])
     hold.start()
     try:
         yield
     finally:
         hold.cancel()
         hold.join()
-        tell(signal.SIGCONT)
+        signal_kernel(signal.SIGCONT)
 
 
 def run_notebook(name, notebook, manager, following, quiet):
@@ -112,7 +112,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--variant", action="append", help="of a notebook with parameters run this set alone, such as resnet152")
+    parser.add_argument("--variant", action="append", help="for a notebook with parameters, run only this set, such as resnet152")
     parser.add_argument("--quiet", action="store_true", help="do not repeat what cells print")
     args = parser.parse_args()
     out = args.out.resolve()
@@ -125,7 +125,7 @@ def main():
     unlabelled = not data or (pathlib.Path(data) / "prediction").is_dir()
     if not args.notebooks and not unlabelled:
         todo = [job for job in todo if not job[0].startswith("06")]
-        print(f"{data} has no prediction/: notebook 06 is left out, and the report written without it")
+        print(f"{data} has no prediction/: notebook 06 is skipped, and the report is written without it")
     begun, following = time.monotonic(), None
     try:
         for index, (name, notebook, folder) in enumerate(todo):
@@ -134,14 +134,14 @@ def main():
             notebook, failed = run_notebook(name, notebook, manager, following, args.quiet)
             save(notebook, name, out)
             if failed:
-                sys.exit(f"\n{name}: cell {failed[0]} failed:\n{failed[1]}\nThe notebook as far as it came: {out / name}.ipynb")
+                sys.exit(f"\n{name}: cell {failed[0]} failed:\n{failed[1]}\nThe notebook up to there: {out / name}.ipynb")
     finally:
         if following and following.is_alive():
             following.shutdown_kernel(now=True)
     if not args.notebooks and not unlabelled:
         published = REPO / "data_manifest/published-results.json"
         subprocess.run([REPO / "covid-ct", "report", "--published", published], env=environment, check=True)
-    print(f"\n{len(todo)} notebooks in {time.monotonic() - begun:.0f} s. Look at:")
+    print(f"\n{len(todo)} notebooks in {time.monotonic() - begun:.0f} s. Results:")
     for name, _, _ in todo:
         print(f"  {out / name}.html")
     print(f"  {out / 'report.html'}" if (out / "report.html").is_file() else f"  (no report in {out})")

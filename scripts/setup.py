@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Sets everything up, or finds it set up: Python packages, the notebooks' kernel, the library and the command line.
+"""Sets everything up: Python packages, the notebooks' kernel, the library and the command line. What is up to date is skipped.
 
-Everything lies in a folder of the user's (COVID_CT_CACHE, else ~/.cache/covid-ct), so that every clone shares it; it can
-be deleted at any time. What is up to date is skipped. Versions: requirements.txt (Python), Cargo.toml (Rust).
-Needs Python's standard library only.
+Everything is stored in a folder of the user (COVID_CT_CACHE, else ~/.cache/covid-ct) that all clones share; it can be deleted
+at any time. Two things outside of it may be added: Rust's sources (`rustup component add rust-src`) and, with apt-get, the
+system package nasm; COVID_CT_NO_APT=1 skips the latter. Versions: requirements.txt (Python), Cargo.toml (Rust).
+Needs only Python's standard library.
 """
 import atexit, fcntl, functools, hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
 
@@ -34,14 +35,14 @@ def run(command, **options):
 
 
 def start(command, **options):
-    """A process beside this one, which does not outlive it."""
+    """Starts a process in the background, which ends with this one."""
     process = subprocess.Popen([str(part) for part in command], **options)
     atexit.register(process.terminate)
     return process
 
 
 def check_tools():
-    """One line for each thing that is missing, with the command that brings it."""
+    """Checks what is needed; each message names the command that installs what is missing."""
     # Newer ones have no torch 2.11.0 yet.
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         fail(f"Python 3.11 to 3.14 is needed, this is {sys.version.split()[0]}: install one, then `make PYTHON=python3.12 …`")
@@ -59,15 +60,17 @@ def check_tools():
         fail("a C++ compiler is missing: on Debian or Ubuntu run `sudo apt-get install g++`")
     sources = pathlib.Path(output("rustc", "--print", "sysroot")) / "lib/rustlib/src/rust/library"
     if not sources.is_dir():
-        say("adding Rust's sources (the kernel reads types from them)")
+        say("adding Rust's sources with `rustup component add rust-src` (the kernel reads types from them)")
         run(["rustup", "component", "add", "rust-src"])
-    # Without it everything works, only slower.
+    # Optional: without nasm everything works, only slower.
     root = ["sudo", "-n"] if os.geteuid() and shutil.which("sudo") else []
-    if not shutil.which("nasm") and shutil.which("apt-get") and (root or not os.geteuid()):
-        say("installing nasm with apt-get")
+    may_install = os.environ.get("COVID_CT_NO_APT") != "1" and shutil.which("apt-get") and (root or not os.geteuid())
+    if not shutil.which("nasm") and may_install:
+        install = [*root, "apt-get", "install", "-y", "-q", "nasm"]
+        say(f"installing the system package nasm with `apt-get update` and `{' '.join(install)}` (COVID_CT_NO_APT=1 skips this)")
         quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         subprocess.run([*root, "apt-get", "update", "-q"], **quiet)
-        subprocess.run([*root, "apt-get", "install", "-y", "-q", "nasm"], **quiet)
+        subprocess.run(install, **quiet)
     if not shutil.which("nasm"):
         say("nasm is missing, so JPEG files are decoded without SIMD, at half the speed: on Debian or Ubuntu run "
             "`sudo apt-get install nasm`")
@@ -78,31 +81,31 @@ def output(*command):
 
 
 def venv_python():
-    """The Python that has torch: the active conda environment's if it is ours, else a venv in the cache."""
+    """The Python with torch: that of the conda environment covid-ct if it is active, else of a venv in the cache."""
     if os.environ.get("CONDA_DEFAULT_ENV") == "covid-ct":
         return pathlib.Path(os.environ["CONDA_PREFIX"]) / "bin/python"
     return CACHE / "venv/bin/python"
 
 
-# The packages that compiling waits for: libtorch itself, without the CUDA libraries below it, and CMake.
+# The packages that compiling needs: libtorch itself, without the CUDA libraries it depends on, and CMake.
 FOR_COMPILING = ("torch==", "cmake==")
 
 
 def install_python():
-    """Installs what compiling needs where packages are missing, and starts pip on the rest; returns what to wait for."""
+    """If packages are missing, installs those that compiling needs and starts pip for the rest; returns a function that waits."""
     python, requirements = venv_python(), REPO / "requirements.txt"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     stamp = python.parent.parent / f".covid-ct-requirements-{wanted[:12]}"
     if stamp.is_file():
         return lambda: None
     ours = python.is_relative_to(CACHE)
-    # A venv whose making broke off has a Python and no pip.
+    # An incomplete venv has a Python and no pip.
     if ours and (not python.exists() or subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode):
         shutil.rmtree(python.parent.parent, ignore_errors=True)
         if subprocess.run([sys.executable, "-m", "venv", python.parent.parent]).returncode:
             fail("Python's venv is missing: on Debian or Ubuntu run `sudo apt-get install python3-venv`")
     say("installing PyTorch and Jupyter (about 5 GB; minutes on a fast line)")
-    # Python compiles its own files when they are first used, and most never are.
+    # Python compiles files when they are first used, and most never are.
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     first = [line for line in requirements.read_text().split() if line.startswith(FOR_COMPILING)]
     run([*pip, "--no-deps", *first])
@@ -111,10 +114,10 @@ def install_python():
     @functools.cache
     def finish():
         if rest.wait():
-            fail("pip could not install requirements.txt; its reason stands above")
+            fail("pip could not install requirements.txt; see its output above")
         for old in stamp.parent.glob(".covid-ct-requirements-*"):
             old.unlink()
-        # JupyterLab asks every new user about news from the network, over the notebook.
+        # Otherwise JupyterLab asks every new user whether to fetch news, in front of the notebook.
         overrides = stamp.parent / "share/jupyter/lab/settings/overrides.json"
         overrides.parent.mkdir(parents=True, exist_ok=True)
         overrides.write_text('{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}\n')
@@ -129,21 +132,21 @@ ROOM_FOR_BOTH = 10e9
 
 
 def install_evcxr():
-    """Starts cargo where the kernel is missing; returns the program, and what to wait for."""
+    """Starts cargo if the kernel is missing; returns the program, and a function that waits."""
     program = CACHE / f"evcxr-{EVCXR}/bin/evcxr_jupyter"
     if program.is_file():
         return program, lambda: None
-    say(f"building the Jupyter kernel evcxr {EVCXR} (minutes on two cores; other work goes on beside it)")
+    say(f"building the Jupyter kernel evcxr {EVCXR} (minutes on two cores, in the background)")
     # No progress bar: another cargo may have one.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never"}
-    # The library's chain of crates is the longer one: it goes first, and both should end together.
+    # The library takes longer: it has priority, so that both end at about the same time.
     cargo = start(["nice", "-n", "3", "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
                    "--root", program.parent.parent, "--config", REPO / "scripts/evcxr_build.toml"], env=environment, cwd=CACHE)
 
     @functools.cache
     def finish():
         if cargo.wait():
-            fail(f"cargo could not build evcxr {EVCXR}; its reason stands above")
+            fail(f"cargo could not build evcxr {EVCXR}; see its output above")
         shutil.rmtree(CACHE / "evcxr-build", ignore_errors=True)
         say("the kernel is built")
 
@@ -151,7 +154,7 @@ def install_evcxr():
 
 
 def write_environment(python):
-    """What every build and every kernel needs, as a shell file and as a dictionary."""
+    """The environment of every build and every kernel, as a shell file and as a dictionary."""
     site = output(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
     torch = pathlib.Path(site) / "torch"
     rust = output("rustc", "--print", "target-libdir")
@@ -162,7 +165,7 @@ def write_environment(python):
         # For cells: they are loaded by evcxr and may call libtorch and Rust's own library directly.
         "LD_LIBRARY_PATH": f"{torch / 'lib'}:{rust}",
         "CARGO_TARGET_DIR": str(CLONE / "build/target"),
-        # Our kernel first, whatever other clone was set up last.
+        # This clone's kernel first, also if another clone was set up later.
         "JUPYTER_PATH": str(CLONE / "jupyter"),
         "PATH": os.pathsep.join(dict.fromkeys([str(python.parent), *os.environ["PATH"].split(os.pathsep)])),
     }
@@ -175,11 +178,11 @@ def write_environment(python):
 
 
 def forget_clones_that_are_gone():
-    """What a clone has compiled is 3 GB, and of no use once the clone was deleted or moved."""
+    """Removes the compiled files (3 GB) of clones that were deleted or moved."""
     for named in (CACHE / "kernels").glob("*/repository"):
         clone = named.read_text()
         if not os.path.lexists(clone):
-            say(f"removing what {clone}, which is gone, had compiled")
+            say(f"removing the compiled files of {clone}, which no longer exists")
             shutil.rmtree(named.parent, ignore_errors=True)
 
 
@@ -195,9 +198,9 @@ def build(environment, finish_python):
 
 
 def share():
-    """Leaves what this clone has compiled of other people's crates for the clones to come, and for `cargo` here: hard
-    links, a second. Never the folder itself: cargo tells two clones' own crate apart by nothing but the times of their
-    files, and would run one's program for the other."""
+    """Shares the third-party crates that this clone has compiled with later clones, and with `cargo` here, as hard links.
+    The folder itself is never shared: cargo distinguishes the crates of two clones only by the times of their files, and
+    would run the program of one for the other."""
     def crates(folder):
         return {found.name for found in folder.glob("target/*/debug/.fingerprint/*") if not kernel.is_ours(found.name)}
 
@@ -209,14 +212,14 @@ def share():
 
 
 def program(path, *lines):
-    """A small shell program."""
+    """Writes a small shell program."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
     path.chmod(0o755)
 
 
 def install_kernel(environment, evcxr):
-    """The kernelspec, for our own Jupyter and for any other of this user's."""
+    """Installs the kernelspec, for our own Jupyter and for any other of this user."""
     cargo_home = os.environ.get("CARGO_HOME") or str(pathlib.Path.home() / ".cargo")
     kept = ("COVID_CT_CACHE", "LIBTORCH", "LD_LIBRARY_PATH")
     spec = {
@@ -250,12 +253,12 @@ def install_kernel(environment, evcxr):
     settings = (REPO / "scripts/evcxr.toml").read_text().replace("@REPO@", str(REPO)).replace("@CARGO_HOME@", cargo_home)
     (CLONE / "config").mkdir(exist_ok=True)
     (CLONE / "config/evcxr.toml").write_text(settings)
-    # Cells are compiled below this folder, with the flags of this clone. Cargo joins the flags of every folder above:
-    # an older version's, one above, would have all compiled a second time.
+    # Cells are compiled below this folder, with the flags of this clone. Cargo joins the flags of all folders above: with those
+    # that an older version left one folder above, everything would be compiled a second time.
     shutil.rmtree(CACHE / "kernels/.cargo", ignore_errors=True)
     flags, ours = CLONE / ".cargo/config.toml", REPO / ".cargo/config.toml"
     if flags.is_file() and flags.read_bytes() != ours.read_bytes():
-        # What was compiled with other flags would be compiled again there, and lie beside it for good.
+        # With other flags everything is compiled again, and the old files would stay.
         for slot in CLONE.glob("slot-*/"):
             shutil.rmtree(slot, ignore_errors=True)
     flags.parent.mkdir(exist_ok=True)
@@ -263,8 +266,10 @@ def install_kernel(environment, evcxr):
 
 
 def state():
-    """Of everything that the library and the command line are made from."""
+    """A hash of everything that the library and the command line are made from."""
+    # The library includes files of data_manifest and scripts/cloud.
     made_from = [*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), *REPO.glob("Cargo.*"),
+                 *(REPO / "data_manifest").glob("*.json"), *(REPO / "scripts/cloud").glob("*.sh"),
                  *(REPO / name for name in ("build.rs", "requirements.txt", ".cargo/config.toml", "scripts/kernel.py",
                                             "scripts/program.toml"))]
     sources = b"".join(source.read_bytes() for source in sorted(made_from))
@@ -279,7 +284,7 @@ def main():
     finish_python = install_python()
     environment = write_environment(venv_python())
     forget_clones_that_are_gone()
-    # One crate of the kernel keeps a core busy for minutes: the library's take the others, where there is memory for both.
+    # One crate of the kernel keeps a core busy for minutes: the library is compiled meanwhile, if there is memory for both.
     if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOM_FOR_BOTH:
         finish_evcxr()
     install_kernel(environment, evcxr)

@@ -9,6 +9,9 @@ pub mod audit_command;
 pub mod bar;
 pub mod bench;
 pub mod cloud_command;
+pub mod data_commands;
+pub mod report_commands;
+pub mod run_commands;
 pub mod stage_command;
 
 /// Audit, split, train, evaluate and report: COVID-19 classification of chest-CT slices.

@@ -10,6 +10,7 @@ use crate::evaluate::published::Published;
 use crate::evaluate::shortcuts::Shortcuts;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
+use maud::{PreEscaped, html};
 use run_parts::{Omission, Run};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ mod answers;
 pub(crate) mod checklist;
 mod data_flow;
 mod data_set;
+mod html;
 mod limitations;
 mod network_and_training;
 mod page;
@@ -168,8 +170,8 @@ impl Report {
 
     /// Figures beside each other.
     fn row(&mut self, figures: &[(String, Figure)]) -> String {
-        let each: String = figures.iter().map(|(name, figure)| self.figure(name, figure)).collect();
-        format!("<div class=\"row\">{each}</div>")
+        let each: Vec<String> = figures.iter().map(|(name, figure)| self.figure(name, figure)).collect();
+        html! { div.row { @for figure in &each { (PreEscaped(figure)) } } }.into_string()
     }
 
     /// Writes `report.html`, `report.json` and `figures/*.svg` into `folder`; returns the path of the page.

@@ -92,7 +92,7 @@ fn names_that_lead_elsewhere_are_refused() {
         ("C:/evil", "its name is absolute; only names inside the target folder are unpacked"),
         ("a//b", "its name has an empty part or `.`"),
         ("./a", "its name has an empty part or `.`"),
-        ("a/.covid-ct-1", "its name begins with .covid-ct-, which is reserved for files in the making"),
+        ("a/.covid-ct-1", "its name begins with .covid-ct-, which is reserved for unfinished files"),
         ("", "it has no name"),
     ];
     for (name, fault) in cases {
@@ -138,7 +138,7 @@ fn links_in_the_target_are_not_followed() {
 #[test]
 fn one_path_has_one_entry() {
     let twice = refused(&[entry("a/b", b"1"), entry("c", b""), entry("a/b", b"2")]);
-    assert_eq!(twice, "reading the archive a.zip: entry \"a/b\": it is there twice");
+    assert_eq!(twice, "reading the archive a.zip: entry \"a/b\": it occurs twice");
     let both = refused(&[entry("a/b", b"1"), stored("a/b/", b"")]);
     assert_eq!(both, "reading the archive a.zip: entry \"a/b\": it is both a file and a folder");
     let above = refused(&[entry("a/b/c/d", b"1"), entry("a/b", b"2")]);

@@ -69,7 +69,7 @@ fn nothing_is_made_without_an_answer() {
     let (code, text) = run(home.path(), &["run", "project"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("gcloud projects create mia-covd19-challenge") && text.contains("[y/N]"), "{text}");
-    assert!(text.contains("covid-ct: step project: not done, for the answer was not yes"), "{text}");
+    assert!(text.contains("covid-ct: step project: not done, the answer was not yes"), "{text}");
     assert_eq!(calls(home.path()), looked);
     for no in ["n\n", "\n", "yes please\n"] {
         assert_eq!(answered(home.path(), &["run", "project"], no).0, Some(1), "{no:?}");

@@ -134,7 +134,7 @@ fn objects_come_whole_and_only_once() {
     assert_eq!(
         error,
         format!(
-            "covid-ct: staging gs://ct to TARGET: looking at TARGET/a/b/small.bin: expected the object's 5 bytes with \
+            "covid-ct: staging gs://ct to TARGET: checking TARGET/a/b/small.bin: expected the object's 5 bytes with \
              CRC-32C {crc32c:08x}, found a file of 5 that differs and that staging did not write; move it away"
         )
     );
@@ -243,7 +243,8 @@ fn spoilt_bytes_are_found_and_never_get_the_name() {
         wire.spoil_after(2 * MB);
         let url = format!("gs://ct/{name}");
         let error = stage(&wire.url(), target.path(), &[&url]).expect_err("must be refused");
-        let stated = format!("the store states the CRC-32C {:08x}, what came has ", crc32c::crc32c(content));
+        let stated =
+            format!("the store states the CRC-32C {:08x}, the bytes that arrived have ", crc32c::crc32c(content));
         assert!(error.contains(&format!("fetching {name}: ")) && error.contains(&stated), "{error}");
         assert!(!target.path().join(name).exists() && !target.path().join(format!("{name}.partial")).exists());
         stage(&wire.url(), target.path(), &[&url]).expect("stages");

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Sets a Workbench instance (Debian 12, user jupyter, data disk at /home/jupyter) up for the notebooks. Template: the
-# library fills in what stands between @ signs. Runs as root after every start and does only what is missing.
+# Sets a Workbench instance (Debian 12, user jupyter, data disk at /home/jupyter) up for the notebooks. A template: the
+# library replaces words between @ signs. Runs as root after every start and does only what is missing.
 #
 #   /home/jupyter/covid-ct-setup.status   first line ok, running: STEP or failed: STEP; then notes
 #   /home/jupyter/covid-ct-setup.log      everything printed
@@ -49,8 +49,8 @@ finish() {
   fi
 }
 
-# As the notebooks' user, with nothing of root's environment, and without the lock (descriptor 9), which whatever stays
-# in the background would keep.
+# As the notebooks' user, without root's environment, and without the lock (descriptor 9), which a process in the
+# background would keep.
 as_user() {
   runuser -u "$user" -- env -i HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 GIT_TERMINAL_PROMPT=0 \
     PATH="$home/.cargo/bin:/usr/local/bin:/usr/bin:/bin" COVID_CT_CACHE="$home/.cache/covid-ct" "$@" 9>&-
@@ -77,7 +77,7 @@ has_rust() {
 install_rust() {
   if has_rust 2>/dev/null; then return; fi
   if as_user "$home/.cargo/bin/rustup" --version 2>/dev/null; then
-    # An installation that was cut off leaves half a toolchain, which rustup takes for a whole one.
+    # An interrupted installation leaves an incomplete toolchain, which rustup takes for a complete one.
     echo "rustup is there, but no rustc that runs: the toolchain is installed again"
     as_user "$home/.cargo/bin/rustup" toolchain uninstall stable || true
     as_user "$home/.cargo/bin/rustup" toolchain install stable --profile minimal
@@ -94,8 +94,8 @@ install_rust() {
 
 get_repository() {
   if as_user test -d "$clone/.git"; then
-    # Somebody's own changes are worth more than being up to date.
-    as_user git -C "$clone" pull --ff-only || note "git pull in $clone did not go: it stays as it is"
+    # Local changes are kept, even if the clone is then not up to date.
+    as_user git -C "$clone" pull --ff-only || note "git pull in $clone failed: the clone stays as it is"
   elif [ -e "$clone" ]; then
     echo "$clone is there but is no clone: move it away"
     return 1
@@ -119,7 +119,7 @@ check_driver() {
   # The image installs the driver by itself, at the same time as this runs.
   for _ in $(seq 60); do
     version=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1) || true
-    # One that fails says so on standard output, too.
+    # If it fails, it writes its error to standard output, too.
     [[ $version =~ ^[0-9]+(\.[0-9]+)*$ ]] && break
     version=
     sleep 10
@@ -156,7 +156,7 @@ id "$user" >/dev/null
 test -d "$home"
 exec 9>"$home/.covid-ct-setup.lock"
 flock -n 9 || { echo "covid-ct: a set-up is running already; its log is $log"; exit 0; }
-echo "covid-ct: setting up; the log is $log, how far it is stands in $status"
+echo "covid-ct: setting up; the log is $log, the state is in $status"
 touch "$log"
 chown "$user:" "$log"
 exec >>"$log" 2>&1

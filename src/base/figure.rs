@@ -1,9 +1,10 @@
-//! Pictures: plotters drawn to SVG, with a caption, and contact sheets of slices.
+//! Figures: drawn with plotters as SVG, with a caption.
 
-use crate::base::table::{Show, display, escape};
+use crate::base::table::{Show, display};
 use anyhow::{Context, Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use maud::html;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ mod flow;
 pub(crate) use bars::{Bar, bars};
 pub(crate) use flow::{Step, flow};
 
-/// Wong's palette: told apart with every kind of colour vision (Nature Methods 8, 441, 2011).
+/// Wong's palette, distinguishable with every kind of colour vision (Nature Methods 8, 441, 2011).
 pub(crate) const PALETTE: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -26,7 +27,7 @@ pub(crate) const PALETTE: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
-/// A picture in SVG with a caption. Self-contained: no fonts, scripts or files from elsewhere.
+/// A figure in SVG with a caption. Self-contained: no fonts, scripts or files from elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
@@ -36,7 +37,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// A picture that was drawn elsewhere.
+    /// A figure from existing SVG.
     pub(crate) fn new(title: &str, caption: &str, svg: String) -> Self {
         Self { title: title.to_owned(), caption: caption.to_owned(), svg }
     }
@@ -51,7 +52,7 @@ impl Figure {
         &self.title
     }
 
-    /// The sentence under the picture.
+    /// The caption below the figure.
     pub fn caption(&self) -> &str {
         &self.caption
     }
@@ -70,14 +71,14 @@ impl Figure {
 impl Show for Figure {
     /// An `img` with the SVG inside: JupyterLab strips bare SVG from notebooks it does not trust.
     fn html(&self) -> String {
-        format!(
-            "<figure class=\"covid-ct\" style=\"margin:.5em 0\"><img alt=\"{}\" style=\"max-width:100%;height:auto\" \
-             src=\"data:image/svg+xml;base64,{}\"/><figcaption style=\"font-size:12px;opacity:.75;padding:2px \
-             8px;max-width:60em\">{}</figcaption></figure>",
-            escape(&self.title),
-            BASE64.encode(&self.svg),
-            escape(&self.caption)
-        )
+        let picture = BASE64.encode(&self.svg);
+        html! {
+            figure.covid-ct style="margin:.5em 0" {
+                img alt=(self.title) style="max-width:100%;height:auto" src={ "data:image/svg+xml;base64," (picture) };
+                figcaption style="font-size:12px;opacity:.75;padding:2px 8px;max-width:60em" { (self.caption) }
+            }
+        }
+        .into_string()
     }
 
     fn text(&self) -> String {
@@ -117,7 +118,7 @@ pub(crate) fn font(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&BLACK)
 }
 
-/// Axes from the least to the greatest value with a little room; never of no length.
+/// The range of the values, at least of length 1 where all are equal; `None` without finite values.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let (low, high) = values
         .filter(|v| v.is_finite())
@@ -125,7 +126,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (low <= high).then_some(if low == high { (low - 0.5, high + 0.5) } else { (low, high) })
 }
 
-/// How much longer an axis of `height` pixels gets, so that a legend inside it, at the top, covers nothing.
+/// The share by which an axis of `height` pixels is extended so that a legend at the top covers no data.
 pub(crate) fn legend_share(series: usize, height: u32) -> f64 {
     let share = if series > 1 { (17.0 * series as f64 + 16.0) / f64::from(height) } else { 0.0 };
     share / (1.0 - share.min(0.9))

@@ -1,6 +1,7 @@
 //! Reading and writing whole files so that a kill at any moment leaves either the old file or the new one.
 
 use anyhow::{Context, Result, bail};
+use memmap2::Mmap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -9,6 +10,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use tempfile::NamedTempFile;
 
 /// A SHA-256 digest; shown as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +22,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of a file, which is not taken into memory.
+    /// The digest of a file, read in pieces.
     pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let doing = || format!("computing the SHA-256 of {}", path.display());
         let (mut file, mut hash) = (fs::File::open(path).with_context(doing)?, Sha256::new());
@@ -40,7 +42,7 @@ impl Digest {
         Some(Self(bytes))
     }
 
-    /// The first 12 hexadecimal digits: enough to tell two apart by eye.
+    /// The first 12 hexadecimal digits: enough to distinguish two by eye.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }
@@ -91,29 +93,47 @@ pub(crate) fn lock(path: &Path, taken: &str) -> Result<fs::File> {
 
 const PARTIAL: &str = ".partial-";
 
-/// Clears away what writers that were killed left in a folder where nobody writes now.
+/// Removes what killed writers left in a folder; no process may be writing there.
 pub(crate) fn sweep(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PARTIAL)) {
-        // What cannot be removed costs room and nothing else.
+        // Files that cannot be removed only take space.
         fs::remove_file(entry.path()).ok();
     }
 }
 
 /// Writes to a sibling and renames: readers never see half a file.
 pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
+    atomically(path, |partial| write(partial.as_file_mut()))
+}
+
+/// The same for what writes to a path: `write` is given that of the sibling.
+pub(crate) fn write_atomic_at(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    atomically(path, |partial| write(partial.path()))
+}
+
+fn atomically(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> Result<()>) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("creating folder {}", folder.display()))?;
     let written = (|| {
-        // As readable to others as any new file; temporary files are private unless told otherwise.
+        // As readable to others as any new file; temporary files are private by default.
         let permissions = fs::Permissions::from_mode(0o666);
         let mut partial = tempfile::Builder::new().prefix(PARTIAL).permissions(permissions).tempfile_in(folder)?;
-        write(partial.as_file_mut())?;
+        write(&mut partial)?;
         partial.as_file().sync_all()?;
         partial.persist(path)?;
         anyhow::Ok(())
     })();
     written.with_context(|| format!("writing {}", path.display()))
+}
+
+/// A file as bytes that are read when they are used.
+pub(crate) fn mapped(path: &Path) -> Result<Mmap> {
+    let file = fs::File::open(path)?;
+    // SAFETY: checkpoints and files of weights are renamed into place whole and not written again; a file must not be
+    // changed from outside while it is mapped.
+    #[allow(unsafe_code)]
+    Ok(unsafe { Mmap::map(&file) }?)
 }
 
 /// Writes bytes atomically.

@@ -1,19 +1,19 @@
-//! Work on many files at once.
+//! Parallel work on many items.
 
 use anyhow::Result;
 use rayon::prelude::*;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-/// What a mutex guards, also after a thread that held it panicked.
+/// Locks a mutex, even after a thread panicked while holding it.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Two results for every item, in the items' order. Each is written where it stays: collected as a `Result` they would be
-/// gathered in lists and then copied, which takes twice the memory.
+/// Two results for every item, in the items' order. Each is written directly to its place: `collect` into a `Result`
+/// would first gather lists and then copy them, which takes twice the memory.
 ///
 /// # Errors
-/// The first failure; work that has not begun is left then.
+/// The first failure; items that were not started are skipped.
 pub(crate) fn in_parallel<I, A, B>(
     items: I,
     work: impl Fn(I::Item) -> Result<(A, B)> + Sync + Send,
@@ -45,8 +45,8 @@ where
     }
 }
 
-/// For a test of what a process has but once: runs the test of this name in a process of its own and is true where it
-/// passed there; in that process false: the test itself.
+/// For tests of process-wide state: runs the test of this name in a separate process and returns true when it passed
+/// there. In that process it returns false, and the test itself runs.
 #[cfg(test)]
 pub(crate) fn passes_alone(name: &str) -> bool {
     const ALONE: &str = "COVID_CT_TEST_ALONE";

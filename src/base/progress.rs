@@ -1,14 +1,14 @@
-//! How long work tells that it is alive: what is done, how fast, how long it will still take.
+//! Progress of long stages: units done, rate and time left.
 
 use crate::base::parallel::locked;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A sign of life from a long stage. `Display` gives one line for a notebook.
+/// The progress of a long stage. `Display` gives one line for a notebook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// What is being done, for example `"audit"`.
+    /// The name of the stage, for example `"audit"`.
     pub stage: String,
     /// Units finished, those of an earlier, interrupted run included.
     pub done: usize,
@@ -18,12 +18,12 @@ pub struct Progress {
     pub unit: &'static str,
     /// Units per second in this run, 0 while unknown.
     pub rate: f64,
-    /// Anything more worth a look, such as the loss so far.
+    /// A further note, such as the loss so far.
     pub note: String,
 }
 
 impl Progress {
-    /// Prints the line: a callback for those who want nothing else.
+    /// Prints the line; the default callback.
     #[allow(clippy::print_stdout, reason = "callers choose it by name")]
     pub fn print(&self) {
         println!("{self}");
@@ -96,8 +96,8 @@ pub(crate) fn counted(number: u64, unit: &str) -> String {
     format!("{} {unit}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// Counts finished units from many threads and calls back seldom: after two seconds, then every four, later more rarely
-/// (every thirtieth of the time passed, 15 s at most), so that a night's work does not fill a notebook with lines.
+/// Counts finished units from many threads and calls back at intervals: after two seconds, then every four, later less
+/// often (a thirtieth of the elapsed time, 15 s at most), so that long runs do not fill a notebook with lines.
 pub(crate) struct Meter<'a> {
     show: &'a (dyn Fn(&Progress) + Sync),
     begun: Instant,
@@ -124,14 +124,14 @@ impl<'a> Meter<'a> {
         Self { show, begun: Instant::now(), state: Mutex::new(state) }
     }
 
-    /// Counts `units` more; shows a line when one is due.
+    /// Adds `units`; shows a line when one is due.
     pub(crate) fn add(&self, units: usize) {
         self.add_with(units, String::new);
     }
 
     /// The same, with a note that is made only when a line is due.
     pub(crate) fn add_with(&self, units: usize, note: impl FnOnce() -> String) {
-        // A callback that panicked elsewhere leaves counts that are still whole, so a poisoned lock may be used.
+        // The counts stay valid when a callback panics, so a poisoned lock may be used.
         let mut state = locked(&self.state);
         state.progress.done += units;
         let passed = self.begun.elapsed();

@@ -1,19 +1,24 @@
-//! What people read: tables as text and HTML, and the one place that speaks the notebook's display protocol.
+//! Tables as text and HTML, and the display protocol of notebooks.
 
 use polars::prelude::{AnyValue, DataFrame};
 use serde::Serialize;
 use std::fmt;
 
-/// Sends HTML and a text for plain front ends to the notebook.
+mod escape;
+
+use escape::breakable;
+pub(crate) use escape::escape;
+
+/// Sends HTML, and text for front ends without HTML, to the notebook.
 ///
-/// evcxr reads these blocks from the output of a cell; of several blocks of one kind the last wins.
+/// evcxr reads these blocks from the output of a cell; of several blocks of one kind it shows the last.
 #[allow(clippy::print_stdout)]
 pub(crate) fn display(html: &str, text: &str) {
     println!("EVCXR_BEGIN_CONTENT text/html\n{html}\nEVCXR_END_CONTENT");
     println!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT");
 }
 
-/// Several things in one output cell; evcxr shows one result a cell.
+/// Several tables and figures in one output cell; evcxr shows only one result per cell.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     html: String,
@@ -34,14 +39,14 @@ impl Page {
         self
     }
 
-    /// Adds what has no title of its own under one.
+    /// Adds a part without a title, under a title.
     pub(crate) fn titled(mut self, title: &str, part: &impl Show) -> Self {
         self.html.push_str(&heading(title));
         self.text.push_str(&format!("{title}\n"));
         self.with(part)
     }
 
-    /// Adds several things beside each other, as far as the width allows.
+    /// Adds several parts next to each other, as far as the width allows.
     pub fn with_row(mut self, parts: &[impl Show]) -> Self {
         self.html.push_str("<div style=\"display:flex;flex-wrap:wrap;gap:1em\">");
         for part in parts {
@@ -69,7 +74,7 @@ impl Show for Page {
     }
 }
 
-/// Anything with a face: HTML for notebooks and reports, text for terminals.
+/// Anything that can be shown: as HTML in notebooks and reports, as text in terminals.
 pub trait Show {
     /// A fragment of HTML, complete in itself.
     fn html(&self) -> String;
@@ -77,7 +82,7 @@ pub trait Show {
     fn text(&self) -> String;
 }
 
-/// Gives a type that has a `table()` its `Show`, `Display` and notebook display.
+/// Implements `Show`, `Display` and notebook display for a type that has a `table()`.
 macro_rules! shown_as_table {
     ($($type:ty),+ $(,)?) => {$(
         impl $crate::base::table::Show for $type {
@@ -106,7 +111,7 @@ macro_rules! shown_as_table {
 }
 pub(crate) use shown_as_table;
 
-/// A titled table with notes under it. Cells are text; columns of numbers are set flush right.
+/// A titled table with notes under it. Cells are text; columns of numbers are right-aligned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
     title: String,
@@ -122,7 +127,7 @@ impl Table {
         Self { title: title.into(), columns, rows: Vec::new(), notes: Vec::new() }
     }
 
-    /// The first `max_rows` rows of a polars frame, with what was left out said below.
+    /// The first `max_rows` rows of a polars frame, with a note when rows were left out.
     pub fn from_frame(title: impl Into<String>, frame: &DataFrame, max_rows: usize) -> Self {
         let names: Vec<String> = frame.get_column_names().iter().map(|n| n.to_string()).collect();
         let mut table = Self::new(title, &names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -135,7 +140,7 @@ impl Table {
         table
     }
 
-    /// Adds a row; missing cells stay empty, cells beyond the last column are dropped.
+    /// Adds a row; missing cells are empty, and cells beyond the last column are dropped.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let mut row: Vec<String> = cells.into_iter().map(Into::into).collect();
         row.resize(self.columns.len(), String::new());
@@ -177,7 +182,7 @@ impl Table {
     }
 }
 
-/// The title of a table, or of what else has one.
+/// The title of a table or another part.
 fn heading(title: &str) -> String {
     format!("<div style=\"font-weight:600;padding:4px 8px;max-width:60em\">{}</div>", escape(title))
 }
@@ -185,7 +190,7 @@ fn heading(title: &str) -> String {
 impl Show for Table {
     fn html(&self) -> String {
         let right = self.alignment();
-        // Borders, not colours, carry the structure: readable in light and dark themes and on paper.
+        // The structure is shown by borders instead of colours: readable in light and dark themes and on paper.
         let mut html = format!(
             "<div class=\"covid-ct\" style=\"overflow-x:auto;margin:.5em 0\">{}<table \
              style=\"border-collapse:collapse;font-size:13px\"><thead><tr>",
@@ -253,7 +258,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A polars frame with a notebook face: `Shown(frame)` as the last line of a cell.
+/// A polars frame that is shown in notebooks: `Shown(frame)` as the last line of a cell.
 #[derive(Debug, Clone)]
 pub struct Shown(pub DataFrame);
 
@@ -267,7 +272,7 @@ impl Shown {
 
 shown_as_table!(Shown);
 
-/// Things whose text is already laid out, such as scikit-learn's report: the same letters in HTML.
+/// The same for a type whose `Display` is already laid out, such as scikit-learn's report: HTML shows it preformatted.
 macro_rules! shown_as_text {
     ($($type:ty),+ $(,)?) => {$(
         impl $crate::base::table::Show for $type {
@@ -305,35 +310,6 @@ fn cell(value: polars::prelude::PolarsResult<AnyValue<'_>>) -> String {
     }
 }
 
-/// Text made safe inside HTML and SVG.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// The longest word, in characters, that a narrow column must hold in one piece.
-const WORD: usize = 20;
-
-/// [`escape`]d, with places to break inside words that are too long for a narrow column, such as paths and hashes; other
-/// words stay whole.
-fn breakable(text: &str) -> String {
-    let word = |word: &str| {
-        if word.chars().count() <= WORD {
-            return escape(word);
-        }
-        let (mut html, mut piece) = (String::new(), String::new());
-        for letter in word.chars() {
-            piece.push(letter);
-            if "/_,=.-".contains(letter) || piece.chars().count() == WORD {
-                html += &escape(&piece);
-                html += "<wbr>";
-                piece.clear();
-            }
-        }
-        html + &escape(&piece)
-    };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
-}
-
 /// `0.8108` as `"81.1 %"`; absent as `"–"`.
 pub(crate) fn percent(ratio: Option<f64>) -> String {
     ratio.map_or("–".to_owned(), |r| format!("{:.1} %", 100.0 * r))
@@ -353,16 +329,6 @@ mod tests {
     #[test]
     fn text_is_aligned() {
         assert_eq!(table().text(), "Scans\nSet     Slices\n─────  ───────\ntrain  153,680\n<val>        –\nTwo rows.");
-    }
-
-    #[test]
-    fn only_long_words_may_be_broken_and_never_inside_an_entity() {
-        assert_eq!(breakable("imagenet weights <pinned>"), "imagenet weights &lt;pinned&gt;");
-        assert_eq!(
-            breakable("train/covid/ct_scan_0/3.jpg"),
-            "train/<wbr>covid/<wbr>ct_<wbr>scan_<wbr>0/<wbr>3.<wbr>jpg"
-        );
-        assert_eq!(breakable(&"&".repeat(21)), "&amp;".repeat(20) + "<wbr>&amp;");
     }
 
     #[test]

@@ -37,6 +37,10 @@ impl Bar {
             eprintln!("{progress}");
             return;
         }
+        // One bar shows stage after stage.
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
         self.bar.enable_steady_tick(Duration::from_millis(200));
         self.bar.set_length(progress.total as u64);
         self.bar.set_position(progress.done as u64);

@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 /// Options of `covid-ct cloud`.
 #[derive(Args)]
 pub struct CloudArgs {
-    /// Settings as JSON [default: cloud.json if there is one, else the slides' machine]
+    /// Settings as JSON [default: cloud.json if it exists, else the slides' machine]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(subcommand)]
     pub command: CloudCommand,
 }
 
-/// What is asked of it.
+/// Subcommands of `covid-ct cloud`.
 #[derive(Subcommand)]
 pub enum CloudCommand {
     /// Show every step; calls nothing
     Plan {
-        /// Every command in full, to be pasted into a shell; what costs money or deletes stands in comments
+        /// Every command in full, to be pasted into a shell; commands that cost money or delete are commented out
         #[arg(long)]
         commands: bool,
         /// One step in full
@@ -31,15 +31,15 @@ pub enum CloudCommand {
     Cost,
     /// Write the settings to a file, to be edited
     Settings {
-        /// Where
+        /// File to write
         #[arg(default_value = "cloud.json")]
         file: PathBuf,
     },
     /// Print the script with which the instance sets itself up
     Script,
-    /// Do one step: asks first, and recognises what is there
+    /// Run one step: asks first, and skips what is done already
     ///
-    /// Every command is added to cloud-log.jsonl. A no ends with exit code 1.
+    /// Every command is added to cloud-log.jsonl. If the answer is no, the exit code is 1.
     Run {
         /// Name of the step
         step: String,
@@ -52,7 +52,7 @@ pub enum CloudCommand {
     },
 }
 
-/// Does what was asked; `home` is where the log of commands goes.
+/// Runs the subcommand; the log of commands goes to `home`.
 pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
     let usual = home.join("cloud.json");
     let settings = args.config.clone().or_else(|| usual.exists().then_some(usual));
@@ -77,7 +77,7 @@ pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
                 ..RunOptions::default()
             };
             let outcome = run_step(&plan, step, &options, ask, |line| println!("{line}"))?;
-            ensure!(outcome != Outcome::Declined, "step {step}: not done, for the answer was not yes");
+            ensure!(outcome != Outcome::Declined, "step {step}: not done, the answer was not yes");
             println!("{step}: {outcome}");
         }
     }

@@ -8,36 +8,36 @@ use std::time::Duration;
 
 use super::bar::Bar;
 
-/// What to bring, and where to.
+/// Options of `covid-ct stage`.
 #[derive(Args)]
 pub struct StageArgs {
-    /// gs://bucket/path, s3://bucket/path or file:///path: an object, or all below a path
+    /// gs://bucket/path, s3://bucket/path or file:///path: an object, or everything below a path
     pub url: String,
     /// Folder to fill
     #[arg(required_unless_present = "list")]
     pub dir: Option<PathBuf>,
-    /// Unpack zip archives while they arrive: archive and contents never lie on the disk together
+    /// Unpack zip archives while they arrive, without storing the archives
     #[arg(long)]
     pub stream: bool,
-    /// Only list what is there
+    /// Only list the objects
     #[arg(long)]
     pub list: bool,
-    /// Write no more than this; what is there already does not count
+    /// Write no more than this; files that exist already do not count
     #[arg(long, value_name = "BYTES")]
     pub max_disk: Option<u64>,
-    /// How long to wait for a connection that brings nothing
+    /// How long to wait while no data arrive
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub patience: u64,
-    /// Refuse archives with an entry of a megabyte or more that is so many times its compressed bytes
+    /// Refuse archives with an entry of a megabyte or more that expands to more times its compressed size
     #[arg(long, value_name = "TIMES", default_value_t = ArchiveLimits::default().ratio)]
     pub max_ratio: u64,
-    /// Refuse archives whose contents, all together, are more than this
+    /// Refuse archives whose contents together exceed this
     #[arg(long, value_name = "BYTES", default_value_t = ArchiveLimits::default().bytes)]
     pub max_unpacked: u64,
-    /// Refuse archives with more entries, all together, the folders above them included
+    /// Refuse archives that together have more entries, parent folders included
     #[arg(long, value_name = "NUMBER", default_value_t = ArchiveLimits::default().entries)]
     pub max_entries: u64,
-    /// Refuse an archive whose directory has more than this
+    /// Refuse an archive whose directory is larger than this
     #[arg(long, value_name = "BYTES", default_value_t = ArchiveLimits::default().directory)]
     pub max_directory: u64,
 }
@@ -55,7 +55,7 @@ impl StageArgs {
     }
 }
 
-/// Lists or brings what is asked for.
+/// Lists or fetches the objects.
 pub fn run(args: &StageArgs) -> Result<()> {
     if args.list {
         println!("{}", Bucket::open(&args.url)?.list()?);

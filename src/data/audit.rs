@@ -1,4 +1,4 @@
-//! What is wrong with the data, file by file, before anything is learned from it.
+//! Checks every file and scan of a data set for defects before training.
 
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, read_json, write_json};
@@ -7,19 +7,20 @@ use crate::base::progress::{Meter, Progress, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::contact_sheet::ContactSheet;
 use crate::data::decode::decode_grey;
-use crate::data::manifest::{Manifest, Set, Slice, missing_numbers};
+use crate::data::manifest::{Manifest, Set, Slice};
 use anyhow::{Result, ensure};
 pub(crate) use inspect::Look;
 use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 mod check;
 mod expected;
+mod findings;
 mod inspect;
 mod look_alikes;
 mod pass;
@@ -29,24 +30,25 @@ mod scale;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
+use findings::{exact_duplicates, folder_findings, same_patients};
 pub(crate) use pass::Pass;
 pub use scale::Scale;
 
-/// One thing found.
+/// One finding of an audit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
-    /// What kind of thing.
+    /// The check that it belongs to.
     pub check: Check,
     /// The file or scan folder, under the root.
     pub path: String,
-    /// What was found there, in words.
+    /// What was found there, as text.
     pub detail: String,
-    /// The other file or folder, where it takes two.
+    /// The other file or folder, for checks that compare two.
     pub with: Option<String>,
 }
 
-/// A manifest and everything found in it.
+/// A manifest and all findings of its audit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Audit {
     manifest: Manifest,
@@ -103,17 +105,18 @@ impl Audit {
         &self.manifest
     }
 
-    /// Everything found, by check, then by path.
+    /// All findings, sorted by check, then by path.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// How many findings a check has.
+    /// Number of findings of a check.
     pub fn count(&self, check: Check) -> usize {
         self.findings.iter().filter(|f| f.check == check).count()
     }
 
-    /// The manifest without what must not be trained on; [`excluded`](Self::excluded) says why for each file.
+    /// The manifest without the files that must not be used; [`excluded`](Self::excluded) gives the reason for each
+    /// file.
     pub fn accepted(&self) -> Manifest {
         let reasons = self.excluded();
         let keep: Vec<bool> =
@@ -121,9 +124,10 @@ impl Audit {
         self.manifest.filtered(&keep)
     }
 
-    /// Every file left out, with its first (gravest) reason. Slices to predict are left out only when unreadable.
+    /// Every excluded file with its first (most severe) finding. Slices of the prediction set are excluded only when
+    /// they cannot be read.
     pub fn excluded(&self) -> BTreeMap<String, &Finding> {
-        // Slices come scan by scan.
+        // Slices are sorted by scan.
         let (scans, slices) = (&self.manifest.scans, &self.manifest.slices);
         let of_folder = |folder: &String| {
             let scan = scans.iter().position(|scan| scan.folder == *folder).unwrap_or(scans.len());
@@ -147,7 +151,7 @@ impl Audit {
         reasons
     }
 
-    /// Every file left out and why, one row each, `limit` at most.
+    /// Every excluded file with its reason, one row each, at most `limit` rows.
     pub fn excluded_table(&self, limit: usize) -> Table {
         let excluded = self.excluded();
         let mut table = Table::new("Left out", &["File", "Check", "Found"]);
@@ -161,7 +165,7 @@ impl Audit {
         }
     }
 
-    /// One row a check: severity, count, an example and what it means.
+    /// One row for each check: severity, count, an example and its meaning.
     pub fn table(&self) -> Table {
         let mut table =
             Table::new(format!("Audit of {}", self.manifest.name), &["Check", "Severity", "Count", "First", "Meaning"]);
@@ -183,7 +187,7 @@ impl Audit {
         ))
     }
 
-    /// Every finding of a check: path, what was found, and the other file where it takes two.
+    /// Every finding of a check: path, what was found, and the other file for checks that compare two.
     pub fn details(&self, check: Check) -> Table {
         let mut table = Table::new(format!("{check}: {}", check.meaning()), &["Path", "Found", "With"]);
         for finding in self.findings.iter().filter(|f| f.check == check) {
@@ -192,7 +196,7 @@ impl Audit {
         table
     }
 
-    /// Pictures of what a check flagged, `count` at most. Files without pixels are shown as an empty frame.
+    /// Images of the findings of a check, at most `count`. Files that cannot be decoded are shown as an empty frame.
     pub fn contact_sheet(&self, check: Check, count: usize) -> Result<Figure> {
         let mut sheet = ContactSheet::new(format!("{check}: {} found", self.count(check)));
         for finding in self.findings.iter().filter(|f| f.check == check).take(count) {
@@ -205,14 +209,14 @@ impl Audit {
         Ok(sheet.figure(check.meaning()))
     }
 
-    /// A file stands for itself, a scan folder for its middle slice.
+    /// The image to show for a path: the file itself, or the middle slice of a scan folder.
     fn picture_of(&self, path: &str) -> String {
         let of_scan: Vec<&Slice> =
             self.manifest.slices.iter().filter(|s| self.manifest.scan_of(s).folder == path).collect();
         of_scan.get(of_scan.len() / 2).map_or(path.to_owned(), |slice| self.manifest.path(slice))
     }
 
-    /// How many slices the scans have, by set.
+    /// Histogram of the number of slices per scan, by set.
     pub fn slices_per_scan_figure(&self) -> Result<Figure> {
         let by_scan = self.manifest.slices_by_scan();
         let counts = |set: Set| -> Vec<f64> {
@@ -230,7 +234,7 @@ impl Audit {
         )
     }
 
-    /// How often each grey level occurs in all readable slices.
+    /// Histogram of the grey levels of all readable slices.
     pub fn intensity_figure(&self) -> Result<Figure> {
         let total = self.histogram.iter().sum::<u64>().max(1) as f64;
         let dark = self.histogram[..=usize::from(BLACK)].iter().sum::<u64>() as f64;
@@ -278,7 +282,7 @@ impl Audit {
         let found = manifest.hash();
         ensure!(
             found == hash,
-            "{} is the audit of the manifest {hash}, the one beside it is {found}: run `covid-ct audit` again",
+            "{} is the audit of the manifest {hash}, the manifest next to it is {found}: run `covid-ct audit` again",
             path.display()
         );
         ensure!(histogram.len() == 256, "{}: expected 256 grey levels, found {}", path.display(), histogram.len());
@@ -287,78 +291,3 @@ impl Audit {
 }
 
 shown_as_table!(Audit);
-
-fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
-    let finding = |check, path: String, detail: String| Finding { check, path, detail, with: None };
-    let mut found: Vec<Finding> =
-        manifest.strays.iter().map(|path| finding(Check::StrayFile, path.clone(), "stray".into())).collect();
-    let filled: BTreeSet<usize> = manifest.slices.iter().filter(|s| s.number.is_some()).map(|s| s.scan).collect();
-    for (_, scan) in manifest.scans.iter().enumerate().filter(|(index, _)| !filled.contains(index)) {
-        found.push(finding(Check::EmptyScan, scan.folder.clone(), "no slice".into()));
-    }
-    for (scan, gaps) in missing_numbers(manifest) {
-        let count: u64 = gaps.iter().map(|(a, b)| u64::from(b - a) + 1).sum();
-        let shown: Vec<String> =
-            gaps.iter().take(5).map(|(a, b)| if a == b { a.to_string() } else { format!("{a} to {b}") }).collect();
-        let more = if gaps.len() > 5 { ", …" } else { "" };
-        let detail = format!("{} missing: {}{more}", thousands(count), shown.join(", "));
-        found.push(finding(Check::MissingSlice, manifest.scans[scan].folder.clone(), detail));
-    }
-    found
-}
-
-/// All but one of each group of equal pictures. The one kept is the validation set's, where it has one, so that the
-/// copy in training goes; slices to predict always stay. With two labels in a group none is kept.
-fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
-    let shown = (0..).zip(looked).filter(|(_, look)| look.shows_something());
-    let mut order: Vec<([u8; 16], u32)> =
-        shown.filter_map(|(index, look)| Some((look.picture.as_ref()?.pixels, index))).collect();
-    order.sort_unstable();
-    let rank = |index: &usize| match manifest.scan_of(&manifest.slices[*index]).set {
-        Set::Prediction => 0,
-        Set::Val => 1,
-        Set::Train => 2,
-    };
-    let mut found = Vec::new();
-    for group in order.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1) {
-        let mut group: Vec<usize> = group.iter().map(|(_, index)| *index as usize).collect();
-        group.sort_by_key(|index| (rank(index), *index));
-        let labels: BTreeSet<_> = group.iter().filter_map(|i| manifest.scan_of(&manifest.slices[*i]).label).collect();
-        let kept = manifest.path(&manifest.slices[group[0]]);
-        let copies = if labels.len() > 1 { &group[..] } else { &group[1..] };
-        for &copy in copies.iter().filter(|copy| rank(copy) > 0) {
-            let path = manifest.path(&manifest.slices[copy]);
-            let conflict = if labels.len() > 1 { ", with the other label: neither is kept" } else { "" };
-            let with = if path == kept { manifest.path(&manifest.slices[group[1]]) } else { kept.clone() };
-            let detail = format!("{} equal pictures{conflict}", group.len());
-            found.push(Finding { check: Check::ExactDuplicate, path, detail, with: Some(with) });
-        }
-    }
-    found
-}
-
-/// Pairs of scans that look like one patient.
-fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
-    let candidates: Vec<look_alikes::Candidate<'_>> = looked
-        .iter()
-        .enumerate()
-        .filter(|(_, look)| look.shows_something())
-        .filter_map(|(slice, look)| {
-            let descriptor = &look.picture.as_ref()?.descriptor;
-            Some(look_alikes::Candidate { slice: slice as u32, scan: manifest.slices[slice].scan as u32, descriptor })
-        })
-        .collect();
-    let finding = |pair: look_alikes::ScanPair| {
-        let (first, second) = (&manifest.scans[pair.first], &manifest.scans[pair.second]);
-        let conflict = matches!((first.label, second.label), (Some(a), Some(b)) if a != b);
-        let check = if conflict { Check::ConflictingLabel } else { Check::SamePatient };
-        let example = manifest.slices[pair.example.0].file.clone();
-        let twin = &manifest.slices[pair.example.1].file;
-        let detail = format!(
-            "{} and {}: the same patient? {} of {} slices have a twin (for example {example} and {twin}, correlation {:.2})",
-            first.folder, second.folder, pair.matched, pair.of, pair.correlation
-        );
-        Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
-    };
-    look_alikes::pairs_of_scans(&candidates).into_iter().map(finding).collect()
-}

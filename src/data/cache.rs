@@ -1,8 +1,8 @@
-//! Every slice decoded and resized once, packed into one memory-mapped file.
+//! A cache of decoded and resized slices in one memory-mapped file.
 //!
-//! `cache/<key>/slices.bin` holds the slices of a manifest, size × size grey levels each, packed without loss or as they
-//! are ([`Storage`]). The key is made from the manifest's hash and the preprocessing, so a cache can never serve other
-//! data than it was built from.
+//! `cache/<key>/slices.bin` holds the slices of a manifest, size × size grey levels each, losslessly compressed or
+//! uncompressed ([`Storage`]). The key is derived from the manifest's hash and the preprocessing, so a cache is only
+//! ever used for the data that it was built from.
 
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
@@ -27,7 +27,7 @@ use tch::{Device, Kind, Tensor};
 
 const FILE: &str = "slices.bin";
 
-/// The slices of a manifest as the networks see them.
+/// The preprocessed slices of a manifest.
 #[derive(Debug)]
 pub struct SliceCache {
     manifest: Manifest,
@@ -47,7 +47,7 @@ struct Index {
 }
 
 impl SliceCache {
-    /// Opens the cache of these slices under `folder`, building it first if need be. A build that was killed goes on
+    /// Opens the cache of these slices under `folder` and builds it first if necessary. A build that was killed resumes
     /// where it stopped.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl SliceCache {
         Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows })
     }
 
-    /// The slices in it.
+    /// The number of slices in it.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -81,12 +81,12 @@ impl SliceCache {
         self.hash
     }
 
-    /// How the slices were prepared.
+    /// The preprocessing of the slices.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
 
-    /// Where it lies.
+    /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -123,10 +123,11 @@ impl SliceCache {
         Ok(bytes)
     }
 
-    /// A batch `[N, 3, size, size]` f32 on `device`: grey levels / 255, minus mean, by deviation, three equal channels
-    /// (a view: one channel is stored). The bytes travel, not the floats.
+    /// A batch `[N, 3, size, size]` f32 on `device`: grey levels divided by 255, minus the mean, divided by the
+    /// standard deviation, in three equal channels (a view: one channel is stored). Bytes are copied to the device and
+    /// converted there.
     pub fn batch(&self, slices: &[usize], device: Device) -> Result<Tensor> {
-        // Nobody has asked the disk for these yet: in one piece is faster than page by page.
+        // These slices were not prefetched: reading them in one piece is faster than page by page.
         self.rows.read_ahead(slices);
         self.preprocess.normalised(&self.grey(slices)?.f_to_device(device)?)
     }
@@ -138,7 +139,7 @@ impl SliceCache {
         Ok(Tensor::f_from_data_size(&self.bytes_of(slices)?, &shape, Kind::Uint8)?)
     }
 
-    /// The slices as they lie on the disk.
+    /// The slices in the order on disk.
     pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }
@@ -154,11 +155,11 @@ impl SliceCache {
             label.map(|l| l.index() as i64).with_context(|| format!("{} has no label", self.manifest.path(slice)))
         };
         let labels = slices.iter().map(label).collect::<Result<Vec<i64>>>()?;
-        // From memory that is not pinned a GPU takes nothing before it has done all its work.
+        // Copies from memory that is not pinned would wait until the GPU has finished its work.
         sent(&pinned(Tensor::f_from_slice(&labels)?, device)?, device)
     }
 
-    /// The first slices of a subset, spread over it, as the network sees them.
+    /// Slices at even distances in a subset, after preprocessing.
     pub fn contact_sheet(&self, split: &Split, subset: Subset, count: usize) -> Result<Figure> {
         let of_subset = split.slices(subset);
         let size = self.preprocess.size;
@@ -198,7 +199,7 @@ fn slice_bytes(size: u32) -> usize {
     size as usize * size as usize
 }
 
-/// Where the cache of these slices belongs, and what it is made from.
+/// The folder of the cache of these slices, and the key that it is made from.
 fn planned(folder: &Path, manifest: &Manifest, preprocess: &Preprocess) -> (Place, Index) {
     let (hash, slices) = (manifest.hash(), manifest.slices.len());
     let place = Place { folder: folder.join(preprocess.cache_key(&hash)), file: FILE, rows: slices };
@@ -217,7 +218,7 @@ fn stored(image: &GreyImage, size: u32, storage: Storage) -> Result<Vec<u8>> {
 fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
     let Some(building) = Building::begin(place)? else { return Ok(()) };
     let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
-    // Few blocks at a time, so that they come to lie about in order and are read in one piece later.
+    // Few blocks are built at a time, so that they are written roughly in order and can be read in one piece later.
     let missing = building.missing();
     missing.par_iter().by_uniform_blocks(4 * rayon::current_num_threads()).try_for_each(|block| -> Result<()> {
         let (mut bytes, mut lengths) = (Vec::new(), Vec::with_capacity(block.len()));
@@ -256,7 +257,7 @@ impl CacheFilling {
         Ok(Self { filling: Filling::begin(folder).with_context(doing)?, preprocess: preprocess.clone() })
     }
 
-    /// Keeps the slice of file number `row`.
+    /// Stores the slice of file number `row`.
     pub(crate) fn put(&self, row: usize, image: &GreyImage) -> Result<()> {
         self.filling.put(row, &stored(image, self.preprocess.size, self.preprocess.storage)?)
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// Pictures of slices in rows, each with its name under it.
+/// Images of slices in rows, each with its name below.
 pub(crate) struct ContactSheet {
     title: String,
     tiles: Vec<(String, Option<Vec<u8>>)>,
@@ -41,7 +41,7 @@ impl ContactSheet {
         heat: Option<&[f32]>,
         lungs: &LungMask,
     ) -> Result<()> {
-        // Small slices are enlarged, so that the outline is a line and no band.
+        // Small slices are enlarged, so that the outline stays thin.
         let (side, times) = (image.width as usize, (2 * Self::SIDE / image.width.max(1)).max(1) as usize);
         let large = side * times;
         let outline = lungs.resized(large as u32, large as u32).outline();

@@ -1,4 +1,4 @@
-//! Image files: what a header claims, and the grey pixels behind it.
+//! Reads image files: their header, and their pixels as grey levels.
 
 use anyhow::Result;
 use memchr::memmem;
@@ -10,13 +10,13 @@ use turbojpeg::{Decompressor, PixelFormat};
 /// an attack on memory.
 pub const MAX_SIDE: u32 = 8192;
 
-/// How a file stores its pixels, told by its first bytes and never by its name.
+/// The format of an image file, determined by its first bytes and not by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// JPEG whose rows come top to bottom: what a CT export writes.
+    /// Baseline JPEG, with rows from top to bottom: what CT exports write.
     Jpeg,
-    /// JPEG that comes in passes of growing detail.
+    /// Progressive JPEG, in several scans of increasing detail.
     ProgressiveJpeg,
     /// PNG.
     Png,
@@ -42,7 +42,7 @@ pub enum ColourMode {
     Colour,
 }
 
-/// What the first bytes of an image file claim.
+/// The header of an image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// File format.
@@ -119,16 +119,16 @@ pub struct GreyImage {
     pub pixels: Vec<u8>,
 }
 
-/// Why a file gives no pixels; each has a check of its own in the audit.
+/// Why a file cannot be decoded; the audit has a check for each reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Neither JPEG nor PNG; holds what the file begins with.
+    /// Neither JPEG nor PNG; holds a description of the first bytes.
     NotAnImage(String),
     /// The header claims more than [`MAX_SIDE`] pixels on a side.
     Oversized(u32, u32),
     /// The pixels end too early.
     Truncated,
-    /// Anything else, in the decoder's words.
+    /// Any other error, with the decoder's message.
     Corrupt(String),
 }
 
@@ -151,7 +151,7 @@ impl std::error::Error for DecodeError {}
 /// A file whose pixels end early is an error, not an image with a grey lower half.
 pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
     let header = Header::parse(bytes).ok_or_else(|| match bytes {
-        // A JPEG that ends inside its header is a cut file, not a foreign one.
+        // A JPEG that ends inside its header is truncated, not another format.
         [0xFF, 0xD8, ..] => DecodeError::Truncated,
         _ => DecodeError::NotAnImage(first_bytes(bytes)),
     })?;
@@ -171,13 +171,13 @@ pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
 }
 
 thread_local! {
-    /// Made once a thread: it keeps its buffers.
+    /// One per thread, so that its buffers are reused.
     static DECOMPRESSOR: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
 }
 
 fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, DecodeError> {
     // Inside the compressed data every FF byte is followed by 00 or a restart marker, so FF D9 is the end of the image
-    // and nothing else; decoders fill the missing rows with grey and say nothing.
+    // and nothing else; decoders fill the missing rows with grey without a warning.
     let start_of_scan = memmem::find(bytes, &[0xFF, 0xDA]).ok_or(DecodeError::Truncated)?;
     if !bytes.ends_with(&[0xFF, 0xD9]) && memmem::find(&bytes[start_of_scan..], &[0xFF, 0xD9]).is_none() {
         return Err(DecodeError::Truncated);
@@ -185,13 +185,13 @@ fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, Dec
     DECOMPRESSOR.with_borrow_mut(|kept| {
         let decompressor = match kept {
             Some(decompressor) => decompressor,
-            None => kept.insert(Decompressor::new().map_err(said)?),
+            None => kept.insert(Decompressor::new().map_err(decode_error)?),
         };
         let mut pixels = vec![0; width as usize * height as usize];
         let (width, height) = (width as usize, height as usize);
         let grey = PixelFormat::GRAY;
         let image = turbojpeg::Image { pixels: pixels.as_mut_slice(), width, pitch: width, height, format: grey };
-        match decompressor.decompress(bytes, image).map_err(said) {
+        match decompressor.decompress(bytes, image).map_err(decode_error) {
             Ok(()) => Ok(pixels),
             // Bytes between two markers that belong to neither: nothing is lost.
             Err(DecodeError::Corrupt(reason)) if reason.contains("extraneous bytes") => Ok(pixels),
@@ -200,8 +200,8 @@ fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, Dec
     })
 }
 
-/// libjpeg-turbo's own words. It fills what is missing with grey and only warns; a warning is an error here.
-fn said(error: turbojpeg::Error) -> DecodeError {
+/// Translates libjpeg-turbo's messages. It fills missing rows with grey and only warns; here a warning is an error.
+fn decode_error(error: turbojpeg::Error) -> DecodeError {
     match error {
         turbojpeg::Error::TurboJpegError(reason) if reason.to_lowercase().contains("premature end") => {
             DecodeError::Truncated
@@ -237,7 +237,7 @@ fn first_bytes(bytes: &[u8]) -> String {
     format!("{} bytes beginning {:?}", bytes.len(), String::from_utf8_lossy(head))
 }
 
-/// Encodes a square picture as PNG for people to look at: one byte a pixel is grey, three are RGB.
+/// Encodes a square image as PNG for display: one byte per pixel is grey, three are RGB.
 pub(crate) fn encode_png(side: u32, pixels: &[u8]) -> Result<Vec<u8>> {
     use image::ImageEncoder as _;
     let grey = pixels.len() == side as usize * side as usize;

@@ -1,15 +1,16 @@
 //! Where the lungs lie in an axial CT slice, found without training.
 //!
 //! The steps are those of the classical methods (Hu, Hoffman and Reinhardt, "Automatic Lung Segmentation for Accurate
-//! Quantitation of Volumetric X-Ray CT Images", IEEE Trans. Med. Imaging 20, 2001; surveyed by Sluimer et al., "Computer
-//! Analysis of Computed Tomography Scans of the Lung", IEEE Trans. Med. Imaging 25, 2006): an optimal threshold tells
-//! air from tissue, the air around the body is taken off, the lungs are the large dark parts inside, both lungs are
-//! told apart, and their outline is closed over vessels and over lesions at the chest wall (there by the convex hull).
-//! Pictures are exports with grey levels and no Hounsfield units, so every threshold comes from the picture itself.
+//! Quantitation of Volumetric X-Ray CT Images", IEEE Trans. Med. Imaging 20, 2001; surveyed by Sluimer et al.,
+//! "Computer Analysis of Computed Tomography Scans of the Lung", IEEE Trans. Med. Imaging 25, 2006): an optimal
+//! threshold separates air from tissue, the air around the body is removed, the lungs are the large dark parts inside,
+//! the two lungs are separated, and their outline is closed over vessels and over lesions at the chest wall (there by
+//! the convex hull). Pictures are exports with grey levels and no Hounsfield units, so every threshold comes from the
+//! picture itself.
 //!
-//! The mask is made for one question, how much of a network's attention lies outside the lungs; it is no measurement of
-//! their volume. It leaves out large consolidations, lobes and tumours at the chest wall, and it takes in gas of the
-//! stomach, and trachea and main bronchi where they touch a lung; a tight crop with ground glass can lose a lung.
+//! The mask serves one purpose: to measure how much of a heat map lies outside the lungs. It does not measure their
+//! volume. It leaves out large consolidations, lobes and tumours at the chest wall, and it takes in gas of the stomach,
+//! and trachea and main bronchi where they touch a lung; a tight crop with ground glass can lose a lung.
 //! `docs/explanations.md` has the counts.
 
 mod grid;
@@ -41,8 +42,8 @@ pub struct LungMask {
 
 impl LungMask {
     /// Finds the lungs in an axial slice of any window in which air is dark and tissue bright; the outline is exact to
-    /// 1/256 of the longer side. Nothing is inside where there are no lungs to be found: in an even picture, in one with
-    /// less than 30 grey levels between dark and bright, and when `image` has not width × height pixels.
+    /// 1/256 of the longer side. The mask is empty where no lungs are found: in a uniform picture, in one with less
+    /// than 30 grey levels between dark and bright, and when `image` has not width × height pixels.
     pub fn of(image: &GreyImage) -> Self {
         let (width, height) = (image.width as usize, image.height as usize);
         let inside = if image.pixels.is_empty() || image.pixels.len() != width * height {
@@ -105,7 +106,7 @@ impl LungMask {
     /// The share of a heat map that lies outside the lungs, 0 to 1. `heat` has the mask's size (see [`Self::resized`]),
     /// row by row, and no negative value.
     ///
-    /// `None` when it has not, when it is zero all over, or when the mask is not plausible.
+    /// `None` when the size differs, when the heat map is zero everywhere, or when the mask is not plausible.
     pub fn share_outside(&self, heat: &[f32]) -> Option<f64> {
         let is_heat = heat.len() == self.inside.len() && heat.iter().all(|h| h.is_finite() && *h >= 0.0);
         if !is_heat || !self.is_plausible() {

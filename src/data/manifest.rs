@@ -1,6 +1,6 @@
-//! The data base as it lies on disk: scans, slices, labels, sizes and hashes.
+//! The contents of a data set: scans, slices, labels, file sizes and hashes.
 
-use crate::base::files::{Digest, write_json};
+use crate::base::files::Digest;
 use crate::base::parallel::in_parallel;
 use crate::base::progress::{Meter, Progress, human_bytes, thousands};
 use crate::base::table::Table;
@@ -9,11 +9,13 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 mod archive_listing;
 mod label;
+mod manifest_file;
 pub(crate) mod parquet;
 mod patients;
 mod walk;
@@ -29,13 +31,13 @@ use walk::{Listing, slice_number, walk};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scan {
-    /// Where it lies under the root, for example `train/covid/ct_scan_3`; unique.
+    /// Its path under the root, for example `train/covid/ct_scan_3`; unique.
     pub folder: String,
     /// The part of the data base.
     pub set: Set,
     /// `None` in the prediction set.
     pub label: Option<Label>,
-    /// The patient, where `patients.csv` tells.
+    /// The patient, if `patients.csv` names one.
     pub patient: Option<String>,
     /// Hospital, scanner or collection, where `patients.csv` has a column `source` or `scanner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,7 +69,7 @@ pub struct Slice {
     pub number: Option<u32>,
     /// Size of the file in bytes.
     pub bytes: u64,
-    /// What the file's first bytes claim; `None` when it begins as no image.
+    /// The header in the file's first bytes; `None` when they are not those of an image.
     pub header: Option<Header>,
     /// Hash of the whole file.
     pub sha256: Digest,
@@ -81,7 +83,7 @@ impl Slice {
     }
 
     /// # Errors
-    /// The file no longer holds what it held when it was listed.
+    /// The file has changed since it was listed.
     pub(crate) fn must_be(&self, bytes: &[u8]) -> Result<()> {
         let found = Digest::of(bytes);
         ensure!(
@@ -97,9 +99,9 @@ impl Slice {
 /// Every scan and slice under a root folder, in a fixed order: set, label, scan number, slice number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
-    /// The root's folder name: what its folder under `data_manifest/` and `runs/` is called.
+    /// The root's folder name, also used for folders under `data_manifest/` and `runs/`.
     pub name: String,
-    /// Where the files lie.
+    /// The folder of the files.
     pub root: PathBuf,
     /// Scans; empty folders too.
     pub scans: Vec<Scan>,
@@ -127,7 +129,7 @@ impl Manifest {
         Ok(Self::scan_with(root, "manifest", progress, |_, _, _, _| Ok(()))?.0)
     }
 
-    /// Shows every file, while it is at hand, to `look`: its number, its path under the root, its record and its bytes.
+    /// Also calls `look` for every file with its number, its path under the root, its record and its bytes.
     pub(crate) fn scan_with<T: Send>(
         root: impl AsRef<Path>,
         stage: &str,
@@ -137,7 +139,7 @@ impl Manifest {
         let root = root.as_ref();
         let Listing { scans, files, strays } = walk(root)?;
         let mut manifest = Self::listed(root, scans, strays)?;
-        // Before hours of reading: a table of patients that does not fit is an error.
+        // Checked before hours of reading: a table of patients that does not fit is an error.
         if let Some((from, bytes)) = Self::patients_in(root)? {
             manifest.read_patients(&from, &bytes)?;
         }
@@ -158,14 +160,14 @@ impl Manifest {
         Ok((manifest, seen))
     }
 
-    /// What was listed below `root`; no slice has been read yet.
+    /// A manifest of the listed scans under `root`, before any slice is read.
     pub(crate) fn listed(root: &Path, scans: Vec<Scan>, strays: Vec<String>) -> Result<Self> {
         let place = root.canonicalize().with_context(|| format!("finding the folder {}", root.display()))?;
         let name = place.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
         Ok(Self { name, root: root.to_owned(), scans, slices: Vec::new(), same_patient: Vec::new(), strays })
     }
 
-    /// A manifest of folders and files that need not be there.
+    /// A manifest of folders and files that need not exist.
     pub(crate) fn of_folders(name: &str, folders: Vec<String>, slices: Vec<Slice>) -> Self {
         let scans = folders.into_iter().map(Scan::new).collect();
         let (root, same_patient, strays) = (PathBuf::from(name), Vec::new(), Vec::new());
@@ -180,7 +182,7 @@ impl Manifest {
     /// The bytes of a slice's file.
     ///
     /// # Errors
-    /// It cannot be read, or no longer holds what it held when it was listed.
+    /// It cannot be read, or has changed since it was listed.
     pub(crate) fn bytes_of(&self, slice: &Slice) -> Result<Vec<u8>> {
         let path = self.root.join(self.path(slice));
         let doing = || format!("reading slice {}", path.display());
@@ -203,8 +205,8 @@ impl Manifest {
         &self.scans[slice.scan]
     }
 
-    /// SHA-256 over every path, label, patient and file hash, and over the pairs found to be one patient: what split,
-    /// cache, checkpoint and predictions are bound to. Does not depend on where the root lies.
+    /// SHA-256 over every path, label, patient and file hash, and over the pairs found to be one patient: split, cache,
+    /// checkpoint and predictions refer to it. It does not depend on the path of the root.
     pub fn hash(&self) -> Digest {
         let mut hash = Sha256::new();
         for slice in &self.slices {
@@ -253,107 +255,34 @@ impl Manifest {
             }
         }
         let bytes: u64 = self.slices.iter().map(|s| s.bytes).sum();
-        let patients = self.scans.iter().filter_map(|s| s.patient.as_ref()).collect::<std::collections::BTreeSet<_>>();
-        let who = match patients.len() {
-            0 => "A patient is taken to be a scan: no patients.csv tells more.".to_owned(),
-            n => {
-                let unnamed = self.scans.iter().filter(|s| s.label.is_some() && s.patient.is_none()).count() as u64;
-                let rest = match unnamed {
-                    0 => String::new(),
-                    _ => format!(
-                        " {} labelled scans are not in it; each counts as a patient of its own.",
-                        thousands(unnamed)
-                    ),
-                };
-                format!("patients.csv names {} patients; “Number of Patients” counts scans.{rest}", thousands(n as u64))
-            }
-        };
         table.note(format!(
-            "{} files, {}. {who} Manifest {}.",
+            "{} files, {}. {} Manifest {}.",
             thousands(self.slices.len() as u64),
             human_bytes(bytes),
+            self.who_is_a_patient(),
             self.hash().short()
         ))
+    }
+
+    /// The note on what the table counts as a patient.
+    fn who_is_a_patient(&self) -> String {
+        let patients: BTreeSet<&String> = self.scans.iter().filter_map(|s| s.patient.as_ref()).collect();
+        if patients.is_empty() {
+            return "Each scan counts as one patient: there is no patients.csv.".to_owned();
+        }
+        let unnamed = self.scans.iter().filter(|s| s.label.is_some() && s.patient.is_none()).count() as u64;
+        let rest = match unnamed {
+            0 => String::new(),
+            _ => format!(" {} labelled scans are not in it; each counts as a separate patient.", thousands(unnamed)),
+        };
+        let named = thousands(patients.len() as u64);
+        format!("patients.csv names {named} patients; “Number of Patients” counts scans.{rest}")
     }
 
     /// Every slice as a polars frame: path, set, label, scan, patient, slice, bytes, width, height, format, colour,
     /// sha256.
     pub fn to_frame(&self) -> Result<polars::prelude::DataFrame> {
         parquet::to_frame(self)
-    }
-
-    /// Writes `manifest.parquet` and `manifest.json` into `folder`.
-    pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
-        let folder = folder.as_ref();
-        let table = folder.join("manifest.parquet");
-        parquet::write_frame(&mut self.to_frame()?, &table)?;
-        let summary = Summary {
-            name: self.name.clone(),
-            root: self.root.clone(),
-            hash: self.hash(),
-            parquet: Digest::of_file(&table)?,
-            files: self.slices.len(),
-            scans: self.scans.clone(),
-            same_patient: self.same_patient.clone(),
-            strays: self.strays.clone(),
-        };
-        write_json(&folder.join("manifest.json"), &summary)
-    }
-
-    /// Reads what [`write`](Self::write) wrote.
-    ///
-    /// # Errors
-    /// A missing or broken file, or two files that do not belong together (rows and hash are compared).
-    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let json = folder.join("manifest.json");
-        let summary: Summary =
-            crate::base::files::read_json(&json, "a manifest's summary (written by `covid-ct audit`)")?;
-        let table = folder.join("manifest.parquet");
-        let as_written = Digest::of_file(&table)?;
-        ensure!(
-            as_written == summary.parquet,
-            "reading the manifest {}: {} hashes to {as_written}, {} says {}; one of the two files was changed: run \
-             `covid-ct audit` again",
-            folder.display(),
-            table.display(),
-            json.display(),
-            summary.parquet
-        );
-        let slices = parquet::read_slices(&table, &summary.scans)?;
-        let Summary { name, root, hash, files, scans, same_patient, strays, .. } = summary;
-        for scan in &scans {
-            let delivered = Scan::new(scan.folder.clone());
-            ensure!(
-                (scan.set, scan.label) == (delivered.set, delivered.label),
-                "reading the manifest {}: {} says that {} is {} {:?}; its folder says {} {:?}",
-                folder.display(),
-                json.display(),
-                scan.folder,
-                scan.set,
-                scan.label,
-                delivered.set,
-                delivered.label
-            );
-        }
-        ensure!(
-            slices.len() == files,
-            "reading the manifest {}: {} tells of {files} files, {} holds {}",
-            folder.display(),
-            json.display(),
-            table.display(),
-            slices.len()
-        );
-        let manifest = Self { name, root, scans, slices, same_patient, strays };
-        let found = manifest.hash();
-        ensure!(
-            found == hash,
-            "reading the manifest {}: its rows hash to {found}, {} says {hash}; one of the two files was changed: \
-             run `covid-ct audit` again",
-            folder.display(),
-            json.display()
-        );
-        Ok(manifest)
     }
 
     /// The same manifest with only the slices for which `keep` is true.
@@ -372,17 +301,3 @@ impl Manifest {
 }
 
 crate::base::table::shown_as_table!(Manifest);
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Summary {
-    name: String,
-    root: PathBuf,
-    hash: Digest,
-    /// Of the file `manifest.parquet`.
-    parquet: Digest,
-    files: usize,
-    scans: Vec<Scan>,
-    same_patient: Vec<(String, String)>,
-    strays: Vec<String>,
-}

@@ -1,7 +1,7 @@
-//! Slices packed without loss.
+//! Lossless compression of slices.
 //!
-//! Each row of pixels minus the row above it, then Zstandard at its fastest level: CT slices shrink to about half, and
-//! come back faster than a network learns from them.
+//! Each row of pixels is stored as the difference to the row above it, compressed with Zstandard at its fastest level:
+//! CT slices shrink to about half, and are unpacked faster than a network trains on them.
 
 use anyhow::{Context, Result, ensure};
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::cell::RefCell;
 const LEVEL: i32 = 1;
 
 thread_local! {
-    /// Made once a thread: they keep their tables.
+    /// One per thread, so that their tables are reused.
     static PACKER: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
     static UNPACKER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
@@ -29,7 +29,7 @@ pub(crate) fn pack(pixels: &[u8], width: usize) -> Result<Vec<u8>> {
     })
 }
 
-/// Fills `pixels`, which lie in rows of `width`, with what was packed.
+/// Unpacks into `pixels`, which lie in rows of `width`.
 ///
 /// # Errors
 /// Bytes that are no packed slice, or one of another size.

@@ -1,16 +1,15 @@
 //! A synthetic chest-CT data base in the layout of COV19-CT-DB, for the demo, the tests and the documentation.
 //!
 //! `train/{covid,non-covid}/ct_scan_N/M.jpg`, `val/...` and `prediction/ct_scan_N/M.jpg`: every scan is a schematic
-//! chest whose anatomy belongs to one patient, covid scans carry ground-glass opacities in a part of their slices.
-//! On request one defect of every kind that the audit looks for is planted. The same configuration always gives the
-//! same bytes. The true patients go to `truth/patients.csv`, out of the library's sight.
+//! chest whose anatomy belongs to one patient, covid scans carry ground-glass opacities in a part of their slices. On
+//! request one defect of every kind that the audit looks for is planted. The same configuration always gives the same
+//! bytes. The true patients are written to `truth/patients.csv`, which the library never reads.
 
 mod anatomy;
 mod canvas;
 mod defects;
 mod noise;
 mod patient;
-mod progressive;
 mod scan_plan;
 mod section;
 #[cfg(test)]
@@ -179,7 +178,7 @@ fn existing(root: &Path, config: &PhantomConfig) -> Result<Option<Phantom>> {
     Ok(Some(found))
 }
 
-/// `<root>.partial`, beside `root`.
+/// `<root>.partial`, next to `root`.
 fn partial_of(root: &Path) -> Result<PathBuf> {
     let name =
         root.file_name().with_context(|| format!("phantom: {} does not end in a folder name", root.display()))?;

@@ -1,4 +1,4 @@
-//! Batches made while the one before is worked on, and disks asked in time.
+//! Prefetching: the next batch is made in a thread, and the system is asked to read ahead.
 
 use crate::data::cache::SliceCache;
 use crate::data::rows::Rows;
@@ -10,17 +10,17 @@ use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
-/// Slices that have come.
+/// A batch that has been made.
 pub(crate) struct Batch<'a> {
     pub(crate) slices: &'a [usize],
-    /// What was made of them.
+    /// The batch.
     pub(crate) input: Tensor,
-    /// Seconds that were waited for it.
+    /// Seconds spent waiting for it.
     pub(crate) waited: f64,
 }
 
-/// Has `work` do each batch in turn, while a thread makes the next one with `make` and has the system read the `rows` that
-/// come after.
+/// Calls `work` for each batch in turn, while a thread makes the next one with `make` and asks the system to read ahead
+/// the `rows` of later batches.
 pub(crate) fn prefetch(
     rows: &Rows,
     batches: &[&[usize]],
@@ -28,68 +28,68 @@ pub(crate) fn prefetch(
     mut work: impl FnMut(Batch<'_>) -> Result<()>,
 ) -> Result<()> {
     std::thread::scope(|scope| {
-        let (made, coming) = std::sync::mpsc::sync_channel(1);
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         scope.spawn(move || {
-            let mut asked = ReadAhead::of(rows, batches);
+            let mut read_ahead = ReadAhead::of(rows, batches);
             for (number, batch) in batches.iter().enumerate() {
-                asked.ask(number);
-                // Nobody waits any more after an error.
-                if made.send(make(batch)).is_err() {
+                read_ahead.advise(number);
+                // After an error the receiver is gone.
+                if sender.send(make(batch)).is_err() {
                     return;
                 }
             }
         });
         for slices in batches {
             let begun = Instant::now();
-            let input = coming.recv().context("the thread that reads slices ended")??;
+            let input = receiver.recv().context("the thread that reads slices ended")??;
             work(Batch { slices, input, waited: begun.elapsed().as_secs_f64() })?;
         }
         Ok(())
     })
 }
 
-/// What the system was asked to read, and told that it can spare.
+/// Advice to the system: which rows to read ahead, and which it may drop.
 struct ReadAhead<'a> {
     rows: &'a Rows,
     batches: &'a [&'a [usize]],
     /// Batches in a window.
     window: usize,
-    /// Up to which batch it was asked.
-    wanted: usize,
-    /// Up to which batch it was told.
-    spared: usize,
+    /// Batches whose rows were requested.
+    requested: usize,
+    /// Batches whose rows were released.
+    released: usize,
 }
 
 impl<'a> ReadAhead<'a> {
     fn of(rows: &'a Rows, batches: &'a [&'a [usize]]) -> Self {
         let size = batches.first().map_or(1, |batch| batch.len().max(1));
-        Self { rows, batches, window: (WINDOW / size).max(1), wanted: 0, spared: 0 }
+        Self { rows, batches, window: (WINDOW / size).max(1), requested: 0, released: 0 }
     }
 
-    /// Before batch `now` is made. Asks for one window of slices beyond the one at hand, as soon as half a window is left of
-    /// what was asked for. Of more than a window, slices that were used are marked as what memory can spare: the system
-    /// would keep those, and drop what it has read ahead and nobody has looked at yet.
-    fn ask(&mut self, now: usize) {
-        if now + self.window / 2 >= self.wanted && self.wanted < self.batches.len() {
-            let end = (self.wanted + self.window).min(self.batches.len());
-            self.rows.read_ahead(&self.batches[self.wanted..end].concat());
-            self.wanted = end;
+    /// Called before batch `now` is made. Requests one window of slices beyond the current one as soon as half a window
+    /// is left of what was requested. Where the data is larger than a window, used slices are released: otherwise the
+    /// system would keep them, and drop slices that were read ahead and not used yet.
+    fn advise(&mut self, now: usize) {
+        if now + self.window / 2 >= self.requested && self.requested < self.batches.len() {
+            let end = (self.requested + self.window).min(self.batches.len());
+            self.rows.read_ahead(&self.batches[self.requested..end].concat());
+            self.requested = end;
         }
-        if self.batches.len() > self.window && now >= self.spared + (self.window / 16).max(1) {
-            self.rows.spare(&self.batches[self.spared..now].concat());
-            self.spared = now;
+        if self.batches.len() > self.window && now >= self.released + (self.window / 16).max(1) {
+            self.rows.release(&self.batches[self.released..now].concat());
+            self.released = now;
         }
     }
 }
 
 impl SliceCache {
-    /// Slices in the order in which an epoch of a training sees them: random, and yet so that a disk is passed about once.
+    /// A random order of the slices for one epoch that still reads the disk about once from beginning to end.
     pub fn shuffled(&self, slices: &[usize], seed: u64) -> Vec<usize> {
         shuffled(slices.to_vec(), &mut ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Gives `work` the slices in this order, `batch_size` at a time, as [`batch`](Self::batch) does; a thread reads and
-    /// unpacks the next ones meanwhile. Returns the seconds that were waited for slices.
+    /// Calls `work` with the slices in this order, `batch_size` at a time, as [`batch`](Self::batch) makes them, while
+    /// a thread prefetches the next batch. Returns the seconds spent waiting for slices.
     ///
     /// # Errors
     /// A batch size of 0, a slice that is not in the cache, a device that is not there, and what `work` returns.

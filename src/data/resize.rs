@@ -1,7 +1,7 @@
-//! Pillow's antialiased resizing of grey pictures, number for number.
+//! Pillow's antialiased resizing of grey images, equal bit for bit.
 //!
-//! Written here because equality is the point: networks are compared with results of PyTorch pipelines, which resize
-//! with Pillow. The libraries at hand work in another order or precision and come out up to two grey levels off.
+//! Written here because networks are compared with PyTorch pipelines, which resize with Pillow; libraries that compute
+//! in another order or precision differ from it by up to two grey levels.
 
 use crate::data::decode::GreyImage;
 use anyhow::{Result, ensure};

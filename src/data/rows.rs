@@ -1,8 +1,8 @@
-//! A large file of rows, made block by block, memory-mapped when it is whole. A build that is killed goes on where it
+//! A large file of rows, built block by block and memory-mapped when complete. A build that is killed resumes where it
 //! stopped.
 //!
-//! `<folder>/<file>` holds the rows, about in their order; `<file>.rows` says where each begins and ends, and
-//! `index.json`, which is written last, what they were made from.
+//! `<folder>/<file>` holds the rows, roughly in order; `<file>.rows` holds the offset and length of each; `index.json`,
+//! which is written last, describes what they were made from.
 
 use crate::base::files::{read_json, write_json, write_whole};
 use crate::base::parallel::locked;
@@ -27,7 +27,7 @@ pub(crate) use filling::Filling;
 /// Rows in a block: what is written and journalled together.
 pub(crate) const BLOCK: usize = 128;
 
-/// Where the rows lie: `<folder>/<file>`, with `index.json` beside it.
+/// The location of the rows: `<folder>/<file>`, with `index.json` next to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) folder: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whether the file is whole.
+    /// Whether the file is complete.
     pub(crate) fn is_built(&self) -> bool {
         self.folder.join("index.json").is_file()
     }
@@ -114,7 +114,7 @@ impl Rows {
         #[allow(unsafe_code)]
         let map = (length > 0).then(|| unsafe { MmapOptions::new().map(&file) }).transpose().with_context(doing)?;
         if let Some(map) = &map {
-            // Otherwise a row that is not in memory yet has its neighbours read too, which are wanted another time.
+            // Otherwise reading a row from disk would also read its neighbours, which are needed at another time.
             map.advise(Advice::Random).ok();
         }
         Ok(Self { map, spots, folder: place.folder.clone() })
@@ -136,10 +136,9 @@ impl Rows {
         self.spots.iter().map(|spot| u64::from(spot.length)).sum()
     }
 
-    /// Has the system read these rows, in the order of the file and ahead of time; what lies close together is read in
-    /// one piece.
+    /// Asks the system to read these rows ahead, in the order of the file; neighbouring rows are read in one piece.
     pub(crate) fn read_ahead(&self, rows: &[usize]) {
-        // Of more than this a system may read the beginning only.
+        // The system may read only the beginning of larger pieces.
         const AT_ONCE: usize = 128 << 10;
         let Some(map) = &self.map else { return };
         for piece in self.pieces(rows) {
@@ -150,13 +149,13 @@ impl Rows {
         }
     }
 
-    /// Where memory is short, these rows are the first it can do without: they were used, and will not be again soon.
-    /// Nothing happens where there is enough.
-    pub(crate) fn spare(&self, rows: &[usize]) {
+    /// Tells the system that these rows may be dropped first when memory is short, since they will not be used again
+    /// soon.
+    pub(crate) fn release(&self, rows: &[usize]) {
         const PAGE: usize = 4096;
         let Some(map) = &self.map else { return };
         for piece in self.pieces(rows) {
-            // Pages that they have for themselves.
+            // Pages that hold no other rows.
             let (begin, end) = (piece.start.next_multiple_of(PAGE), piece.end / PAGE * PAGE);
             if begin < end {
                 let pages = &map[begin..end];
@@ -169,7 +168,7 @@ impl Rows {
         }
     }
 
-    /// Where rows lie, in the order of the file; those that lie close together as one piece.
+    /// The locations of rows in the order of the file; neighbouring rows are merged into one piece.
     fn pieces(&self, rows: &[usize]) -> Vec<Range<usize>> {
         const GAP: u64 = 64 << 10;
         let mut spots: Vec<Spot> = rows.iter().filter_map(|&row| self.spots.get(row).copied()).collect();
@@ -198,7 +197,7 @@ impl Growing {
     }
 }
 
-/// Gives a file that is complete its name, with the table of its rows, and the index last.
+/// Renames a complete file into place, with the table of its rows, and writes the index last.
 fn name_it(partial: &Path, place: &Place, spots: &[Spot], index: &impl Serialize) -> Result<()> {
     let table: Vec<u8> = spots.iter().flat_map(|spot| spot.to_bytes()).collect();
     write_whole(&place.path(".rows"), &table)?;

@@ -1,17 +1,17 @@
-//! The order in which a training sees its slices.
+//! The sampler: the random order of slices in an epoch.
 
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// Slices that are shuffled among each other.
+/// Size of the shuffling window, in slices.
 pub(crate) const WINDOW: usize = 16_384;
-/// Slices in a row that are read from disk in one piece.
+/// Consecutive slices that are read from disk in one piece.
 const RUN: usize = 64;
 
-/// The slices in a random order. Up to 16,384 of them in any order at all. More would have a disk jump to another place
-/// for every slice: so runs of 64 neighbours are drawn from the whole of the data, 256 make a window, and a window's
-/// slices are shuffled among each other. Each epoch then passes the disk once, in large pieces, and every batch still
-/// holds slices of scans from everywhere.
+/// The slices in a random order. Up to 16,384 slices are shuffled completely. With more, a complete shuffle would need
+/// a disk seek for every slice. Instead, runs of 64 neighbouring slices are drawn from the whole data, 256 runs form a
+/// window, and the slices of a window are shuffled. Each epoch then reads the disk once, in large pieces, and every
+/// batch still holds slices of scans from everywhere.
 pub(crate) fn shuffled(mut slices: Vec<usize>, rng: &mut ChaCha8Rng) -> Vec<usize> {
     if slices.len() <= WINDOW {
         slices.shuffle(rng);
@@ -44,7 +44,8 @@ mod tests {
             // The last run of all is short, so windows are cut up to a run later than they were made.
             assert!(runs.len() <= WINDOW / RUN + RUN, "{} runs", runs.len());
             let mean = window.iter().sum::<usize>() as f64 / window.len() as f64;
-            // Of 256 draws from 0 to 302,103 the mean has a deviation of 5,500, and rarely is three of them off; the last window is short.
+            // The mean of 256 draws from 0 to 302,103 has a standard deviation of 5,500 and is rarely three of them
+            // off; the last window is short.
             assert!(window.len() < WINDOW || (mean - 151_051.0).abs() < 16_000.0, "{mean}");
             let batch: BTreeSet<usize> = window.iter().take(32).map(|slice| slice / RUN).collect();
             assert!(batch.len() > 24, "a batch of {} runs", batch.len());

@@ -1,34 +1,34 @@
-//! Who trains, who validates, who tests; and the proof that they are different people.
+//! Splits a data set into training, validation and test set, and checks that they share no patients.
 
-use crate::base::files::{Digest, read_json, write_json};
+use crate::base::files::Digest;
 use crate::base::progress::{counted, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::{Label, Manifest, Set};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
 
 mod draw;
 mod overlap;
 mod settings;
+mod split_file;
 
 pub use overlap::Overlap;
 use overlap::{PAIR, PATIENT, SCAN};
 pub use settings::{SplitConfig, SplitUnit};
 
-/// The role of a slice in an experiment.
+/// The subset of a split that a slice belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subset {
-    /// Learned from.
+    /// Used for training.
     Train,
-    /// Used to choose: the best epoch, the threshold of a scan.
+    /// Used for model selection: the best epoch, the threshold for scans.
     Validation,
-    /// Held back for the final figure.
+    /// Used only for the final evaluation.
     Test,
     /// Unlabelled.
     Prediction,
@@ -43,7 +43,7 @@ impl Subset {
         ["train", "validation", "test", "prediction"][self as usize]
     }
 
-    /// What must stand behind the name where a leaking split's figures are shown.
+    /// The suffix of the name wherever figures of a leaking split are shown.
     pub(crate) fn leak_mark(self, leaks: &[Self]) -> &'static str {
         if leaks.contains(&self) { " (LEAKING)" } else { "" }
     }
@@ -60,13 +60,13 @@ impl fmt::Display for Subset {
     }
 }
 
-/// Files that take no part, and why.
+/// A scan that is excluded from the split, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExcludedScan {
     /// Scan folder.
     pub folder: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -89,26 +89,11 @@ struct Row {
     slices: usize,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SplitFile {
-    config: SplitConfig,
-    manifest: Digest,
-    leaking: bool,
-    /// Scan folders of each subset; in a slice-level split a scan may stand in two.
-    scans: BTreeMap<Subset, Vec<String>>,
-    /// Slices that a slice-level split drew out of `train/`, by the subset they were drawn for.
-    #[serde(default)]
-    drawn: BTreeMap<Subset, Vec<String>>,
-    left_out: Vec<ExcludedScan>,
-    overlaps: Vec<Overlap>,
-}
-
 impl Split {
     /// Draws a test set from `train/`; `val/` stays the validation set and `prediction/` the prediction set, as
-    /// delivered. By patient, whole units are drawn: scans of one patient, and scans the audit found alike, stay
-    /// together, and a training scan whose patient is in the validation set is left out. By slice,
-    /// ceil(fraction × N) slices are drawn, as the slides did.
+    /// delivered. By patient, whole units are drawn: scans of one patient, and pairs of scans that the audit found,
+    /// stay together, and a training scan whose patient is in the validation set is left out. By slice, ceil(fraction ×
+    /// N) slices are drawn, as the slides did.
     ///
     /// # Errors
     /// No labelled training slices, or too few units for every subset to get one.
@@ -153,7 +138,7 @@ impl Split {
         Self { config, manifest: manifest.hash(), subsets, left_out, overlaps, counts }
     }
 
-    /// How it was made.
+    /// The configuration of the split.
     pub fn config(&self) -> &SplitConfig {
         &self.config
     }
@@ -180,12 +165,12 @@ impl Split {
         rows.fold((0, 0), |(slices, scans), row| (slices + row.slices, scans + row.scans))
     }
 
-    /// Everything that two subsets share; empty for a sound split.
+    /// Everything that two subsets share; empty for a split without leakage.
     pub fn overlaps(&self) -> &[Overlap] {
         &self.overlaps
     }
 
-    /// Scans that take no part.
+    /// Scans that are excluded.
     pub fn left_out(&self) -> &[ExcludedScan] {
         &self.left_out
     }
@@ -195,8 +180,8 @@ impl Split {
         self.config.unit == SplitUnit::Slice || !self.overlaps.is_empty()
     }
 
-    /// Whether this subset's figures are those of patients that were learned from: the test set of a leaking split, and
-    /// a validation set that shares scans or patients with training (a slice split of data without `val/` has one).
+    /// Whether this subset shares patients with training: the test set of a leaking split, and a validation set that
+    /// shares scans or patients with the training set (as in a slice split of data without `val/`).
     pub fn leaks(&self, subset: Subset) -> bool {
         match subset {
             Subset::Test => self.is_leaking(),
@@ -210,7 +195,7 @@ impl Split {
         Subset::ALL.into_iter().filter(|subset| self.leaks(*subset)).collect()
     }
 
-    /// `LEAKING: …` where it is, for the head of everything made from it.
+    /// The warning to show with every result of a leaking split; `None` without leakage.
     pub fn warning(&self) -> Option<String> {
         self.is_leaking().then(|| {
             format!(
@@ -231,7 +216,7 @@ impl Split {
         )
     }
 
-    /// One row a subset and label, with the proof below.
+    /// One row for each subset and label, with the result of the overlap check as a note.
     pub fn table(&self) -> Table {
         let unit = match self.config.unit {
             SplitUnit::Patient => "by patient",
@@ -273,93 +258,9 @@ impl Split {
             n => table.note(format!("{} in all.", thousands(n as u64))),
         }
     }
-
-    /// Writes the split as JSON.
-    pub fn write(&self, path: impl AsRef<Path>, manifest: &Manifest) -> Result<()> {
-        self.write_in(path.as_ref(), manifest)
-    }
-
-    fn write_in(&self, path: &Path, manifest: &Manifest) -> Result<()> {
-        ensure!(
-            manifest.hash() == self.manifest,
-            "writing a split: it was made for the manifest {}, this one is {}",
-            self.manifest,
-            manifest.hash()
-        );
-        let mut scans: BTreeMap<Subset, BTreeSet<usize>> = BTreeMap::new();
-        for (slice, subset) in manifest.slices.iter().zip(&self.subsets) {
-            if let Some(subset) = subset {
-                scans.entry(*subset).or_default().insert(slice.scan);
-            }
-        }
-        let folders = |of: BTreeSet<usize>| of.into_iter().map(|s| manifest.scans[s].folder.clone()).collect();
-        let mut drawn: BTreeMap<Subset, Vec<String>> = BTreeMap::new();
-        if self.config.unit == SplitUnit::Slice {
-            for (slice, (subset, delivered)) in
-                manifest.slices.iter().zip(self.subsets.iter().zip(draw::delivered(manifest)))
-            {
-                if let Some(subset) = subset.filter(|subset| Some(*subset) != delivered) {
-                    drawn.entry(subset).or_default().push(manifest.path(slice));
-                }
-            }
-        }
-        let file = SplitFile {
-            config: self.config.clone(),
-            manifest: self.manifest,
-            leaking: self.is_leaking(),
-            scans: scans.into_iter().map(|(subset, of)| (subset, folders(of))).collect(),
-            drawn,
-            left_out: self.left_out.clone(),
-            overlaps: self.overlaps.clone(),
-        };
-        write_json(path, &file)
-    }
-
-    /// Reads a split for this manifest.
-    ///
-    /// # Errors
-    /// A file that is no split, or one of another manifest (both hashes are named).
-    pub fn read(path: impl AsRef<Path>, manifest: &Manifest) -> Result<Self> {
-        Self::read_in(path.as_ref(), manifest)
-    }
-
-    fn read_in(path: &Path, manifest: &Manifest) -> Result<Self> {
-        let file: SplitFile = read_json(path, "a split (written by `covid-ct split`)")?;
-        let found = manifest.hash();
-        ensure!(
-            file.manifest == found,
-            "reading the split {}: it belongs to the manifest {}, the present one is {found}: split again",
-            path.display(),
-            file.manifest
-        );
-        let subsets = match file.config.unit {
-            SplitUnit::Patient => {
-                let of_scan = by_name(&file.scans);
-                let subset = |slice| of_scan.get(manifest.scan_of(slice).folder.as_str()).copied();
-                manifest.slices.iter().map(subset).collect()
-            }
-            SplitUnit::Slice => {
-                let drawn = by_name(&file.drawn);
-                let subset = |(slice, delivered)| drawn.get(manifest.path(slice).as_str()).copied().or(delivered);
-                manifest.slices.iter().zip(draw::delivered(manifest)).map(subset).collect()
-            }
-        };
-        let split = Self::assembled(manifest, file.config, subsets, file.left_out);
-        if split.overlaps != file.overlaps {
-            bail!(
-                "reading the split {}: its proof of overlaps does not follow from its scans; the file was changed",
-                path.display()
-            );
-        }
-        Ok(split)
-    }
 }
 
 shown_as_table!(Split);
-
-fn by_name(names: &BTreeMap<Subset, Vec<String>>) -> HashMap<&str, Subset> {
-    names.iter().flat_map(|(subset, of)| of.iter().map(|name| (name.as_str(), *subset))).collect()
-}
 
 /// A subset's name, for the command line.
 impl std::str::FromStr for Subset {

@@ -1,4 +1,4 @@
-//! Where the data lies and where results go; how one notebook finds what another one left.
+//! The folders of data and results, through which notebooks find each other's results.
 
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
@@ -16,8 +16,9 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Results go under `COVID_CT_WORKSPACE`, else the nearest folder upwards that holds `data_manifest/`, else the
-    /// present folder. The data is what `COVID_CT_DATA` names, else the phantom, `data/phantom` in the workspace.
+    /// Results are written under `COVID_CT_WORKSPACE`, by default the nearest parent folder that holds
+    /// `data_manifest/`, or else the current folder. The data is the folder that `COVID_CT_DATA` names, by default the
+    /// phantom, `data/phantom` in the workspace.
     ///
     /// # Errors
     /// `COVID_CT_DATA` names no folder.

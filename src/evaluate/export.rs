@@ -1,13 +1,12 @@
 //! A trained network for other programs.
 
-use crate::base::files::{Digest, write_json, write_text};
+use crate::base::files::{Digest, write_atomic_at, write_json, write_text};
 use crate::evaluate::predict::Classifier;
 use crate::nn::model::Network;
 use crate::train::checkpoint::write_tensors;
 use anyhow::{Context, Result, bail};
 use card::Card;
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use tch::{CModule, Device, Kind, Tensor};
 
@@ -66,11 +65,6 @@ impl Classifier {
         if let Some(error) = failed {
             return Err(error);
         }
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let partial = path.with_extension("pt.partial");
-        module.save(&partial)?;
-        Ok(fs::rename(&partial, path)?)
+        write_atomic_at(path, |partial| Ok(module.save(partial)?))
     }
 }

@@ -1,12 +1,12 @@
-//! libtorch's CUDA library, loaded where there is a driver for it.
+//! Loads libtorch's CUDA library where there is an NVIDIA driver.
 //!
 //! Nothing calls `libtorch_cuda.so` by name: it registers itself when it is loaded, which has to happen before libtorch
-//! first looks for a GPU. Linkers may leave such a library out (mold and lld do), and where there is no
-//! GPU it is 230 MB of memory for nothing. So this library loads it, before anything else runs.
+//! first looks for a GPU. Linkers may leave out such a library (mold and lld do), and without a GPU it would waste 230
+//! MB of memory. This module therefore loads it before `main`, only where it is needed.
 
 use std::ffi::CStr;
 
-/// NVIDIA's driver, as programs see it.
+/// NVIDIA's driver library.
 const DRIVER: &CStr = c"libcuda.so.1";
 const LIBRARY: &CStr = c"libtorch_cuda.so";
 
@@ -19,13 +19,13 @@ static AT_START: extern "C" fn() = at_start;
 
 extern "C" fn at_start() {
     if open(DRIVER, 0) {
-        // Without this the call would be the last thing done here, which compilers turn into a jump: the loader would
-        // take its caller's caller for the one who asks, and not look where this program's libraries lie.
+        // Prevents a tail call: with one, the loader would take the caller's caller for the caller, and not search the
+        // folder of this program's libraries.
         std::hint::black_box(open(LIBRARY, 0));
     }
 }
 
-/// Whether libtorch has what it needs to see a GPU.
+/// Whether the driver that libtorch needs for a GPU is present.
 pub(crate) fn is_loaded() -> bool {
     open(LIBRARY, libc::RTLD_NOLOAD)
 }
@@ -42,14 +42,14 @@ fn open(name: &CStr, flags: libc::c_int) -> bool {
 mod tests {
     use super::*;
 
-    /// In a process of its own: libtorch looks for the library once, and other tests have made it look.
+    /// In a separate process: libtorch looks for the library only once, and other tests may have caused that already.
     #[test]
     fn libtorch_finds_the_library_when_it_is_loaded_first() {
         if crate::base::parallel::passes_alone("nn::cuda::tests::libtorch_finds_the_library_when_it_is_loaded_first") {
             return;
         }
         assert_eq!(is_loaded(), open(DRIVER, libc::RTLD_NOLOAD), "loaded where there is a driver, and only there");
-        assert!(open(LIBRARY, 0), "libtorch_cuda.so is not beside libtorch");
+        assert!(open(LIBRARY, 0), "libtorch_cuda.so is not next to libtorch");
         assert!(is_loaded() && tch::utils::has_cudart(), "libtorch knows nothing of CUDA");
     }
 }

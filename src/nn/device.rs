@@ -1,4 +1,4 @@
-//! The devices that networks compute on, and the libtorch that drives them.
+//! Devices, and the version of libtorch.
 
 use std::path::Path;
 use std::process::Command;
@@ -35,7 +35,7 @@ pub(crate) fn gpu_names() -> Vec<String> {
     text.lines().filter(|line| !line.trim().is_empty()).map(|line| line.trim().replacen(", ", ", driver ", 1)).collect()
 }
 
-/// The version of the libtorch that is loaded, from the Python package it lies in.
+/// The version of the loaded libtorch, from the Python package that contains it.
 pub(crate) fn libtorch_version() -> String {
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let maps = read(Path::new("/proc/self/maps"));

@@ -1,20 +1,21 @@
-//! Which parameters learn, and in which precision a network computes.
+//! Which parameters are trained, and the precision of computations.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tch::Kind;
 
-/// Which parameters learn, and how the rest behaves meanwhile.
+/// Which parameters are trained, and the mode of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Learn {
-    /// All of them; batch norm and dropout as in PyTorch's `train()`. The only way for the FCN.
+    /// All parameters; batch norm and dropout as in PyTorch's `train()`. The only choice for the FCN.
     Whole,
-    /// The head alone. The backbone is frozen and in evaluation mode, so each slice's features are the same in every
-    /// epoch: they are computed once and kept, those of VGG19 up to its first dropout.
+    /// Only the head. The backbone is frozen and in evaluation mode, so the features of a slice are the same in every
+    /// epoch: they are computed once and stored, for VGG19 up to its first dropout.
     Head,
-    /// The head alone, with dropout live while it learns: how we read the slides (their VGG19 is 3.7 points better on
-    /// the test set than in training, as dropout makes it). Networks without dropout learn as under [`Head`](Self::Head).
+    /// Only the head, with dropout active in training: our reading of the slides (their VGG19 is 3.7 points better on
+    /// the test set than in training, which dropout explains). Networks without dropout are trained as under
+    /// [`Head`](Self::Head).
     HeadWithDropout,
 }
 
@@ -28,7 +29,7 @@ impl fmt::Display for Learn {
     }
 }
 
-/// In what numbers convolutions and matrix products are computed. Parameters, sums and losses are f32 always.
+/// The precision of convolutions and matrix products. Parameters, sums and losses are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

@@ -1,4 +1,4 @@
-//! The networks: which there are, and how each is put together.
+//! The network architectures.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -12,7 +12,7 @@ mod network;
 pub(crate) use layer::Mode;
 pub use network::Network;
 
-/// Which network. The three after the FCN are torchvision's: its names of parameters, its numbers.
+/// The architecture. All but the FCN are torchvision's, with the same parameter names and outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
@@ -36,17 +36,17 @@ impl Architecture {
         ["fcn", "vgg19", "resnet152", "densenet161"][self as usize]
     }
 
-    /// The smallest side in pixels that leaves the last layer something to look at.
+    /// The smallest input side in pixels that leaves the last layer at least one value.
     pub fn smallest_size(self) -> u32 {
         32
     }
 
-    /// Whether there are ImageNet weights for it, and so a backbone that can stay frozen.
+    /// Whether there are ImageNet weights for it, and therefore a backbone that can be frozen.
     pub fn has_backbone(self) -> bool {
         self != Self::Fcn
     }
 
-    /// The layer that decides, as its parameters are called.
+    /// The name of the classification layer.
     pub(crate) fn head(self) -> &'static str {
         ["classifier", "classifier.6", "fc", "classifier"][self as usize]
     }

@@ -1,7 +1,9 @@
-//! Gradients, and Adam whose state can be written down: libtorch's own keeps its moments where no checkpoint reaches them.
+//! Gradients, and an Adam whose state can be saved. Written here because tch does not expose the moments of libtorch's
+//! Adam, so that no checkpoint could hold them.
 //!
-//! What learns lies in one vector, and so do its gradient and Adam's moments: a step is one pass over them. One by one
-//! ResNet-152's 467 parameters were 4,000 pieces of work, and a GPU waited for most of them.
+//! All trained parameters are stored in one vector, and so are the gradient and Adam's moments: a step is one pass over
+//! them. Parameter by parameter, ResNet-152's 467 parameters needed 4,000 kernel launches, and the GPU had to wait for
+//! most of them.
 
 use crate::nn::script;
 use anyhow::{Context, Result, ensure};
@@ -9,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::{Device, IValue, Kind, Tensor};
 
-/// The gradient of `loss` by these parameters, one after the other: `[P]`, f32, P numbers in all. Weights of convolutions
-/// `[out, in, H, W]` come with `in` innermost, as [`Adam`] keeps them.
+/// The gradient of `loss` with respect to these parameters, concatenated: `[P]`, f32. Weights of convolutions `[out,
+/// in, H, W]` come with `in` innermost, as [`Adam`] keeps them.
 ///
 /// # Errors
 /// A parameter that the loss does not depend on.
@@ -20,8 +22,8 @@ pub fn gradient(loss: &Tensor, parameters: &[(String, Tensor)]) -> Result<Tensor
     joined(&each)
 }
 
-/// Tensors one after the other, as a vector; convolutions' weights `[out, in, H, W]` with `in` innermost, as their kernels
-/// read them (in 16 bits on a GPU each would be turned three times in every step).
+/// Tensors concatenated into a vector; weights of convolutions `[out, in, H, W]` with `in` innermost, as kernels read
+/// them (in 16 bits on a GPU each would otherwise be transposed three times in every step).
 fn joined(tensors: &[Tensor]) -> Result<Tensor> {
     let flat = |tensor: &Tensor| -> Result<Tensor> {
         let turned = if tensor.dim() == 4 { tensor.f_permute([0, 2, 3, 1])? } else { tensor.shallow_clone() };
@@ -43,8 +45,8 @@ fn parts(vector: &Tensor, parameters: &[(String, Tensor)]) -> Result<Vec<Tensor>
     split.iter().zip(parameters).map(shaped).collect()
 }
 
-/// Moves the numbers of these parameters into one vector, of which they are views from here on. Where a parameter begins
-/// is a multiple of 64 bytes in all four networks (only the last has an odd size), as kernels like it.
+/// Moves the values of these parameters into one vector, of which they become views. Every parameter begins at a
+/// multiple of 64 bytes in all four networks (only the last has an odd size), which suits vectorised kernels.
 fn gathered(parameters: &[(String, Tensor)]) -> Result<Tensor> {
     let own: Vec<Tensor> = parameters.iter().map(|(_, parameter)| parameter.f_detach()).collect::<Result<_, _>>()?;
     let vector = joined(&own)?;
@@ -59,18 +61,18 @@ fn gathered(parameters: &[(String, Tensor)]) -> Result<Tensor> {
 #[derive(Debug)]
 pub struct Adam {
     learning_rate: f64,
-    /// The parameters, one after the other: `[P]`. Those of the network are views of it.
+    /// The concatenated parameters: `[P]`. Those of the network are views of it.
     parameters: Tensor,
     /// Their first and second moments: `[P]`.
     first: Tensor,
     second: Tensor,
-    /// Steps made so far: `[]`, f32 (exact up to 16 million), beside the parameters.
+    /// Steps made so far: `[]`, f32 (exact up to 16 million), on the same device as the parameters.
     steps: Tensor,
 }
 
 impl Adam {
-    /// An optimizer of these parameters, with moments of zero. Their numbers move into one vector; whoever holds the
-    /// tensors sees no difference.
+    /// An optimizer of these parameters, with moments of zero. Their values are moved into one vector; existing handles
+    /// of the tensors stay valid.
     pub fn new(parameters: &[(String, Tensor)], learning_rate: f64) -> Result<Self> {
         let vector = gathered(parameters)?;
         Self::with(vector.f_zeros_like()?, vector.f_zeros_like()?, vector, learning_rate, 0)
@@ -81,7 +83,7 @@ impl Adam {
         Ok(Self { learning_rate, first, second, parameters, steps })
     }
 
-    /// One step against this [`gradient`], which is used up.
+    /// One step with this [`gradient`], which is consumed.
     ///
     /// # Errors
     /// A gradient that is not of these parameters.
@@ -89,8 +91,8 @@ impl Adam {
         script::adam("adam_step", &self.arguments(gradient)?)
     }
 
-    /// The same against the gradient of a loss that was [multiplied](Scaling::scaled); no step where it overflowed. The
-    /// scale adapts. Nobody waits for a device.
+    /// The same with the gradient of a [scaled](Scaling::scaled) loss; the step is skipped where it overflowed. The
+    /// scale is adapted, without waiting for the device.
     ///
     /// # Errors
     /// As in [`step`](Self::step).
@@ -101,7 +103,7 @@ impl Adam {
         script::adam("adam_step_scaled", &arguments)
     }
 
-    /// What every step is given.
+    /// The arguments of every step.
     fn arguments(&self, gradient: Tensor) -> Result<Vec<IValue>> {
         ensure!(
             gradient.size() == self.first.size(),
@@ -130,7 +132,7 @@ impl Adam {
         Ok(named)
     }
 
-    /// Takes back what [`state`](Self::state) gave.
+    /// Restores what [`state`](Self::state) returned.
     ///
     /// # Errors
     /// A moment is missing or has another shape than its parameter.
@@ -161,13 +163,14 @@ fn number(value: f64, kind: Kind, device: Device) -> Result<Tensor> {
     Ok(Tensor::f_full([0_i64; 0], value, (kind, device))?)
 }
 
-/// Dynamic loss scaling (Micikevicius et al., 2018) with the numbers of PyTorch's `GradScaler`: losses are multiplied by
-/// `scale` before they are differentiated, so that small gradients survive 16 bits. Gradients that overflow halve it and
-/// their step is skipped; 2,000 good steps double it. This is how it is written down; at work it is a [`Scaling`].
+/// Dynamic loss scaling (Micikevicius et al., 2018) with the numbers of PyTorch's `GradScaler`: losses are multiplied
+/// by `scale` before they are differentiated, so that small gradients survive 16 bits. Gradients that overflow halve it
+/// and their step is skipped; 2,000 steps without overflow double it. This is its saved form; [`Scaling`] is used in
+/// training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossScale {
-    /// What losses are multiplied by.
+    /// The factor of the loss.
     pub scale: f64,
     /// Steps since it last changed.
     pub good_steps: u32,
@@ -181,7 +184,7 @@ impl Default for LossScale {
     }
 }
 
-/// A [`LossScale`] at work: numbers `[]` on the device, for which no step has to wait.
+/// A [`LossScale`] in use: tensors `[]` on the device, so that no step waits for them.
 #[derive(Debug)]
 pub struct Scaling {
     scale: Tensor,
@@ -192,7 +195,7 @@ pub struct Scaling {
 }
 
 impl Scaling {
-    /// Goes on from what was written down.
+    /// Continues from the saved form.
     pub fn new(from: LossScale, device: Device) -> Result<Self> {
         Ok(Self {
             scale: number(from.scale, Kind::Float, device)?,
@@ -207,7 +210,7 @@ impl Scaling {
         Ok(loss.f_mul(&self.scale)?)
     }
 
-    /// To be written down; waits for the device.
+    /// The saved form; waits for the device.
     pub fn loss_scale(&self) -> Result<LossScale> {
         Ok(LossScale {
             scale: f64::try_from(&self.scale)?,

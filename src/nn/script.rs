@@ -1,5 +1,5 @@
-//! What libtorch can do and tch does not hand on, called by a little program in TorchScript, which knows every operator:
-//! those that change lists of tensors, and pinning memory without a warning each time.
+//! Operators of libtorch that tch does not expose, called through a small TorchScript program: those that change lists
+//! of tensors, and pinning memory without a warning on each call.
 
 use anyhow::{Context, Result};
 use std::io::{Cursor, Write};
@@ -8,8 +8,7 @@ use tch::{CModule, IValue, Tensor};
 use zip::write::FileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// In the form in which TorchScript is kept in files. Adam's state changes in place; a gradient that overflowed changes
-/// nothing but the scale.
+/// In the form of TorchScript files. Adam's state changes in place; a gradient that overflowed only changes the scale.
 const CODE: &str = "\
 class Missing(Module):
   __parameters__ = []
@@ -57,7 +56,7 @@ pub(crate) fn adam(step: &str, arguments: &[IValue]) -> Result<()> {
     Ok(())
 }
 
-/// A copy in memory that a GPU can fetch by itself.
+/// A copy in pinned memory.
 ///
 /// # Errors
 /// There is no GPU.

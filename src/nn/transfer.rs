@@ -1,20 +1,20 @@
-//! Tensors on their way between memory, disk and device.
+//! Transfer of tensors between memory, disk and device.
 
 use crate::nn::script;
 use anyhow::Result;
 use tch::{Device, Tensor};
 
-/// Pins what a GPU will fetch.
+/// Pins memory that will be copied to a GPU.
 pub(crate) fn pinned(input: Tensor, device: Device) -> Result<Tensor> {
     if device.is_cuda() { script::pinned(&input) } else { Ok(input) }
 }
 
-/// Bytes travel to the device, not floats, and nothing waits for them to arrive.
+/// Bytes are copied to the device, not floats, without waiting for the copy.
 pub(crate) fn sent(input: &Tensor, device: Device) -> Result<Tensor> {
     Ok(input.f_to_device_(device, input.f_kind()?, true, false)?)
 }
 
-/// A tensor's values as they lie in memory, row by row.
+/// A tensor's values in row-major order, as bytes.
 pub(crate) fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];

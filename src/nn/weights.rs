@@ -1,4 +1,7 @@
 //! Pretrained weights: finding a file, and reading it without running anything that is in it.
+//!
+//! The crate `pytorch-reader` 0.22 cannot replace `container`, `pickle` and `torch_file`: it skips unknown calls such
+//! as `os.system` and entries that are not tensors instead of refusing the file.
 
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
@@ -32,7 +35,7 @@ pub struct WeightsFile {
     pub sha256: Digest,
 }
 
-/// A file with a network's first weights.
+/// A file with a network's initial weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     architecture: Architecture,
@@ -41,7 +44,7 @@ pub struct Weights {
     sha256: Digest,
 }
 
-/// ImageNet weights where they can be had, else the reason why they cannot. See [`Weights::imagenet_or_random`].
+/// ImageNet weights if they are available, otherwise the reason why not. See [`Weights::imagenet_or_random`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightsLookup {
     architecture: Architecture,
@@ -72,7 +75,7 @@ impl WeightsLookup {
 impl Weights {
     /// Finds weights. `imagenet` is torchvision's first file for the network (`IMAGENET1K_V1`), `imagenet-v2` its
     /// second (ResNet-152 only): taken from PyTorch's own cache of downloads (`$TORCH_HOME/hub/checkpoints`), else
-    /// downloaded into it, and held against the hash in its name. Anything else is the path of a file.
+    /// downloaded into it, and checked against the hash in its name. Any other value is the path of a file.
     ///
     /// # Errors
     /// A path that is no file; no network (the error says which file to put where); a wrong hash.
@@ -80,8 +83,8 @@ impl Weights {
         Self::find_trying(architecture, source, &PAUSES, &progress)
     }
 
-    /// The ImageNet weights, or else random ones: for a first walk through the notebooks on a machine that cannot reach
-    /// them. One try to download, and the reason stands in what is shown.
+    /// The ImageNet weights, or random ones if they are not available: for a first run of the notebooks on a machine
+    /// without access. The download is tried once, and the reason for a failure is shown.
     pub fn imagenet_or_random(architecture: Architecture, progress: impl Fn(&Progress) + Sync) -> WeightsLookup {
         let found = Self::find_trying(architecture, "imagenet", &[], &progress).map_err(|error| format!("{error:#}"));
         WeightsLookup { architecture, found }
@@ -118,7 +121,7 @@ impl Weights {
         &self.path
     }
 
-    /// The setting that leads here: [`RunConfig::pretrained`](crate::RunConfig::pretrained).
+    /// The setting that selects these weights: [`RunConfig::pretrained`](crate::RunConfig::pretrained).
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -130,7 +133,7 @@ impl Weights {
     }
 
     /// The tensors by torchvision's present names, from a `.safetensors` file or one that `torch.save` wrote, in its
-    /// zip or its older format. Only tensors are read: a file that asks for anything to be called is refused.
+    /// zip or its older format. Only tensors are read: a file that would call any other function is refused.
     ///
     /// # Errors
     /// A damaged or foreign file.

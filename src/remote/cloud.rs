@@ -1,4 +1,4 @@
-//! The slides' workflow on Google Cloud: settings, plan, costs, one step at a time, and how far the instance is.
+//! The slides' workflow on Google Cloud: settings, plan, costs, running one step at a time, and the instance's state.
 
 mod call;
 mod cloud_config;

@@ -1,15 +1,17 @@
 //! What the report says of the data.
 
 use super::data_flow::{Flow, by_split, names};
+use super::html::{heading, small, warning as warning_paragraph};
 use super::run_parts::{Run, left_out_table};
 use super::{Report, Sources};
 use crate::base::progress::thousands;
-use crate::base::table::{Show, Table, escape};
+use crate::base::table::{Show, Table};
 use crate::data::audit::{Check, Severity};
 use crate::data::manifest::{Label, Manifest};
 use crate::evaluate::compare::Comparison;
 use crate::train::run_folder::RunFolder;
 use anyhow::Result;
+use maud::html;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -23,7 +25,7 @@ const NO_RUNS: &str = "This report has no run: train one (covid-ct train), judge
 
 impl Report {
     pub(super) fn intended_use(&mut self) {
-        let html = format!("<p><b>Research only.</b> {INTENDED_USE}</p>");
+        let html = html! { p { b { "Research only." } " " (INTENDED_USE) } }.into_string();
         self.section("intended-use", "Intended use", html);
         self.json["intended_use"] = json!(format!("Research only. {INTENDED_USE}"));
     }
@@ -31,12 +33,12 @@ impl Report {
     pub(super) fn summary(&mut self, from: &Sources<'_>) -> Result<()> {
         let mut html = String::new();
         for (names, warning) in warnings(from) {
-            html.push_str(&format!("<p class=\"warning\">{}: {}</p>", escape(&names), escape(&warning)));
+            html.push_str(&warning_paragraph(&format!("{names}: {warning}")));
         }
         let whole: Vec<RunFolder> =
             from.runs.iter().filter(|run| run.is_whole()).map(|run| run.folder.clone()).collect();
         if whole.is_empty() {
-            html.push_str(&format!("<p class=\"warning\">{NO_RUNS}</p>"));
+            html.push_str(&warning_paragraph(NO_RUNS));
             self.json["next"] = json!(NO_RUNS);
         } else {
             html.push_str(&self.compared(from, &whole)?);
@@ -104,12 +106,12 @@ impl Report {
         let mut html = String::new();
         let mut partitions = Vec::new();
         for (split, runs) in by_split(&from.runs) {
-            html.push_str(&format!("<h3>{}</h3>", escape(&names(&runs))));
+            html.push_str(&heading(&names(&runs)));
             if let Some(warning) = split.warning() {
-                html.push_str(&format!("<p class=\"warning\">{}</p>", escape(&warning)));
+                html.push_str(&warning_paragraph(&warning));
             }
             html.push_str(&(split.table().html() + &split.overlap_table(10).html()));
-            html.push_str(&format!("<p class=\"small\">Split {}.</p>", split.hash()));
+            html.push_str(&small(&format!("Split {}.", split.hash())));
             partitions.push(json!({
                 "runs": runs.iter().map(|run| &run.name).collect::<Vec<_>>(), "split": split.hash(),
                 "manifest": split.manifest_hash(), "how": split.config(), "leaking": split.is_leaking(),
@@ -117,11 +119,8 @@ impl Report {
             }));
         }
         for run in from.runs.iter().filter(|run| run.split.is_none()) {
-            html.push_str(&format!(
-                "{}<p class=\"warning\">Its split {} is not at hand: no proof of it is shown.</p>",
-                run.heading(),
-                run.evaluation.split
-            ));
+            let missing = format!("Its split {} is missing: no proof of it is shown.", run.evaluation.split);
+            html.push_str(&(run.heading() + &warning_paragraph(&missing)));
         }
         self.section("partition", "Partition", html);
         self.json["partition"] = json!(partitions);

@@ -1,10 +1,12 @@
 //! What the report says to a reader who doubts it.
 
+use super::html::warning;
 use super::{Report, Sources};
-use crate::base::table::{Show, escape};
+use crate::base::table::Show;
 use crate::evaluate::paired_runs::PairedRuns;
 use crate::train::run_folder::RunFolder;
 use anyhow::Result;
+use maud::html;
 use serde_json::json;
 
 impl Report {
@@ -22,8 +24,7 @@ impl Report {
             Err(error) => {
                 let why = format!("Left out: {error:#}.");
                 self.json["paired"] = json!({ "left_out": [why] });
-                let html = format!("<p class=\"warning\">{}</p>", escape(&why));
-                self.section("comparison", "Comparison in pairs", html);
+                self.section("comparison", "Comparison in pairs", warning(&why));
             }
         }
         Ok(())
@@ -57,8 +58,8 @@ impl Report {
 
     pub(super) fn limits(&mut self, from: &Sources<'_>) {
         let limits = limits(from);
-        let items: String = limits.iter().map(|limit| format!("<li>{}</li>", escape(limit))).collect();
-        self.section("limits", "Limits", format!("<ul>{items}</ul>"));
+        let list = html! { ul { @for limit in &limits { li { (limit) } } } };
+        self.section("limits", "Limits", list.into_string());
         self.json["limits"] = json!(limits);
     }
 }

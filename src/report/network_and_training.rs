@@ -1,10 +1,11 @@
 //! What the report says of each run's network and training.
 
 use super::data_flow::{by_network, names};
+use super::html::{heading, paragraph, side_by_side, small};
 use super::run_parts::Run;
 use super::{Report, Sources};
 use crate::base::progress::thousands;
-use crate::base::table::{Show, Table, escape};
+use crate::base::table::{Show, Table};
 use anyhow::Result;
 use serde_json::json;
 
@@ -42,19 +43,19 @@ impl Report {
                    connected ones.")
             .html();
         for (network, runs) in by_network(&from.runs) {
-            html.push_str(&format!("<h3>{}</h3>{}", escape(&names(&runs)), network.table().html()));
+            html.push_str(&(heading(&names(&runs)) + &network.table().html()));
         }
         self.section("model", "Model", html);
     }
 
     pub(super) fn training(&mut self, from: &Sources<'_>) -> Result<()> {
         let evaluated = from.workspace.evaluated_runs().map_or(from.runs.len(), |names| names.len());
-        let mut html = format!(
-            "<p>Runs reported: {}; evaluated in this workspace: {evaluated}. Runs that were trained and not evaluated, deleted, or \
+        let mut html = paragraph(&format!(
+            "Runs reported: {}; evaluated in this workspace: {evaluated}. Runs that were trained and not evaluated, deleted, or \
              made elsewhere are not counted. Adam on the unweighted cross entropy, no resampling, no augmentation; the epoch \
-             with the best validation accuracy is kept.</p>",
+             with the best validation accuracy is kept.",
             from.runs.len()
-        );
+        ));
         for run in &from.runs {
             html.push_str(&(run.heading() + &settings_and_machine(run)));
             if let Some(history) = &run.history {
@@ -75,13 +76,13 @@ impl Report {
 /// The settings beside every machine that the training ran on.
 fn settings_and_machine(run: &Run) -> String {
     let machines: String = match run.provenance.is_empty() {
-        true => "<p>The machine was not recorded.</p>".to_owned(),
+        true => paragraph("The machine was not recorded."),
         false => run.provenance.iter().map(|of| of.table().html()).collect(),
     };
     let resumed = match run.provenance.len() {
-        0 | 1 => "",
-        _ => "<p class=\"small\">The training went on with another version or on another machine: all are shown.</p>",
+        0 | 1 => String::new(),
+        _ => small("The training went on with another version or on another machine: all are shown."),
     };
     let settings = run.evaluation.run.table().html();
-    format!("<div class=\"row\"><div>{settings}</div><div>{machines}{resumed}</div></div>")
+    side_by_side(&[settings, machines + &resumed])
 }

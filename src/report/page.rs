@@ -1,32 +1,41 @@
 //! The report as one HTML page.
 
 use super::{Report, Section};
-use crate::base::table::escape;
+use maud::{DOCTYPE, PreEscaped, html};
 
 impl Report {
     pub(super) fn page(&self) -> String {
-        let contents: String = self
-            .sections
-            .iter()
-            .map(|Section { anchor, heading, .. }| format!("<li><a href=\"#{anchor}\">{}</a></li>", escape(heading)))
-            .collect();
-        let body: String = self
-            .sections
-            .iter()
-            .map(|Section { anchor, heading, html }| {
-                format!("<section id=\"{anchor}\"><h2>{}</h2>{html}</section>", escape(heading))
-            })
-            .collect();
-        format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"/>\
-             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\
-             <title>{title}</title><style>{STYLE}</style></head><body><header><h1>{title}</h1>\
-             <p class=\"small\">Made by covid-ct {version} with libtorch {torch}. For research, not for \
-             diagnosis.</p><nav><ol>{contents}</ol></nav></header><main>{body}</main></body></html>\n",
-            title = escape(&self.title),
-            version = env!("CARGO_PKG_VERSION"),
-            torch = escape(&crate::nn::device::libtorch_version()),
-        )
+        let (version, torch) = (env!("CARGO_PKG_VERSION"), crate::nn::device::libtorch_version());
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width,initial-scale=1";
+                    title { (self.title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    header {
+                        h1 { (self.title) }
+                        p.small {
+                            "Made by covid-ct " (version) " with libtorch " (torch) ". For research, not for diagnosis."
+                        }
+                        nav { ol {
+                            @for Section { anchor, heading, .. } in &self.sections {
+                                li { a href={ "#" (anchor) } { (heading) } }
+                            }
+                        } }
+                    }
+                    main {
+                        @for Section { anchor, heading, html } in &self.sections {
+                            section id=(anchor) { h2 { (heading) } (PreEscaped(html)) }
+                        }
+                    }
+                }
+            }
+        };
+        page.into_string() + "\n"
     }
 }
 

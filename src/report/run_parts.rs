@@ -1,7 +1,8 @@
 //! What a run's folder holds, each part only where it belongs to the others.
 
+use super::html::heading;
 use crate::base::files::Digest;
-use crate::base::table::{Table, escape};
+use crate::base::table::Table;
 use crate::data::manifest::Manifest;
 use crate::data::split::{Split, Subset};
 use crate::evaluate::assessment::Assessment;
@@ -100,7 +101,7 @@ impl Run {
 
     pub(super) fn heading(&self) -> String {
         let leaks = if self.evaluation.leaking { " (LEAKING SPLIT)" } else { "" };
-        format!("<h3>{}{leaks}</h3>", escape(&self.name))
+        heading(&format!("{}{leaks}", self.name))
     }
 
     /// Whether it can stand in the comparison of all runs.

@@ -1,18 +1,19 @@
 //! What the report says of each run's results.
 
+use super::html::{paragraph, warning};
 use super::{Report, Sources};
-use crate::base::table::{Show, Table, escape};
+use crate::base::table::{Show, Table};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::explain::GalleryKind;
 use crate::train::provenance::Provenance;
 use anyhow::Result;
+use maud::{PreEscaped, html};
 use serde_json::json;
 
-const NO_ASSESSMENT: &str = "<p class=\"warning\">Left out: its assessment does not belong to its evaluation; see Results at a \
-                             glance.</p>";
-const VALIDATION_LEAKS: &str = "<p class=\"warning\">LEAKING: validation scans or patients were learned from; its figures hold \
-                                for them alone, those marked and those not.</p>";
+const NO_ASSESSMENT: &str = "Left out: its assessment does not belong to its evaluation; see Results at a glance.";
+const VALIDATION_LEAKS: &str = "LEAKING: validation scans or patients were learned from; its figures hold for them alone, \
+                                those marked and those not.";
 
 fn intervals(assessment: &Assessment) -> String {
     let mut html = assessment.table().html() + &assessment.rules_table().html();
@@ -28,7 +29,7 @@ impl Report {
         for run in &from.runs {
             html.push_str(&run.heading());
             if run.evaluation.leaks.contains(&Subset::Validation) {
-                html.push_str(VALIDATION_LEAKS);
+                html.push_str(&warning(VALIDATION_LEAKS));
             }
             match &run.assessment {
                 Some(assessment) => {
@@ -37,12 +38,12 @@ impl Report {
                     let names = drawn.map(|of| format!("{}-{}-roc", run.name, of.subset));
                     html.push_str(&self.row(&names.zip(assessment.roc_figures()?).collect::<Vec<_>>()));
                 }
-                None => html.push_str(NO_ASSESSMENT),
+                None => html.push_str(&warning(NO_ASSESSMENT)),
             }
             html.push_str(&run.evaluation.table().html());
             let subsets = || run.evaluation.subsets.iter().map(|of| of.subset);
             for by_scan in [false, true] {
-                let mut cells = String::new();
+                let mut cells = Vec::new();
                 for subset in subsets() {
                     let of = &run.evaluation;
                     let (unit, figure, report) = match by_scan {
@@ -50,9 +51,10 @@ impl Report {
                         true => ("scans", of.scan_figure(subset)?, of.scan_report(subset)?),
                     };
                     let figure = self.figure(&format!("{}-{subset}-{unit}", run.name), &figure);
-                    cells.push_str(&format!("<div>{figure}{}</div>", report.html()));
+                    cells.push(figure + &report.html());
                 }
-                html.push_str(&format!("<div class=\"row three\">{cells}</div>"));
+                let row = html! { div.row.three { @for cell in &cells { div { (PreEscaped(cell)) } } } };
+                html.push_str(&row.into_string());
             }
         }
         self.section("performance", "Performance", html);
@@ -60,15 +62,15 @@ impl Report {
     }
 
     pub(super) fn calibration(&mut self, from: &Sources<'_>) -> Result<()> {
-        let mut html = String::from(
-            "<p>Slices: temperature scaling divides the network's log odds by one number, fitted on the validation slices. \
+        let mut html = paragraph(
+            "Slices: temperature scaling divides the network's log odds by one number, fitted on the validation slices. \
              Scans: the log odds of covid are a line over those of the mean probability, fitted on the validation scans; the \
-             unlabelled scans' probabilities come from it. Decisions do not change.</p>",
+             unlabelled scans' probabilities come from it. Decisions do not change.",
         );
         for run in &from.runs {
             html.push_str(&run.heading());
             let Some(assessment) = &run.assessment else {
-                html.push_str(NO_ASSESSMENT);
+                html.push_str(&warning(NO_ASSESSMENT));
                 continue;
             };
             html.push_str(&assessment.calibration_table().html());
@@ -167,14 +169,13 @@ impl Report {
             "covid-ct audit\ncovid-ct train --config {settings}\ncovid-ct evaluate --name <run>\ncovid-ct explain --name \
              <run>\ncovid-ct predict --name <run>\ncovid-ct leakage\ncovid-ct report"
         );
-        let html = format!(
-            "{}<p>The same again, with the settings of each run (<code>{}</code>):</p><pre>{}</pre><p>On a CPU the same \
-             seed gives the same bits; on a GPU, up to rounding.</p>{}",
-            table.html(),
-            escape(&settings),
-            escape(&commands),
-            here.table().html()
-        );
-        self.section("reproducibility", "Reproducibility", html);
+        let html = html! {
+            (PreEscaped(table.html()))
+            p { "The same again, with the settings of each run (" code { (settings) } "):" }
+            pre { (commands) }
+            p { "On a CPU the same seed gives the same bits; on a GPU, up to rounding." }
+            (PreEscaped(here.table().html()))
+        };
+        self.section("reproducibility", "Reproducibility", html.into_string());
     }
 }

@@ -1,4 +1,4 @@
-//! Whether probabilities mean what they say: [`Calibration`]; and what mends part of it, [`Temperature`] for slices and
+//! Calibration of probabilities: measured by [`Calibration`], and improved by [`Temperature`] for slices and
 //! [`ScanCalibrator`] for scans.
 
 use crate::stats::metrics::Interval;
@@ -19,8 +19,8 @@ const CLIP: f64 = 1e-7;
 /// The 97.5th percentile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// `ln(p / (1 - p))` of a probability 0 to 1, clipped to 1e-7 ..= 1 - 1e-7, so within ±16.12. A network that says
-/// exactly 1 and errs would otherwise be infinitely wrong.
+/// `ln(p / (1 - p))` of a probability 0 to 1, clipped to 1e-7 ..= 1 - 1e-7, so within ±16.12. Without clipping, a wrong
+/// prediction of exactly 1 would have an infinite loss.
 pub fn logit(probability: f64) -> f64 {
     let probability = probability.clamp(CLIP, 1.0 - CLIP);
     (probability / (1.0 - probability)).ln()
@@ -50,18 +50,18 @@ pub struct ReliabilityBin {
     pub interval: Option<Interval>,
 }
 
-/// The straight line that truth follows, as log odds over those predicted: `logit P(covid) = intercept + slope · logit
-/// p` (Cox 1958). Perfect is slope 1, intercept 0; a slope below 1 says that probabilities are too extreme.
+/// The calibration line in log odds: `logit P(covid) = intercept + slope · logit p` (Cox 1958). Perfect calibration has
+/// slope 1 and intercept 0; a slope below 1 means that probabilities are too extreme.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationLine {
-    /// By how much to multiply log odds.
+    /// Factor of the predicted log odds.
     pub slope: f64,
-    /// What to add then.
+    /// Constant added to them.
     pub intercept: f64,
 }
 
-/// How far the probabilities of covid agree with how often it is covid.
+/// How well predicted probabilities of covid agree with observed frequencies.
 ///
 /// ```
 /// use covid_ct::Calibration;
@@ -88,10 +88,10 @@ pub struct Calibration {
     /// Brier score, in 0..=1: the mean of `(p - truth)²` (`brier_score_loss`; Brier 1950).
     pub brier: f64,
     /// Slope and intercept, from logistic regression of the truth on [`logit`]. `None` where the likelihood has no
-    /// single finite maximum: samples of one class only, all of one probability, or classes that a threshold parts
-    /// without a mistake but for ties at the threshold.
+    /// single finite maximum: samples of one class only, equal probabilities throughout, or classes that a threshold
+    /// separates without error, except for ties at the threshold.
     pub line: Option<CalibrationLine>,
-    /// Calibration in the large: the intercept when the slope is held at 1, above 0 where covid is more frequent than
+    /// Calibration in the large: the intercept when the slope is fixed at 1, above 0 where covid is more frequent than
     /// predicted. `None` for samples of one class only.
     pub in_the_large: Option<f64>,
 }

@@ -1,8 +1,8 @@
-//! How well decisions agree with the truth: [`ConfusionMatrix`], [`ClassificationReport`], and for
-//! probabilities [`RocCurve`] and [`average_precision`]; with intervals over patients, [`Performance`] and [`Paired`].
+//! Metrics of decisions: [`ConfusionMatrix`] and [`ClassificationReport`]; of probabilities: [`RocCurve`] and
+//! [`average_precision`]; with confidence intervals over patients: [`Performance`] and [`Paired`].
 //!
-//! Formulas and text layout are scikit-learn's, and `tests/metrics.rs` holds every figure against it.
-//! One thing is ours: an undefined ratio (0/0) is `None`, shown as –, never 0 or NaN.
+//! Formulas and text layout are scikit-learn's; `tests/metrics.rs` compares every figure with it. One difference: an
+//! undefined ratio (0/0) is `None`, shown as –, never 0 or NaN.
 
 use std::fmt;
 
@@ -69,7 +69,7 @@ pub struct ConfusionMatrix {
     counts: Vec<Vec<u64>>,
 }
 
-/// A matrix as it stands in a file, before its shape is known to be right.
+/// A matrix as read from a file, before its shape is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
@@ -124,7 +124,7 @@ impl ConfusionMatrix {
     /// Counts one more decision.
     ///
     /// # Errors
-    /// When a class is out of range; the matrix is then as it was.
+    /// When a class is out of range; the matrix is then unchanged.
     pub fn record(&mut self, truth: Truth, predicted: Predicted) -> Result<()> {
         match self.counts.get_mut(truth.0).and_then(|row| row.get_mut(predicted.0)) {
             Some(count) => *count += 1,
@@ -170,8 +170,8 @@ impl ConfusionMatrix {
     }
 
     /// The mean recall of the classes, in 0..=1 (`balanced_accuracy_score`); `None` where a class has no samples, as in
-    /// [`Measure::BalancedAccuracy`] (scikit-learn then takes the mean of those that have some): the one recall there is
-    /// would otherwise pass for the balance of two.
+    /// [`Measure::BalancedAccuracy`] (scikit-learn then takes the mean of those that have some): the recall of a single
+    /// class is not a balanced accuracy.
     pub fn balanced_accuracy(&self) -> Option<f64> {
         let recalls: Option<Vec<f64>> = self.class_indices().map(|class| self.scores(class).recall).collect();
         let recalls = recalls.filter(|of| !of.is_empty())?;

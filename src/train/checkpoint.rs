@@ -1,20 +1,19 @@
 //! A run at one moment, in one safetensors file: weights, optimizer, position and everything it was made from.
 
-use crate::base::files::{Digest, write_atomic};
+use crate::base::files::{Digest, mapped, write_atomic_at};
 use crate::data::split::Subset;
 use crate::nn::model::Network;
 use crate::nn::optimizer::{Adam, LossScale};
 use crate::nn::transfer::bytes;
 use crate::nn::weights::WeightsFile;
 use crate::train::config::RunConfig;
-use crate::train::epoch::EpochRecord;
-use crate::train::epoch::Sums;
+use crate::train::epoch::{EpochRecord, Sums};
 use anyhow::{Context, Result, bail, ensure};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, View};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{Read, Write};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -99,16 +98,47 @@ pub(crate) fn write_tensors(
     tensors: &[(String, Tensor)],
     metadata: HashMap<String, String>,
 ) -> Result<()> {
-    let stored = tensors.iter().map(|(name, tensor)| Ok((name, tensor, bytes(tensor)?)));
-    let stored = stored.collect::<Result<Vec<_>>>()?;
-    let views = stored.iter().map(|(name, tensor, bytes)| {
-        let shape = tensor.size().iter().map(|&side| side as usize).collect();
-        let dtype = if tensor.kind() == Kind::Int64 { Dtype::I64 } else { Dtype::F32 };
-        Ok((name.as_str(), TensorView::new(dtype, shape, bytes)?))
-    });
-    let views = views.collect::<Result<Vec<_>>>()?;
-    let packed = safetensors::serialize(views, &Some(metadata))?;
-    write_atomic(path, |file| Ok(file.write_all(&packed)?))
+    let failed = RefCell::new(None);
+    let stored = tensors.iter().map(|(name, tensor)| (name.as_str(), Stored::of(tensor, &failed)));
+    write_atomic_at(path, |partial| {
+        safetensors::serialize_to_file(stored, &Some(metadata), partial)?;
+        failed.take().map_or(Ok(()), Err)
+    })
+}
+
+/// A tensor that is copied when it is written: of a checkpoint one tensor at a time is in memory twice.
+struct Stored<'a> {
+    tensor: &'a Tensor,
+    shape: Vec<usize>,
+    /// The first error of a copy: the trait of tensors to be written has no place for one.
+    failed: &'a RefCell<Option<anyhow::Error>>,
+}
+
+impl<'a> Stored<'a> {
+    fn of(tensor: &'a Tensor, failed: &'a RefCell<Option<anyhow::Error>>) -> Self {
+        Self { tensor, shape: tensor.size().iter().map(|&side| side as usize).collect(), failed }
+    }
+}
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        if self.tensor.kind() == Kind::Int64 { Dtype::I64 } else { Dtype::F32 }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(bytes(self.tensor).unwrap_or_else(|error| {
+            self.failed.borrow_mut().get_or_insert(error);
+            vec![0; self.data_len()]
+        }))
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.dtype().size()
+    }
 }
 
 /// What a checkpoint file holds.
@@ -124,22 +154,17 @@ impl CheckpointInfo {
     /// A file that is no safetensors file, or none that this library wrote.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let doing = || format!("reading the description of the checkpoint {}", path.display());
-        let (mut file, mut length) = (File::open(path).with_context(doing)?, [0; 8]);
-        file.read_exact(&mut length).with_context(doing)?;
-        let (length, whole) = (u64::from_le_bytes(length), file.metadata().with_context(doing)?.len());
-        ensure!(length <= whole, "{}: its header claims {length} bytes, the file has {whole}", doing());
-        let mut header = Vec::new();
-        file.take(length).read_to_end(&mut header).with_context(doing)?;
-        let header: serde_json::Value = serde_json::from_slice(&header).with_context(doing)?;
-        let json = header["__metadata__"][KEY].as_str().with_context(|| {
-            format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
-        })?;
-        described(json).with_context(doing)
+        let file = mapped(path).with_context(doing)?;
+        let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| no_safetensors(&e)).with_context(doing)?;
+        described(&header).with_context(doing)
     }
 }
 
 /// What a checkpoint says of itself.
-fn described(json: &str) -> Result<CheckpointInfo> {
+fn described(header: &Metadata) -> Result<CheckpointInfo> {
+    let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let json =
+        json.with_context(|| format!("expected the metadata {KEY:?}, found none: covid-ct did not write this file"))?;
     serde_json::from_str(json)
         .context("its description cannot be read; if another version wrote it, train again under another name")
 }
@@ -151,12 +176,9 @@ impl Checkpoint {
     /// A file that is no safetensors file, or none that this library wrote.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let doing = || format!("reading the checkpoint {}", path.display());
-        let bytes = std::fs::read(path).with_context(doing)?;
+        let bytes = mapped(path).with_context(doing)?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
-        let json = header.metadata().as_ref().and_then(|m| m.get(KEY)).with_context(|| {
-            format!("{}: expected the metadata {KEY:?}, found none: covid-ct did not write this file", doing())
-        })?;
-        let info = described(json).with_context(doing)?;
+        let info = described(&header).with_context(doing)?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {

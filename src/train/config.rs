@@ -37,7 +37,7 @@ pub struct RunConfig {
     pub architecture: Architecture,
     /// Where the backbone comes from: `imagenet`, `imagenet-v2` (ResNet-152 only; see
     /// [`Weights::find`](crate::Weights::find)), the path of a torchvision file, or nothing for random weights
-    /// (a frozen random backbone takes its batch norm's statistics from 64 drawn slices).
+    /// (a frozen random backbone takes its batch norm's statistics from pictures of noise).
     pub pretrained: Option<String>,
     /// Which parameters learn.
     pub learn: Learn,

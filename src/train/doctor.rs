@@ -5,7 +5,6 @@ use crate::base::table::{Table, shown_as_table};
 use crate::data::workspace::Workspace;
 use crate::nn::device::{gpu_names, gpus_in_words, libtorch_version};
 use std::path::Path;
-use std::process::Command;
 
 /// The version of libtorch tch 0.24 is made for.
 const LIBTORCH: &str = "2.11.0";
@@ -85,20 +84,16 @@ impl Doctor {
     }
 
     fn disk(&mut self, folder: &Path) {
-        // df knows every kind of file system; its -P format is fixed by POSIX.
-        let output = Command::new("df").arg("-Pk").arg(folder).output().ok();
-        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-        let free = text.lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
+        let free = rustix::fs::statvfs(folder).map(|of| of.f_bavail * of.f_frsize).ok();
         match free {
-            Some(kilobytes) => {
-                let bytes = kilobytes * 1024;
+            Some(bytes) => {
                 let wrong = "less than 2 GB: caches and checkpoints may not fit".to_owned();
                 let enough =
                     if bytes < 12_000_000_000 { " (COV19-CT-DB's slices, cached, take 10 to 11 GB)" } else { "" };
                 let found = format!("{}{enough}", human_bytes(bytes));
                 self.row("Disk free", found, (bytes < 2_000_000_000).then_some(wrong));
             }
-            None => self.row("Disk free", "unknown: df gave no answer".to_owned(), None),
+            None => self.row("Disk free", "unknown: the file system does not say".to_owned(), None),
         }
     }
 

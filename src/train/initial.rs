@@ -10,10 +10,14 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 
-/// Pictures of noise that random weights measure their batch norm on.
+/// Pictures that random weights measure their batch norm on.
 const PICTURES: i64 = 64;
-/// Sides of the grids that are added up, the coarsest the strongest: natural pictures have more power at low frequencies.
+/// Sides of the grids of noise that are added up, each half as strong as the one before: natural pictures have more power
+/// at low frequencies.
 const GRIDS: [i64; 4] = [4, 8, 16, 32];
+/// Squared radius of the disk that the noise fills, of 1 for a disk that touches the edges. The corners stay black, as a
+/// slice is black around the body.
+const DISK: f64 = 0.7;
 
 /// The network before its first step: from pretrained weights under a new head, or from the seed alone. A frozen backbone
 /// of random weights measures its batch norm on noise: so its features depend on no data set, and all runs of a cache
@@ -37,7 +41,7 @@ pub(crate) fn initial_network(
     Ok((network, Some(weights.file())))
 }
 
-/// Grey levels `[N, 1, size, size]` u8 of smooth noise over the whole range, the same at every call.
+/// Grey levels `[N, 1, size, size]` u8: a disk of smooth noise on black, the same at every call.
 fn noise(size: i64) -> Result<Tensor> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut sum = Tensor::f_zeros([PICTURES, 1, size, size], (Kind::Float, Device::Cpu))?;
@@ -47,7 +51,10 @@ fn noise(size: i64) -> Result<Tensor> {
         let smooth = grid.f_upsample_bilinear2d([size, size], false, None, None)?;
         sum = sum.f_add(&smooth.f_mul_scalar(0.5_f64.powi(octave as i32))?)?;
     }
-    Ok(sum.f_mul_scalar(100.0)?.f_add_scalar(127.5)?.f_clamp(0.0, 255.0)?.f_to_kind(Kind::Uint8)?)
+    let axis = Tensor::f_linspace(-1.0, 1.0, size, (Kind::Float, Device::Cpu))?.f_square()?;
+    let disk = axis.f_reshape([1, 1, size, 1])?.f_add(&axis.f_reshape([1, 1, 1, size])?)?.f_lt(DISK)?;
+    let grey = sum.f_mul_scalar(120.0)?.f_add_scalar(100.0)?.f_clamp(0.0, 255.0)?;
+    Ok(grey.f_mul(&disk.f_to_kind(Kind::Float)?)?.f_to_kind(Kind::Uint8)?)
 }
 
 #[cfg(test)]
@@ -55,12 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_covers_the_grey_levels_and_is_the_same_at_every_call() {
+    fn noise_fills_a_disk_on_black_and_is_the_same_at_every_call() {
         let grey = noise(48).expect("noise");
         assert_eq!(grey.size(), [PICTURES, 1, 48, 48]);
         assert!(grey.equal(&noise(48).expect("noise")));
-        let float = grey.to_kind(Kind::Float);
-        let (mean, deviation) = (float.mean(Kind::Float).double_value(&[]), float.std(true).double_value(&[]));
-        assert!((mean - 127.5).abs() < 5.0 && deviation > 40.0, "mean {mean}, standard deviation {deviation}");
+        let corner = grey.narrow(2, 0, 6).narrow(3, 0, 6).to_kind(Kind::Float);
+        assert_eq!(corner.max().double_value(&[]), 0.0);
+        let middle = grey.narrow(2, 12, 24).narrow(3, 12, 24).to_kind(Kind::Float);
+        let (mean, deviation) = (middle.mean(Kind::Float).double_value(&[]), middle.std(true).double_value(&[]));
+        assert!((mean - 100.0).abs() < 15.0 && deviation > 40.0, "mean {mean}, standard deviation {deviation}");
     }
 }

@@ -106,7 +106,7 @@ fn patients_are_read_from_beside_and_from_within_and_loose_slices_are_refused() 
     fs::create_dir_all(source.path().join("val/covid/ct_scan_9")).expect("folder");
     fs::write(source.path().join("val/covid/ct_scan_9/0.jpg"), &slice).expect("writes");
     let error = format!("{:#}", audited().expect_err("loose slices"));
-    assert!(error.contains("val/covid/ct_scan_9/0.jpg lies beside them"), "{error}");
+    assert!(error.contains("val/covid/ct_scan_9/0.jpg is not in an archive"), "{error}");
     let nowhere = data.path().join("nowhere");
     let error = audit_archives(&url, &nowhere, None, &StageOptions::default(), silent).expect_err("no folder");
     assert!(format!("{error:#}").contains("nowhere is no folder"), "{error:#}");

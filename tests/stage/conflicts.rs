@@ -113,12 +113,12 @@ fn what_may_be_written_is_asked_before_and_what_is_there_does_not_count() {
     let go = |arguments: &[&str]| stage(&gcs.wire.url(), target.path(), arguments);
     gcs.put("a.zip", &archive(0));
     let error = go(&["gs://ct", "--max-disk", "1000000"]).expect_err("must be refused");
-    assert!(error.ends_with(" are still to be written; allowed are 1.0 MB"), "{error}");
+    assert!(error.ends_with(" are still to be written; the limit is 1.0 MB"), "{error}");
     // Each alone would fit.
     gcs.put("b.zip", &zip(&[entry("other", &noise(30_000_000, 5))], false));
     assert_eq!(
         refused(&gcs, &["--max-disk", "100000000"]),
-        "covid-ct: staging gs://ct to TARGET: 110.0 MB are still to be written; allowed are 100.0 MB"
+        "covid-ct: staging gs://ct to TARGET: 110.0 MB are still to be written; the limit is 100.0 MB"
     );
     go(&["gs://ct/a.zip", "--stream"]).expect("stages");
     go(&["gs://ct", "--stream", "--max-disk", "30000000"]).expect("80 MB of it are there");

@@ -1,35 +1,23 @@
-//! Bars in groups, with their intervals.
+//! Grouped bar charts with intervals.
 
-use super::{Figure, PALETTE, draw, font, legend};
+use super::{Canvas, Chart, Figure, PALETTE, draw, font, legend};
 use anyhow::{Result, ensure};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// One bar.
 pub(crate) struct Bar {
-    /// What stands under the group it belongs to.
+    /// The name below its group.
     pub(crate) group: String,
-    /// Which colour it has, in every group.
+    /// The series, which has one colour in all groups.
     pub(crate) series: String,
     pub(crate) value: f64,
     /// Its interval, low and high.
     pub(crate) interval: Option<(f64, f64)>,
 }
 
-/// Names in order of their first appearance.
-fn names<'a>(all: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
-    let mut found = Vec::new();
-    all.for_each(|name| {
-        if !found.contains(&name) {
-            found.push(name);
-        }
-    });
-    found
-}
-
-/// Bars side by side in groups, one colour a series, on an axis from `range.0` to `range.1` and standing on 0 where it lies
-/// between; `line` is a value to hold them
-/// against, with its name.
+/// Bars side by side in groups, one colour for each series. The axis goes from `range.0` to `range.1`; bars start at 0 if
+/// it lies between. `line` is a value to compare the bars with, and its name.
 pub(crate) fn bars(
     title: &str,
     y_label: &str,
@@ -39,80 +27,153 @@ pub(crate) fn bars(
     caption: &str,
 ) -> Result<Figure> {
     ensure!(!bars.is_empty(), "drawing the figure {title:?}: there are no values");
-    let (groups, series) = (names(bars.iter().map(|b| &b.group)), names(bars.iter().map(|b| &b.series)));
-    let room = if series.len() > 1 { 0.22 } else { 0.06 } * (range.1 - range.0);
-    let each = if series.len() > 1 { 190 } else { 90 };
-    let width = (groups.len() as u32 * each + 120).max(480);
+    let plot = Plot::new(range, bars);
     // Room at the right for the name of the line.
-    let beside = if line.is_some() { 80.0 / f64::from(each) } else { 0.0 };
-    let place = |bar: &Bar| {
-        let group = groups.iter().position(|name| **name == bar.group).unwrap_or(0) as f64;
-        let column = series.iter().position(|name| **name == bar.series).unwrap_or(0) as f64;
-        let each = 0.8 / series.len() as f64;
-        (group - 0.4 + column * each + 0.04, group - 0.4 + (column + 1.0) * each - 0.04)
-    };
-    draw(title, caption, (width, 400), |canvas| {
-        let last = groups.len() as f64 - 0.5;
-        let x = -0.5..last + beside;
+    let right = if line.is_some() { 80.0 / f64::from(plot.group_pixels()) } else { 0.0 };
+    let x = -0.5..plot.groups.len() as f64 - 0.5 + right;
+    draw(title, caption, (plot.width(), 400), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
             .caption(title, font(18))
             .margin(12)
             .x_label_area_size(34)
             .y_label_area_size(62)
-            .build_cartesian_2d(x.clone(), range.0..range.1 + room)?;
+            .build_cartesian_2d(x.clone(), range.0..range.1 + plot.room_for_legend())?;
+        plot.draw_axes(&mut chart, y_label)?;
+        for index in 0..plot.series.len() {
+            plot.draw_series(&mut chart, index)?;
+        }
+        if let Some((value, name)) = line {
+            let stroke = BLACK.mix(0.6).stroke_width(1);
+            chart.draw_series([PathElement::new([(x.start, value), (x.end, value)], stroke)])?;
+            let style = font(12).pos(Pos::new(HPos::Right, VPos::Bottom));
+            chart.draw_series([Text::new(name.to_owned(), (x.end, value), style)])?;
+        }
+        plot.draw_group_names(canvas, &chart)?;
+        if plot.series.len() > 1 {
+            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
+        }
+        Ok(())
+    })
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// The bars with the names of their groups and series, each in order of first appearance. Group `i` is drawn around
+/// x = `i`.
+struct Plot<'a> {
+    range: (f64, f64),
+    bars: &'a [Bar],
+    groups: Vec<&'a str>,
+    series: Vec<&'a str>,
+}
+
+impl<'a> Plot<'a> {
+    fn new(range: (f64, f64), bars: &'a [Bar]) -> Self {
+        let groups = distinct(bars.iter().map(|bar| bar.group.as_str()));
+        let series = distinct(bars.iter().map(|bar| bar.series.as_str()));
+        Self { range, bars, groups, series }
+    }
+
+    /// Width of a group in pixels.
+    fn group_pixels(&self) -> u32 {
+        if self.series.len() > 1 { 190 } else { 90 }
+    }
+
+    /// Width of the figure in pixels.
+    fn width(&self) -> u32 {
+        (self.groups.len() as u32 * self.group_pixels() + 120).max(480)
+    }
+
+    fn span(&self) -> f64 {
+        self.range.1 - self.range.0
+    }
+
+    /// How much longer the axis is than the range. One series has no legend, only the values above its bars.
+    fn room_for_legend(&self) -> f64 {
+        if self.series.len() > 1 { 0.22 * self.span() } else { 0.06 * self.span() }
+    }
+
+    /// Left and right edge of a bar.
+    fn edges(&self, bar: &Bar) -> (f64, f64) {
+        let group = self.groups.iter().position(|name| *name == bar.group).unwrap_or(0) as f64;
+        let column = self.series.iter().position(|name| *name == bar.series).unwrap_or(0) as f64;
+        let width = 0.8 / self.series.len() as f64;
+        (group - 0.4 + column * width + 0.04, group - 0.4 + (column + 1.0) * width - 0.04)
+    }
+
+    fn axis_label(&self, value: f64) -> String {
+        if value > self.range.1 + 1e-9 {
+            // Above the range lies only the legend.
+            String::new()
+        } else if self.span() > 5.0 {
+            format!("{value:.0}")
+        } else {
+            format!("{value:.2}")
+        }
+    }
+
+    fn draw_axes(&self, chart: &mut Chart<'_, '_>, y_label: &str) -> Drawn {
         chart
             .configure_mesh()
             .disable_x_mesh()
             .disable_x_axis()
             .y_desc(y_label)
-            .y_label_formatter(&|v| match v {
-                // The room above the range is the legend's.
-                v if *v > range.1 + 1e-9 => String::new(),
-                v if range.1 - range.0 > 5.0 => format!("{v:.0}"),
-                v => format!("{v:.2}"),
-            })
+            .y_label_formatter(&|value| self.axis_label(*value))
             .axis_desc_style(font(14))
             .label_style(font(13))
             .light_line_style(WHITE)
             .bold_line_style(BLACK.mix(0.12))
             .draw()?;
-        for (index, name) in series.iter().enumerate() {
-            let colour = PALETTE[index % PALETTE.len()];
-            let of_series = || bars.iter().filter(|bar| bar.series == **name);
-            chart
-                .draw_series(of_series().map(|bar| {
-                    let (left, right) = place(bar);
-                    Rectangle::new([(left, range.0.max(0.0)), (right, bar.value)], colour.filled())
-                }))?
-                .label(name.as_str())
-                .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
-            for bar in of_series() {
-                let (left, right) = place(bar);
-                let middle = (left + right) / 2.0;
-                let top = bar.interval.map_or(bar.value, |interval| interval.1.max(bar.value));
-                if let Some((low, high)) = bar.interval {
-                    chart.draw_series([PathElement::new([(middle, low), (middle, high)], BLACK.stroke_width(2))])?;
-                }
-                let style = font(13).pos(Pos::new(HPos::Center, VPos::Bottom));
-                let said =
-                    if range.1 - range.0 > 5.0 { format!("{:.1}", bar.value) } else { format!("{:.3}", bar.value) };
-                chart.draw_series([Text::new(said, (middle, top + 0.01 * (range.1 - range.0)), style)])?;
-            }
-        }
-        if let Some((value, name)) = line {
-            chart
-                .draw_series([PathElement::new([(x.start, value), (x.end, value)], BLACK.mix(0.6).stroke_width(1))])?;
-            let style = font(12).pos(Pos::new(HPos::Right, VPos::Bottom));
-            chart.draw_series([Text::new(name.to_owned(), (x.end, value), style)])?;
-        }
-        for (index, name) in groups.iter().enumerate() {
-            let at = chart.backend_coord(&(index as f64, range.0));
-            let style = font(13).pos(Pos::new(HPos::Center, VPos::Top));
-            canvas.draw(&Text::new((*name).clone(), (at.0, at.1 + 8), style))?;
-        }
-        if series.len() > 1 {
-            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
+        Ok(())
+    }
+
+    fn draw_series(&self, chart: &mut Chart<'_, '_>, index: usize) -> Drawn {
+        let name = self.series[index];
+        let colour = PALETTE[index % PALETTE.len()];
+        let of_series = || self.bars.iter().filter(|bar| bar.series == name);
+        chart
+            .draw_series(of_series().map(|bar| {
+                let (left, right) = self.edges(bar);
+                Rectangle::new([(left, self.range.0.max(0.0)), (right, bar.value)], colour.filled())
+            }))?
+            .label(name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
+        for bar in of_series() {
+            self.draw_interval_and_value(chart, bar)?;
         }
         Ok(())
-    })
+    }
+
+    fn draw_interval_and_value(&self, chart: &mut Chart<'_, '_>, bar: &Bar) -> Drawn {
+        let (left, right) = self.edges(bar);
+        let middle = (left + right) / 2.0;
+        let top = bar.interval.map_or(bar.value, |interval| interval.1.max(bar.value));
+        if let Some((low, high)) = bar.interval {
+            chart.draw_series([PathElement::new([(middle, low), (middle, high)], BLACK.stroke_width(2))])?;
+        }
+        let value = if self.span() > 5.0 { format!("{:.1}", bar.value) } else { format!("{:.3}", bar.value) };
+        let style = font(13).pos(Pos::new(HPos::Center, VPos::Bottom));
+        chart.draw_series([Text::new(value, (middle, top + 0.01 * self.span()), style)])?;
+        Ok(())
+    }
+
+    fn draw_group_names(&self, canvas: &Canvas<'_>, chart: &Chart<'_, '_>) -> Drawn {
+        for (index, name) in self.groups.iter().enumerate() {
+            let at = chart.backend_coord(&(index as f64, self.range.0));
+            let style = font(13).pos(Pos::new(HPos::Center, VPos::Top));
+            canvas.draw(&Text::new((*name).to_owned(), (at.0, at.1 + 8), style))?;
+        }
+        Ok(())
+    }
+}
+
+/// Names in order of their first appearance.
+fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    for name in all {
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
 }

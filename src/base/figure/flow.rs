@@ -1,11 +1,11 @@
-//! A flow diagram: what came in, what was left out on the way, who is left.
+//! Flow diagrams: what was included, and what was excluded at each step.
 
 use super::{Canvas, Figure, PALETTE, draw, font};
 use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// A box of the main line, and what leaves it to the side; lines of text.
+/// A box of the main line, and the box of what is excluded there; lines of text.
 pub(crate) struct Step {
     pub(crate) stays: Vec<String>,
     pub(crate) leaves: Vec<String>,
@@ -44,7 +44,7 @@ fn arrow(canvas: &Canvas<'_>, from: (i32, i32), to: (i32, i32)) -> Painted {
     Ok(canvas.draw(&Polygon::new(tip, BLACK.mix(0.7)))?)
 }
 
-/// Steps from top to bottom, and the boxes that the last one divides into.
+/// A diagram of steps from top to bottom, and of the boxes into which the last step divides.
 pub(crate) fn flow(title: &str, steps: &[Step], ends: &[Vec<String>], caption: &str) -> Result<Figure> {
     let step_height =
         |step: &Step| height(&step.stays).max(if step.leaves.is_empty() { 0 } else { height(&step.leaves) });

@@ -1,17 +1,17 @@
-//! What an audit looks for.
+//! The checks of an audit.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a finding means for the work to come.
+/// What a finding means for the steps that follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// Must not be trained on: left out by [`Audit::accepted`](crate::Audit::accepted).
+    /// Must not be trained on: excluded by [`Audit::accepted`](crate::Audit::accepted).
     Exclude,
-    /// Stays in, and changes what a split or a result means.
+    /// Kept, but affects the split or the meaning of results.
     Warning,
-    /// Stays in; good to know.
+    /// Kept; for information.
     Note,
 }
 
@@ -29,7 +29,7 @@ macro_rules! checks {
         pub enum Check { $($(#[doc = $doc])+ $name,)+ }
 
         impl Check {
-            /// All of them, the gravest first.
+            /// All checks, the most severe first.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The name in files and tables.
@@ -37,12 +37,12 @@ macro_rules! checks {
                 match self { $(Self::$name => $text),+ }
             }
 
-            /// What becomes of what it finds.
+            /// The severity of its findings.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity),+ }
             }
 
-            /// A sentence for someone who meets it for the first time.
+            /// A sentence that explains the finding.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning),+ }
             }
@@ -60,19 +60,19 @@ checks! {
     /// A header claiming more pixels than any slice has.
     OversizedHeader "oversized-header" Exclude "The header claims more pixels than any CT slice has; reading it could take all memory.";
     /// Pixels that end early.
-    Truncated "truncated" Exclude "The file ends before its last pixels; many readers would fill the rest with grey and say nothing.";
-    /// A decoder's other complaints.
+    Truncated "truncated" Exclude "The file ends before its last pixels; many readers would fill the rest with grey without a warning.";
+    /// Any other error of the decoder.
     Corrupt "corrupt" Exclude "The pixels cannot be decoded.";
     /// Every pixel is (almost) zero.
     BlackSlice "black-slice" Exclude "No pixel is brighter than level 8 of 255: nothing was exported.";
     /// A little more than black.
     NearlyBlack "nearly-black" Exclude "Almost nothing is visible: 99 % of the pixels at level 64 of 255 or darker, often a wrong window at export.";
     /// All pixels within a few grey levels.
-    LowContrast "low-contrast" Exclude "98 % of the pixels lie within 24 grey levels: no anatomy can be told apart.";
+    LowContrast "low-contrast" Exclude "98 % of the pixels lie within 24 grey levels: no anatomy is visible.";
     /// The same picture twice.
     ExactDuplicate "exact-duplicate" Exclude "The same pixels as another slice, which is kept; a copy in training and one in test would be a leak. A split keeps the two scans together.";
     /// One patient with both labels.
-    ConflictingLabel "conflicting-label" Exclude "Two scans with different labels look like the same patient: one label is wrong, and nobody knows which.";
+    ConflictingLabel "conflicting-label" Exclude "Two scans with different labels look like the same patient: one of the labels is wrong, and the data does not show which.";
     /// One patient as two scans.
     SamePatient "same-patient" Warning "Two scans look like the same patient: a split must keep them together, and training must not hold one whose twin is used for validation.";
     /// A folder without slices.
@@ -85,7 +85,7 @@ checks! {
     Colour "colour" Warning "Stored in colour: it may carry annotations or come from a screenshot; it is read as grey.";
     /// PNG inside, `.jpg` outside.
     WrongFormat "wrong-format" Note "The name's ending does not fit the contents; it is read by its contents.";
-    /// Not the baseline JPEG a scanner exports.
+    /// Not the baseline JPEG that scanners export.
     ProgressiveJpeg "progressive-jpeg" Note "A progressive JPEG: re-saved by other software than the rest, and slower to read.";
     /// Outside every scan folder.
     StrayFile "stray-file" Note "Lies in no scan folder and belongs to no scan.";

@@ -1,4 +1,4 @@
-//! An audit held against what is known of a data base in advance.
+//! Compares an audit with what is known about a data set in advance.
 
 use super::{Audit, Check};
 use crate::base::files::read_json;
@@ -9,19 +9,19 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::path::Path;
 
-/// What a data base should hold: `data_manifest/cov19-ct-db.json` is one.
+/// The expected contents of a data set: `data_manifest/cov19-ct-db.json` is one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// Name of the data base.
+    /// Name of the data set.
     pub dataset: String,
-    /// Where the figures come from.
+    /// Source of the figures.
     pub source: String,
     /// Scans and slices by set and label.
     counts: Vec<ExpectedCount>,
-    /// Defects someone has already found.
+    /// Known defects.
     known_defects: Vec<KnownDefect>,
-    /// Anything else worth knowing.
+    /// Further remarks.
     notes: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ impl KnownDefect {
             .iter()
             .filter(|f| f.check == self.check)
             .filter(|f| match &with {
-                // A pair may be told in either order.
+                // A pair may be listed in either order.
                 Some(with) => {
                     let pair = [Some(&f.path), f.with.as_ref()];
                     pair.contains(&Some(&folder)) && pair.contains(&Some(with))
@@ -80,26 +80,26 @@ impl KnownDefect {
 }
 
 impl Expectation {
-    /// What the slides tell of COV19-CT-DB, as it ships with the library.
+    /// The figures for COV19-CT-DB in the slides, which ship with the library.
     pub fn cov19_ct_db() -> Result<Self> {
         let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/data_manifest/cov19-ct-db.json"));
         serde_json::from_str(text).context("reading the expectation that ships with the library")
     }
 
-    /// Reads an expectation.
+    /// Reads an expectation from a JSON file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         read_json(path.as_ref(), "a list of expected counts and known defects")
     }
 }
 
 impl Audit {
-    /// Expected against found, one row a count or known defect.
+    /// Expected and found, one row for each count and known defect.
     pub fn against(&self, expected: &Expectation) -> Table {
         let mut table = Table::new(
-            format!("{} held against {}", self.manifest().name, expected.dataset),
+            format!("{} compared with {}", self.manifest().name, expected.dataset),
             &["What", "Expected", "Found", "Verdict"],
         );
-        for (what, expected, found) in self.beside(expected) {
+        for (what, expected, found) in self.comparisons(expected) {
             let verdict = if expected == found { "as expected" } else { "differs" };
             table.row([what, thousands(expected as u64), thousands(found as u64), verdict.to_owned()]);
         }
@@ -108,11 +108,11 @@ impl Audit {
 
     /// Whether every count and known defect is as expected.
     pub fn fits(&self, expected: &Expectation) -> bool {
-        self.beside(expected).iter().all(|(_, expected, found)| expected == found)
+        self.comparisons(expected).iter().all(|(_, expected, found)| expected == found)
     }
 
     /// What is counted, how many are expected, and how many were found.
-    fn beside(&self, expected: &Expectation) -> Vec<(String, usize, usize)> {
+    fn comparisons(&self, expected: &Expectation) -> Vec<(String, usize, usize)> {
         let mut rows = Vec::new();
         for count in &expected.counts {
             let (scans, slices) = self.manifest().counts(count.set, count.label);

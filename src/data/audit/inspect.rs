@@ -1,4 +1,4 @@
-//! What the audit sees in one file.
+//! Inspects one file for the audit.
 
 use super::pixel_measures::{Levels, Measure, Picture};
 use super::{Check, Finding};
@@ -9,26 +9,26 @@ use std::collections::BTreeMap;
 
 /// Up to this level a pixel counts as black: JPEG noise around zero stays below it.
 pub(super) const BLACK: u8 = 8;
-/// Nearly black: 99 % of the pixels at this level or darker. Real slices divide clearly: those exported with a wrong
-/// window (some of MosMed's) end at 44 to 59, all others reach 148 and more.
+/// Nearly black: 99 % of the pixels are at this level or darker. In real data the two groups are clearly separated:
+/// slices exported with a wrong window (some of MosMed's) end at 44 to 59, all others reach 148 or more.
 const DARK: u8 = 64;
 /// Low contrast: the 1st and the 99th percentile closer than this.
 const NARROW: u8 = 24;
 
-/// What one file gave.
+/// The result of inspecting one file.
 pub(crate) struct Look {
     pub(super) findings: Vec<Finding>,
-    /// `None` where the file gives no pixels.
+    /// `None` when the file cannot be decoded.
     pub(super) picture: Option<Picture>,
 }
 
 impl Look {
-    /// Reads a slice's file and looks at it.
+    /// Reads and inspects a slice's file.
     pub(super) fn at(manifest: &Manifest, slice: &Slice, levels: &Levels) -> Result<Self> {
         let path = manifest.path(slice);
         let file = manifest.root.join(&path);
         let doing = || format!("auditing slice {}", file.display());
-        // Junk is known by its name.
+        // Junk files are recognised by their name.
         let mut bytes = Vec::new();
         if slice.number.is_some() {
             bytes = read_file(&file).with_context(doing)?;
@@ -37,7 +37,7 @@ impl Look {
         Self::of(path, slice, &bytes, levels).map(|(look, _)| look).with_context(doing)
     }
 
-    /// Looks at the bytes of a slice, and passes on its pixels.
+    /// Inspects the bytes of a slice and returns its pixels.
     pub(super) fn of(path: String, slice: &Slice, bytes: &[u8], levels: &Levels) -> Result<(Self, Option<GreyImage>)> {
         let mut look = Self { findings: Vec::new(), picture: None };
         let mut found = |check, detail: String| {
@@ -70,7 +70,7 @@ impl Look {
         Ok((look, None))
     }
 
-    /// Adds what the header of a readable slice tells beside the others'.
+    /// Adds the findings that compare the header of a readable slice with the others.
     pub(super) fn compare(&mut self, manifest: &Manifest, slice: &Slice, usual: Option<(u32, u32)>) {
         if self.picture.is_some() {
             let finding = |(check, detail)| Finding { check, path: manifest.path(slice), detail, with: None };
@@ -78,7 +78,7 @@ impl Look {
         }
     }
 
-    /// Pictures that show nothing look like each other and are nobody's duplicate.
+    /// Black images are all alike, so they are not counted as duplicates.
     pub(super) fn shows_something(&self) -> bool {
         !self.findings.iter().any(|f| matches!(f.check, Check::BlackSlice | Check::NearlyBlack | Check::LowContrast))
     }

@@ -1,24 +1,25 @@
-//! The same patient under two scan ids: pairs of scans whose slices look alike.
+//! Finds the same patient under two scan ids: pairs of scans with similar slices.
 //!
-//! Every chest looks like every other to a plain perceptual hash. So each frequency is held against its median over
-//! the whole data set: a bit says whether this slice has more of it than most. Bits so made are even and nearly
-//! independent, and bands of them make an index whose buckets stay small: the bands are 16 bits wide, and wider where
-//! there are more slices than so many bits tell apart, so that the work grows as the number of slices does. Candidates
-//! from any band are then compared by the correlation of their descriptors. Slices of one scan are alike by nature and
-//! never compared.
+//! A plain perceptual hash gives all chests nearly the same bits. Each frequency is therefore compared with its median
+//! over the whole data set: a bit is 1 when the slice exceeds the median. These bits are balanced and nearly
+//! independent, and bands of them form an index with small buckets. Bands are 16 bits wide, and wider for large data
+//! sets, so that the work grows linearly with the number of slices. Candidates from any band are then compared by the
+//! correlation of their descriptors. Slices of the same scan are never compared, since neighbouring slices are always
+//! similar.
 
 use super::pixel_measures::{DESCRIPTOR, Descriptor};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Bits of the narrowest bands.
+/// Width of the narrowest bands in bits.
 const BAND: usize = 16;
-/// A bucket that holds more than this says nothing; the other bands still serve its slices.
+/// Buckets with more slices are skipped; their slices can still be found through other bands.
 const CROWDED: usize = 1024;
-/// Slices correlated at least so are taken for pictures of one patient at one height. Measured: the closest slices of
+/// From this correlation on, two slices are taken to show one patient at one height. Measured: the closest slices of
 /// two different patients reach 0.927 on the phantom and 0.927 among 1,968 real slices of 717 patients; re-encoded,
 /// shifted and noisy copies on the phantom 0.99, other reconstructions of one real examination mostly 0.94 to 0.999.
 const ALIKE: f32 = 0.93;
-/// Two scans are taken for one patient when at least this share of the shorter one has its twin in the other.
+/// Two scans are taken to be one patient when at least this share of the shorter scan has a matching slice in the
+/// other.
 const SHARE: f64 = 0.4;
 
 /// Two scans that look like one patient.
@@ -26,12 +27,12 @@ const SHARE: f64 = 0.4;
 pub(super) struct ScanPair {
     pub(super) first: usize,
     pub(super) second: usize,
-    /// Slices of the shorter scan that have a twin in the other, and how many it has.
+    /// Slices of the shorter scan that have a match in the other, and its number of slices.
     pub(super) matched: usize,
     pub(super) of: usize,
     /// Mean correlation of the matched slices, -1 to 1.
     pub(super) correlation: f64,
-    /// The most alike slices (indices).
+    /// The pair of slices with the highest correlation (indices).
     pub(super) example: (usize, usize),
 }
 
@@ -42,7 +43,7 @@ pub(super) struct Candidate<'a> {
     pub(super) descriptor: &'a Descriptor,
 }
 
-/// Two slices (positions among the candidates) and their correlation; kept as often as found.
+/// Two slices (positions among the candidates) and their correlation; may contain repeats.
 type SliceMatch = (u32, u32, f32);
 
 /// Finds pairs of scans that look like one patient, in order.
@@ -69,7 +70,7 @@ fn key(signature: u128, band: usize, width: usize) -> u32 {
     (signature >> (band * width)) as u32 & ((1_u64 << width) - 1) as u32
 }
 
-/// Adds the pairs of a bucket that are alike. A pair that shares several bands is found as often.
+/// Adds the similar pairs of a bucket. A pair that shares several bands is added several times.
 fn compare(
     bucket: &[(u32, u32)],
     slices: &[Candidate<'_>],
@@ -78,7 +79,7 @@ fn compare(
 ) {
     for (i, &(_, a)) in bucket.iter().enumerate() {
         let (one, mut whitened) = (&slices[a as usize], None);
-        // Slices come scan by scan, so the later one of a bucket is never of an earlier scan.
+        // Slices are sorted by scan, so a later slice of a bucket never belongs to an earlier scan.
         let others = bucket[i + 1..].iter().map(|&(_, b)| (b, &slices[b as usize]));
         for (b, other) in others.filter(|(_, other)| other.scan != one.scan) {
             let whitened = whitened.get_or_insert_with(|| usual.whitened(one.descriptor));
@@ -113,7 +114,7 @@ fn summed_up(
     })
 }
 
-/// How strong each frequency usually is: what a slice is held against.
+/// Median and standard deviation of each frequency over the data set, with which slices are compared.
 struct Usual {
     median: [f32; DESCRIPTOR],
     /// 1 / standard deviation around the median; 0 for a frequency that never varies.
@@ -121,7 +122,7 @@ struct Usual {
 }
 
 impl Usual {
-    /// A descriptor's numbers are bytes: so how often each occurs, counted in one pass, gives median and variance.
+    /// Descriptors hold bytes, so one pass that counts each value gives median and variance.
     fn of(slices: &[Candidate<'_>]) -> Self {
         let mut usual = Self { median: [0.0; DESCRIPTOR], scale: [0.0; DESCRIPTOR] };
         let mut counts = vec![[0_u32; 256]; DESCRIPTOR];
@@ -151,7 +152,7 @@ impl Usual {
         std::array::from_fn(|k| (descriptor.value(k) - self.median[k]) * self.scale[k])
     }
 
-    /// A bit for each frequency that is stronger than usual.
+    /// One bit for each frequency: whether it exceeds the median.
     fn signature(&self, descriptor: &Descriptor) -> u128 {
         self.whitened(descriptor).iter().fold(0, |bits, value| bits << 1 | u128::from(*value > 0.0))
     }

@@ -10,20 +10,20 @@ use crate::data::preprocess::Preprocess;
 use anyhow::Result;
 use std::path::Path;
 
-/// Looks at files, wherever they come from, and caches them if wished, while they are at hand.
+/// Inspects files from a folder or an archive and, on request, caches them in the same pass.
 pub(crate) struct Pass {
     levels: Levels,
     filling: Option<CacheFilling>,
 }
 
 impl Pass {
-    /// `cache`: the folder that the caches lie in, and how slices are prepared.
+    /// `cache`: the folder of the caches, and the preprocessing.
     pub(crate) fn begin(cache: Option<(&Path, &Preprocess)>) -> Result<Self> {
         let filling = cache.map(|(folder, preprocess)| CacheFilling::begin(folder, preprocess)).transpose()?;
         Ok(Self { levels: Levels::none(), filling })
     }
 
-    /// Looks at file number `index` of the manifest that will come of it.
+    /// Inspects file number `index` of the manifest that is being made.
     pub(crate) fn look(&self, index: usize, path: String, slice: &Slice, bytes: &[u8]) -> Result<Look> {
         let (look, image) = Look::of(path, slice, bytes, &self.levels)?;
         if let (Some(filling), Some(image)) = (&self.filling, image) {
@@ -32,7 +32,7 @@ impl Pass {
         Ok(look)
     }
 
-    /// What was found; `looked` is in the order of the manifest's slices.
+    /// The audit; `looked` is in the order of the manifest's slices.
     pub(crate) fn finish(self, manifest: Manifest, looked: Vec<Look>) -> Result<(Audit, Option<SliceCache>)> {
         let audit = Audit::assembled(manifest, looked, self.levels.counts());
         let cache = self.filling.map(|filling| filling.finish(&audit.manifest, &audit.accepted())).transpose()?;
@@ -41,11 +41,11 @@ impl Pass {
 }
 
 impl Audit {
-    /// [`Manifest::scan`] and [`run`](Self::run) in one pass over the files: each is read once. With `cache` (the folder
-    /// that caches lie in, and how slices are prepared) the accepted slices are cached in the same pass, as by
-    /// [`SliceCache::open_or_build`], and each is decoded once. Slower disks than processors gain most.
+    /// [`Manifest::scan`] and [`run`](Self::run) in one pass, so that each file is read only once. With `cache` (the
+    /// folder of the caches, and the preprocessing) the accepted slices are also cached, as by
+    /// [`SliceCache::open_or_build`], and each is decoded only once. This helps most where the disk is the bottleneck.
     ///
-    /// A pass that is killed begins anew; [`SliceCache::open_or_build`] goes on where it was.
+    /// A pass that is killed starts again from the beginning; [`SliceCache::open_or_build`] can resume.
     ///
     /// # Errors
     /// As [`Manifest::scan`], and a full disk.

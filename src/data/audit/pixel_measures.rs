@@ -1,4 +1,4 @@
-//! What one look at a slice's pixels tells.
+//! Statistics of a slice's pixels, computed in one pass.
 
 use crate::data::decode::GreyImage;
 use std::sync::LazyLock;
@@ -45,7 +45,7 @@ impl Descriptor {
         Self::level(self.0[frequency])
     }
 
-    /// The number that a byte stands for.
+    /// The value that a byte encodes.
     pub(super) fn level(byte: i8) -> f32 {
         let root = f32::from(byte) / 127.0;
         root * root.abs()
@@ -57,16 +57,16 @@ impl Descriptor {
     }
 }
 
-/// What identifies the picture of a slice: kept for every slice of a data set.
+/// Identifies the image of a slice; kept for every slice of a data set.
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
-    /// XXH3 of the pixels, begun with the dimensions: equal pictures, however they were stored. Nobody is to be kept from
-    /// forging a duplicate; 128 bits only have to tell millions of pictures apart.
+    /// XXH3 of dimensions and pixels: equal images have equal hashes, whatever their file format. A non-cryptographic
+    /// hash is enough, since duplicates are not forged; 128 bits suffice for millions of images.
     pub(super) pixels: [u8; 16],
     pub(super) descriptor: Descriptor,
 }
 
-/// Grey levels of a slice, 0 to 255, and its picture.
+/// Statistics of the grey levels of a slice, 0 to 255, and its image.
 #[derive(Debug, Clone)]
 pub(super) struct Measure {
     pub(super) min: u8,
@@ -107,9 +107,10 @@ impl Measure {
     }
 }
 
-/// How many pixels have each grey level; an image has fewer than 2^32 ([`MAX_SIDE`](crate::data::decode::MAX_SIDE) squared), so
-/// no sum wraps, and a check at every pixel would cost more than counting. Neighbours are counted in different tables:
-/// half of a slice is black, and to count in one place again and again is to wait for the last sum each time.
+/// How many pixels have each grey level; an image has fewer than 2^32 ([`MAX_SIDE`](crate::data::decode::MAX_SIDE)
+/// squared), so no sum wraps, and a check at every pixel would cost more than counting. Neighbouring pixels are counted
+/// in different tables: half of a slice is black, and repeated additions to one counter would have to wait for each
+/// other.
 fn histogram(pixels: &[u8]) -> [u32; 256] {
     const TABLES: usize = 8;
     let mut tables = [[0_u32; 256]; TABLES];
@@ -129,7 +130,7 @@ fn histogram(pixels: &[u8]) -> [u32; 256] {
 /// Means over 32×32 fields that divide the picture, row by row.
 fn thumbnail(image: &GreyImage) -> [[f32; THUMBNAIL]; THUMBNAIL] {
     let (width, height) = (image.width as usize, image.height as usize);
-    // A picture of fewer pixels than fields has some of them in two.
+    // In an image with fewer pixels than fields, a pixel may belong to two fields.
     let field = |number: usize, length: usize| {
         let begin = number * length / THUMBNAIL;
         begin..((number + 1) * length / THUMBNAIL).max(begin + 1)

@@ -1,13 +1,13 @@
-//! Which scans a split must keep together.
+//! The pairs of scans that a split must keep together.
 
 use super::{Check, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A picture in more scans than this is no anatomy, such as a title page, and says nothing of who is who.
+/// An image in more scans than this is not anatomy but, for example, a title page, and does not identify a patient.
 const SHARED_BY: usize = 4;
 
-/// The pairs of scans that a split must not part. A picture in two scans may be a slip in copying or two series of one
-/// examination, whose other slices are neighbours: held to be one patient, they leak in neither case.
+/// The pairs of scans that a split must keep together. An image in two scans may be a copying error or two series of
+/// one examination. Treating both scans as one patient avoids leakage in either case.
 pub(super) fn kept_together(findings: &[Finding]) -> Vec<(String, String)> {
     let scan_of = |path: &str| path.rsplit_once('/').map_or(path, |(scan, _)| scan).to_owned();
     let (mut pairs, mut sharing) = (BTreeSet::new(), BTreeMap::<&str, BTreeSet<String>>::new());
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_in_two_scans_ties_them_and_a_title_page_ties_nobody() {
+    fn a_picture_in_two_scans_joins_them_and_a_title_page_joins_none() {
         let found = |check, path: &str, with: &str| Finding {
             check,
             path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! What the stages that only need the manifest cost on data of any size: on a data set that is not there.
+//! Measures the stages that only need the manifest, on a synthetic manifest of any size.
 
 use super::inspect::Look;
 use super::pixel_measures::{DESCRIPTOR, Descriptor, Picture};
@@ -18,23 +18,24 @@ use std::time::Instant;
 
 /// Slices of a scan: COV19-CT-DB's 425,824 in 1,975.
 const PER_SCAN: usize = 216;
-/// Every so many scans one shows the patient of the scan before it.
+/// One scan in this many shows the patient of the scan before it.
 const TWINS: usize = 100;
 
-/// How long each stage took, and how many of the planted pairs of scans were found.
+/// Duration of each stage, and how many of the planted pairs of scans were found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scale {
-    /// Slices.
+    /// Number of slices.
     pub slices: usize,
-    /// Pairs of scans that show one patient: planted, found of those, and found beside them.
+    /// Pairs of scans that show one patient: planted, true positives, and false positives.
     pub pairs: [usize; 3],
-    /// Stage, seconds, and the most that memory had grown by at its end, MiB, the data that are not there included.
+    /// Stage, seconds, and the peak growth of memory up to its end in MiB, the synthetic data included.
     pub stages: Vec<(&'static str, f64, Option<u64>)>,
 }
 
 impl Scale {
-    /// Makes a manifest of `slices` slices, with what an audit has seen in each, and takes it through duplicate search,
-    /// split and tables. Seeded: the same data every time. `grown` says by how many MiB the process has grown at most.
+    /// Makes a manifest of `slices` slices with the results of their inspection, and runs duplicate search, split and
+    /// tables on it. The data is seeded and therefore the same every time. `grown` returns the peak growth of the
+    /// process in MiB.
     ///
     /// # Errors
     /// Fewer slices than a split needs.
@@ -70,7 +71,7 @@ impl Scale {
 
     fn table(&self) -> Table {
         let mut table = Table::new(
-            format!("{} slices that are not there", thousands(self.slices as u64)),
+            format!("{} synthetic slices", thousands(self.slices as u64)),
             &["Stage", "Seconds", "Grown by, MiB"],
         );
         for (stage, seconds, grown) in &self.stages {
@@ -100,7 +101,7 @@ fn folder(scan: usize, scans: usize) -> String {
     label.map_or(format!("{set}/ct_scan_{scan}"), |label| format!("{set}/{label}/ct_scan_{scan}"))
 }
 
-/// What a walk over the folders and a look at every slice would have given, and the pairs of scans of one patient.
+/// A manifest and inspected slices as if read from folders, and the planted pairs of scans of one patient.
 fn synthetic(slices: usize) -> (Manifest, Vec<Look>, Vec<(String, String)>) {
     let scans = slices.div_ceil(PER_SCAN);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -136,13 +137,13 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Look>, Vec<(String, String)>) {
     (Manifest::of_folders("synthetic", folders, listed), looked, planted)
 }
 
-/// Low frequencies are strong, high ones weak, as in pictures.
+/// Low frequencies are strong and high ones weak, as in natural images.
 fn strength(frequency: usize) -> f32 {
     1.0 / (1.0 + frequency as f32 / 4.0)
 }
 
 fn frequencies(rng: &mut ChaCha8Rng) -> [f32; DESCRIPTOR] {
-    // The sum of twelve evenly distributed numbers is near enough to a normal one.
+    // The sum of twelve uniform numbers is close enough to a normal distribution.
     let mut normal = || (0..12).map(|_| rng.r#gen::<f32>()).sum::<f32>() - 6.0;
     std::array::from_fn(|k| strength(k) * normal())
 }

@@ -1,8 +1,8 @@
-//! Yes-or-no pictures and what is done with them: parts, discs, holes, hulls.
+//! Binary images and their operations: components, dilation and erosion, holes, convex hulls.
 
 use std::ops::Range;
 
-/// A yes-or-no picture, row by row.
+/// A binary image, row by row.
 #[derive(Debug, Clone)]
 pub(super) struct Plane {
     pub width: usize,

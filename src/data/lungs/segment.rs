@@ -12,13 +12,13 @@ const GLASS: f64 = 0.62;
 /// Grey levels between air and tissue in the body, at the least, and as a share of those in the whole picture: fat and
 /// muscle differ less.
 const CONTRAST: (f64, f64) = (6.0, 0.25);
-/// Lungs that cover less of the picture are looked for a second time.
+/// If the lungs cover less of the picture than this, a second search is made.
 const FEW: f64 = 0.04;
 
 /// The lungs in a slice; nothing on where none are found.
 ///
-/// In a window of the mediastinum the greatest step may lie between tissue and bone or contrast agent. The second look
-/// does not see levels above it.
+/// In a window of the mediastinum the greatest step may lie between tissue and bone or contrast agent. The second
+/// search ignores levels above it.
 pub(super) fn lungs(slice: &GreyImage) -> Plane {
     let first = look(slice);
     let size = slice.pixels.len();
@@ -102,8 +102,8 @@ fn darker(slice: &GreyImage, area: &Plane, threshold: u8) -> Plane {
 
 /// The body with all it holds, and the classes of its grey levels; `None` where there is no air in it.
 ///
-/// Where the field of view is a disc, the first threshold may tell the black corners from the rest, air included. So
-/// the search goes on inside what was found, until no more air comes off.
+/// Where the field of view is a disc, the first threshold may only separate the black corners from the rest, air
+/// included. The search is therefore repeated inside the result until no more air is removed.
 fn body(slice: &GreyImage) -> Option<(Plane, Level)> {
     let size = slice.pixels.len();
     let mut area = Plane { width: slice.width as usize, height: slice.height as usize, on: vec![true; size] };
@@ -143,8 +143,8 @@ fn without_outer_air(area: &Plane, dark: &Plane) -> Plane {
 /// True for a part that lies along the rim of the body as only air does.
 ///
 /// Measured is the length of the contact over the square root of the part's size. A strip across the picture or a wedge
-/// in its corner has 2.8 or more, half a disc 2.5. A lung that a tight crop cuts has less, even in a corner (a
-/// quarter of a disc, 2.3, would be all corner and no lung).
+/// in its corner has 2.8 or more, half a disc 2.5. A lung cut by a tight crop has less, even in a corner (a quarter of
+/// a disc has 2.3).
 fn is_outer_air(part: &Part, rim: &Plane) -> bool {
     part.pixels().filter(|&i| rim.on[i]).count() as f64 > 2.1 * (part.size as f64).sqrt()
 }

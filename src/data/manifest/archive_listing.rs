@@ -1,89 +1,120 @@
-//! The same listing of names alone: what archives hold.
+//! The listing of a data set made from names alone, for archives that are not unpacked yet.
 
 use super::walk::{Listing, NumericKey, check_classes, numeric_key};
 use super::{Label, Scan, Set};
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What would be listed if these files and folders (ending in `/`) lay in one folder, and for each name the number of its
-/// file in the listing; `None` for folders, strays, and all that is no part of the layout.
+/// Set, label, number and path of a scan folder: sorts as the folders are listed.
+type ScanKey = (Set, usize, NumericKey, String);
+
+/// Order, name and place in the list of names of a file.
+type FileKey = (NumericKey, String, usize);
+
+/// Lists these files and folders (ending in `/`) as if they lay in one folder, and gives for each name the number of
+/// its file in the listing; `None` for folders, strays, and all that is no part of the layout.
 ///
 /// # Errors
 /// None of the layout's folders, or a misnamed class.
 pub(crate) fn listing_of(names: &[String]) -> Result<(Listing, Vec<Option<usize>>)> {
-    let mut strays = BTreeSet::new();
-    // Scan folders in their order: set, label, number. Each with its files: their order, name and place in `names`.
-    type Files = Vec<(NumericKey, String, usize)>;
-    type Place = (Set, usize, NumericKey, String);
-    let mut scans: BTreeMap<Place, Files> = BTreeMap::new();
-    let mut groups = 0;
-    let mut classes: BTreeMap<Set, BTreeSet<String>> = BTreeMap::new();
+    let mut found = Found::default();
     for (place, name) in names.iter().enumerate() {
-        let mut parts = name.split('/');
-        let first = parts.next().unwrap_or_default();
-        let Some(set) = Set::ALL.into_iter().find(|set| set.folder() == first) else { continue };
-        let rest: Vec<&str> = parts.collect();
-        let (group, class, rest) = match (set, rest.as_slice()) {
-            (Set::Prediction, rest) => (first.to_owned(), 0, rest),
-            (_, [] | [""]) => continue,
-            (_, [file]) => {
-                strays.insert(format!("{first}/{file}"));
-                continue;
-            }
-            (_, [class, rest @ ..]) => {
-                classes.entry(set).or_default().insert((*class).to_owned());
-                match Label::NAMES.iter().position(|known| known == class) {
-                    Some(label) => (format!("{first}/{class}"), label, rest),
-                    None => {
-                        strays.insert(format!("{first}/{class}/"));
-                        continue;
-                    }
-                }
-            }
-        };
-        groups += 1;
-        let [scan, inside @ ..] = rest else { continue };
-        match (scan, inside) {
-            (&"", _) => continue,
-            (file, []) => {
-                strays.insert(format!("{group}/{file}"));
-                continue;
-            }
-            _ => {}
-        }
-        let folder = format!("{group}/{scan}");
-        let files = scans.entry((set, class, numeric_key(scan), folder.clone())).or_default();
-        match inside {
-            [""] => {}
-            [file] => files.push((numeric_key(file), (*file).to_owned(), place)),
-            [below, ..] => {
-                strays.insert(format!("{folder}/{below}/"));
-            }
-            [] => {}
-        }
+        found.add(name, place);
     }
-    for (set, classes) in &classes {
+    for (set, classes) in &found.classes {
         check_classes(&classes.iter().cloned().collect::<Vec<_>>(), &format!("{set}/"))?;
     }
-    if groups == 0 {
-        let found: BTreeSet<&str> = names.iter().filter_map(|name| name.split('/').next()).take(1000).collect();
+    if !found.any_group {
         bail!(
             "listing a data set: there is none of train/covid, train/non-covid, val/covid, val/non-covid, prediction; \
              found {:?}",
-            found.into_iter().take(8).collect::<Vec<_>>()
+            first_folders(names)
         );
     }
-    let mut numbers = vec![None; names.len()];
-    let mut listing = Listing { scans: Vec::new(), files: Vec::new(), strays: strays.into_iter().collect() };
-    for ((.., folder), mut files) in scans {
-        files.sort();
-        for (_, file, place) in files {
-            numbers[place] = Some(listing.files.len());
-            listing.files.push((listing.scans.len(), file));
+    Ok(found.into_listing(names.len()))
+}
+
+/// What to name in an error: archives may hold millions of names, so only the first are read.
+fn first_folders(names: &[String]) -> Vec<&str> {
+    let folders: BTreeSet<&str> = names.iter().filter_map(|name| name.split('/').next()).take(1000).collect();
+    folders.into_iter().take(8).collect()
+}
+
+/// The names read so far, by their place in the layout.
+#[derive(Default)]
+struct Found {
+    scans: BTreeMap<ScanKey, Vec<FileKey>>,
+    strays: BTreeSet<String>,
+    /// Every class folder of train and val, misnamed ones too.
+    classes: BTreeMap<Set, BTreeSet<String>>,
+    /// Whether there is a folder of a class, or the one to predict.
+    any_group: bool,
+}
+
+impl Found {
+    fn add(&mut self, name: &str, place: usize) {
+        let parts: Vec<&str> = name.split('/').collect();
+        let Some(set) = Set::ALL.into_iter().find(|set| set.folder() == parts[0]) else { return };
+        let folder = set.folder();
+        match (set, &parts[1..]) {
+            (Set::Prediction, rest) => self.add_to_group(set, 0, folder, rest, place),
+            (_, [] | [""]) => {}
+            (_, [file]) => self.add_stray(format!("{folder}/{file}")),
+            (_, [class, rest @ ..]) => self.add_to_class(set, class, rest, place),
         }
-        listing.scans.push(Scan::new(folder));
     }
-    Ok((listing, numbers))
+
+    fn add_stray(&mut self, path: String) {
+        self.strays.insert(path);
+    }
+
+    fn add_to_class(&mut self, set: Set, class: &str, rest: &[&str], place: usize) {
+        self.classes.entry(set).or_default().insert(class.to_owned());
+        let group = format!("{}/{class}", set.folder());
+        match Label::NAMES.iter().position(|known| *known == class) {
+            Some(label) => self.add_to_group(set, label, &group, rest, place),
+            None => self.add_stray(format!("{group}/")),
+        }
+    }
+
+    fn add_to_group(&mut self, set: Set, label: usize, group: &str, rest: &[&str], place: usize) {
+        self.any_group = true;
+        match rest {
+            [] | ["", ..] => {}
+            [file] => self.add_stray(format!("{group}/{file}")),
+            [scan, inside @ ..] => {
+                let key = (set, label, numeric_key(scan), format!("{group}/{scan}"));
+                self.add_to_scan(key, inside, place);
+            }
+        }
+    }
+
+    fn add_to_scan(&mut self, scan: ScanKey, inside: &[&str], place: usize) {
+        if let [below, _, ..] = inside {
+            self.add_stray(format!("{}/{below}/", scan.3));
+        }
+        // A folder without files is a scan too.
+        let files = self.scans.entry(scan).or_default();
+        if let [file] = inside
+            && !file.is_empty()
+        {
+            files.push((numeric_key(file), (*file).to_owned(), place));
+        }
+    }
+
+    fn into_listing(self, names: usize) -> (Listing, Vec<Option<usize>>) {
+        let mut numbers = vec![None; names];
+        let mut listing = Listing { scans: Vec::new(), files: Vec::new(), strays: self.strays.into_iter().collect() };
+        for ((.., folder), mut files) in self.scans {
+            files.sort();
+            for (_, file, place) in files {
+                numbers[place] = Some(listing.files.len());
+                listing.files.push((listing.scans.len(), file));
+            }
+            listing.scans.push(Scan::new(folder));
+        }
+        (listing, numbers)
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! What scans show, and which part of the data they belong to.
+//! Labels of scans, and the parts of the data set.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a scan shows, as the data base says.
+/// The label of a scan in the data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Label {

@@ -1,4 +1,4 @@
-//! Who is one patient.
+//! Which scans belong to one patient.
 
 use super::Manifest;
 use anyhow::{Context, Result, bail, ensure};
@@ -10,8 +10,8 @@ use std::path::Path;
 pub(crate) const PATIENTS: &str = "patients.csv";
 
 impl Manifest {
-    /// Scans grouped into patients, in order of their first scan: those that `patients.csv` gives to one, and those that
-    /// an audit found to show one. A scan of which nothing is known is a patient of its own.
+    /// Scans grouped into patients, in order of their first scan: by `patients.csv`, and by the pairs that an audit
+    /// found. A scan about which nothing is known counts as a separate patient.
     pub fn patients(&self) -> Vec<Vec<usize>> {
         let mut parent: Vec<usize> = (0..self.scans.len()).collect();
         fn root(parent: &mut [usize], mut scan: usize) -> usize {
@@ -54,7 +54,7 @@ impl Manifest {
         of_scan
     }
 
-    /// The table of patients in a data set's root, if there is one: where it lies, and its bytes.
+    /// The table of patients in a data set's root, if there is one: its path, and its bytes.
     pub(crate) fn patients_in(root: &Path) -> Result<Option<(String, Vec<u8>)>> {
         let path = root.join(PATIENTS);
         if !path.is_file() {
@@ -85,7 +85,7 @@ impl Manifest {
             let row = row.with_context(wrong)?;
             let (file, patient) = (row[path_column].trim(), row[patient_column].trim());
             let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
-            // A patient table may tell of more slices than were copied here.
+            // A patient table may list more slices than were copied here.
             rows += 1;
             let Some(&scan) = by_folder.get(file).or_else(|| by_folder.get(folder)) else {
                 example = file.to_owned();

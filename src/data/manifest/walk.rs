@@ -1,4 +1,4 @@
-//! What lies in a data set's folders, in a fixed order.
+//! Lists the scans and files of a data set in a fixed order.
 
 use super::{Label, Manifest, Scan, Set};
 use anyhow::{Context, Result, bail, ensure};
@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// What a data set's folders hold, in its final order.
+/// The scans and files of a data set, in their final order.
 pub(crate) struct Listing {
     pub(crate) scans: Vec<Scan>,
     /// Files, each with the index of its scan.
     pub(crate) files: Vec<(usize, String)>,
-    /// Files and folders (ending in /) that are in no scan's place.
+    /// Files and folders (ending in /) outside the layout.
     pub(crate) strays: Vec<String>,
 }
 
-/// Lists what lies in a folder.
+/// Lists a data set's folder.
 pub(super) fn walk(root: &Path) -> Result<Listing> {
     ensure!(
         root.is_dir(),
@@ -84,20 +84,20 @@ fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
             .file_name()
             .into_string()
             .map_err(|name| anyhow::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing()))?;
-        // `metadata` follows links, so a data set put together from links works. A link to nothing is a file that is
-        // empty: a finding, and no reason to stop.
+        // `metadata` follows links, so a data set put together from links works. A broken link counts as an empty file,
+        // which the audit reports; it is no reason to stop.
         match fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()) {
             true => folders.push(name),
             false => files.push(name),
         }
     }
-    // `01.jpg` and `1.jpg` are one number, and yet have an order.
+    // `01.jpg` and `1.jpg` are the same number, so names decide their order.
     folders.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
     files.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
     Ok((folders, files))
 }
 
-/// The bytes of a file; none of a link that leads nowhere.
+/// The bytes of a file; empty for a broken link.
 pub(crate) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => Ok(Vec::new()),

@@ -4,9 +4,9 @@ use anyhow::{Context, Result, bail};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
+use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 use super::PhantomConfig;
-use super::progressive::encode_progressive;
 use super::scan_plan::{File, Plan};
 
 /// What is stored in a file.
@@ -107,7 +107,7 @@ pub(super) fn encode(kind: Kind, mut grey: Vec<u8>, size: usize, quality: u8) ->
         Kind::Junk => Ok(apple_double()),
         Kind::Empty => Ok(Vec::new()),
         Kind::Text => Ok(b"This file is not an image: an export script wrote its log line here.\n".to_vec()),
-        Kind::Progressive => Ok(encode_progressive(&grey, size, size, quality)),
+        Kind::Progressive => progressive_jpeg(&grey, size, size, quality),
         Kind::Truncated => {
             let mut bytes = jpeg(&grey, size, size, quality)?;
             bytes.truncate(bytes.len() * 2 / 5);
@@ -146,6 +146,16 @@ fn jpeg(grey: &[u8], width: usize, height: usize, quality: u8) -> Result<Vec<u8>
         .encode(grey, width as u32, height as u32, ExtendedColorType::L8)
         .context("writing a JPEG")?;
     Ok(bytes)
+}
+
+/// Written by turbojpeg, since the `image` crate only writes baseline files.
+pub(super) fn progressive_jpeg(grey: &[u8], width: usize, height: usize, quality: u8) -> Result<Vec<u8>> {
+    let image = Image { pixels: grey, width, pitch: width, height, format: PixelFormat::GRAY };
+    let mut compressor = Compressor::new()?;
+    compressor.set_progressive(true)?;
+    compressor.set_subsamp(Subsamp::Gray)?;
+    compressor.set_quality(i32::from(quality))?;
+    compressor.compress_to_vec(image).context("writing a progressive JPEG")
 }
 
 /// Scales to a maximum of 18 and a mean of at most 3, whichever needs more.
@@ -192,7 +202,7 @@ fn oversized(jpeg: &[u8]) -> Result<Vec<u8>> {
     bail!("the encoder wrote a JPEG without a baseline frame header (SOF0)")
 }
 
-/// What macOS leaves beside files on foreign disks: an AppleDouble header and padding, 4096 bytes.
+/// What macOS writes next to files on foreign disks: an AppleDouble header and padding, 4096 bytes.
 fn apple_double() -> Vec<u8> {
     let mut bytes = vec![0x00, 0x05, 0x16, 0x07, 0x00, 0x02, 0x00, 0x00];
     bytes.extend(b"Mac OS X        ");

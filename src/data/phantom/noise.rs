@@ -14,7 +14,7 @@ pub(super) enum Stream {
     Plan = 3,
 }
 
-/// The stream of `(seed, patient, slice)` for one purpose. `variant` tells re-renders of a patient apart.
+/// The stream of `(seed, patient, slice)` for one purpose. `variant` distinguishes several scans of a patient.
 pub(super) fn stream(seed: u64, patient: u64, slice: u32, variant: u16, what: Stream) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -1,4 +1,4 @@
-//! What will lie where: every scan folder and every file, decided before anything is drawn.
+//! The plan of a phantom: every scan folder and every file, decided before anything is drawn.
 
 use rand::Rng;
 

@@ -166,7 +166,7 @@ fn progressive_file_decodes_to_the_slice() {
         let source: Vec<u8> = (0..width * height)
             .map(|i| (128.0 + 90.0 * ((i % width) as f32 / 9.0).sin() * ((i / width) as f32 / 7.0).cos()) as u8)
             .collect();
-        let bytes = progressive::encode_progressive(&source, width, height, 90);
+        let bytes = defects::progressive_jpeg(&source, width, height, 90).unwrap();
         assert!(bytes.windows(2).any(|w| w == [0xff, 0xc2]));
         let back = grey(&bytes);
         assert_eq!(back.dimensions(), (width as u32, height as u32));

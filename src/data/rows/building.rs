@@ -1,4 +1,4 @@
-//! Rows made block by block, with a journal to go on from.
+//! Builds rows block by block, with a journal from which a killed build resumes.
 
 use super::{BLOCK, Growing, Place, Spot, name_it};
 use crate::base::files::{lock, write_whole};
@@ -12,18 +12,18 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Rows that are made block by block, and kept when the build is killed.
+/// Rows that are built block by block; finished blocks survive a kill.
 pub(crate) struct Building {
     place: Place,
     rows: Growing,
-    /// The journal, and where each finished row lies.
+    /// The journal, and the location of each finished row.
     done: Mutex<(File, Vec<Option<Spot>>)>,
     _lock: File,
 }
 
 impl Building {
-    /// Begins, or goes on where an earlier build stopped; `None` where the file is whole already. The journal has the
-    /// number, place and checksum of each block that was written; blocks whose checksum still fits are kept.
+    /// Begins, or resumes an earlier build; `None` where the file is already complete. The journal has the number,
+    /// place and checksum of each block that was written; blocks whose checksum still fits are kept.
     ///
     /// # Errors
     /// Another process that builds the same file.
@@ -33,7 +33,7 @@ impl Building {
         }
         fs::create_dir_all(&place.folder)?;
         let _lock = lock(&place.folder.join("lock"), "another process is building it; wait for that one")?;
-        // It may have become whole on the way here.
+        // Another process may have completed it meanwhile.
         if place.is_built() {
             return Ok(None);
         }
@@ -42,7 +42,7 @@ impl Building {
         let journal = place.folder.join("journal");
         let entries: Vec<Entry> =
             Entry::read_all(&journal, place).into_iter().filter(|entry| entry.fits(&file).unwrap_or(false)).collect();
-        // Without an entry that was cut in the middle: what is added after it could not be told apart.
+        // Drops an incomplete last entry, so that new entries follow complete ones.
         let kept: Vec<u8> = entries.iter().flat_map(|entry| entry.to_bytes()).collect();
         write_whole(&journal, &kept)?;
         let mut spots = vec![None; place.rows];
@@ -58,7 +58,7 @@ impl Building {
         Ok(Some(Self { place: place.clone(), rows, done: Mutex::new((journal, spots)), _lock }))
     }
 
-    /// Rows that are there already.
+    /// The number of rows that are already built.
     pub(crate) fn already(&self) -> usize {
         locked(&self.done).1.iter().flatten().count()
     }
@@ -80,7 +80,7 @@ impl Building {
             lengths.len()
         );
         let offset = self.rows.add(bytes)?;
-        // Nobody waits for the disk here: rows that a machine took along when it stopped no longer fit their checksum.
+        // Not flushed to disk here: rows that are lost when the machine stops no longer match their checksum.
         let entry =
             Entry { block: rows.start / BLOCK, offset, checksum: crc32fast::hash(bytes), lengths: lengths.to_vec() };
         let mut done = locked(&self.done);
@@ -91,7 +91,7 @@ impl Building {
         Ok(())
     }
 
-    /// Names the file what it is called when whole.
+    /// Renames the complete file into place.
     pub(crate) fn finish(self, index: &impl Serialize) -> Result<()> {
         let (_, spots) = self.done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let whole: Vec<Spot> = spots.iter().flatten().copied().collect();
@@ -123,7 +123,7 @@ impl Entry {
         bytes
     }
 
-    /// The entries of a journal up to the first that is not whole.
+    /// The entries of a journal up to the first incomplete one.
     fn read_all(journal: &Path, place: &Place) -> Vec<Self> {
         let bytes = fs::read(journal).unwrap_or_default();
         let (mut rest, mut entries) = (bytes.as_slice(), Vec::new());
@@ -152,7 +152,7 @@ impl Entry {
         })
     }
 
-    /// Whether the rows are still what they were.
+    /// Whether the rows still match their checksum.
     fn fits(&self, rows: &File) -> Result<bool> {
         let mut bytes = vec![0; self.lengths.iter().map(|length| *length as usize).sum()];
         rows.read_exact_at(&mut bytes, self.offset)?;

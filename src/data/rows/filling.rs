@@ -1,4 +1,4 @@
-//! Rows that come in any order, some of which stay.
+//! Rows that are written in any order, of which a selection is kept.
 
 use super::{Growing, Place, Spot, name_it};
 use crate::base::parallel::locked;
@@ -8,23 +8,23 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// How the folders begin that files are filled in; the number of the process follows.
+/// Prefix of the folders of unfinished files; the process id follows.
 const MAKING: &str = "making-";
 
-/// Removes what processes that are gone left unfinished.
+/// Removes unfinished files of processes that have ended.
 fn clear_away(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let process = name.strip_prefix(MAKING).and_then(|rest| rest.split_once('-')).map(|(process, _)| process);
         if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            // What cannot be removed costs room and nothing else.
+            // Files that cannot be removed only take space.
             fs::remove_dir_all(entry.path()).ok();
         }
     }
 }
 
-/// Rows that come one by one while something else is done; which of them stay is known at the end. Nothing is kept when it
-/// is killed.
+/// Rows that are written one by one during another task; which of them are kept is decided at the end. Nothing is kept
+/// when the process is killed.
 pub(crate) struct Filling {
     folder: PathBuf,
     making: tempfile::TempDir,
@@ -42,7 +42,7 @@ impl Filling {
         Ok(Self { folder: folder.to_owned(), making, rows, spots: Mutex::default() })
     }
 
-    /// The folder that the finished file's own lies in.
+    /// The parent folder of the finished file's folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -57,8 +57,8 @@ impl Filling {
         Ok(())
     }
 
-    /// Leaves the rows `kept`, in this order, as a whole file; waits for a process that builds the same one, whose file
-    /// then stays.
+    /// Finishes the file with the rows `kept`, in this order. If another process builds the same file, waits for it and
+    /// uses its file.
     pub(crate) fn finish(self, place: &Place, kept: &[usize], index: &impl Serialize) -> Result<()> {
         let spots = self.spots.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let spot = |&row: &usize| spots.get(row).copied().with_context(|| format!("row {row} was never filled"));

@@ -79,7 +79,7 @@ fn what_was_asked_for_or_spared_is_read_all_the_same() {
     found.read_ahead(&[2, 0, 7]);
     assert_eq!(found.pieces(&[2, 0, 7]), [0..300_000, 600_000..900_000], "in the order of the file, and apart");
     assert_eq!(found.pieces(&[1, 2, 0]), vec![0..300_000 * 3; 1], "side by side: one piece");
-    found.spare(&[0, 2]);
+    found.release(&[0, 2]);
     for (number, row) in rows.iter().enumerate() {
         assert_eq!(found.row(number).expect("a row"), row);
     }

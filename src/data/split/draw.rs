@@ -1,4 +1,4 @@
-//! Who is drawn into which subset.
+//! Draws the subsets.
 
 use super::SplitConfig;
 use super::{ExcludedScan, Subset};
@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The slides' way: every slice of `train/` for itself.
+/// By slice, as in the slides: every slice of `train/` is drawn independently.
 pub(super) fn by_slice(manifest: &Manifest, config: &SplitConfig, rng: &mut ChaCha8Rng) -> Vec<Option<Subset>> {
     let mut subsets = delivered(manifest);
     let has_validation = subsets.contains(&Some(Subset::Validation));

@@ -1,4 +1,4 @@
-//! What two subsets share and should not.
+//! Overlap between subsets.
 
 use super::Subset;
 use crate::data::manifest::Manifest;
@@ -9,7 +9,7 @@ pub(super) const SCAN: &str = "scan";
 pub(super) const PATIENT: &str = "patient";
 pub(super) const PAIR: &str = "same-patient pair";
 
-/// Something that two subsets share and should not.
+/// A scan, patient or pair of scans that two subsets share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overlap {
@@ -21,7 +21,7 @@ pub struct Overlap {
     pub between: (Subset, Subset),
 }
 
-/// What two of train, validation and test share. The prediction set has no labels to leak.
+/// Everything shared by two of train, validation and test. The prediction set has no labels to leak.
 pub(super) fn overlaps(manifest: &Manifest, subsets: &[Option<Subset>]) -> Vec<Overlap> {
     let mut of_scan: BTreeMap<usize, BTreeSet<Subset>> = BTreeMap::new();
     for (slice, subset) in manifest.slices.iter().zip(subsets) {

@@ -1,28 +1,28 @@
-//! How a split is drawn.
+//! Settings of a split.
 
 use serde::{Deserialize, Serialize};
 
-/// What must not be torn apart when a test set is drawn.
+/// The unit that is kept together when a test set is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitUnit {
-    /// A patient, where `patients.csv` or the audit tells who is one, else a scan.
+    /// A patient where `patients.csv` or the audit identifies one, otherwise a scan.
     Patient,
-    /// Nothing: every slice for itself, as in the slides. Leaks.
+    /// Single slices, as in the slides. Leaks.
     Slice,
 }
 
-/// How train, validation and test are told apart.
+/// How training, validation and test set are drawn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitConfig {
-    /// What stays together.
+    /// The unit that is kept together.
     pub unit: SplitUnit,
     /// Share of the training set that becomes the test set, between 0 and 1; counted in units.
     pub test_fraction: f64,
     /// Share of the training set that becomes the validation set, only where the data has no `val/`.
     pub validation_fraction: f64,
-    /// Draw from each label by itself.
+    /// Stratify by label.
     pub stratified: bool,
     /// Seed of the draw.
     pub seed: u64,

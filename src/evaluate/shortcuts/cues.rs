@@ -3,9 +3,12 @@
 use super::{CueRow, Cues, Probe, ProbeRow};
 use crate::base::figure::{Bar, Figure, bars};
 use crate::base::files::{Digest, read_json, write_json};
+use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::{SliceCache, spread};
 use crate::data::manifest::Label;
+use crate::data::preprocess::Preprocess;
+use crate::data::workspace::Workspace;
 use crate::evaluate::assessment::estimated;
 use anyhow::{Context, Result};
 use rayon::prelude::*;
@@ -33,6 +36,21 @@ pub struct Shortcuts {
 }
 
 impl Shortcuts {
+    /// Probes the audited data set of a workspace, its grey levels as this preprocessing leaves them: see
+    /// [`run`](Self::run).
+    ///
+    /// # Errors
+    /// No audit yet, and those of [`run`](Self::run).
+    pub fn measure(
+        workspace: &Workspace,
+        preprocess: &Preprocess,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<Self> {
+        let accepted = workspace.audit()?.accepted();
+        let cache = SliceCache::open_or_build(workspace.cache_folder(), &accepted, preprocess, progress)?;
+        Self::run(workspace.manifest_folder(), &cache)
+    }
+
     /// Probes every labelled scan (grey levels as in the cache) and writes `shortcuts.json` into `folder`.
     ///
     /// # Errors

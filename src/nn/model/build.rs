@@ -1,4 +1,4 @@
-//! Makes layers, and with them the list of a network's parameters, either from given tensors or from a seed.
+//! Builds layers and the list of a network's parameters, from given tensors or from a seed.
 
 use super::layer::Layer;
 use anyhow::{Context, Result, ensure};
@@ -8,23 +8,23 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
-/// How PyTorch and torchvision draw a layer's first weights.
+/// The initialisation of a layer's weights in PyTorch and torchvision.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Init {
     /// Uniform within ±1/√(inputs of a unit), the bias too: PyTorch's default for convolutions and linear layers.
     Uniform,
-    /// Normal with deviation √(2 / (outputs of a unit × area)) (He et al., 2015, fan out); bias 0.
+    /// Normal with standard deviation √(2 / (outputs of a unit × area)) (He et al., 2015, fan out); bias 0.
     FanOut,
-    /// Normal with deviation √(2 / (inputs of a unit × area)); bias 0.
+    /// Normal with standard deviation √(2 / (inputs of a unit × area)); bias 0.
     FanIn,
-    /// Normal with this deviation; bias 0.
+    /// Normal with this standard deviation; bias 0.
     Normal(f32),
 }
 
-/// Collects parameters and buffers while a network is described from its first layer to its last.
+/// Collects parameters and buffers while a network is built from its first layer to its last.
 pub(super) struct Builder {
     given: BTreeMap<String, Tensor>,
-    /// Draws what is not given; `None` when everything must be.
+    /// Draws tensors that are not given; `None` when all must be given.
     rng: Option<ChaCha8Rng>,
     device: Device,
     pub(super) parameters: Vec<(String, Tensor)>,
@@ -32,23 +32,23 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Everything is drawn: the seed decides the numbers on every machine and device alike.
+    /// All tensors are drawn; the same seed gives the same numbers on every machine and device.
     pub(super) fn drawing(seed: u64, device: Device) -> Self {
         let rng = Some(ChaCha8Rng::seed_from_u64(seed));
         Self { given: BTreeMap::new(), rng, device, parameters: Vec::new(), buffers: Vec::new() }
     }
 
-    /// Everything is given by name.
+    /// All tensors are given by name.
     pub(super) fn taking(given: BTreeMap<String, Tensor>, device: Device) -> Self {
         Self { given, rng: None, device, parameters: Vec::new(), buffers: Vec::new() }
     }
 
-    /// From here on what is not given is drawn: the head of a pretrained network.
+    /// From here on, tensors that are not given are drawn: the head of a pretrained network.
     pub(super) fn draw_missing(&mut self, seed: u64) {
         self.rng = Some(ChaCha8Rng::seed_from_u64(seed));
     }
 
-    /// The first name that was given and is no part of the network.
+    /// The first given name that does not belong to the network.
     pub(super) fn left_over(&self) -> Option<&str> {
         self.given.keys().next().map(String::as_str)
     }
@@ -81,8 +81,8 @@ impl Builder {
         let (weight, bias) = (constant("weight", 1.0)?, constant("bias", 0.0)?);
         let (mean, variance) = (constant("running_mean", 0.0)?, constant("running_var", 1.0)?);
         let count = format!("{name}.num_batches_tracked");
-        // Files from before PyTorch 0.4.1 do not count batches; nothing that is computed here depends on it. It stays in
-        // main memory: a GPU would be given 155 more pieces of work for each of ResNet-152's batches.
+        // Files from before PyTorch 0.4.1 do not count batches; nothing that is computed here depends on it. It stays
+        // in main memory: on a GPU it would need 155 more kernel launches for each batch of ResNet-152.
         let batches = match self.given.remove(&count) {
             Some(batches) => batches.f_to_kind(Kind::Int64)?.f_reshape([0_i64; 0])?.f_to_device(Device::Cpu)?,
             None => Tensor::f_zeros([0_i64; 0], (Kind::Int64, Device::Cpu))?,
@@ -105,7 +105,7 @@ impl Builder {
         self.parameter(&format!("{name}.bias"), &weight[..1], init, weight)
     }
 
-    /// A trainable tensor. `weight` is the shape of the layer's weight, from which the deviations follow.
+    /// A trainable tensor. `weight` is the shape of the layer's weight, from which the standard deviation follows.
     fn parameter(&mut self, name: &str, shape: &[i64], init: Init, weight: &[i64]) -> Result<Tensor> {
         let is_bias = shape.len() == 1;
         let area: i64 = weight[2..].iter().product();
@@ -120,7 +120,7 @@ impl Builder {
                 _ if is_bias => vec![0.0; count],
                 Init::FanOut => normal(rng, count, (2.0 / fan_out).sqrt()),
                 Init::FanIn => normal(rng, count, (2.0 / fan_in).sqrt()),
-                Init::Normal(deviation) => normal(rng, count, deviation),
+                Init::Normal(standard_deviation) => normal(rng, count, standard_deviation),
             };
             Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?)
         })?;
@@ -129,7 +129,7 @@ impl Builder {
         Ok(tensor)
     }
 
-    /// A given tensor of the right shape, else a drawn one.
+    /// The given tensor after a check of its shape, or a drawn one.
     fn take(
         &mut self,
         name: &str,
@@ -154,9 +154,9 @@ fn learning(tensor: &Tensor) -> Result<Tensor> {
     Ok(tensor.f_set_requires_grad(true)?)
 }
 
-/// Normal numbers around 0 (Box and Muller, 1958). A VGG19 has 140 million: they are drawn in blocks, in parallel, each
-/// block from a seed of its own, so that the number of threads changes nothing.
-fn normal(rng: &mut ChaCha8Rng, count: usize, deviation: f32) -> Vec<f32> {
+/// Normal numbers with mean 0 (Box and Muller, 1958). A VGG19 has 140 million: they are drawn in parallel in blocks,
+/// each with a separate random stream, so that the result does not depend on the number of threads.
+fn normal(rng: &mut ChaCha8Rng, count: usize, standard_deviation: f32) -> Vec<f32> {
     const BLOCK: usize = 1 << 16;
     let seed = rng.r#gen::<u64>();
     let mut values = vec![0.0; count];
@@ -166,7 +166,7 @@ fn normal(rng: &mut ChaCha8Rng, count: usize, deviation: f32) -> Vec<f32> {
         for pair in values.chunks_mut(2) {
             // 1 - u lies in (0, 1]: its logarithm is finite.
             let (radius, angle) = (1.0 - rng.r#gen::<f32>(), std::f32::consts::TAU * rng.r#gen::<f32>());
-            let length = deviation * (-2.0 * radius.ln()).sqrt();
+            let length = standard_deviation * (-2.0 * radius.ln()).sqrt();
             for (value, unit) in pair.iter_mut().zip([angle.cos(), angle.sin()]) {
                 *value = length * unit;
             }
@@ -188,6 +188,6 @@ mod tests {
         let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / values.len() as f64;
         let within = values.iter().filter(|v| v.abs() < 2.0).count() as f64 / values.len() as f64;
         assert!(mean.abs() < 0.02 && (variance - 4.0).abs() < 0.05, "mean {mean}, variance {variance}");
-        assert!((within - 0.6827).abs() < 0.004, "{within} within one deviation");
+        assert!((within - 0.6827).abs() < 0.004, "{within} within one standard deviation");
     }
 }

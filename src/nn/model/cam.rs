@@ -1,4 +1,4 @@
-//! Grad-CAM: which places of the last convolutional maps speak for a class.
+//! Grad-CAM: class activation maps of the last convolutional layer.
 
 use super::layer::{Layer, Mode, run};
 use super::network::{Network, channels_last};
@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use tch::{Kind, Tensor};
 
 impl Network {
-    /// Where the rectified maps of the last convolutional layer stand complete, as Grad-CAM's paper prescribes: VGG19's
-    /// `features.35` and the FCN's fourth block before they are pooled, `layer4.2` of ResNet-152, and `features.norm5` of
-    /// DenseNet-161 with the ReLU after it.
+    /// The layer after which the rectified maps of the last convolutional layer are available, as in the Grad-CAM
+    /// paper: VGG19's `features.35` and the FCN's fourth block before they are pooled, `layer4.2` of ResNet-152, and
+    /// `features.norm5` of DenseNet-161 with the ReLU after it.
     fn last_maps(&self) -> Result<usize> {
         let end = self.layers[..self.head]
             .iter()

@@ -1,4 +1,4 @@
-//! Each network from its first layer to its last, with torchvision's names.
+//! The layers of each network, with torchvision's names.
 
 use super::build::{Builder, Init};
 use super::layer::Layer;
@@ -31,7 +31,7 @@ pub(super) fn vgg19(b: &mut Builder) -> Result<Vec<Layer>> {
     let mut channels = 3;
     for (out, convolutions) in [(64, 2), (128, 2), (256, 4), (512, 4), (512, 4)] {
         for _ in 0..convolutions {
-            // torchvision counts ReLUs and pools too.
+            // torchvision's numbering includes ReLU and pooling layers.
             let name = format!("features.{}", layers.len());
             layers.push(b.conv(&name, [out, channels, 3, 3], (1, 1), Init::FanOut, true)?);
             layers.push(Layer::Relu);
@@ -63,7 +63,7 @@ pub(super) fn resnet152(b: &mut Builder) -> Result<Vec<Layer>> {
     Ok(layers)
 }
 
-/// 1×1 down to `width`, 3×3, 1×1 up to four times that, beside a shortcut.
+/// A bottleneck: 1×1 down to `width`, 3×3, 1×1 up to four times that, and a shortcut.
 fn bottleneck(b: &mut Builder, name: &str, channels: i64, width: i64, stride: i64) -> Result<Layer> {
     let mut main = Vec::new();
     let convolutions =

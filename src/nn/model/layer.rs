@@ -1,9 +1,9 @@
-//! The few kinds of layers that the networks are made of, and how each computes.
+//! The layers of the networks, and their computation.
 
 use anyhow::{Result, bail};
 use tch::{Kind, Tensor};
 
-/// One step of a network. The tensors are those of [`Network::parameters`](super::Network::parameters): shared, not
+/// One layer of a network. The tensors are those of [`Network::parameters`](super::Network::parameters): shared, not
 /// copied.
 #[derive(Debug)]
 pub(crate) enum Layer {
@@ -47,28 +47,28 @@ pub(crate) enum Layer {
         main: Vec<Layer>,
         shortcut: Vec<Layer>,
     },
-    /// Each inner stack sees everything before it, and adds its channels (Huang et al., 2017).
+    /// The input of each inner stack is the concatenation of all outputs before it (Huang et al., 2017).
     Dense(Vec<Vec<Layer>>),
 }
 
-/// How a network computes.
+/// The mode and precision of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Mode {
-    /// Dropout is live.
+    /// Dropout is active.
     pub(crate) dropout: bool,
-    /// Batch norm uses the batch's own statistics, and remembers them with this weight.
+    /// Batch norm uses the statistics of the batch, and updates the running ones with this momentum.
     pub(crate) batch_statistics: Option<f64>,
     /// Convolutions and matrix products compute in this kind; parameters stay f32.
     pub(crate) kind: Kind,
 }
 
 impl Mode {
-    /// As a trained network is used.
+    /// Evaluation mode.
     pub(crate) fn evaluation(kind: Kind) -> Self {
         Self { dropout: false, batch_statistics: None, kind }
     }
 
-    /// Takes the running statistics of batch norm from one batch.
+    /// Sets the running statistics of batch norm from one batch.
     pub(crate) fn measuring() -> Self {
         Self { dropout: false, batch_statistics: Some(1.0), kind: Kind::Float }
     }
@@ -82,20 +82,21 @@ impl Mode {
 const MOMENTUM: f64 = 0.1;
 const EPSILON: f64 = 1e-5;
 
-/// The layers one after the other.
+/// Applies the layers in order.
 pub(crate) fn run(layers: &[Layer], input: &Tensor, mode: Mode) -> Result<Tensor> {
     let mut x = input.shallow_clone();
     let mut rest = layers;
     loop {
         (x, rest) = match rest {
-            // cuDNN leaves the bias to a pass of its own, and its gradient to another: after pooling both are a quarter.
+            // cuDNN adds the bias in a separate pass and computes its gradient in another; after pooling both are a
+            // quarter of the work.
             [conv @ Layer::Conv { bias: Some(bias), .. }, Layer::Relu, pool @ Layer::MaxPool { .. }, rest @ ..]
                 if x.device().is_cuda() =>
             {
                 (pooled_first(conv, bias, pool, &x, mode)?, rest)
             }
-            // A maximum of ReLUs is the ReLU of the maximum: pooling first gives the same numbers and gradients on a
-            // quarter of the values.
+            // The maximum of ReLUs is the ReLU of the maximum: pooling first gives the same values and gradients with a
+            // quarter of the work.
             [Layer::Relu, pool @ Layer::MaxPool { .. }, rest @ ..] => {
                 (Layer::Relu.run(&pool.run(&x, mode)?, mode)?, rest)
             }
@@ -105,8 +106,7 @@ pub(crate) fn run(layers: &[Layer], input: &Tensor, mode: Mode) -> Result<Tensor
     }
 }
 
-/// Convolution, ReLU and pooling, in the order in which they are least work: a channel's bias added to its maximum is the
-/// maximum of what it was added to.
+/// Convolution, ReLU and pooling in the cheapest order: adding a channel's bias commutes with the maximum.
 fn pooled_first(conv: &Layer, bias: &Tensor, pool: &Layer, x: &Tensor, mode: Mode) -> Result<Tensor> {
     let pooled = pool.run(&conv.convolved(x, None, mode)?, mode)?;
     let bias = bias.f_to_kind(mode.kind)?.f_view([1, -1, 1, 1])?;
@@ -114,7 +114,7 @@ fn pooled_first(conv: &Layer, bias: &Tensor, pool: &Layer, x: &Tensor, mode: Mod
 }
 
 impl Layer {
-    /// What a convolution's weight makes of `x`, plus this bias.
+    /// The convolution of `x` with the layer's weight, plus this bias.
     fn convolved(&self, x: &Tensor, bias: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
         let Self::Conv { weight, stride, padding, .. } = self else { bail!("{self:?} is no convolution") };
         let (x, weight) = (x.f_to_kind(mode.kind)?, weight.f_to_kind(mode.kind)?);
@@ -127,7 +127,7 @@ impl Layer {
             Self::Conv { bias, .. } => self.convolved(x, bias.as_ref(), mode)?,
             Self::BatchNorm { weight, bias, mean, variance, batches } => {
                 let (mean, variance) = (Some(mean), Some(variance));
-                // A single value has no variance: libtorch would make the running one NaN without a word.
+                // A single value has no variance: libtorch would set the running variance to NaN without an error.
                 let several = x.numel() as i64 > x.size()[1];
                 let (own, momentum) =
                     (several && mode.batch_statistics.is_some(), mode.batch_statistics.unwrap_or(MOMENTUM));
@@ -192,7 +192,7 @@ mod tests {
         assert!((variance.double_value(&[0]) - (0.9 * 4.0 + 0.1 * 0.5)).abs() < 1e-6 && batches.int64_value(&[]) == 1);
     }
 
-    /// Only a GPU takes this way: here it is held against the plain one.
+    /// This path is only used on a GPU; here it is compared with the plain one.
     #[test]
     fn pooling_before_the_bias_gives_the_same_numbers_and_gradients() {
         tch::manual_seed(7);

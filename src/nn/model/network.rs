@@ -1,4 +1,4 @@
-//! A network with its parameters.
+//! Networks with their parameters.
 
 use super::build::{Builder, Init};
 use super::layer::{Layer, Mode, run};
@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
-/// What is predicted: covid or not.
+/// The number of classes: covid and non-covid.
 const CLASSES: i64 = 2;
 
 /// A network: layers, trainable parameters and the running statistics of batch norm, all f32.
@@ -22,7 +22,7 @@ pub struct Network {
     pub(super) layers: Vec<Layer>,
     /// Where the head begins in `layers`.
     pub(super) head: usize,
-    /// Layers of the architecture before these: none but in a head alone.
+    /// Number of layers of the architecture before these: 0, except for a separate head.
     before: usize,
     parameters: Vec<(String, Tensor)>,
     buffers: Vec<(String, Tensor)>,
@@ -30,13 +30,13 @@ pub struct Network {
 }
 
 impl Network {
-    /// Fresh parameters, drawn as PyTorch and torchvision draw them. The seed decides them on every machine and device
-    /// alike.
+    /// New parameters with the initialisation of PyTorch and torchvision. The same seed gives the same parameters on
+    /// every machine and device.
     pub fn new(architecture: Architecture, seed: u64, device: Device) -> Result<Self> {
         Self::built(architecture, Builder::drawing(seed, device), CLASSES)
     }
 
-    /// Takes parameters and running statistics by name, as a checkpoint or a torchvision file holds them. The number
+    /// A network with parameters and running statistics by name, as in a checkpoint or a torchvision file. The number
     /// of classes follows from the head.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Network {
             .with_context(|| format!("taking the parameters of {architecture}"))
     }
 
-    /// A pretrained backbone under a fresh head of two classes; the head that is given, if one is, is left aside.
+    /// A pretrained backbone with a new head of two classes; a given head is ignored.
     ///
     /// # Errors
     /// As in [`from_tensors`](Self::from_tensors).
@@ -96,7 +96,7 @@ impl Network {
         Ok(Self { architecture, layers, head, before: 0, parameters, buffers, classes })
     }
 
-    /// Which network it is.
+    /// The architecture.
     pub fn architecture(&self) -> Architecture {
         self.architecture
     }
@@ -111,8 +111,8 @@ impl Network {
         &self.parameters[self.parameters.len() - 2..]
     }
 
-    /// The head with tensors of its own and nothing before it, for features that are kept up to there; `None` where they
-    /// are kept up to an earlier layer, or the head is more than one.
+    /// A copy of the head as a separate network, for stored features that end before it; `None` when they end at an
+    /// earlier layer, or when the head has more than one layer.
     pub(crate) fn head_alone(&self) -> Result<Option<Self>> {
         let [Layer::Linear { .. }] = &self.layers[self.head..] else { return Ok(None) };
         if self.frozen_until() != self.head {
@@ -127,7 +127,7 @@ impl Network {
         Ok(Some(Self { architecture: self.architecture, layers, head: 0, before, parameters, buffers, classes }))
     }
 
-    /// Takes a head of the same shape.
+    /// Replaces the head by one of the same shape.
     pub(crate) fn set_head(&self, named: &BTreeMap<String, Tensor>) -> Result<()> {
         let _guard = tch::no_grad_guard();
         for (name, tensor) in self.head() {
@@ -138,12 +138,12 @@ impl Network {
         Ok(())
     }
 
-    /// Keeps everything but the head from learning.
+    /// Freezes all parameters except those of the head.
     pub(crate) fn freeze_backbone(&self) -> Result<()> {
         freeze(&self.parameters[..self.parameters.len() - 2])
     }
 
-    /// Keeps everything from learning: a network that is only used.
+    /// Freezes all parameters.
     pub(crate) fn freeze(&self) -> Result<()> {
         freeze(&self.parameters)
     }
@@ -153,12 +153,12 @@ impl Network {
         &self.buffers
     }
 
-    /// Parameters and running statistics by name: what torchvision calls the state dict.
+    /// Parameters and running statistics by name: PyTorch's state dict.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         self.parameters.iter().chain(&self.buffers).map(|(name, t)| (name.clone(), t.detach())).collect()
     }
 
-    /// The parameters that learn.
+    /// The parameters that are trained.
     pub(crate) fn learning(&self, learn: Learn) -> &[(String, Tensor)] {
         if learn == Learn::Whole { &self.parameters } else { self.head() }
     }
@@ -173,13 +173,13 @@ impl Network {
         self.forward_in(images, Mode::evaluation(Kind::Float))
     }
 
-    /// The same as PyTorch's `train()` computes them: dropout live, batch norm by the batch's own statistics, which it
-    /// remembers.
+    /// The same as in PyTorch's `train()`: dropout is active, and batch norm uses the statistics of the batch and
+    /// updates the running ones.
     pub fn forward_training(&self, images: &Tensor) -> Result<Tensor> {
         self.forward_in(images, Mode::training(Kind::Float))
     }
 
-    /// The same with convolutions and matrix products in these numbers; parameters and logits stay f32.
+    /// The same with convolutions and matrix products in this precision; parameters and logits stay f32.
     pub fn forward_training_in(&self, images: &Tensor, precision: Precision) -> Result<Tensor> {
         self.forward_in(images, Mode::training(precision.kind()))
     }
@@ -188,26 +188,27 @@ impl Network {
         self.rest(0, &channels_last(images, mode.kind)?, mode)
     }
 
-    /// Takes the running statistics of batch norm from these images: those of a random backbone were never measured,
-    /// and without them its values grow from block to block beyond all use.
+    /// Sets the running statistics of batch norm from these images: a random backbone has none, and without them its
+    /// activations grow from block to block until they are useless.
     pub(crate) fn measure_statistics(&self, images: &Tensor) -> Result<()> {
         let _guard = tch::no_grad_guard();
         self.forward_in(images, Mode::measuring()).map(drop)
     }
 
-    /// The layer up to which a frozen network gives the same values in every epoch: the first dropout, where there is one,
-    /// else the head. Where dropout is not live it might be the head always; but so VGG19's features serve both ways.
+    /// The layer up to which a frozen network gives the same values in every epoch: the first dropout if there is one,
+    /// otherwise the head. Without active dropout it could always be the head, but this way VGG19's features serve both
+    /// modes.
     pub(crate) fn frozen_until(&self) -> usize {
         self.layers.iter().position(|layer| matches!(layer, Layer::Dropout)).unwrap_or(self.head)
     }
 
-    /// Features `[N, F]` f32 that the layers before `until` make of images.
+    /// Features `[N, F]` f32 of images: the output of the layers before `until`.
     pub(crate) fn features(&self, images: &Tensor, until: usize, kind: Kind) -> Result<Tensor> {
         let x = run(&self.layers[..until], &channels_last(images, kind)?, Mode::evaluation(kind))?;
         Ok(x.f_to_kind(Kind::Float)?)
     }
 
-    /// Features that the layers from `from` on expect.
+    /// The number of features that the layers from `from` on expect.
     pub(crate) fn width_at(&self, from: usize) -> Result<usize> {
         let width = self.layers[from..].iter().find_map(|layer| match layer {
             Layer::Linear { weight, .. } => Some(weight.size()[1] as usize),
@@ -221,7 +222,7 @@ impl Network {
         Ok(run(&self.layers[from - self.before..], features, mode)?.f_to_kind(Kind::Float)?)
     }
 
-    /// SHA-256 over names, shapes and values of everything but the head: which backbone this is.
+    /// SHA-256 over names, shapes and values of all tensors except the head: it identifies the backbone.
     pub fn backbone_hash(&self) -> Result<Digest> {
         let frozen = &self.parameters[..self.parameters.len() - 2];
         let mut hash = Sha256::new();
@@ -232,7 +233,7 @@ impl Network {
         Ok(Digest(hash.finalize().into()))
     }
 
-    /// One row a layer of parameters.
+    /// One row for each layer with parameters.
     pub fn table(&self) -> Table {
         let mut table = Table::new(format!("{} architecture", self.architecture), &["Parameter", "Shape", "Count"]);
         const SHOWN: usize = 12;
@@ -268,7 +269,7 @@ fn backbone(architecture: Architecture, builder: &mut Builder) -> Result<Vec<Lay
     }
 }
 
-/// Channels innermost in memory where that is faster: on a CPU (1.1 to 1.4 times), and on a GPU in 16 bits.
+/// Channels-last memory format where it is faster: on a CPU (1.1 to 1.4 times), and on a GPU in 16 bits.
 pub(super) fn channels_last(images: &Tensor, kind: Kind) -> Result<Tensor> {
     ensure!(images.dim() == 4, "expected images [N, 3, H, W], found {:?}", images.size());
     if images.device().is_cuda() && kind == Kind::Float {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use zip::{CompressionMethod, ZipArchive};
 
-/// What the older format begins with, pickled.
+/// The pickled magic number at the beginning of the older format.
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
 /// The version of the older format, the only one there is.
@@ -32,7 +32,7 @@ impl<'a> Container<'a> {
         if bytes.starts_with(b"PK") { open_zip(bytes) } else { open_legacy(bytes) }
     }
 
-    /// The elements of a storage, and their type, by what stands for it in the pickle.
+    /// The elements and the element type of a storage, by its identification in the pickle.
     pub(super) fn storage(&self, id: Id) -> Result<(ElementType, &'a [u8])> {
         let storage = StorageId::read(&self.pickle, id)?;
         let (key, size) = (storage.key, storage.dtype.size());
@@ -52,8 +52,8 @@ impl<'a> Container<'a> {
     }
 }
 
-/// What stands for a storage in the pickle:
-/// `('storage', type, key, device, elements)`, in the older format followed by `(view's key, first, elements)` or `None`.
+/// The identification of a storage in the pickle: `('storage', type, key, device, elements)`, in the older format
+/// followed by `(view's key, first, elements)` or `None`.
 struct StorageId<'p> {
     dtype: ElementType,
     key: &'p str,
@@ -135,7 +135,7 @@ fn zip_entries<'a>(bytes: &'a [u8], mut archive: ZipArchive<Cursor<&[u8]>>) -> R
 }
 
 /// The crate makes room for as many entries as the archive's end claims, some hundred bytes each, before it looks for
-/// them. An entry takes 46 bytes at least; whoever claims more than fit is not to be believed.
+/// them. An entry takes 46 bytes at least; an archive that claims more entries than fit is refused.
 fn check_entry_count(bytes: &[u8]) -> Result<()> {
     const END: usize = 22;
     const LOCATOR: usize = 20;

@@ -1,4 +1,4 @@
-//! Fetches one large file over HTTP so that neither a cut connection, nor a kill, nor a second process spoils it.
+//! Downloads one large file over HTTP, robust against cut connections, kills and a second process.
 
 use crate::base::files::{Digest, lock};
 use crate::base::progress::{Meter, Progress, counted, human_bytes};
@@ -9,24 +9,25 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::http::{HeaderMap, StatusCode};
 
-/// Pauses between the tries to go on; as many tries and one more may fail one after the other.
+/// Pauses between the tries to resume; one more try than pauses may fail in a row.
 pub(super) const PAUSES: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// How long to wait for a connection, an answer, or the next piece of the file.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A try that brought this many new bytes shows that the connection is alive, and the tries are counted anew.
+/// After a try that brought this many new bytes, failures are counted from zero again.
 const ALIVE: u64 = 1_000_000;
 
 const MB: u64 = 1_000_000;
 
-/// Downloads `url` to `target`. What has come stands in `<target>.partial`, where a later call goes on; it gets its name
-/// only when it is whole and its SHA-256, which is returned, begins with `sha256_prefix`. `pauses`: see [`PAUSES`].
+/// Downloads `url` to `target`. Received data is kept in `<target>.partial`, from where a later call resumes; the file
+/// is renamed only when it is complete and its SHA-256, which is returned, begins with `sha256_prefix`. `pauses`: see
+/// [`PAUSES`].
 ///
 /// # Errors
-/// No connection, or one that keeps failing; an answer other than the file; another file than the hash says (what came
-/// is then deleted); another process at the same download.
+/// No connection, or one that keeps failing; an answer other than the file; a file with another hash (which is then
+/// deleted); another process at the same download.
 pub(super) fn download(
     url: &str,
     target: &Path,
@@ -39,7 +40,7 @@ pub(super) fn download(
     fs::create_dir_all(folder).with_context(doing)?;
     let _lock = lock(&sibling(target, ".lock"), "another process is downloading this file").with_context(doing)?;
     if target.is_file() {
-        // It came while this process was on its way here.
+        // Another process may have completed it meanwhile.
         return check_sha256(target, sha256_prefix).with_context(doing);
     }
     let mut transfer = Transfer::begin(url, target, sha256_prefix, progress).with_context(doing)?;
@@ -54,7 +55,7 @@ pub(super) fn download(
     }
 }
 
-/// The same path with something behind its name.
+/// The path with a suffix added to its name.
 fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -74,15 +75,15 @@ pub(super) fn check_sha256(path: &Path, prefix: &str) -> Result<Digest> {
 
 /// Why a try ended early.
 enum Failure {
-    /// Another try may go better.
+    /// Another try may succeed.
     Passing(Error),
-    /// It would not.
+    /// Another try would fail as well.
     Final(Error),
 }
 
 use Failure::{Final, Passing};
 
-/// Nothing that fails on this machine goes better the next time.
+/// Errors of this machine are not worth another try.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Final(error)
@@ -126,7 +127,7 @@ impl<'a> Transfer<'a> {
         Ok(Self { agent, url, sha256_prefix, partial, file, total: None, stage, meter: None, progress })
     }
 
-    /// Tries until the file is whole, or nothing new comes any more.
+    /// Tries until the file is complete, or no new data comes.
     fn run(&mut self, pauses: &[Duration]) -> Result<()> {
         let mut farthest = self.length()?;
         let mut left = pauses.iter();
@@ -163,7 +164,7 @@ impl<'a> Transfer<'a> {
         }
         let response = request.call().map_err(failed_request)?;
         let total = match response.status() {
-            // From its start, asked for or not: some servers know no ranges.
+            // Some servers do not support ranges and send the whole file.
             StatusCode::OK => {
                 self.start_again()?;
                 response.body().content_length().context("the server does not say how long the file is")?
@@ -184,7 +185,7 @@ impl<'a> Transfer<'a> {
         self.receive(response.into_body().into_reader(), total)
     }
 
-    /// Appends what comes, up to the file's end.
+    /// Appends the received data, up to the file's end.
     fn receive(&mut self, body: impl Read, total: u64) -> Result<(), Failure> {
         let mut length = self.length()?;
         let megabytes = |bytes: u64| (bytes / MB) as usize;
@@ -196,7 +197,7 @@ impl<'a> Transfer<'a> {
             let piece = match body.read(&mut buffer) {
                 Ok(count) => buffer.get(..count).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => break told(error.into()),
+                Err(error) => break readable(error.into()),
             };
             if piece.is_empty() {
                 if length == total {
@@ -212,7 +213,7 @@ impl<'a> Transfer<'a> {
         Err(Passing(cut.context(format!("cut after {} of {}", human_bytes(length), human_bytes(total)))))
     }
 
-    /// The server has nothing beyond what is here: so that is the whole file, or no part of it.
+    /// The server has nothing beyond the received data, so that is the whole file, or not a part of it.
     fn nothing_left(&mut self) -> Result<(), Failure> {
         if check_sha256(&self.partial, self.sha256_prefix).is_ok() {
             return Ok(());
@@ -247,12 +248,12 @@ fn failed_request(error: ureq::Error) -> Failure {
         | ureq::Error::InvalidProxyUrl
         | ureq::Error::RedirectFailed
         | ureq::Error::TooManyRedirects => Final(error.into()),
-        error => Passing(told(error).context("no connection")),
+        error => Passing(readable(error).context("no connection")),
     }
 }
 
-/// The error in plain words: ureq prefixes those of the system, and names only the kind of a timeout.
-fn told(error: ureq::Error) -> Error {
+/// A readable error: ureq adds a prefix to errors of the system, and names only the kind of a timeout.
+fn readable(error: ureq::Error) -> Error {
     match error {
         ureq::Error::Io(error) => error.into(),
         ureq::Error::Timeout(_) => anyhow!("nothing came for {} s", TIMEOUT.as_secs()),
@@ -260,7 +261,7 @@ fn told(error: ureq::Error) -> Error {
     }
 }
 
-/// Whether an answer without the file may be another one the next time.
+/// Whether a failed answer is worth another try.
 fn refused(status: StatusCode) -> Failure {
     let error = anyhow!("the server answered {status}");
     match status {

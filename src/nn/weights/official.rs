@@ -1,4 +1,4 @@
-//! torchvision's ImageNet weights, in the folder where PyTorch itself keeps them, so that neither downloads twice.
+//! torchvision's ImageNet weights, in PyTorch's own cache folder, so that each file is downloaded only once.
 
 use super::download::{check_sha256, download};
 use crate::base::files::Digest;
@@ -11,13 +11,13 @@ use std::time::Duration;
 /// Where torchvision's weights are published.
 const BASE_URL: &str = "https://download.pytorch.org/models";
 
-/// Names a mirror to use instead of it.
+/// The environment variable that names a mirror.
 const BASE_URL_VARIABLE: &str = "COVID_CT_WEIGHTS_URL";
 
 /// One of torchvision's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Official {
-    /// Its name there and here.
+    /// Its file name.
     pub file: &'static str,
     /// The first hexadecimal digits of its SHA-256, which torchvision has in the name.
     pub sha256_prefix: &'static str,
@@ -64,7 +64,7 @@ pub(super) fn official_file_in(
 ) -> Result<(PathBuf, Digest)> {
     let target = folder.join(file.file);
     if target.is_file() {
-        // At every use: it takes a second at most, and what lies here may have come from anywhere.
+        // Checked at every use: it takes a second at most, and the file may come from anywhere.
         let digest = check_sha256(&target, file.sha256_prefix).context("delete it to have it downloaded again")?;
         return Ok((target, digest));
     }
@@ -94,7 +94,7 @@ pub(super) fn checkpoint_folder_of(torch: Option<OsString>, cache: Option<OsStri
 }
 
 /// The present name of a DenseNet's tensor. The published files have `denselayer1.norm.1.weight` where torchvision's
-/// module has had `denselayer1.norm1.weight` ever since a name may no longer contain a dot. The rule is that of
+/// module has had `denselayer1.norm1.weight` since names may no longer contain a dot. The rule is that of
 /// `_load_state_dict` in torchvision's `models/densenet.py`; other names stay as they are.
 pub(crate) fn modern_key(key: &str) -> String {
     let renamed = || {

@@ -1,11 +1,11 @@
 //! Reads Python pickles as far as `torch.save` writes them, and runs nothing.
 //!
-//! A pickle is a program for a small stack machine, and Python's reader calls whatever function it names. Here a name
-//! stays a name. Calls of the few functions that `torch.save` needs become a [`Value::Call`] that is only looked at;
-//! every other call is refused. The opcodes are those of CPython's `Lib/pickletools.py`.
+//! A pickle is a program for a small stack machine, and Python's reader calls whatever function it names. Here names
+//! are only read. Calls of the few functions that `torch.save` needs become a [`Value::Call`] that is inspected, never
+//! executed; every other call is refused. The opcodes are those of CPython's `Lib/pickletools.py`.
 //!
-//! Values stand in one list and refer to each other by [`Id`], so values that are shared, nested deeply or contain
-//! themselves cost neither copies nor recursion.
+//! Values are stored in one list and refer to each other by [`Id`], so shared, deeply nested or cyclic values need
+//! neither copies nor recursion.
 
 mod machine;
 mod reader;
@@ -13,10 +13,10 @@ mod reader;
 use anyhow::Result;
 use machine::Machine;
 
-/// The class of parameters, which old files call by itself and complete by its state.
+/// The class of parameters, which old files call without arguments and then give a state.
 pub(crate) const PARAMETER: &str = "torch.nn.parameter.Parameter";
 
-/// The place of a value in its [`Pickle`].
+/// The index of a value in its [`Pickle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id(u32);
 
@@ -42,12 +42,12 @@ pub(crate) enum Value {
         arguments: Id,
         state: Option<Id>,
     },
-    /// Something that lies outside of the pickle, by its identification.
+    /// A persistent id: an object outside the pickle.
     Persistent(Id),
 }
 
 impl Value {
-    /// What it is, for errors.
+    /// The kind of value, for errors.
     pub(crate) fn kind(&self) -> String {
         let kind = match self {
             Self::None => "None",
@@ -71,9 +71,9 @@ impl Value {
 #[derive(Debug)]
 pub(crate) struct Pickle {
     values: Vec<Value>,
-    /// The value that the pickle is of.
+    /// The pickled object.
     pub(crate) root: Id,
-    /// Bytes that it takes; others may follow.
+    /// Length of the pickle in bytes; other data may follow.
     pub(crate) length: usize,
 }
 
@@ -86,7 +86,7 @@ impl Pickle {
         Machine::new(bytes).run()
     }
 
-    /// The value at a place.
+    /// The value at an index.
     pub(crate) fn get(&self, id: Id) -> &Value {
         self.values.get(id.0 as usize).unwrap_or(&Value::None)
     }
@@ -129,7 +129,7 @@ impl Pickle {
         pairs.iter().rev().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
     }
 
-    /// The identifications of all that lies outside.
+    /// All persistent ids.
     pub(crate) fn persistent_ids(&self) -> impl Iterator<Item = Id> {
         self.values.iter().filter_map(|value| if let Value::Persistent(id) = value { Some(*id) } else { None })
     }

@@ -1,4 +1,4 @@
-//! Tests of the files of weights: against PyTorch, against damage and malice, and over a network that misbehaves.
+//! Tests of files of weights: compared with PyTorch, damaged and malicious files, and downloads over a failing network.
 
 mod downloads;
 mod officials;
@@ -19,7 +19,7 @@ fn reference() -> &'static Path {
         let python = std::env::var("COVID_CT_PYTHON")
             .expect("COVID_CT_PYTHON names no Python with PyTorch: `make test` sets it");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference_weights.py");
-        // There, so that a file that runs something would leave its mark.
+        // Run in this folder, so that a file that runs something would leave a trace.
         let output = Command::new(python).arg(script).arg(folder.path()).current_dir(folder.path()).output();
         let output = output.expect("Python starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,16 +1,15 @@
-//! Weights from the files of `torch.save`, read without Python and without running anything that stands in them.
+//! Reads the weights in files of `torch.save`, without Python and without running anything in them.
 
 use super::container::Container;
 use super::pickle::{Id, PARAMETER, Value};
+use crate::base::files::mapped;
 use crate::base::progress::human_bytes;
 use anyhow::{Context, Result, bail, ensure};
-use memmap2::MmapOptions;
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::Path;
 
-/// A tensor may repeat elements (stride 0), and many may share a storage. This many times the file's size, and a little
-/// for small files, is far more than weights need and less than a hostile file would like.
+/// A tensor may repeat elements (stride 0), and many may share a storage. The limit is this many times the file's size,
+/// plus a constant for small files: far more than weights need, and small enough against hostile files.
 const MAX_EXPANSION: u64 = 8;
 
 /// The type of a tensor's elements.
@@ -71,19 +70,14 @@ pub(crate) struct RawTensor {
 /// checkpoints. The prefix `module.` that `DataParallel` gives to all names is taken off.
 ///
 /// # Errors
-/// A file that is damaged, or no state dict, or wants to run Python code.
+/// A file that is damaged, is not a state dict, or would run Python code.
 pub(crate) fn read_torch_file(path: &Path) -> Result<Vec<(String, RawTensor)>> {
     let doing = || format!("reading the weights in {}", path.display());
-    // Asked of the path: to open a pipe would be to wait for its writer.
+    // Checked before opening, since opening a pipe would wait for its writer.
     let metadata = std::fs::metadata(path).with_context(doing)?;
     ensure!(metadata.is_file(), "{}: expected a file, found a folder or a device", doing());
     ensure!(metadata.len() > 0, "{}: expected a file of torch.save, found an empty file", doing());
-    let file = File::open(path).with_context(doing)?;
-    // SAFETY: files of weights are renamed into place whole and not written again; changing one from outside while it is
-    // mapped is the one thing that must not be done.
-    #[allow(unsafe_code)]
-    let bytes = unsafe { MmapOptions::new().map(&file) }.with_context(doing)?;
-    state_dict(&bytes).with_context(doing)
+    state_dict(&mapped(path).with_context(doing)?).with_context(doing)
 }
 
 /// The state dict in a file's bytes.
@@ -112,7 +106,7 @@ pub(super) fn state_dict(bytes: &[u8]) -> Result<Vec<(String, RawTensor)>> {
 fn tensor(container: &Container, value: Id, room: &mut u64) -> Result<RawTensor> {
     let pickle = &container.pickle;
     let mut value = value;
-    // A parameter around a tensor; more around that nobody writes.
+    // A parameter may wrap a tensor; deeper nesting is not written by any version.
     for _ in 0..3 {
         let Value::Call { function, arguments, state } = pickle.get(value) else { break };
         let arguments = pickle.items(*arguments).unwrap_or_default();
@@ -149,7 +143,7 @@ fn view(container: &Container, [storage, first, shape, strides]: [Id; 4], room: 
     let shape = counts(shape).context("expected a tensor's shape, found something else")?;
     let mut strides = counts(strides).context("expected a tensor's strides, found something else")?;
     ensure!(shape.len() == strides.len(), "{} sides, but {} strides", shape.len(), strides.len());
-    // What the stride of a side of 1 is does not matter, and any number may stand there.
+    // The stride of a side of 1 has no meaning and may be any number.
     strides.iter_mut().zip(&shape).filter(|(_, side)| **side == 1).for_each(|(stride, _)| *stride = 0);
     let elements = element_count(&shape).with_context(|| format!("the shape {shape:?} is too large"))?;
     let size = (elements as u64).saturating_mul(dtype.size() as u64);
@@ -163,7 +157,7 @@ fn view(container: &Container, [storage, first, shape, strides]: [Id; 4], room: 
     Ok(RawTensor { dtype, shape, data })
 }
 
-/// How many elements a shape has; `None` where that is no number of this machine.
+/// The number of elements of a shape; `None` on overflow.
 fn element_count(shape: &[usize]) -> Option<usize> {
     if shape.contains(&0) {
         return Some(0);

@@ -10,7 +10,7 @@ use std::thread;
 
 /// How many of the last lines of standard error an error message repeats.
 const LAST_LINES: usize = 12;
-/// How much of standard output is kept; every line goes to the callback all the same.
+/// How much of standard output is kept; the callback gets every line.
 const MOST_OUTPUT: usize = 1 << 20;
 
 /// Which stream a line came from.
@@ -22,7 +22,7 @@ enum Line {
 /// Runs `command` with `gcloud` as its program, in `folder`; lines go to `log` as they come.
 pub(super) fn call(command: &Command, gcloud: &Path, folder: &Path, log: &mut dyn FnMut(&str)) -> Result<Answer> {
     let arguments = command.argv.get(1..).unwrap_or_default();
-    // Never waits for an answer on the terminal: what is to be asked was asked before.
+    // gcloud never asks on the terminal: `run_step` has asked before.
     let started = Process::new(gcloud)
         .args(arguments)
         .current_dir(folder)
@@ -72,14 +72,14 @@ pub(super) fn call(command: &Command, gcloud: &Path, folder: &Path, log: &mut dy
     }
     answer.code = process.wait().context("waiting for gcloud")?.code();
     for reader in readers {
-        // A reader cannot panic; and if it did, what it had read is there.
+        // A reader cannot panic; if it did, the lines it had read would still be there.
         let _ = reader.join();
     }
     Ok(answer)
 }
 
-/// Names of accounts (`somebody@example.org`, as gcloud's own messages have them) belong neither into a notebook nor into
-/// a log that is passed on.
+/// The line without names of accounts (`name@example.org`, as in gcloud's own messages): they belong neither in a
+/// notebook nor in a log that is passed on.
 fn without_accounts(line: &str) -> String {
     let is_name = |c: char| c.is_alphanumeric() || "@._%+-".contains(c);
     let mut shown = String::new();
@@ -102,7 +102,7 @@ fn send_lines(mut stream: impl Read, sender: &Sender<Line>, wrap: fn(String) -> 
     let send = |line: &mut Vec<u8>| {
         let text = without_accounts(String::from_utf8_lossy(line).trim_end());
         line.clear();
-        // The receiver outlives the streams; a failure would mean that nobody listens.
+        // The receiver outlives the streams, so sending cannot fail.
         if !text.is_empty() {
             let _ = sender.send(wrap(text));
         }

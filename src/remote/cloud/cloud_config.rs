@@ -1,4 +1,4 @@
-//! What is rented, where, and what is put there: one JSON file.
+//! The settings: what is rented, where, and what is uploaded, in one JSON file.
 
 use super::naming_rules::{check_bucket, is_label};
 use crate::base::files::{read_json, write_json};
@@ -28,11 +28,11 @@ pub struct CloudConfig {
     pub project: String,
     /// Name of the project, as people see it.
     pub project_name: String,
-    /// Who pays: `XXXXXX-XXXXXX-XXXXXX`, from `gcloud billing accounts list`. Nothing that costs can be created without.
+    /// Who pays: `XXXXXX-XXXXXX-XXXXXX`, from `gcloud billing accounts list`. Required for everything that costs money.
     pub billing_account: Option<String>,
     /// Name of the bucket, unique in the world; the slides' own name is most likely taken.
     pub bucket: String,
-    /// Region of the bucket and of the instance. The same for both: reading across regions costs.
+    /// Region of both the bucket and the instance: reading across regions costs money.
     pub region: String,
     /// Zone of the instance. The slides planned asia-northeast1-a and ended up in asia-east1-a.
     pub zone: String,
@@ -44,7 +44,7 @@ pub struct CloudConfig {
     pub gpu: String,
     /// How many of them: 1, 2 or 4.
     pub gpu_count: u32,
-    /// Size of the boot disk in GB. What an image needs at least, the step check-quota reads.
+    /// Size of the boot disk in GB. The step check-quota checks that the image fits.
     pub boot_disk_gb: u32,
     /// Kind of the boot disk.
     pub boot_disk_type: String,
@@ -58,8 +58,8 @@ pub struct CloudConfig {
     pub archives: Archives,
     /// Where the instance clones this repository from: an `https://` or `ssh://` address or a path on the instance.
     pub repository: Option<String>,
-    /// Seconds without kernel activity after which the instance is stopped, 600 to 86,400. It does not look at the
-    /// GPU: a training that prints nothing for so long is stopped in the middle.
+    /// Seconds without kernel activity after which the instance is stopped, 600 to 86,400. GPU activity does not count:
+    /// a training that prints nothing for so long is stopped in the middle.
     pub idle_timeout_seconds: u32,
     /// Currency of the costs; prices are known in USD.
     pub currency: String,
@@ -108,7 +108,7 @@ impl CloudConfig {
         Ok(config)
     }
 
-    /// What the file holds if there is one, else the [`default`](Self::default).
+    /// Reads the file if there is one, else returns the [`default`](Self::default).
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -186,7 +186,7 @@ impl CloudConfig {
                 "repository: expected an address that starts with https://, ssh:// or git@, or an absolute path, \
                  without spaces, found {repository:?}"
             );
-            // Whatever stands in the script lies readable in the bucket and on the instance.
+            // The script can be read by others, in the bucket and on the instance.
             let secret = repository.split_once("://").is_some_and(|(scheme, rest)| {
                 scheme == "https" && rest.split('/').next().is_some_and(|host| host.contains('@'))
             });
@@ -261,7 +261,7 @@ impl CloudConfig {
         ] {
             table.row([setting.to_owned(), value]);
         }
-        table.note("Idle shutdown looks at kernels, not at the GPU: a training that prints nothing is stopped too.")
+        table.note("Idle shutdown checks kernels, not the GPU: a training that prints nothing is stopped too.")
     }
 }
 

@@ -1,4 +1,4 @@
-//! One call of gcloud: its arguments, and by what its answer is judged.
+//! One call of gcloud: its arguments, and the answer that is expected.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ pub enum Expects {
     Lines(Vec<String>),
     /// This line is printed first.
     First(String),
-    /// One line of these values, between tabs: name and value of each. Another line means that the thing is there and is
-    /// another.
+    /// One line of these values, separated by tabs: name and value of each. Another line means that the thing exists
+    /// and differs.
     Fields(Vec<(&'static str, String)>),
     /// The number of bytes of this file is printed.
     SizeOf(PathBuf),
@@ -23,7 +23,7 @@ pub enum Expects {
     AtLeast(u32),
     /// The first number printed is at most this.
     AtMost(u32),
-    /// Of lines `METRIC LIMIT USAGE`, that of `metric` leaves so many free.
+    /// Among lines `METRIC LIMIT USAGE`, the one of `metric` leaves `needed` free.
     Quota {
         /// Name of the quota.
         metric: String,
@@ -34,12 +34,12 @@ pub enum Expects {
     NotFound,
 }
 
-/// A command as a vector of arguments, the program's name first. No shell is ever asked.
+/// A command as a vector of arguments, the program's name first. No shell is involved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// Program and arguments.
     pub argv: Vec<String>,
-    /// By what the answer is judged.
+    /// The answer that is expected.
     pub expects: Expects,
 }
 
@@ -78,7 +78,7 @@ impl Answer {
 }
 
 impl Expects {
-    /// Whether the answer tells of a thing that is there and is not as expected, so that making it would fail.
+    /// Whether the thing exists and is not as expected, so that making it would fail.
     pub(crate) fn is_another(&self, answer: &Answer, folder: &Path) -> bool {
         matches!(self, Self::Fields(_))
             && answer.code == Some(0)

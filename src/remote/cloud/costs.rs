@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Size of the three archives in the slides, in GB; used for those that are not on this machine.
 const SLIDES_GB: [f64; 3] = [32.4, 7.0, 1.9];
 
-/// One price, where it is from, and whether anybody has looked it up.
+/// One price, its source, and whether it was verified.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
@@ -17,7 +17,7 @@ pub struct Price {
     pub usd: f64,
     /// Key of the source in the file.
     pub source: String,
-    /// `false` for a figure from memory, and for one of which nobody knows the date.
+    /// `false` for a figure from memory and for one without a date.
     pub verified: bool,
 }
 
@@ -117,14 +117,14 @@ impl Costs {
     fn at(config: &CloudConfig, prices: &Prices) -> Result<Self> {
         let region = prices.regions.get(&config.region).with_context(|| {
             let known = prices.regions.keys().cloned().collect::<Vec<_>>().join(", ");
-            format!("looking for prices: expected one of the regions {known}, found {:?}", config.region)
+            format!("looking up prices: expected one of the regions {known}, found {:?}", config.region)
         })?;
         let standard = config.machine_type.starts_with("n1-standard-");
         let vcpus = config.vcpus().filter(|_| standard).with_context(|| {
-            format!("looking for prices: expected a machine type n1-standard-N, found {:?}", config.machine_type)
+            format!("looking up prices: expected a machine type n1-standard-N, found {:?}", config.machine_type)
         })?;
         for kind in [&config.boot_disk_type, &config.data_disk_type] {
-            ensure!(kind == "PD_STANDARD", "looking for prices: expected the disk type PD_STANDARD, found {kind:?}");
+            ensure!(kind == "PD_STANDARD", "looking up prices: expected the disk type PD_STANDARD, found {kind:?}");
         }
         let hourly = |what: String, price: &Price, number: f64| {
             let hour = price.usd * number;

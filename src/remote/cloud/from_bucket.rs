@@ -1,4 +1,4 @@
-//! Staging from a notebook: from the bucket that the user names, or from one emulated here.
+//! Staging from a notebook: from the bucket that the user names, or from one emulated on this machine.
 
 use super::cloud_config::CloudConfig;
 use crate::base::progress::Progress;
@@ -10,12 +10,12 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// What [`stage`] brought.
+/// What [`stage`] fetched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fetched {
-    /// From where, to where, and what.
+    /// Source, target folder and objects.
     pub staged: Staged,
-    /// Whether the bucket was a rehearsal's, on this machine.
+    /// Whether the bucket was emulated on this machine.
     pub rehearsed: bool,
 }
 
@@ -30,8 +30,8 @@ impl Fetched {
         }
         table
             .note(
-                "What was unpacked now was held against the CRC-32 that its archive states. What an earlier run had \
-                 synced to the disk was known by size and time of last change, and not read again.",
+                "Files unpacked now were compared with the CRC-32 that their archive states. Files that an earlier run had \
+                 synced to the disk were recognised by size and time of last change, and not read again.",
             )
             .note(format!("01_dataset begins here: COVID_CT_DATA={} make lab", self.staged.folder.display()))
     }
@@ -39,17 +39,18 @@ impl Fetched {
 
 shown_as_table!(Fetched);
 
-/// Brings the archives' slices from the bucket that `COVID_CT_BUCKET` names (`gs://NAME/path`) to `data/<bucket>` in the
-/// workspace, unpacked while they arrive; without one, the phantom from a bucket emulated on this machine, to
-/// `data/from-bucket`. What is there already is kept, so it may be called again and after a kill.
+/// Fetches the archives in the bucket that `COVID_CT_BUCKET` names (`gs://NAME/path`) and unpacks them into
+/// `data/<bucket>` in the workspace while they arrive. Without that variable it fetches the phantom from a bucket
+/// emulated on this machine, into `data/from-bucket`. Existing files are kept, so it can be called again, also after a
+/// kill.
 ///
 /// # Errors
 /// No emulator among the Python packages, or what [`staging::stage`] complains about.
 pub fn stage(workspace: &Workspace, config: &CloudConfig, progress: impl Fn(&Progress) + Sync) -> Result<Fetched> {
-    bring(workspace, config, &progress)
+    fetch(workspace, config, &progress)
 }
 
-fn bring(workspace: &Workspace, config: &CloudConfig, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Fetched> {
+fn fetch(workspace: &Workspace, config: &CloudConfig, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Fetched> {
     let data = workspace.home().join("data");
     let options = StageOptions { stream: true, ..StageOptions::default() };
     if let Some(url) = std::env::var("COVID_CT_BUCKET").ok().filter(|url| !url.is_empty()) {
@@ -75,7 +76,7 @@ impl Rehearsal {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/rehearsal_bucket.py");
         let mut command = Command::new(&python);
         command.arg(&script).arg(data).arg(bucket).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let doing = || format!("starting a bucket to rehearse with ({python} {})", script.display());
+        let doing = || format!("starting an emulated bucket ({python} {})", script.display());
         let mut child = command.spawn().with_context(doing)?;
         let mut url = String::new();
         BufReader::new(child.stdout.take().with_context(doing)?).read_line(&mut url).with_context(doing)?;
@@ -87,7 +88,7 @@ impl Rehearsal {
 
 impl Drop for Rehearsal {
     fn drop(&mut self) {
-        // Its end of input is what it waits for.
+        // It serves until its input ends.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }

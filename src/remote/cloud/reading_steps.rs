@@ -1,4 +1,4 @@
-//! Looking, from a notebook, at what a reading step finds.
+//! Running a step that only reads, from a notebook.
 
 use super::call::call;
 use super::steps_plan::{Effect, Plan};
@@ -6,8 +6,8 @@ use crate::base::table::{Table, shown_as_table};
 use anyhow::{Result, ensure};
 use std::path::Path;
 
-/// What the commands of a step that only reads have found. What they print stays out of it: an account's name does not
-/// belong into a notebook.
+/// The result of each command of a step that only reads. It does not hold what they print: an account's name does not
+/// belong in a notebook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     step: &'static str,
@@ -32,14 +32,14 @@ impl Look {
 shown_as_table!(Look);
 
 impl Plan {
-    /// Runs a step that only reads, with `gcloud` as its program; what fails, a missing gcloud too, is found and no
-    /// error.
+    /// Runs a step that only reads, with `gcloud` as its program. A failing command, a missing gcloud included, is part
+    /// of the result and not an error.
     ///
     /// # Errors
     /// There is no such step, or it does more than read.
     pub fn look(&self, name: &str, gcloud: impl AsRef<Path>) -> Result<Look> {
         let step = self.step(name)?;
-        ensure!(step.effect == Effect::Reads, "looking at step {name}: expected one that only reads; use run_step");
+        ensure!(step.effect == Effect::Reads, "inspecting step {name}: expected one that only reads; use run_step");
         let mut found = Vec::new();
         for command in &step.commands {
             let here = Path::new(".");

@@ -1,4 +1,4 @@
-//! Doing one step: asked for, recognised when done already, logged.
+//! Runs one step: recognises what is done already, asks, and logs every command.
 
 use super::call::call;
 use super::command::{Answer, Command};
@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The file that every executed command is written down in.
+/// The log of every executed command.
 const LOG_FILE: &str = "cloud-log.jsonl";
 
 /// How a step is run.
@@ -22,14 +22,14 @@ pub struct RunOptions {
     pub yes: bool,
     /// The name of what a destroying step deletes, given a second time.
     pub name_again: Option<String>,
-    /// Where commands run: relative paths of the settings start here, and the log lies here.
+    /// Where commands run: relative paths of the settings start here, and the log is written here.
     pub folder: PathBuf,
     /// The program called for `gcloud`.
     pub gcloud: PathBuf,
 }
 
 impl Default for RunOptions {
-    /// Asks; in the present folder, with the `gcloud` that is found in `PATH`.
+    /// Asks; runs in the current folder, with the `gcloud` in `PATH`.
     fn default() -> Self {
         Self { yes: false, name_again: None, folder: ".".into(), gcloud: "gcloud".into() }
     }
@@ -77,7 +77,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One line of the log. Neither what commands print nor any variable of the environment goes into it.
+/// One line of the log. It holds neither what commands print nor any environment variable.
 #[derive(Serialize)]
 struct Record<'a> {
     /// Seconds since 1970, UTC.
@@ -89,11 +89,12 @@ struct Record<'a> {
 }
 
 /// Runs one step of the plan. What gcloud prints goes to `log`, line by line; every call of gcloud is added to
-/// `cloud-log.jsonl`. Steps that only read are not asked about; a step that another must come before runs that first.
+/// `cloud-log.jsonl`. `ask` is not called for steps that only read. If a step requires another one first, that is run
+/// too.
 ///
 /// # Errors
 /// There is no such step, settings are missing for it, a destroying step is not confirmed (`yes` and the name again),
-/// what it would make is there but is another, gcloud is missing or fails, or its answer is not as expected.
+/// the thing to be made exists but differs, gcloud is missing or fails, or its answer is not as expected.
 pub fn run_step(
     plan: &Plan,
     name: &str,
@@ -114,8 +115,8 @@ pub fn run_step(
             Err(reason) => {
                 ensure!(
                     !done.expects.is_another(&answer, &options.folder),
-                    "step {name}: it is there already, and is another: {reason}; choose another name in the settings, or \
-                     put right what is there"
+                    "step {name}: it exists already and differs: {reason}; choose another name in the settings, or correct \
+                     the existing one"
                 );
                 log(&format!("not done yet: {reason}"));
             }

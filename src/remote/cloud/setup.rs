@@ -1,4 +1,4 @@
-//! How a fresh instance sets itself up, and how one sees from a notebook how far it has come.
+//! The script with which a new instance sets itself up, and the state of the set-up as a notebook shows it.
 
 use super::cloud_config::CloudConfig;
 use super::command::quoted;
@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the rendered script lies, on this machine and in the bucket.
+/// Path of the rendered script, on this machine and in the bucket.
 pub(super) const SCRIPT_FILE: &str = "cloud/post-startup.sh";
-/// Where the script says how far it is.
+/// Where the script writes its state.
 pub(super) const STATUS_FILE: &str = "/home/jupyter/covid-ct-setup.status";
-/// Where it writes down what it does.
+/// Where the script writes its log.
 pub(super) const LOG_FILE: &str = "/home/jupyter/covid-ct-setup.log";
 /// How many of the log's last lines are shown.
 const LAST_LINES: usize = 12;
@@ -23,12 +23,12 @@ pub(super) fn render_script(config: &CloudConfig) -> Result<String> {
     Ok(template.replace("@REPOSITORY@", &quoted(repository)))
 }
 
-/// How far the set-up of an instance is.
+/// The stage that the set-up of an instance has reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetupStage {
     /// There is no status: not a Workbench instance of this plan, or its script has not begun.
     Unknown,
-    /// At this step.
+    /// Running this step.
     Running(String),
     /// Finished.
     Ok,
@@ -39,11 +39,11 @@ pub enum SetupStage {
 /// What the set-up's status file and log say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupState {
-    /// How far it is.
+    /// The stage it has reached.
     pub stage: SetupStage,
-    /// What went otherwise than it should, without ending the set-up: an old driver, a clone with changes.
+    /// Problems that did not end the set-up: an old driver, a clone with changes.
     pub notes: Vec<String>,
-    /// Where the log lies.
+    /// Path of the log.
     pub log_file: PathBuf,
     /// The last lines of the log.
     pub log: Vec<String>,
@@ -53,7 +53,7 @@ impl SetupState {
     /// Reads `covid-ct-setup.status` and `covid-ct-setup.log` in `folder`, on an instance `/home/jupyter`.
     ///
     /// # Errors
-    /// The status is there but cannot be read, or holds what the script never writes.
+    /// The status exists but cannot be read, or holds something that the script never writes.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let status = folder.as_ref().join("covid-ct-setup.status");
         let log_file = folder.as_ref().join("covid-ct-setup.log");
@@ -96,8 +96,8 @@ impl SetupState {
             SetupStage::Ok => "ok".to_owned(),
             SetupStage::Failed(step) => {
                 format!(
-                    "failed at {step}: put right what the log says, then stop and start the instance; what is done is \
-                     not done again"
+                    "failed at {step}: fix the error shown in the log, then stop and start the instance; finished steps are \
+                     not repeated"
                 )
             }
         };
@@ -109,7 +109,7 @@ impl SetupState {
             return table;
         }
         table.row(["Log", &self.log_file.display().to_string()]);
-        // Of a set-up that went well nobody wants to read more than the notes.
+        // After a successful set-up the notes are enough.
         for line in self.log.iter().filter(|_| !self.is_ok()) {
             table.row(["", line]);
         }

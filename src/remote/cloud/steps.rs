@@ -1,4 +1,4 @@
-//! What each step of the plan is: words, commands, and how it is recognised as done.
+//! The steps of the plan: description, commands, and the command that shows whether a step is done already.
 
 use super::cloud_config::CloudConfig;
 use super::command::{Command, Expects};
@@ -85,14 +85,18 @@ impl Commands<'_> {
     }
 
     fn check_tools(&self) -> Step {
-        // Whether somebody is, not who.
+        // Whether an account is logged in, not which.
         let account = ["--filter=status:ACTIVE", "--format=value(status)"].map(str::to_owned);
         Step {
             commands: vec![
                 Command::gcloud("version", [], Expects::Success),
                 Command::gcloud("auth list", account, Expects::Answer),
             ],
-            ..step("check-tools", PLATFORM, "Is gcloud there, and is somebody logged in? If not: gcloud auth login.")
+            ..step(
+                "check-tools",
+                PLATFORM,
+                "Checks that gcloud is installed and logged in. If it is not: gcloud auth login.",
+            )
         }
     }
 
@@ -159,12 +163,12 @@ impl Commands<'_> {
                 Command::gcloud("compute project-info describe", flags(None), quota("GPUS_ALL_REGIONS")),
                 Command::gcloud("compute images describe-from-family", image, Expects::AtMost(self.0.boot_disk_gb)),
             ],
-            // Once the instance is there, it is what uses the quota.
+            // An existing instance uses the quota itself.
             done: Some(self.state(Expects::Answer)),
             ..step(
                 "check-quota",
                 "Google AI Platform (Notebooks): 3",
-                "May the project have a T4 in this region, and does the image fit the boot disk? New projects have 0 GPUs.",
+                "Checks the quota for a T4 in this region, and that the image fits the boot disk. New projects have 0 GPUs.",
             )
         }
     }
@@ -177,7 +181,7 @@ impl Commands<'_> {
             commands: vec![Command::gcloud("storage cp", flags, Expects::Success)],
             missing: script.as_ref().err().map(|error| format!("{error:#}")),
             writes: script.ok().map(|text| (SCRIPT_FILE.to_owned(), text)),
-            ..step("setup-script", NOTEBOOKS, "Puts the script into the bucket with which the instance sets itself up.")
+            ..step("setup-script", NOTEBOOKS, "Uploads the script with which the instance sets itself up.")
         }
     }
 
@@ -194,7 +198,7 @@ impl Commands<'_> {
             format!("--boot-disk-type={}", c.boot_disk_type),
             format!("--data-disk-size={}", c.data_disk_gb),
             format!("--data-disk-type={}", c.data_disk_type),
-            // Again at every start: what an interrupted set-up left undone is done then.
+            // At every start, so that an interrupted set-up is completed.
             format!(
                 "--metadata=post-startup-script={}/{SCRIPT_FILE},post-startup-script-behavior=run_every_start,\
                  idle-timeout-seconds={}",
@@ -230,21 +234,22 @@ impl Commands<'_> {
 
     fn check_driver(&self) -> Step {
         let line = "nvidia-smi --query-gpu=driver_version --format=csv,noheader";
-        let what = format!("Is the NVIDIA driver {DRIVER} or newer? {SSH}");
+        let what = format!("Checks that the NVIDIA driver is {DRIVER} or newer. {SSH}");
         let commands = vec![self.ssh(line, Expects::AtLeast(DRIVER))];
         Step { effect: Effect::Free, commands, ..step("check-driver", NOTEBOOKS, what) }
     }
 
     fn check_setup(&self) -> Step {
         let line = format!("cat {STATUS_FILE}; echo 'The end of {LOG_FILE}:'; tail -n 15 {LOG_FILE}");
-        let what = format!("Has the instance set itself up? Expect half an hour or so; its log is {LOG_FILE}. {SSH}");
+        let what =
+            format!("Checks that the instance has set itself up, in about half an hour; its log is {LOG_FILE}. {SSH}");
         let commands = vec![self.ssh(&line, Expects::First("ok".to_owned()))];
         Step { effect: Effect::Free, commands, ..step("check-setup", NOTEBOOKS, what) }
     }
 
     fn stop(&self) -> Step {
         Step {
-            effect: Effect::Saves("ends the cost of machine and GPU; disks and bucket go on".to_owned()),
+            effect: Effect::Saves("ends the cost of machine and GPU; disks and bucket still cost money".to_owned()),
             commands: vec![self.workbench("stop", &[], Expects::Success)],
             done: Some(self.state(Expects::Lines(vec!["STOPPED".to_owned()]))),
             ..step("stop", NOTEBOOKS, "Stops the instance. Nothing on its disks is lost.")
@@ -265,7 +270,7 @@ impl Commands<'_> {
             effect: Effect::Destroys(self.0.instance.clone()),
             commands: vec![self.workbench("delete", &[], Expects::Success)],
             done: Some(self.state(Expects::NotFound)),
-            ..step("delete", NOTEBOOKS, "Deletes the instance with both disks. Download runs and reports before.")
+            ..step("delete", NOTEBOOKS, "Deletes the instance with both disks. Download runs and reports first.")
         }
     }
 }

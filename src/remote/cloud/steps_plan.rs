@@ -17,11 +17,11 @@ pub enum Effect {
     Reads,
     /// It creates or changes something that costs nothing by itself.
     Free,
-    /// From then on money is owed; the text says how much.
+    /// It costs money from then on; the text says how much.
     Costs(String),
     /// It ends a cost.
     Saves(String),
-    /// It deletes for good what has this name.
+    /// It permanently deletes the thing of this name.
     Destroys(String),
 }
 
@@ -38,13 +38,13 @@ pub struct Step {
     pub effect: Effect,
     /// The commands, in order.
     pub commands: Vec<Command>,
-    /// Whether each two commands must print the same.
+    /// Whether commands come in pairs, of which both must print the same.
     pub in_pairs: bool,
-    /// The step that must find everything well before this one is asked about.
+    /// The step that must succeed before the question about this one is asked.
     pub first: Option<&'static str>,
-    /// The command that tells that nothing is left to do.
+    /// The command that shows that nothing is left to do.
     pub done: Option<Command>,
-    /// A file that is written before: path and content.
+    /// A file that is written first: path and content.
     pub writes: Option<(String, String)>,
     /// Why it cannot be run with these settings.
     pub missing: Option<String>,
@@ -71,10 +71,10 @@ impl Step {
             table.row(["Command", &command.to_string()]);
         }
         if let Some(first) = self.first {
-            table.row(["Before", &format!("{first} must find everything well; it is run by itself")]);
+            table.row(["Before", &format!("{first} must succeed; it is run automatically")]);
         }
         if self.in_pairs {
-            table.row(["Succeeds", "when each two commands print the same"]);
+            table.row(["Succeeds", "when both commands of each pair print the same"]);
         }
         if let Some(done) = &self.done {
             table.row(["Done already?", &done.to_string()]);
@@ -116,11 +116,11 @@ impl Plan {
     /// One step.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no step of this name.
     pub fn step(&self, name: &str) -> Result<Step> {
         let names = || self.steps.iter().map(|step| step.name).collect::<Vec<_>>().join(", ");
         let found = self.steps.iter().find(|step| step.name == name);
-        found.cloned().with_context(|| format!("looking for a step: expected one of {}, found {name:?}", names()))
+        found.cloned().with_context(|| format!("choosing a step: expected one of {}, found {name:?}", names()))
     }
 
     /// What it costs by the hour and the month.
@@ -139,11 +139,12 @@ impl Plan {
         render_script(&self.config)
     }
 
-    /// Every command, with its step above it, to be pasted into a shell. What costs money, deletes, or is not set yet
-    /// stands behind a `#`: pasted as a whole the text does nothing of it. `settings` is the file that the plan is from.
+    /// Every command, with its step above it, to be pasted into a shell. Commands that cost money, delete something, or
+    /// need a setting that is missing are commented out, so the text can be pasted as a whole. `settings` is the plan's
+    /// file.
     pub fn commands(&self, settings: Option<&Path>) -> String {
         let mut text =
-            "# Lines that cost money or delete stand behind \"#! \": take that away from the one you mean.\n\n"
+            "# Lines that cost money or delete something begin with \"#! \": remove it from the one you want to run.\n\n"
                 .to_owned();
         let config =
             settings.map_or(String::new(), |path| format!(" --config {}", quoted(&path.display().to_string())));
@@ -161,7 +162,7 @@ impl Plan {
                 let _ = writeln!(text, "{live}mkdir -p {folder}\n{live}covid-ct cloud{config} script > {path}");
             }
             for command in &step.commands {
-                // A name may have a line's end in it: every line of the command is a comment.
+                // A name may hold line breaks: every line of the command becomes a comment.
                 let _ = writeln!(text, "{live}{}", command.to_string().replace('\n', &format!("\n{live}")));
             }
             text.push('\n');
@@ -186,7 +187,7 @@ impl Plan {
             ]);
         }
         table.note("Whole commands: plan.step(\"instance\")?, or `covid-ct cloud plan --commands`.").note(
-            "An instance costs until it is stopped, its disks until they are deleted: steps stop, delete, delete-bucket.",
+            "An instance costs money until it is stopped, its disks until they are deleted: steps stop, delete, delete-bucket.",
         )
     }
 }

@@ -127,7 +127,7 @@ impl Account {
         run_step(&self.plan, step, &self.options(), |_| panic!("asked in spite of --yes"), |_| ())
     }
 
-    /// The calls of gcloud so far, those that only look left out.
+    /// The calls of gcloud so far, without those that only read.
     fn changes(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
         let changing = [" create ", " link ", " enable ", " cp ", " stop ", " start ", " delete ", " rm "];
@@ -229,7 +229,7 @@ fn nothing_is_deleted_without_its_name_said_twice() {
             let error = with(yes, again).expect_err("refused").to_string();
             assert!(error.contains(&format!("expected --yes and --name-again {name}")), "{error}");
         }
-        assert!(!account.path("calls").exists(), "not even looked");
+        assert!(!account.path("calls").exists(), "nothing is called");
         assert_eq!(with(true, Some(name)).expect("deletes"), Outcome::Done);
         assert_eq!(with(true, Some(name)).expect("is gone"), Outcome::AlreadyDone);
         fs::remove_file(account.path("calls")).expect("calls");

@@ -1,8 +1,7 @@
-//! Zip archives, read from anything that can be read by ranges, and hostile until proven otherwise.
+//! Zip archives, read from anything that can be read by ranges; none is trusted.
 //!
-//! Before the first byte is written the whole central directory is checked: its own size, names, kinds, methods, sizes,
-//! overlaps. Then the entries are read in the order in which they lie in the archive, by several threads, each reading
-//! ahead no more than one part.
+//! The whole central directory is checked before the first byte is written: its own size, names, kinds, methods, sizes,
+//! overlaps. Then several threads read the entries in the archive's order, each prefetching at most one part.
 
 use super::directory::Directory;
 use super::entry::Reader;
@@ -19,23 +18,23 @@ use std::path::Path;
 /// The largest entry that [`Archive::each_entry`] takes into memory.
 const IN_MEMORY: u64 = 64 << 20;
 
-/// What archives may ask for; beyond it, one is refused before anything is written. Staging counts all archives of one
+/// Limits on archives; one that exceeds them is refused before anything is written. Staging counts all archives of one
 /// run together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArchiveLimits {
-    /// An entry of a megabyte or more may have this many times its compressed bytes.
+    /// Maximum ratio of size to compressed size, for entries of a megabyte or more.
     pub ratio: u64,
     /// Bytes of all entries, unpacked. The disk's free space counts as well.
     pub bytes: u64,
     /// Entries, and the folders that their names imply; each costs about 50 bytes of memory.
     pub entries: u64,
-    /// Bytes of an archive's directory, which lies in a temporary file meanwhile.
+    /// Bytes of an archive's directory, which is kept in a temporary file.
     pub directory: u64,
 }
 
 impl Default for ArchiveLimits {
-    /// Ratio 200, 400 GB, 3 million entries, directories of 512 MB: seven times COV19-CT-DB and more, and far from what
-    /// a bomb wants.
+    /// Ratio 200, 400 GB, 3 million entries, directories of 512 MB: at least seven times COV19-CT-DB, and far below a
+    /// zip bomb.
     fn default() -> Self {
         Self { ratio: 200, bytes: 400_000_000_000, entries: 3_000_000, directory: 512_000_000 }
     }
@@ -49,8 +48,8 @@ pub struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Reads the archive's directory and refuses what must not be unpacked. `name` is for messages, and tells the files
-    /// that this archive wrote from others.
+    /// Reads the archive's directory and refuses what must not be unpacked. `name` is used in messages, and to
+    /// distinguish the files that this archive wrote from others.
     ///
     /// # Errors
     /// No zip archive, or one that is cut off, inconsistent, encrypted, compressed in an unknown way, beyond `limits`,
@@ -70,13 +69,13 @@ impl<'a> Archive<'a> {
         self.directory.bytes
     }
 
-    /// Unpacks everything into `target`, which is made if missing. What is there with the right size and CRC-32 is
-    /// kept, so a run that was cut off goes on; a damaged file that this archive wrote is replaced. Nothing is synced:
+    /// Unpacks everything into `target`, which is made if missing. Existing files with the right size and CRC-32 are
+    /// kept, so an interrupted run is resumed; a damaged file that this archive wrote is replaced. Nothing is synced:
     /// after a power cut unpack again.
     ///
     /// # Errors
-    /// An entry that is not what the directory says, somebody else's file or a link in the way, a full disk. Entries
-    /// finished before stay.
+    /// An entry that differs from what the directory says, a file that this archive did not write or a link in its
+    /// place, a full disk. Entries finished before stay.
     pub fn unpack(&self, target: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Unpacked> {
         let threads = std::thread::available_parallelism().map_or(2, NonZero::get);
         let folder = Folder::open(target.as_ref())?;
@@ -93,7 +92,7 @@ impl<'a> Archive<'a> {
         self.unpack_into(&folder, &how)
     }
 
-    /// Names of all [`entries`](Self::entries), in the order in which they lie in the archive; those of folders end in `/`.
+    /// Names of all [`entries`](Self::entries), in the archive's order; those of folders end in `/`.
     ///
     /// # Errors
     /// The archive's directory, kept in a temporary file, can no longer be read.
@@ -101,13 +100,13 @@ impl<'a> Archive<'a> {
         (0..self.directory.len()).map(|number| Ok(self.directory.record(number)?.name)).collect()
     }
 
-    /// Gives every file's content to `visit`, with its number among the [`names`](Self::names) and its name; nothing is
-    /// written. Files that are not `wanted`, by their number, are passed over.
-    /// Several threads do so at once, each in the archive's order. What `visit` gets has the right size and CRC-32.
+    /// Passes every file's content to `visit`, with its number among the [`names`](Self::names) and its name; nothing
+    /// is written. Files whose number is not `wanted` are skipped. Several threads do so at once, each in the archive's
+    /// order. Size and CRC-32 are verified before `visit` is called.
     ///
     /// # Errors
-    /// An entry that is not what the directory says or has more than 64 MiB, or what `visit` returns; each names the
-    /// entry.
+    /// An entry that differs from what the directory says or has more than 64 MiB, or an error of `visit`; each names
+    /// the entry.
     pub fn each_entry(
         &self,
         threads: usize,
@@ -140,7 +139,7 @@ impl<'a> Archive<'a> {
         Ok(())
     }
 
-    /// A file's name; its content comes to stand in `bytes`. `None` for a folder.
+    /// Reads a file's content into `bytes` and returns its name; `None` for a folder.
     fn read_file(&self, reader: &mut Reader, entry: usize, bytes: &mut Vec<u8>) -> Result<Option<String>> {
         let record = self.directory.record(entry)?;
         if record.is_folder() {

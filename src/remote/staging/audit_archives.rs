@@ -1,4 +1,4 @@
-//! From archives straight to audit and slice cache: nothing is unpacked.
+//! Audit and slice cache directly from archives, without unpacking them.
 
 use super::archive::Archive;
 use super::name_conflicts::below;
@@ -15,14 +15,14 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// [`Audit::in_one_pass`] over the zip archives that `url` names (see [`Bucket::open`]), as if they were unpacked into
-/// `root`; nothing is written there. Each byte is read once and each slice decoded once. What comes of it does not depend
-/// on where the files lie: unpack them later, and audit and cache still belong to them. `patients.csv` is read from
-/// `root`, from beside the archives, and from the archives. Of the options, part size, connections, patience, limits
-/// and emulator count.
+/// `root`; nothing is written there. Each byte is read once and each slice decoded once. The results do not depend on
+/// where the files are: if they are unpacked later, audit and cache remain valid. `patients.csv` is read from `root`,
+/// from the bucket next to the archives, and from the archives. Of the options, part size, connections, patience,
+/// limits and emulator are used.
 ///
 /// # Errors
-/// As [`stage`](super::stage()) and [`Audit::in_one_pass`]; slices that lie beside the archives; a `root` that is no
-/// folder.
+/// As [`stage`](super::stage()) and [`Audit::in_one_pass`]; slices next to the archives in the bucket; a `root` that
+/// is not a folder.
 pub fn audit_archives(
     url: &str,
     root: impl AsRef<Path>,
@@ -50,7 +50,11 @@ fn audit(
     ensure!(!archives.is_empty(), "{}: there is no zip archive", doing());
     let of_set = |object: &&Object| Set::ALL.iter().any(|set| object.name.starts_with(&format!("{}/", set.folder())));
     if let Some(loose) = beside.iter().find(of_set) {
-        anyhow::bail!("{}: {} lies beside them; bring all by `covid-ct stage --stream` instead", doing(), loose.name);
+        anyhow::bail!(
+            "{}: {} is not in an archive; fetch everything with `covid-ct stage --stream` instead",
+            doing(),
+            loose.name
+        );
     }
     let archives = archives.iter().map(|object| bucket.described(object)).collect::<Result<Vec<_>>>()?;
     let options = StageOptions { part_bytes: options.part_bytes.max(1 << 16), ..options.clone() };
@@ -97,7 +101,7 @@ impl Reading<'_> {
         let mut seen: Vec<Option<(Slice, Look)>> = Vec::new();
         seen.resize_with(listing.files.len(), || None);
         let (seen, patients) = (Mutex::new(seen), Mutex::new(None));
-        // Decoding keeps the processors busy; more requests than processors keep the network so.
+        // Decoding keeps the processors busy; more requests than processors keep the network busy.
         let threads = self.connections.max(rayon::current_num_threads());
         let mut before = 0;
         for (object, archive) in self.archives {

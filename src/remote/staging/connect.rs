@@ -1,5 +1,5 @@
-//! Opens a store with the credentials that are there, and looks at the answers for the one header that object_store
-//! does not pass on: `x-goog-hash`, with the object's CRC-32C.
+//! Opens a store with the credentials found, and reads the one header of the answers that object_store does not pass
+//! on: `x-goog-hash`, with the object's CRC-32C.
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -28,7 +28,8 @@ pub(super) struct Connection {
     pub(super) access: String,
 }
 
-/// Opens what `url` names: `gs://bucket/path` (at `emulator` if given), `s3://bucket/path`, `file:///folder` or a local path.
+/// Opens what `url` names: `gs://bucket/path` (at `emulator` if given), `s3://bucket/path`, `file:///folder` or a local
+/// path.
 pub(super) fn connect(url: &str, emulator: Option<&str>) -> Result<Connection> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
     let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -41,7 +42,7 @@ pub(super) fn connect(url: &str, emulator: Option<&str>) -> Result<Connection> {
     }
 }
 
-/// Passing failures are tried again by the caller, who knows how much has come; these are the short ones.
+/// A few short retries; the caller, which knows how much has arrived, retries for longer.
 fn retries() -> RetryConfig {
     RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() }
 }
@@ -89,7 +90,7 @@ fn gcloud_credentials() -> Option<PathBuf> {
     Some(gcloud.join("application_default_credentials.json")).filter(|file| file.is_file())
 }
 
-/// As Google's own libraries ask: without a request that elsewhere would hang.
+/// Detected as Google's own libraries do, without a request that would hang elsewhere.
 fn is_google_vm() -> bool {
     let product = std::fs::read_to_string("/sys/class/dmi/id/product_name").unwrap_or_default();
     product.trim().starts_with("Google") || env::var_os("GCE_METADATA_HOST").is_some()
@@ -140,7 +141,7 @@ tokio::task_local! {
     static SEEN: Cell<Seen>;
 }
 
-/// Awaits requests, and gives besides their result the CRC-32C that the last answer to name one named.
+/// Awaits requests; returns their result and the last CRC-32C that an answer contained.
 pub(super) async fn watch<T>(requests: impl Future<Output = T>) -> (T, Option<u32>) {
     SEEN.scope(Cell::default(), async {
         let result = requests.await;
@@ -149,8 +150,8 @@ pub(super) async fn watch<T>(requests: impl Future<Output = T>) -> (T, Option<u3
     .await
 }
 
-/// Whether the last answer inside [`watch`] was a refusal that asking again will not change: 4xx, but neither "too slow"
-/// nor "too many".
+/// Whether the last answer inside [`watch`] was a refusal for which a retry is useless: 4xx, but neither "request
+/// timeout" nor "too many requests".
 pub(super) fn is_refused() -> bool {
     let status = SEEN.try_with(|seen| seen.get().status).unwrap_or_default();
     (400..500).contains(&status) && !matches!(status, 408 | 429)
@@ -171,11 +172,11 @@ struct Watched(HttpClient);
 #[async_trait]
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        // Until it answers, the answer before it says nothing about this one.
+        // The status of the previous answer does not apply to this request.
         let _ = SEEN.try_with(|seen| seen.set(Seen { status: 0, ..seen.get() }));
         let response = self.0.execute(request).await?;
         let (crc32c, status) = (crc32c_of(response.headers()), response.status().as_u16());
-        // Outside `watch` nobody asks.
+        // Outside `watch` there is nothing to set.
         let _ = SEEN.try_with(|seen| seen.set(Seen { crc32c: crc32c.or(seen.get().crc32c), status }));
         Ok(response)
     }
@@ -185,7 +186,7 @@ impl HttpService for Watched {
 fn crc32c_of(headers: &HeaderMap) -> Option<u32> {
     let values = headers.get_all("x-goog-hash").into_iter().filter_map(|value| value.to_str().ok());
     let encoded = values.flat_map(|value| value.split(',')).find_map(|hash| hash.trim().strip_prefix("crc32c="))?;
-    // Four bytes, highest first.
+    // Four bytes, big-endian.
     let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }

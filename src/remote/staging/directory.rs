@@ -1,4 +1,4 @@
-//! A zip archive's central directory, trusted in nothing: read once, checked, and kept as 16 bytes an entry.
+//! A zip archive's central directory: read once, checked in full, and kept as 16 bytes per entry.
 
 use super::archive::ArchiveLimits;
 use super::folder::fault_in_name;
@@ -23,7 +23,7 @@ const FIXED: usize = 46;
 /// What a record may have: a name of 1,024 bytes, extra fields, a comment.
 const RECORD_AT_MOST: u64 = 4096;
 
-/// From this size on an entry's ratio counts: a small file of one colour may well shrink to a thousandth.
+/// The ratio is checked for entries of at least this size: a small file of one colour can shrink to a thousandth.
 const RATIO_COUNTS_FROM: u64 = 1 << 20;
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
@@ -58,7 +58,7 @@ impl Record {
     }
 }
 
-/// Where an entry begins in the archive, and where its record in the directory.
+/// Where an entry begins in the archive, and where its record begins in the directory.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     offset: u64,
@@ -159,7 +159,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Entries that share bytes are how an archive of kilobytes becomes petabytes.
+    /// Refuses entries that share bytes: with them an archive of kilobytes can unpack to petabytes.
     fn check_overlaps(&self) -> Result<()> {
         for number in 0..self.len() {
             let (record, next) = (self.record(number)?, self.offset(number + 1));
@@ -204,7 +204,7 @@ fn parse(bytes: &[u8]) -> Result<Record> {
     Ok(Record { name: name.to_owned(), deflated: method == 8, crc32: u32_at(bytes, 16)?, compressed, size, offset })
 }
 
-/// Size, compressed size, offset and disk: those that do not fit their field stand in the zip64 field.
+/// Size, compressed size, offset and disk; values that do not fit their field are in the zip64 field.
 fn sizes(bytes: &[u8], mut extra: &[u8]) -> Result<[u64; 4]> {
     let narrow = [u32_at(bytes, 24)?, u32_at(bytes, 20)?, u32_at(bytes, 42)?].map(u64::from);
     let disk = u64::from(u16_at(bytes, 34)?);
@@ -256,7 +256,7 @@ struct End {
 impl End {
     fn find(source: &dyn ByteSource) -> Result<Self> {
         let length = source.size();
-        // The end record has 22 bytes and a comment of up to 65,535; the zip64 locator, 20 bytes, stands before it.
+        // The end record has 22 bytes and a comment of up to 65,535; the zip64 locator, 20 bytes, precedes it.
         let tail_length = length.min(22 + 65_535 + 20);
         let mut tail = vec![0; tail_length as usize];
         source.read_at(length - tail_length, &mut tail).context("reading the archive's end")?;
@@ -290,7 +290,7 @@ impl End {
             .checked(disks, entries[0], at)
     }
 
-    /// Refuses a directory that would fill memory or disk before its first entry is looked at.
+    /// Refuses a directory that would fill memory or disk before its first entry is read.
     fn check(&self, limits: &ArchiveLimits) -> Result<()> {
         let Self { size, entries, .. } = *self;
         let (found, most) = (thousands(entries), thousands(limits.entries));

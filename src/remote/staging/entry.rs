@@ -1,11 +1,11 @@
-//! One entry of an archive: read, inflated, and compared with what the directory says of it.
+//! Reads and inflates one entry of an archive, and compares it with its record in the directory.
 
 use super::directory::{LOCAL_HEADER, Record, u16_at, u32_at};
 use super::source::ByteSource;
 use anyhow::{Context, Result, anyhow, ensure};
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What is inflated before it is passed on: most slices whole.
+/// Size of the output buffer: most slices fit as a whole.
 const OUT: usize = 1 << 18;
 
 /// What a thread keeps from entry to entry.
@@ -36,13 +36,13 @@ impl<'a> Reader<'a> {
         Self { window, inflate: Decompress::new(false), out: vec![0; OUT] }
     }
 
-    /// From now on nothing beyond `end` will be asked for.
+    /// From now on nothing beyond `end` is requested.
     pub(super) fn begin(&mut self, end: u64) {
         self.window.end = end;
     }
 
-    /// Passes an entry's content on, piece by piece; its bytes end before `room`. Only after the last piece it is known
-    /// whether size and CRC-32 are right.
+    /// Passes an entry's content on, piece by piece; its bytes end before `room`. Size and CRC-32 are checked after the
+    /// last piece.
     pub(super) fn read(&mut self, record: &Record, room: u64, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let data = self.window.data_of(record, room)?;
         let mut checked = Checked { sink, size: 0, hash: crc32fast::Hasher::new() };
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The part of the archive that a thread has before its eyes.
+/// The part of the archive that a thread has in memory.
 struct Window<'a> {
     source: &'a dyn ByteSource,
     start: u64,
@@ -124,7 +124,7 @@ impl Window<'_> {
         Ok(data)
     }
 
-    /// Exactly `length` bytes, which are few.
+    /// Exactly `length` bytes, a small number.
     fn exactly(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
         if self.at(offset).len() < length {
             self.fill(offset, length as u64)?;
@@ -141,18 +141,18 @@ impl Window<'_> {
         Ok(there.get(..most.min(there.len() as u64) as usize).unwrap_or_default())
     }
 
-    /// What of the window lies at `offset` and up.
+    /// The bytes of the window from `offset` on.
     fn at(&self, offset: u64) -> &[u8] {
         let skip = offset.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
         skip.and_then(|skip| self.bytes.get(skip..)).unwrap_or_default()
     }
 
-    /// Reads `wanted` bytes or, if that is more, up to the end of the entries at hand; never more than a part.
+    /// Reads `wanted` bytes or, if that is more, up to the end of the current entries; at most one part.
     fn fill(&mut self, offset: u64, wanted: u64) -> Result<()> {
         let ahead = self.end.saturating_sub(offset);
         let length = wanted.max(ahead).min(self.source.part() as u64);
         let length = length.min(self.source.size().saturating_sub(offset)) as usize;
-        // Until it is full again the window holds nothing that could be taken for something else.
+        // While the window is filled, no offset matches its content.
         self.start = u64::MAX;
         self.bytes.resize(length, 0);
         self.source.read_at(offset, &mut self.bytes)?;

@@ -1,7 +1,9 @@
-//! One object to one file, part by part, so that neither a kill nor a lost network costs more than the parts under way.
+//! Fetches one object to one file, part by part: after a kill or a lost network only the parts in progress are
+//! repeated.
 //!
-//! The bytes stand in `<name>.partial`; `<name>.partial.journal` has a line for each finished part with its CRC-32C.
-//! What a run that goes on finds in the journal, it reads again and compares: a power cut may have taken it.
+//! The bytes are written to `<name>.partial`; `<name>.partial.journal` has a line for each finished part with its
+//! CRC-32C. A resumed run reads the parts in the journal again and compares them: a power cut may have lost their
+//! bytes.
 
 use super::folder::{self, Folder, RESERVED, parent_and_leaf};
 use super::store::{Bucket, Object};
@@ -17,14 +19,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Behind the names of files in the making.
+/// Suffix of unfinished files.
 pub(super) const PARTIAL: &str = ".partial";
-/// Behind the names of their journals.
+/// Suffix of their journals.
 pub(super) const JOURNAL: &str = ".partial.journal";
-/// The disk is set to work whenever so many bytes have come, so that little is left to wait for at the end.
+/// The file is synced each time so many bytes have arrived, so that the last sync is short.
 const SYNC_EVERY: u64 = 64 << 20;
 
-/// Does `work` for every item on several threads; after an error no new item is begun.
+/// Calls `work` for every item on several threads; after an error no new item is started.
 pub(super) fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let run = || {
@@ -53,13 +55,13 @@ pub(super) struct Fetching<'a> {
     pub(super) part_bytes: u64,
     pub(super) connections: usize,
     pub(super) patience: Duration,
-    /// Called with the bytes that came.
+    /// Called with the number of bytes that arrived.
     pub(super) came: &'a (dyn Fn(u64) + Sync),
-    /// Called with the bytes that an earlier run left and that were read again.
+    /// Called with the number of bytes of an earlier run that were read again.
     pub(super) reread: &'a (dyn Fn(u64) + Sync),
 }
 
-/// First line of a journal: whose parts these are.
+/// First line of a journal: the object that the parts belong to.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Grouping {
     key: String,
@@ -68,17 +70,17 @@ struct Grouping {
     part_bytes: u64,
 }
 
-/// A finished file that has not got its name yet.
+/// A finished file that does not have its final name yet.
 pub(super) struct Fetched {
     parent: OwnedFd,
     leaf: String,
     file: File,
-    /// Whether the store stated a CRC-32C, and so it was compared.
+    /// Whether the store states a CRC-32C, so that it was compared.
     pub(super) verified: bool,
 }
 
 impl Fetched {
-    /// Its time of last change, which the name that it gets does not alter.
+    /// Its time of last change, which renaming does not alter.
     pub(super) fn modified(&self) -> Result<u128> {
         let modified = self.file.metadata()?.modified()?;
         Ok(modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos())
@@ -92,7 +94,7 @@ impl Fetched {
     }
 }
 
-/// A file in the making.
+/// An unfinished file.
 struct Parts {
     file: File,
     journal: Mutex<File>,
@@ -117,8 +119,8 @@ impl Fetching<'_> {
         Ok(Fetched { parent, leaf, file, verified: whole.is_some() })
     }
 
-    /// Fetches an object of many parts, several at a time, going on where an earlier run stopped. `object` is as
-    /// [`Bucket::describe`] has it.
+    /// Fetches an object of many parts, several at a time, and resumes where an earlier run stopped. `object` comes
+    /// from [`Bucket::describe`].
     pub(super) fn large(&self, object: &Object) -> Result<Fetched> {
         let doing = || format!("fetching {}", object.key);
         let (parent, leaf) = self.place(object).with_context(doing)?;
@@ -139,13 +141,13 @@ impl Fetching<'_> {
         if let Err(error) = compare(object.crc32c, found) {
             folder::discard(&parent, &format!("{leaf}{JOURNAL}"));
             folder::discard(&parent, &format!("{leaf}{PARTIAL}"));
-            return Err(error.context("deleted what came")).with_context(doing);
+            return Err(error.context("deleted the bytes that arrived")).with_context(doing);
         }
         parts.file.sync_all().with_context(doing)?;
         Ok(Fetched { parent, leaf, file: parts.file, verified: object.crc32c.is_some() })
     }
 
-    /// Bytes of an object that an earlier run left, as its journal has it.
+    /// Bytes of an object that an earlier run fetched, according to its journal.
     pub(super) fn already(&self, object: &Object) -> u64 {
         let (parent, leaf) = parent_and_leaf(&object.name);
         let Some(parent) = self.folder.find(parent) else { return 0 };
@@ -168,7 +170,7 @@ impl Fetching<'_> {
     fn one_part(&self, object: &Object, parts: &Parts, number: usize) -> Result<()> {
         let (range, mut crc32c) = (self.part(object, number), 0);
         self.read(object, range.clone(), &parts.file, &mut crc32c)?;
-        // Bytes first, journal after: of a run that is killed between the two, only the part is fetched again.
+        // Bytes first, then the journal: after a kill between the two only this part is fetched again.
         let line = format!("{number} {crc32c:08x}\n");
         let mut journal = locked(&parts.journal);
         journal.write_all(line.as_bytes()).context("adding a line to the journal")?;
@@ -198,7 +200,7 @@ impl Fetching<'_> {
         })
     }
 
-    /// Opens the file in the making with what an earlier run left of the same object, read again and compared.
+    /// Opens the unfinished file; parts that an earlier run left of the same object are read again and compared.
     fn begin(&self, object: &Object, parent: &OwnedFd, leaf: &str) -> Result<Parts> {
         let (partial, whose) = (format!("{leaf}{PARTIAL}"), self.whose(object));
         let count = object.size.div_ceil(self.part_bytes) as usize;
@@ -228,18 +230,18 @@ impl Fetching<'_> {
 }
 
 impl Parts {
-    /// Writes what came to the disk; one thread at a time, while the others fetch.
+    /// Syncs the file; one thread at a time, while the others fetch.
     fn sync_now_and_then(&self, came: u64) -> Result<()> {
         if self.unsynced.fetch_add(came, Ordering::Relaxed) + came < SYNC_EVERY {
             return Ok(());
         }
         let Ok(_only) = self.syncing.try_lock() else { return Ok(()) };
         self.unsynced.store(0, Ordering::Relaxed);
-        self.file.sync_data().context("writing what came to the disk")
+        self.file.sync_data().context("syncing the bytes that arrived to the disk")
     }
 }
 
-/// Writes a journal of the parts that are right, beside the old one, and gives it the name: a kill costs neither.
+/// Writes a new journal of the verified parts and renames it over the old one: a kill loses neither.
 fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Grouping, crcs: &Mutex<Vec<Option<u32>>>) -> Result<File> {
     let mut text = format!("{}\n", serde_json::to_string(whose)?);
     for (number, crc) in locked(crcs).iter().enumerate() {
@@ -247,7 +249,7 @@ fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Grouping, crcs: &Mutex<Vec<
             text.push_str(&format!("{number} {crc:08x}\n"));
         }
     }
-    // Large objects come one after another, so one name will do.
+    // Large objects are fetched one after another, so one name is enough.
     let sibling = format!("{RESERVED}journal");
     let mut journal = folder::create(parent, &sibling)?;
     journal.write_all(text.as_bytes()).context("writing the journal")?;
@@ -255,7 +257,7 @@ fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Grouping, crcs: &Mutex<Vec<
     Ok(journal)
 }
 
-/// The parts in a journal, if it is this object's; a line that was cut off counts as none.
+/// The parts in a journal, if it belongs to this object; incomplete lines are ignored.
 fn journalled(parent: &OwnedFd, leaf: &str, whose: &Grouping) -> Vec<(usize, u32)> {
     let mut text = String::new();
     let journal = folder::reopen(parent, &format!("{leaf}{JOURNAL}")).ok().flatten();
@@ -279,6 +281,10 @@ fn journalled(parent: &OwnedFd, leaf: &str, whose: &Grouping) -> Vec<(usize, u32
 
 fn compare(expected: Option<u32>, found: u32) -> Result<()> {
     let fits = expected.is_none_or(|expected| expected == found);
-    ensure!(fits, "the store states the CRC-32C {:08x}, what came has {found:08x}", expected.unwrap_or_default());
+    ensure!(
+        fits,
+        "the store states the CRC-32C {:08x}, the bytes that arrived have {found:08x}",
+        expected.unwrap_or_default()
+    );
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A folder that nothing leaves: names are checked letter by letter, and every folder on the way is opened without
-//! following links, so that neither a hostile name nor a link already there leads a write elsewhere.
+//! A folder outside of which nothing is written: names are checked, and every folder on the way is opened without
+//! following links, so that neither a hostile name nor an existing link redirects a write.
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -9,15 +9,15 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// Names that begin so are ours: state, and files in the making.
+/// Prefix of our own names: state, and unfinished files.
 pub(super) const RESERVED: &str = ".covid-ct-";
 
-/// The longest name, in bytes; buckets know no longer one.
+/// The longest name, in bytes; buckets allow no longer one.
 const NAME_AT_MOST: usize = 1024;
 /// The most folders above a file.
 const DEEPEST: usize = 32;
 
-/// Why `name` (`/` between folders) must not be unpacked or staged, or nothing.
+/// The reason why `name` (`/` between folders) must not be unpacked or staged, if any.
 pub(super) fn fault_in_name(name: &str) -> Option<&'static str> {
     let folder_or_file = name.strip_suffix('/').unwrap_or(name);
     let drive = matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
@@ -38,7 +38,7 @@ pub(super) fn fault_in_name(name: &str) -> Option<&'static str> {
     } else if folder_or_file.split('/').any(|part| matches!(part, "" | ".")) {
         Some("its name has an empty part or `.`")
     } else if folder_or_file.split('/').any(|part| part.starts_with(RESERVED)) {
-        Some("its name begins with .covid-ct-, which is reserved for files in the making")
+        Some("its name begins with .covid-ct-, which is reserved for unfinished files")
     } else {
         None
     }
@@ -59,7 +59,7 @@ pub(super) struct Folder {
 const OPEN_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Folder {
-    /// Opens the folder, made if missing. Links on the way *to* it are the caller's wish and followed.
+    /// Opens the folder, made if missing. Links on the way *to* it are followed.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let doing = || format!("opening the folder {}", path.display());
         std::fs::create_dir_all(path).with_context(doing)?;
@@ -95,7 +95,7 @@ impl Folder {
         Ok(here)
     }
 
-    /// The folder of `name`, if it is there, without making it.
+    /// The folder `name` inside, if it exists.
     pub(super) fn find(&self, name: &str) -> Option<OwnedFd> {
         let mut here = rustix::fs::openat(&self.root, ".", OPEN_FOLDER, Mode::empty()).ok()?;
         for part in name.split('/').filter(|part| !part.is_empty()) {
@@ -135,7 +135,7 @@ pub(super) struct Glance {
     pub(super) modified: u128,
 }
 
-/// Looks at a regular file; `None` when nothing is there.
+/// Size and time of a regular file; `None` if nothing is there.
 ///
 /// # Errors
 /// A link or a folder in its place.
@@ -150,7 +150,7 @@ pub(super) fn glance(folder: &OwnedFd, name: &str) -> Result<Option<Glance>> {
     Ok(Some(Glance { size: stat.st_size as u64, modified }))
 }
 
-/// Removes the files in the making that a killed run left in a folder.
+/// Removes the unfinished files that a killed run left in a folder.
 pub(super) fn sweep(folder: &OwnedFd) -> Result<()> {
     for item in rustix::fs::Dir::read_from(folder)? {
         let item = item?;
@@ -163,7 +163,7 @@ pub(super) fn sweep(folder: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-/// Feeds a file that is there through `digest`, piece by piece.
+/// Passes an existing file to `digest`, piece by piece.
 pub(super) fn read_through(folder: &OwnedFd, name: &str, mut digest: impl FnMut(&[u8])) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
@@ -176,7 +176,7 @@ pub(super) fn read_through(folder: &OwnedFd, name: &str, mut digest: impl FnMut(
     }
 }
 
-/// A new, empty file; what an earlier, killed run left under this name goes.
+/// A new, empty file; one that a killed run left under this name is replaced.
 pub(super) fn create(folder: &OwnedFd, name: &str) -> Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o666));
@@ -190,18 +190,18 @@ pub(super) fn create(folder: &OwnedFd, name: &str) -> Result<File> {
     Ok(file?.into())
 }
 
-/// Gives a finished file its name.
+/// Gives a finished file its final name.
 pub(super) fn rename(folder: &OwnedFd, from: &str, to: &str) -> Result<()> {
     Ok(rustix::fs::renameat(folder, from, folder, to)?)
 }
 
-/// Removes a file in the making; that there is none is as well.
+/// Removes an unfinished file, if there is one.
 pub(super) fn discard(folder: &OwnedFd, name: &str) {
-    // Already on the way out with another error; a file left behind is replaced by the next run.
+    // Called after another error; a file left behind is replaced by the next run.
     let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
 }
 
-/// Opens a file that is there for reading and writing.
+/// Opens an existing file for reading and writing.
 pub(super) fn reopen(folder: &OwnedFd, name: &str) -> Result<Option<File>> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(folder, name, flags, Mode::empty()) {

@@ -1,4 +1,5 @@
-//! What staging writes down in the folder `.covid-ct-stage` of its target: what is finished, and who is at work.
+//! The state of staging in the folder `.covid-ct-stage` of its target: finished files, and the lock of the running
+//! process.
 
 use super::fetch::Fetched;
 use super::folder::Glance;
@@ -29,7 +30,7 @@ pub(super) fn lock(state: &Path) -> Result<File> {
     }
 }
 
-/// A file that a run finished: as long as size and time are those, it need not be read to be known.
+/// A file that a run finished: it is recognised by size and time, without being read.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Finished {
     name: String,
@@ -39,18 +40,18 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    /// Whether the file is as it was finished.
+    /// Whether the file is unchanged since it was finished.
     pub(super) fn is(&self, found: Glance) -> bool {
         self.size == found.size && self.modified == found.modified
     }
 
-    /// Whether it was this content of the object.
+    /// Whether it was made from this content of the object.
     pub(super) fn came_from(&self, object: &Object) -> bool {
         self.tag == object.tag && self.size == object.size
     }
 }
 
-/// The files that runs finished, one a line.
+/// The files that runs finished, one per line.
 pub(super) struct Ledger {
     path: PathBuf,
     known: BTreeMap<String, Finished>,
@@ -62,7 +63,7 @@ impl Ledger {
         let path = state.join("finished.jsonl");
         let doing = || format!("reading {}", path.display());
         let text = if path.is_file() { fs::read_to_string(&path).with_context(doing)? } else { String::new() };
-        // A line that a kill cut off is none; its file is looked at again.
+        // A line that a kill cut off is ignored; its file is checked again.
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Finished>(line).ok());
         let known = lines.map(|finished| (finished.name.clone(), finished)).collect();
         Ok(Self { path, known, file: Mutex::new(None) })
@@ -72,12 +73,12 @@ impl Ledger {
         self.known.get(name)
     }
 
-    /// Writes down that a file is finished, and then gives it its name: so every file of ours is known as ours.
+    /// Records that a file is finished, and then gives it its name: so every file that staging wrote is in the ledger.
     pub(super) fn finish(&self, object: &Object, fetched: Fetched) -> Result<()> {
         let doing = || format!("finishing {}", object.key);
         let Object { name, tag, size, .. } = object.clone();
         let modified = fetched.modified().with_context(doing)?;
-        // With a line's end before it, so that one that was cut off spoils none but itself.
+        // Begins with a line break, so that an incomplete line before it does no harm.
         let line = format!("\n{}\n", serde_json::to_string(&Finished { name, tag, size, modified })?);
         let mut file = locked(&self.file);
         if file.is_none() {
@@ -88,7 +89,7 @@ impl Ledger {
     }
 }
 
-/// How far an archive was unpacked when the disk was synced last.
+/// How far an archive was unpacked at the last sync of the disk.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Position {
     key: String,
@@ -103,7 +104,7 @@ impl Position {
         state.join(format!("{}.json", Digest::of(object.key.as_bytes()).short()))
     }
 
-    /// Entries of this very archive that are on the disk.
+    /// Entries of this version of the archive that are on the disk.
     pub(super) fn read(file: &Path, object: &Object) -> Result<usize> {
         let before: Option<Self> = file.is_file().then(|| read_json(file, "the state of an archive")).transpose()?;
         let same = before.filter(|b| b.key == object.key && b.tag == object.tag && b.size == object.size);

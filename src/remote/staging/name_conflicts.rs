@@ -1,5 +1,5 @@
-//! One path, one file: no name twice, and no file where another needs a folder, within an archive and across all that
-//! come into one folder. Asked before anything is written.
+//! Refuses names that occur twice, and files where another name needs a folder, within an archive and across all
+//! sources of one folder. Checked before anything is written.
 
 use super::directory::Directory;
 use super::store::Object;
@@ -8,11 +8,11 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
-/// Something that has names, `/` between folders and behind the name of one.
+/// A source of names, with `/` between folders and at the end of a folder's name.
 pub(super) enum Names<'a> {
-    /// An archive's, which are unpacked below the folder `above`.
+    /// The entries of an archive, which are unpacked below the folder `above`.
     Archive { key: &'a str, above: &'a str, directory: &'a Directory },
-    /// Those of objects that are fetched whole.
+    /// Objects that are fetched whole.
     Objects(&'a [&'a Object]),
 }
 
@@ -21,11 +21,11 @@ pub(super) enum Names<'a> {
 enum Kind {
     File,
     Folder,
-    /// A folder that only a name below it tells of.
+    /// A folder that only the name of something below it implies.
     Implied,
 }
 
-/// A path by its hash, and where its name can be read again.
+/// The hash of a path, and where its name can be read again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Seen {
     hash: u64,
@@ -63,7 +63,7 @@ impl Names<'_> {
     }
 }
 
-/// The name of something below a folder, which may be none.
+/// The name of something below a folder, which may be empty.
 pub(super) fn below(above: &str, name: &str) -> String {
     if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") }
 }
@@ -76,8 +76,8 @@ fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(above, _)| above)
 }
 
-/// Refuses names of `sources` that cannot stand beside one another, and more than `most` of them with their folders.
-/// Paths are compared by a hash with a secret key, and letter by letter only where two are the same.
+/// Refuses names of `sources` that conflict, and more than `most` of them with their folders.
+/// Paths are compared by a hash with a secret key, and in full only where two hashes are equal.
 pub(super) fn check(sources: &[Names], most: u64) -> Result<()> {
     let mut seen = collect(sources, most)?;
     seen.sort_unstable();
@@ -103,7 +103,7 @@ fn collect(sources: &[Names], most: u64) -> Result<Vec<Seen>> {
             let mut above = folder_of(path);
             if above != parent {
                 parent = above.to_owned();
-                // A folder that is known has all above it known: each is walked once.
+                // If a folder is known, all above it are: each is visited once.
                 while !above.is_empty() && folders.insert(keys.hash_one(above)) {
                     seen.push(Seen { hash: keys.hash_one(above), kind: Kind::Implied, source, at });
                     above = folder_of(above);
@@ -148,7 +148,7 @@ fn compare(sources: &[Names], one: Seen, other: Seen) -> Result<()> {
             bail!("{unit} {other_name:?}: its folder {path:?} is an object as well")
         }
         Kind::Implied => bail!("{unit} {other_name:?}: its folder {path:?} is a file of the same archive"),
-        _ if name == other_name => bail!("{unit} {name:?}: it is there twice"),
+        _ if name == other_name => bail!("{unit} {name:?}: it occurs twice"),
         _ => bail!("{unit} {path:?}: it is both a file and a folder"),
     }
 }

@@ -1,9 +1,9 @@
-//! Where an entry's file comes to lie: what is there already, and whether it is ours.
+//! The place of an entry's file: what is there already, and whether this archive wrote it.
 //!
 //! A file that this archive wrote carries a mark: the fraction of a second of its time of last change is computed from
-//! the archive's key and the entry's name, size and CRC-32. Whoever changes the file changes its time. So, without a
-//! list of millions of files, a damaged or outdated file of ours is told from somebody else's, which is never replaced.
-//! On a file system without fractions of seconds no file has the mark: each is read to be known, and none is replaced.
+//! the archive's key and the entry's name, size and CRC-32. Changing the file changes its time. So, without a list of
+//! millions of files, a damaged or outdated file of this archive is distinguished from any other, which is never
+//! replaced. On a file system without fractions of seconds no file has the mark: each is read, and none is replaced.
 
 use super::directory::Record;
 use super::entry::Reader;
@@ -15,7 +15,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What lies where an entry's file will.
+/// What is in the place of an entry's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum There {
     Nothing,
@@ -32,7 +32,7 @@ pub(super) enum Placed {
     Written,
 }
 
-/// The fraction of a second that a file of ours carries, in nanoseconds.
+/// The fraction of a second that marks a file of this archive, in nanoseconds.
 fn mark(key: &str, name: &str, size: u64, crc32: u32) -> u32 {
     let mut hash = crc32fast::Hasher::new();
     for part in [key.as_bytes(), &[0], name.as_bytes(), &size.to_le_bytes(), &crc32.to_le_bytes()] {
@@ -45,11 +45,11 @@ fn has(glance: Glance, mark: u32) -> bool {
     glance.modified % 1_000_000_000 == u128::from(mark)
 }
 
-/// Looks at the file in an entry's place; reads it unless it was on the disk at an earlier sync (`trusted`) and has size
-/// and mark still.
+/// Checks the file in an entry's place. It is read unless it was on the disk at an earlier sync (`trusted`) and still
+/// has its size and mark.
 ///
 /// # Errors
-/// Somebody else's file with other bytes.
+/// A file with other bytes that this archive did not write.
 pub(super) fn look(parent: &OwnedFd, leaf: &str, record: &Record, key: &str, trusted: bool) -> Result<There> {
     let Some(found) = folder::glance(parent, leaf)? else { return Ok(There::Nothing) };
     let Record { name, size, crc32, .. } = record;
@@ -63,7 +63,7 @@ pub(super) fn look(parent: &OwnedFd, leaf: &str, record: &Record, key: &str, tru
     if found.size == *size && found_crc32 == *crc32 {
         return Ok(There::Whole);
     }
-    // Or the mark of an earlier archive's file, which fits what is in it.
+    // Or the mark of an earlier version of the archive, which fits the file's content.
     let ours = marked || has(found, mark(key, name, found.size, found_crc32));
     ensure!(
         ours,
@@ -80,9 +80,9 @@ pub(super) struct Placer<'a> {
     target: &'a Folder,
     /// The archive's key.
     key: &'a str,
-    /// The folder below the target that the archive lies in.
+    /// The archive's folder below the target.
     above: &'a str,
-    /// The folder of the last entry; the next one's is mostly the same.
+    /// The folder of the last entry; the next one is usually in the same.
     parent: Option<(String, OwnedFd)>,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Placer<'a> {
         let placed = match look(&parent, leaf, record, self.key, trusted)? {
             There::Whole => Placed::There,
             There::Nothing | There::Ours => {
-                // Named by its number: no two threads make the same.
+                // Named by its number, so that no two threads use the same name.
                 let partial = format!("{RESERVED}{number}");
                 if let Err(error) = self.write(record, room, &parent, &partial) {
                     folder::discard(&parent, &partial);
@@ -121,7 +121,7 @@ impl<'a> Placer<'a> {
     }
 
     fn write(&mut self, record: &Record, room: u64, parent: &OwnedFd, partial: &str) -> Result<()> {
-        // Not opened before there is something to write.
+        // Opened only when there is something to write.
         let mut file = None;
         let create = || folder::create(parent, partial).context("creating the file");
         self.reader.read(record, room, &mut |bytes| {

@@ -1,5 +1,5 @@
-//! Hands an archive's entries out to several threads, in the order in which they lie in it, and knows up to where all
-//! are finished.
+//! Distributes an archive's entries over several threads, in the archive's order, and tracks up to which entry all are
+//! finished.
 
 use super::directory::Directory;
 use crate::base::parallel::locked;
@@ -14,7 +14,7 @@ const MEGABYTE: u64 = 1_000_000;
 
 pub(super) struct Queue<'a> {
     directory: &'a Directory,
-    /// Bytes of the archive that a thread takes at once.
+    /// Bytes of the archive that a thread processes at a time.
     part: u64,
     meter: &'a Meter<'a>,
     failed: AtomicBool,
@@ -26,9 +26,9 @@ struct State {
     next: usize,
     /// All entries before this one are finished.
     finished: usize,
-    /// Finished ones beyond: first to next after last.
+    /// Ranges of finished entries beyond: first, and the one after the last.
     ahead: BTreeMap<usize, usize>,
-    /// What the meter has been told.
+    /// The megabytes reported to the meter.
     megabytes: u64,
 }
 
@@ -39,8 +39,8 @@ impl<'a> Queue<'a> {
         Self { directory, part, meter, failed: AtomicBool::new(false), state }
     }
 
-    /// Lets each thread's own `work` (made by `begin`) do entries until none is left, or one has failed. `after` follows
-    /// whenever some are finished.
+    /// Each thread processes entries with its own `work` (made by `begin`) until none is left or one has failed.
+    /// `after` is called whenever some are finished.
     pub(super) fn each<W: FnMut(Range<usize>) -> Result<()>>(
         &self,
         threads: usize,

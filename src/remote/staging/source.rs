@@ -1,4 +1,4 @@
-//! What can be read by ranges: a file, bytes in memory, an object in a bucket.
+//! Sources that can be read by ranges: a file, bytes in memory, an object in a bucket.
 
 use anyhow::{Context, Result};
 use std::fs::File;

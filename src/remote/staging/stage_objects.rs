@@ -1,4 +1,4 @@
-//! From a bucket to a folder: every object fetched and verified, zip archives unpacked while they arrive if wished.
+//! From a bucket to a folder: fetches and verifies every object; optionally unpacks zip archives while they arrive.
 
 use super::archive::{Archive, ArchiveLimits};
 use super::fetch::{Fetching, JOURNAL, PARTIAL, in_parallel};
@@ -19,19 +19,19 @@ use std::time::Duration;
 /// How [`stage`] works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageOptions {
-    /// Unpack zip archives while they arrive, so that archive and contents never lie on the disk together.
+    /// Unpack zip archives while they arrive, without storing the archives.
     pub stream: bool,
-    /// Bytes of one request, 64 KiB at least.
+    /// Bytes per request, at least 64 KiB.
     pub part_bytes: u64,
     /// Requests at a time.
     pub connections: usize,
-    /// How long a part is tried again while nothing comes.
+    /// How long a part is retried while no data arrive.
     pub patience: Duration,
-    /// Write no more than this, in bytes; what is there already does not count. The disk's free space counts as well.
+    /// Write no more than this, in bytes; existing files do not count. The disk's free space is a limit as well.
     pub max_disk: Option<u64>,
-    /// What the archives of one run may ask for together.
+    /// Limits for all archives of one run together.
     pub limits: ArchiveLimits,
-    /// Where buckets of Google's are emulated, such as `http://127.0.0.1:4443`; asked without credentials.
+    /// Address of an emulator of Google's buckets, such as `http://127.0.0.1:4443`; used without credentials.
     pub emulator: Option<String>,
 }
 
@@ -44,24 +44,24 @@ impl Default for StageOptions {
     }
 }
 
-/// Brings what `url` names (see [`Bucket::open`]) into the folder `target`. What an earlier run finished is kept, what
-/// it left unfinished goes on: objects at the part, archives that are unpacked on the way at the entry. A file that is
-/// not ours is never replaced.
+/// Fetches what `url` names (see [`Bucket::open`]) into the folder `target`. Files that an earlier run finished are
+/// kept, unfinished ones are resumed: objects at the part, archives unpacked while they arrive at the entry. A file
+/// that staging did not write is never replaced.
 ///
 /// # Errors
-/// No access, a network that stays away, a disk too small, a file in the way that differs from what would come, one path
-/// in two archives, names or archives that would write outside of `target` (all these before anything is written), bytes
-/// that differ from the checksum that the store or the archive states, another process at the same folder.
+/// Before anything is written: no access, no network, too little disk space, an existing file that differs from the
+/// object, one path in two archives, names or archives that would write outside of `target`, another process staging to
+/// the same folder. Later: bytes that differ from the checksum that the store or the archive states, a lost network.
 pub fn stage(
     url: &str,
     target: impl AsRef<Path>,
     options: &StageOptions,
     progress: impl Fn(&Progress) + Sync,
 ) -> Result<Staged> {
-    bring(url, target.as_ref(), options, &progress)
+    run(url, target.as_ref(), options, &progress)
 }
 
-fn bring(url: &str, target: &Path, options: &StageOptions, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Staged> {
+fn run(url: &str, target: &Path, options: &StageOptions, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Staged> {
     let doing = || format!("staging {url} to {}", target.display());
     let bucket = Bucket::open_at(url, options.emulator.as_deref())?;
     let objects = bucket.objects()?;
@@ -83,7 +83,7 @@ pub(super) fn check_keys(objects: &[Object]) -> Result<()> {
             bail!("object {key:?}: {fault}");
         }
         let ours = name.ends_with(PARTIAL) || name.ends_with(JOURNAL);
-        ensure!(!ours, "object {key:?}: names that end in {PARTIAL} or {JOURNAL} are for files in the making");
+        ensure!(!ours, "object {key:?}: names that end in {PARTIAL} or {JOURNAL} are reserved for unfinished files");
     }
     Ok(())
 }
@@ -97,21 +97,21 @@ struct Staging<'a> {
     progress: &'a (dyn Fn(&Progress) + Sync),
 }
 
-/// Whole objects: those that are there, and those to be fetched.
+/// Whole objects: existing ones, and those to be fetched.
 #[derive(Default)]
 struct Files {
     kept: Vec<StagedObject>,
     /// Of one part each.
     small: Vec<Object>,
     large: Vec<Object>,
-    /// Bytes of all that are not there.
+    /// Bytes of all that are missing.
     missing: u64,
     /// Bytes of those that an earlier run left unfinished.
     already: u64,
 }
 
 impl Staging<'_> {
-    /// First everything that can go wrong without a byte written, then the writing.
+    /// Checks everything that can be checked before writing, then writes.
     fn run(&self, objects: &[Object]) -> Result<Vec<StagedObject>> {
         let is_archive = |object: &&Object| self.options.stream && object.name.to_ascii_lowercase().ends_with(".zip");
         let (archives, whole): (Vec<_>, Vec<_>) = objects.iter().partition(is_archive);
@@ -138,7 +138,7 @@ impl Staging<'_> {
         Remote { bucket: self.bucket, object, part, patience }
     }
 
-    /// Looks which objects are there.
+    /// Checks which objects are there already.
     fn look(&self, objects: &[&Object]) -> Result<Files> {
         let mut files = Files::default();
         let silent = |_| ();
@@ -160,16 +160,16 @@ impl Staging<'_> {
         Ok(files)
     }
 
-    /// Whether an object's file is there already, and if so, whether its checksum was compared; one in its place that is
-    /// another is an error.
+    /// Whether an object's file exists already, and if so, whether its checksum was compared. A different file in its
+    /// place is an error.
     fn is_there(&self, object: &Object) -> Result<Option<bool>> {
         let (above, leaf) = parent_and_leaf(&object.name);
         let Some(parent) = self.folder.find(above) else { return Ok(None) };
         let path = self.folder.path().join(&object.name);
-        let doing = || format!("looking at {}", path.display());
+        let doing = || format!("checking {}", path.display());
         let Some(found) = folder::glance(&parent, leaf).with_context(doing)? else { return Ok(None) };
         if let Some(known) = self.ledger.get(&object.name).filter(|known| known.is(found)) {
-            // Ours, untouched. If the object has got a new content since, so will the file.
+            // Written by staging and unchanged. If the object has a new content, the file is fetched again.
             return Ok(known.came_from(object).then_some(false));
         }
         let (expected, stated) = self.crc32c_if_size(object, found.size).with_context(doing)?;
@@ -190,8 +190,8 @@ impl Staging<'_> {
         Ok(Some(stated))
     }
 
-    /// The CRC-32C of an object of this size, and whether the store states it. Where it does not, the object is read:
-    /// that costs no more than to fetch it.
+    /// The CRC-32C of an object of this size, and whether the store states it. If it does not, the object is read,
+    /// which costs no more than fetching it.
     fn crc32c_if_size(&self, object: &Object, size: u64) -> Result<(Option<u32>, bool)> {
         if size != object.size {
             return Ok((None, false));
@@ -215,15 +215,15 @@ impl Staging<'_> {
         let needed = human_bytes(missing);
         ensure!(
             missing <= free,
-            "the disk of {folder} has {} free; expected {needed} for what is still to come",
+            "the disk of {folder} has {} free; expected {needed} for the missing files",
             human_bytes(free)
         );
         let most = self.options.max_disk.unwrap_or(u64::MAX);
-        ensure!(missing <= most, "{needed} are still to be written; allowed are {}", human_bytes(most));
+        ensure!(missing <= most, "{needed} are still to be written; the limit is {}", human_bytes(most));
         Ok(())
     }
 
-    /// Fetches whole objects: small ones side by side, large ones one after another with parts side by side.
+    /// Fetches whole objects: small ones in parallel, large ones one after another with their parts in parallel.
     fn fetch(&self, files: Files) -> Result<Vec<StagedObject>> {
         let Files { kept, small, large, missing, already } = files;
         if missing == 0 && small.is_empty() {
@@ -261,7 +261,7 @@ impl Staging<'_> {
         Fetching { bucket: self.bucket, folder: self.folder, part_bytes, connections, patience, came, reread }
     }
 
-    /// Unpacks an archive beside the place where it would have come to lie, reading it by ranges in order.
+    /// Unpacks an archive into the folder of its object, reading it by ranges in order.
     fn unpack(&self, object: &Object, archive: &Archive) -> Result<StagedObject> {
         let file = Position::file(&self.state, object);
         let how = Unpacking {
@@ -293,12 +293,12 @@ pub(super) fn open_archives<'b>(
     Ok(opened)
 }
 
-/// The folder that an object lies in, below the target.
+/// An object's folder below the target.
 pub(super) fn above(object: &Object) -> &str {
     parent_and_leaf(&object.name).0
 }
 
-/// No path twice among all that comes into the folder.
+/// Refuses paths that occur twice among all sources of the folder.
 pub(super) fn check_names(whole: &[&Object], archives: &[(&Object, Archive)], most: u64) -> Result<()> {
     let mut sources = vec![Names::Objects(whole)];
     for (object, archive) in archives {
@@ -308,6 +308,6 @@ pub(super) fn check_names(whole: &[&Object], archives: &[(&Object, Archive)], mo
     if whole.is_empty() && archives.len() == 1 {
         return Ok(());
     }
-    // Objects with the 32 folders above each are not what the limit is for.
+    // The limit is for entries of archives: objects, each with up to 32 folders above it, do not count.
     check(&sources, most.saturating_add(33 * whole.len() as u64))
 }

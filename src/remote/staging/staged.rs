@@ -1,32 +1,33 @@
-//! What staging brought, in words.
+//! The result of staging, as a table.
 
 use super::unpack::Unpacked;
 use crate::base::progress::human_bytes;
 use crate::base::table::{Table, shown_as_table};
 use std::path::PathBuf;
 
-/// What became of one object.
+/// The result for one object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StagedObject {
     /// Its name below the target folder.
     pub name: String,
     /// Bytes in the bucket.
     pub size: u64,
-    /// What was unpacked from it.
+    /// What was unpacked from it, for an archive.
     pub unpacked: Option<Unpacked>,
-    /// It was there already.
+    /// Whether it was there already.
     pub kept: bool,
-    /// This run compared its CRC-32C with the one that the store states. Of an archive that is unpacked on the way the
-    /// entries' CRC-32 are compared instead; of what an earlier run finished size and time of last change are.
+    /// Whether this run compared its CRC-32C with the one that the store states. For an archive that is unpacked while
+    /// it arrives, the CRC-32 of its entries are compared instead; for a file of an earlier run, size and time of last
+    /// change.
     pub verified: bool,
 }
 
-/// What became of all.
+/// The result of staging.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Staged {
-    /// Where from.
+    /// The URL that was staged.
     pub url: String,
-    /// Where to.
+    /// The target folder.
     pub folder: PathBuf,
     /// The objects, by name.
     pub objects: Vec<StagedObject>,

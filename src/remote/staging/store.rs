@@ -1,4 +1,4 @@
-//! A bucket (or folder): what is in it, and pieces of it.
+//! A bucket (or folder): lists its objects and reads ranges of them.
 
 use super::connect::{Connection, connect, is_refused, watch};
 use super::fetch::in_parallel;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// For more objects than this a listing does not ask for every one's type.
+/// With more objects than this, a listing does not ask for the type of each.
 const ASK_TYPES_UP_TO: usize = 100;
 
 /// An object as its store describes it.
@@ -29,13 +29,13 @@ pub struct Object {
     pub name: String,
     /// Bytes.
     pub size: u64,
-    /// When it came to be, in UTC, to the minute. Objects do not change, they are replaced.
+    /// When it was created, in UTC, to the minute. Objects do not change, they are replaced.
     pub created: String,
-    /// Its media type, where the store says it.
+    /// Its media type, if the store states it.
     pub content_type: Option<String>,
-    /// CRC-32C of the whole, where the store says it: Google Cloud Storage does, when asked for the object.
+    /// CRC-32C of the whole object, if the store states it: Google Cloud Storage does, when asked for the object.
     pub crc32c: Option<u32>,
-    /// Tells this content from an earlier one under the same key.
+    /// Distinguishes this content from an earlier one under the same key.
     pub tag: String,
 }
 
@@ -75,25 +75,25 @@ impl Listing {
 
 shown_as_table!(Listing);
 
-/// Why a try ended early.
+/// Why an attempt failed.
 enum Failure {
-    /// Another try may go better.
+    /// A retry may succeed.
     Passing(Error),
-    /// It would not.
+    /// A retry is useless.
     Final(Error),
 }
 
 impl Bucket {
-    /// Opens `gs://bucket/path`, `s3://bucket/path`, `file:///path` or a local path; nothing is asked of the store yet.
+    /// Opens `gs://bucket/path`, `s3://bucket/path`, `file:///path` or a local path; the store is not contacted yet.
     ///
     /// Google's credentials are those that the environment names (`GOOGLE_APPLICATION_CREDENTIALS`), gcloud's
-    /// application default ones, or those of the VM; with none of them requests go unsigned, as public buckets allow.
-    /// `GOOGLE_BASE_URL` leads to another server, such as an emulator.
+    /// application default ones, or those of the VM; without any, requests are unsigned, which public buckets allow.
+    /// `GOOGLE_BASE_URL` selects another server, such as an emulator.
     pub fn open(url: &str) -> Result<Self> {
         Self::open_at(url, None)
     }
 
-    /// The same, with the buckets of Google's in an emulator at this address.
+    /// The same, with Google's buckets emulated at this address.
     pub(super) fn open_at(url: &str, emulator: Option<&str>) -> Result<Self> {
         let doing = || format!("opening {url}");
         let Connection { store, path, access } = connect(url, emulator).with_context(doing)?;
@@ -170,10 +170,10 @@ impl Bucket {
         Ok(Object { content_type, crc32c, tag: tag(&result.meta), size: result.meta.size, ..object.clone() })
     }
 
-    /// Reads a range piece by piece: `sink` gets each piece with its place. A failure that may pass is tried again,
-    /// from the byte where it happened, until nothing has come for `patience`.
+    /// Reads a range piece by piece: `sink` gets each piece with its offset. After a temporary failure it continues
+    /// from the byte where it happened, until no data have arrived for `patience`.
     ///
-    /// Returns the CRC-32C of the whole object, where the store names it.
+    /// Returns the CRC-32C of the whole object, if the store states it.
     pub(super) fn read(
         &self,
         object: &Object,
@@ -237,7 +237,7 @@ impl Bucket {
         if passing { Failure::Passing(error) } else { Failure::Final(error) }
     }
 
-    /// The error in plain words, once: object_store's own texts repeat their causes.
+    /// The error without object_store's repeated causes.
     fn told(&self, error: object_store::Error) -> Error {
         use object_store::Error as E;
         // Servers answer with pages of several lines.

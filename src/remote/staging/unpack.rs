@@ -1,8 +1,8 @@
 //! Unpacking an archive into a folder.
 //!
-//! An entry is written beside its place and renamed when size and CRC-32 are right, so what has its name is whole. Files
-//! are not synced one by one: on a slow disk that takes minutes for every ten thousand. Staging syncs the disk now and
-//! then for all of them; what came after the last time, a run that goes on reads again.
+//! An entry is written under a temporary name and renamed when size and CRC-32 are right, so a file with its final name
+//! is complete. Files are not synced one by one: on a slow disk that takes minutes for every ten thousand. Staging
+//! syncs the disk from time to time for all of them; a resumed run reads the files written after the last sync again.
 
 use super::archive::Archive;
 use super::directory::Record;
@@ -30,7 +30,7 @@ pub struct Unpacked {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that were there already. They were read and had the CRC-32 that the archive states, except those that an
+    /// Files that existed already. They were read and had the CRC-32 that the archive states, except those that an
     /// earlier staging had synced to the disk: these were recognised by size and time of last change.
     pub kept: u64,
 }
@@ -49,21 +49,22 @@ impl fmt::Display for Unpacked {
 pub(super) struct Unpacking<'a> {
     /// The folder below the target that the archive's names start in.
     pub(super) above: &'a str,
-    /// Entries, in the archive's order, that were on the disk at the last sync: with size and mark they are not read.
+    /// The number of entries, in the archive's order, that were on the disk at the last sync: if size and mark are
+    /// right they are not read.
     pub(super) trusted: usize,
     pub(super) threads: usize,
-    /// If given, the disk is synced now and then, and this is called with the number of entries that need not be read
-    /// again.
+    /// If given, the disk is synced from time to time, and this is called with the number of entries that need not be
+    /// read again.
     pub(super) synced: Option<&'a (dyn Fn(usize) -> Result<()> + Sync)>,
     pub(super) progress: &'a (dyn Fn(&Progress) + Sync),
 }
 
 impl Archive<'_> {
-    /// How many bytes are still to be written, judged by the sizes of what is there. Removes what a killed run left half
-    /// written; writes nothing.
+    /// How many bytes are still to be written, according to the sizes of existing files. Removes unfinished files of a
+    /// killed run; writes nothing.
     ///
     /// # Errors
-    /// Somebody else's file in the place of an entry of another size.
+    /// A file of another size in the place of an entry, which this archive did not write.
     pub(super) fn survey(&self, target: &Folder, above: &str) -> Result<u64> {
         let (mut missing, mut swept) = (0, HashSet::new());
         let mut parent: Option<(String, Option<OwnedFd>)> = None;
@@ -90,7 +91,7 @@ impl Archive<'_> {
 
     fn still_missing(&self, parent: &OwnedFd, leaf: &str, record: &Record) -> Result<u64> {
         Ok(match folder::glance(parent, leaf)? {
-            // Whether it is the same will be seen when its turn comes.
+            // Its content is compared when the entry is unpacked.
             Some(found) if found.size == record.size => 0,
             Some(_) if place::look(parent, leaf, record, &self.name, false)? == There::Whole => 0,
             _ => record.size,
@@ -104,7 +105,7 @@ impl Archive<'_> {
         let queue = Queue::new(&self.directory, self.source.part() as u64, &meter, already);
         let job = Job { archive: self, folder, how, queue: &queue, sums: Mutex::default(), syncing: Mutex::new(()) };
         let result = queue.each(how.threads, || job.worker(), || job.sync_if_due());
-        // Also after an error: what is finished shall be there after a power cut.
+        // Also after an error, so that finished files survive a power cut.
         let synced = job.sync();
         result.and(synced).with_context(doing)?;
         meter.finish();
@@ -112,14 +113,14 @@ impl Archive<'_> {
     }
 }
 
-/// One archive on its way into one folder.
+/// The unpacking of one archive into one folder.
 struct Job<'a> {
     archive: &'a Archive<'a>,
     folder: &'a Folder,
     how: &'a Unpacking<'a>,
     queue: &'a Queue<'a>,
     sums: Mutex<Sums>,
-    /// One sync at a time; the others work on.
+    /// One sync at a time; the other threads continue.
     syncing: Mutex<()>,
 }
 
@@ -165,7 +166,7 @@ impl Job<'_> {
 
     fn sync_if_due(&self) -> Result<()> {
         let due = self.sums().unsynced >= SYNC_EVERY;
-        // A thread that comes while another syncs leaves it to that one and the next.
+        // While another thread syncs, this one does not wait.
         if due && let Ok(_only) = self.syncing.try_lock() { self.sync() } else { Ok(()) }
     }
 

@@ -1,22 +1,22 @@
-//! Maximum likelihood by Newton's method: the one logistic regression of the crate.
+//! Logistic regression by maximum likelihood with Newton's method.
 
 use super::{CalibrationLine, sigmoid, truth};
 
-/// Steps until the weights stand still, at the most; a dozen is usual.
+/// The maximum number of Newton steps; about a dozen are usual.
 const STEPS: usize = 200;
 
-/// A fitted model: weights of the features, the last one that of the constant.
+/// A fitted model: weights of the features, followed by the intercept.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Logistic {
     weights: Vec<f64>,
 }
 
 impl Logistic {
-    /// Minimises the sum of the log losses plus `penalty` / 2 × Σ w², where the constant is free (Hastie, Tibshirani and
-    /// Friedman, The Elements of Statistical Learning, 2nd ed., 4.4.1 and 4.4.4). `truth[i]` is the probability that
-    /// sample `i` should have, 0 to 1: a label, or a label softened.
+    /// Minimises the sum of the log losses plus `penalty` / 2 × Σ w², where the intercept is not penalised (Hastie,
+    /// Tibshirani and Friedman, The Elements of Statistical Learning, 2nd ed., 4.4.1 and 4.4.4). `truth[i]` is the
+    /// probability that sample `i` should have, 0 to 1: a label, or a softened label.
     ///
-    /// `None` where the steps do not come to rest, which a positive penalty and samples of both classes rule out.
+    /// `None` when the steps do not converge, which cannot happen with a positive penalty and samples of both classes.
     pub(crate) fn fit(samples: &[Vec<f64>], truth: &[f64], penalty: f64) -> Option<Self> {
         let mut at = Self { weights: vec![0.0; samples.first().map_or(0, Vec::len) + 1] };
         let mut loss = at.loss(samples, truth, penalty);
@@ -24,7 +24,8 @@ impl Logistic {
         for _ in 0..STEPS {
             let step = at.newton_step(samples, truth, penalty)?;
             let size = largest(&step) / (1.0 + largest(&at.weights));
-            // Far away a whole step may overshoot; near the minimum it never does, and the loss changes by rounding alone.
+            // Far from the minimum a full step may overshoot; near it a full step never does, and the loss only changes
+            // by rounding.
             let near = size <= 1e-6;
             let mut part = 1.0;
             (at, loss) = loop {
@@ -36,8 +37,7 @@ impl Logistic {
                 }
                 part /= 2.0;
             };
-            // Each step is about the square of the one before, down to rounding, which is coarser where the classes hardly
-            // overlap.
+            // Convergence is quadratic down to rounding errors, which are larger where the classes hardly overlap.
             if size <= 1e-13 || (near && size >= before) {
                 return Some(at);
             }
@@ -51,7 +51,7 @@ impl Logistic {
         sigmoid(self.logit(features))
     }
 
-    /// Of a single feature: its weight, and the constant.
+    /// For a single feature: its weight, and the intercept.
     pub(super) fn as_line(&self) -> CalibrationLine {
         let (constant, rest) = self.weights.split_last().unwrap_or((&0.0, &[]));
         CalibrationLine { slope: rest.first().copied().unwrap_or(0.0), intercept: *constant }
@@ -65,7 +65,7 @@ impl Logistic {
     fn loss(&self, samples: &[Vec<f64>], truth: &[f64], penalty: f64) -> f64 {
         let one = |(features, share): (&Vec<f64>, &f64)| {
             let z = self.logit(features);
-            // ln(1 + e^z) without overflow, less what the truth takes off.
+            // ln(1 + e^z) without overflow, minus the term of the truth.
             z.max(0.0) + (-z.abs()).exp().ln_1p() - share * z
         };
         let (_, free) = self.weights.split_last().unwrap_or((&0.0, &[]));
@@ -124,19 +124,20 @@ pub(super) fn line(is_covid: &[bool], logits: &[f64]) -> Option<CalibrationLine>
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), z| (low.min(z), high.max(z)))
     };
     let ((covid_low, covid_high), (other_low, other_high)) = (extremes(true), extremes(false));
-    // The maximum exists just where the classes overlap (Albert & Anderson 1984); so it need not be seen to diverge.
+    // The maximum exists exactly when the classes overlap (Albert & Anderson 1984), so this is checked instead of
+    // divergence.
     let overlap = covid_low < other_high && other_low < covid_high;
     let truth: Vec<f64> = is_covid.iter().map(|&covid| truth(covid)).collect();
     if overlap { line_through(logits, &truth) } else { None }
 }
 
-/// The same where every truth may be a share; `None` where all logits are one.
+/// The same for truths between 0 and 1; `None` when all logits are equal.
 pub(super) fn line_through(logits: &[f64], truth: &[f64]) -> Option<CalibrationLine> {
-    // Around the mean, in standard deviations: the two parameters then hardly depend on each other.
+    // Standardised, so that the two parameters are nearly independent.
     let count = logits.len() as f64;
     let mean = logits.iter().sum::<f64>() / count;
     let deviation = (logits.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / count).sqrt();
-    // Logits of one value only have the deviation of a rounding error.
+    // Equal logits have a standard deviation of the size of a rounding error.
     if deviation.is_nan() || deviation <= 1e-12 * (1.0 + mean.abs()) {
         return None;
     }

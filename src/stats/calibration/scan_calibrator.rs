@@ -1,4 +1,4 @@
-//! From a scan's mean probability to how often such a scan is covid.
+//! Calibration of the mean probability of a scan.
 
 use super::logistic::line_through;
 use super::{CalibrationLine, logit, sigmoid};
@@ -7,17 +7,17 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The part of the draws, in percent, in which the line must be defined for an interval.
+/// The share of the draws, in percent, in which the line must be defined for an interval.
 const DEFINED_PERCENT: usize = 95;
 
-/// Platt scaling of scans (Platt 1999, *Probabilistic Outputs for Support Vector Machines*): the log odds of covid are a
-/// straight line over the logit of the mean covid probability of a scan's slices, fitted on validation scans. Slices have
-/// a [`Temperature`](super::Temperature) of their own, which says nothing of scans: the mean of probabilities that hold
-/// for slices is no probability of a scan.
+/// Platt scaling of scans (Platt 1999, *Probabilistic Outputs for Support Vector Machines*): the log odds of covid are
+/// a straight line over the logit of the mean covid probability of a scan's slices, fitted on validation scans. The
+/// [`Temperature`](super::Temperature) for slices does not calibrate scans: the mean of calibrated slice probabilities
+/// is not a calibrated probability of the scan.
 ///
-/// Labels are softened as Platt does, so that classes without overlap have a line as well. The interval of a
-/// probability comes from lines fitted anew to draws of validation patients, with all their scans: it says how far these
-/// patients fix the line, not how good the network is.
+/// Labels are softened as in Platt's paper, so that the fit also exists for classes without overlap. The confidence
+/// interval of a probability comes from refitting the line to bootstrap draws of validation patients with all their
+/// scans: it measures how well these patients determine the line, not how good the network is.
 ///
 /// ```
 /// use covid_ct::{ScoredSample, ScanCalibrator};
@@ -42,7 +42,7 @@ pub struct ScanCalibrator {
     pub line: CalibrationLine,
     /// Scans it was fitted on.
     pub scans: usize,
-    /// Those of them that are covid: the share that its probabilities hold for.
+    /// The number of these scans that are covid; probabilities hold for this prevalence.
     pub covid: usize,
     /// Their patients.
     pub patients: usize,
@@ -50,15 +50,15 @@ pub struct ScanCalibrator {
     pub draws: u32,
     /// The seed of the draws.
     pub seed: u64,
-    /// The lines of the draws that have one.
+    /// The lines of the draws in which the fit exists.
     drawn: Vec<CalibrationLine>,
 }
 
 impl ScanCalibrator {
-    /// Scans of each label that a fit takes, at the least: ten for each of the line's two numbers.
+    /// The minimum number of scans of each label for a fit: 20 scans, ten for each of the two parameters of the line.
     pub const LEAST: usize = 10;
 
-    /// Fits validation scans, whose score is the mean covid probability of their slices.
+    /// Fits to validation scans, whose score is the mean covid probability of their slices.
     ///
     /// # Errors
     /// Fewer than ten scans of a label, a score not in 0..=1, scores that are all the same, and scores that do not rise with
@@ -117,7 +117,7 @@ fn on(line: &CalibrationLine, mean: f64) -> f64 {
     sigmoid(line.intercept + line.slope * logit(mean))
 }
 
-/// The line through scans that count so many times; `None` for scans of one label or of one score.
+/// The line fitted to scans with these weights; `None` for scans of one label or with equal scores.
 fn fitted<'a>(scans: impl Iterator<Item = (&'a ScoredSample, u32)>) -> Option<CalibrationLine> {
     let repeated: Vec<&ScoredSample> = scans.flat_map(|(scan, times)| (0..times).map(move |_| scan)).collect();
     let covid = repeated.iter().filter(|scan| scan.covid).count() as f64;

@@ -1,4 +1,4 @@
-//! One number that makes probabilities milder or sharper.
+//! Temperature scaling of slice probabilities.
 
 use super::logistic::{loss, root};
 use super::{check, logit, sigmoid, truth};
@@ -9,8 +9,8 @@ const LOWEST: f64 = 0.05;
 const HIGHEST: f64 = 20.0;
 
 /// Temperature scaling (Guo 2017, *On Calibration of Modern Neural Networks*): all logits are divided by one number,
-/// chosen for the least negative log likelihood on samples that were not trained on. Above 1 it makes probabilities
-/// milder. Which class is the more likely one does not change.
+/// chosen for the least negative log likelihood on samples that were not trained on. A value above 1 makes
+/// probabilities less extreme. The predicted class does not change.
 ///
 /// ```
 /// use covid_ct::{Temperature, logit};
@@ -25,14 +25,14 @@ const HIGHEST: f64 = 20.0;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Temperature {
-    /// What logits are divided by, 0.05 to 20; 1 where all logits are 0 and any would do.
+    /// What logits are divided by, 0.05 to 20; 1 when all logits are 0 and every value fits equally well.
     pub value: f64,
     /// Whether the best value lies at a bound or beyond: at 0.05 for samples that are all judged right, at 20 for
     /// logits that are no better than chance.
     pub at_bound: bool,
     /// Mean negative log likelihood (natural logarithm) as predicted.
     pub before: f64,
-    /// The same after division; not above `before`.
+    /// The same after division; at most `before`.
     pub after: f64,
     /// How many samples it was fitted to.
     pub samples: usize,

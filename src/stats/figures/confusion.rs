@@ -1,4 +1,4 @@
-//! A confusion matrix as a picture.
+//! The figure of a confusion matrix.
 
 use crate::base::figure::{Figure, PALETTE, draw, font};
 use crate::base::progress::thousands;

@@ -1,11 +1,11 @@
-//! Reliability diagrams: how often it is what the network says it is.
+//! Reliability diagrams: observed frequencies over predicted probabilities.
 
 use crate::base::figure::{Figure, PALETTE, draw, legend, legend_share, unit_square};
 use crate::stats::calibration::Calibration;
 use anyhow::Result;
 use plotters::prelude::*;
 
-/// One line of points a calibration, with intervals, over the diagonal.
+/// One line of points with intervals for each calibration, and the diagonal.
 pub(crate) fn reliability(title: &str, series: &[(&str, &Calibration)], caption: &str) -> Result<Figure> {
     draw(title, caption, (520, 500), |canvas| {
         let mut chart = unit_square(

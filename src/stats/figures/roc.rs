@@ -1,13 +1,13 @@
-//! ROC curves: what finding more of the covid ones costs in false alarms.
+//! ROC curves: sensitivity over the false positive rate.
 
 use crate::base::figure::{Figure, PALETTE, draw, legend, unit_square};
 use anyhow::Result;
 use plotters::prelude::*;
 
-/// A curve's name, its corners (1 - specificity, sensitivity), and the corner that decisions are made at.
+/// A curve's name, its corners (1 - specificity, sensitivity), and the operating point of the decisions.
 pub(crate) type Curve<'a> = (String, &'a [[f64; 2]], Option<[f64; 2]>);
 
-/// One line a curve, with a dot where decisions are made, over the diagonal of chance.
+/// One line for each curve with a dot at its operating point, and the diagonal of chance.
 pub(crate) fn roc(title: &str, curves: &[Curve<'_>], caption: &str) -> Result<Figure> {
     draw(title, caption, (520, 500), |canvas| {
         let mut chart = unit_square(

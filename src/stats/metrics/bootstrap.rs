@@ -1,4 +1,5 @@
-//! Draws of patients with replacement, and all measures of a draw in one pass over the samples.
+//! Bootstrap clustered by patient, with all measures of a draw computed in one pass. Written here because a library's
+//! bootstrap of single samples would give intervals that are too narrow: samples of one patient are not independent.
 
 use super::measure::{MEASURES, Measure, Tally, Values};
 use super::performance::ScoredSample;
@@ -15,7 +16,7 @@ pub(super) const LEVEL: f64 = 0.95;
 /// The percentiles that bound [`LEVEL`].
 pub(crate) const BOUNDS: [f64; 2] = [0.025, 0.975];
 
-/// The part of the draws, in percent, in which a measure must be defined to have an interval.
+/// The share of the draws, in percent, in which a measure must be defined for an interval.
 const DEFINED_PERCENT: u64 = 95;
 
 /// A confidence interval; `low <= high`.
@@ -28,7 +29,7 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// One model's samples, arranged for draws of patients.
+/// The samples of one model, grouped for draws of patients.
 pub(super) struct Clusters {
     /// What each patient adds to the counts of decisions.
     tallies: Vec<Tally>,
@@ -39,7 +40,7 @@ pub(super) struct Clusters {
 struct Ranked {
     patient: u32,
     covid: bool,
-    /// Whether the next sample has another score.
+    /// Whether the next sample has a different score.
     ends_tie: bool,
 }
 
@@ -76,10 +77,10 @@ impl Clusters {
         self.tallies.len()
     }
 
-    /// The interval of a measure that is the same in every draw, by Clopper and Pearson (1934) over patients: a bootstrap
-    /// without a single error among them would say 100 to 100 %. `None` for measures that are no proportion.
+    /// The interval of a measure that is the same in every draw, by Clopper and Pearson (1934) over patients: a
+    /// bootstrap of samples without errors would give 100 to 100 %. `None` for measures that are not a proportion.
     ///
-    /// A patient counts as one trial, however many slices there are: with every slice right, as many patients are right.
+    /// A patient counts as one trial, whatever the number of slices.
     pub(super) fn exact(&self, measure: Measure) -> Option<Interval> {
         let of = |part: fn(&Tally) -> u64, rest: fn(&Tally) -> u64| {
             let whole = self.tallies.iter().filter(|tally| part(tally) + rest(tally) > 0).count();
@@ -151,8 +152,8 @@ fn all_or_none(hits: u64, misses: u64, patients: usize) -> Option<Interval> {
     }
 }
 
-/// `measure` of each draw of as many patients as there are, with replacement: `times[i]` says how often patient `i`
-/// was drawn. Each draw has a random stream of its own, so the number of threads changes nothing.
+/// `measure` of each draw of as many patients as there are, with replacement: `times[i]` says how often patient `i` was
+/// drawn. Each draw has a separate random stream, so the result does not depend on the number of threads.
 pub(crate) fn draw<T: Send>(patients: usize, draws: u32, seed: u64, measure: impl Fn(&[u32]) -> T + Sync) -> Vec<T> {
     (0..draws)
         .into_par_iter()
@@ -172,7 +173,7 @@ pub(crate) fn draw<T: Send>(patients: usize, draws: u32, seed: u64, measure: imp
         .collect()
 }
 
-/// For each measure its percentile interval, and in how many draws it was defined.
+/// The percentile interval of each measure, and the number of draws in which it was defined.
 ///
 /// No interval where there is one patient only, or where fewer than 95 % of the draws define the measure.
 pub(super) fn intervals(drawn: &[Values], patients: usize) -> [(Option<Interval>, u32); MEASURES] {

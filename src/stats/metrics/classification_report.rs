@@ -14,13 +14,12 @@ use serde::{Deserialize, Serialize};
 /// | recall | `TP / (TP + FN)` | the class has no samples |
 /// | F1 | `2 TP / (2 TP + FP + FN)` | neither samples nor predictions |
 ///
-/// That is where scikit-learn gives NaN with `zero_division=numpy.nan`, and 0 and a warning by default.
-/// The macro average is the plain mean over the classes that have samples or predictions, the weighted
-/// average is weighted by support. An average is `None` when the figure of any class that counts in it
-/// is: scikit-learn would put a 0, or with `numpy.nan` leave the class out, and either flatters or
-/// blames. So a weighted recall is the accuracy, and a class that was never predicted leaves precision
-/// without averages. A class that does not occur at all has a line of – here; scikit-learn leaves it
-/// out unless `labels` names it.
+/// That is where scikit-learn gives NaN with `zero_division=numpy.nan`, and 0 and a warning by default. The macro
+/// average is the plain mean over the classes that have samples or predictions, the weighted average is weighted by
+/// support. An average is `None` when the figure of any class that it includes is undefined: scikit-learn would use 0,
+/// or leave the class out with `numpy.nan`, and both bias the average. The weighted recall is therefore the accuracy,
+/// and precision has no averages when a class was never predicted. A class that does not occur at all has a line of –
+/// here; scikit-learn leaves it out unless `labels` names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassificationReport {
     /// One entry for each class, in the order of the matrix.

@@ -11,9 +11,9 @@ pub(super) type Values = [Option<f64>; MEASURES];
 
 /// What is measured of a binary classifier; covid is the positive class.
 ///
-/// Each is a ratio, and `None` where it is 0/0. Those that speak of both classes are `None` when the samples are of
-/// one class only, balanced accuracy among them (scikit-learn then takes the one recall there is): a draw of patients
-/// without one class would otherwise count as a balanced accuracy.
+/// Each is a ratio, and `None` where it is 0/0. Measures of both classes are `None` when the samples are of one class
+/// only, balanced accuracy among them (scikit-learn then takes the one recall there is): a draw of patients without one
+/// class would otherwise count as a balanced accuracy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Read)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
@@ -70,7 +70,7 @@ impl Measure {
         }
     }
 
-    /// What it says, in one sentence.
+    /// Its meaning in one sentence.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Accuracy => "The share of all decisions that are right.",
@@ -159,7 +159,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Something said of one measure.
+/// A value that belongs to one measure.
 pub(super) trait OfMeasure {
     fn measure(&self) -> Measure;
 }

@@ -1,4 +1,4 @@
-//! Two models on the same samples.
+//! Comparison of two models on the same samples.
 
 use super::bootstrap::{Clusters, Interval, LEVEL, draw, intervals};
 use super::measure::{MEASURES, Measure, OfMeasure, Values, in_order};
@@ -6,7 +6,7 @@ use super::performance::ScoredSample;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// One measure of two models, and how far they differ.
+/// One measure of two models, and their difference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Difference {
@@ -18,7 +18,7 @@ pub struct Difference {
     pub b: Option<f64>,
     /// `b - a`, above 0 where b is better; `None` where either is undefined.
     pub value: Option<f64>,
-    /// The 95 % interval of the difference, which see at [`Paired`].
+    /// The 95 % confidence interval of the difference; see [`Paired`].
     pub interval: Option<Interval>,
     /// In how many draws it was defined.
     pub defined: u32,
@@ -32,12 +32,12 @@ impl OfMeasure for Difference {
 
 /// McNemar's test of whether two models are right equally often (McNemar 1947), exact.
 ///
-/// Only the samples that just one of them gets right tell them apart. If both were equally good, each such sample
-/// would be a fair coin, so the p-value is the two-sided binomial one, for any number of samples; the chi-square
-/// statistic, with or without continuity correction, only approximates it and is not given.
+/// Only samples that exactly one model gets right are informative. Under the null hypothesis each of them is a fair
+/// coin toss, so the p-value is that of the two-sided binomial test, for any number of samples. The chi-square
+/// statistic only approximates it and is not given.
 ///
 /// The test takes samples as independent. Slices of one scan are not, and their p-value is far too small: use it on
-/// scans, one a patient. The intervals of [`Paired`] hold for slices as well.
+/// scans, one a patient. The intervals of [`Paired`] are valid for slices as well.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct McNemar {
@@ -105,7 +105,7 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Neumaier's sum, which keeps what rounding takes off.
+/// Neumaier's compensated sum.
 fn compensated_sum(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut lost) = (0.0_f64, 0.0);
     for value in values {
@@ -118,9 +118,10 @@ fn compensated_sum(values: impl Iterator<Item = f64>) -> f64 {
 
 /// Two models, a and b, on the same samples: the difference of every measure with its interval, and McNemar's test.
 ///
-/// The intervals are those of [`Performance`](crate::Performance), with the same patients drawn for both models: what
-/// makes a patient easy or hard for both cancels. A measure counts in a draw where it is defined for both. An interval
-/// without 0 says that the models differ on such patients, not that one way of training is better than the other.
+/// The intervals are those of [`Performance`](crate::Performance), with the same patients drawn for both models:
+/// differences between patients that affect both models cancel. A measure counts in a draw when it is defined for both.
+/// An interval that excludes 0 means that these two models differ on such patients, not that one training method is
+/// better than the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Paired {

@@ -1,4 +1,4 @@
-//! All measures of one model with intervals over patients.
+//! All measures of one model with confidence intervals over patients.
 
 use super::bootstrap::{Clusters, Interval, LEVEL, draw, intervals};
 use super::measure::{MEASURES, Measure, OfMeasure, in_order};
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct ScoredSample {
     /// The truth.
     pub covid: bool,
-    /// What speaks for covid, 0 to 1: a probability, or a share of slices.
+    /// The score for covid, 0 to 1: a probability, or a share of slices.
     pub score: f64,
-    /// Whether it was called covid.
+    /// Whether it was classified as covid.
     pub decision: bool,
-    /// Grouping it is. Samples of one patient are not independent, so patients are drawn, not samples.
+    /// The patient. Samples of one patient are not independent, so patients are drawn, not samples.
     pub patient: u32,
 }
 
@@ -26,7 +26,7 @@ pub struct Estimate {
     pub measure: Measure,
     /// Over all samples; `None` where it is undefined.
     pub value: Option<f64>,
-    /// The 95 % interval, which see at [`Performance`].
+    /// The 95 % confidence interval; see [`Performance`].
     pub interval: Option<Interval>,
     /// In how many draws it was defined.
     pub defined: u32,
@@ -47,12 +47,12 @@ impl OfMeasure for Estimate {
 /// the 2.5th to the 97.5th percentile of the draws that define the measure (`numpy.quantile`'s linear method). It is
 /// `None` when there is one patient only, when fewer than 95 % of the draws define the measure, and without draws.
 ///
-/// Where every draw gives the same value, as without a single error, the draws say nothing of errors that were not
-/// seen. A proportion then has Clopper and Pearson's exact interval with patients as its trials ([`Estimate::exact`]),
-/// and other measures have none.
+/// When every draw gives the same value, as in samples without errors, the bootstrap cannot estimate the error rate. A
+/// proportion then has Clopper and Pearson's exact interval with patients as its trials ([`Estimate::exact`]), and
+/// other measures have none.
 ///
-/// The model is taken as it is: the interval says how much the figure depends on which patients were tested, not how
-/// much it would change with another training.
+/// The model is treated as fixed: the interval measures the uncertainty due to the choice of test patients, not the
+/// variation between trainings.
 ///
 /// ```
 /// use covid_ct::{ScoredSample, Measure, Performance};

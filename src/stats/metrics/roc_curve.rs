@@ -1,8 +1,8 @@
-//! Measures of a score that ranks samples, over all thresholds.
+//! Measures of a score over all thresholds.
 
 use anyhow::{Result, bail, ensure};
 
-/// Receiver operating characteristic: what each threshold would find, and what it would cost.
+/// Receiver operating characteristic: true and false positive rate at each threshold.
 ///
 /// Entry `i` of each vector belongs to the rule "positive when score ≥ `thresholds[i]`". As
 /// `sklearn.metrics.roc_curve(drop_intermediate=False)`: the first threshold is +∞, where nothing is
@@ -81,9 +81,9 @@ impl RocCurve {
     }
 }
 
-/// Average precision, in 0..=1: `Σ (Rᵢ - Rᵢ₋₁) Pᵢ` over the different scores, descending, with `Rᵢ` and
-/// `Pᵢ` recall and precision of "positive when score ≥ the `i`-th" (`average_precision_score`). A score
-/// without meaning gets about the share of positive samples.
+/// Average precision, in 0..=1: `Σ (Rᵢ - Rᵢ₋₁) Pᵢ` over the different scores, descending, with `Rᵢ` and `Pᵢ` recall and
+/// precision of "positive when score ≥ the `i`-th" (`average_precision_score`). A random score gets about the share of
+/// positive samples.
 ///
 /// # Errors
 /// When the lists differ in length, a score is not finite, or no sample is positive (scikit-learn says 0).
@@ -104,7 +104,7 @@ pub fn average_precision(is_positive: &[bool], score: &[f64]) -> Result<f64> {
     Ok(sum)
 }
 
-/// What "positive when score ≥ threshold" gets right and wrong, in samples.
+/// Counts of the rule "positive when score ≥ threshold".
 struct Step {
     threshold: f64,
     true_positives: f64,

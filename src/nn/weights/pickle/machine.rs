@@ -22,7 +22,7 @@ const CALLABLE: [&str; 5] = [
     PARAMETER,
 ];
 
-/// Where the machine stands.
+/// The state of the machine.
 #[derive(Default)]
 pub(super) struct Machine<'a> {
     source: Reader<'a>,
@@ -234,7 +234,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Sets the state of an object. That of a dict is its `_metadata`, versions of layers, which nobody asks for here.
+    /// Sets the state of an object. The state of a dict is its `_metadata`, the versions of layers, which is not needed
+    /// here.
     fn build(&mut self) -> Result<()> {
         let given = self.pop()?;
         match self.top_value()? {

@@ -23,7 +23,7 @@ struct Download {
 }
 
 impl Download {
-    /// Three and a half megabytes, so that tries are told apart that bring much and little.
+    /// Three and a half megabytes, enough to distinguish tries that bring much from those that bring little.
     fn from(answers: &[Answer]) -> Self {
         let contents: Vec<u8> = (0..3_500_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let server = Server::start(&contents, answers);
@@ -198,6 +198,6 @@ fn two_processes_do_not_write_one_partial_file() {
     assert!(download.asked().is_empty());
     drop(lock);
     assert_eq!(download.parts(), ["all"]);
-    // It is there now, so nobody downloads it again.
+    // The file is there now and is not downloaded again.
     assert_eq!(download.parts(), ["all"]);
 }

@@ -1,4 +1,4 @@
-//! A file server on the loopback that misbehaves as it is told.
+//! A file server on the loopback interface that fails as configured.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

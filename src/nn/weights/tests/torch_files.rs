@@ -1,4 +1,4 @@
-//! Files as PyTorch writes them, against what it says is in them; then damaged, cut off, and foreign ones.
+//! Files written by PyTorch, compared with their contents in PyTorch; then damaged, truncated and foreign files.
 
 use super::super::torch_file::{ElementType, RawTensor, read_torch_file, state_dict};
 use super::{message, reference, reference_json};

@@ -17,7 +17,7 @@ impl Commands<'_> {
             "--uniform-bucket-level-access".to_owned(),
             "--public-access-prevention".to_owned(),
         ];
-        // Asked of the project: a bucket of this name that is somebody else's is not among them.
+        // Lists the project's buckets only: one of the same name in another project is not among them.
         let ours = [
             self.project_flag(),
             format!("--filter=name={}", self.0.bucket),
@@ -35,7 +35,7 @@ impl Commands<'_> {
             ..step(
                 "bucket",
                 "Google Cloud Storage: 1 and 2",
-                "Creates the bucket, beside the instance and closed to the public. Its name must be free in the whole \
+                "Creates the bucket, in the instance's region and closed to the public. Its name must be unique in the \
                  world: error 409 means that it is taken.",
             )
         }
@@ -67,7 +67,7 @@ impl Commands<'_> {
                 ..step(
                     name,
                     "Google Cloud Storage: 3",
-                    format!("Uploads the {set}. gcloud compares CRC32C by itself and goes on after an interruption."),
+                    format!("Uploads the {set}. gcloud compares CRC32C by itself and resumes after an interruption."),
                 )
             }
         };
@@ -90,7 +90,7 @@ impl Commands<'_> {
             ..step(
                 "verify-uploads",
                 "Google Cloud Storage: 4",
-                "Compares CRC32C here and there. MD5 would not do: objects uploaded in parts have none.",
+                "Compares CRC32C of local files and objects. Not MD5: objects uploaded in parts have none.",
             )
         }
     }
@@ -109,7 +109,7 @@ impl Commands<'_> {
             ..step(
                 "delete-bucket",
                 "Google Cloud Storage",
-                "Deletes the bucket with all archives. Then nothing costs any more.",
+                "Deletes the bucket with all archives. Nothing costs money after that.",
             )
         }
     }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A stand-in for gcloud: writes down how it was called and plays an account whose state is files beside it. A file
+# A stand-in for gcloud: records how it was called and simulates an account whose state is files next to it. A file
 # `fail` makes every call that changes something fail with 20 lines; `other-crc` makes the bucket's checksums differ.
 here=$(dirname "$0")
 printf '%s\n' "$*" >>"$here/calls"

@@ -42,7 +42,7 @@ fn a_set_up_that_failed_is_shown_with_its_log() {
     assert_eq!(declined, Outcome::Declined);
 }
 
-/// Whoever pastes the whole text into a shell neither pays nor loses anything.
+/// Pasting the whole text into a shell costs nothing and deletes nothing.
 #[test]
 fn commands_pasted_as_a_whole_do_no_harm() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,0 +1,42 @@
+//! Commands on the data set and the machine: phantom, cache, doctor.
+
+use super::bar::Bar;
+use super::{PhantomArgs, RunArgs};
+use anyhow::Result;
+use covid_ct::{Doctor, PhantomConfig, SliceCache, Workspace, draw_phantom};
+
+pub fn phantom(args: &PhantomArgs) -> Result<()> {
+    let config = PhantomConfig {
+        seed: args.seed,
+        size: args.size,
+        train_scans: args.train_scans,
+        val_scans: args.val_scans,
+        prediction_scans: args.prediction_scans,
+        slices: args.slices,
+        quality: args.quality,
+        defects: !args.no_defects,
+    };
+    let phantom = draw_phantom(&args.dir, &config, Bar::new().progress())?;
+    println!(
+        "{} scans, {} slices and {} planted defects in {}; the defects are listed in phantom.json.",
+        phantom.scans,
+        phantom.slices,
+        phantom.defects.len(),
+        args.dir.display()
+    );
+    Ok(())
+}
+
+pub fn cache(workspace: &Workspace, args: &RunArgs) -> Result<()> {
+    let accepted = workspace.audit()?.accepted();
+    let preprocess = args.config()?.preprocess;
+    println!("{}", SliceCache::open_or_build(workspace.cache_folder(), &accepted, &preprocess, Bar::new().progress())?);
+    Ok(())
+}
+
+/// Whether the machine is well.
+pub fn doctor(workspace: &Workspace) -> bool {
+    let doctor = Doctor::examine(workspace);
+    println!("{doctor}");
+    doctor.is_well()
+}

@@ -1,0 +1,50 @@
+//! Commands for those who doubt a result: leakage, shortcuts, report.
+
+use super::RunArgs;
+use super::bar::Bar;
+use anyhow::Result;
+use covid_ct::{Architecture, Comparison, LeakProbe, Published, Report, RunConfig, Shortcuts, Weights, Workspace};
+use std::path::Path;
+
+pub fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<()> {
+    let run = args.set_on(probed(args)?.leak_probe())?;
+    let probe = LeakProbe::measure(workspace, &run, repeats, Bar::new().progress())?;
+    let folder = workspace.manifest_folder();
+    probe.figure()?.save(folder.join("leakage.svg"))?;
+    probe.gap_figure()?.save(folder.join("leakage-gap.svg"))?;
+    println!("\n{probe}\n\nFigure: {}", folder.join("leakage.svg").display());
+    Ok(())
+}
+
+/// The run that is asked for, else a head over frozen features: it learns in seconds, and DenseNet-161 keeps most of its
+/// input in them.
+fn probed(args: &RunArgs) -> Result<RunConfig> {
+    if args.network.is_some() || args.config.is_some() || args.published {
+        return args.config();
+    }
+    let weights = Weights::imagenet_or_random(Architecture::DenseNet161, Bar::new().progress());
+    let preset = RunConfig::of(Architecture::DenseNet161).with_weights(&weights);
+    let preset = if args.fine_tune { preset.fine_tune() } else { preset };
+    Ok(if args.small { preset.small() } else { preset })
+}
+
+pub fn shortcuts(workspace: &Workspace) -> Result<()> {
+    let preprocess = RunConfig::default().small().preprocess;
+    println!("{}", Shortcuts::measure(workspace, &preprocess, Bar::new().progress())?);
+    Ok(())
+}
+
+pub fn report(workspace: &Workspace, runs: &[String], published: Option<&Path>, out: Option<&Path>) -> Result<()> {
+    let runs = match runs {
+        [] => workspace.evaluated_runs().unwrap_or_default(),
+        names => names.iter().map(|name| workspace.run(name)).collect(),
+    };
+    let published = published.map(Published::read).transpose()?;
+    // What cannot be compared the report leaves out, and says why.
+    if let Ok(comparison) = Comparison::of(&runs) {
+        println!("{comparison}\n");
+    }
+    let report = Report::new(workspace, &runs, published.as_ref())?;
+    println!("{}", report.write(out.unwrap_or(workspace.home()))?.display());
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Commands on one run: split, train, evaluate, predict, explain, export.
+
+use super::bar::Bar;
+use super::{RunArgs, Trained};
+use anyhow::Result;
+use covid_ct::{Artifact, Experiment, Subset, Workspace};
+use std::path::Path;
+
+fn opened(workspace: &Workspace, args: &RunArgs) -> Result<Experiment> {
+    Experiment::open_in(workspace, args.config()?, Bar::new().show())
+}
+
+fn reopened(workspace: &Workspace, Trained { name }: &Trained) -> Result<Experiment> {
+    Experiment::reopen_in(workspace, name, Bar::new().show())
+}
+
+pub fn split(workspace: &Workspace, args: &RunArgs) -> Result<()> {
+    let run = opened(workspace, args)?;
+    println!("{}\n\n{}", run.split(), run.split().overlap_table(20));
+    Ok(())
+}
+
+pub fn train(workspace: &Workspace, args: &RunArgs) -> Result<()> {
+    let run = opened(workspace, args)?;
+    println!("{}\n", run.settings());
+    println!("\n{}\n\nNext: covid-ct evaluate --name {}", run.train()?, run.settings().name);
+    Ok(())
+}
+
+pub fn evaluate(workspace: &Workspace, trained: &Trained) -> Result<()> {
+    let evaluation = reopened(workspace, trained)?.evaluate()?;
+    println!("\n{evaluation}\n");
+    for subset in evaluation.subsets.iter().map(|of| of.subset) {
+        println!("{subset}, by slice\n{}", evaluation.slice_report(subset)?);
+        println!("{subset}, by scan\n{}", evaluation.scan_report(subset)?);
+    }
+    Ok(())
+}
+
+pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
+    let run = reopened(workspace, trained)?;
+    let inference = run.predict()?;
+    run.heat_by_scan()?;
+    let predictions = run.predictions(Subset::Prediction)?;
+    println!("\n{}\n\n{inference}\n\nWritten to {}", predictions.summary(), run.folder().path().display());
+    Ok(())
+}
+
+pub fn explain(workspace: &Workspace, trained: &Trained, subset: Option<Subset>) -> Result<()> {
+    let run = reopened(workspace, trained)?;
+    let subset = subset.unwrap_or(Subset::Test);
+    let explanations = run.explain(subset)?;
+    for (number, gallery) in (1..).zip(&explanations.galleries) {
+        let file = run.folder().path_of(Artifact::Gallery(subset, number));
+        println!("{}: {}", gallery.figure.title(), file.display());
+    }
+    println!("\n{explanations}");
+    Ok(())
+}
+
+pub fn export(workspace: &Workspace, trained: &Trained, file: &Path) -> Result<()> {
+    let card = workspace.run(&trained.name).classifier()?.export(file)?;
+    println!("{}\n{}", file.display(), card.display());
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Findings that take more than one file: folders, equal pictures, and scans that look like one patient.
+
+use super::{Check, Finding, Look, look_alikes};
+use crate::base::progress::thousands;
+use crate::data::manifest::{Manifest, Set, missing_numbers};
+use std::collections::BTreeSet;
+
+/// What the folders show: stray files, empty scans and missing slice numbers.
+pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
+    let finding = |check, path: String, detail: String| Finding { check, path, detail, with: None };
+    let mut found: Vec<Finding> =
+        manifest.strays.iter().map(|path| finding(Check::StrayFile, path.clone(), "stray".into())).collect();
+    let filled: BTreeSet<usize> = manifest.slices.iter().filter(|s| s.number.is_some()).map(|s| s.scan).collect();
+    for (_, scan) in manifest.scans.iter().enumerate().filter(|(index, _)| !filled.contains(index)) {
+        found.push(finding(Check::EmptyScan, scan.folder.clone(), "no slice".into()));
+    }
+    for (scan, gaps) in missing_numbers(manifest) {
+        let count: u64 = gaps.iter().map(|(a, b)| u64::from(b - a) + 1).sum();
+        let shown: Vec<String> =
+            gaps.iter().take(5).map(|(a, b)| if a == b { a.to_string() } else { format!("{a} to {b}") }).collect();
+        let more = if gaps.len() > 5 { ", …" } else { "" };
+        let detail = format!("{} missing: {}{more}", thousands(count), shown.join(", "));
+        found.push(finding(Check::MissingSlice, manifest.scans[scan].folder.clone(), detail));
+    }
+    found
+}
+
+/// All but one of each group of equal pictures. The one kept is the validation set's, where it has one, so that the
+/// copy in training goes; slices to predict always stay. With two labels in a group none is kept.
+pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
+    let shown = (0..).zip(looked).filter(|(_, look)| look.shows_something());
+    let mut order: Vec<([u8; 16], u32)> =
+        shown.filter_map(|(index, look)| Some((look.picture.as_ref()?.pixels, index))).collect();
+    order.sort_unstable();
+    let rank = |index: &usize| match manifest.scan_of(&manifest.slices[*index]).set {
+        Set::Prediction => 0,
+        Set::Val => 1,
+        Set::Train => 2,
+    };
+    let mut found = Vec::new();
+    for group in order.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1) {
+        let mut group: Vec<usize> = group.iter().map(|(_, index)| *index as usize).collect();
+        group.sort_by_key(|index| (rank(index), *index));
+        let labels: BTreeSet<_> = group.iter().filter_map(|i| manifest.scan_of(&manifest.slices[*i]).label).collect();
+        let kept = manifest.path(&manifest.slices[group[0]]);
+        let copies = if labels.len() > 1 { &group[..] } else { &group[1..] };
+        for &copy in copies.iter().filter(|copy| rank(copy) > 0) {
+            let path = manifest.path(&manifest.slices[copy]);
+            let conflict = if labels.len() > 1 { ", with the other label: neither is kept" } else { "" };
+            let with = if path == kept { manifest.path(&manifest.slices[group[1]]) } else { kept.clone() };
+            let detail = format!("{} equal pictures{conflict}", group.len());
+            found.push(Finding { check: Check::ExactDuplicate, path, detail, with: Some(with) });
+        }
+    }
+    found
+}
+
+/// Pairs of scans that look like one patient.
+pub(super) fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
+    let candidates: Vec<look_alikes::Candidate<'_>> = looked
+        .iter()
+        .enumerate()
+        .filter(|(_, look)| look.shows_something())
+        .filter_map(|(slice, look)| {
+            let descriptor = &look.picture.as_ref()?.descriptor;
+            Some(look_alikes::Candidate { slice: slice as u32, scan: manifest.slices[slice].scan as u32, descriptor })
+        })
+        .collect();
+    let finding = |pair: look_alikes::ScanPair| {
+        let (first, second) = (&manifest.scans[pair.first], &manifest.scans[pair.second]);
+        let conflict = matches!((first.label, second.label), (Some(a), Some(b)) if a != b);
+        let check = if conflict { Check::ConflictingLabel } else { Check::SamePatient };
+        let example = manifest.slices[pair.example.0].file.clone();
+        let twin = &manifest.slices[pair.example.1].file;
+        let detail = format!(
+            "{} and {}: the same patient? {} of {} slices have a twin (for example {example} and {twin}, correlation {:.2})",
+            first.folder, second.folder, pair.matched, pair.of, pair.correlation
+        );
+        Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
+    };
+    look_alikes::pairs_of_scans(&candidates).into_iter().map(finding).collect()
+}

@@ -1,0 +1,103 @@
+//! A manifest on disk: `manifest.parquet` holds the slices, `manifest.json` the rest.
+
+use super::{Manifest, Scan, parquet};
+use crate::base::files::{Digest, read_json, write_json};
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Summary {
+    name: String,
+    root: PathBuf,
+    hash: Digest,
+    /// Of the file `manifest.parquet`.
+    parquet: Digest,
+    files: usize,
+    scans: Vec<Scan>,
+    same_patient: Vec<(String, String)>,
+    strays: Vec<String>,
+}
+
+impl Manifest {
+    /// Writes `manifest.parquet` and `manifest.json` into `folder`.
+    pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
+        let table = folder.join("manifest.parquet");
+        parquet::write_frame(&mut self.to_frame()?, &table)?;
+        let summary = Summary {
+            name: self.name.clone(),
+            root: self.root.clone(),
+            hash: self.hash(),
+            parquet: Digest::of_file(&table)?,
+            files: self.slices.len(),
+            scans: self.scans.clone(),
+            same_patient: self.same_patient.clone(),
+            strays: self.strays.clone(),
+        };
+        write_json(&folder.join("manifest.json"), &summary)
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// A missing or broken file, or two files that do not belong together (rows and hash are compared).
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let (json, table) = (folder.join("manifest.json"), folder.join("manifest.parquet"));
+        let summary: Summary = read_json(&json, "a manifest's summary (written by `covid-ct audit`)")?;
+        let as_written = Digest::of_file(&table)?;
+        ensure!(
+            as_written == summary.parquet,
+            "reading the manifest {}: {} hashes to {as_written}, {} says {}; one of the two files was changed: run \
+             `covid-ct audit` again",
+            folder.display(),
+            table.display(),
+            json.display(),
+            summary.parquet
+        );
+        let slices = parquet::read_slices(&table, &summary.scans)?;
+        summary.check_labels(folder, &json)?;
+        let Summary { name, root, hash, files, scans, same_patient, strays, .. } = summary;
+        ensure!(
+            slices.len() == files,
+            "reading the manifest {}: {} lists {files} files, {} holds {}",
+            folder.display(),
+            json.display(),
+            table.display(),
+            slices.len()
+        );
+        let manifest = Self { name, root, scans, slices, same_patient, strays };
+        let found = manifest.hash();
+        ensure!(
+            found == hash,
+            "reading the manifest {}: its rows hash to {found}, {} says {hash}; one of the two files was changed: \
+             run `covid-ct audit` again",
+            folder.display(),
+            json.display()
+        );
+        Ok(manifest)
+    }
+}
+
+impl Summary {
+    /// Set and label are not part of the hash, so they are checked against the folder's name.
+    fn check_labels(&self, folder: &Path, json: &Path) -> Result<()> {
+        for scan in &self.scans {
+            let delivered = Scan::new(scan.folder.clone());
+            ensure!(
+                (scan.set, scan.label) == (delivered.set, delivered.label),
+                "reading the manifest {}: {} says that {} is {} {:?}; its folder says {} {:?}",
+                folder.display(),
+                json.display(),
+                scan.folder,
+                scan.set,
+                scan.label,
+                delivered.set,
+                delivered.label
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! Pieces of HTML that several sections have; text in them is escaped by the template macro.
+
+use maud::{PreEscaped, html};
+
+/// A heading inside a section.
+pub(super) fn heading(text: &str) -> String {
+    html! { h3 { (text) } }.into_string()
+}
+
+/// A paragraph.
+pub(super) fn paragraph(text: &str) -> String {
+    html! { p { (text) } }.into_string()
+}
+
+/// A paragraph that warns.
+pub(super) fn warning(text: &str) -> String {
+    html! { p.warning { (text) } }.into_string()
+}
+
+/// A paragraph in small letters.
+pub(super) fn small(text: &str) -> String {
+    html! { p.small { (text) } }.into_string()
+}
+
+/// Pieces of HTML side by side.
+pub(super) fn side_by_side(pieces: &[String]) -> String {
+    html! { div.row { @for piece in pieces { div { (PreEscaped(piece)) } } } }.into_string()
+}
