@@ -11,15 +11,18 @@
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
 //! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<data set>/manifest.parquet` |
 //! | audit | [`Audit::run`], or both and the cache [in one pass](Audit::in_one_pass) | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
-//! | split | [`Split::new`] | [`Split`] | `…/split-patient.json` |
-//! | cache | [`SliceCache::open_or_build`] | [`SliceCache`] | `cache/<key>/slices.bin` |
-//! | weights | [`Weights::find`] | [`Weights`] | PyTorch's own folder of downloads |
-//! | train | [`train()`] | [`History`], checkpoints | `runs/<data set>/<run>/` |
-//! | evaluate | [`Evaluation::run`] | [`Evaluation`] | `runs/<data set>/<run>/evaluation.json` |
-//! | predict | [`Classifier::predict`] | [`Predictions`], [`ScanPredictions`] | `runs/<data set>/<run>/predictions-*.parquet` |
+//! | open a run | [`Experiment::open`] | [`Experiment`]: [`RunConfig`], [`Split`], [`SliceCache`], [`RunFolder`] | `runs/<data set>/<run>/split.json`, `cache/<key>/slices.bin` |
+//! | train | [`Experiment::train`] | [`History`], checkpoints | `…/history.json`, `…/best.safetensors` |
+//! | evaluate | [`Experiment::evaluate`] | [`Evaluation`], [`Assessment`], [`Predictions`] | `…/evaluation.json`, `…/predictions-*.parquet` |
+//! | predict | [`Experiment::predict`] | [`Inference`] | `…/inference.json` |
+//! | explain | [`Experiment::explain`] | [`Explanations`] | `…/explanations-*.json` |
 //! | export | [`Classifier::export`] | | `model.pt` or `model.safetensors`, and its card `….json`, `….md` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |
 //! | report | [`Report::new`] | [`Report`] | `report.html`, `report.json` |
+//!
+//! An [`Experiment`] owns its run: settings, slices, split, cache and folder are compared with each other once, when it is
+//! opened; its folder ([`RunFolder`]) reads and writes every file of the run. The rooms of the source, and where to change
+//! what, are in `docs/architecture.md`.
 //!
 //! Four rules hold everywhere:
 //!
@@ -27,13 +30,13 @@
 //!   from; what does not belong together is an error that names both.
 //! - **A leak is never silent.** [`RunConfig::published`] repeats the slides' slice-level split; wherever it is shown it
 //!   says so, and [`Split`] lists what subsets share. [`RunConfig::default`] keeps patients apart.
-//! - **A frozen network is run once.** Its features of every slice are kept beside the slice cache; see
+//! - **A frozen network is run once.** Its features of every slice are kept next to the slice cache; see
 //!   [`Learn`] for what learns and `docs/networks.md` for when this is exact.
 //! - **Source data is never changed**, bad files are findings and not aborts, and an undefined ratio is `None` (shown as
 //!   –), never 0 or NaN.
 //!
-//! Values show themselves: as the last line of a notebook cell ([`Show`]) and with `Display` in a terminal. The library
-//! prints nothing of its own; long stages call back with [`Progress`].
+//! Values show themselves: as the last line of a notebook cell ([`Show`]) and with `Display` in a terminal. Long stages call
+//! back with [`Progress`]; an [`Experiment`] prints its own ([`RunEvent`]) unless it is given a callback.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,13 +1,16 @@
 //! Tables as text and HTML, and the display protocol of notebooks.
 
+use maud::{PreEscaped, html};
 use polars::prelude::{AnyValue, DataFrame};
 use serde::Serialize;
 use std::fmt;
 
 mod escape;
+mod markup;
 
-use escape::breakable;
 pub(crate) use escape::escape;
+pub(crate) use markup::preformatted;
+use markup::{column_name, heading, table_cell};
 
 /// Sends HTML, and text for front ends without HTML, to the notebook.
 ///
@@ -41,26 +44,32 @@ impl Page {
 
     /// Adds a part without a title, under a title.
     pub(crate) fn titled(mut self, title: &str, part: &impl Show) -> Self {
-        self.html.push_str(&heading(title));
+        self.html.push_str(&heading(title).into_string());
         self.text.push_str(&format!("{title}\n"));
         self.with(part)
     }
 
     /// Adds several parts next to each other, as far as the width allows.
     pub fn with_row(mut self, parts: &[impl Show]) -> Self {
-        self.html.push_str("<div style=\"display:flex;flex-wrap:wrap;gap:1em\">");
-        for part in parts {
-            self.html.push_str(&format!("<div style=\"flex:1 1 320px;max-width:480px\">{}</div>", part.html()));
-            self.text.push_str(&part.text());
-            self.text.push('\n');
-        }
-        self.html.push_str("</div>");
+        let row = html! {
+            div style="display:flex;flex-wrap:wrap;gap:1em" {
+                @for part in parts { div style="flex:1 1 320px;max-width:480px" { (PreEscaped(part.html())) } }
+            }
+        };
+        self.html.push_str(&row.into_string());
+        parts.iter().for_each(|part| self.text.push_str(&(part.text() + "\n")));
         self
     }
 
     /// Shows the page in a notebook.
     pub fn evcxr_display(&self) {
         display(&self.html, &self.text);
+    }
+}
+
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -182,47 +191,28 @@ impl Table {
     }
 }
 
-/// The title of a table or another part.
-fn heading(title: &str) -> String {
-    format!("<div style=\"font-weight:600;padding:4px 8px;max-width:60em\">{}</div>", escape(title))
-}
-
 impl Show for Table {
     fn html(&self) -> String {
-        let right = self.alignment();
-        // The structure is shown by borders instead of colours: readable in light and dark themes and on paper.
-        let mut html = format!(
-            "<div class=\"covid-ct\" style=\"overflow-x:auto;margin:.5em 0\">{}<table \
-             style=\"border-collapse:collapse;font-size:13px\"><thead><tr>",
-            heading(&self.title)
-        );
-        for (name, right) in self.columns.iter().zip(&right) {
-            let align = if *right { "right" } else { "left" };
-            html.push_str(&format!(
-                "<th style=\"text-align:{align};padding:4px 10px;border-bottom:2px solid #888\">{}</th>",
-                escape(name)
-            ));
-        }
-        html.push_str("</tr></thead><tbody>");
-        for row in &self.rows {
-            html.push_str("<tr>");
-            for (cell, right) in row.iter().zip(&right) {
-                let align = if *right { "right;font-variant-numeric:tabular-nums;white-space:nowrap" } else { "left" };
-                html.push_str(&format!(
-                    "<td style=\"text-align:{align};padding:3px 10px;border-bottom:1px solid #8884;vertical-align:top\">{}</td>",
-                    breakable(cell)
-                ));
+        let numeric = self.alignment();
+        html! {
+            div.covid-ct style="overflow-x:auto;margin:.5em 0" {
+                (heading(&self.title))
+                table style="border-collapse:collapse;font-size:13px" {
+                    thead { tr {
+                        @for (name, is_numeric) in self.columns.iter().zip(&numeric) { (column_name(name, *is_numeric)) }
+                    } }
+                    tbody {
+                        @for row in &self.rows { tr {
+                            @for (text, is_numeric) in row.iter().zip(&numeric) { (table_cell(text, *is_numeric)) }
+                        } }
+                    }
+                }
+                @for note in &self.notes {
+                    div style="font-size:12px;opacity:.75;padding:2px 8px;max-width:60em" { (note) }
+                }
             }
-            html.push_str("</tr>");
         }
-        html.push_str("</tbody></table>");
-        for note in &self.notes {
-            html.push_str(&format!(
-                "<div style=\"font-size:12px;opacity:.75;padding:2px 8px;max-width:60em\">{}</div>",
-                escape(note)
-            ));
-        }
-        html + "</div>"
+        .into_string()
     }
 
     fn text(&self) -> String {
@@ -277,8 +267,7 @@ macro_rules! shown_as_text {
     ($($type:ty),+ $(,)?) => {$(
         impl $crate::base::table::Show for $type {
             fn html(&self) -> String {
-                let text = $crate::base::table::escape(&self.to_string());
-                format!("<pre style=\"line-height:1.35;font-family:monospace\">{text}</pre>")
+                $crate::base::table::preformatted(&self.to_string())
             }
 
             fn text(&self) -> String {

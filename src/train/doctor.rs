@@ -84,7 +84,7 @@ impl Doctor {
     }
 
     fn disk(&mut self, folder: &Path) {
-        let free = rustix::fs::statvfs(folder).map(|of| of.f_bavail * of.f_frsize).ok();
+        let free = rustix::fs::statvfs(folder).map(|of| of.f_bavail.saturating_mul(of.f_frsize)).ok();
         match free {
             Some(bytes) => {
                 let wrong = "less than 2 GB: caches and checkpoints may not fit".to_owned();
