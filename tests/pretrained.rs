@@ -52,6 +52,10 @@ fn from_a_torchvision_file_to_a_head_and_back_to_torchvision() {
         let card = fs::read_to_string(card).expect("a card");
         assert!(card.contains("\"architecture\": \"densenet161\"") && card.contains("not for diagnosis"), "{card}");
     }
+    let again = folder.path().join("again/model.safetensors");
+    classifier.export(&again).expect("exports");
+    let first = fs::read(folder.path().join("model.safetensors")).expect("reads");
+    assert!(fs::read(again).expect("reads") == first, "the same network is exported as the same bytes");
     let error = classifier.export(folder.path().join("model.onnx")).expect_err("not written");
     assert!(format!("{error:#}").contains(".safetensors or .pt"), "{error:#}");
     let off: serde_json::Value =

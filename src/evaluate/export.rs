@@ -27,8 +27,9 @@ impl Classifier {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("safetensors") => {
                 let card = serde_json::to_string(&card).with_context(doing)?;
-                let metadata =
-                    HashMap::from([("format".to_owned(), "pt".to_owned()), ("covid-ct-card".to_owned(), card)]);
+                // One key alone: safetensors writes several in an order that changes from run to run, and the file's hash
+                // with it.
+                let metadata = HashMap::from([("covid-ct-card".to_owned(), card)]);
                 write_tensors(path, &self.network().tensors(), metadata).with_context(doing)?;
             }
             Some("pt") => self.trace(path).with_context(doing)?,
