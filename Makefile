@@ -1,7 +1,7 @@
 # make demo   the whole job: set up, execute the notebooks, leave runs/demo/report.html
 # make lab    JupyterLab with the kernel
 # make test   set up and pass every test
-# make bench  ours beside the same work in Python
+# make bench  compare the speed with the same work in Python
 # make setup  only what the others need; up to date, it takes a second
 # make clean  removes what can be made again in minutes
 PYTHON ?= python3
@@ -37,25 +37,25 @@ lint: setup
 	@$(ENV) && cargo fmt --check && cargo clippy --locked --quiet --all-targets -- -D warnings
 	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items
 
-# The integration tests compute on a thread each: several that share few cores would wait for each other's. Unit tests
-# compute as users do: on one thread convolutions round otherwise, and kept features are held against forwarding to 1e-5.
+# Each integration test computes on one thread, because several of them share few cores. Unit tests compute as users do: on
+# one thread convolutions round differently, and stored features are compared with forwarding to 1e-5.
 test: lint
 	@$(ENV) && cargo test --locked --lib --bins
 	@$(ENV) && OMP_NUM_THREADS=1 cargo test --locked --test main
 	@$(ENV) && cargo test --locked --doc
 
-# Ours beside Python, in turns, into docs/performance.md; BENCH="--only audit --rounds 3" for less
+# Runs the program and Python in turns, and writes docs/performance.md; BENCH="--only audit --rounds 3" for less
 bench: setup
 	@$(ENV) && python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt && python benches/bench.py $(BENCH)
 
-# A training on the CPU and the same on a GPU, held against each other; CHECK="--networks fcn" for less
+# Compares a training on a GPU with the same on the CPU; CHECK="--networks fcn" for less
 check-gpu: setup
 	@$(ENV) && python scripts/check_gpu.py $(CHECK)
 
 kernel-times: setup
 	@$(ENV) && python scripts/kernel_times.py
 
-# What can be made again in minutes. Runs and data of your own stay.
+# Removes what can be made again in minutes; runs/ and data/ stay.
 clean:
 	rm -rf runs/demo cache data/phantom figures report.html report.json covid-ct
 	@echo "Kept: runs/, data/, and what clones share: $(CACHE)"

@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! The command line.
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -20,7 +20,7 @@ pub mod stage_command;
 ///
 ///   covid-ct audit  →  split  →  cache  →  train  →  evaluate  →  predict  →  explain  →  report
 ///
-/// and, for those who doubt the data: leakage, shortcuts.
+/// and to check the data for leaks and shortcuts: leakage, shortcuts.
 ///
 /// The data set is --data (or COVID_CT_DATA), in the layout train/{covid,non-covid}/ct_scan_N/M.jpg, val/… and
 /// prediction/ct_scan_N/M.jpg; without one, a synthetic phantom is drawn. Results go to the workspace: data_manifest/,
@@ -31,7 +31,7 @@ pub struct Cli {
     /// Root folder of the data set [default: the phantom]
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Where results go [default: the nearest folder upwards with data_manifest/, else the present one]
+    /// Folder of results [default: the nearest parent folder with data_manifest/, else the current one]
     #[arg(long, global = true, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
     #[command(subcommand)]
@@ -46,17 +46,17 @@ pub enum Command {
     ///
     /// Exit code 3 when --expect names a file and something differs from it.
     Audit(audit_command::AuditArgs),
-    /// Divide the slices into train, validation and test, and prove that they share nobody
+    /// Divide the slices into train, validation and test, and prove that no patient is in two of them
     Split(RunArgs),
     /// Decode and resize every accepted slice once, into one memory-mapped file
     Cache(RunArgs),
-    /// Train a network; goes on by itself after a kill
+    /// Train a network; resumes after a kill
     Train(RunArgs),
-    /// Judge train, validation and test with the best checkpoint, per slice and per scan
+    /// Evaluate the best checkpoint on train, validation and test, per slice and per scan
     Evaluate(Trained),
-    /// Judge the unlabelled scans
+    /// Predict the unlabelled scans
     Predict(Trained),
-    /// Show where the network looks, and how much of it lies outside the lungs
+    /// Draw Grad-CAM heat maps, and measure how much of the heat lies outside the lungs
     Explain {
         #[command(flatten)]
         run: Trained,
@@ -64,7 +64,7 @@ pub enum Command {
         #[arg(long)]
         subset: Option<Subset>,
     },
-    /// Measure what a slice split lets through: true and shuffled labels, by slice and by patient
+    /// Measure the leak of a slice split by a permutation test: true and shuffled labels, by slice and by patient
     Leakage {
         #[command(flatten)]
         run: RunArgs,
@@ -78,7 +78,7 @@ pub enum Command {
     Report {
         /// Names of the runs [default: every evaluated run]
         runs: Vec<String>,
-        /// Published results to stand beside them
+        /// Published results to compare with
         #[arg(long, value_name = "FILE")]
         published: Option<PathBuf>,
         /// Where to write [default: the workspace]
@@ -98,13 +98,14 @@ pub enum Command {
     Cloud(cloud_command::CloudArgs),
     /// Bring a data set from a bucket (gs://, s3://, file://) to a folder
     ///
-    /// Held against every checksum that store or archive states; goes on by itself after a kill; unpacks archives on the way with --stream.
+    /// Every file is compared with the checksums of store and archive. Resumes after a kill. With --stream archives are
+    /// unpacked while they arrive.
     Stage(stage_command::StageArgs),
-    /// Do one piece of work once and print what it took, as JSON; `make bench` holds it against Python
+    /// Measure one piece of work once and print the result as JSON; `make bench` compares it with Python
     Bench(bench::BenchArgs),
-    /// Look at libtorch, CUDA, the kernel, disk and memory, and say what is wrong
+    /// Check libtorch, CUDA, the kernel, disk and memory
     ///
-    /// Exit code 3 when something is.
+    /// Exit code 3 if something is wrong.
     Doctor,
 }
 
@@ -138,7 +139,7 @@ pub struct PhantomArgs {
     pub no_defects: bool,
 }
 
-/// Which trained run: its own settings count.
+/// A trained run; its settings are read from its folder.
 #[derive(Args)]
 pub struct Trained {
     /// Name of the run's folder, such as fcn-published or resnet152
@@ -146,7 +147,7 @@ pub struct Trained {
     pub name: String,
 }
 
-/// Which experiment. Options given here go before the preset or the file.
+/// The settings of a run. Single options override the preset or the file.
 #[derive(Args)]
 pub struct RunArgs {
     /// Settings as JSON (a run's own config.json works)
@@ -155,16 +156,16 @@ pub struct RunArgs {
     /// fcn, vgg19, resnet152 or densenet161 [default: fcn; of leakage: densenet161]
     #[arg(long, value_name = "NETWORK", conflicts_with = "config")]
     pub network: Option<Architecture>,
-    /// The slides' procedure, its leaking slice-level split included
+    /// The slides' procedure, including its leaking slice-level split
     #[arg(long)]
     pub published: bool,
-    /// Let the whole network learn, not only the head over a frozen backbone
+    /// Train the whole network, not only the head over a frozen backbone
     #[arg(long)]
     pub fine_tune: bool,
     /// imagenet, imagenet-v2, a file of weights, or none for random ones
     #[arg(long, value_name = "SOURCE")]
     pub pretrained: Option<String>,
-    /// f32, bf16, or f16 (CUDA only)
+    /// Precision: f32, bf16, or f16 (CUDA only)
     #[arg(long, value_parser = precision)]
     pub precision: Option<Precision>,
     /// For a machine without a GPU: 48×48 pixels (64×64 for a head), batches of 8, 8 epochs, a higher rate; minutes
@@ -188,7 +189,7 @@ pub struct RunArgs {
     /// Adam's learning rate
     #[arg(long)]
     pub learning_rate: Option<f64>,
-    /// Seed of weights and order
+    /// Seed of the initial weights and of the sampler
     #[arg(long)]
     pub seed: Option<u64>,
     /// Minutes between checkpoints; 0 after every batch
@@ -214,7 +215,7 @@ fn storage(name: &str) -> Result<covid_ct::Storage, String> {
 }
 
 impl RunArgs {
-    /// The settings that these options make.
+    /// The settings from these options.
     pub fn config(&self) -> Result<RunConfig> {
         let mut run = match &self.config {
             Some(path) => RunConfig::read(path)?,
@@ -230,7 +231,7 @@ impl RunArgs {
         self.set_on(run)
     }
 
-    /// Settings with the single options put on them.
+    /// Overrides settings by the single options.
     pub fn set_on(&self, mut run: RunConfig) -> Result<RunConfig> {
         fn set<T: Clone>(field: &mut T, given: &Option<T>) {
             if let Some(value) = given {

@@ -1,4 +1,4 @@
-//! One self-contained HTML page (and JSON) that someone else can read and doubt.
+//! One self-contained HTML page (and JSON) for readers who want to check every figure.
 
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, write_json, write_text};
@@ -118,7 +118,7 @@ fn probe<T>(
 
 impl Report {
     /// Gathers audit, splits, settings, results, predictions and what was found about the leak, shortcuts and explanations,
-    /// for these runs; the first is the one that others are held against. Parts of a run that were made
+    /// for these runs; the first is the baseline that others are compared with. Parts of a run that were made
     /// from other data, another split or other weights are left out, and the report says which and why. Without runs the
     /// report holds the data, and says what to do next.
     ///
@@ -168,7 +168,7 @@ impl Report {
         figure.html()
     }
 
-    /// Figures beside each other.
+    /// Figures side by side.
     fn row(&mut self, figures: &[(String, Figure)]) -> String {
         let each: Vec<String> = figures.iter().map(|(name, figure)| self.figure(name, figure)).collect();
         html! { div.row { @for figure in &each { (PreEscaped(figure)) } } }.into_string()

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room may import from itself and from those before it. `remote` is beside `train`: see [`may_import`].
+/// Each room may import from itself and from those before it; for `remote` see [`may_import`].
 const ROOMS: [&str; 8] = ["base", "stats", "nn", "data", "train", "evaluate", "report", "remote"];
-/// What `remote` stands on: buckets and archives know slices, and nothing of networks that are trained.
+/// What `remote` may import: buckets and archives know slices, but not training.
 const UNDER_REMOTE: [&str; 3] = ["base", "data", "remote"];
 const LONGEST: usize = 350;
 
@@ -37,7 +37,8 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// `data`, `audit` of `src/data/audit/measure.rs`; `data`, nothing of `src/data.rs`; `None` of the command line's files.
+/// `data`, `audit` of `src/data/audit/measure.rs`; `data`, nothing of `src/data.rs`; `None` of the command line's
+/// files.
 fn place(file: &Path) -> Option<(String, Option<String>)> {
     let path = file.strip_prefix(repository().join("src")).expect("in src/").with_extension("");
     let parts: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
@@ -58,7 +59,7 @@ fn imports(text: &str) -> Vec<(String, String)> {
     code.match_indices("crate::").map(|(at, _)| path(at)).collect()
 }
 
-/// A circle among modules that import each other; `None` where there is none.
+/// A cycle of modules that import each other; `None` if there is none.
 fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     let mut left = graph.clone();
     loop {

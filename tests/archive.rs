@@ -279,7 +279,7 @@ fn what_zip_writes_comes_out_as_unzip_has_it() {
     for i in 0..40 {
         fs::write(source.join(format!("{i}.jpg")), noise(1000 * i, i as u64)).expect("writes");
     }
-    // From a pipe: sizes stand behind the data.
+    // From a pipe: sizes follow the data.
     let made = Command::new("sh")
         .current_dir(home.path())
         .args(["-c", "zip -qr a.zip source; zip -qr - source | cat > b.zip"])

@@ -1,4 +1,4 @@
-//! The cache holds what Pillow would make, survives being killed, and serves no other data.
+//! The cache has Pillow's pixels, survives a kill, and is refused for other data.
 
 use crate::support::{fixture, folder, prepared, program, run_python, silent, tiny_run};
 use covid_ct::tch::{Device, Tensor};
@@ -119,7 +119,7 @@ fn what_a_killed_build_left_is_used_only_where_its_checksum_fits() {
     let accepted = fixture().audit.accepted();
     let preprocess = Preprocess { size: 48, ..Preprocess::default() };
     let whole = SliceCache::open_or_build(folder.path().join("a"), &accepted, &preprocess, silent).expect("builds");
-    // As a kill leaves it: a journal that tells of one finished block, pixels that are not what it says.
+    // As after a kill: a journal with one finished block, and pixels that do not match it.
     let target = folder.path().join("b").join(whole.folder().file_name().expect("a name"));
     fs::create_dir_all(&target).expect("folder");
     fs::write(target.join("slices.bin.partial"), vec![7; accepted.slices.len() * 48 * 48]).expect("writes");

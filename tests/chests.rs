@@ -9,7 +9,7 @@ use std::path::Path;
 /// What is drawn over a chest, or done to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Planted {
-    /// A white square in the air beside the body: half its side, as a share of the picture's.
+    /// A white square in the air next to the body: half its side, as a share of the picture's.
     InTheAir(f64),
     /// A white square in a lung, inside one of the 8×8 places that an FCN's last maps are pooled to.
     InTheLung(f64),
@@ -26,7 +26,7 @@ fn holds([cx, cy, rx, ry]: [f64; 4], x: f64, y: f64) -> bool {
     ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) <= 1.0
 }
 
-/// `look` makes every slice another picture: vessels move with it, and tissue brightens.
+/// `look` makes every slice different: vessels move with it, and tissue brightens.
 fn level(planted: Planted, look: f64, x: f64, y: f64) -> u8 {
     let square = |cx: f64, cy: f64, half: f64| (x - cx).abs() < half && (y - cy).abs() < half;
     match planted {
@@ -60,13 +60,13 @@ fn draw(path: &Path, planted: Planted, look: f64) {
 }
 
 /// Draws scans of four slices: 12 of each label in train/, 11 in val/, two in prediction/. Covid has a white square
-/// beside the body, non-covid a smaller one in a lung; the first unlabelled scan looks like covid, the second like nothing that
-/// was learned.
+/// next to the body, non-covid a smaller one in a lung; the first unlabelled scan is like the covid scans, the second
+/// is out-of-distribution.
 pub fn data(root: &Path) -> Manifest {
     let scan = |folder: String, planted: Planted, number: usize| {
         fs::create_dir_all(root.join(&folder)).expect("a folder");
         for slice in 0..4 {
-            // A scan's slices look alike, scans differ.
+            // The slices of a scan are similar, scans differ.
             let look = 1.3 * number as f64 + 0.05 * slice as f64 + folder.len() as f64;
             draw(&root.join(&folder).join(format!("{slice}.jpg")), planted, look);
         }
@@ -82,8 +82,8 @@ pub fn data(root: &Path) -> Manifest {
     Manifest::scan(root, |_| ()).expect("scans")
 }
 
-/// Rewrites the weights of an FCN's checkpoint so that it sees white and nothing else: one channel hands on how far a pixel
-/// is above 236 of 255, and white anywhere speaks for covid, which every slice is called.
+/// Rewrites the weights of an FCN's checkpoint so that it detects white only: one channel passes on by how much a pixel
+/// is above 236 of 255, and white anywhere increases the covid logit, so that every slice is called covid.
 pub fn see_white_alone(checkpoint: &Path) {
     let mut bytes = fs::read(checkpoint).expect("reads");
     let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;

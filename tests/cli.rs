@@ -1,4 +1,4 @@
-//! What someone at a terminal is told.
+//! Messages of the command line.
 
 use crate::support::{fixture, folder, run, run_well};
 use std::path::Path;

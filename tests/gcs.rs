@@ -1,5 +1,5 @@
-//! A Google Cloud Storage of our own: a real fake-gcs-server on loopback, behind a wire that can be slow, count, and
-//! spoil bytes.
+//! An emulated Google Cloud Storage: fake-gcs-server on loopback, behind a proxy that can slow down, count and corrupt
+//! bytes.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -38,7 +38,7 @@ fn free_port() -> u16 {
 
 fn start(port: u16, folder: &TempDir, wire: &Wire) -> Child {
     let address = format!("127.0.0.1:{port}");
-    // It answers only those who call it by its public name, and they come over the wire.
+    // It answers only requests to its public name, and these come over the wire.
     let (url, public) = (wire.url(), format!("127.0.0.1:{}", wire.port));
     let root = folder.path().display().to_string();
     let child = Command::new(binary())
@@ -162,7 +162,7 @@ impl Wire {
 
 fn refuse(mut client: TcpStream) {
     let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    // The request is short; whoever has gone meanwhile needs no answer.
+    // The request is short; a closed connection needs no answer.
     client.read(&mut [0; 1 << 14]).and_then(|_| client.write_all(answer)).ok();
 }
 

@@ -1,5 +1,5 @@
-//! `covid-ct cloud run …` as a user calls it: the program itself, with a stand-in for gcloud first on the PATH that
-//! writes down how it was called. Not exercised: gcloud itself, and any account.
+//! `covid-ct cloud run …` as a user calls it: the program itself, with a fake gcloud first on the PATH that records its
+//! calls. Not tested: gcloud itself, and any account.
 
 use crate::support::{folder, program};
 use covid_ct::CloudConfig;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// A workspace with complete settings, three archives, and the stand-in.
+/// A workspace with complete settings, three archives, and the fake gcloud.
 fn account() -> TempDir {
     let home = folder();
     for archive in ["train.zip", "val.zip", "dati_palmucci_pred.zip"] {

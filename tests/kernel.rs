@@ -1,4 +1,5 @@
-//! How the kernel builds cells: the rustc call that cargo made is repeated as long as nothing has changed, and no longer.
+//! How the kernel builds cells: the rustc call that cargo made is repeated as long as nothing has changed, and no
+//! longer.
 
 use crate::support::folder;
 use std::fs;
@@ -71,7 +72,7 @@ impl Slot {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).expect("permissions");
     }
 
-    /// Says what was called for `cargo build`, and how it ended.
+    /// The calls of `cargo build`, and its exit status.
     fn build(&self) -> (String, Output) {
         self.build_with(&[])
     }

@@ -1,4 +1,4 @@
-//! Every figure of the metrics held against scikit-learn, which `reference_metrics.py` asks once.
+//! All metrics compared with scikit-learn, which `reference_metrics.py` runs once.
 
 use covid_ct::{ClassificationReport, ConfusionMatrix, Predicted, RocCurve, Scores, Truth, average_precision};
 
@@ -48,7 +48,7 @@ fn fixed_cases() -> Vec<Case> {
         case(&COVID, [0, 0, 1, 1], [1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9]),
         case(&COVID, [0], [0], [0.7]),
         case(&COVID, [1], [0], [0.7]),
-        // one true class, one predicted class, scores that say nothing
+        // one true class, one predicted class, uninformative scores
         case(&COVID, [0, 0, 0], [0, 1, 0], [0.9, 0.2, 0.6]),
         case(&COVID, [0, 1, 1], [1, 1, 1], [0.5, 0.5, 0.5]),
         // 1/8 and 3/8 lie half-way between two decimals
@@ -117,7 +117,7 @@ fn ask_scikit_learn(cases: &[Case]) -> Result<Vec<Value>> {
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("starting {python}, named by COVID_CT_PYTHON"))?;
-    // Taken, so that it is closed before the answer is awaited.
+    // Taken, so that it is closed before the output is read.
     let mut stdin = script.stdin.take().context("the script has no standard input")?;
     stdin.write_all(&serde_json::to_vec(&questions)?)?;
     drop(stdin);

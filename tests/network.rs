@@ -1,4 +1,4 @@
-//! The FCN and Adam are PyTorch's.
+//! The FCN and Adam compared with PyTorch's.
 
 use crate::support::{folder, run_python};
 use covid_ct::tch::{Device, Kind, Reduction, Tensor};

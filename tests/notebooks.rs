@@ -1,4 +1,4 @@
-//! The notebooks on the real kernel; and the proof that a failing cell is noticed.
+//! The notebooks on the real kernel; a failing cell is an error.
 
 use crate::support::{fixture, folder, python};
 use std::collections::BTreeSet;

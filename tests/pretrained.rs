@@ -39,7 +39,7 @@ fn from_a_torchvision_file_to_a_head_and_back_to_torchvision() {
     let info = classifier.info();
     assert_eq!(info.pretrained.as_ref().map(|file| file.name.as_str()), Some("new.pth"));
     assert!(info.backbone.is_some() && run.learn == Learn::Head);
-    // What is exported gives the logits of ours in Python.
+    // The exported network gives the same logits in Python.
     let slices = experiment.split().slices(Subset::Validation);
     let images = experiment.cache().batch(&slices[..4], Device::Cpu).expect("images");
     let logits = no_grad(|| classifier.network().forward(&images)).expect("logits");

@@ -1,4 +1,4 @@
-//! Nobody stands in two subsets, unless the slides' way is asked for; and then it is said.
+//! No patient is in two subsets, except under the slides' split, which is reported as leaking.
 
 use crate::support::{fixture, folder, split_of};
 use covid_ct::{
@@ -134,7 +134,7 @@ fn without_a_validation_folder_one_is_drawn() {
     for unit in [SplitUnit::Patient, SplitUnit::Slice] {
         let split = split_of(&manifest, SplitConfig { unit, ..SplitConfig::default() });
         assert!(!split.slices(Subset::Validation).is_empty(), "{unit:?}");
-        // Drawn slice by slice, the validation set holds patients that were learned from, and says so.
+        // Drawn by slice, the validation set has patients that were learned from, which is reported.
         let leaks = [Subset::Validation, Subset::Test];
         assert_eq!(split.leaking_subsets(), if unit == SplitUnit::Slice { &leaks[..] } else { &[] }, "{unit:?}");
         let folder = folder();

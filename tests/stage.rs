@@ -124,7 +124,7 @@ fn objects_come_whole_and_only_once() {
     assert_eq!(again.matches("was there").count(), 3, "{again}");
     assert!(wire.came() - before < 10_000, "asked for what was there");
 
-    // A new content under the old name is fetched; a file that somebody else changed is left alone.
+    // New content under the old name is fetched; a file that another program changed is not replaced.
     gcs.put("a/b/small.bin", b"newer");
     stage(&wire.url(), target.path(), &["gs://ct"]).expect("stages");
     assert_eq!(fs::read(target.path().join("a/b/small.bin")).expect("is there"), b"newer");

@@ -1,4 +1,4 @@
-//! Every figure held against scikit-learn, SciPy and NumPy, which `reference_stats.py` asks once.
+//! All statistics compared with scikit-learn, SciPy and NumPy, which `reference_stats.py` runs once.
 
 use covid_ct::{Calibration, Interval, Measure, Paired, Performance, ScoredSample, Temperature, logit};
 
@@ -295,7 +295,7 @@ fn ask(questions: &Value) -> Result<Value> {
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("starting {python}, named by COVID_CT_PYTHON"))?;
-    // Taken, so that it is closed before the answer is awaited.
+    // Taken, so that it is closed before the output is read.
     let mut stdin = script.stdin.take().context("the script has no standard input")?;
     stdin.write_all(&serde_json::to_vec(questions)?)?;
     drop(stdin);

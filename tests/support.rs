@@ -1,4 +1,4 @@
-//! The tests' vocabulary: a small phantom drawn once, folders that vanish, Python with PyTorch, and our own program.
+//! What several tests use: a small phantom that is drawn once, temporary folders, Python with PyTorch, and the program.
 
 use covid_ct::{
     Audit, Experiment, Manifest, Phantom, PhantomConfig, Progress, RunConfig, RunFolder, SliceCache, Split,
@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
-/// Nobody looks at the progress of a test.
+/// Ignores progress.
 pub fn silent(_: &Progress) {}
 
 pub fn folder() -> TempDir {
@@ -82,7 +82,7 @@ pub fn run_python(script: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Our program, in a workspace and on a data set of the test's own.
+/// The program, with the test's workspace and data set.
 pub fn program(workspace: &Path, data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_covid-ct"));
     command.env("COVID_CT_WORKSPACE", workspace).env("COVID_CT_DATA", data);

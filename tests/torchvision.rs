@@ -1,4 +1,4 @@
-//! The pretrained networks are torchvision's: same names, same numbers, same gradients.
+//! The pretrained networks compared with torchvision's: names, logits, gradients.
 
 use crate::support::{folder, run_python};
 use covid_ct::tch::{Device, Kind, Reduction, Tensor, manual_seed, no_grad};
@@ -11,7 +11,7 @@ fn read(folder: &Path, name: &str) -> BTreeMap<String, Tensor> {
     Tensor::read_safetensors(folder.join(format!("{name}.safetensors"))).expect("reads").into_iter().collect()
 }
 
-/// The largest difference beside the largest value.
+/// The largest difference, relative to the largest value.
 fn off(ours: &Tensor, theirs: &Tensor) -> f64 {
     let (ours, theirs) = (ours.to_kind(Kind::Double), theirs.to_kind(Kind::Double));
     f64::try_from((ours - &theirs).abs().max() / theirs.abs().max().clamp_min(1e-6)).expect("a number")

@@ -1,4 +1,4 @@
-//! A training that is killed ends as one that was not.
+//! A training that is killed and resumed gives the same bits as one that is not.
 
 use crate::support::{experiment_of, fixture, folder, prepared, program, run_well, silent, split_of, tiny_run};
 use covid_ct::{
@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Everything of a history that is not a stopwatch.
+/// A history without its measured times.
 fn numbers(history: &History) -> Vec<EpochRecord> {
     let timeless = |e: &EpochRecord| EpochRecord { seconds: 0.0, waited: 0.0, images_per_second: 0.0, ..e.clone() };
     history.epochs.iter().map(timeless).collect()
@@ -44,7 +44,7 @@ fn killed_after_a_checkpoint(mut training: Command, last: &Path, later: Duration
     (!output.status.success()).then(|| said.contains("resumed "))
 }
 
-/// Trains once in peace, and once killed again and again; both must end with the same bits.
+/// Trains once without interruption, and once killed again and again; both must end with the same bits.
 fn ends_alike(name: &str, options: &[&str]) {
     let data = &fixture().root;
     let (whole, killed) = (folder(), folder());
@@ -130,7 +130,7 @@ fn a_network_learns_and_its_checkpoint_judges_alike() {
     classifier.predict(&other, Subset::Prediction).expect("unlabelled scans were not learned from");
     experiment.evaluate().expect("evaluates");
     assert_eq!(experiment.predictions(Subset::Validation).expect("reads"), predictions);
-    // A second seed has its own folder; the first one's proof stays as it was, and is what evaluation reads.
+    // A second seed has its own folder; the split of the first is unchanged, and evaluation reads it.
     assert_eq!(experiment.folder().split(experiment.manifest()).expect("reads"), *experiment.split());
     let error =
         experiment_of(folder.path(), other.split().clone(), other.manifest(), &RunConfig { split: seed, ..run });

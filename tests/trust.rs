@@ -1,4 +1,4 @@
-//! What a doubting reader asks: the leak, intervals, where the network looks, and bad input.
+//! Leak, confidence intervals, shortcuts, explanations, out-of-distribution hints, and bad input.
 
 use crate::chests;
 use crate::support::{self, experiment, fixture, folder, prepared, silent, tiny_run};
@@ -10,7 +10,7 @@ use covid_ct::{
 use std::fs;
 use std::path::Path;
 
-/// Patients that no defect spoils, each with slices enough to be recognised by.
+/// Patients without defects, each with enough slices to be recognised.
 fn many_slices(folder: &Path) -> Manifest {
     let config = PhantomConfig {
         size: 128,
@@ -37,7 +37,7 @@ fn shuffled_labels_are_learned_through_a_slice_split_alone() {
     assert_eq!((probe.patients, probe.covid, probe.scans), (40, 20, 40));
     let accuracy = |unit| probe.arm(unit, true).and_then(|arm| arm.accuracy()).expect("a figure");
     let (by_slice, by_patient) = (accuracy(SplitUnit::Slice), accuracy(SplitUnit::Patient));
-    assert!(by_slice >= 0.9, "by slice {by_slice}: who is who should be learned\n{probe}");
+    assert!(by_slice >= 0.9, "by slice {by_slice}: patients' identities should be learned\n{probe}");
     // 8 patients in each of 30 tests: a standard error of about 2 points.
     assert!((by_patient - 0.5).abs() <= 0.05, "by patient {by_patient}: nothing is there to learn\n{probe}");
     let gap = probe.gap(true).expect("both arms");
@@ -46,7 +46,7 @@ fn shuffled_labels_are_learned_through_a_slice_split_alone() {
     let text = probe.to_string();
     assert!(text.contains("0.9969") && text.contains("0.8108") && text.contains("18.6 points"), "{text}");
     assert!(probe.gap_figure().expect("draws").svg().contains("no leak") && probe.figure().is_ok());
-    // The same again comes from the file.
+    // A second call reads the file.
     let again = LeakProbe::run(folder.path(), &cache, &run, repeats, |_| panic!("trained again"));
     assert_eq!(again.expect("reads"), probe);
 }
@@ -106,7 +106,8 @@ fn a_run_is_assessed_by_patient() {
     assert!(shortcuts.rows.len() == 9 && shortcuts.manifest == experiment.manifest().hash());
 }
 
-/// Chests with a planted square, and an FCN that sees nothing else: trained, rewired and evaluated under `folder/x`.
+/// Chests with a planted square, and an FCN that detects only the square: trained, rewritten and evaluated under
+/// `folder/x`.
 fn planted(folder: &Path) -> (Experiment, Evaluation) {
     let manifest = chests::data(&folder.join("data"));
     let mut run = RunConfig { epochs: 1, ..tiny_run("x") };
@@ -139,7 +140,7 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     let explain = || experiment.explain(Subset::Validation).expect("explains");
     let explanations = explain();
     assert_eq!(at.explanations(Subset::Validation).expect("reads"), explanations);
-    // The network looks at the square: beside the body for covid, in the lung for the others.
+    // The heat is on the square: next to the body for covid, in the lung for the others.
     let ([covid, other], from) = outside(&explanations);
     assert!(covid > 0.95 && other < 0.35, "outside the lungs: covid {covid}, non-covid {other}");
     assert_eq!(from, [LungsFrom::File]);
@@ -148,7 +149,7 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     let kinds: Vec<GalleryKind> = explanations.galleries.iter().map(|gallery| gallery.kind).collect();
     let all = [GalleryKind::ConfidentRight, GalleryKind::ConfidentWrong, GalleryKind::OutsideLungs];
     assert_eq!(kinds, [&all[..], &[GalleryKind::DoubtfulMasks]].concat());
-    // It calls everything covid: wrong are the others alone, and their slices are found although few are explained.
+    // It calls everything covid: only the others are wrong, and their slices are found although few are explained.
     assert!(!explanations.galleries[1].figure.svg().contains("val/covid"), "a right slice among the wrong ones");
     assert!(explanations.sanity.contains("rank correlation") || explanations.sanity.contains("undefined"));
 
@@ -157,7 +158,7 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     let [known, strange] = &inference.scans[..] else { panic!("{inference}") };
     assert_eq!((known.unusual, strange.unusual), (Some(false), Some(true)), "{inference}");
     assert!(strange.share.is_some_and(|share| share <= 0.05), "{strange:?}");
-    // Larger squares are covid's: the scan that has one is judged as such, by a probability of scans and not of slices.
+    // Covid has the larger squares: a scan with one has a high probability of scans, not only of slices.
     let interval = known.interval.expect("22 patients");
     let probability = known.probability.expect("calibrated");
     assert!(probability > 0.8 && interval.low <= probability && probability <= interval.high, "{known:?}");
@@ -171,7 +172,7 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     let heat = classifier.scan_heat(experiment.cache(), &predictions, "prediction/ct_scan_0", 3).expect("draws");
     assert_eq!(heat.svg().matches("<image").count(), 3);
 
-    // A name that two scans have is no name.
+    // A name that two scans have is ambiguous.
     let validation = at.predictions(Subset::Validation).expect("reads");
     let both = format!("{:#}", validation.scan_sheet(manifest, "ct_scan_3", 2).expect_err("two scans"));
     assert!(both.contains("val/covid/ct_scan_3, val/non-covid/ct_scan_3"), "{both}");
@@ -180,14 +181,14 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     assert!(scans.patient("ct_scan_3").is_err() && scans.patient("val/covid/ct_scan_3").is_ok());
     assert!(scans.patient("ct_scan_99").is_err());
 
-    // A file that is no longer the one that was judged is not shown beside the judgement.
+    // A file that has changed since its prediction is not shown with it.
     let shown = validation.rows()[0].path.clone();
     let file = folder.path().join("data").join(&shown);
     fs::write(&file, [fs::read(&file).expect("reads"), vec![0]].concat()).expect("writes");
     let error = format!("{:#}", validation.slice_figure(manifest, &shown).expect_err("a changed file"));
     assert!(error.contains("has changed since it was audited") && error.contains(&shown), "{error}");
 
-    // Without the files the cached slices do; the lungs are the same.
+    // Without the files cached slices are used; the lungs are the same.
     fs::rename(folder.path().join("data"), folder.path().join("gone")).expect("renames");
     let ([again, _], from) = outside(&explain());
     assert!(from == [LungsFrom::Cache] && (again - covid).abs() < 0.05, "{from:?}: {again} and {covid}");
@@ -218,14 +219,14 @@ fn one_label_and_few_scans_go_through_the_whole_chain_and_say_so() {
     let inference = experiment.predict().expect("predicts");
     let text = inference.to_string();
     assert!(text.contains("not calibrated: no calibrator of scans"), "{text}");
-    assert!(text.contains("no hint at unusual scans: 6 training scans"), "{text}");
+    assert!(text.contains("no out-of-distribution hint: 6 training scans"), "{text}");
     assert!(inference.scans.iter().all(|scan| scan.probability.is_none() && scan.unusual.is_none()), "{text}");
-    let typical = OutOfDistribution::of(experiment.cache(), experiment.split(), Subset::Prediction).expect("no error");
-    assert!(typical.share.is_empty() && typical.hint("prediction/ct_scan_0") == "–");
+    let hints = OutOfDistribution::of(experiment.cache(), experiment.split(), Subset::Prediction).expect("no error");
+    assert!(hints.share.is_empty() && hints.hint("prediction/ct_scan_0") == "–");
     let explanations = experiment.explain(Subset::Validation).expect("explains");
     assert!(explanations.slices.iter().all(|of| of.label == Some(Label::Covid)));
 
-    // Nothing to judge is an error that says what to do.
+    // Nothing to predict is an error with advice.
     let mut empty = manifest.clone();
     empty.slices.retain(|slice| !folders[slice.scan].starts_with("prediction"));
     let empty = support::experiment(&folder.path().join("empty"), &empty, &run);
@@ -249,7 +250,7 @@ fn one_pass_gives_the_audit_and_the_cache_of_two() {
         assert_eq!(cache.pixels(slice).expect("a row"), two.pixels(slice).expect("a row"), "slice {slice}");
     }
     assert!(cache.pixels(two.manifest().slices.len()).is_err());
-    // What one pass has made, the other call finds.
+    // A second call uses the result of the single pass.
     let found = SliceCache::open_or_build(folder.path(), &audit.accepted(), &preprocess, |_| panic!("built again"));
     assert_eq!(found.expect("opens").pixels(7).expect("a row"), two.pixels(7).expect("a row"));
     assert!(

@@ -1,4 +1,4 @@
-//! Zip archives made byte by byte, so that each can lie in just the way a test wants.
+//! Zip archives built byte by byte, with the inconsistencies that a test needs.
 
 use std::io::Write;
 
@@ -92,7 +92,7 @@ pub fn zip(entries: &[Entry], end_64: bool) -> Vec<u8> {
     out
 }
 
-/// Bytes that look like a JPEG to a compressor: nearly incompressible, the same for the same seed.
+/// Bytes that are nearly incompressible, as those of a JPEG; the same for the same seed.
 pub fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut step = || {

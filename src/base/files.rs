@@ -5,6 +5,7 @@ use memmap2::Mmap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -118,7 +119,11 @@ fn atomically(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> Result<()>)
     let written = (|| {
         // As readable to others as any new file; temporary files are private by default.
         let permissions = fs::Permissions::from_mode(0o666);
-        let mut partial = tempfile::Builder::new().prefix(PARTIAL).permissions(permissions).tempfile_in(folder)?;
+        // libtorch names the folder inside a TorchScript file after the file's name without its ending.
+        let ending = path.extension().map_or(OsString::new(), |ending| [OsStr::new("."), ending].into_iter().collect());
+        let mut partial = tempfile::Builder::new();
+        partial.prefix(PARTIAL).suffix(&ending).permissions(permissions);
+        let mut partial = partial.tempfile_in(folder)?;
         write(&mut partial)?;
         partial.as_file().sync_all()?;
         partial.persist(path)?;

@@ -1,4 +1,4 @@
-//! `covid-ct audit`: what is there, and what is wrong with it.
+//! `covid-ct audit`.
 
 use super::bar::Bar;
 use anyhow::{Context, Result};
@@ -7,10 +7,10 @@ use covid_ct::{Audit, Check, Expectation, Preprocess, Severity, Workspace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What to audit, and what to show.
+/// Options of `covid-ct audit`.
 #[derive(Args)]
 pub struct AuditArgs {
-    /// Known counts and defects to hold the data against, such as data_manifest/cov19-ct-db.json
+    /// Known counts and defects to compare the data with, such as data_manifest/cov19-ct-db.json
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
     /// List every finding of this check
@@ -21,13 +21,13 @@ pub struct AuditArgs {
     cache: bool,
     /// Read these zip archives as if they were unpacked in the data set's folder: file:///folder, gs://… or s3://…
     ///
-    /// Nothing is unpacked; --data names the folder where the files would lie. With --cache, split and training at 224×224
-    /// need no more; other sizes and pictures of single slices need the files.
+    /// Nothing is unpacked; --data names the folder where the files would lie. With --cache, split and training at
+    /// 224×224 do not need the files; other sizes and figures of single slices do.
     #[arg(long, value_name = "URL")]
     archives: Option<String>,
 }
 
-/// Audits, writes down and shows.
+/// Audits the data set, writes the audit, and prints it.
 pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     let expected = args.expect.as_ref().map(Expectation::read).transpose()?;
     let check = args.details.as_ref().map(|name| {

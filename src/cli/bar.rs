@@ -1,16 +1,16 @@
-//! Progress on a terminal.
+//! A progress bar on a terminal.
 
 use covid_ct::{Progress, RunEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
-/// A bar on a terminal; plain lines where there is none.
+/// A progress bar on a terminal; plain lines if standard error is no terminal.
 pub struct Bar {
     bar: ProgressBar,
 }
 
 impl Bar {
-    /// Hidden until there is progress.
+    /// A bar that is hidden until there is progress.
     pub fn new() -> Self {
         let bar = ProgressBar::new(0);
         let style = ProgressStyle::with_template("{prefix:>12} {wide_bar} {pos}/{len} {msg}");
@@ -37,7 +37,7 @@ impl Bar {
             eprintln!("{progress}");
             return;
         }
-        // One bar shows stage after stage.
+        // The bar of a finished stage is used again for the next one.
         if self.bar.is_finished() {
             self.bar.reset();
         }

@@ -1,5 +1,5 @@
-//! `covid-ct bench`: one piece of work, measured once, as a line of JSON. `make bench` runs these beside the same work in
-//! Python, in turns, and writes the table.
+//! `covid-ct bench`: one piece of work, measured once, as a line of JSON. `make bench` runs these and the same work in
+//! Python in turns, and writes the table.
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -11,6 +11,10 @@ use covid_ct::{
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+mod resources;
+
+use resources::{Watch, disk_megabytes, gpu_megabytes, peak_megabytes, resident_megabytes};
 
 /// What to measure.
 #[derive(Args)]
@@ -28,7 +32,7 @@ pub struct BenchArgs {
     /// Optimiser steps
     #[arg(long, default_value_t = 3)]
     pub steps: usize,
-    /// Numbers of `step`, `heads` and `train`: f32, f16 or bf16
+    /// Precision of `step`, `heads` and `train`: f32, f16 or bf16
     #[arg(long, default_value = "f32", value_parser = super::precision)]
     pub precision: Precision,
     /// Where `step`, `heads` and `train` compute: cpu or cuda:N
@@ -40,7 +44,7 @@ pub struct BenchArgs {
     /// Let `read` write out three equal channels, instead of one that three share
     #[arg(long)]
     pub three_channels: bool,
-    /// Let `epoch` draw slices from anywhere and read nothing ahead, as most loaders do
+    /// Let `epoch` shuffle over the whole cache, without prefetch, as most loaders do
     #[arg(long)]
     pub any_order: bool,
     /// How the cache keeps slices: packed or raw
@@ -68,8 +72,8 @@ pub enum Work {
     AuditAndCache,
     /// One epoch of shuffled batches from the cache, as normalised tensors
     Read,
-    /// One epoch of the audited data set's cache in a training's order, ahead of its use; begins at once, so that it can be
-    /// run with little memory and from a slow disk
+    /// One epoch of the audited data set's cache by the training's sampler, with prefetch; begins at once, so that it
+    /// can be run with little memory and from a slow disk
     Epoch,
     /// Optimiser steps of the FCN
     Step,
@@ -79,44 +83,6 @@ pub enum Work {
     Train,
     /// Duplicate search, split and tables of a data set of --slices slices that is not there
     Scale,
-}
-
-/// Seconds of the clock and of the processors since it was made.
-struct Watch {
-    begun: Instant,
-    cpu: f64,
-}
-
-impl Watch {
-    fn start() -> Self {
-        Self { begun: Instant::now(), cpu: cpu_seconds() }
-    }
-
-    fn stop(&self) -> (f64, f64) {
-        (self.begun.elapsed().as_secs_f64(), cpu_seconds() - self.cpu)
-    }
-}
-
-/// User and system time of this process; Linux counts it in hundredths.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
-    ticks.sum::<f64>() / 100.0
-}
-
-fn peak_megabytes() -> Option<u64> {
-    megabytes("VmHWM:")
-}
-
-fn resident_megabytes() -> Option<u64> {
-    megabytes("VmRSS:")
-}
-
-fn megabytes(of: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(of))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes / 1024)
 }
 
 /// Does the work once and prints what it took.
@@ -229,7 +195,7 @@ fn read(data: &Path, args: &BenchArgs) -> Result<Measured> {
     let watch = Watch::start();
     let mut seen = 0.0;
     cache.each_batch(&order, args.batch, Device::Cpu, |_, images| {
-        // Three real channels, where the peer's are asked for as well; else one, which the three share.
+        // Three copied channels, as the Python program makes them, or one channel that the three share.
         let images = if args.three_channels { &images.contiguous() } else { images };
         seen += images.double_value(&[0, 0, 100, 100]);
         Ok(())
@@ -237,7 +203,7 @@ fn read(data: &Path, args: &BenchArgs) -> Result<Measured> {
     Ok((order.len(), watch.stop(), json!({ "sum": seen })))
 }
 
-/// Over the cache that `covid-ct audit --cache` has made.
+/// One epoch over the cache that `covid-ct audit --cache` has written.
 fn epoch(workspace: &Workspace, args: &BenchArgs) -> Result<Measured> {
     use rand::{SeedableRng, seq::SliceRandom};
     let accepted = workspace.audit()?.accepted();
@@ -271,13 +237,6 @@ fn epoch(workspace: &Workspace, args: &BenchArgs) -> Result<Measured> {
     Ok((seen, watch.stop(), more))
 }
 
-/// What this process has had read from disks.
-fn disk_megabytes() -> Option<f64> {
-    let io = std::fs::read_to_string("/proc/self/io").ok()?;
-    let line = io.lines().find_map(|line| line.strip_prefix("read_bytes:"))?;
-    Some(line.trim().parse::<f64>().ok()? / 1e6)
-}
-
 fn step(args: &BenchArgs) -> Result<Measured> {
     let run = RunConfig { precision: args.precision, device: args.device.clone(), ..RunConfig::default() };
     run.check()?;
@@ -302,7 +261,8 @@ fn step(args: &BenchArgs) -> Result<Measured> {
     Ok((args.steps * args.batch, watch.stop(), json!({ "loss": loss })))
 }
 
-/// A training as users run it, checkpoints included: its history, what it took, its training slices and all slices.
+/// A training as users run it, checkpoints included: its history, wall-clock and processor seconds, the number of
+/// training slices and of all slices.
 fn trained(data: &Path, args: &BenchArgs, run: RunConfig) -> Result<(History, (f64, f64), usize, usize)> {
     let folder = tempfile::tempdir()?;
     let (audit, cache) = one_pass(data, None, folder.path(), &Preprocess::default())?;
@@ -327,20 +287,9 @@ fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {
     Ok((slices, (last.seconds, cpu), more))
 }
 
-/// What this process holds of a GPU's memory, as NVIDIA's own program says.
-fn gpu_megabytes() -> Option<u64> {
-    let query = ["--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"];
-    let output = std::process::Command::new("nvidia-smi").args(query).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let own = |line: &str| {
-        let (pid, megabytes) = line.split_once(',')?;
-        if pid.trim().parse() == Ok(std::process::id()) { megabytes.trim().parse().ok() } else { None }
-    };
-    text.lines().find_map(own)
-}
-
 fn heads(data: &Path, args: &BenchArgs) -> Result<Measured> {
-    // Weights from a file, as users have them: a random network is first given statistics, which the peer's has not.
+    // Weights from a file, as users have them: for random weights batch norm's statistics would be measured first,
+    // which the comparison in Python does not do.
     let folder = tempfile::tempdir()?;
     let weights = folder.path().join("weights.safetensors");
     Tensor::write_safetensors(&Network::new(args.network, 1, Device::Cpu)?.tensors(), &weights)?;

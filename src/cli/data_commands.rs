@@ -34,7 +34,7 @@ pub fn cache(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// Whether the machine is well.
+/// Prints the checks of this machine; true if nothing is wrong.
 pub fn doctor(workspace: &Workspace) -> bool {
     let doctor = Doctor::examine(workspace);
     println!("{doctor}");

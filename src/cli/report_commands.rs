@@ -1,4 +1,4 @@
-//! Commands for those who doubt a result: leakage, shortcuts, report.
+//! The commands leakage, shortcuts and report.
 
 use super::RunArgs;
 use super::bar::Bar;
@@ -16,8 +16,8 @@ pub fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<
     Ok(())
 }
 
-/// The run that is asked for, else a head over frozen features: it learns in seconds, and DenseNet-161 keeps most of its
-/// input in them.
+/// The run of the given options, by default a head over frozen features: it is trained in seconds, and DenseNet-161's
+/// features retain most of their input.
 fn probed(args: &RunArgs) -> Result<RunConfig> {
     if args.network.is_some() || args.config.is_some() || args.published {
         return args.config();
@@ -40,7 +40,7 @@ pub fn report(workspace: &Workspace, runs: &[String], published: Option<&Path>, 
         names => names.iter().map(|name| workspace.run(name)).collect(),
     };
     let published = published.map(Published::read).transpose()?;
-    // What cannot be compared the report leaves out, and says why.
+    // The report names runs that cannot be compared, and the reason.
     if let Ok(comparison) = Comparison::of(&runs) {
         println!("{comparison}\n");
     }

@@ -25,7 +25,7 @@ pub struct StageArgs {
     /// Write no more than this; files that exist already do not count
     #[arg(long, value_name = "BYTES")]
     pub max_disk: Option<u64>,
-    /// How long to wait while no data arrive
+    /// How long to wait without receiving data
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub patience: u64,
     /// Refuse archives with an entry of a megabyte or more that expands to more times its compressed size

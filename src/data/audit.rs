@@ -22,10 +22,10 @@ mod check;
 mod expected;
 mod findings;
 mod inspect;
+mod kept_together;
 mod look_alikes;
 mod pass;
 mod pixel_measures;
-mod same_patient;
 mod scale;
 
 pub use check::{Check, Severity};
@@ -96,7 +96,7 @@ impl Audit {
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
-        manifest.same_patient = same_patient::kept_together(&findings);
+        manifest.same_patient = kept_together::kept_together(&findings);
         Self { manifest, findings, histogram }
     }
 

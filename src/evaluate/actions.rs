@@ -1,4 +1,4 @@
-//! What an experiment does with its trained network.
+//! Evaluation, prediction and explanation, as methods of an experiment.
 
 use crate::base::figure::Figure;
 use crate::base::table::Page;
@@ -13,9 +13,9 @@ use crate::train::run_folder::Artifact;
 use anyhow::Result;
 
 impl Experiment {
-    /// Judges train, validation and test with the best checkpoint, slice by slice and scan by scan, and writes
-    /// predictions, scan rule, evaluation, assessment and the comparison with shallow cues into the run's folder. The test
-    /// subset is read here, once.
+    /// Evaluates the best checkpoint on train, validation and test, by slice and by scan, and writes predictions, scan
+    /// rule, evaluation, assessment and the comparison with shallow cues into the run's folder. The test subset is read
+    /// here only.
     ///
     /// # Errors
     /// A run that was not trained, or a checkpoint of another split.
@@ -23,8 +23,8 @@ impl Experiment {
         Evaluation::run(self)
     }
 
-    /// The figures of a subset as [`evaluate`](Self::evaluate) found them: confusion matrices and classification reports,
-    /// of slices and of scans.
+    /// Confusion matrices and classification reports of a subset, by slice and by scan, as computed by
+    /// [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     /// A run that was not evaluated, or a subset without labels or slices.
@@ -32,7 +32,7 @@ impl Experiment {
         self.folder().evaluation()?.page(subset)
     }
 
-    /// Confidence intervals, scan rules and calibration, as [`evaluate`](Self::evaluate) found them.
+    /// Confidence intervals, scan rules and calibration, as computed by [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     /// A run that was not evaluated.
@@ -40,7 +40,8 @@ impl Experiment {
         self.folder().assessment()
     }
 
-    /// Judges the unlabelled scans, and writes predictions, scans and [`Inference`] into the run's folder.
+    /// Predicts the unlabelled scans, and writes the predictions by slice and by scan and [`Inference`] into the run's
+    /// folder.
     ///
     /// # Errors
     /// A run that was not evaluated, or data without unlabelled scans.
@@ -55,10 +56,11 @@ impl Experiment {
         Ok(inference)
     }
 
-    /// One slice of each unlabelled scan with its heat, beside what was said of the scan. Written into the run's folder.
+    /// One slice of each unlabelled scan with its heat map and the scan's prediction; also written into the run's
+    /// folder.
     ///
     /// # Errors
-    /// Scans that were not judged yet, or not with the present checkpoint.
+    /// Scans that were not predicted yet, or were predicted with another checkpoint.
     pub fn heat_by_scan(&self) -> Result<Figure> {
         let (classifier, predictions) = (self.classifier()?, self.predictions(Subset::Prediction)?);
         let figure = self.folder().inference()?.heat_figure(&classifier, self.cache(), &predictions)?;
@@ -66,18 +68,18 @@ impl Experiment {
         Ok(figure)
     }
 
-    /// One unlabelled scan: what was said of it, and its slices with their heat; `count` at most, at even distances. `scan`
-    /// is a folder, or its last part where one scan alone has it.
+    /// The prediction of one unlabelled scan, and at most `count` of its slices, at even distances, with their heat
+    /// maps. `scan` is its folder, or the folder's last part if it is unique.
     ///
     /// # Errors
-    /// No such scan, or scans that were not judged yet.
+    /// No such scan, or scans that were not predicted yet.
     pub fn scan_page(&self, scan: &str, count: usize) -> Result<Page> {
         let (classifier, predictions) = (self.classifier()?, self.predictions(Subset::Prediction)?);
         let heat = classifier.scan_heat(self.cache(), &predictions, scan, count)?;
         Ok(Page::new().with(&self.folder().inference()?.patient(scan)?).with(&heat))
     }
 
-    /// The judgements of a subset's slices, as [`evaluate`](Self::evaluate) or [`predict`](Self::predict) left them.
+    /// The predictions of a subset's slices, as written by [`evaluate`](Self::evaluate) or [`predict`](Self::predict).
     ///
     /// # Errors
     /// No predictions yet, or damaged ones.
@@ -85,11 +87,11 @@ impl Experiment {
         self.folder().predictions(subset)
     }
 
-    /// Shows where the network looks in the slices of a subset: heat maps, and how much of the heat lies outside the lungs.
+    /// Explains the predictions of a subset by Grad-CAM heat maps, and measures the share of heat outside the lungs.
     /// Written into the run's folder, the galleries as SVG too.
     ///
     /// # Errors
-    /// A subset that was not judged yet.
+    /// A subset that was not predicted yet.
     pub fn explain(&self, subset: Subset) -> Result<Explanations> {
         let explanations = Explanations::run(self, subset)?;
         for (number, gallery) in (1..).zip(&explanations.galleries) {

@@ -1,4 +1,4 @@
-//! How far a run's figures can be trusted: intervals over patients, scan rules beside each other, calibration, sources.
+//! Uncertainty of a run's figures: confidence intervals over patients, comparison of scan rules, calibration, sources.
 
 use crate::base::files::Digest;
 use crate::data::manifest::Manifest;
@@ -7,7 +7,7 @@ use crate::evaluate::decision_rules::Rule;
 use crate::evaluate::predict::{Predictions, SlicePrediction};
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::calibration::{Calibration, ScanCalibrator, Temperature, logit};
-use crate::stats::metrics::{Estimate, Performance, ScoredSample};
+use crate::stats::metrics::{DRAWS, Estimate, Performance, ScoredSample};
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -19,42 +19,41 @@ mod tables;
 mod tests;
 
 use grouping::Grouping;
-pub(crate) use grouping::judged_scans;
+pub(crate) use grouping::scored_scans;
 pub(crate) use tables::estimated;
 
-/// Draws of the bootstrap, and its seed.
-const DRAWS: u32 = 2_000;
+/// Seed of the bootstrap.
 const SEED: u64 = 1;
 /// Bars of a reliability diagram.
 const BINS: usize = 10;
-/// What a mean of slice probabilities is, as a rule of scans; its threshold plays no part.
+/// Scores a scan by the mean probability of its slices; the threshold is not used.
 const MEAN: Rule = Rule::MeanProbability(0.5);
 
-/// A subset's figures with intervals.
+/// A subset's figures with confidence intervals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assessed {
     /// Validation or test.
     pub subset: Subset,
-    /// Each slice for itself; covid from a probability of 0.5 on.
+    /// By slice; covid if the probability is 0.5 or more.
     pub slices: Performance,
-    /// Each scan by the run's scan rule.
+    /// By scan, with the run's scan rule.
     pub scans: Performance,
-    /// Scans of each source that the patient table names, where it names two or more.
+    /// By scan for each source in the patient table, if there are two or more.
     pub sources: Vec<(String, Performance)>,
-    /// Scans whose patient is named; every other one counts as a patient of its own.
+    /// Number of scans whose patient is known; each other scan counts as one patient.
     pub named: usize,
     /// `None` where the subset holds one label only.
     pub roc: Option<RocCurves>,
 }
 
-/// Receiver operating characteristics for drawing: points `[1 - specificity, sensitivity]`, each 0 to 1.
+/// ROC curves for drawing: points `[1 - specificity, sensitivity]`, each 0 to 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RocCurves {
     /// Slices, ranked by their covid probability.
     pub slices: Vec<[f64; 2]>,
-    /// Scans, ranked by what the run's scan rule compares with its threshold.
+    /// Scans, ranked by the score of the run's scan rule.
     pub scans: Vec<[f64; 2]>,
 }
 
@@ -64,35 +63,35 @@ pub struct RocCurves {
 pub struct RuleResult {
     /// The rule with its threshold.
     pub rule: Rule,
-    /// Balanced accuracy on the validation scans it was chosen on: the best of its kind, so too good.
+    /// Balanced accuracy on the validation scans, 0 to 1; optimistic, because the rule was chosen on them.
     pub validation: f64,
-    /// Balanced accuracy on the test scans.
+    /// Balanced accuracy on the test scans; `None` without a test set.
     pub test: Option<Estimate>,
 }
 
-/// Probabilities against the truth, as they come and as mended on the validation set.
+/// Calibration of probabilities before and after recalibration on the validation set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recalibrated {
-    /// As they come.
+    /// Before recalibration.
     pub before: Calibration,
-    /// Mended; `None` where nothing could be fitted.
+    /// After recalibration; `None` where nothing could be fitted.
     pub after: Option<Calibration>,
 }
 
-/// A subset's probabilities against the truth.
+/// Calibration of a subset's probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibrated {
     /// Validation or test.
     pub subset: Subset,
-    /// Of slices: the network's, and temperature-scaled.
+    /// By slice: the network's probabilities, and after temperature scaling.
     pub slices: Recalibrated,
-    /// Of scans: the mean over the slices, and by the [`ScanCalibrator`].
+    /// By scan: the mean over the slices, and after the [`ScanCalibrator`].
     pub scans: Recalibrated,
 }
 
-/// What a doubting reader asks about a run's figures.
+/// Confidence intervals, scan rules and calibration of an evaluated run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assessment {
@@ -104,19 +103,20 @@ pub struct Assessment {
     pub leaks: Vec<Subset>,
     /// Validation and test, where they have slices.
     pub subsets: Vec<Assessed>,
-    /// Scan rules beside each other; none where validation holds one label only.
+    /// The best rule of each kind; empty if the validation set has a single label.
     pub rules: Vec<RuleResult>,
-    /// Of slices, fitted on the validation slices; goes with the checkpoint. `None` where validation holds one label only.
+    /// Temperature scaling of slices, fitted on the validation slices; belongs to the checkpoint. `None` if the
+    /// validation set has a single label.
     pub temperature: Option<Temperature>,
-    /// Of scans, fitted on the validation scans; goes with the checkpoint, and unlabelled scans are judged with it.
+    /// Calibrator of scans, fitted on the validation scans; belongs to the checkpoint and is used for unlabelled scans.
     pub scan_calibrator: Option<ScanCalibrator>,
-    /// Validation and test.
+    /// Calibration on validation and test.
     pub calibration: Vec<Calibrated>,
-    /// What cannot be given, and why.
+    /// Parts that are left out, and why.
     pub omitted: Vec<Omitted>,
 }
 
-/// A part of an [`Assessment`] that some validation sets leave undefined.
+/// A part of an [`Assessment`] that is undefined for some validation sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
@@ -138,13 +138,13 @@ impl fmt::Display for Part {
     }
 }
 
-/// A part that cannot be given.
+/// A part that is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Omitted {
-    /// Which.
+    /// The part.
     pub part: Part,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -155,12 +155,12 @@ impl fmt::Display for Omitted {
 }
 
 impl Assessment {
-    /// Assesses predictions of the validation set, and of the test set where it has slices. `manifest` tells who is one
-    /// patient: patients are drawn for the intervals, never slices.
+    /// Assesses predictions of the validation set, and of the test set if it has slices. The bootstrap draws patients,
+    /// not slices; which scans belong to one patient is taken from `manifest`.
     ///
     /// # Errors
-    /// Predictions of other slices than the manifest's, or a probability that is none. What validation scans of one label
-    /// leave undefined is no error: see [`omitted`](Self::omitted).
+    /// Predictions of other slices than the manifest's or of different weights, or a value that is not a probability.
+    /// Validation scans of a single label are no error: see [`omitted`](Self::omitted).
     pub fn of(
         validation: &Predictions,
         test: Option<&Predictions>,
@@ -169,11 +169,11 @@ impl Assessment {
     ) -> Result<Self> {
         let about = &validation.about;
         let doing = || format!("assessing the run {}", about.run);
-        let whose = Grouping::new(manifest);
+        let grouping = Grouping::new(manifest);
         let mut omitted = Vec::new();
-        let temperature = kept(temperature(validation), Part::Temperature, &mut omitted);
-        let scans = whose.judged(validation, MEAN).with_context(doing)?;
-        let scan_calibrator = kept(ScanCalibrator::fit(&scans, DRAWS, SEED), Part::ScanCalibrator, &mut omitted);
+        let temperature = or_omitted(temperature(validation), Part::Temperature, &mut omitted);
+        let scans = grouping.scored(validation, MEAN).with_context(doing)?;
+        let scan_calibrator = or_omitted(ScanCalibrator::fit(&scans, DRAWS, SEED), Part::ScanCalibrator, &mut omitted);
         let (mut subsets, mut calibration) = (Vec::new(), Vec::new());
         for predictions in std::iter::once(validation).chain(test) {
             ensure!(
@@ -191,25 +191,25 @@ impl Assessment {
                 predictions.about.weights.short(),
                 about.weights.short()
             );
-            subsets.push(whose.assessed(predictions, rule.rule).with_context(doing)?);
-            let scans = whose.judged(predictions, MEAN).with_context(doing)?;
+            subsets.push(grouping.assessed(predictions, rule.rule).with_context(doing)?);
+            let scans = grouping.scored(predictions, MEAN).with_context(doing)?;
             calibration.push(Calibrated {
                 subset: predictions.about.subset,
                 slices: of_slices(predictions, temperature.as_ref()).with_context(doing)?,
                 scans: of_scans(&scans, scan_calibrator.as_ref()).with_context(doing)?,
             });
         }
-        let rules = kept(whose.rules(validation, test), Part::ScanRules, &mut omitted).unwrap_or_default();
+        let rules = or_omitted(grouping.rules(validation, test), Part::ScanRules, &mut omitted).unwrap_or_default();
         let (run, weights, leaks) = (about.run.clone(), about.weights, about.leaks.clone());
         Ok(Self { run, weights, leaks, subsets, rules, temperature, scan_calibrator, calibration, omitted })
     }
 
-    /// Why a part is absent; `None` where it is there.
+    /// Why a part is left out; `None` if it is not.
     pub fn why_omitted(&self, part: Part) -> Option<&str> {
         self.omitted.iter().find(|of| of.part == part).map(|of| of.why.as_str())
     }
 
-    /// The figures of a subset.
+    /// The figures of a subset; `None` if it was not assessed.
     pub fn subset(&self, subset: Subset) -> Option<&Assessed> {
         self.subsets.iter().find(|of| of.subset == subset)
     }
@@ -222,12 +222,15 @@ impl RunFolder {
     }
 }
 
-/// What could be had; where it could not, why.
-fn kept<T>(found: Result<T>, part: Part, omitted: &mut Vec<Omitted>) -> Option<T> {
+/// The value; an error is added to `omitted` as the reason why the part is left out.
+fn or_omitted<T>(found: Result<T>, part: Part, omitted: &mut Vec<Omitted>) -> Option<T> {
     found.map_err(|error| omitted.push(Omitted { part, why: format!("{error:#}") })).ok()
 }
 
-/// Slices of one label only fit no temperature.
+/// Fits a temperature to the validation slices.
+///
+/// # Errors
+/// Slices of a single label.
 fn temperature(validation: &Predictions) -> Result<Temperature> {
     let (truth, probabilities) = truths(validation)?;
     let covid = truth.iter().filter(|&&covid| covid).count();
@@ -250,8 +253,8 @@ fn of_scans(scans: &[ScoredSample], calibrator: Option<&ScanCalibrator>) -> Resu
     recalibrated(&truth, &before, calibrator.map(|calibrator| move |p| calibrator.apply(p)))
 }
 
-fn recalibrated(truth: &[bool], before: &[f64], mend: Option<impl Fn(f64) -> f64>) -> Result<Recalibrated> {
-    let after = mend.map(|mend| before.iter().map(|&p| mend(p)).collect::<Vec<_>>());
+fn recalibrated(truth: &[bool], before: &[f64], recalibrate: Option<impl Fn(f64) -> f64>) -> Result<Recalibrated> {
+    let after = recalibrate.map(|recalibrate| before.iter().map(|&p| recalibrate(p)).collect::<Vec<_>>());
     Ok(Recalibrated {
         before: Calibration::of(truth, before, BINS)?,
         after: after.map(|after| Calibration::of(truth, &after, BINS)).transpose()?,

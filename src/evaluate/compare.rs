@@ -1,4 +1,4 @@
-//! Runs beside each other, and beside what the slides published.
+//! Comparison of runs with each other and with the slides' results.
 
 use crate::base::figure::{Figure, lines};
 use crate::base::progress::{human_duration, thousands};
@@ -16,7 +16,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::time::Duration;
 
-/// One line of the comparison.
+/// One row of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparisonRow {
     /// Name of the model or run.
@@ -25,19 +25,19 @@ pub struct ComparisonRow {
     pub split: String,
     /// The chosen epoch.
     pub epoch: usize,
-    /// Accuracy over the slices of train, validation and test.
+    /// Accuracy over the slices of train, validation and test, 0 to 1.
     pub accuracy: [Option<f64>; 3],
-    /// Balanced accuracy over the validation scans.
+    /// Balanced accuracy over the validation scans, 0 to 1.
     pub validation_by_scan: Option<f64>,
     /// Parameters of the network, frozen ones too.
     pub parameters: Option<u64>,
     /// `imagenet`, a file, or `random`.
     pub weights: String,
-    /// Seconds of learning: all epochs, and the features of a frozen backbone.
+    /// Seconds of training: all epochs, and the features of a frozen backbone.
     pub seconds: Option<f64>,
-    /// Slices learned from per second, all epochs; the features of a frozen backbone are in the time.
+    /// Training slices of all epochs per second of `seconds`.
     pub images_per_second: Option<f64>,
-    /// Test minus validation accuracy: what the leak adds, and the difference between the hospitals.
+    /// Test minus validation accuracy, -1 to 1: the effect of a leak, and the difference between the hospitals.
     pub gap: Option<f64>,
 }
 
@@ -85,8 +85,8 @@ impl Comparison {
             let assessment = folder.assessment()?;
             ensure!(
                 assessment.weights == evaluation.weights,
-                "comparing the run {name}: its assessment is of the weights {}, its evaluation of {}: run `covid-ct evaluate \
-                 --name {name}` again",
+                "comparing the run {name}: its assessment is of the weights {}, its evaluation of {}: run `covid-ct \
+                 evaluate --name {name}` again",
                 assessment.weights,
                 evaluation.weights
             );
@@ -96,7 +96,7 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// Adds the slides' figures below.
+    /// Adds the slides' results as further rows.
     pub fn with_published(mut self, published: &Published) -> Self {
         for model in &published.models {
             self.rows.push(ComparisonRow {
@@ -121,7 +121,7 @@ impl Comparison {
         &self.rows
     }
 
-    /// Validation accuracy by epoch, one line a run; runs split by patient and by slice in figures of their own.
+    /// Validation accuracy by epoch, one line for each run; one figure for sound and one for leaking splits.
     pub fn figures(&self) -> Result<Vec<Figure>> {
         let curve = |h: &History| h.epochs.iter().map(|e| (e.epoch as f64, e.validation.accuracy)).collect();
         let of = |leaking: bool| -> Vec<(&Evaluation, &History)> {
@@ -149,11 +149,11 @@ impl Comparison {
         Ok(Page::new().with_row(&self.evaluations.iter().map(figure).collect::<Result<Vec<_>>>()?))
     }
 
-    /// Balanced accuracy and ROC AUC of every run with their 95 % intervals over patients, the interval first.
+    /// Balanced accuracy and ROC AUC of every run with their 95 % confidence intervals over patients, before the value.
     pub fn intervals(&self) -> Table {
         let columns =
             ["Run", "Split", "Scans of", "Balanced accuracy by slice", "Balanced accuracy by scan", "ROC AUC by scan"];
-        let mut table = Table::new("How sure the figures are: 95 % intervals, and values", &columns);
+        let mut table = Table::new("Uncertainty of the figures: 95 % confidence intervals, and values", &columns);
         for (run, evaluation) in self.assessments.iter().zip(&self.evaluations) {
             for of in &run.subsets {
                 table.row([
@@ -167,12 +167,14 @@ impl Comparison {
             }
         }
         table.note(
-            "Bootstrap over patients. Epoch and scan threshold are chosen on the validation set, so its figures flatter; the \
-             test figures do not. Where two intervals overlap widely, these scans do not tell the runs apart.",
+            "Bootstrap over patients. Epoch and scan threshold are chosen on the validation set, so its figures are \
+             optimistic; the test figures are not. If two intervals overlap widely, these scans do not show which run \
+             is better.",
         )
     }
 
-    /// The slides' table (Model, Epoch, Train, Val and Test accuracy), with the split and what the leak adds.
+    /// The slides' table (Model, Epoch, Train, Val and Test accuracy), with the split, and test minus validation
+    /// accuracy.
     pub fn table(&self) -> Table {
         let columns = [
             "Model",
@@ -205,8 +207,8 @@ impl Comparison {
                 row.images_per_second.map_or("–".to_owned(), |rate| thousands(rate.round() as u64)),
             ]);
         }
-        let note = "Under a slice split the test set holds slices of scans that were learned from: its accuracy says \
-                    what is remembered. Under a patient split it says what a new patient can expect.";
+        let note = "Under a slice split the test set has slices of training scans: its accuracy rewards memorising \
+                    them. Under a patient split it estimates the accuracy on new patients.";
         self.notes.iter().fold(table.note(note), |table, note| table.note(note.clone()))
     }
 }
@@ -222,13 +224,13 @@ fn split_of(evaluation: &Evaluation) -> String {
     format!("{unit}{}", if evaluation.leaking { " (leaks)" } else { "" })
 }
 
-/// Figures of different data say nothing about networks.
+/// Checks that two evaluations are of the same data.
 fn same_data(first: Option<&Evaluation>, other: &Evaluation) -> Result<()> {
     let Some(first) = first else { return Ok(()) };
     ensure!(
         first.manifest == other.manifest,
-        "comparing runs: {} was evaluated on the manifest {} ({}), {} on {} ({}): compare runs on the same data, or run \
-         `covid-ct train` and `covid-ct evaluate` for one of them on the other's",
+        "comparing runs: {} was evaluated on the manifest {} ({}), {} on {} ({}): compare runs on the same data, or \
+         run `covid-ct train` and `covid-ct evaluate` for one of them on the other's",
         first.run.name,
         first.manifest,
         first.data,
@@ -239,7 +241,7 @@ fn same_data(first: Option<&Evaluation>, other: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// Whether validation scans were learned from, by what the splits share.
+/// Whether the splits share validation scans or patients with training, in words.
 fn validation_in_words(runs: &[(&Evaluation, &History)]) -> String {
     let leaks = |of: &Evaluation| of.leaks.contains(&Subset::Validation);
     let leaking: Vec<&str> = runs.iter().filter(|of| leaks(of.0)).map(|of| of.0.run.name.as_str()).collect();

@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 /// The probability from which a slice is called covid.
 const CALLED_COVID: f64 = 0.5;
 
-/// When a scan is called covid, from the covid probabilities of its slices.
+/// The rule by which a scan is called covid, from the covid probabilities of its slices.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// When at least this share of its slices, 0 to 1, is called covid (probability 0.5 or more).
+    /// At least this share of its slices, 0 to 1, is called covid (probability 0.5 or more).
     ShareOfSlices(f64),
-    /// When the mean probability is at least this, 0 to 1.
+    /// The mean probability is at least this, 0 to 1.
     MeanProbability(f64),
-    /// When at least so many slices are called covid (probability 0.5 or more), 1 or more.
+    /// At least this number of slices, 1 or more, is called covid (probability 0.5 or more).
     AnyOf(usize),
 }
 
-/// A [`Rule`] whose number is still to be chosen.
+/// The kind of a [`Rule`], without its threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleKind {
@@ -35,10 +35,10 @@ impl RuleKind {
     pub const ALL: [Self; 3] = [Self::ShareOfSlices, Self::MeanProbability, Self::AnyOf];
 }
 
-/// One scan whose truth is known.
+/// One labelled scan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelledScan {
-    /// The truth.
+    /// Its label.
     pub covid: bool,
     /// The covid probability of each slice, 0 to 1.
     pub slices: Vec<f64>,
@@ -50,13 +50,13 @@ pub struct LabelledScan {
 pub struct Choice {
     /// The rule.
     pub rule: Rule,
-    /// Its balanced accuracy on the validation scans, in 0..=1; better than can be expected of other scans.
+    /// Its balanced accuracy on the validation scans, 0 to 1; optimistic, because the rule was chosen on them.
     pub balanced_accuracy: f64,
-    /// How many validation scans there were.
+    /// Number of validation scans.
     pub scans: usize,
-    /// How many rules were tried.
+    /// Number of candidate rules.
     pub candidates: usize,
-    /// How many of them were equally good.
+    /// Number of candidates with the best balanced accuracy.
     pub tied: usize,
 }
 
@@ -70,9 +70,9 @@ impl Rule {
         }
     }
 
-    /// What speaks for covid, 0 to 1: the share of slices called covid, the mean probability, or of [`Self::AnyOf`]
-    /// `k` the `k`-th largest probability, which is 0.5 or more just where `k` slices are called covid. Of a scan with
-    /// fewer than `k` slices it is 0; of one without any, too.
+    /// The score of a scan, 0 to 1, higher for covid: the share of slices called covid, the mean probability, or for
+    /// [`Self::AnyOf`] `k` the `k`-th largest probability, which is 0.5 or more if and only if `k` slices are called
+    /// covid. 0 for a scan without slices or with fewer than `k`.
     pub fn score(self, slices: &[f64]) -> f64 {
         let share = |sum: f64| if slices.is_empty() { 0.0 } else { sum / slices.len() as f64 };
         match self {
@@ -98,8 +98,8 @@ impl Rule {
         }
     }
 
-    /// The rules of a kind that these scans can tell apart, ascending: thresholds half-way between neighbouring scores
-    /// of scans, with 0 and 1 among them; numbers of slices from 1 to those of the longest scan.
+    /// The rules of a kind that can decide differently on these scans, ascending: thresholds half-way between
+    /// neighbouring scores of scans, 0 and 1 included; numbers of slices from 1 to that of the longest scan.
     pub fn candidates(kind: RuleKind, scans: &[LabelledScan]) -> Vec<Self> {
         let thresholds = |rule: fn(f64) -> Self| {
             let scores = scans.iter().map(|scan| rule(0.0).score(&scan.slices));
@@ -118,8 +118,8 @@ impl Rule {
         }
     }
 
-    /// The candidate with the best balanced accuracy over validation scans; among equally good ones the middle one
-    /// (of an even number the upper), which is the least sensitive to a slice more or less.
+    /// The candidate with the best balanced accuracy over validation scans; of tied ones the middle one (of an even
+    /// number the upper), which is the least sensitive to a single slice.
     ///
     /// # Errors
     /// Scans of one class only, a scan without slices, or a probability not in 0..=1.
@@ -224,7 +224,8 @@ mod tests {
         let choice = Rule::choose(RuleKind::MeanProbability, &scans)?;
         assert_eq!(choice.rule, Rule::MeanProbability(0.5));
         assert!((choice.balanced_accuracy - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-15);
-        // Worthless: at .1 all covid (1/2), at .5 one of each wrong (1/2), at .9 nobody (1/2).
+        // No rule is better than chance: at .1 all are called covid (1/2), at .5 one of each class is wrong (1/2), at
+        // .9 none is called covid (1/2).
         let scans = [mean(true, 0.25), mean(false, 0.25), mean(true, 0.75), mean(false, 0.75)];
         let choice = Rule::choose(RuleKind::MeanProbability, &scans)?;
         assert_eq!((choice.rule, choice.tied), (Rule::MeanProbability(0.5), 3));
@@ -256,18 +257,20 @@ mod tests {
         Ok(())
     }
 
-    /// Thresholds found with pencil and paper: `(called, slices)` of covid scans, of the others, and the threshold.
+    /// Thresholds computed by hand: `(called, slices)` of covid scans, of the others, the threshold and the balanced
+    /// accuracy.
     #[test]
-    fn shares_are_cut_where_a_pencil_cuts_them() -> Result<()> {
+    fn thresholds_of_shares_by_hand() -> Result<()> {
         type Scans<'a> = &'a [(usize, usize)];
         let cases: [(Scans<'_>, Scans<'_>, f64, f64); 4] = [
             // 3/4, 2/4 against 1/4, 0/4: only between 1/4 and 2/4 all are right.
             (&[(3, 4), (2, 4)], &[(1, 4), (0, 4)], 0.375, 1.0),
             // 8/10 against 5/10, 9/10: between 5/10 and 8/10 one of two others is wrong, elsewhere more.
             (&[(8, 10)], &[(5, 10), (9, 10)], 0.65, 0.75),
-            // 1/2, 1/1 against 1/3 twice and 2/3: from 1/3 to 1/2 all covid and two of three; from 2/3 on half and three.
+            // 1/2, 1/1 against 1/3 twice and 2/3: from 1/3 to 1/2 all covid and two of three; from 2/3 on half and
+            // three.
             (&[(1, 2), (1, 1)], &[(1, 3), (1, 3), (2, 3)], (1.0 / 3.0 + 0.5) / 2.0, 5.0 / 6.0),
-            // 4/4 against 4/4: nothing tells them apart; of 0.5 alone, the only cut.
+            // 4/4 against 4/4: no rule separates them; the only cut is 0.5.
             (&[(4, 4)], &[(4, 4)], 0.5, 0.5),
         ];
         let scan = |covid, &(called, slices): &(usize, usize)| LabelledScan {

@@ -1,4 +1,4 @@
-//! A trained network judged on train, validation and test, per slice and per scan.
+//! Evaluation of a trained network on train, validation and test, by slice and by scan.
 
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
@@ -28,13 +28,13 @@ pub use network_summary::{Block, NetworkSummary};
 pub struct SubsetEvaluation {
     /// The subset.
     pub subset: Subset,
-    /// Each slice for itself.
+    /// By slice.
     pub slices: ConfusionMatrix,
-    /// Each scan by the share of its covid slices.
+    /// By scan, with the run's scan rule.
     pub scans: ConfusionMatrix,
 }
 
-/// How many slices and scans of one label a subset has.
+/// Numbers of slices and scans of one label in a subset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubsetCount {
@@ -48,7 +48,7 @@ pub struct SubsetCount {
     pub scans: usize,
 }
 
-/// A run's figures, made by its best checkpoint in evaluation mode.
+/// The results of a run's best checkpoint in evaluation mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
@@ -56,39 +56,39 @@ pub struct Evaluation {
     pub run: RunConfig,
     /// Name of the data set.
     pub data: String,
-    /// Hash of the manifest it was trained and judged on.
+    /// Hash of the manifest it was trained and evaluated on.
     pub manifest: Digest,
     /// Hash of the split.
     pub split: Digest,
     /// Whether the split leaks.
     pub leaking: bool,
-    /// What leaks, in words.
+    /// What leaks, in words; `None` if the split does not leak.
     pub warning: Option<String>,
-    /// Subsets whose figures are those of patients that were learned from.
+    /// Subsets with patients that were learned from.
     pub leaks: Vec<Subset>,
-    /// What every subset holds.
+    /// Numbers of slices and scans of every subset.
     pub counts: Vec<SubsetCount>,
-    /// The file of pretrained weights it began from; `None` for random ones.
+    /// The file of pretrained weights; `None` for random ones.
     pub pretrained: Option<WeightsFile>,
-    /// Hash of the frozen backbone; `None` where the whole network learned.
+    /// Hash of the frozen backbone; `None` where the whole network was trained.
     pub backbone: Option<Digest>,
-    /// What the network consists of.
+    /// The network's blocks and their parameters.
     pub network: NetworkSummary,
-    /// The epoch that was chosen.
+    /// The epoch with the highest validation accuracy.
     pub best_epoch: usize,
-    /// Parameters of the network.
+    /// Number of parameters of the network.
     pub parameters: u64,
     /// Hash of the checkpoint.
     pub weights: Digest,
-    /// When a scan is called covid.
+    /// The rule by which a scan is called covid.
     pub rule: ScanRule,
-    /// Train, validation and test, where they have slices.
+    /// Confusion matrices of train, validation and test, if they have slices.
     pub subsets: Vec<SubsetEvaluation>,
 }
 
 impl Evaluation {
-    /// Judges every labelled subset with the run's best checkpoint, and writes predictions, scans, scan rule, evaluation,
-    /// assessment and cue comparison into the run's folder. The test subset is read here, once.
+    /// Predicts every labelled subset with the run's best checkpoint, and writes predictions, scans, scan rule,
+    /// evaluation, assessment and cue comparison into the run's folder. The test subset is read here only.
     pub(crate) fn run(experiment: &Experiment) -> Result<Self> {
         let (folder, split) = (experiment.folder(), experiment.split());
         let classifier = folder.classifier()?;
@@ -134,17 +134,18 @@ impl Evaluation {
         Ok(evaluation)
     }
 
-    /// What must stand behind a subset's name where its figures are shown.
+    /// The mark ` (LEAKING)` after a subset's name, or nothing.
     pub(crate) fn leak_mark(&self, subset: Subset) -> &'static str {
         subset.leak_mark(&self.leaks)
     }
 
-    /// What a subset's slices are called over their figures.
+    /// The title of figures of a subset's slices.
     fn slices_of(&self, subset: Subset) -> String {
         format!("{subset} slices{}", self.leak_mark(subset))
     }
 
-    /// Where its weights began, with the hashes: a file, or the seed of random ones.
+    /// The initial weights in words: the file with its hash, or the seed of random ones, and the hash of a frozen
+    /// backbone.
     pub fn initial_weights(&self) -> String {
         let first = match &self.pretrained {
             Some(file) => format!("{}, SHA-256 {}", file.name, file.sha256),
@@ -170,7 +171,7 @@ impl Evaluation {
         Ok(self.subset(subset)?.slices.report())
     }
 
-    /// The reports of all subsets' slices beside each other, each under its name.
+    /// Classification reports of all subsets' slices side by side, each with its subset's name.
     pub fn slice_reports(&self) -> Page {
         let report = |of: &SubsetEvaluation| Page::new().titled(&self.slices_of(of.subset), &of.slices.report());
         Page::new().with_row(&self.subsets.iter().map(report).collect::<Vec<_>>())
@@ -181,12 +182,12 @@ impl Evaluation {
         Ok(self.subset(subset)?.scans.report())
     }
 
-    /// The confusion matrix of a subset's slices as a picture.
+    /// The confusion matrix of a subset's slices as a figure.
     pub fn slice_figure(&self, subset: Subset) -> Result<Figure> {
         confusion(&self.slices_of(subset), &self.subset(subset)?.slices)
     }
 
-    /// The confusion matrix of a subset's scans as a picture.
+    /// The confusion matrix of a subset's scans as a figure.
     pub fn scan_figure(&self, subset: Subset) -> Result<Figure> {
         confusion(&format!("{subset} scans{}", self.leak_mark(subset)), &self.subset(subset)?.scans)
     }
@@ -197,31 +198,27 @@ impl Evaluation {
         Ok(Page::new().with_row(&figures.collect::<Result<Vec<_>>>()?))
     }
 
-    /// A subset's confusion matrices beside their reports, of slices and of scans.
+    /// A subset's confusion matrices and classification reports, of slices and of scans side by side.
     ///
     /// # Errors
     /// The subset has no slices in this split.
     pub fn page(&self, subset: Subset) -> Result<Page> {
-        let beside = |name: String, figure: &Figure, report: &ClassificationReport| {
-            Page::new().titled(&name, figure).with(report)
-        };
-        let slices = beside(self.slices_of(subset), &self.slice_figure(subset)?, &self.slice_report(subset)?);
-        let scans = format!("{subset} scans{}", self.leak_mark(subset));
-        let scans = beside(scans, &self.scan_figure(subset)?, &self.scan_report(subset)?);
+        let slices = Page::new().with(&self.slice_figure(subset)?).with(&self.slice_report(subset)?);
+        let scans = Page::new().with(&self.scan_figure(subset)?).with(&self.scan_report(subset)?);
         Ok(Page::new().with_row(&[slices, scans]))
     }
 
-    /// The slides' figures: confusion matrices and reports of all subsets' slices.
+    /// Confusion matrices and classification reports of all subsets' slices, as on the slides.
     pub fn overview(&self) -> Result<Page> {
         Ok(Page::new().with(&self.confusion_matrices()?).with(&self.slice_reports()))
     }
 
-    /// Accuracy over slices, as the slides compare networks.
+    /// Accuracy over a subset's slices, 0 to 1, by which the slides compare networks; `None` without slices.
     pub fn slice_accuracy(&self, subset: Subset) -> Option<f64> {
         self.subset(subset).ok()?.slices.accuracy()
     }
 
-    /// Two rows a subset: by slice and by scan.
+    /// Two rows for each subset: by slice and by scan.
     pub fn table(&self) -> Table {
         let columns = [
             "Subset",
@@ -267,7 +264,7 @@ impl Evaluation {
 }
 
 impl RunFolder {
-    /// Confusion matrices, the network, the hashes.
+    /// The evaluation of the run.
     pub fn evaluation(&self) -> Result<Evaluation> {
         self.read(Artifact::Evaluation)
     }

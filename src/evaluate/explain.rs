@@ -1,7 +1,8 @@
-//! Where a network looks: Grad-CAM heat maps, and how much of the heat lies outside the lungs.
+//! Explanation of predictions by Grad-CAM heat maps, and the share of heat outside the lungs.
 //!
-//! Heat outside the lungs is a warning, not a verdict: maps of the last layer are coarse (7×7 at 224 pixels), and the mask
-//! is classical image processing with known failures (see [`LungMask`](crate::LungMask)), which a gallery shows.
+//! Heat outside the lungs is a warning, not a proof: maps of the last layer are coarse (7×7 at 224 pixels), and the
+//! lung masks come from classical image processing with known failures (see [`LungMask`](crate::LungMask)), which a
+//! gallery shows.
 
 use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, thousands};
@@ -30,13 +31,13 @@ pub use heat::HeatMap;
 use heat::heat_maps;
 pub use mask::LungsFrom;
 
-/// Slices of a scan that are explained, at even distances, and of a subset in all.
+/// The most slices of a scan that are explained, at even distances, and of a subset.
 const PER_SCAN: usize = 8;
 const AT_MOST: usize = 2_000;
 /// Slices of the sanity check.
 const SANITY: usize = 24;
 
-/// What was found for one slice.
+/// The explanation of one slice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Explained {
@@ -44,23 +45,23 @@ pub struct Explained {
     pub path: String,
     /// Scan folder.
     pub scan: String,
-    /// The truth, where known.
+    /// The label, where known.
     pub label: Option<Label>,
-    /// Probability of covid.
+    /// Probability of covid, 0 to 1; not calibrated.
     pub covid: f32,
     /// Share of the heat for the predicted class that lies outside the lungs, 0 to 1; `None` where no lungs were found
     /// or there is no heat.
     pub outside: Option<f64>,
     /// Share of the slice that the lung mask covers, 0 to 1.
     pub lungs: f64,
-    /// Whether that may well be the lungs: see [`LungMask::is_plausible`](crate::LungMask::is_plausible).
+    /// Whether the mask is plausible: see [`LungMask::is_plausible`](crate::LungMask::is_plausible).
     pub plausible: bool,
-    /// What the mask was found in.
+    /// The image that the mask was computed from.
     pub lungs_from: LungsFrom,
 }
 
 impl Explained {
-    /// A prediction before anything was looked at.
+    /// A prediction without lung mask and heat map.
     fn begun(row: &SlicePrediction) -> Self {
         let (path, scan, label, covid) = (row.path.clone(), row.scan.clone(), row.label, row.covid);
         Self { path, scan, label, covid, outside: None, lungs: 0.0, plausible: false, lungs_from: LungsFrom::Nothing }
@@ -70,33 +71,33 @@ impl Explained {
         if self.covid >= 0.5 { Label::Covid } else { Label::NonCovid }
     }
 
-    /// How sure the network is of its decision, 0.5 to 1.
+    /// The probability of the decision, 0.5 to 1.
     fn confidence(&self) -> f32 {
         self.covid.max(1.0 - self.covid)
     }
 }
 
-/// Heat maps of a subset, summed up.
+/// The explanations of a subset's slices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Explanations {
-    /// What they were made from.
+    /// Run, weights, manifest and split of the predictions.
     pub about: About,
-    /// One a slice; a scan has eight at most.
+    /// The explained slices, eight of a scan at most.
     pub slices: Vec<Explained>,
-    /// Sanity check (Adebayo et al. 2018): mean rank correlation of the maps with those of the same network with random
-    /// weights. Near 1, the maps would show the picture's edges and not what the network has learned. `None` where it would
-    /// say nothing.
+    /// Sanity check (Adebayo et al. 2018): mean rank correlation, -1 to 1, of the maps with those of the same network
+    /// with random weights. Near 1 the maps show edges of the image and not what the network has learned. `None` where
+    /// the check does not apply.
     pub random_weights: Option<f64>,
     /// The sanity check in words, or why there is none.
     pub sanity: String,
-    /// Most confident right, most confident wrong, most heat outside the lungs, lung masks least to be trusted.
+    /// Most confident right, most confident wrong, most heat outside the lungs, least plausible lung masks.
     pub galleries: Vec<Gallery>,
 }
 
 impl Explanations {
-    /// Explains a run's predictions of a subset with its best checkpoint: eight slices of each scan at most, 2,000 in all,
-    /// each for the class that was predicted. The galleries of the most confident are taken from all slices.
+    /// Explains a run's predictions of a subset with its best checkpoint: eight slices of each scan at most, 2,000 in
+    /// all, each for the class that was predicted. The galleries of the most confident are taken from all slices.
     ///
     /// # Errors
     /// A run that was not evaluated, or whose predictions come from other weights or another split.
@@ -127,7 +128,8 @@ impl Explanations {
         self.about.weights
     }
 
-    /// Mean share of heat outside the lungs of each scan, the highest first: scan, truth, slices with lungs, share.
+    /// Mean share of heat outside the lungs of each scan, the highest first: scan, label, slices with lungs, share (0
+    /// to 1).
     pub fn by_scan(&self) -> Vec<(String, Option<Label>, usize, Option<f64>)> {
         let mut scans: BTreeMap<&str, (Option<Label>, Vec<f64>)> = BTreeMap::new();
         for row in &self.slices {
@@ -139,7 +141,7 @@ impl Explanations {
         rows
     }
 
-    /// Mean share of heat outside the lungs, over the slices with lungs and heat.
+    /// Mean share of heat outside the lungs, 0 to 1, over the slices with lungs and heat; `None` without such slices.
     pub fn outside(&self) -> Option<f64> {
         mean(&self.slices.iter().filter_map(|row| row.outside).collect::<Vec<_>>())
     }
@@ -149,7 +151,7 @@ impl Explanations {
         self.galleries.iter().fold(Page::new(), |page, gallery| page.with(&gallery.figure))
     }
 
-    /// The scans with the most heat outside the lungs.
+    /// The ten scans with the most heat outside the lungs.
     pub fn table(&self) -> Table {
         let title = self.about.title("scans: heat outside the lungs");
         let mut table = Table::new(title, &["Scan", "Truth", "Slices with lungs", "Heat outside"]);
@@ -162,8 +164,8 @@ impl Explanations {
         let with = self.slices.iter().filter(|row| row.outside.is_some()).count();
         table
             .note(format!(
-                "{} of {} scans shown; up to {PER_SCAN} slices a scan, at even distances. Mean over the {with} of {} slices \
-                 where lungs and heat were found: {}.",
+                "{} of {} scans shown; up to {PER_SCAN} slices a scan, at even distances. Mean over the {with} of {} \
+                 slices where lungs and heat were found: {}.",
                 rows.len().min(SHOWN),
                 rows.len(),
                 self.slices.len(),
@@ -173,14 +175,15 @@ impl Explanations {
             .note(self.sanity.clone())
     }
 
-    /// What the lung masks were found in, and how many were refused.
+    /// The images that lung masks were computed from, and how many masks were refused.
     fn masks(&self) -> String {
         let from = |from: LungsFrom| self.slices.iter().filter(|row| row.lungs_from == from).count();
         let refused = self.slices.iter().filter(|row| !row.plausible).count();
         let count = |count: usize| thousands(count as u64);
         format!(
-            "Lung masks: {} found in the slice's file, {} in the smaller cached slice (no file), {} not looked for (no file, \
-             and a cached slice under 64×64). Not plausible as lungs, as at the ends of a scan, and so not counted: {}.",
+            "Lung masks: {} computed from the slice's file, {} from the smaller cached slice (no file), {} not \
+             computed (no file, and a cached slice under 64×64). Not plausible as lungs, as at the ends of a scan, and \
+             so not counted: {}.",
             count(from(LungsFrom::File)),
             count(from(LungsFrom::Cache)),
             count(from(LungsFrom::Nothing)),
@@ -190,7 +193,7 @@ impl Explanations {
 }
 
 impl RunFolder {
-    /// Where the network looks.
+    /// The explanations of a subset's slices.
     pub fn explanations(&self, subset: Subset) -> Result<Explanations> {
         self.read(Artifact::Explanations(subset))
     }
@@ -202,7 +205,8 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Slices at even distances in every scan, with the heat for their predicted class held against their lungs.
+/// Slices at even distances in every scan, with the share of heat for the predicted class that lies outside their
+/// lungs.
 fn explained(
     classifier: &Classifier,
     cache: &SliceCache,
@@ -220,17 +224,18 @@ fn explained(
             Ok(Found { row, slice, in_the_middle })
         };
         let begun = part.iter().map(begun).collect::<Result<Vec<_>>>()?;
-        let asked: Vec<(usize, Label)> = begun.iter().map(|of| (of.slice, of.row.decision())).collect();
-        let maps = classifier.heat_maps(cache, &asked)?;
-        let looked = begun.into_par_iter().zip(&maps).map(|(of, map)| held_against_lungs(of, map, cache));
-        found.extend(looked.collect::<Result<Vec<_>>>()?);
+        let classes: Vec<(usize, Label)> = begun.iter().map(|of| (of.slice, of.row.decision())).collect();
+        let maps = classifier.heat_maps(cache, &classes)?;
+        let measured = begun.into_par_iter().zip(&maps).map(|(of, map)| compared_with_lungs(of, map, cache));
+        found.extend(measured.collect::<Result<Vec<_>>>()?);
         meter.add(part.len());
     }
     meter.finish();
     Ok(found)
 }
 
-fn held_against_lungs(mut of: Found, map: &HeatMap, cache: &SliceCache) -> Result<Found> {
+/// Computes the lung mask of a slice and the share of heat outside of it.
+fn compared_with_lungs(mut of: Found, map: &HeatMap, cache: &SliceCache) -> Result<Found> {
     let (lungs, from) = mask::lungs(cache, of.slice)?;
     let side = map.side as u32;
     of.row.plausible = lungs.is_plausible();
@@ -240,37 +245,42 @@ fn held_against_lungs(mut of: Found, map: &HeatMap, cache: &SliceCache) -> Resul
     Ok(of)
 }
 
-/// The rank correlation with random weights, and what it says.
+/// The sanity check: the rank correlation with random weights, and its description.
 fn random_weights(classifier: &Classifier, cache: &SliceCache, found: &[Found]) -> Result<(Option<f64>, String)> {
     let run = &classifier.info().run;
     if run.learn != Learn::Whole && run.pretrained.is_none() {
-        let why = "Sanity check: none. The backbone is frozen at random weights: only the head has learned, and maps of other \
-                   random weights would tell nothing of it.";
+        let why = "Sanity check: none. The backbone is frozen at random weights: only the head was trained, and maps \
+                   of other random weights would not test it.";
         return Ok((None, why.to_owned()));
     }
     let all: Vec<usize> = (0..found.len()).collect();
-    let asked: Vec<(usize, Label)> =
+    let classes: Vec<(usize, Label)> =
         spread(&all, SANITY).into_iter().map(|i| (found[i].slice, found[i].row.decision())).collect();
-    if asked.is_empty() {
-        return Ok((None, "Sanity check: none, for there are no slices.".to_owned()));
+    if classes.is_empty() {
+        return Ok((None, "Sanity check: none, because there are no slices.".to_owned()));
     }
     let random = Network::new(run.architecture, run.seed.wrapping_add(1), classifier.device())?;
     random.freeze()?;
-    let images = cache.batch(&asked.iter().map(|of| of.0).collect::<Vec<_>>(), classifier.device())?;
-    // Batch norm of a network that never saw a slice has no statistics.
+    let images = cache.batch(&classes.iter().map(|of| of.0).collect::<Vec<_>>(), classifier.device())?;
+    // Batch norm of an untrained network has no statistics.
     random.measure_statistics(&images)?;
     let (ours, theirs) =
-        (classifier.heat_maps(cache, &asked)?, heat_maps(&random, cache, &asked, classifier.device())?);
+        (classifier.heat_maps(cache, &classes)?, heat_maps(&random, cache, &classes, classifier.device())?);
     let each: Vec<f64> = ours.iter().zip(&theirs).filter_map(|(a, b)| a.correlation(b)).collect();
     let correlation = mean(&each);
-    let said = match correlation {
-        None => format!("Sanity check: undefined, for no map of {} slices has heat under random weights.", asked.len()),
+    let description = match correlation {
+        None => {
+            format!(
+                "Sanity check: undefined, because no map of {} slices has heat under random weights.",
+                classes.len()
+            )
+        }
         Some(value) => format!(
-            "Sanity check: rank correlation with the maps of random weights {value:.2} over the {} of {} slices where both \
-             have heat (near 1, the maps would not depend on what was learned).",
+            "Sanity check: rank correlation with the maps of random weights {value:.2} over the {} of {} slices where \
+             both have heat (near 1, the maps would not depend on what was learned).",
             each.len(),
-            asked.len()
+            classes.len()
         ),
     };
-    Ok((correlation, said))
+    Ok((correlation, description))
 }

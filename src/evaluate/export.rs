@@ -1,4 +1,4 @@
-//! A trained network for other programs.
+//! Export of a trained network for other programs.
 
 use crate::base::files::{Digest, write_atomic_at, write_json, write_text};
 use crate::evaluate::predict::Classifier;
@@ -13,10 +13,13 @@ use tch::{CModule, Device, Kind, Tensor};
 mod card;
 
 impl Classifier {
-    /// Writes the network to `path`, and a model card to `<path>.json` and, for people, `<path>.md`: how to use it, what it was
-    /// trained on and how well it did, as far as the run's folder says and belongs to this checkpoint. A name that ends in `.safetensors` gives the
-    /// state dict with torchvision's names (`load_state_dict(strict=True)` takes it into a network with two classes);
-    /// `.pt` gives TorchScript, which PyTorch runs without any code of ours or torchvision's.
+    /// Writes the network to `path`, and a model card to `<path>.json` and `<path>.md`: how to use the network, what it
+    /// was trained on, and its results, as far as the run's folder has them for this checkpoint. Returns the path of
+    /// the JSON.
+    ///
+    /// A path that ends in `.safetensors` gives the state dict with torchvision's names, which
+    /// `load_state_dict(strict=True)` accepts for a network with two classes; `.pt` gives TorchScript, which PyTorch
+    /// runs without further code.
     ///
     /// # Errors
     /// Another ending, or a folder that cannot be written to.
@@ -27,28 +30,28 @@ impl Classifier {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("safetensors") => {
                 let card = serde_json::to_string(&card).with_context(doing)?;
-                // One key alone: safetensors writes several in an order that changes from run to run, and the file's hash
-                // with it.
+                // A single key: safetensors writes several in an order that changes from run to run, and with it the
+                // file's hash.
                 let metadata = HashMap::from([("covid-ct-card".to_owned(), card)]);
                 write_tensors(path, &self.network().tensors(), metadata).with_context(doing)?;
             }
             Some("pt") => self.trace(path).with_context(doing)?,
             _ => bail!("{}: expected a name that ends in .safetensors or .pt (TorchScript)", doing()),
         }
-        let card = card.beside(Digest::of_file(path)?);
-        let beside = |ending: &str| {
+        let card = card.with_hash(Digest::of_file(path)?);
+        let card_path = |ending: &str| {
             let mut name = path.as_os_str().to_owned();
             name.push(ending);
             PathBuf::from(name)
         };
-        write_text(&beside(".md"), &card.markdown().with_context(doing)?)?;
-        write_json(&beside(".json"), &card)?;
-        Ok(beside(".json"))
+        write_text(&card_path(".md"), &card.markdown().with_context(doing)?)?;
+        write_json(&card_path(".json"), &card)?;
+        Ok(card_path(".json"))
     }
 
-    /// Records what the network does to one picture; the record holds for any number of pictures of that size.
+    /// Writes TorchScript by tracing the network on a batch of images; it accepts batches of any size.
     fn trace(&self, path: &Path) -> Result<()> {
-        // A record made on a GPU could not be loaded without one.
+        // A network that is traced on a GPU cannot be loaded without one.
         let tensors = self.network().tensors().into_iter().collect();
         let network = Network::from_tensors(self.network().architecture(), tensors, Device::Cpu)?;
         network.freeze()?;

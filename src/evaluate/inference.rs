@@ -1,4 +1,4 @@
-//! What a network says of unlabelled scans, with everything that speaks for taking care.
+//! Predictions of unlabelled scans, with calibrated probabilities and an out-of-distribution hint.
 
 use crate::base::figure::Figure;
 use crate::base::table::{Table, percent, shown_as_table};
@@ -18,54 +18,55 @@ use serde::{Deserialize, Serialize};
 /// Scans shown in a table or a figure.
 const SHOWN: usize = 60;
 
-/// What is said of one unlabelled scan.
+/// The prediction of one unlabelled scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InferredScan {
     /// Scan folder.
     pub scan: String,
-    /// Slices called covid.
+    /// Number of slices called covid.
     pub covid_slices: usize,
-    /// Slices judged.
+    /// Number of slices.
     pub slices: usize,
-    /// Mean covid probability of the slices as the network gives them, 0 to 1. Not calibrated.
+    /// Mean covid probability of the slices, 0 to 1; not calibrated.
     pub mean: f64,
-    /// The probability that the scan is covid, by the run's [`ScanCalibrator`](crate::ScanCalibrator), 0 to 1; `None` where
-    /// none could be fitted.
+    /// Calibrated probability that the scan is covid, by the run's [`ScanCalibrator`](crate::ScanCalibrator), 0 to 1;
+    /// `None` if none could be fitted.
     pub probability: Option<f64>,
-    /// Its 95 % interval: bootstrap over the validation patients that the calibrator was fitted on.
+    /// Its 95 % confidence interval: bootstrap over the validation patients that the calibrator was fitted on.
     pub interval: Option<Interval>,
     /// The decision by the run's scan rule.
     pub decision: Label,
-    /// Share of scans whose grey levels are as unusual or more, of the training scans and this one; `None` without a hint.
+    /// Conformal p-value of the scan's grey levels, more than 0 to 1: see
+    /// [`OutOfDistribution::share`](crate::OutOfDistribution::share). `None` without a hint.
     pub share: Option<f64>,
-    /// Whether that is few; `None` without a hint.
+    /// Whether the scan's grey levels are out-of-distribution (`share` at most 0.05); `None` without a hint.
     pub unusual: Option<bool>,
     /// The hint in words.
     pub hint: String,
 }
 
-/// The unlabelled scans as a run judges them.
+/// A run's predictions of the unlabelled scans.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inference {
-    /// What the predictions were made from.
+    /// Run, weights, manifest and split of the predictions.
     pub about: About,
-    /// The rule of decision.
+    /// The rule of the decisions.
     pub rule: ScanRule,
-    /// What probabilities and intervals are, or why there are none.
+    /// How probabilities and intervals were calibrated, or why they were not.
     pub calibrated: String,
-    /// Why there is no hint at unusual scans.
+    /// Why there is no out-of-distribution hint; `None` if there is one.
     pub no_hint: Option<String>,
-    /// One a scan.
+    /// One entry for each scan.
     pub scans: Vec<InferredScan>,
 }
 
 impl Inference {
-    /// Sums up predictions of unlabelled slices by scan.
+    /// Combines predictions of unlabelled slices by scan.
     ///
     /// # Errors
-    /// A run that was not evaluated, or with other weights than the predictions.
+    /// A run that was not evaluated, or was evaluated with other weights.
     pub fn of(experiment: &Experiment, predictions: &Predictions) -> Result<Self> {
         let (folder, cache) = (experiment.folder(), experiment.cache());
         let (assessment, rule) = (folder.assessment()?, folder.scan_rule()?);
@@ -77,7 +78,7 @@ impl Inference {
             assessment.weights.short(),
             predictions.about.weights.short()
         );
-        let typical = OutOfDistribution::of(cache, experiment.split(), predictions.about.subset)?;
+        let hints = OutOfDistribution::of(cache, experiment.split(), predictions.about.subset)?;
         let calibrator = assessment.scan_calibrator.as_ref();
         let scans = predictions.by_scan(&rule);
         let rows = scans.rows().iter().map(|row| InferredScan {
@@ -88,15 +89,15 @@ impl Inference {
             probability: calibrator.map(|calibrator| calibrator.apply(row.mean_covid)),
             interval: calibrator.and_then(|calibrator| calibrator.interval(row.mean_covid)),
             decision: row.decision,
-            share: typical.share.get(&row.scan).copied(),
-            unusual: typical.is_unusual(&row.scan),
-            hint: typical.hint(&row.scan).to_owned(),
+            share: hints.share.get(&row.scan).copied(),
+            unusual: hints.is_unusual(&row.scan),
+            hint: hints.hint(&row.scan).to_owned(),
         });
         let (about, calibrated) = (predictions.about.clone(), calibrated(&assessment));
-        Ok(Self { about, rule: rule.clone(), calibrated, no_hint: typical.why_not.clone(), scans: rows.collect() })
+        Ok(Self { about, rule: rule.clone(), calibrated, no_hint: hints.why_not.clone(), scans: rows.collect() })
     }
 
-    /// One row a scan: the interval before the value.
+    /// One row for each scan, of the first 60: the confidence interval before the value.
     pub fn table(&self) -> Table {
         let mut table = Table::new(self.about.title("scans"), &COLUMNS);
         self.scans.iter().take(SHOWN).for_each(|scan| table.row(scan.cells()));
@@ -115,12 +116,12 @@ impl Inference {
     }
 
     fn notes(&self, table: Table) -> Table {
-        let unusual = self.scans.iter().filter(|scan| scan.unusual == Some(true)).count();
+        let outlying = self.scans.iter().filter(|scan| scan.unusual == Some(true)).count();
         let hint = match &self.no_hint {
-            Some(why) => format!("Grey levels: no hint at unusual scans: {why}."),
+            Some(why) => format!("Grey levels: no out-of-distribution hint: {why}."),
             None => format!(
-                "Grey levels: {unusual} of {} scans are called unusual; of scans like the training ones, five in a hundred \
-                 would be. There the network was asked something it has not learned.",
+                "Grey levels: {outlying} of {} scans are out-of-distribution (unusual); of in-distribution scans five \
+                 in a hundred would be. The network was not trained on scans like these.",
                 self.scans.len()
             ),
         };
@@ -132,8 +133,11 @@ impl Inference {
         self.scans.iter().find(|row| row.scan == scan).with_context(|| format!("showing {scan}"))
     }
 
-    /// One scan: its calibrated probability with its interval, the decision, and whether it is unusual. `scan` is a folder,
-    /// or its last part where one scan alone has it.
+    /// The table of one scan: its calibrated probability with its confidence interval, the decision, and the
+    /// out-of-distribution hint. `scan` is its folder, or the folder's last part if it is unique.
+    ///
+    /// # Errors
+    /// No such scan, or several.
     pub fn patient(&self, scan: &str) -> Result<Table> {
         let scan = self.scan(scan)?;
         let mut table = Table::new(format!("Patient: {}", scan.scan), &COLUMNS);
@@ -142,8 +146,8 @@ impl Inference {
         Ok(self.notes(table.note(rule)))
     }
 
-    /// One slice of each scan with its heat: the one that speaks most for the scan's decision, and beside it what was said
-    /// of the scan; 60 scans at most.
+    /// One slice of each scan with its heat map, the one with the highest probability of the scan's decision, captioned
+    /// with the scan's prediction; 60 scans at most.
     ///
     /// # Errors
     /// Predictions of other slices than the cache's or of other weights than the classifier's.
@@ -156,7 +160,7 @@ impl Inference {
         let doing = "drawing the heat of every scan";
         ensure!(
             classifier.weights() == self.about.weights && predictions.about == self.about,
-            "{doing}: the scans were judged with the weights {}, these are {}",
+            "{doing}: the scans were predicted with the weights {}, these are {}",
             self.about.weights.short(),
             classifier.weights().short()
         );
@@ -171,19 +175,19 @@ impl Inference {
             let row = row.with_context(|| format!("{doing}: {} has no slices", scan.scan))?;
             let slice = number.get(&row.path).with_context(|| format!("{doing}: {} is not in the cache", row.path))?;
             let file = row.path.rsplit('/').next().unwrap_or(&row.path);
-            let said = format!("{}\n{file}: {}\n{}\n{}", scan.scan, scan.decision, scan.sure(), scan.hint);
-            Ok(Pictured { name: said, slice: *slice, class: Some(scan.decision) })
+            let name = format!("{}\n{file}: {}\n{}\n{}", scan.scan, scan.decision, scan.probability_text(), scan.hint);
+            Ok(Pictured { name, slice: *slice, class: Some(scan.decision) })
         };
         let pictures = self.scans.iter().take(SHOWN).map(picture).collect::<Result<Vec<_>>>()?;
-        let caption = "One slice a scan: the one that speaks most for the scan's decision, with the heat for it (Grad-CAM, \
-                       yellow to red) and the outline of the lungs (blue). Under it the scan's calibrated covid probability: \
-                       95 % interval (value). For research, not for diagnosis.";
+        let caption = "One slice of each scan: the one with the highest probability of the scan's decision, with the \
+                       heat for it (Grad-CAM, yellow to red) and the outline of the lungs (blue). Below it the scan's \
+                       calibrated covid probability: 95 % interval (value). For research, not for diagnosis.";
         sheet(classifier, cache, &self.about.title("scans: where the network looks"), &pictures, caption)
     }
 }
 
 impl RunFolder {
-    /// The unlabelled scans, judged.
+    /// The predictions of the unlabelled scans.
     pub fn inference(&self) -> Result<Inference> {
         self.read(Artifact::Inference)
     }
@@ -204,7 +208,7 @@ impl InferredScan {
     fn cells(&self) -> [String; 6] {
         [
             self.scan.clone(),
-            self.sure(),
+            self.probability_text(),
             self.decision.to_string(),
             format!("{}/{}", self.covid_slices, self.slices),
             format!("{:.2}", self.mean),
@@ -213,7 +217,7 @@ impl InferredScan {
     }
 
     /// `0.61 to 0.88 (0.77)`.
-    fn sure(&self) -> String {
+    fn probability_text(&self) -> String {
         let value = self.probability.map_or("–".to_owned(), |value| format!("{value:.2}"));
         match (self.probability, self.interval) {
             (None, _) => value,
@@ -232,8 +236,9 @@ fn calibrated(assessment: &Assessment) -> String {
         );
     };
     format!(
-        "Probabilities are calibrated on {} validation scans of {} patients, {} of them covid, and hold where that share is \
-         covid. Their intervals say how far these patients fix the calibration; not how far the network is right.",
+        "Probabilities are calibrated on {} validation scans of {} patients, {} of them covid, and are valid for data \
+         with the same share of covid. Their intervals show the uncertainty of the calibration, not that of the \
+         network.",
         of.scans, of.patients, of.covid
     )
 }

@@ -1,12 +1,13 @@
-//! The leak, measured: one network under a slice-level and a patient-level split, with the true labels and with labels that
-//! were dealt out among patients anew.
+//! The leak, measured by a permutation test: one network under a slice-level and a patient-level split, with the true
+//! labels and with labels permuted among patients.
 //!
-//! With shuffled labels there is no disease to learn, only who is who. A split by slice still scores high, for the test
-//! slices' neighbours were learned; a split by patient falls to chance. The gap is what a slice-level result owes to the leak
-//! (Yagis et al. 2021, doi:10.1038/s41598-021-01681-w, did the same with brain MRI: 96 % and 50 %).
+//! With permuted labels there is no disease to learn, only patients' identities. Under a split by slice the network
+//! still scores high, because it was trained on neighbours of the test slices; under a split by patient it falls to
+//! chance. The gap is what a slice-level result owes to the leak (Yagis et al. 2021, doi:10.1038/s41598-021-01681-w,
+//! did the same with brain MRI: 96 % and 50 %).
 //!
-//! Chance is 50 %, and not about 50 %: what takes part is settled before labels are repetition, every draw is stratified by the
-//! dealt labels, and a test is scored by balanced accuracy, the mean over the two labels of the share of slices called right.
+//! Chance is exactly 50 %: the slices that take part are fixed before labels are permuted, every test set is stratified
+//! by the permuted labels, and it is scored by balanced accuracy, the mean recall of the two labels.
 
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress};
@@ -27,44 +28,44 @@ mod trainings;
 use interval::{mean, of_mean};
 use trainings::Trainings;
 
-/// One way to train and test, repeated.
+/// One split with one kind of labels, trained and tested repeatedly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakArm {
-    /// What the split kept together.
+    /// The unit that the split keeps together.
     pub unit: SplitUnit,
-    /// Whether the labels were dealt out anew among patients.
+    /// Whether the labels were permuted among patients.
     pub shuffled: bool,
     /// Balanced accuracy over the test slices of each repetition, 0 to 1.
     pub tests: Vec<f64>,
-    /// Mean balanced accuracy on the slices that were learned from.
+    /// Mean balanced accuracy on the training slices, 0 to 1.
     pub training: f64,
 }
 
 impl LeakArm {
-    /// The mean over the repetitions, 0 to 1; `None` of none.
+    /// Mean balanced accuracy over the repetitions, 0 to 1; `None` without repetitions.
     pub fn accuracy(&self) -> Option<f64> {
         mean(&self.tests)
     }
 }
 
-/// What the split by slice scores above the split by patient.
+/// Balanced accuracy of the split by slice minus that of the split by patient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakGap {
-    /// Whether the labels were dealt out anew among patients.
+    /// Whether the labels were permuted among patients.
     pub shuffled: bool,
-    /// Mean difference of balanced accuracy, -1 to 1: the same labels in both, repetition by repetition.
+    /// Mean difference of balanced accuracy, -1 to 1, paired by repetition: both splits have the same labels.
     pub value: f64,
-    /// Its 95 % interval; `None` with fewer than two repetitions.
+    /// Its 95 % confidence interval; `None` with fewer than two repetitions.
     pub interval: Option<(f64, f64)>,
 }
 
-/// Four ways to train and test one network.
+/// The leak probe: two splits, each with true and with permuted labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakProbe {
-    /// Settings of every training; labels and draw change from repetition to repetition.
+    /// Settings of every training; labels and test set change from repetition to repetition.
     pub run: RunConfig,
     /// Hash of the manifest.
     pub manifest: Digest,
@@ -74,16 +75,16 @@ pub struct LeakProbe {
     pub covid: usize,
     /// Their scans of four slices or more.
     pub scans: usize,
-    /// Their slices, 24 of a scan at most, the same ones in all four ways.
+    /// Their slices, 24 of a scan at most, the same for all arms.
     pub slices: usize,
-    /// By slice and by patient, with true and with shuffled labels.
+    /// By slice and by patient, with true and with permuted labels.
     pub arms: Vec<LeakArm>,
 }
 
 impl RunConfig {
-    /// A run for the leak probe: `self` with a stratified test set of a fifth, trained to the end whatever the validation set
-    /// says. A head over frozen features learns for 60 epochs at 1e-2 in batches of 64: until it knows its training slices
-    /// by heart, which is what the probe asks for.
+    /// A run for the leak probe: `self` with a stratified test set of a fifth, trained for all epochs without a
+    /// validation set. A head over frozen features is trained for 60 epochs at 1e-2 in batches of 64: until it overfits
+    /// its training slices, which the probe needs.
     pub fn leak_probe(self) -> Self {
         let split = SplitConfig { test_fraction: 0.2, stratified: true, ..self.split };
         let (learning_rate, batch_size, epochs) = match self.learn {
@@ -95,8 +96,8 @@ impl RunConfig {
 }
 
 impl LeakProbe {
-    /// Repetitions that put the mean of the shuffled labels by patient within about four points of chance on 40 patients,
-    /// in minutes on two cores where a head learns over frozen features.
+    /// Default number of repetitions: with 40 patients the mean of the permuted labels by patient is then within about
+    /// four points of chance, in minutes on two cores where a head is trained over frozen features.
     pub const REPEATS: usize = 30;
 
     /// Measures the leak on the audited data set of a workspace: see [`run`](Self::run).
@@ -114,11 +115,11 @@ impl LeakProbe {
         Self::run(workspace.manifest_folder(), &cache, run, repeats, progress)
     }
 
-    /// Trains `4 × repeats` times as `run` says (see [`RunConfig::leak_probe`]) and writes `leakage.json` into `folder`. A
-    /// probe of the same data, settings and repetitions that lies there is read instead.
+    /// Trains `4 × repeats` times with the settings `run` (see [`RunConfig::leak_probe`]) and writes `leakage.json`
+    /// into `folder`. A probe of the same data, settings and repetitions in that folder is read instead.
     ///
-    /// Of a frozen network only the head learns, over features that are computed once: less than a second for each training,
-    /// and on a CPU as many at once as there are processors, with the same results.
+    /// Of a frozen network only the head is trained, over features that are computed once: less than a second for each
+    /// training, and on a CPU in parallel, with the same results as one after the other.
     ///
     /// # Errors
     /// No repetitions, fewer than 5 patients of a label with scans of four slices or more in `train/`, or settings that
@@ -187,17 +188,18 @@ impl LeakProbe {
         self.arms.iter().find(|arm| arm.unit == unit && arm.shuffled == shuffled)
     }
 
-    /// The 95 % interval of an arm's mean, 0 to 1, by Student's t over the repetitions; `None` with fewer than two.
+    /// The 95 % confidence interval of an arm's mean, 0 to 1, by Student's t over the repetitions; `None` with fewer
+    /// than two.
     ///
-    /// Shuffled labels are dealt anew each time, so their repetitions are independent. With the true labels repetitions
-    /// share labels and most slices: their variance is widened as Nadeau and Bengio do (2003, *Inference for the
-    /// Generalization Error*), by test over training slices.
+    /// Labels are permuted anew for each repetition, so those repetitions are independent. With the true labels
+    /// repetitions share labels and most slices: their variance is corrected by the ratio of test to training slices
+    /// (Nadeau and Bengio 2003, *Inference for the Generalization Error*).
     pub fn interval(&self, unit: SplitUnit, shuffled: bool) -> Option<(f64, f64)> {
         let (low, high) = of_mean(&self.arm(unit, shuffled)?.tests, self.shared(shuffled))?;
         Some((low.max(0.0), high.min(1.0)))
     }
 
-    /// What the split by slice scores above the split by patient, with true or with shuffled labels.
+    /// The split by slice minus the split by patient, with true or with permuted labels.
     pub fn gap(&self, shuffled: bool) -> Option<LeakGap> {
         let [slice, patient] = [SplitUnit::Slice, SplitUnit::Patient].map(|unit| self.arm(unit, shuffled));
         let differences: Vec<f64> = slice?.tests.iter().zip(&patient?.tests).map(|(a, b)| a - b).collect();
@@ -205,7 +207,7 @@ impl LeakProbe {
         Some(LeakGap { shuffled, value: mean(&differences)?, interval })
     }
 
-    /// Test slices over training slices, where repetitions share their labels.
+    /// The ratio of test to training slices where repetitions share their labels, else 0.
     fn shared(&self, shuffled: bool) -> f64 {
         let test = self.run.split.test_fraction;
         if shuffled { 0.0 } else { test / (1.0 - test) }

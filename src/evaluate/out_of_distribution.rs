@@ -1,4 +1,5 @@
-//! Whether unlabelled scans look like those that were learned from: a hint, not a test.
+//! Out-of-distribution detection by grey levels: a hint which unlabelled scans differ from the training scans, not a
+//! test.
 
 use crate::data::cache::{SliceCache, spread};
 use crate::data::split::{Split, Subset};
@@ -6,36 +7,38 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// Slices of a scan that are looked at, at even distances.
+/// Slices of a scan whose grey levels are read, at even distances.
 const PER_SCAN: usize = 16;
-/// Figures of a scan: mean, deviation, share of black, 95th percentile, mean difference of neighbours.
+/// Number of features of a scan: mean, standard deviation, share of black, 95th percentile, mean difference of
+/// neighbours.
 const FIGURES: usize = 5;
 
-/// A scan is called unusual when so few of the training scans are as unusual: of scans like those that were learned from,
-/// five in a hundred are.
-const UNUSUAL: f64 = 0.05;
-/// With fewer training scans even the farthest of all would not be among the last five in a hundred.
+/// A scan with at most this conformal p-value is called out-of-distribution; of in-distribution scans five in a hundred
+/// are.
+const OUTLYING: f64 = 0.05;
+/// The fewest training scans: with fewer the smallest possible p-value is above [`OUTLYING`].
 const LEAST: usize = 19;
 
-/// How far from the training scans each scan of a subset lies, by its grey levels alone.
+/// A hint for each scan of a subset whether its grey levels are out-of-distribution, compared with the training scans.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutOfDistribution {
-    /// Training scans that the others are held against.
+    /// Number of training scans that the others are compared with.
     pub training: usize,
-    /// By scan folder: the share of scans that are as unusual or more, the scan itself among them, above 0 to 1. Empty where
-    /// there is no hint.
+    /// Conformal p-value of each scan, by its folder, more than 0 to 1: the share of scans, the training scans and the
+    /// scan itself, that are as far from the training scans or farther. Empty where there is no hint.
     pub share: BTreeMap<String, f64>,
-    /// Why there is no hint.
+    /// Why there is no hint; `None` where there is one.
     pub why_not: Option<String>,
 }
 
 impl OutOfDistribution {
-    /// Mahalanobis distance (1936) of mean, deviation, share of black, 95th percentile and mean difference of neighbouring
-    /// pixels from the training scans'.
+    /// The Mahalanobis distance (1936) of five features (mean, standard deviation, share of black, 95th percentile and
+    /// mean difference of neighbouring pixels) from the training scans.
     ///
-    /// Each training scan's own distance is from the others: among those that made the mean, it would look nearer than an
-    /// equal scan that is new. The share is `(1 + as far or farther) / (1 + training scans)` (Vovk, Gammerman and Shafer
-    /// 2005, conformal p-values).
+    /// The distance of a training scan is computed from the other training scans (leave-one-out), because a scan that
+    /// is part of the mean lies nearer to it than an equal new scan. The share is
+    /// `(1 + training scans as far or farther) / (1 + training scans)` (conformal p-values, Vovk, Gammerman and Shafer
+    /// 2005).
     ///
     /// # Errors
     /// A slice that is not in the cache. Fewer than 19 training scans are no error: see [`why_not`](Self::why_not).
@@ -45,7 +48,7 @@ impl OutOfDistribution {
         let known: Vec<[f64; FIGURES]> = known.into_values().collect();
         let training = known.len();
         if training < LEAST {
-            let why = format!("{training} training scans, {LEAST} or more are needed to tell one in twenty");
+            let why = format!("{training} training scans, {LEAST} or more are needed to find one in twenty");
             return Ok(Self { training, ..Self::none(why) });
         }
         let mut far =
@@ -66,12 +69,12 @@ impl OutOfDistribution {
         Self { training: 0, share: BTreeMap::new(), why_not: Some(why_not) }
     }
 
-    /// Whether the scan is among the five in a hundred that lie farthest out; `None` where there is no hint.
+    /// Whether the scan is out-of-distribution, that is, its share is at most 0.05; `None` where there is no hint.
     pub fn is_unusual(&self, scan: &str) -> Option<bool> {
-        self.share.get(scan).map(|share| *share <= UNUSUAL)
+        self.share.get(scan).map(|share| *share <= OUTLYING)
     }
 
-    /// What is said of a scan; – where there is no hint.
+    /// The hint as a short text; `–` where there is none.
     pub fn hint(&self, scan: &str) -> &'static str {
         match self.is_unusual(scan) {
             Some(true) => "unusual grey levels",
@@ -86,7 +89,7 @@ fn left_one_out(known: &[[f64; FIGURES]], one: usize) -> Result<f64> {
     Ok(Middle::of(others)?.distance(&known[one]))
 }
 
-/// The mean of scans' figures, and the inverse of their covariance.
+/// The mean of scans' features, and the inverse of their covariance matrix.
 struct Middle {
     mean: [f64; FIGURES],
     inverse: [[f64; FIGURES]; FIGURES],
@@ -102,13 +105,13 @@ impl Middle {
                 let products = scans.clone().map(|of| (of[i] - mean[i]) * (of[j] - mean[j]));
                 *value = products.sum::<f64>() / (count - 1.0);
             }
-            // Figures that hardly differ between training scans would make any difference infinite.
+            // Regularisation: a feature that is constant over the training scans would make any distance infinite.
             row[i] += 1e-6 + 1e-3 * row[i];
         }
         Ok(Self { mean, inverse: inverse(covariance)? })
     }
 
-    /// Squared.
+    /// The squared Mahalanobis distance.
     fn distance(&self, of: &[f64; FIGURES]) -> f64 {
         let off: [f64; FIGURES] = std::array::from_fn(|k| of[k] - self.mean[k]);
         let all = (0..FIGURES).flat_map(|i| (0..FIGURES).map(move |j| (i, j)));
@@ -116,7 +119,7 @@ impl Middle {
     }
 }
 
-/// The mean figures of each scan's slices.
+/// The features of each scan: means over its slices.
 fn of_scans(cache: &SliceCache, slices: &[usize]) -> Result<BTreeMap<String, [f64; FIGURES]>> {
     let manifest = cache.manifest();
     let mut scans: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -145,7 +148,7 @@ fn of_slice(pixels: impl AsRef<[u8]>, side: usize) -> [f64; FIGURES] {
         histogram.iter().enumerate().map(|(level, n)| of(level as f64) * *n as f64).sum::<f64>() / count
     };
     let mean = sum(&|level| level);
-    let deviation = sum(&|level| (level - mean).powi(2)).sqrt();
+    let standard_deviation = sum(&|level| (level - mean).powi(2)).sqrt();
     let mut seen = 0;
     let bright = histogram.iter().position(|n| {
         seen += n;
@@ -154,10 +157,10 @@ fn of_slice(pixels: impl AsRef<[u8]>, side: usize) -> [f64; FIGURES] {
     let steps =
         pixels.chunks_exact(side).flat_map(|row| row.windows(2)).map(|pair| f64::from(pair[0].abs_diff(pair[1])));
     let black = histogram[..8].iter().sum::<usize>() as f64 / count;
-    [mean, deviation, 255.0 * black, bright.unwrap_or(255) as f64, steps.sum::<f64>() / count]
+    [mean, standard_deviation, 255.0 * black, bright.unwrap_or(255) as f64, steps.sum::<f64>() / count]
 }
 
-/// Gauss-Jordan with pivots.
+/// Gauss-Jordan elimination with partial pivoting.
 fn inverse(mut matrix: [[f64; FIGURES]; FIGURES]) -> Result<[[f64; FIGURES]; FIGURES]> {
     let mut inverse = [[0.0; FIGURES]; FIGURES];
     (0..FIGURES).for_each(|k| inverse[k][k] = 1.0);
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_left_out_lies_farther_than_among_those_that_made_the_mean() -> Result<()> {
+    fn a_left_out_scan_lies_farther_than_one_that_is_part_of_the_mean() -> Result<()> {
         use rand::{Rng, SeedableRng};
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
         let mut drawn = |count: usize| -> Vec<[f64; FIGURES]> {

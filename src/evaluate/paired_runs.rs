@@ -1,29 +1,27 @@
-//! Two runs on the same scans.
-
+//! Paired comparison of runs on the same scans.
 use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::Manifest;
 use crate::data::split::Subset;
-use crate::evaluate::assessment::{estimated, judged_scans};
+use crate::evaluate::assessment::{estimated, scored_scans};
 use crate::evaluate::evaluation::Evaluation;
-use crate::stats::metrics::{Estimate, Measure, Paired, ScoredSample, holm};
+use crate::stats::metrics::{DRAWS, Estimate, Measure, Paired, ScoredSample, holm};
 use crate::train::run_folder::RunFolder;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-/// Draws of the bootstrap, and its seed.
-const DRAWS: u32 = 2_000;
+/// Seed of the bootstrap.
 const SEED: u64 = 1;
 
 /// Two runs on the same scans of one split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PairedRun {
-    /// The run that the other is held against.
+    /// Name of the run that the other is compared with.
     pub baseline: String,
-    /// The other.
+    /// Name of the other run.
     pub run: String,
     /// The subset.
     pub subset: Subset,
-    /// Whether its figures are those of patients that were learned from.
+    /// Whether the subset has patients that were learned from.
     pub leaks: bool,
     /// Differences (run minus baseline) and McNemar's test.
     pub paired: Paired,
@@ -31,7 +29,7 @@ pub struct PairedRun {
     pub adjusted: f64,
 }
 
-/// Runs in pairs: each against the first run that has its split, by scan.
+/// Paired comparisons by scan: each run with the first run that has the same split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PairedRuns {
     /// The pairs.
@@ -41,8 +39,8 @@ pub struct PairedRuns {
 }
 
 impl PairedRuns {
-    /// Compares evaluated runs by scan, on the validation and the test scans. Two runs are compared where they judged the
-    /// same slices of the same split, each against the first run in the list that has its split.
+    /// Compares evaluated runs by scan, on the validation and the test scans. Each run is compared with the first run
+    /// in the list that has the same split, if both predicted the same slices.
     ///
     /// # Errors
     /// Fewer than two runs, one that was not evaluated, or one on another manifest than this one (both are named).
@@ -69,10 +67,10 @@ impl PairedRuns {
 
     fn compare(&mut self, baseline: &Side, other: &Side) -> Result<()> {
         for subset in [Subset::Validation, Subset::Test] {
-            let (Some(a), Some(b)) = (baseline.judged(subset), other.judged(subset)) else { continue };
+            let (Some(a), Some(b)) = (baseline.scored(subset), other.scored(subset)) else { continue };
             if a.slices != b.slices {
                 self.left_out.push(format!(
-                    "{}, {subset}: it judged other slices ({}) than {} ({}): run `covid-ct evaluate` for both again",
+                    "{}, {subset}: it predicted other slices ({}) than {} ({}): run `covid-ct evaluate` for both again",
                     other.name(),
                     b.slices.len(),
                     baseline.name(),
@@ -92,10 +90,10 @@ impl PairedRuns {
         Ok(())
     }
 
-    /// One row a pair and subset.
+    /// One row for each pair and subset.
     pub fn table(&self) -> Table {
         let columns = [
-            "Run against baseline",
+            "Run minus baseline",
             "Scans",
             "Balanced accuracy",
             "ROC AUC",
@@ -123,28 +121,28 @@ impl PairedRuns {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
-            "Above 0 the run is better than its baseline. Both judged the same slices of the same split. Bootstrap over \
-             patients, the same draws for both; an interval that holds 0 leaves open which is better. McNemar's exact test \
-             takes scans as independent."
+            "Above 0 the run is better than its baseline. Both predicted the same slices of the same split. Bootstrap \
+             over patients, the same draws for both; if an interval contains 0, either run may be better. McNemar's \
+             exact test assumes independent scans."
                 .to_owned(),
         ];
         if self.pairs.iter().any(|pair| pair.subset == Subset::Validation) {
             notes.push(
-                "On validation scans each run chose its epoch and its scan threshold: p-values there are no test of the \
-                 runs, only a description."
+                "On validation scans each run chose its epoch and its scan threshold: p-values there are no test of \
+                 the runs, only a description."
                     .to_owned(),
             );
         }
         if self.pairs.len() > 1 {
             notes.push(format!(
-                "{} p-values stand here: Holm's column is raised so that all of them together have one false alarm at most in \
-                 20 such tables at 0.05.",
+                "{} p-values: Holm's method adjusts them for multiple tests, so that at 0.05 at most one in 20 such \
+                 tables has a false positive.",
                 self.pairs.len()
             ));
         }
         if self.pairs.iter().any(|pair| pair.leaks) {
             notes.push(
-                "LEAKING: those scans were learned from; which run remembers them better is no merit.".to_owned(),
+                "LEAKING: those scans were learned from; a better run may only have memorised them better.".to_owned(),
             );
         }
         notes.extend(self.left_out.iter().map(|why| format!("Left out: {why}.")));
@@ -154,8 +152,8 @@ impl PairedRuns {
 
 shown_as_table!(PairedRuns);
 
-/// What one run judged of a subset.
-struct JudgedSubset {
+/// One run's predictions of a subset.
+struct ScoredSubset {
     /// Paths, in the manifest's order.
     slices: Vec<String>,
     /// In the order of their names.
@@ -166,7 +164,7 @@ struct JudgedSubset {
 struct Side {
     name: String,
     evaluation: Evaluation,
-    subsets: Vec<(Subset, JudgedSubset)>,
+    subsets: Vec<(Subset, ScoredSubset)>,
 }
 
 impl Side {
@@ -175,8 +173,8 @@ impl Side {
         let found = manifest.hash();
         ensure!(
             evaluation.manifest == found,
-            "comparing runs in pairs: {name} was evaluated on the manifest {} ({}), the one given is {found} ({}): compare \
-             runs on the same data",
+            "comparing runs in pairs: {name} was evaluated on the manifest {} ({}), the one given is {found} ({}): \
+             compare runs on the same data",
             evaluation.manifest,
             evaluation.data,
             manifest.name
@@ -184,14 +182,19 @@ impl Side {
         let mut subsets = Vec::new();
         for subset in [Subset::Validation, Subset::Test] {
             if evaluation.subset(subset).is_ok() {
-                let judged = Self::judge(folder, &evaluation, subset, manifest);
-                subsets.push((subset, judged.with_context(|| format!("reading the scans of the run {name}"))?));
+                let scored = Self::scored_subset(folder, &evaluation, subset, manifest);
+                subsets.push((subset, scored.with_context(|| format!("reading the scans of the run {name}"))?));
             }
         }
         Ok(Self { name, evaluation, subsets })
     }
 
-    fn judge(folder: &RunFolder, evaluation: &Evaluation, subset: Subset, manifest: &Manifest) -> Result<JudgedSubset> {
+    fn scored_subset(
+        folder: &RunFolder,
+        evaluation: &Evaluation,
+        subset: Subset,
+        manifest: &Manifest,
+    ) -> Result<ScoredSubset> {
         let predictions = folder.predictions(subset)?;
         let about = &predictions.about;
         for (noun, found, expected) in [
@@ -201,14 +204,14 @@ impl Side {
         ] {
             ensure!(
                 found == expected,
-                "the {subset} predictions in {} come from the {noun} {found}, the evaluation from {expected}: run `covid-ct \
-                 evaluate --name {}` again",
+                "the {subset} predictions in {} come from the {noun} {found}, the evaluation from {expected}: run \
+                 `covid-ct evaluate --name {}` again",
                 folder.path().display(),
                 folder.name()
             );
         }
-        let scans = judged_scans(&predictions, manifest, evaluation.rule.rule)?;
-        Ok(JudgedSubset {
+        let scans = scored_scans(&predictions, manifest, evaluation.rule.rule)?;
+        Ok(ScoredSubset {
             slices: predictions.rows().iter().map(|row| row.path.clone()).collect(),
             scans: scans.into_iter().map(|scan| scan.1).collect(),
         })
@@ -218,7 +221,7 @@ impl Side {
         &self.name
     }
 
-    fn judged(&self, subset: Subset) -> Option<&JudgedSubset> {
+    fn scored(&self, subset: Subset) -> Option<&ScoredSubset> {
         self.subsets.iter().find(|of| of.0 == subset).map(|of| &of.1)
     }
 }

@@ -1,4 +1,4 @@
-//! From a checkpoint to decisions: per slice, and per scan.
+//! Predictions of slices by a trained network.
 
 use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, thousands};
@@ -19,7 +19,7 @@ mod predictions;
 pub use predictions::{About, Predictions, SlicePrediction};
 pub(crate) use predictions::{decided, named};
 
-/// A trained network ready to judge slices.
+/// A trained network, loaded for prediction.
 #[derive(Debug)]
 pub struct Classifier {
     network: Network,
@@ -42,7 +42,7 @@ impl Classifier {
         let checkpoint = Checkpoint::read(path)?;
         let device = match checkpoint.info.run.device() {
             Ok(device) => device,
-            // A checkpoint trained on a GPU can be used where there is none.
+            // A network trained on a GPU can predict on a CPU.
             Err(_) => Device::Cpu,
         };
         let info = checkpoint.info.clone();
@@ -53,7 +53,7 @@ impl Classifier {
         Ok(Self { network, info, weights, device, path: path.to_owned() })
     }
 
-    /// What the checkpoint says of itself.
+    /// The checkpoint's description.
     pub fn info(&self) -> &CheckpointInfo {
         &self.info
     }
@@ -68,7 +68,7 @@ impl Classifier {
         self.weights
     }
 
-    /// Where it computes.
+    /// The device it computes on.
     pub(crate) fn device(&self) -> Device {
         self.device
     }
@@ -78,14 +78,14 @@ impl Classifier {
         &self.network
     }
 
-    /// Judges the slices of a subset.
+    /// Predicts the slices of a subset.
     ///
     /// # Errors
-    /// An experiment with other preprocessing than the checkpoint was trained with, an empty subset; a labelled subset of
-    /// another split than it was trained on, which may hold patients that it has learned from.
+    /// An experiment with other preprocessing than the checkpoint was trained with, an empty subset; a labelled subset
+    /// of another split than it was trained on, which may hold patients that it has learned from.
     pub fn predict(&self, experiment: &Experiment, subset: Subset) -> Result<Predictions> {
         let doing = || format!("predicting the {subset} subset with {}", self.path.display());
-        self.may_judge(experiment, subset).with_context(doing)?;
+        self.check_experiment(experiment, subset).with_context(doing)?;
         let (cache, run) = (experiment.cache(), &self.info.run);
         let slices = experiment.split().slices(subset);
         let show = |progress: &Progress| experiment.progress(progress);
@@ -114,7 +114,7 @@ impl Classifier {
         Ok(Predictions::new(self.about(subset, experiment.split()), rows))
     }
 
-    fn may_judge(&self, experiment: &Experiment, subset: Subset) -> Result<()> {
+    fn check_experiment(&self, experiment: &Experiment, subset: Subset) -> Result<()> {
         let (cache, split) = (experiment.cache(), experiment.split());
         ensure!(
             cache.preprocess() == &self.info.run.preprocess,
@@ -125,7 +125,8 @@ impl Classifier {
         ensure!(
             subset == Subset::Prediction || split.hash() == self.info.split,
             "it was trained on the split {} of the manifest {}; the labelled scans of another one, {} of {}, may show \
-             patients that it has learned from. Judge the split it was trained on, or put the scans under prediction/",
+             patients that it has learned from. Predict the split it was trained on, or put the scans under \
+             prediction/",
             self.info.split.short(),
             self.info.manifest.short(),
             split.hash().short(),

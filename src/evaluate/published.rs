@@ -1,4 +1,4 @@
-//! What the slides published: every epoch, every report, and the comparison, as printed.
+//! The slides' published results: every epoch, every classification report, and the comparison, as printed.
 
 use crate::base::files::read_json;
 use anyhow::{Context, Result, bail, ensure};
@@ -10,19 +10,19 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
-    /// Where the figures come from.
+    /// The source of the figures.
     pub source: String,
-    /// Whether their test set is a slice-level split.
+    /// Whether the test set is a slice-level split.
     pub leaking_split: bool,
-    /// What that means.
+    /// Consequences of the split, in words.
     pub note: String,
-    /// Reports with a figure that cannot be right, kept as printed.
+    /// Reports with an inconsistent figure, which is kept as printed.
     pub misprints: Vec<Misprint>,
     /// The networks.
     pub models: Vec<PublishedModel>,
 }
 
-/// A figure of the slides that contradicts those beside it.
+/// A report of the slides with a figure that contradicts the others.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Misprint {
@@ -103,7 +103,7 @@ struct PublishedAverage {
 }
 
 impl Published {
-    /// The slides' results, as they ship with the library.
+    /// The slides' results, which are part of the library.
     pub fn slides() -> Result<Self> {
         let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/data_manifest/published-results.json"));
         let published: Self = serde_json::from_str(text).context("reading the published results of the library")?;
@@ -111,12 +111,12 @@ impl Published {
         Ok(published)
     }
 
-    /// Reads published results and holds them against each other.
+    /// Reads published results and checks that they are consistent.
     ///
     /// # Errors
-    /// Figures that cannot be true together: supports that do not add up, averages and accuracies that do not follow
-    /// from the classes (but for `misprints`), a best epoch that is not the one with the highest validation accuracy, or a comparison that
-    /// is not that epoch's.
+    /// Inconsistent figures: supports that do not add up, averages and accuracies that do not follow from the classes
+    /// (except for `misprints`), a best epoch other than that with the highest validation accuracy, or a comparison
+    /// with figures of another epoch.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let published: Self = read_json(path, "published results")?;
@@ -142,7 +142,7 @@ impl Published {
 }
 
 impl PublishedModel {
-    /// Accuracy over the slices of train, validation and test, as the slides compare networks.
+    /// Accuracy over the slices of train, validation and test, 0 to 1, in the slides' comparison.
     pub fn accuracy(&self) -> [f64; 3] {
         let PublishedAccuracy { train_accuracy, validation_accuracy, test_accuracy } = self.comparison;
         [train_accuracy, validation_accuracy, test_accuracy]
@@ -164,7 +164,7 @@ impl PublishedModel {
     }
 }
 
-/// What is printed with two digits may be this far from the truth.
+/// The largest rounding error of a figure with two digits.
 const ROUNDED: f64 = 0.005 + 1e-9;
 
 impl PublishedReport {
@@ -214,8 +214,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slides_figures_hold_together_and_a_slip_of_the_hand_is_found() {
-        let published = Published::slides().expect("holds together");
+    fn the_slides_figures_are_consistent_and_a_slip_is_found() {
+        let published = Published::slides().expect("consistent");
         assert_eq!(published.models.len(), 4);
         assert!(
             published.leaking_split && published.models.iter().all(|m| m.epochs.len() == 5 && m.reports.len() == 3)

@@ -1,4 +1,4 @@
-//! A patient is judged by all slices: the share called covid, against a threshold chosen on the validation set.
+//! Decisions by scan: the share of slices called covid, compared with a threshold chosen on the validation set.
 
 use crate::base::figure::Figure;
 use crate::base::files::write_text;
@@ -15,24 +15,25 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// When a scan is called covid.
+/// The rule by which a scan is called covid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScanRule {
     /// The rule with its threshold.
     pub rule: Rule,
-    /// Where it comes from, in words.
+    /// How it was chosen, in words.
     pub chosen: String,
 }
 
 impl ScanRule {
-    /// More covid slices than not.
+    /// Covid if half of the slices or more are called covid.
     pub fn majority() -> Self {
         Self { rule: Rule::ShareOfSlices(0.5), chosen: "fixed: half of the slices".to_owned() }
     }
 
-    /// The share of covid slices with the best balanced accuracy over the validation scans; see [`Rule::choose`]. Scans of
-    /// one label have nothing to choose by: then it is the [`majority`](Self::majority), and says so.
+    /// The share of covid slices with the best balanced accuracy over the validation scans; see [`Rule::choose`]. If
+    /// all validation scans have the same label, it is the [`majority`](Self::majority), and `chosen` gives this
+    /// reason.
     ///
     /// # Errors
     /// Predictions of another subset (a threshold must not be chosen on the test set), or without labels.
@@ -42,11 +43,12 @@ impl ScanRule {
             "choosing a scan threshold: expected predictions of the validation subset, found {}",
             validation.about.subset
         );
-        let scans = validation.judged_scans()?;
+        let scans = validation.labelled_scans()?;
         let covid = scans.iter().filter(|scan| scan.covid).count();
         if covid == 0 || covid == scans.len() {
             let chosen = format!(
-                "fixed: half of the slices, for validation has {covid} covid and {} non-covid scans: nothing to choose by",
+                "fixed: half of the slices, because no threshold can be chosen on {covid} covid and {} non-covid \
+                 validation scans",
                 scans.len() - covid
             );
             return Ok(Self { chosen, ..Self::majority() });
@@ -77,7 +79,7 @@ impl ScanRule {
 }
 
 impl RunFolder {
-    /// When a scan is called covid.
+    /// The rule by which a scan is called covid.
     pub fn scan_rule(&self) -> Result<ScanRule> {
         self.read(Artifact::ScanRule)
     }
@@ -85,42 +87,42 @@ impl RunFolder {
 
 shown_as_table!(ScanRule);
 
-/// The judgement of one scan.
+/// The prediction of one scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanPrediction {
     /// Scan folder.
     pub scan: String,
-    /// The truth, where known.
+    /// The label, where known.
     pub label: Option<Label>,
-    /// Slices called covid.
+    /// Number of slices called covid.
     pub covid_slices: usize,
-    /// Slices judged.
+    /// Number of slices.
     pub slices: usize,
-    /// Mean covid probability of the slices.
+    /// Mean covid probability of the slices, 0 to 1; not calibrated.
     pub mean_covid: f64,
     /// The decision.
     pub decision: Label,
 }
 
 impl ScanPrediction {
-    /// Share of slices called covid.
+    /// Share of slices called covid, 0 to 1.
     pub fn share(&self) -> f64 {
         self.covid_slices as f64 / self.slices as f64
     }
 }
 
-/// The judgements of a subset's scans.
+/// The predictions of a subset's scans.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanPredictions {
-    /// What they were made from.
+    /// Run, weights, manifest and split they were made from.
     pub about: About,
-    /// The rule they were made by.
+    /// The rule of the decisions.
     pub rule: ScanRule,
     rows: Vec<ScanPrediction>,
 }
 
 impl Predictions {
-    /// Scans judged by the share of their slices that are called covid.
+    /// Decisions by scan with the given rule.
     pub fn by_scan(&self, rule: &ScanRule) -> ScanPredictions {
         ScanPredictions::new(self, rule)
     }
@@ -148,12 +150,12 @@ impl ScanPredictions {
         Self { about: slices.about.clone(), rule: rule.clone(), rows: scans.into_iter().map(row).collect() }
     }
 
-    /// One row a scan, in the manifest's order.
+    /// One row for each scan, in the manifest's order.
     pub fn rows(&self) -> &[ScanPrediction] {
         &self.rows
     }
 
-    /// Decisions against truth.
+    /// The confusion matrix of decisions and labels.
     ///
     /// # Errors
     /// A subset without labels.
@@ -166,12 +168,12 @@ impl ScanPredictions {
         Ok(self.confusion_matrix()?.report())
     }
 
-    /// The confusion matrix as a picture.
+    /// The confusion matrix as a figure.
     pub fn figure(&self) -> Result<Figure> {
         confusion(&self.about.title("scans"), &self.confusion_matrix()?)
     }
 
-    /// One scan in the slides' words. `scan` is a folder, or its last part where one scan alone has it.
+    /// The table of one scan in the slides' words. `scan` is its folder, or the folder's last part if it is unique.
     pub fn patient(&self, scan: &str) -> Result<Table> {
         let scan = named(self.rows.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
         let row = self.rows.iter().find(|row| row.scan == scan).with_context(|| format!("showing {scan}"))?;
@@ -192,7 +194,7 @@ impl ScanPredictions {
         )))
     }
 
-    /// One row a scan.
+    /// One row for each scan, of the first 60.
     pub fn table(&self) -> Table {
         let mut table = Table::new(
             format!("Scans of the {} subset, {}", self.about.subset, self.about.run),

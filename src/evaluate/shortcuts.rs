@@ -1,10 +1,10 @@
-//! How well the label can be told without looking at the lungs.
+//! How well shallow cues, which need no lung, predict the label.
 //!
-//! Where covid and non-covid slices come from different hospitals, exports or crops, cues such as the size of a file give
-//! the label away, and a network may learn them instead of the disease ("shortcuts", Geirhos et al., "Shortcut Learning
-//! in Deep Neural Networks", Nature Machine Intelligence 2, 2020; for chest radiographs of COVID-19 DeGrave, Janizek and
-//! Lee, "AI for Radiographic COVID-19 Detection Selects Shortcuts over Signal", Nature Machine Intelligence 3, 2021). The
-//! probe measures how far they lead: an AUC near 0.5 is good news, one near that of a network a warning.
+//! Where covid and non-covid slices come from different hospitals, exports or crops, cues such as the size of a file
+//! predict the label, and a network may learn them instead of the disease ("shortcuts", Geirhos et al., "Shortcut
+//! Learning in Deep Neural Networks", Nature Machine Intelligence 2, 2020; for chest radiographs of COVID-19 DeGrave,
+//! Janizek and Lee, "AI for Radiographic COVID-19 Detection Selects Shortcuts over Signal", Nature Machine Intelligence
+//! 3, 2021). The probe measures their ROC AUC: near 0.5 they predict nothing; near that of a network is a warning.
 
 mod cue_comparison;
 mod cues;
@@ -13,7 +13,7 @@ pub use cue_comparison::{CueComparison, CueComparisonRow};
 pub use cues::Shortcuts;
 
 use crate::stats::calibration::Logistic;
-use crate::stats::metrics::{Estimate, Measure, Performance, ScoredSample};
+use crate::stats::metrics::{DRAWS, Estimate, Measure, Performance, ScoredSample};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -21,9 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Draws of the bootstrap.
-const DRAWS: u32 = 2_000;
-/// Bins of equally many scans that a cue is cut into, so that a middle value may speak for a class.
+/// Bins of equally many scans that a cue is cut into, so that middle values can predict a class.
 const BINS: usize = 5;
 /// Strength of the penalty on the weights, Σ w² / 2 × this, against the sum of the scans' losses: that of
 /// scikit-learn's default, C = 1.
@@ -61,18 +59,18 @@ impl Cues {
     }
 }
 
-/// One scan as the probe sees it.
+/// One scan of the probe.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CueRow {
     /// Its cues.
     pub cues: Cues,
     /// Its label.
     pub covid: bool,
-    /// Its patient: scans of one patient stay together.
+    /// Its patient: scans of one patient are in the same fold.
     pub patient: u32,
 }
 
-/// How well one cue, or all together, tell the label.
+/// How well one cue, or all together, predict the label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeRow {
     /// `"all"`, or one of [`Cues::NAMES`].
@@ -81,15 +79,15 @@ pub struct ProbeRow {
     pub auc: Estimate,
 }
 
-/// What the shallow cues tell about the label.
+/// How well the shallow cues predict the label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
     /// All cues together, then each alone.
     ///
     /// *All together* is out of fold: a logistic regression, with each cue and its quintiles as features, is fitted to
     /// the other folds' patients. *Alone* fits nothing but the direction: the AUC of the cue's own value, or 1 minus it
-    /// when that is greater, the same direction in every draw. It is therefore a little too high for a cue that says
-    /// nothing, and it does not see a cue whose middle values speak for a class.
+    /// when that is greater, the same direction in every draw. It is therefore a little too high for an uninformative
+    /// cue, and it misses a cue whose middle values predict a class.
     pub rows: Vec<ProbeRow>,
     /// Out-of-fold probability of covid for each scan, in the order given, 0 to 1.
     pub covid_probability: Vec<f64>,
@@ -105,7 +103,7 @@ impl Probe {
         check(rows, folds)?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let patients = patients(rows);
-        let fold_of = deal(rows, &patients, folds, &mut rng);
+        let fold_of = patient_folds(rows, &patients, folds, &mut rng);
         let mut covid_probability = vec![0.0; rows.len()];
         for fold in 0..folds {
             let training: Vec<CueRow> = (0..rows.len()).filter(|&i| fold_of[i] != fold).map(|i| rows[i]).collect();
@@ -114,16 +112,16 @@ impl Probe {
                 "shortcut probe: without fold {} of {folds} there are scans of one class only; take fewer folds",
                 fold + 1
             );
-            let told = Told::by(&training)?;
+            let classifier = CueClassifier::fit(&training)?;
             for i in (0..rows.len()).filter(|&i| fold_of[i] == fold) {
-                covid_probability[i] = told.probability(&rows[i].cues);
+                covid_probability[i] = classifier.probability(&rows[i].cues);
             }
         }
-        let mut tells = vec![ProbeRow { name: "all".to_owned(), auc: auc(rows, &covid_probability, seed)? }];
+        let mut probe_rows = vec![ProbeRow { name: "all".to_owned(), auc: auc(rows, &covid_probability, seed)? }];
         for (cue, name) in Cues::NAMES.into_iter().enumerate() {
-            tells.push(ProbeRow { name: name.to_owned(), auc: alone(rows, |row| row.cues.values()[cue], seed)? });
+            probe_rows.push(ProbeRow { name: name.to_owned(), auc: alone(rows, |row| row.cues.values()[cue], seed)? });
         }
-        Ok(Self { rows: tells, covid_probability })
+        Ok(Self { rows: probe_rows, covid_probability })
     }
 }
 
@@ -156,9 +154,9 @@ fn patients(rows: &[CueRow]) -> Vec<Vec<usize>> {
     of_patient.into_values().collect()
 }
 
-/// Deals whole patients to the folds: those with most scans first, each to the fold that has fewest scans of the
-/// patient's commoner class; shuffled before, so that the seed decides between equals.
-fn deal(rows: &[CueRow], patients: &[Vec<usize>], folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+/// Assigns whole patients to stratified folds: those with most scans first, each to the fold that has fewest scans of
+/// the patient's more frequent class; shuffled before, so that the seed decides between equals. The fold of each row.
+fn patient_folds(rows: &[CueRow], patients: &[Vec<usize>], folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<&Vec<usize>> = patients.iter().collect();
     order.shuffle(rng);
     order.sort_by_key(|patient| std::cmp::Reverse(patient.len()));
@@ -187,21 +185,21 @@ impl Features {
         let cue = |at: usize| {
             let mut values: Vec<f64> = training.iter().map(|row| row.cues.values()[at]).collect();
             let mean = values.iter().sum::<f64>() / count;
-            let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
+            let std = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
             values.sort_by(f64::total_cmp);
             let mut borders: Vec<f64> = (1..BINS).map(|bin| values[bin * values.len() / BINS]).collect();
             borders.dedup();
-            // A cue of one value only has the deviation of a rounding error.
+            // The standard deviation of a constant cue is a rounding error.
             let is_even = values.first() == values.last();
-            (mean, if is_even { f64::INFINITY } else { deviation }, borders)
+            (mean, if is_even { f64::INFINITY } else { std }, borders)
         };
         Self { cues: (0..Cues::NAMES.len()).map(cue).collect() }
     }
 
     fn values(&self, cues: &Cues) -> Vec<f64> {
         let mut values = Vec::with_capacity(self.cues.len() * (BINS + 1));
-        for ((mean, deviation, borders), value) in self.cues.iter().zip(cues.values()) {
-            values.push((value - mean) / deviation);
+        for ((mean, std, borders), value) in self.cues.iter().zip(cues.values()) {
+            values.push((value - mean) / std);
             let bin = borders.partition_point(|border| *border <= value);
             values.extend((0..BINS).map(|other| f64::from(u8::from(other == bin))));
         }
@@ -209,23 +207,23 @@ impl Features {
     }
 }
 
-/// What scans of both classes teach a logistic regression about their cues.
-struct Told {
+/// A logistic regression over the cues, fitted to scans of both classes.
+struct CueClassifier {
     features: Features,
     model: Logistic,
 }
 
-impl Told {
-    fn by(training: &[CueRow]) -> Result<Self> {
+impl CueClassifier {
+    fn fit(training: &[CueRow]) -> Result<Self> {
         let features = Features::of(training);
         let samples: Vec<Vec<f64>> = training.iter().map(|row| features.values(&row.cues)).collect();
         let labels: Vec<f64> = training.iter().map(|row| f64::from(u8::from(row.covid))).collect();
         let model = Logistic::fit(&samples, &labels, PENALTY);
-        let model = model.context("shortcut probe: the logistic regression over the cues does not come to rest")?;
+        let model = model.context("shortcut probe: the logistic regression over the cues does not converge")?;
         Ok(Self { features, model })
     }
 
-    /// Of covid, 0 to 1.
+    /// The probability of covid, 0 to 1.
     fn probability(&self, cues: &Cues) -> f64 {
         self.model.probability(&self.features.values(cues))
     }
@@ -233,15 +231,16 @@ impl Told {
 
 /// The area under the ROC curve of a score, 0 to 1, over scans.
 fn auc(rows: &[CueRow], score: &[f64], seed: u64) -> Result<Estimate> {
-    let judged = |(row, &score): (&CueRow, &f64)| {
+    let sample = |(row, &score): (&CueRow, &f64)| {
         let (covid, patient) = (row.covid, row.patient);
         ScoredSample { covid, score, decision: score >= 0.5, patient }
     };
-    let judged: Vec<ScoredSample> = rows.iter().zip(score).map(judged).collect();
-    Ok(*Performance::of(&judged, DRAWS, seed)?.get(Measure::RocAuc))
+    let samples: Vec<ScoredSample> = rows.iter().zip(score).map(sample).collect();
+    Ok(*Performance::of(&samples, DRAWS, seed)?.get(Measure::RocAuc))
 }
 
-/// The area of a cue's own value, turned over where low values speak for covid. Only the order of values counts.
+/// The area under the ROC curve of a cue's own value, reversed where low values predict covid. Only the order of values
+/// counts.
 fn alone(rows: &[CueRow], value: impl Fn(&CueRow) -> f64, seed: u64) -> Result<Estimate> {
     let values: Vec<f64> = rows.iter().map(value).collect();
     let mut order = values.clone();

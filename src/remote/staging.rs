@@ -2,6 +2,7 @@
 
 mod archive;
 mod audit_archives;
+mod bucket;
 mod connect;
 mod directory;
 mod entry;
@@ -14,13 +15,12 @@ mod queue;
 mod source;
 mod stage_objects;
 mod staged;
-mod store;
 mod unpack;
 
 pub use archive::{Archive, ArchiveLimits};
 pub use audit_archives::audit_archives;
+pub use bucket::{Bucket, Listing, Object};
 pub use source::{ByteSource, LocalFile};
 pub use stage_objects::{StageOptions, stage};
 pub use staged::{Staged, StagedObject};
-pub use store::{Bucket, Listing, Object};
 pub use unpack::Unpacked;

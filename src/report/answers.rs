@@ -1,4 +1,4 @@
-//! What the checklists' answers are made of: each fact from what the report holds, and absent where it holds none.
+//! The facts of a report that the checklists' answers quote.
 
 use super::run_parts::Run;
 use super::{Report, Sources};
@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether anything tells where scans come from, in words that end no sentence.
+/// How many sources or scanners the patient table names, as part of a sentence.
 pub(super) fn sources_in_words(accepted: &Manifest) -> String {
     let sources: BTreeSet<&str> = accepted.scans.iter().filter_map(|scan| scan.source.as_deref()).collect();
     match sources.len() as u64 {
@@ -22,7 +22,7 @@ pub(super) fn sources_in_words(accepted: &Manifest) -> String {
     }
 }
 
-/// One text a run; `None` where a run has none.
+/// The texts of all runs, joined; `None` if a run has none.
 fn of_each(runs: &[Run], text: impl Fn(&Run) -> Option<String>) -> Option<String> {
     let each: Option<Vec<String>> = runs.iter().map(|run| Some(format!("{}: {}", run.name, text(run)?))).collect();
     each.filter(|each| !each.is_empty()).map(|each| each.join("; "))
@@ -163,7 +163,7 @@ fn of_results(facts: &mut Facts, runs: &[Run]) {
 }
 
 impl Report {
-    /// Last, for it tells which sections there are.
+    /// Adds the checklists; must be the last section, because answers refer to the others.
     pub(super) fn checklist(&mut self, from: &Sources<'_>) -> Result<()> {
         let facts = facts(self, from);
         let headings: BTreeMap<&str, &str> =
@@ -199,7 +199,7 @@ fn in_words(answer: Answer, heading: &impl Fn(&str) -> String) -> String {
     match answer {
         Answer::Answered { anchor, how, left: None } => format!("{}: {how}", heading(&anchor)),
         Answer::Answered { anchor, how, left: Some(left) } => {
-            format!("{}: {how} Not reported, the author has to say: {left}", heading(&anchor))
+            format!("{}: {how} Not reported, for the author: {left}", heading(&anchor))
         }
         Answer::NotReported { why } => why,
     }

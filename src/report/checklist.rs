@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 mod facts;
+#[cfg(test)]
+mod tests;
 
 pub use facts::Facts;
 
@@ -33,24 +35,24 @@ pub const ANCHORS: [&str; 19] = [
     "checklist",
 ];
 
-/// A reporting checklist: what reviewers want to find in a report.
+/// A reporting checklist.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checklist {
-    /// What it is called, and what every [`Item::id`] begins with.
+    /// Its name, which is the prefix of every [`Item::id`].
     pub name: String,
     /// The article that defines it.
     pub source: String,
     /// That article's DOI.
     pub doi: String,
-    /// The year it appeared in.
+    /// Its year of publication.
     pub date: String,
     /// How the items' numbers were checked.
     pub checked: String,
-    /// That the items are paraphrases; the same for all lists.
+    /// A note that the items are paraphrased; the same for all lists.
     #[serde(skip)]
     pub note: String,
-    /// The items in order; one with sub-items is there as these.
+    /// The items in order; an item with sub-items is replaced by these.
     pub items: Vec<Item>,
 }
 
@@ -60,21 +62,21 @@ pub struct Checklist {
 pub struct Item {
     /// `CLAIM 1`, `TRIPOD+AI 3a`.
     pub id: String,
-    /// The part of a paper it belongs to.
+    /// The section of a paper it belongs to.
     pub section: String,
-    /// What it asks for, in our words.
+    /// What it asks for, paraphrased.
     pub asks: String,
     answer: Answerer,
-    /// The answer; `{fact}` stands for what the report holds, and without it there is no answer.
+    /// The answer, in which `{fact}` is replaced by a fact of the report; if one is missing there is no answer.
     how: String,
-    /// What is said where a fact is missing.
+    /// The text if a fact is missing.
     #[serde(default)]
     missing: Option<String>,
     #[serde(default)]
     left: Option<String>,
 }
 
-/// Who answers an item.
+/// What answers an item.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Answerer {
@@ -84,34 +86,34 @@ enum Answerer {
     Author(bool),
 }
 
-/// What a report has to say to an item.
+/// A report's answer to an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// A section answers it.
     Answered {
-        /// Which one.
+        /// The section's anchor.
         anchor: String,
-        /// What it says there.
+        /// The answer.
         how: String,
-        /// What remains for the author to say; `None` when nothing does.
+        /// What the author still has to answer; `None` if nothing.
         left: Option<String>,
     },
     /// Nothing in the report answers it.
     NotReported {
-        /// The section is missing, or the author has to say.
+        /// The reason: a section is missing, or the author has to answer.
         why: String,
     },
 }
 
-/// How much of a checklist a report answers. An item with sub-items counts once.
+/// How many items of a checklist a report answers. An item with sub-items counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// Items answered with nothing left to the author.
+    /// Items that are answered completely.
     pub answered: usize,
-    /// Items of which something is answered and something is not.
+    /// Items that are answered in part.
     pub in_part: usize,
-    /// All items.
+    /// Number of items.
     pub of: usize,
 }
 
@@ -130,7 +132,7 @@ struct Checklists {
 }
 
 impl Checklists {
-    /// The checklists as they ship with the library.
+    /// The checklists that are part of the library.
     fn shipped() -> Result<Self> {
         let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/data_manifest/reporting-checklists.json"));
         Self::parse(text).context("reading the reporting checklists of the library")
@@ -157,7 +159,7 @@ impl Checklist {
         Ok(Checklists::shipped()?.tripod)
     }
 
-    /// How much of it a report that holds this answers.
+    /// How many items a report with these facts answers.
     pub fn count(&self, facts: &Facts) -> Count {
         // For each item: whether all of it is answered, and whether anything is.
         let mut items: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
@@ -172,7 +174,7 @@ impl Checklist {
         Count { answered, in_part, of: items.len() }
     }
 
-    /// Refuses items that are out of order, said twice or not at all, and anchors that no report has.
+    /// Checks that every item occurs once and in order, and that a report can have every section.
     fn check(&self, items: usize) -> Result<()> {
         let (mut main, mut sub) = (0, None);
         for item in &self.items {
@@ -196,7 +198,7 @@ fn next(letter: char) -> char {
 }
 
 impl Item {
-    /// What a report that holds this has to say to it.
+    /// The answer of a report with these facts.
     pub fn answered(&self, facts: &Facts) -> Answer {
         let anchor = match &self.answer {
             Answerer::Section(anchor) if facts.sections.contains(anchor) => anchor,
@@ -212,8 +214,8 @@ impl Item {
     }
 
     fn missing(&self, facts: &Facts, what: &str) -> Answer {
-        let said = self.missing.as_ref().and_then(|text| facts.fill(text).ok());
-        Answer::NotReported { why: said.unwrap_or_else(|| format!("Not reported: this report has no {what}.")) }
+        let why = self.missing.as_ref().and_then(|text| facts.fill(text).ok());
+        Answer::NotReported { why: why.unwrap_or_else(|| format!("Not reported: this report has no {what}.")) }
     }
 
     /// Its id without the name of its checklist.
@@ -221,7 +223,7 @@ impl Item {
         self.id.strip_prefix(checklist).map_or(&self.id, str::trim_start)
     }
 
-    /// Its id, or that of the item that it is a sub-item of.
+    /// Its id; of a sub-item the id of its item.
     pub fn main(&self) -> &str {
         self.id.trim_end_matches(|c: char| c.is_ascii_lowercase())
     }
@@ -245,108 +247,5 @@ impl Item {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    fn both() -> [Checklist; 2] {
-        [Checklist::claim().expect("CLAIM"), Checklist::tripod().expect("TRIPOD+AI")]
-    }
-
-    #[test]
-    fn every_item_is_there_once_and_points_to_a_section_that_a_report_can_have() {
-        for (list, (items, rows)) in both().iter().zip([(44, 44), (27, 52)]) {
-            let ids: BTreeSet<&str> = list.items.iter().map(|item| item.id.as_str()).collect();
-            let mains: BTreeSet<&str> = list.items.iter().map(Item::main).collect();
-            assert_eq!((list.items.len(), ids.len(), mains.len()), (rows, rows, items), "{}", list.name);
-            for item in &list.items {
-                assert!(item.id.starts_with(&list.name), "{}", item.id);
-                match &item.answer {
-                    Answerer::Section(anchor) => assert!(ANCHORS.contains(&anchor.as_str()), "{}", item.id),
-                    Answerer::Author(author) => {
-                        assert!(*author && item.how.starts_with("Not reported: "), "{}", item.id)
-                    }
-                }
-            }
-        }
-    }
-
-    fn holding(sections: impl IntoIterator<Item = &'static str>) -> Facts {
-        let mut facts = Facts::of_sections(sections);
-        FACTS.iter().for_each(|fact| facts.say(fact, Some(format!("<{fact}>"))));
-        facts
-    }
-
-    #[test]
-    fn a_missing_section_turns_its_items_into_not_reported() {
-        let all = holding(ANCHORS);
-        let without = holding(ANCHORS.into_iter().filter(|anchor| *anchor != "performance"));
-        for list in both() {
-            let mut turned = 0;
-            for item in &list.items {
-                match (item.answered(&all), item.answered(&without)) {
-                    (Answer::Answered { anchor, .. }, Answer::NotReported { why }) => {
-                        assert!(anchor == "performance" && why.starts_with("Not reported"), "{why}");
-                        turned += 1;
-                    }
-                    (full, fewer) => assert_eq!(full, fewer, "{}", item.id),
-                }
-            }
-            assert!(turned > 3, "{}: {turned}", list.name);
-            let (full, fewer, none) = (list.count(&all), list.count(&without), list.count(&Facts::default()));
-            assert!(full.answered > fewer.answered && full.answered + full.in_part < full.of, "{full}, {fewer}");
-            assert_eq!((none.answered, none.in_part, none.of), (0, 0, full.of));
-        }
-        let count = Checklist::claim().expect("CLAIM").count(&holding(["preprocessing", "partition"]));
-        assert_eq!(count.to_string(), "answered 2 of 44, and 1 more in part");
-    }
-
-    #[test]
-    fn an_answer_quotes_what_the_report_holds_and_is_none_without_it() {
-        let list = Checklist::claim().expect("CLAIM");
-        let item = list.items.iter().find(|item| item.id == "CLAIM 32").expect("internal testing");
-        let mut facts = Facts::of_sections(["performance"]);
-        let expected = Answer::NotReported { why: "Not reported: some run has no test subset.".to_owned() };
-        assert_eq!(item.answered(&facts), expected);
-        facts.say("test", Some("fcn: 7 test slices of 2 scans".to_owned()));
-        let Answer::Answered { how, .. } = item.answered(&facts) else { panic!("{:?}", item.answered(&facts)) };
-        assert!(how.contains("fcn: 7 test slices of 2 scans") && !how.contains('{'), "{how}");
-    }
-
-    #[test]
-    fn an_item_with_sub_items_is_answered_when_all_of_these_are() {
-        let mut list = Checklist::tripod().expect("TRIPOD+AI");
-        list.items.retain(|item| item.main() == "TRIPOD+AI 9");
-        let ids: Vec<&str> = list.items.iter().map(|item| item.id.as_str()).collect();
-        assert_eq!(ids, ["TRIPOD+AI 9a", "TRIPOD+AI 9b", "TRIPOD+AI 9c"]);
-        let facts = holding(["preprocessing"]);
-        assert_eq!(list.count(&facts), Count { answered: 0, in_part: 1, of: 1 });
-        list.items.retain(|item| item.left.is_none());
-        assert_eq!(list.count(&facts), Count { answered: 1, in_part: 0, of: 1 });
-    }
-
-    #[test]
-    fn slips_of_the_hand_are_errors() {
-        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/data_manifest/reporting-checklists.json"));
-        for (from, to, says) in [
-            (r#""id": "CLAIM 2","#, r#""id": "CLAIM 1","#, "CLAIM 1 does not follow upon item 1"),
-            (r#""id": "TRIPOD+AI 3b","#, r#""id": "TRIPOD+AI 3c","#, "TRIPOD+AI 3c does not follow upon item 3a"),
-            (r#""id": "CLAIM 44","#, r#""id": "44","#, "does not begin with CLAIM"),
-            (r#"{"section": "failures"}"#, r#"{"section": "failure"}"#, "no report has a section \"failure\""),
-            (r#"{"author": true}"#, r#"{"author": false}"#, "author: expected true"),
-            (r#"{"author": true}"#, r#"{"editor": true}"#, "unknown variant `editor`"),
-            (r#""asks": "Prospective or"#, r#""ask": "Prospective or"#, "unknown field `ask`"),
-            ("({heat})", "({heet})", "no report holds a fact \"heet\""),
-            (r#""asks": "Prospective or retrospective""#, r#""asks": """#, "asks is empty"),
-        ] {
-            let wrong = text.replacen(from, to, 1);
-            assert_ne!(wrong, text, "{from} is not in the file");
-            let error = Checklists::parse(&wrong).err().map(|error| format!("{error:#}"));
-            assert!(error.as_ref().is_some_and(|error| error.contains(says)), "{says}: {error:?}");
-        }
     }
 }

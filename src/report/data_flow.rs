@@ -1,4 +1,4 @@
-//! From the files that were read to the slices that each split uses.
+//! The flow of data from the files that were read to the slices that each split uses.
 
 use super::run_parts::Run;
 use crate::base::figure::{Figure, Step, flow};
@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// How many of each.
+/// Numbers of slices, scans and patients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Many {
     pub(super) slices: usize,
@@ -21,7 +21,7 @@ pub(super) struct Many {
 }
 
 impl Many {
-    /// Those of the slices that take part.
+    /// The numbers for the slices of which `takes_part` is true.
     fn of(manifest: &Manifest, takes_part: impl Fn(usize) -> bool) -> Self {
         let indices: Vec<usize> = (0..manifest.slices.len()).filter(|index| takes_part(*index)).collect();
         let scans: BTreeSet<usize> = indices.iter().map(|&index| manifest.slices[index].scan).collect();
@@ -39,18 +39,18 @@ impl Many {
     }
 }
 
-/// What a split uses.
+/// The slices that a split uses and leaves out.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct SplitFlow {
     pub(super) runs: Vec<String>,
     pub(super) split: crate::base::files::Digest,
-    /// Scans left out, for their patient is in the validation set, and their slices.
+    /// Scans that are left out because their patient is in the validation set, and their slices.
     pub(super) left_out: Many,
     pub(super) used: Many,
     pub(super) subsets: Vec<crate::evaluate::evaluation::SubsetCount>,
 }
 
-/// The whole way.
+/// The whole flow of data.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Flow {
     pub(super) read: Many,
@@ -70,7 +70,7 @@ pub(super) fn by_network(runs: &[Run]) -> Vec<(&NetworkSummary, Vec<&Run>)> {
     sharing(runs, |run| Some((&run.evaluation.network, &run.evaluation.network)))
 }
 
-/// What runs have, by a key that tells whether it is the same, each with the runs that have it; in the runs' order.
+/// Groups runs by what they share, compared by a key; in the runs' order.
 fn sharing<'a, T, K: PartialEq>(
     runs: &'a [Run],
     of: impl Fn(&'a Run) -> Option<(K, &'a T)>,
@@ -126,7 +126,7 @@ impl Flow {
         table
     }
 
-    /// One figure a split; one without a split where there is none.
+    /// One figure for each split; if there is none, one of the audit alone.
     pub(super) fn figures(&self) -> Result<Vec<Figure>> {
         let caption = "Every file that was read, and where it went. Reasons are explained below.";
         let reasons = self.excluded.iter().map(|(reason, count)| format!("{reason}: {}", thousands(*count as u64)));

@@ -1,4 +1,4 @@
-//! What the report says of the data.
+//! The report's sections on the data.
 
 use super::data_flow::{Flow, by_split, names};
 use super::html::{heading, small, warning as warning_paragraph};
@@ -15,13 +15,13 @@ use maud::html;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// What nobody may do with it; a model card says the same of one network.
-pub(super) const INTENDED_USE: &str = "These networks must not be used to diagnose a patient. They say how well a way of training separates the covid from the \
-     non-covid slices of this data set, and nothing of other hospitals, scanners or diseases. Predictive values depend on how \
-     common the disease is in the data.";
+/// The intended use; a model card has the same for one network.
+pub(super) const INTENDED_USE: &str = "These networks must not be used to diagnose a patient. The results show how \
+     well a training method separates the covid from the non-covid slices of this data set, and do not apply to other \
+     hospitals, scanners or diseases. Predictive values depend on how common the disease is in the data.";
 
-const NO_RUNS: &str = "This report has no run: train one (covid-ct train), judge it (covid-ct evaluate --name fcn), explain it \
-                       (covid-ct explain --name fcn), then make the report again (covid-ct report).";
+const NO_RUNS: &str = "This report has no run: train one (covid-ct train), evaluate it (covid-ct evaluate --name fcn), \
+                       explain it (covid-ct explain --name fcn), then write the report again (covid-ct report).";
 
 impl Report {
     pub(super) fn intended_use(&mut self) {
@@ -166,8 +166,8 @@ fn warnings(from: &Sources<'_>) -> Vec<(String, String)> {
     let learned: Vec<&Run> =
         from.runs.iter().filter(|run| run.evaluation.leaks.contains(&Subset::Validation)).collect();
     if !learned.is_empty() {
-        let why = "LEAKING: validation shares scans or patients with training; validation figures, the chosen epoch, the \
-                   threshold and the temperature rest on it.";
+        let why = "LEAKING: validation shares scans or patients with training; validation figures, the chosen epoch, \
+                   the threshold and the temperature depend on it.";
         found.push((names(&learned), why.to_owned()));
     }
     found
@@ -188,8 +188,8 @@ fn reasons(from: &Sources<'_>) -> (Table, Vec<(String, usize)>) {
     }
     let (all, out) = (from.audit.manifest().slices.len() as u64, excluded.len() as u64);
     let table = table.note(format!(
-        "{} files read, {} left out by the audit, {} accepted; what each split uses of them stands above. Patient ages and sexes \
-         are not recorded in this data; {}.",
+        "{} files read, {} left out by the audit, {} accepted; the slices that each split uses are shown above. \
+         Patients' ages and sexes are not recorded in this data; {}.",
         thousands(all),
         thousands(out),
         thousands(all - out),
@@ -235,7 +235,7 @@ fn sources(accepted: &Manifest) -> Option<Table> {
     let single = counts.values().filter(|of| (of[0] == 0) != (of[1] == 0)).count();
     (!counts.is_empty()).then(|| {
         table.note(format!(
-            "{single} of {} sources give one label only: there, knowing the source is knowing the label.",
+            "{single} of {} sources have a single label: for them the source predicts the label.",
             counts.len()
         ))
     })

@@ -1,4 +1,4 @@
-//! What the report says to a reader who doubts it.
+//! The report's sections on comparison, leak, shortcuts and limitations.
 
 use super::html::warning;
 use super::{Report, Sources};
@@ -15,7 +15,7 @@ impl Report {
             return Ok(());
         }
         let folders: Vec<RunFolder> = from.runs.iter().map(|run| run.folder.clone()).collect();
-        // Predictions that do not belong to an evaluation must not cost the reader the rest of the report.
+        // Predictions that do not belong to an evaluation must not prevent the rest of the report.
         match PairedRuns::of(&folders, &from.accepted) {
             Ok(paired) => {
                 self.json["paired"] = json!(paired);
@@ -45,10 +45,10 @@ impl Report {
         let mut html = found.html();
         html.push_str(&self.figure("shortcuts", &found.figure()?));
         for run in &from.runs {
-            let Some(beside) = &run.cues else { continue };
-            html.push_str(&beside.html());
-            if !beside.rows.is_empty() {
-                html.push_str(&self.figure(&format!("{}-shortcuts", run.name), &beside.figure()?));
+            let Some(comparison) = &run.cues else { continue };
+            html.push_str(&comparison.html());
+            if !comparison.rows.is_empty() {
+                html.push_str(&self.figure(&format!("{}-shortcuts", run.name), &comparison.figure()?));
             }
         }
         self.json["shortcuts"] = json!(found);
@@ -77,16 +77,16 @@ fn limits(from: &Sources<'_>) -> Vec<String> {
     let runs = || from.runs.iter().map(|run| &run.evaluation);
     if !from.runs.is_empty() {
         limits.push(
-            "Intervals say how much figures depend on which patients were tested, not on how training went: each run was \
-             trained once, from one seed."
+            "Confidence intervals show the uncertainty due to the choice of patients, not that of training: each run \
+             was trained once, with one seed."
                 .to_owned(),
         );
     }
     if runs().any(|of| of.leaking) {
-        limits.push("Runs on a leaking split are here to be seen through, not to be believed.".to_owned());
+        limits.push("Runs on a leaking split are included for comparison only; their figures are too high.".to_owned());
     }
     if runs().any(|of| of.pretrained.is_none() && of.run.architecture.has_backbone()) {
-        limits.push("Some backbones have random weights: nothing was learned from other pictures.".to_owned());
+        limits.push("Some backbones have random weights and were not pretrained.".to_owned());
     }
     if !from.left_out.is_empty() {
         limits.push("Parts that were made from other data, another split or other weights are left out.".to_owned());

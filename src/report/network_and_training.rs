@@ -1,4 +1,4 @@
-//! What the report says of each run's network and training.
+//! The report's sections on each run's network and training.
 
 use super::data_flow::{by_network, names};
 use super::html::{heading, paragraph, side_by_side, small};
@@ -38,9 +38,11 @@ impl Report {
             ]);
         }
         let mut html = table
-            .note("Input: one grey slice in three equal channels; output: logits of covid and non-covid, softmax over the two. \
-                   A checkpoint is named by the beginning of its SHA-256; see Reproducibility. Layers: convolutions and fully \
-                   connected ones.")
+            .note(
+                "Input: one grey slice in three equal channels; output: logits of covid and non-covid, softmax over \
+                   the two. A checkpoint is named by the beginning of its SHA-256; see Reproducibility. Layers: \
+                   convolutions and fully connected ones.",
+            )
             .html();
         for (network, runs) in by_network(&from.runs) {
             html.push_str(&(heading(&names(&runs)) + &network.table().html()));
@@ -51,9 +53,9 @@ impl Report {
     pub(super) fn training(&mut self, from: &Sources<'_>) -> Result<()> {
         let evaluated = from.workspace.evaluated_runs().map_or(from.runs.len(), |names| names.len());
         let mut html = paragraph(&format!(
-            "Runs reported: {}; evaluated in this workspace: {evaluated}. Runs that were trained and not evaluated, deleted, or \
-             made elsewhere are not counted. Adam on the unweighted cross entropy, no resampling, no augmentation; the epoch \
-             with the best validation accuracy is kept.",
+            "Runs reported: {}; evaluated in this workspace: {evaluated}. Runs that were not evaluated, were deleted, \
+             or are in other workspaces are not counted. Adam on the unweighted cross entropy, no resampling, no \
+             augmentation; the epoch with the best validation accuracy is kept.",
             from.runs.len()
         ));
         for run in &from.runs {
@@ -73,7 +75,7 @@ impl Report {
     }
 }
 
-/// The settings beside every machine that the training ran on.
+/// The settings, next to the machines that the training ran on.
 fn settings_and_machine(run: &Run) -> String {
     let machines: String = match run.provenance.is_empty() {
         true => paragraph("The machine was not recorded."),
@@ -81,7 +83,7 @@ fn settings_and_machine(run: &Run) -> String {
     };
     let resumed = match run.provenance.len() {
         0 | 1 => String::new(),
-        _ => small("The training went on with another version or on another machine: all are shown."),
+        _ => small("The training was resumed with another version or on another machine: all are shown."),
     };
     let settings = run.evaluation.run.table().html();
     side_by_side(&[settings, machines + &resumed])

@@ -1,4 +1,4 @@
-//! What a run's folder holds, each part only where it belongs to the others.
+//! The contents of a run's folder; a part that does not belong to the run's evaluation is left out.
 
 use super::html::heading;
 use crate::base::files::Digest;
@@ -18,27 +18,27 @@ use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-/// Something that is there and is not shown, for it belongs to other data, another split or other weights.
+/// A part that is not shown, because it belongs to other data, another split or other weights.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Omission {
     pub(super) what: String,
     pub(super) why: String,
-    /// The command that makes it anew.
+    /// The command that writes it again.
     pub(super) repeat: String,
 }
 
-/// All that was left out.
+/// One row for each part that was left out.
 pub(super) fn left_out_table(left_out: &[Omission]) -> Table {
     let mut table = Table::new("Left out or replaced", &["What", "Why", "To have it"]);
     for of in left_out {
         table.row([of.what.clone(), of.why.clone(), of.repeat.clone()]);
     }
     table.note(
-        "Nothing is shown beside what it was not made from: manifest, split and weights are compared by their hashes.",
+        "Only parts that were made from the same manifest, split and weights, compared by their hashes, are shown together.",
     )
 }
 
-/// Everything of a run that belongs together.
+/// The parts of a run that belong together.
 pub(super) struct Run {
     pub(super) folder: RunFolder,
     pub(super) name: String,
@@ -47,7 +47,7 @@ pub(super) struct Run {
     pub(super) cues: Option<CueComparison>,
     pub(super) history: Option<History>,
     pub(super) split: Option<Split>,
-    /// Where the training began, and where it went on; empty where that was not recorded.
+    /// Where the training began, and where it was resumed; empty where that was not recorded.
     pub(super) provenance: Vec<Provenance>,
     pub(super) explanations: Vec<Explanations>,
     pub(super) unlabelled: Option<Predictions>,
@@ -58,7 +58,7 @@ impl Run {
     /// Reads a run; what does not belong to its evaluation goes to `left_out`.
     ///
     /// # Errors
-    /// No evaluation, one of other data than `accepted`, or one of other weights than the checkpoint beside it.
+    /// No evaluation, one of other data than `accepted`, or one of other weights than the checkpoint in the folder.
     pub(super) fn read(folder: &RunFolder, accepted: &Manifest, left_out: &mut Vec<Omission>) -> Result<Self> {
         let evaluation = folder.evaluation()?;
         let found = accepted.hash();
@@ -104,7 +104,7 @@ impl Run {
         heading(&format!("{}{leaks}", self.name))
     }
 
-    /// Whether it can stand in the comparison of all runs.
+    /// Whether it can take part in the comparison of all runs.
     pub(super) fn is_whole(&self) -> bool {
         self.assessment.is_some() && self.history.is_some()
     }
@@ -113,7 +113,7 @@ impl Run {
 /// A part and the evaluation it has to belong to.
 type Compared<'a, T> = (&'a T, &'a Evaluation);
 
-/// A run's folder while it is read.
+/// Reads the parts of a run's folder.
 struct Parts<'a> {
     folder: &'a RunFolder,
     evaluation: &'a Evaluation,
@@ -121,7 +121,8 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// Reads a part and compares it with the evaluation; where it does not belong to it, says so in `left_out`.
+    /// Reads a part and compares it with the evaluation. `None` where it cannot be read or does not belong to the
+    /// evaluation; the reason is added to `left_out`.
     fn part<T>(
         &mut self,
         artifact: Artifact,
@@ -129,17 +130,23 @@ impl Parts<'_> {
         read: impl Fn(&RunFolder) -> Result<T>,
         check: impl Fn(Compared<'_, T>) -> Result<()>,
     ) -> Option<T> {
-        let found = read(self.folder).and_then(|part| check((&part, self.evaluation)).map(|()| part));
-        found
-            .map_err(|error| {
-                let name = self.folder.name();
-                let (what, why) = (format!("{} of {name}", artifact.file_name()), format!("{error:#}"));
-                self.left_out.push(Omission { what, why, repeat: format!("covid-ct {stage} --name {name}") });
-            })
-            .ok()
+        let part = read(self.folder).and_then(|part| check((&part, self.evaluation)).map(|()| part));
+        if let Err(error) = &part {
+            self.leave_out(artifact, stage, error);
+        }
+        part.ok()
     }
 
-    /// The same of a part that a run need not have.
+    fn leave_out(&mut self, artifact: Artifact, stage: &str, error: &anyhow::Error) {
+        let name = self.folder.name();
+        self.left_out.push(Omission {
+            what: format!("{} of {name}", artifact.file_name()),
+            why: format!("{error:#}"),
+            repeat: format!("covid-ct {stage} --name {name}"),
+        });
+    }
+
+    /// Like [`part`](Self::part), for a part that a run need not have.
     fn part_if_there<T>(
         &mut self,
         artifact: Artifact,
@@ -187,7 +194,7 @@ fn same(about: &About, evaluation: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// Compares the evaluation with the checkpoint beside it.
+/// Compares the evaluation with the checkpoint in the folder.
 fn belongs_to_checkpoint(folder: &RunFolder, evaluation: &Evaluation, left_out: &mut Vec<Omission>) -> Result<()> {
     let path = folder.path_of(Artifact::BestCheckpoint);
     if !path.is_file() {

@@ -1,4 +1,4 @@
-//! What the report says of each run's results.
+//! The report's sections on each run's results.
 
 use super::html::{paragraph, warning};
 use super::{Report, Sources};
@@ -12,8 +12,8 @@ use maud::{PreEscaped, html};
 use serde_json::json;
 
 const NO_ASSESSMENT: &str = "Left out: its assessment does not belong to its evaluation; see Results at a glance.";
-const VALIDATION_LEAKS: &str = "LEAKING: validation scans or patients were learned from; its figures hold for them alone, \
-                                those marked and those not.";
+const VALIDATION_LEAKS: &str = "LEAKING: validation scans or patients were learned from; all of this run's validation \
+                                figures, marked or not, are valid for them only.";
 
 fn intervals(assessment: &Assessment) -> String {
     let mut html = assessment.table().html() + &assessment.rules_table().html();
@@ -63,9 +63,10 @@ impl Report {
 
     pub(super) fn calibration(&mut self, from: &Sources<'_>) -> Result<()> {
         let mut html = paragraph(
-            "Slices: temperature scaling divides the network's log odds by one number, fitted on the validation slices. \
-             Scans: the log odds of covid are a line over those of the mean probability, fitted on the validation scans; the \
-             unlabelled scans' probabilities come from it. Decisions do not change.",
+            "Slices: temperature scaling divides the network's log odds by one number, fitted on the validation \
+             slices. Scans: the log odds of covid are a linear function of those of the mean probability, fitted on \
+             the validation scans (Platt scaling); it gives the probabilities of the unlabelled scans. Decisions do \
+             not change.",
         );
         for run in &from.runs {
             html.push_str(&run.heading());
@@ -149,7 +150,7 @@ impl Report {
     }
 
     pub(super) fn reproducibility(&mut self, from: &Sources<'_>) {
-        let mut table = Table::new("What the results are bound to", &["What", "SHA-256"]);
+        let mut table = Table::new("Hashes of data, splits and weights", &["What", "SHA-256"]);
         table.row(["Manifest", &from.accepted.hash().to_string()]);
         for run in &from.runs {
             let of = &run.evaluation;
@@ -166,14 +167,14 @@ impl Report {
         self.json["made_by"] = json!(here);
         let settings = format!("runs/{}/<run>/config.json", from.accepted.name);
         let commands = format!(
-            "covid-ct audit\ncovid-ct train --config {settings}\ncovid-ct evaluate --name <run>\ncovid-ct explain --name \
-             <run>\ncovid-ct predict --name <run>\ncovid-ct leakage\ncovid-ct report"
+            "covid-ct audit\ncovid-ct train --config {settings}\ncovid-ct evaluate --name <run>\ncovid-ct explain \
+             --name <run>\ncovid-ct predict --name <run>\ncovid-ct leakage\ncovid-ct report"
         );
         let html = html! {
             (PreEscaped(table.html()))
-            p { "The same again, with the settings of each run (" code { (settings) } "):" }
+            p { "Commands that repeat the results, with the settings of each run (" code { (settings) } "):" }
             pre { (commands) }
-            p { "On a CPU the same seed gives the same bits; on a GPU, up to rounding." }
+            p { "On a CPU the same seed gives the same bits, on a GPU the same results up to rounding." }
             (PreEscaped(here.table().html()))
         };
         self.section("reproducibility", "Reproducibility", html.into_string());

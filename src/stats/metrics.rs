@@ -20,7 +20,7 @@ mod roc_curve;
 mod tests;
 
 pub use bootstrap::Interval;
-pub(crate) use bootstrap::{BOUNDS, draw, percentile};
+pub(crate) use bootstrap::{BOUNDS, DRAWS, draw, percentile};
 pub use classification_report::{ClassScores, ClassificationReport, Scores};
 pub use measure::Measure;
 pub use paired_difference::{Difference, McNemar, Paired, holm};

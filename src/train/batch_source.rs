@@ -1,4 +1,4 @@
-//! What a run's network is fed: slices, or what its frozen backbone has made of them.
+//! Batches for a run's network: slices, or the stored features of its frozen backbone.
 
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
@@ -14,12 +14,12 @@ use crate::train::features::FeatureCache;
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Reduction, Tensor};
 
-/// A network's input and how it computes, as a run's settings say.
+/// The source of a network's input, and the modes it computes in, by a run's settings.
 #[derive(Debug)]
 pub(crate) struct BatchSource<'a> {
     cache: &'a SliceCache,
     features: Option<FeatureCache>,
-    /// The first layer that is run for every batch.
+    /// Index of the first layer that is computed for each batch.
     from: usize,
     training: Mode,
     evaluation: Mode,
@@ -27,7 +27,8 @@ pub(crate) struct BatchSource<'a> {
 }
 
 impl<'a> BatchSource<'a> {
-    /// With a frozen backbone (`backbone` is its hash) its features are computed here, unless they are kept already.
+    /// With a frozen backbone, whose hash is `backbone`, its features are computed here, unless they are stored
+    /// already.
     pub(crate) fn new(
         cache: &'a SliceCache,
         network: &Network,
@@ -51,12 +52,12 @@ impl<'a> BatchSource<'a> {
         Ok(Self { cache, features: Some(features), from, training, evaluation, device })
     }
 
-    /// Seconds that the features of a frozen backbone took, once.
+    /// Seconds that computing the features of a frozen backbone took; `None` where the whole network is trained.
     pub(crate) fn feature_seconds(&self) -> Option<f64> {
         self.features.as_ref().map(FeatureCache::seconds)
     }
 
-    /// What the network is fed for these slices, in main memory; pinned where a GPU will fetch it.
+    /// The network's input for these slices, in main memory; pinned where it is copied to a GPU.
     fn input(&self, slices: &[usize]) -> Result<Tensor> {
         let input = match &self.features {
             None => self.cache.grey(slices)?,
@@ -65,28 +66,29 @@ impl<'a> BatchSource<'a> {
         pinned(input, self.device)
     }
 
-    /// Logits `[N, 2]` f32 of slices, in learning or in use.
+    /// Logits `[N, 2]` f32 of slices, in training mode (`learning`) or in evaluation mode.
     pub(crate) fn logits(&self, network: &Network, slices: &[usize], learning: bool) -> Result<Tensor> {
         self.logits_of(network, &self.input(slices)?, learning)
     }
 
-    /// The same of an [`input`](Self::input) that is at hand.
+    /// Logits `[N, 2]` f32 of a prefetched [`input`](Self::input).
     pub(crate) fn logits_of(&self, network: &Network, input: &Tensor, learning: bool) -> Result<Tensor> {
         let mode = if learning { self.training } else { self.evaluation };
-        let here = sent(input, self.device)?;
+        let input = sent(input, self.device)?;
         match &self.features {
-            None => network.forward_in(&self.cache.preprocess().normalised(&here)?, mode),
-            Some(_) => network.rest(self.from, &here.f_to_kind(Kind::Float)?, mode),
+            None => network.forward_in(&self.cache.preprocess().normalised(&input)?, mode),
+            Some(_) => network.rest(self.from, &input.f_to_kind(Kind::Float)?, mode),
         }
     }
 
-    /// Has `work` do each batch in turn, while the input of the next one is made.
+    /// Calls `work` with each batch in turn, and prefetches the input of the next ones meanwhile.
     pub(crate) fn prefetch(&self, batches: &[&[usize]], work: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
         let rows = self.features.as_ref().map_or(self.cache.rows(), FeatureCache::rows);
         prefetch(rows, batches, |batch| self.input(batch), work)
     }
 
-    /// The mean cross entropy of a batch, to learn from, and what its sums will be: nobody waits for a device here.
+    /// The mean cross entropy of a batch and its number of correct decisions, still on the device: this does not wait
+    /// for a GPU.
     pub(crate) fn loss(&self, logits: &Tensor, slices: &[usize]) -> Result<BatchLoss> {
         let labels = self.cache.labels(slices, self.device)?;
         let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0)?;
@@ -94,12 +96,13 @@ impl<'a> BatchSource<'a> {
         Ok(BatchLoss { loss, correct, slices: slices.len() })
     }
 
-    /// How many batches may be judged before somebody looks at what came out: looking makes a GPU wait.
+    /// After how many batches losses are read back from the device: reading waits for a GPU.
     pub(crate) fn batches_between_reads(&self) -> usize {
         if self.device.is_cuda() { 32 } else { 1 }
     }
 
-    /// Covid probabilities of `slices`, in order, and, where every one has a label, the sums over its batches.
+    /// Covid probabilities (0 to 1) of `slices`, in their order, and, where all of them have a label, the sums over the
+    /// batches. `done` is called with the number of slices of each batch.
     pub(crate) fn score(
         &self,
         network: &Network,
@@ -111,15 +114,15 @@ impl<'a> BatchSource<'a> {
         let manifest = self.cache.manifest();
         let labelled = slices.iter().all(|&i| manifest.scan_of(&manifest.slices[i]).label.is_some());
         let (mut probabilities, mut sums) = (Vec::with_capacity(slices.len()), Sums::default());
-        let (mut covid, mut judged) = (Vec::new(), Vec::new());
-        let mut look = |covid: &mut Vec<Tensor>, judged: &mut Vec<BatchLoss>| -> Result<()> {
+        let (mut covid, mut losses) = (Vec::new(), Vec::new());
+        let mut read_back = |covid: &mut Vec<Tensor>, losses: &mut Vec<BatchLoss>| -> Result<()> {
             if !covid.is_empty() {
                 let all = Tensor::f_cat(covid, 0)?.f_to_device(Device::Cpu)?;
                 probabilities.extend(Vec::<f32>::try_from(&all.f_contiguous()?)?);
             }
-            judged.iter().try_for_each(|judged| judged.sums().map(|batch| sums.add(&batch)))?;
+            losses.iter().try_for_each(|loss| loss.sums().map(|batch| sums.add(&batch)))?;
             covid.clear();
-            judged.clear();
+            losses.clear();
             Ok(())
         };
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
@@ -127,20 +130,20 @@ impl<'a> BatchSource<'a> {
             let logits = self.logits_of(network, &input, false)?;
             covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
             if labelled {
-                judged.push(self.loss(&logits, slices).context("scoring")?);
+                losses.push(self.loss(&logits, slices).context("scoring")?);
             }
             if covid.len() >= self.batches_between_reads() {
-                look(&mut covid, &mut judged)?;
+                read_back(&mut covid, &mut losses)?;
             }
             done(slices.len());
             Ok(())
         })?;
-        look(&mut covid, &mut judged)?;
+        read_back(&mut covid, &mut losses)?;
         Ok((probabilities, labelled.then_some(sums)))
     }
 }
 
-/// What a batch came to, still on the device.
+/// Mean loss and number of correct decisions of a batch, on the device.
 pub(crate) struct BatchLoss {
     pub(crate) loss: Tensor,
     correct: Tensor,
@@ -148,7 +151,7 @@ pub(crate) struct BatchLoss {
 }
 
 impl BatchLoss {
-    /// The sums; waits until the device has them.
+    /// The batch's sums; waits for the device.
     pub(crate) fn sums(&self) -> Result<Sums> {
         let (loss, correct) = (f64::try_from(&self.loss)?, i64::try_from(&self.correct)?);
         Ok(Sums::of_batch(loss, correct as u64, self.slices))
@@ -164,7 +167,7 @@ mod tests {
     use crate::nn::model::Architecture;
     use crate::nn::optimizer::{Adam, gradient};
 
-    /// The losses of three epochs over the labelled slices, as `source` gives them.
+    /// The losses of three epochs over the labelled slices.
     fn losses(source: &BatchSource<'_>, network: &Network, run: &RunConfig) -> Vec<f64> {
         network.freeze_backbone().expect("freezes");
         let mut adam = Adam::new(network.head(), run.learning_rate).expect("an optimizer");
@@ -173,16 +176,16 @@ mod tests {
         for batch in slices.chunks(run.batch_size).cycle().take(9) {
             tch::manual_seed(losses.len() as i64);
             let logits = source.logits(network, batch, true).expect("logits");
-            let judged = source.loss(&logits, batch).expect("a loss");
-            let sums = judged.sums().expect("sums");
-            adam.step(gradient(&judged.loss, network.head()).expect("a gradient")).expect("steps");
+            let loss = source.loss(&logits, batch).expect("a loss");
+            let sums = loss.sums().expect("sums");
+            adam.step(gradient(&loss.loss, network.head()).expect("a gradient")).expect("steps");
             losses.push(sums.batch_loss);
         }
         losses
     }
 
     #[test]
-    fn kept_features_train_as_forwarding_every_epoch_does() {
+    fn stored_features_train_as_forwarding_every_epoch_does() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = PhantomConfig {
             size: 64,
@@ -204,22 +207,22 @@ mod tests {
         ] {
             let run = RunConfig { learn, batch_size: 8, learning_rate: 1e-2, ..RunConfig::of(architecture) };
             let network = || Network::new(architecture, 5, Device::Cpu).expect("a network");
-            let (kept, again) = (network(), network());
-            let hash = Some(kept.backbone_hash().expect("hashes"));
-            let source = BatchSource::new(&cache, &kept, hash, &run, Device::Cpu, &|_| ()).expect("features");
+            let (stored, forwarded) = (network(), network());
+            let hash = Some(stored.backbone_hash().expect("hashes"));
+            let source = BatchSource::new(&cache, &stored, hash, &run, Device::Cpu, &|_| ()).expect("features");
             let images = cache.batch(&[0, 5, 9], Device::Cpu).expect("images");
             let [whole, half] = [Kind::Float, Kind::BFloat16]
-                .map(|kind| tch::no_grad(|| kept.features(&images, kept.frozen_until(), kind)).expect("features"));
+                .map(|kind| tch::no_grad(|| stored.features(&images, stored.frozen_until(), kind)).expect("features"));
             let off = f64::try_from((&whole - half).norm() / whole.norm()).expect("a number");
             assert!(off > 0.0 && off < 0.05, "{architecture}: bf16 moves features by {off}");
             let forwarding = BatchSource { features: None, from: 0, cache: &cache, ..source };
-            let source =
-                BatchSource::new(&cache, &kept, hash, &run, Device::Cpu, &|_| panic!("computed again")).expect("kept");
-            let (kept, again) = (losses(&source, &kept, &run), losses(&forwarding, &again, &run));
-            for (kept, again) in kept.iter().zip(&again) {
-                assert!((kept - again).abs() < 1e-5, "{architecture} {learn:?}: {kept} and {again}");
+            let source = BatchSource::new(&cache, &stored, hash, &run, Device::Cpu, &|_| panic!("computed again"))
+                .expect("stored");
+            let (stored, forwarded) = (losses(&source, &stored, &run), losses(&forwarding, &forwarded, &run));
+            for (stored, forwarded) in stored.iter().zip(&forwarded) {
+                assert!((stored - forwarded).abs() < 1e-5, "{architecture} {learn:?}: {stored} and {forwarded}");
             }
-            assert!(kept[8] != kept[0], "nothing was learned");
+            assert!(stored[8] != stored[0], "nothing was learned");
         }
     }
 }

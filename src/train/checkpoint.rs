@@ -1,4 +1,4 @@
-//! A run at one moment, in one safetensors file: weights, optimizer, position and everything it was made from.
+//! Checkpoints: weights, optimizer, position and description of a training in one safetensors file.
 
 use crate::base::files::{Digest, mapped, write_atomic_at};
 use crate::data::split::Subset;
@@ -20,7 +20,7 @@ use tch::{Device, Kind, Tensor};
 /// The key of our JSON in the file's metadata.
 const KEY: &str = "covid-ct";
 
-/// What a checkpoint says of itself; stands as JSON in the safetensors header.
+/// The description of a checkpoint, stored as JSON in the safetensors header.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointInfo {
@@ -34,21 +34,21 @@ pub struct CheckpointInfo {
     pub manifest: Digest,
     /// Hash of the split.
     pub split: Digest,
-    /// Subsets of it whose scans were learned from.
+    /// Subsets of the split whose scans were learned from.
     pub leaks: Vec<Subset>,
-    /// The file of pretrained weights it began from.
+    /// The file of pretrained weights; `None` for random ones.
     pub pretrained: Option<WeightsFile>,
-    /// Hash of the frozen backbone; absent where the whole network learns.
+    /// Hash of the frozen backbone; `None` where the whole network is trained.
     pub backbone: Option<Digest>,
     /// Seconds that computing the features of a frozen backbone took, once, for all slices.
     pub feature_seconds: Option<f64>,
-    /// Where the training stands.
+    /// The position of the training.
     pub position: Position,
     /// The finished epochs.
     pub epochs: Vec<EpochRecord>,
 }
 
-/// A place in a training: batches of the current epoch that are done, and their sums.
+/// A position in a training: the finished batches of the current epoch, and their sums.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
@@ -58,14 +58,14 @@ pub struct Position {
     pub batch: usize,
     /// Steps of the optimizer.
     pub adam_steps: i64,
-    /// Sum of the losses of the batches done.
+    /// Sums over the finished batches.
     pub sums: Sums,
     /// Seconds spent on them.
     pub seconds: f64,
-    /// Of these, seconds that the training waited for slices.
+    /// Of these, seconds that the training waited for its prefetch.
     #[serde(default)]
     pub waited: f64,
-    /// How losses are scaled in f16.
+    /// The loss scale of f16.
     pub loss_scale: LossScale,
 }
 
@@ -74,8 +74,8 @@ pub(crate) fn save_network(path: &Path, info: &CheckpointInfo, network: &Network
     write_tensors(path, &network.tensors(), description(info)?)
 }
 
-/// Writes what a training goes on from: what has learned so far (a frozen backbone is in the file of pretrained weights
-/// already) and the optimizer.
+/// Writes the trained parameters (a frozen backbone is in the file of pretrained weights already) and, to resume from,
+/// the optimizer's state.
 pub(crate) fn save_progress(path: &Path, info: &CheckpointInfo, network: &Network, adam: Option<&Adam>) -> Result<()> {
     let mut tensors = if info.backbone.is_some() {
         network.head().iter().map(|(name, t)| (name.clone(), t.detach())).collect()
@@ -92,7 +92,7 @@ fn description(info: &CheckpointInfo) -> Result<HashMap<String, String>> {
     Ok(HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]))
 }
 
-/// Writes a safetensors file, atomically: a kill leaves the former one.
+/// Writes a safetensors file, atomically: if the process is killed, the former file stays.
 pub(crate) fn write_tensors(
     path: &Path,
     tensors: &[(String, Tensor)],
@@ -106,11 +106,11 @@ pub(crate) fn write_tensors(
     })
 }
 
-/// A tensor that is copied when it is written: of a checkpoint one tensor at a time is in memory twice.
+/// A tensor that is copied when it is written, so that only one tensor of a checkpoint is in memory twice.
 struct Stored<'a> {
     tensor: &'a Tensor,
     shape: Vec<usize>,
-    /// The first error of a copy: the trait of tensors to be written has no place for one.
+    /// The first error of a copy, because [`View::data`] cannot return one.
     failed: &'a RefCell<Option<anyhow::Error>>,
 }
 
@@ -141,14 +141,14 @@ impl View for Stored<'_> {
     }
 }
 
-/// What a checkpoint file holds.
+/// The contents of a checkpoint file.
 pub(crate) struct Checkpoint {
     pub(crate) info: CheckpointInfo,
     pub(crate) tensors: BTreeMap<String, Tensor>,
 }
 
 impl CheckpointInfo {
-    /// Reads what a checkpoint says of itself, without its tensors: half a gigabyte stays on the disk.
+    /// Reads the description of a checkpoint without its tensors, which can be half a gigabyte.
     ///
     /// # Errors
     /// A file that is no safetensors file, or none that this library wrote.
@@ -160,7 +160,7 @@ impl CheckpointInfo {
     }
 }
 
-/// What a checkpoint says of itself.
+/// The description in a checkpoint's header.
 fn described(header: &Metadata) -> Result<CheckpointInfo> {
     let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let json =
@@ -196,11 +196,11 @@ impl Checkpoint {
     /// The network, on `device`.
     ///
     /// # Errors
-    /// Tensors that are no whole network, or a backbone that is not the one the description names.
+    /// Tensors that are not a whole network, or a backbone other than the description's.
     pub(crate) fn network(self, device: Device) -> Result<Network> {
         ensure!(
             !self.tensors.keys().any(|name| name.starts_with("adam.")),
-            "it is what a training goes on from; expected a network to use: best.safetensors of the same folder"
+            "it is a checkpoint to resume a training from; expected a whole network: best.safetensors of the same folder"
         );
         let network = Network::from_tensors(self.info.run.architecture, self.tensors, device)?;
         if let Some(expected) = self.info.backbone {
@@ -210,7 +210,7 @@ impl Checkpoint {
         Ok(network)
     }
 
-    /// The network and its optimizer as they were. A frozen backbone is not in the file: it is in `frozen`.
+    /// Restores the network and its optimizer. A frozen backbone is not in the file and comes from `frozen`.
     pub(crate) fn restore(mut self, frozen: Option<Network>, device: Device) -> Result<(Network, Adam)> {
         let moments = self.tensors.split_off("adam.");
         let (mut moments, mut learned): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -231,7 +231,10 @@ fn no_safetensors(error: &safetensors::SafeTensorError) -> anyhow::Error {
     anyhow::anyhow!("expected a safetensors file, found damaged or foreign contents ({error:?})")
 }
 
-/// Refuses to continue a run under other settings, data or split; names what differs.
+/// Checks that a checkpoint has the wanted settings, data and split.
+///
+/// # Errors
+/// A difference, which is named.
 pub(crate) fn must_continue(info: &CheckpointInfo, wanted: &CheckpointInfo, path: &Path) -> Result<()> {
     let what = format!("continuing the run in {}", path.display());
     let advice = "give the new run another name, or delete the folder";
@@ -257,13 +260,13 @@ pub(crate) fn must_continue(info: &CheckpointInfo, wanted: &CheckpointInfo, path
     Ok(())
 }
 
-/// Refuses to continue a head on another backbone.
+/// Checks that a head is resumed on the backbone that it was trained on.
 pub(crate) fn same_backbone(info: &CheckpointInfo, wanted: &CheckpointInfo, path: &Path) -> Result<()> {
     let hash = |backbone: Option<Digest>| backbone.map_or("none".to_owned(), |digest| digest.to_string());
     ensure!(
         info.backbone == wanted.backbone,
-        "continuing the run in {}: its head was begun on the backbone {}, the weights hold {}; give the new run another \
-         name, or delete the folder",
+        "continuing the run in {}: its head was begun on the backbone {}, the weights hold {}; give the new run \
+         another name, or delete the folder",
         path.display(),
         hash(info.backbone),
         hash(wanted.backbone)

@@ -1,4 +1,4 @@
-//! Every setting of an experiment in one JSON file.
+//! The settings of an experiment, stored as one JSON file.
 
 use crate::base::files::{read_json, write_json};
 use crate::data::preprocess::{Preprocess, Storage};
@@ -22,12 +22,12 @@ mod tests;
 pub enum AccuracyRule {
     /// Correct slices divided by all slices.
     Exact,
-    /// The mean of the batches' accuracies: a short last batch counts as much as a full one. The slides' figures
-    /// fit only this.
+    /// The mean of the batches' accuracies: a short last batch counts as much as a full one. The slides' figures can
+    /// only be explained by this rule.
     MeanOfBatches,
 }
 
-/// One experiment: everything that decides its numbers.
+/// The settings of one experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
@@ -35,33 +35,33 @@ pub struct RunConfig {
     pub name: String,
     /// The network.
     pub architecture: Architecture,
-    /// Where the backbone comes from: `imagenet`, `imagenet-v2` (ResNet-152 only; see
-    /// [`Weights::find`](crate::Weights::find)), the path of a torchvision file, or nothing for random weights
-    /// (a frozen random backbone takes its batch norm's statistics from pictures of noise).
+    /// Pretrained weights of the backbone: `imagenet`, `imagenet-v2` (ResNet-152 only; see
+    /// [`Weights::find`](crate::Weights::find)), the path of a torchvision file, or `None` for random weights (the
+    /// batch norm of a frozen random backbone takes its statistics from noise images).
     pub pretrained: Option<String>,
-    /// Which parameters learn.
+    /// Which parameters are trained.
     pub learn: Learn,
-    /// In what numbers it computes.
+    /// In which precision the network computes.
     pub precision: Precision,
-    /// `auto` (CUDA when there is one), `cpu` or `cuda:N`.
+    /// `auto` (CUDA if available), `cpu` or `cuda:N`.
     pub device: String,
-    /// How the data is divided.
+    /// How the data is split.
     pub split: SplitConfig,
-    /// How slices are prepared.
+    /// How slices are preprocessed.
     pub preprocess: Preprocess,
-    /// Slices in a batch.
+    /// Slices in a batch, 1 or more.
     pub batch_size: usize,
-    /// Adam's learning rate.
+    /// Adam's learning rate, more than 0.
     pub learning_rate: f64,
-    /// Passes over the training set.
+    /// Passes over the training set, 1 or more.
     pub epochs: usize,
-    /// Seed of the initial weights and of the order of the slices.
+    /// Seed of the initial weights and of the sampler.
     pub seed: u64,
-    /// Score the test set after every epoch, as the slides do. Off, the test set is read once, at the end.
+    /// Whether the test set is scored after every epoch, as on the slides; otherwise it is read once, at the end.
     pub test_every_epoch: bool,
     /// How an epoch's accuracy is counted.
     pub accuracy: AccuracyRule,
-    /// Minutes between checkpoints inside an epoch; 0 after every batch.
+    /// Minutes between checkpoints within an epoch; 0 writes one after every batch.
     pub checkpoint_minutes: f64,
 }
 
@@ -73,8 +73,8 @@ impl Default for RunConfig {
 }
 
 impl RunConfig {
-    /// The sound way: the slides' network and settings, split by patient, the test set read once, exact counts. The
-    /// FCN learns whole, the others their head over a frozen ImageNet backbone.
+    /// The recommended settings: network and hyperparameters of the slides, split by patient, the test set read once,
+    /// exact counts. The whole FCN is trained; of the other networks the head, over a frozen ImageNet backbone.
     pub fn of(architecture: Architecture) -> Self {
         let frozen = architecture.has_backbone();
         Self {
@@ -96,9 +96,8 @@ impl RunConfig {
         }
     }
 
-    /// The slides' procedure, leak included: a slice-level random test set of 10 %, not stratified,
-    /// scored after every epoch; an epoch's accuracy is the mean of its batches' accuracies; dropout live over a frozen
-    /// backbone.
+    /// The slides' procedure, leak included: a slice-level random test set of 10 %, not stratified, scored after every
+    /// epoch; an epoch's accuracy is the mean of its batches' accuracies; dropout is active over a frozen backbone.
     pub fn published(architecture: Architecture) -> Self {
         let run = Self::of(architecture);
         Self {
@@ -111,42 +110,46 @@ impl RunConfig {
         }
     }
 
-    /// The same run from the weights that were found. See [`with_pretrained`](Self::with_pretrained).
+    /// The same run with the weights that were found. See [`with_pretrained`](Self::with_pretrained).
     pub fn with_weights(self, weights: &WeightsLookup) -> Self {
         self.with_pretrained(weights.setting())
     }
 
-    /// The same run from other weights: `imagenet`, a file, or `None` for random ones. A network with a backbone that begins
-    /// at random says so in the run's name: `vgg19` becomes `vgg19-random`.
+    /// The same run with other weights: `imagenet`, a file, or `None` for random ones. The name of a run with a random
+    /// backbone ends in `-random`: `vgg19` becomes `vgg19-random`.
     pub fn with_pretrained(self, source: Option<String>) -> Self {
         let is_named = !self.architecture.has_backbone() || self.name.ends_with("-random");
         let name = if source.is_some() || is_named { self.name } else { format!("{}-random", self.name) };
         Self { name, pretrained: source, ..self }
     }
 
-    /// The whole network learns, from its pretrained weights on.
+    /// The same run with all parameters trained, starting from the pretrained weights.
     pub fn fine_tune(self) -> Self {
         Self { learn: Learn::Whole, batch_size: 32, ..self }
     }
 
-    /// Small pictures and small batches, for a first look without a GPU: minutes on two cores. Batches of 8, because a
-    /// small data set needs many steps before the FCN leaves its plateau. A head over frozen features learns faster.
+    /// Small images and small batches, for a first training without a GPU: minutes on two cores. Batches of 8, because
+    /// a small data set needs many steps before the FCN's loss falls. A head over frozen features has a higher learning
+    /// rate.
     pub fn small(self) -> Self {
         let (size, learning_rate) = if self.learn == Learn::Whole { (48, 5e-4) } else { (64, 1e-3) };
         let preprocess = Preprocess { size, ..self.preprocess };
         Self { preprocess, batch_size: 8, learning_rate, epochs: 8, ..self }
     }
 
-    /// `self` where a GPU is at hand, [`small`](Self::small) where none is.
+    /// `self` if a GPU is available, otherwise [`small`](Self::small).
     pub fn fitting_this_machine(self) -> Self {
         if tch::Cuda::is_available() { self } else { self.small() }
     }
 
-    /// Reads a run's JSON. Every field must be there, and no other.
+    /// Reads a run's JSON.
+    ///
+    /// # Errors
+    /// A missing or an unknown field, or a value that cannot work.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let run: Self = read_json(path, "a run's settings")?;
-        // Whether this machine has the run's device does not matter before it is to compute.
+        // A file may be read on a machine without the run's device.
         run.check_values().with_context(|| format!("reading a run's settings from {}", path.display()))?;
         Ok(run)
     }
@@ -156,7 +159,10 @@ impl RunConfig {
         write_json(path.as_ref(), self)
     }
 
-    /// Refuses values that cannot work, on this machine too, naming the field, what it expects and what it holds.
+    /// Checks all values, including whether this machine has the device.
+    ///
+    /// # Errors
+    /// A value that cannot work; the message names the field, the expected and the found value.
     pub fn check(&self) -> Result<()> {
         self.check_values()?;
         let device = self.device()?;
@@ -180,8 +186,8 @@ impl RunConfig {
             "preprocess.size: expected 16 to 1024 pixels, found {}",
             self.preprocess.size
         );
-        let deviation = self.preprocess.std;
-        ensure!(deviation.is_finite() && deviation > 0.0, "preprocess.std: expected more than 0, found {deviation}");
+        let std = self.preprocess.std;
+        ensure!(std.is_finite() && std > 0.0, "preprocess.std: expected more than 0, found {std}");
         ensure!(self.preprocess.mean.is_finite(), "preprocess.mean: expected a number, found {}", self.preprocess.mean);
         ensure!(self.batch_size > 0, "batch_size: expected 1 or more, found 0");
         ensure!(self.epochs > 0, "epochs: expected 1 or more, found 0");
@@ -207,10 +213,10 @@ impl RunConfig {
         Ok(())
     }
 
-    /// The device the run uses on this machine.
+    /// The device that the run uses on this machine.
     ///
     /// # Errors
-    /// A name other than `auto`, `cpu`, `cuda:N`, or a GPU that is not there.
+    /// A name other than `auto`, `cpu` and `cuda:N`, or a GPU that this machine does not have.
     pub fn device(&self) -> Result<Device> {
         let gpus = tch::Cuda::device_count();
         match self.device.as_str() {
@@ -224,7 +230,7 @@ impl RunConfig {
         }
     }
 
-    /// The settings that decide the numbers, for telling whether a checkpoint continues this run.
+    /// The settings that determine the results, for comparing a checkpoint with a run.
     pub(crate) fn decisive(&self) -> Self {
         let preprocess = Preprocess { storage: Storage::default(), ..self.preprocess.clone() };
         Self { device: String::new(), checkpoint_minutes: 0.0, name: String::new(), preprocess, ..self.clone() }

@@ -1,4 +1,4 @@
-//! Is this machine ready, and if not, why.
+//! Checks whether this machine is ready.
 
 use crate::base::progress::human_bytes;
 use crate::base::table::{Table, shown_as_table};
@@ -6,17 +6,17 @@ use crate::data::workspace::Workspace;
 use crate::nn::device::{gpu_names, gpus_in_words, libtorch_version};
 use std::path::Path;
 
-/// The version of libtorch tch 0.24 is made for.
+/// The version of libtorch that tch 0.24 needs.
 const LIBTORCH: &str = "2.11.0";
 
-/// What was looked at, what was found, and whether it is well.
+/// The result of checking this machine: for each check what was found, and what is wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Doctor {
     rows: Vec<(String, String, Option<String>)>,
 }
 
 impl Doctor {
-    /// Looks at libtorch, CUDA, the notebooks' kernel, disk and memory.
+    /// Checks libtorch, CUDA, the notebooks' kernel, disk and memory.
     pub fn examine(workspace: &Workspace) -> Self {
         let mut doctor = Self { rows: Vec::new() };
         doctor.libtorch();
@@ -43,7 +43,7 @@ impl Doctor {
         let version = libtorch_version();
         let wrong = (!version.starts_with(LIBTORCH)).then(|| format!("expected {LIBTORCH}: run `make setup`"));
         self.row("libtorch", version, wrong);
-        // A product that is known, through the library that was really loaded.
+        // A known product, computed by the library that is loaded.
         let product = tch::Tensor::from_slice(&[1.0_f32, 2.0, 3.0]).dot(&tch::Tensor::from_slice(&[4.0_f32, 5.0, 6.0]));
         let right = f64::try_from(&product).is_ok_and(|p| p == 32.0);
         let threads = format!("(1,2,3)·(4,5,6) = 32, {} threads", tch::get_num_threads());
@@ -79,7 +79,7 @@ impl Doctor {
             None => Some("not installed: run `make setup`".to_owned()),
             Some(text) => fault_in_kernel(text),
         };
-        let found = spec.map_or("nowhere to look".to_owned(), |spec| spec.display().to_string());
+        let found = spec.map_or("no folder for kernels".to_owned(), |spec| spec.display().to_string());
         self.row("Notebook kernel", found, wrong);
     }
 
@@ -123,7 +123,7 @@ impl Doctor {
 
 shown_as_table!(Doctor);
 
-/// What of an installed kernel is gone, or belongs to another clone.
+/// What is missing of an installed kernel, or that it belongs to another clone; `None` if nothing is wrong.
 fn fault_in_kernel(spec: &str) -> Option<String> {
     let spec: serde_json::Value = serde_json::from_str(spec).unwrap_or_default();
     let programs = [&spec["argv"][0], &spec["argv"][1], &spec["env"]["COVID_CT_EVCXR"]];

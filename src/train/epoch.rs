@@ -1,4 +1,4 @@
-//! What an epoch came to.
+//! Loss and accuracy of an epoch.
 
 use crate::train::config::AccuracyRule;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ impl Sums {
         }
     }
 
-    /// Both together.
+    /// Adds the sums of other batches.
     pub(crate) fn add(&mut self, more: &Self) {
         self.loss += more.loss;
         self.batch_loss += more.batch_loss;
@@ -76,23 +76,24 @@ impl Score {
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: usize,
-    /// Gathered while learning, each batch before its step.
+    /// On the training set, accumulated during the epoch: each batch is scored before its step.
     pub training: Score,
-    /// After the epoch.
+    /// On the validation set, after the epoch.
     pub validation: Score,
-    /// After the epoch, where the run asks for it.
+    /// On the test set, after the epoch; `None` unless
+    /// [`RunConfig::test_every_epoch`](crate::RunConfig::test_every_epoch).
     pub test: Option<Score>,
-    /// Seconds of learning (without the scoring).
+    /// Seconds of training (without the scoring).
     pub seconds: f64,
-    /// Of these, seconds that the training waited for slices; a GPU may still have had work meanwhile.
+    /// Of these, seconds that the training waited for its prefetch; a GPU may still have had work meanwhile.
     #[serde(default)]
     pub waited: f64,
-    /// Slices learned from per second.
+    /// Training slices per second.
     pub images_per_second: f64,
 }
 
 impl fmt::Display for EpochRecord {
-    /// The slides' line.
+    /// One line in the format of the slides.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { epoch, training, validation, .. } = self;
         write!(

@@ -1,25 +1,24 @@
-//! What a run reports while it works.
-
+//! Events that a run reports.
 use crate::base::progress::{Progress, human_duration, rate};
 use crate::train::epoch::EpochRecord;
 use std::fmt;
 use std::time::Duration;
 
-/// What a run reports while it works. `Display` gives a line for a notebook.
+/// An event that a run reports. `Display` gives a line for a notebook.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {
-    /// It goes on from a checkpoint: finished epochs, and finished batches of the next.
+    /// It resumes from a checkpoint: finished epochs, and finished batches of the next.
     Resumed(usize, usize),
-    /// There is nothing left to do: it was finished before, after so many epochs.
+    /// It was finished before, after this number of epochs.
     Finished(usize),
-    /// How far it is.
+    /// Progress of the present stage.
     Working(Progress),
-    /// An epoch is finished and scored; the time that the epochs left will take, scoring included.
+    /// An epoch is finished and scored; the estimated time of the remaining epochs, scoring included.
     Epoch(EpochRecord, Duration),
 }
 
 impl RunEvent {
-    /// Prints the line: what an experiment does with its events unless it is told otherwise.
+    /// Prints the line to standard output: the default of an experiment.
     #[allow(clippy::print_stdout, reason = "the one place that prints; callers choose it by name")]
     pub fn print(&self) {
         println!("{self}");
@@ -32,7 +31,7 @@ impl fmt::Display for RunEvent {
             Self::Resumed(epochs, 0) => write!(f, "resumed after epoch {epochs}"),
             Self::Resumed(epochs, batches) => write!(f, "resumed in epoch {} after {batches} batches", epochs + 1),
             Self::Finished(epochs) => {
-                write!(f, "finished before, after {epochs} epochs; what it left is shown. Another name trains anew")
+                write!(f, "finished before, after {epochs} epochs; use another name for a new training")
             }
             Self::Working(progress) => progress.fmt(f),
             Self::Epoch(record, left) => {

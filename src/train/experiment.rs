@@ -1,4 +1,4 @@
-//! One experiment: settings, slices, split, cache and folder that belong together.
+//! An experiment: settings, slices, split, cache and run folder.
 
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
@@ -14,11 +14,11 @@ use anyhow::{Context, Result, ensure};
 use std::fmt;
 use std::sync::Arc;
 
-/// Called with everything that a run reports.
+/// Called with every event of a run.
 type Reporter = Arc<dyn Fn(&RunEvent) + Send + Sync>;
 
-/// Settings, accepted slices, split, slice cache and run folder, compared with each other once, when it is opened.
-/// Everything that a run does is a method of it.
+/// Settings, accepted slices, split, slice cache and run folder of one run. That they belong together is checked when
+/// the experiment is opened; training, evaluation, prediction and explanation are its methods.
 #[derive(Clone)]
 pub struct Experiment {
     settings: RunConfig,
@@ -29,16 +29,19 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Opens the experiment that `settings` describe on the audited data set of [`Workspace::open`], and prints progress.
-    /// The split is drawn once and kept in the run's folder; the slice cache is built if need be.
+    /// Opens the experiment with these settings on the audited data set of [`Workspace::open`]; progress is printed.
+    /// The split is drawn once and stored in the run's folder; the slice cache is built if it does not exist.
     ///
     /// # Errors
-    /// No audit yet, settings that cannot work, or a folder that holds a run with other settings, slices or split.
+    /// No audit yet, settings that cannot work, or a folder of a run with other settings, slices or split.
     pub fn open(settings: RunConfig) -> Result<Self> {
         Self::open_in(&Workspace::open()?, settings, RunEvent::print)
     }
 
-    /// The same in a workspace of one's own; `report` is called with progress.
+    /// Like [`open`](Self::open), in the given workspace; `report` is called with each event instead of printing it.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
     pub fn open_in(
         workspace: &Workspace,
         settings: RunConfig,
@@ -47,7 +50,7 @@ impl Experiment {
         settings.check()?;
         let folder = workspace.run(&settings.name);
         let accepted = workspace.audit()?.accepted();
-        let split = kept_split(&folder, &accepted, &settings)?;
+        let split = stored_or_new_split(&folder, &accepted, &settings)?;
         Self::on(workspace, folder, &accepted, split, settings, Arc::new(report))
     }
 
@@ -59,14 +62,18 @@ impl Experiment {
         Self::reopen_in(&Workspace::open()?, name, RunEvent::print)
     }
 
-    /// The same in a workspace of one's own; `report` is called with progress.
+    /// Like [`reopen`](Self::reopen), in the given workspace; `report` is called with each event instead of printing
+    /// it.
+    ///
+    /// # Errors
+    /// Those of [`reopen`](Self::reopen).
     pub fn reopen_in(
         workspace: &Workspace,
         name: &str,
         report: impl Fn(&RunEvent) + Send + Sync + 'static,
     ) -> Result<Self> {
         let folder = workspace.run(name);
-        // A folder that was copied is a run of its own.
+        // A copied folder is a separate run, named as the copy.
         let settings = RunConfig { name: name.to_owned(), ..folder.config()? };
         let accepted = workspace.audit()?.accepted();
         let split = folder.split(&accepted)?;
@@ -86,10 +93,10 @@ impl Experiment {
         Self::checked(folder, split, Arc::new(cache), settings, reporter)
     }
 
-    /// An experiment of parts that are at hand, which reports nothing. The split is written into the run's folder.
+    /// An experiment from existing parts, which reports nothing. The split is written into the run's folder.
     ///
     /// # Errors
-    /// Parts that do not belong together, or a folder that holds a run with other settings, slices or split.
+    /// Parts that do not belong together, or a folder of a run with other settings, slices or split.
     pub fn of_parts(
         folder: RunFolder,
         split: Split,
@@ -119,22 +126,22 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// The same experiment, reporting to `report` from now on.
+    /// The same experiment with another callback for its events.
     pub fn reporting(self, report: impl Fn(&RunEvent) + Send + Sync + 'static) -> Self {
         Self { reporter: Arc::new(report), ..self }
     }
 
-    /// Every setting.
+    /// The settings.
     pub fn settings(&self) -> &RunConfig {
         &self.settings
     }
 
-    /// Which slice belongs to which subset.
+    /// The split of the slices into subsets.
     pub fn split(&self) -> &Split {
         &self.split
     }
 
-    /// The slices as networks see them.
+    /// The preprocessed slices.
     pub fn cache(&self) -> &SliceCache {
         &self.cache
     }
@@ -144,12 +151,12 @@ impl Experiment {
         self.cache.manifest()
     }
 
-    /// Where its results lie.
+    /// The folder of its results.
     pub fn folder(&self) -> &RunFolder {
         &self.folder
     }
 
-    /// What the first checkpoint of its training says.
+    /// The description of a checkpoint before the first step.
     pub(crate) fn before_training(&self) -> CheckpointInfo {
         CheckpointInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -166,7 +173,7 @@ impl Experiment {
         }
     }
 
-    /// Reports to whoever listens.
+    /// Calls the callback with an event.
     pub(crate) fn report(&self, event: &RunEvent) {
         (self.reporter)(event);
     }
@@ -176,7 +183,7 @@ impl Experiment {
         self.report(&RunEvent::Working(progress.clone()));
     }
 
-    /// One row a part.
+    /// One row for each part.
     pub fn table(&self) -> Table {
         let mut table = Table::new(format!("Experiment {}", self.settings.name), &["Part", "What", "SHA-256"]);
         let (manifest, trained) = (self.manifest(), self.folder.has(Artifact::BestCheckpoint));
@@ -205,11 +212,11 @@ impl fmt::Debug for Experiment {
     }
 }
 
-/// The split in the run's folder where it is the one that the settings ask for, else a new one.
-fn kept_split(folder: &RunFolder, accepted: &Manifest, settings: &RunConfig) -> Result<Split> {
+/// The split in the run's folder if it has the same settings, otherwise a new one.
+fn stored_or_new_split(folder: &RunFolder, accepted: &Manifest, settings: &RunConfig) -> Result<Split> {
     match folder.split(accepted) {
         Ok(split) if split.config() == &settings.split => Ok(split),
-        // Whether a training was begun with another one is found out when the parts are compared.
+        // If a training was begun with another split, `must_continue` refuses it later.
         _ => Split::new(accepted, &settings.split),
     }
 }

@@ -1,11 +1,12 @@
-//! What a frozen backbone makes of every slice, computed once.
+//! The features of every slice by a frozen backbone, computed once and stored.
 //!
-//! A frozen network in evaluation mode gives a slice the same features in every epoch: nothing in it changes, nothing is
-//! drawn, and slices are not augmented. So they are kept in `features.bin` beside the slice cache, bound by hash to
-//! backbone, preprocessing and manifest, and an epoch of the head takes seconds. Kept as f32 this equals forwarding every
-//! slice in every epoch, up to the order in which a batch is summed (1e-5 of the loss). It would not hold if the backbone
-//! learned, if its batch norm used the batches' own statistics, or for layers behind a live dropout: what has a dropout is
-//! cached up to there and computed anew from there on.
+//! A frozen network in evaluation mode computes the same features of a slice in every epoch: no parameter changes,
+//! dropout is off, and slices are not augmented. They are therefore stored in `features.bin` next to the slice cache,
+//! bound by hash to backbone, preprocessing and manifest, and an epoch of the head takes seconds. Stored as f32 this
+//! equals forwarding every slice in every epoch, up to the order in which a batch is summed (1e-5 of the loss). It
+//! would not hold if the backbone were trained, if its batch norm used the statistics of the batches, or for layers
+//! after an active dropout: there features are stored up to the dropout, and the layers from it on are computed for
+//! every batch.
 
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress};
@@ -19,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
-/// The seconds that computing took.
+/// File of the seconds that computing took.
 const COST: &str = "seconds.json";
-/// Slices in one forward pass. Fixed, so that a build that was interrupted gives the same bits.
+/// Slices in one forward pass; fixed, so that a build that was interrupted gives the same bits.
 const BATCH: usize = 32;
 
 /// The features of every slice of a cache.
@@ -39,9 +40,9 @@ struct Index {
     manifest: Digest,
     preprocess: Preprocess,
     backbone: Digest,
-    /// Layers that were run.
+    /// Number of layers up to the features.
     layers: usize,
-    /// In what numbers: libtorch's names, for computing and for keeping.
+    /// In which precision features are computed and stored: libtorch's names.
     computed: String,
     kept: String,
     slices: usize,
@@ -49,8 +50,8 @@ struct Index {
 }
 
 impl FeatureCache {
-    /// Opens the features that the first `until` layers of `network` make of these slices, computing them first if need
-    /// be; a computation that was killed goes on where it stopped. Computed in 16 bits they are kept in 16 (f16).
+    /// Opens the features of these slices by the first `until` layers of `network`, and computes them first if they are
+    /// not stored; a computation that was killed is resumed. Features computed in 16 bits are stored in f16.
     pub(crate) fn open_or_build(
         cache: &SliceCache,
         network: &Network,
@@ -105,17 +106,17 @@ impl FeatureCache {
         Ok(Self { rows, width, kind, seconds })
     }
 
-    /// Seconds that computing them took, once.
+    /// Seconds that computing them took.
     pub(crate) fn seconds(&self) -> f64 {
         self.seconds
     }
 
-    /// Features as they lie on the disk.
+    /// The stored rows.
     pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }
 
-    /// Features `[N, F]` in main memory, as they are kept.
+    /// Features `[N, F]` of slices in main memory, in the precision they are stored in.
     pub(crate) fn of(&self, slices: &[usize]) -> Result<Tensor> {
         let mut bytes = Vec::with_capacity(slices.len() * self.width * self.kind.elt_size_in_bytes());
         for &slice in slices {

@@ -1,4 +1,4 @@
-//! What a training did, epoch by epoch.
+//! A training's history, epoch by epoch.
 
 use crate::base::figure::{Figure, lines};
 use crate::base::progress::{human_duration, rate};
@@ -21,9 +21,10 @@ pub struct History {
     pub run: RunConfig,
     /// Subsets whose scans were learned from.
     pub leaks: Vec<Subset>,
-    /// What it ran on, for example `CPU, 2 threads`.
+    /// The device, for example `CPU, 2 threads`.
     pub device: String,
-    /// Seconds that computing the features of a frozen backbone took, once, for all slices.
+    /// Seconds that computing the features of a frozen backbone took, once, for all slices; `None` without a frozen
+    /// backbone.
     pub feature_seconds: Option<f64>,
     /// Finished epochs.
     pub epochs: Vec<EpochRecord>,
@@ -40,23 +41,23 @@ impl History {
         best(&self.epochs)
     }
 
-    /// Seconds of learning: all epochs, and the features of a frozen backbone.
+    /// Seconds of training: all epochs, and the features of a frozen backbone.
     pub fn seconds(&self) -> f64 {
         self.feature_seconds.unwrap_or(0.0) + self.epochs.iter().map(|e| e.seconds).sum::<f64>()
     }
 
-    /// Slices learned from in all epochs, by [`seconds`](Self::seconds); `None` before the first epoch.
+    /// Training slices of all epochs per second of [`seconds`](Self::seconds); `None` before the first epoch.
     pub fn images_per_second(&self) -> Option<f64> {
         let slices: f64 = self.epochs.iter().map(|e| e.images_per_second * e.seconds).sum();
         (slices > 0.0).then(|| slices / self.seconds())
     }
 
-    /// Accuracy by epoch.
+    /// Accuracy (0 to 1) by epoch.
     pub fn figure(&self) -> Result<Figure> {
         self.curves("Accuracy", "accuracy (share of slices)", |score| score.accuracy)
     }
 
-    /// Loss by epoch.
+    /// Loss (cross entropy, nats) by epoch.
     pub fn loss_figure(&self) -> Result<Figure> {
         self.curves("Loss", "cross entropy (nats)", |score| score.loss)
     }
@@ -87,7 +88,7 @@ impl History {
         lines(&format!("{title} of {}", self.run.name), "epoch", unit, &series, &caption)
     }
 
-    /// One row an epoch.
+    /// One row for each epoch.
     pub fn table(&self) -> Table {
         let columns = [
             "Epoch",
@@ -124,7 +125,7 @@ impl History {
                 table.note(format!("The frozen backbone's features took {once}, once; times are those of the head."));
         }
         if let Some(best) = self.best() {
-            table = table.note(format!("Best by validation accuracy: epoch {}. Device: {}.", best.epoch, self.device));
+            table = table.note(format!("Best validation accuracy: epoch {}. Device: {}.", best.epoch, self.device));
         }
         if !self.leaks.is_empty() {
             let leaks = listed(&self.leaks);

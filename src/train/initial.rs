@@ -1,5 +1,4 @@
-//! The network before its first step.
-
+//! A run's initial network.
 use crate::base::progress::Progress;
 use crate::nn::learn::Learn;
 use crate::nn::model::Network;
@@ -10,18 +9,18 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 
-/// Pictures that random weights measure their batch norm on.
+/// Number of noise images that batch norm's statistics are measured on.
 const PICTURES: i64 = 64;
-/// Sides of the grids of noise that are added up, each half as strong as the one before: natural pictures have more power
-/// at low frequencies.
+/// Sides of the grids of noise that are added up, each with half the amplitude of the one before: natural images have
+/// more power at low frequencies.
 const GRIDS: [i64; 4] = [4, 8, 16, 32];
-/// Squared radius of the disk that the noise fills, of 1 for a disk that touches the edges. The corners stay black, as a
-/// slice is black around the body.
+/// Squared radius of the disk that the noise fills; 1 touches the edges. The corners stay black, as a slice is black
+/// around the body.
 const DISK: f64 = 0.7;
 
-/// The network before its first step: from pretrained weights under a new head, or from the seed alone. A frozen backbone
-/// of random weights measures its batch norm on noise: so its features depend on no data set, and all runs of a cache
-/// share them, however it is split.
+/// The initial network: pretrained weights with a new head, or random weights from the seed. The batch norm of a frozen
+/// random backbone takes its statistics from noise images: its features then depend on no data set, and all runs of a
+/// cache share them, whatever their split.
 pub(crate) fn initial_network(
     run: &RunConfig,
     device: Device,
@@ -41,7 +40,7 @@ pub(crate) fn initial_network(
     Ok((network, Some(weights.file())))
 }
 
-/// Grey levels `[N, 1, size, size]` u8: a disk of smooth noise on black, the same at every call.
+/// Grey levels `[64, 1, size, size]` u8: a disk of smooth noise on black, the same at every call.
 fn noise(size: i64) -> Result<Tensor> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut sum = Tensor::f_zeros([PICTURES, 1, size, size], (Kind::Float, Device::Cpu))?;
@@ -69,7 +68,7 @@ mod tests {
         let corner = grey.narrow(2, 0, 6).narrow(3, 0, 6).to_kind(Kind::Float);
         assert_eq!(corner.max().double_value(&[]), 0.0);
         let middle = grey.narrow(2, 12, 24).narrow(3, 12, 24).to_kind(Kind::Float);
-        let (mean, deviation) = (middle.mean(Kind::Float).double_value(&[]), middle.std(true).double_value(&[]));
-        assert!((mean - 100.0).abs() < 15.0 && deviation > 40.0, "mean {mean}, standard deviation {deviation}");
+        let (mean, std) = (middle.mean(Kind::Float).double_value(&[]), middle.std(true).double_value(&[]));
+        assert!((mean - 100.0).abs() < 15.0 && std > 40.0, "mean {mean}, standard deviation {std}");
     }
 }

@@ -1,4 +1,4 @@
-//! On what machine, with which program and when something was computed.
+//! The machine, the versions and the time of a computation.
 
 use crate::base::table::{Table, shown_as_table};
 use crate::nn::device::{gpu_names, gpus_in_words};
@@ -8,16 +8,18 @@ use std::process::Command;
 /// `2026-11-24 09:30`.
 const DATE: &str = "%Y-%m-%d %H:%M";
 
-/// What a reader needs to repeat a result, as far as a machine can tell. Names of people, hosts and folders are left out.
+/// What is needed to reproduce a result, as far as a machine can record it. Names of people, hosts and folders are left
+/// out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
     /// Version of this library.
     pub version: String,
-    /// Commit that the program was built from, with `+` where files differed; `None` where the build knew none.
+    /// Commit that the program was built from, followed by `+` if files differed from it; `None` if the build knew
+    /// none.
     #[serde(default)]
     pub built_from: Option<String>,
-    /// Commit of the repository while it ran, with `+` where files differed; `None` outside of git.
+    /// Commit of the repository at run time, followed by `+` if files differed from it; `None` outside of git.
     pub commit: Option<String>,
     /// Version of libtorch.
     pub libtorch: String,
@@ -27,14 +29,14 @@ pub struct Provenance {
     pub threads: i32,
     /// GPUs that libtorch sees.
     pub gpus: i64,
-    /// Their names and the driver's version, as `nvidia-smi` tells them; empty without a GPU or without that program.
+    /// Their names and the driver's version, from `nvidia-smi`; empty without a GPU or without that program.
     #[serde(default)]
     pub gpu_names: Vec<String>,
     /// Memory of the machine in bytes.
     pub memory: Option<u64>,
     /// Kernel of the operating system.
     pub system: String,
-    /// When, in UTC: `2026-11-24 09:30`.
+    /// Date and time in UTC: `2026-11-24 09:30`.
     pub when: String,
 }
 
@@ -67,7 +69,7 @@ impl Provenance {
         Self { when: String::new(), ..self.clone() } == Self { when: String::new(), ..other.clone() }
     }
 
-    /// One row a property.
+    /// One row for each property.
     pub fn table(&self) -> Table {
         let mut table = Table::new("How it was computed", &["Property", "Value"]);
         let memory = self.memory.map_or("unknown".to_owned(), crate::base::progress::human_bytes);

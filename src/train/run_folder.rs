@@ -1,4 +1,4 @@
-//! What a run leaves behind, file by file.
+//! The folder of a run, and the files in it.
 
 use crate::base::files::{read_json, write_json};
 use crate::base::progress::human_bytes;
@@ -17,53 +17,53 @@ use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A file in a run's folder. What is written for every subset names the subset.
+/// A file in a run's folder; files that are written for each subset have it as a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Artifact {
     /// The run's settings.
     Config,
-    /// Which slice belongs to which subset, and the proof that they share no patient.
+    /// The split, and the proof that its subsets share no patient.
     Split,
-    /// Where it was trained, and with which versions.
+    /// The machines and versions it was trained with.
     Provenance,
-    /// Held by the process that trains.
+    /// Locked by the process that trains.
     Lock,
-    /// What a training goes on from: parameters, optimizer, position.
+    /// The checkpoint that a training resumes from: parameters, optimizer, position.
     LastCheckpoint,
     /// The head of the best epoch, while a frozen network trains.
     BestHead,
     /// The network of the epoch with the highest validation accuracy.
     BestCheckpoint,
-    /// The epochs.
+    /// Loss and accuracy of each epoch.
     History,
-    /// When a scan is called covid.
+    /// The rule by which a scan is called covid.
     ScanRule,
-    /// Confusion matrices, the network, the hashes.
+    /// Confusion matrices, the network, hashes.
     Evaluation,
     /// Confidence intervals and calibration.
     Assessment,
     /// The network compared with shallow cues.
     CueComparison,
-    /// Slice by slice, as Parquet.
+    /// Predictions of slices, as Parquet.
     Predictions(Subset),
-    /// The same as CSV.
+    /// Predictions of slices, as CSV.
     PredictionsCsv(Subset),
-    /// What the predictions were made from.
+    /// Run, weights, manifest and split of the predictions.
     PredictionsAbout(Subset),
-    /// Scan by scan, as CSV.
+    /// Predictions of scans, as CSV.
     Scans(Subset),
-    /// Where the network looks.
+    /// Heat maps in figures: heat outside the lungs, sanity check, galleries.
     Explanations(Subset),
     /// A gallery of heat maps, counted from 1.
     Gallery(Subset, usize),
-    /// Unlabelled scans, judged.
+    /// Predictions of the unlabelled scans, with calibrated probabilities.
     Inference,
-    /// One slice a scan with its heat.
+    /// One slice of each unlabelled scan with its heat map.
     HeatByScan,
 }
 
 impl Artifact {
-    /// The files that a run has once.
+    /// The files that do not depend on a subset.
     pub const ONCE: [Self; 14] = [
         Self::Config,
         Self::Split,
@@ -81,7 +81,7 @@ impl Artifact {
         Self::HeatByScan,
     ];
 
-    /// The files of a subset, of its galleries the first four.
+    /// The files of a subset, with its first four galleries.
     pub fn of_subset(subset: Subset) -> [Self; 9] {
         [
             Self::Predictions(subset),
@@ -96,7 +96,7 @@ impl Artifact {
         ]
     }
 
-    /// The name in the run's folder; stated here and nowhere else.
+    /// The file's name in the run's folder.
     pub fn file_name(self) -> String {
         match self {
             Self::Config => "config.json".to_owned(),
@@ -122,12 +122,12 @@ impl Artifact {
         }
     }
 
-    /// What it holds, for messages, and the command that writes it.
+    /// What the file holds, for messages, and the command that writes it.
     fn holds(self) -> (&'static str, &'static str) {
         match self {
             Self::Config => ("a run's settings", "train"),
             Self::Split => ("a split", "split"),
-            Self::Provenance => ("what a run was trained on", "train"),
+            Self::Provenance => ("the machines of a run", "train"),
             Self::Lock => ("a lock", "train"),
             Self::LastCheckpoint | Self::BestHead | Self::BestCheckpoint => ("a checkpoint", "train"),
             Self::History => ("a training's history", "train"),
@@ -136,15 +136,15 @@ impl Artifact {
             Self::Assessment => ("an assessment", "evaluate"),
             Self::CueComparison => ("a comparison of a run with shallow cues", "evaluate"),
             Self::Predictions(_) | Self::PredictionsCsv(_) => ("predictions", "evaluate"),
-            Self::PredictionsAbout(_) => ("what predictions were made from", "evaluate"),
-            Self::Scans(_) => ("judged scans", "evaluate"),
+            Self::PredictionsAbout(_) => ("the origin of predictions", "evaluate"),
+            Self::Scans(_) => ("predictions of scans", "evaluate"),
             Self::Explanations(_) | Self::Gallery(..) => ("explanations", "explain"),
-            Self::Inference | Self::HeatByScan => ("judged unlabelled scans", "predict"),
+            Self::Inference | Self::HeatByScan => ("predictions of unlabelled scans", "predict"),
         }
     }
 }
 
-/// The folder of a run: `runs/<data set>/<run>/`. Every file in it is read and written here, each by its type.
+/// The folder of a run, `runs/<data set>/<run>/`, with methods that read its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
     path: PathBuf,
@@ -156,12 +156,12 @@ impl RunFolder {
         Self { path: path.into() }
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The run's name: the folder's.
+    /// The run's name, which is the folder's.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -171,12 +171,12 @@ impl RunFolder {
         self.path.join(artifact.file_name())
     }
 
-    /// Whether a file is there.
+    /// Whether a file exists.
     pub fn has(&self, artifact: Artifact) -> bool {
         self.path_of(artifact).is_file()
     }
 
-    /// One row a file that is there.
+    /// One row for each existing file.
     pub fn table(&self) -> Table {
         let mut table = Table::new(format!("Files of {}", self.path.display()), &["File", "Holds", "Size"]);
         let every = Subset::ALL.into_iter().flat_map(Artifact::of_subset).chain(Artifact::ONCE);
@@ -188,7 +188,10 @@ impl RunFolder {
         table
     }
 
-    /// Reads JSON; the error names the file, what it should hold, and the command that writes it.
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// A missing or damaged file; the message names it, what it should hold, and the command that writes it.
     pub(crate) fn read<T: DeserializeOwned>(&self, artifact: Artifact) -> Result<T> {
         let (what, command) = artifact.holds();
         read_json(&self.path_of(artifact), &format!("{what} (written by `covid-ct {command}`)"))
@@ -202,14 +205,14 @@ impl RunFolder {
     /// The settings it was trained with.
     ///
     /// # Errors
-    /// No run here, or settings that cannot work.
+    /// No run in this folder, or settings that cannot work.
     pub fn config(&self) -> Result<RunConfig> {
         let path = self.path_of(Artifact::Config);
         ensure!(
             path.is_file(),
-            "no run {:?} in {}: run `covid-ct train` first, or name a run that is there (--name)",
+            "no run {:?}: {} is missing. Run `covid-ct train` first, or name a run that is there (--name)",
             self.name(),
-            self.path.parent().unwrap_or(&self.path).display()
+            path.display()
         );
         RunConfig::read(path)
     }
@@ -230,25 +233,24 @@ impl RunFolder {
         split.write(self.path_of(Artifact::Split), manifest)
     }
 
-    /// What its training says of itself, in the checkpoint that it goes on from or else in the network that was kept;
-    /// `None` before the first.
+    /// The description in the last checkpoint, or else in the best one; `None` before the first.
     pub fn checkpoint(&self) -> Result<Option<CheckpointInfo>> {
-        let kept = [Artifact::LastCheckpoint, Artifact::BestCheckpoint].into_iter().find(|of| self.has(*of));
-        kept.map(|of| CheckpointInfo::read(&self.path_of(of))).transpose()
+        let existing = [Artifact::LastCheckpoint, Artifact::BestCheckpoint].into_iter().find(|of| self.has(*of));
+        existing.map(|of| CheckpointInfo::read(&self.path_of(of))).transpose()
     }
 
-    /// Its epochs.
+    /// Loss and accuracy of each epoch.
     pub fn history(&self) -> Result<History> {
         self.read(Artifact::History)
     }
 
-    /// Where it was trained: where it began, and every other machine or version that it went on with.
+    /// The machines and versions it was trained with: the first, and each other one on which it was resumed.
     pub fn provenance(&self) -> Result<Vec<Provenance>> {
         self.read(Artifact::Provenance)
     }
 
-    /// Writes down where it is trained now. A training that goes on (`resumed`) on another machine or with another version
-    /// is added to what stands there; the first is never overwritten.
+    /// Records this machine and its versions. If a training is `resumed` on another machine or with another version, an
+    /// entry is added; earlier ones are never overwritten.
     pub(crate) fn record_provenance(&self, here: Provenance, resumed: bool) -> Result<()> {
         let mut all = if resumed && self.has(Artifact::Provenance) { self.provenance()? } else { Vec::new() };
         if all.last().is_some_and(|last: &Provenance| last.same_machine(&here)) {
@@ -267,10 +269,10 @@ impl Workspace {
         RunFolder::at(self.runs_folder().join(name))
     }
 
-    /// The runs that were evaluated, those split by patient first.
+    /// The evaluated runs, those split by patient first.
     ///
     /// # Errors
-    /// No run was.
+    /// No run was evaluated.
     pub fn evaluated_runs(&self) -> Result<Vec<RunFolder>> {
         let runs = self.runs_folder();
         let listing = || format!("listing the runs in {}", runs.display());
@@ -304,7 +306,7 @@ mod tests {
         };
         let here = Provenance::here();
         assert_eq!(record(&here, false), std::slice::from_ref(&here));
-        // The same machine at another time adds nothing; another one does; a new run begins anew.
+        // The same machine at another time adds nothing, another machine does, and a new run starts a new list.
         let later = Provenance { when: "2100-01-01 00:00".to_owned(), ..here.clone() };
         assert_eq!(record(&later, true), std::slice::from_ref(&here));
         let elsewhere = Provenance { processor: "another".to_owned(), ..later.clone() };
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_has_a_name_of_its_own() {
+    fn file_names_are_unique() {
         let of_subsets = Subset::ALL.into_iter().flat_map(Artifact::of_subset);
         let all: Vec<Artifact> = of_subsets.chain(Artifact::ONCE).collect();
         let names: BTreeSet<String> = all.iter().map(|artifact| artifact.file_name()).collect();

@@ -30,16 +30,15 @@ use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
 
 impl Experiment {
-    /// Trains the network, or goes on from the last checkpoint, and leaves everything in the run's folder:
-    /// `last.safetensors` (to go on from), `best.safetensors` (the epoch with the highest validation accuracy) and
-    /// `history.json`.
+    /// Trains the network, or resumes from the last checkpoint, and writes into the run's folder `last.safetensors` (to
+    /// resume from), `best.safetensors` (the epoch with the highest validation accuracy) and `history.json`.
     ///
-    /// Stopped at any moment, and called again, it goes on from the last checkpoint; on a CPU it ends with the same bits
-    /// as a run that was never stopped. A finished run returns its history at once.
+    /// It can be killed at any moment and called again; on a CPU a resumed training ends with the same bits as one that
+    /// was never interrupted. A finished run returns its history at once.
     ///
     /// # Errors
-    /// Another process that trains this run; a loss that is no longer a number (the last checkpoint from before is kept,
-    /// and the slices of the batch are named).
+    /// Another process trains this run; the loss is not finite (the last checkpoint is kept, and the slices of the
+    /// batch are named).
     pub fn train(&self) -> Result<History> {
         train(self)
     }
@@ -68,7 +67,7 @@ fn train(experiment: &Experiment) -> Result<History> {
     training.finish().with_context(doing)
 }
 
-/// The history of a run that has no epoch left. A kill may have come between its checkpoint and its history.
+/// The history of a finished run, written again if the run was killed between its last checkpoint and its history.
 fn finished(folder: &RunFolder, info: &CheckpointInfo, run: &RunConfig) -> Result<History> {
     match folder.history() {
         Ok(history) if history.epochs == info.epochs => Ok(history),
@@ -82,7 +81,8 @@ fn write_history(folder: &RunFolder, info: &CheckpointInfo, device: Device) -> R
     Ok(history)
 }
 
-/// The checkpoint to go on from. Another process may have trained since the experiment was opened, so it is compared again.
+/// The checkpoint to resume from. It is compared with the experiment again, because another process may have trained
+/// since the experiment was opened.
 fn begun(experiment: &Experiment) -> Result<Option<Checkpoint>> {
     let folder = experiment.folder();
     let last = folder.path_of(Artifact::LastCheckpoint);
@@ -93,7 +93,7 @@ fn begun(experiment: &Experiment) -> Result<Option<Checkpoint>> {
     Ok(found)
 }
 
-/// A training at work: the network, its optimizer, and where it stands.
+/// The state of a training: the network, its optimizer and its position.
 struct Training<'a> {
     experiment: &'a Experiment,
     device: Device,
@@ -101,7 +101,7 @@ struct Training<'a> {
     source: Arc<BatchSource<'a>>,
     adam: Adam,
     scaling: Scaling,
-    /// The number of the next batch in its epoch.
+    /// Index of the next batch in its epoch.
     step: u64,
     info: CheckpointInfo,
 }
@@ -139,7 +139,7 @@ impl<'a> Training<'a> {
         Ok(Self { experiment, device, network, source, adam, scaling, step, info })
     }
 
-    /// One epoch: learn from every training slice once, score, choose, write down.
+    /// One epoch: trains on every training slice once, scores, keeps the best, and writes checkpoint and history.
     fn epoch(&mut self) -> Result<()> {
         let run = self.info.run.clone();
         let epoch = self.info.position.epoch;
@@ -176,8 +176,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Learns from the slices of this epoch that are left, with a checkpoint now and then. Returns the seconds that the
-    /// whole epoch took to learn, those before a kill included.
+    /// Trains on the remaining slices of this epoch, and writes a checkpoint every few minutes. Returns the seconds
+    /// that training the whole epoch took, those before a kill included.
     fn learn_from_all(&mut self) -> Result<f64> {
         let run = self.info.run.clone();
         let epoch = self.info.position.epoch;
@@ -189,13 +189,13 @@ impl<'a> Training<'a> {
         let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
         let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
         let (mut begun, mut saved) = (Instant::now(), Instant::now());
-        let (source, mut judged) = (self.source.clone(), Vec::new());
+        let (source, mut losses) = (self.source.clone(), Vec::new());
         source.prefetch(&batches, |Batch { slices, input, waited }| {
             self.info.position.waited += waited;
-            judged.push((slices.to_vec(), self.learn(slices, &input)?));
+            losses.push((slices.to_vec(), self.learn(slices, &input)?));
             let is_due = saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
-            if is_due || judged.len() >= source.batches_between_reads() {
-                self.look(&mut judged)?;
+            if is_due || losses.len() >= source.batches_between_reads() {
+                self.read_back(&mut losses)?;
             }
             meter.add_with(slices.len(), || {
                 let so_far = Score::of(&self.info.position.sums, run.accuracy);
@@ -209,17 +209,17 @@ impl<'a> Training<'a> {
             }
             Ok(())
         })?;
-        self.look(&mut judged)?;
+        self.read_back(&mut losses)?;
         Ok(self.info.position.seconds + begun.elapsed().as_secs_f64())
     }
 
-    /// Adds up what the last batches came to.
+    /// Reads the losses of the last batches back from the device and adds them to the epoch's sums.
     ///
     /// # Errors
-    /// A loss that is no number.
-    fn look(&mut self, judged: &mut Vec<(Vec<usize>, BatchLoss)>) -> Result<()> {
-        for (batch, judged) in judged.drain(..) {
-            let sums = judged.sums()?;
+    /// A loss that is not finite.
+    fn read_back(&mut self, losses: &mut Vec<(Vec<usize>, BatchLoss)>) -> Result<()> {
+        for (batch, loss) in losses.drain(..) {
+            let sums = loss.sums()?;
             if !sums.batch_loss.is_finite() {
                 let manifest = self.experiment.manifest();
                 let slices: Vec<String> = batch.iter().map(|&i| manifest.path(&manifest.slices[i])).collect();
@@ -239,7 +239,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// The training slices in this epoch's order: a shuffle that depends on seed and epoch only.
+    /// The training slices in this epoch's order, by a sampler whose order depends on seed and epoch only.
     fn order_of(&self, epoch: usize) -> Vec<usize> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.info.run.seed);
         rng.set_stream(epoch as u64 + 1);
@@ -249,20 +249,20 @@ impl<'a> Training<'a> {
     /// One step: forward, loss, backward, Adam.
     fn learn(&mut self, batch: &[usize], input: &Tensor) -> Result<BatchLoss> {
         let run = &self.info.run;
-        // What dropout draws follows from seed, epoch and step, so that a resumed run draws the same.
+        // Dropout is seeded by seed, epoch and step, so that a resumed run draws the same.
         let epoch = self.info.position.epoch as u64;
         tch::manual_seed(((run.seed << 40) ^ (epoch << 24) ^ self.step) as i64);
         self.step += 1;
         let logits = self.source.logits_of(&self.network, input, true)?;
-        let judged = self.source.loss(&logits, batch)?;
+        let loss = self.source.loss(&logits, batch)?;
         let learning = self.network.learning(run.learn);
         if run.precision == Precision::F16 {
-            let gradient = gradient(&self.scaling.scaled(&judged.loss)?, learning)?;
+            let gradient = gradient(&self.scaling.scaled(&loss.loss)?, learning)?;
             self.adam.step_scaled(gradient, &mut self.scaling)?;
         } else {
-            self.adam.step(gradient(&judged.loss, learning)?)?;
+            self.adam.step(gradient(&loss.loss, learning)?)?;
         }
-        Ok(judged)
+        Ok(loss)
     }
 
     fn score(&self, subset: Subset) -> Result<Score> {
@@ -272,8 +272,8 @@ impl<'a> Training<'a> {
         let score = Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy);
         ensure!(
             score.loss.is_finite(),
-            "the {subset} loss became {} in epoch {}; the last checkpoint from before is kept. Try a smaller learning_rate \
-             ({:e} now)",
+            "the {subset} loss became {} in epoch {}; the last checkpoint from before is kept. Try a smaller \
+             learning_rate ({:e} now)",
             score.loss,
             self.info.position.epoch + 1,
             self.info.run.learning_rate
@@ -281,7 +281,7 @@ impl<'a> Training<'a> {
         Ok(score)
     }
 
-    /// Writes down what the device knows of its steps.
+    /// Copies the optimizer's number of steps and loss scale from the device into the position.
     fn note_optimizer(&mut self) -> Result<()> {
         let position = &mut self.info.position;
         (position.adam_steps, position.loss_scale) = (self.adam.steps()?, self.scaling.loss_scale()?);
@@ -296,7 +296,7 @@ impl<'a> Training<'a> {
         save_progress(&self.path_of(Artifact::LastCheckpoint), &self.info, &self.network, Some(&self.adam))
     }
 
-    /// Puts the best head on its backbone.
+    /// Writes `best.safetensors` (of a frozen network: the backbone with the best head) and the history.
     fn finish(self) -> Result<History> {
         if self.info.backbone.is_some() {
             let best = Checkpoint::read(&self.path_of(Artifact::BestHead))?;

@@ -1,14 +1,14 @@
-//! Grouping scans the predictions are of: patients, and sources.
+//! Groups predictions by scan, patient and source.
 
-use super::{Assessed, DRAWS, RocCurves, RuleResult, SEED};
+use super::{Assessed, RocCurves, RuleResult, SEED};
 use crate::data::manifest::{Label, Manifest};
 use crate::evaluate::decision_rules::{Rule, RuleKind};
 use crate::evaluate::predict::{Predictions, SlicePrediction};
-use crate::stats::metrics::{Estimate, Measure, Performance, RocCurve, ScoredSample};
+use crate::stats::metrics::{DRAWS, Estimate, Measure, Performance, RocCurve, ScoredSample};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Grouping scans they are.
+/// Patient and source of each scan folder.
 pub(super) struct Grouping<'a> {
     patients: HashMap<&'a str, u32>,
     named: HashSet<&'a str>,
@@ -30,7 +30,7 @@ impl<'a> Grouping<'a> {
         self.patients.get(scan).copied().with_context(|| format!("{scan} is no scan of the manifest"))
     }
 
-    /// Scans with their slices, in the order of their names.
+    /// The slices of each scan, in the order of the scans' names.
     fn scans<'p>(&self, predictions: &'p Predictions) -> BTreeMap<&'p str, Vec<&'p SlicePrediction>> {
         let mut scans: BTreeMap<&str, Vec<&SlicePrediction>> = BTreeMap::new();
         for row in predictions.rows() {
@@ -39,19 +39,19 @@ impl<'a> Grouping<'a> {
         scans
     }
 
-    fn judged_scans(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<(String, ScoredSample)>> {
-        let judge = |(scan, slices): (&str, Vec<&SlicePrediction>)| {
+    fn scored_scans(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<(String, ScoredSample)>> {
+        let sample = |(scan, slices): (&str, Vec<&SlicePrediction>)| {
             let probabilities: Vec<f64> = slices.iter().map(|row| f64::from(row.covid)).collect();
             let (score, decision) = (rule.score(&probabilities), rule.decide(&probabilities));
             let covid = slices.first().with_context(|| format!("{scan} has no slices"))?.is_covid()?;
             Ok((scan.to_owned(), ScoredSample { covid, score, decision, patient: self.patient(scan)? }))
         };
-        self.scans(predictions).into_iter().map(judge).collect()
+        self.scans(predictions).into_iter().map(sample).collect()
     }
 
-    /// The scans of predictions, judged by a rule, in the order of their names.
-    pub(super) fn judged(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<ScoredSample>> {
-        Ok(self.judged_scans(predictions, rule)?.into_iter().map(|(_, judged)| judged).collect())
+    /// Scores and decisions of scans by a rule, in the order of their names.
+    pub(super) fn scored(&self, predictions: &Predictions, rule: Rule) -> Result<Vec<ScoredSample>> {
+        Ok(self.scored_scans(predictions, rule)?.into_iter().map(|(_, scored)| scored).collect())
     }
 
     pub(super) fn assessed(&self, predictions: &Predictions, rule: Rule) -> Result<Assessed> {
@@ -61,19 +61,19 @@ impl<'a> Grouping<'a> {
             Ok(ScoredSample { covid, score, decision, patient: self.patient(&row.scan)? })
         };
         let slices = predictions.rows().iter().map(slice).collect::<Result<Vec<_>>>()?;
-        let scans = self.judged_scans(predictions, rule)?;
+        let scans = self.scored_scans(predictions, rule)?;
         let mut by_source: BTreeMap<&str, Vec<ScoredSample>> = BTreeMap::new();
-        for (scan, judged) in &scans {
+        for (scan, scored) in &scans {
             if let Some(source) = self.sources.get(scan.as_str()) {
-                by_source.entry(source).or_default().push(*judged);
+                by_source.entry(source).or_default().push(*scored);
             }
         }
         let sources = if by_source.len() > 1 { by_source } else { BTreeMap::new() };
-        let of_source = |(source, judged): (&str, Vec<ScoredSample>)| {
-            Ok((source.to_owned(), Performance::of(&judged, DRAWS, SEED)?))
+        let of_source = |(source, scored): (&str, Vec<ScoredSample>)| {
+            Ok((source.to_owned(), Performance::of(&scored, DRAWS, SEED)?))
         };
         let named = scans.iter().filter(|(scan, _)| self.named.contains(scan.as_str())).count();
-        let scans: Vec<ScoredSample> = scans.into_iter().map(|(_, judged)| judged).collect();
+        let scans: Vec<ScoredSample> = scans.into_iter().map(|(_, scored)| scored).collect();
         Ok(Assessed {
             subset: predictions.about.subset,
             slices: Performance::of(&slices, DRAWS, SEED)?,
@@ -84,14 +84,14 @@ impl<'a> Grouping<'a> {
         })
     }
 
-    /// Every kind of rule, its threshold chosen on the validation scans.
+    /// The best rule of each kind, chosen on the validation scans.
     pub(super) fn rules(&self, validation: &Predictions, test: Option<&Predictions>) -> Result<Vec<RuleResult>> {
-        let scans = validation.judged_scans()?;
+        let scans = validation.labelled_scans()?;
         let mut results = Vec::new();
         for kind in RuleKind::ALL {
             let choice = Rule::choose(kind, &scans)?;
             let on_test = |test| -> Result<Estimate> {
-                let scans = self.judged(test, choice.rule)?;
+                let scans = self.scored(test, choice.rule)?;
                 Ok(*Performance::of(&scans, DRAWS, SEED)?.get(Measure::BalancedAccuracy))
             };
             let test = test.map(on_test).transpose()?;
@@ -101,18 +101,18 @@ impl<'a> Grouping<'a> {
     }
 }
 
-/// A curve as fine as it can be seen; `None` where all are of one label.
-fn roc(judged: &[ScoredSample]) -> Option<Vec<[f64; 2]>> {
-    const SEEN: f64 = 1.0 / 500.0;
-    let (covid, scores): (Vec<bool>, Vec<f64>) = judged.iter().map(|of| (of.covid, of.score)).unzip();
-    Some(RocCurve::new(&covid, &scores).ok()?.thinned(SEEN))
+/// A ROC curve without points that a figure cannot resolve; `None` if all samples have the same label.
+fn roc(scored: &[ScoredSample]) -> Option<Vec<[f64; 2]>> {
+    const RESOLUTION: f64 = 1.0 / 500.0;
+    let (covid, scores): (Vec<bool>, Vec<f64>) = scored.iter().map(|of| (of.covid, of.score)).unzip();
+    Some(RocCurve::new(&covid, &scores).ok()?.thinned(RESOLUTION))
 }
 
-/// The scans of predictions, judged by a rule, in the order of their names.
-pub(crate) fn judged_scans(
+/// Scores and decisions of scans by a rule, with the scans' folders, in the order of these.
+pub(crate) fn scored_scans(
     predictions: &Predictions,
     manifest: &Manifest,
     rule: Rule,
 ) -> Result<Vec<(String, ScoredSample)>> {
-    Grouping::new(manifest).judged_scans(predictions, rule)
+    Grouping::new(manifest).scored_scans(predictions, rule)
 }

@@ -1,7 +1,7 @@
 //! An assessment as tables and figures.
 
 use super::Part;
-use super::{Assessed, Assessment, Calibrated, DRAWS, RocCurves};
+use super::{Assessed, Assessment, Calibrated, RocCurves};
 use crate::base::figure::Figure;
 use crate::base::progress::thousands;
 use crate::base::table::{Page, Table, percent, shown_as_table};
@@ -9,14 +9,14 @@ use crate::data::split::{Subset, listed};
 use crate::evaluate::decision_rules::Rule;
 use crate::stats::calibration::Calibration;
 use crate::stats::figures::{Curve, reliability, roc};
-use crate::stats::metrics::{Estimate, Interval, Measure, Performance};
+use crate::stats::metrics::{DRAWS, Estimate, Interval, Measure, Performance};
 use anyhow::{Context, Result};
 
-/// Intervals over fewer patients are hardly more than a hint.
+/// Fewer patients are too few for reliable confidence intervals.
 const FEW: usize = 20;
 
 impl Assessment {
-    /// One row a measure, by slice and by scan, the interval first.
+    /// One row for each measure, by slice and by scan, the confidence interval before the value.
     pub fn table(&self) -> Table {
         let mut columns = vec!["Measure".to_owned()];
         for of in &self.subsets {
@@ -29,16 +29,16 @@ impl Assessment {
             let cells = self.subsets.iter().flat_map(|subset| [&subset.slices, &subset.scans]);
             table.row(std::iter::once(measure.name().to_owned()).chain(cells.map(|of| marked(of, measure))));
         }
-        self.doubts().into_iter().fold(table, Table::note)
+        self.notes().into_iter().fold(table, Table::note)
     }
 
-    /// What must be known before the intervals are believed.
-    fn doubts(&self) -> Vec<String> {
-        let mut notes: Vec<String> = self.subsets.iter().map(whom).collect();
+    /// Notes on how the intervals are to be read.
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.subsets.iter().map(counts).collect();
         notes.push(format!(
-            "Intervals: bootstrap over patients, {} draws. Without a single error the draws say nothing of errors that were \
-             not seen: the interval is then Clopper and Pearson's, with patients as trials. –: undefined, one patient only, \
-             or all draws alike.",
+            "Confidence intervals: bootstrap over patients, {} draws. Without a single error they would give an \
+             interval of length 0: it is then Clopper and Pearson's, with patients as trials. –: undefined, one \
+             patient only, or all draws alike.",
             thousands(u64::from(DRAWS))
         ));
         if self.subsets.iter().any(|of| [&of.slices, &of.scans].into_iter().any(drops_draws)) {
@@ -48,13 +48,13 @@ impl Assessment {
         }
         for of in self.subsets.iter().filter(|of| of.scans.patients < FEW) {
             notes.push(format!(
-                "WARNING: {} {} patients. Intervals of so few are too narrow, and hardly more than a hint.",
+                "WARNING: {} {} patients. Intervals over so few patients are too narrow, and hardly more than a hint.",
                 of.scans.patients, of.subset
             ));
         }
         if self.subset(Subset::Validation).is_some() {
             notes.push(
-                "Validation figures are too good: epoch, thresholds and calibration were chosen on these scans."
+                "Validation figures are optimistic: epoch, thresholds and calibration were chosen on these scans."
                     .to_owned(),
             );
         }
@@ -66,8 +66,7 @@ impl Assessment {
         notes
     }
 
-    /// ROC curves of slices and scans, one figure a subset that holds both labels: what each threshold would find, and
-    /// what it would cost.
+    /// ROC curves of slices and scans, one figure for each subset with both labels.
     pub fn roc_figures(&self) -> Result<Vec<Figure>> {
         self.subsets.iter().filter_map(|of| Some(self.roc_figure(of, of.roc.as_ref()?))).collect()
     }
@@ -81,12 +80,13 @@ impl Assessment {
         };
         let title = format!("{}, {}{}: ROC", self.run, of.subset, of.subset.leak_mark(&self.leaks));
         let curves = [curve("slices", &of.slices, &curves.slices), curve("scans", &of.scans, &curves.scans)];
-        let caption = "Every threshold at once; the area is the chance that a covid one scores above a non-covid one, 0.5 on \
-                       the diagonal. Dots: where decisions are made, slices from a probability of 0.5 on, scans by their rule.";
+        let caption = "Sensitivity and false positive rate of every threshold; the area is the probability that a \
+                       covid sample scores above a non-covid one, 0.5 on the diagonal. Dots: the decisions, of slices \
+                       at a probability of 0.5, of scans by their rule.";
         roc(&title, &curves, caption)
     }
 
-    /// Scan rules beside each other.
+    /// Balanced accuracy of the best scan rule of each kind.
     pub fn rules_table(&self) -> Table {
         let test = format!("Test{}, 95 % interval and value", Subset::Test.leak_mark(&self.leaks));
         let columns = ["Rule", "Covid from", "Validation (chosen here)", &test];
@@ -97,19 +97,19 @@ impl Assessment {
             table.row([name.to_owned(), from, percent(Some(of.validation)), test]);
         }
         let table = table.note(
-            "Every threshold is chosen on the validation scans alone, where the best of its kind looks better than it is; the \
-             test scans are only read.",
+            "Every threshold is chosen on the validation scans, so the validation column is optimistic; the test scans \
+             are not used for it.",
         );
-        self.notes_of(&[Part::ScanRules], table)
+        self.omissions(&[Part::ScanRules], table)
     }
 
-    /// Why something is missing, under the table where it is looked for.
-    fn notes_of(&self, parts: &[Part], table: Table) -> Table {
+    /// Adds to a table why these parts are left out.
+    fn omissions(&self, parts: &[Part], table: Table) -> Table {
         let about = self.omitted.iter().filter(|of| parts.contains(&of.part));
         about.fold(table, |table, of| table.note(format!("Left out: {of}.")))
     }
 
-    /// The calibration table over the reliability diagrams of slices and of scans, validation beside test.
+    /// The calibration table, followed by the reliability diagrams of slices and of scans for validation and test.
     pub fn calibration_page(&self) -> Result<Page> {
         let subsets = || self.calibration.iter().map(|of| of.subset);
         let slices = subsets().map(|subset| self.reliability_figure(subset)).collect::<Result<Vec<_>>>()?;
@@ -117,8 +117,8 @@ impl Assessment {
         Ok(Page::new().with(&self.calibration_table()).with_row(&slices).with_row(&scans))
     }
 
-    /// Error, Brier score, slope and intercept: of slices before and after temperature scaling, and of scans before and
-    /// after their own calibrator.
+    /// Expected calibration error, Brier score, slope and intercept: of slices before and after temperature scaling,
+    /// and of scans before and after their calibrator.
     pub fn calibration_table(&self) -> Table {
         let columns = ["Of", "Probabilities", "Expected error", "Brier score", "Slope", "Intercept", "In the large"];
         let mut table = Table::new("Calibration: does 80 % mean 80 %?", &columns);
@@ -138,8 +138,8 @@ impl Assessment {
             }
         }
         table = table.note(
-            "Perfect: error 0, slope 1, intercept 0; a slope below 1 says that probabilities are too extreme. Validation: \
-             fitted there, so too good.",
+            "Perfect: error 0, slope 1, intercept 0; a slope below 1 means that probabilities are too extreme. The \
+             validation rows are optimistic, because temperature and line were fitted there.",
         );
         if let Some(temperature) = &self.temperature {
             table = table.note(format!(
@@ -151,8 +151,8 @@ impl Assessment {
         }
         if let Some(of) = &self.scan_calibrator {
             table = table.note(format!(
-                "Scans: log odds = {:.3} + {:.3} × logit of the mean probability (Platt scaling), fitted on {} validation \
-                 scans of {} patients, {} of them covid.",
+                "Scans: log odds = {:.3} + {:.3} × logit of the mean probability (Platt scaling), fitted on {} \
+                 validation scans of {} patients, {} of them covid.",
                 of.line.intercept,
                 of.line.slope,
                 thousands(of.scans as u64),
@@ -160,16 +160,20 @@ impl Assessment {
                 thousands(of.covid as u64)
             ));
         }
-        self.notes_of(&[Part::Temperature, Part::ScanCalibrator], table)
+        self.omissions(&[Part::Temperature, Part::ScanCalibrator], table)
     }
 
     /// Reliability diagrams of a subset's slices, before and after temperature scaling.
     pub fn reliability_figure(&self, subset: Subset) -> Result<Figure> {
-        self.reliability(subset, "slices", "Wilson's 95 % intervals, too narrow, for slices of one patient are alike")
+        self.reliability(
+            subset,
+            "slices",
+            "Wilson's 95 % intervals, too narrow because slices of one patient are not independent",
+        )
     }
 
-    /// Reliability diagrams of a subset's scans: the mean probability of their slices, before and after the calibrator of
-    /// scans.
+    /// Reliability diagrams of a subset's scans: the mean probability of their slices, before and after the calibrator
+    /// of scans.
     pub fn scan_reliability_figure(&self, subset: Subset) -> Result<Figure> {
         self.reliability(subset, "scans", "Wilson's 95 % intervals")
     }
@@ -180,8 +184,7 @@ impl Assessment {
         let title = format!("{subset} {unit}{}: how often it is covid", subset.leak_mark(&self.leaks));
         let series = of.each().into_iter().filter(|of| of.0 == unit).map(|(_, how, calibration)| (how, calibration));
         let caption = format!(
-            "A point stands for the {unit} of one tenth of the probabilities; on the diagonal, 80 % means 80 %. Bars: \
-             {intervals}."
+            "Each point is one bin of ten of the probabilities of {unit}; on the diagonal, 80 % means 80 %. Bars: {intervals}."
         );
         reliability(&title, &series.collect::<Vec<_>>(), &caption)
     }
@@ -207,10 +210,10 @@ impl Assessment {
         let few = self.subsets.iter().flat_map(|of| &of.sources).filter(|of| of.1.patients < FEW).count();
         let table = match few {
             0 => table,
-            _ => table.note(format!("{few} rows stand for fewer than {FEW} patients: hardly more than a hint.")),
+            _ => table.note(format!("{few} rows have fewer than {FEW} patients: hardly more than a hint.")),
         };
         table.note(
-            "A source with one label only tells nothing of the other: a network that knows the source is right there.",
+            "A source with a single label shows nothing about the other: a network that recognises the source is right there.",
         )
     }
 }
@@ -218,10 +221,10 @@ impl Assessment {
 shown_as_table!(Assessment);
 
 impl Calibrated {
-    /// Unit, what was done to the probabilities, and how they agree with the truth.
+    /// For slices and scans, before and after recalibration: unit, name of the probabilities, calibration.
     fn each(&self) -> Vec<(&'static str, &'static str, &Calibration)> {
         let kinds = [
-            ("slices", "as they come", Some(&self.slices.before)),
+            ("slices", "uncalibrated", Some(&self.slices.before)),
             ("slices", "temperature-scaled", self.slices.after.as_ref()),
             ("scans", "mean of the slices", Some(&self.scans.before)),
             ("scans", "calibrated", self.scans.after.as_ref()),
@@ -230,16 +233,16 @@ impl Calibrated {
     }
 }
 
-/// Slices, scans and patients of a subset, and whether anybody told who is one patient.
-fn whom(of: &Assessed) -> String {
+/// Numbers of slices, scans and patients of a subset, and for how many scans the patient is not known.
+fn counts(of: &Assessed) -> String {
     let patients = match of.scans.samples - of.named {
         0 => format!("{} patients", thousands(of.scans.patients as u64)),
         _ if of.named == 0 => format!(
-            "{} patients, who are scans (those that look alike joined), for no table names a patient",
+            "{} patients: no table names them, so each scan counts as one (scans that look alike are joined)",
             thousands(of.scans.patients as u64)
         ),
         unnamed => format!(
-            "{} patients, of which {} are scans that no table gives to one",
+            "{} patients, {} of them scans whose patient no table names",
             thousands(of.scans.patients as u64),
             thousands(unnamed as u64)
         ),
@@ -256,7 +259,7 @@ fn drops_draws(of: &Performance) -> bool {
     of.estimates().iter().any(|estimate| estimate.interval.is_some() && estimate.defined < of.draws)
 }
 
-/// A measure of a performance, with a star where draws are left out.
+/// A measure with its interval; `*` if draws are left out of the interval.
 fn marked(of: &Performance, measure: Measure) -> String {
     let estimate = of.get(measure);
     let star = if estimate.interval.is_some() && estimate.defined < of.draws { " *" } else { "" };
@@ -284,7 +287,7 @@ pub(crate) fn estimated(estimate: &Estimate) -> String {
     }
 }
 
-/// A rule in words: what it looks at, and from where on it says covid.
+/// A rule in words: its score, and its threshold.
 pub(crate) fn rule_text(rule: Rule) -> (&'static str, String) {
     match rule {
         Rule::ShareOfSlices(share) => ("Share of covid slices", percent(Some(share))),

@@ -1,4 +1,4 @@
-//! What an assessment says where there is little to say.
+//! Assessments of small, one-sided and perfect predictions.
 
 use super::*;
 use crate::data::manifest::{Label, Scan, Set};
@@ -56,7 +56,7 @@ fn assessed(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<Strin
     assessment
 }
 
-/// 24 scans, half of them covid, judged well but not without errors.
+/// 24 scans, half of them covid, predicted well but not without errors.
 fn good() -> Vec<(bool, [f32; 2])> {
     let wrong = |i: usize| i % 6 == 5;
     let p = |i: usize| if i.is_multiple_of(2) != wrong(i) { 0.7 + 0.01 * i as f32 } else { 0.05 + 0.01 * i as f32 };
@@ -111,7 +111,7 @@ fn with_both_labels_nothing_is_left_out_and_scans_are_calibrated_as_scans() {
         figure.svg()
     );
     let text = assessment.table().to_string();
-    assert!(text.contains("who are scans") && text.contains("Validation figures are too good"), "{text}");
+    assert!(text.contains("each scan counts as one") && text.contains("Validation figures are optimistic"), "{text}");
     assert!(!text.contains("WARNING"), "{text}");
 }
 
@@ -120,9 +120,9 @@ fn one_label_leaves_out_rule_temperature_and_calibrator_and_says_why() {
     let covid: Vec<_> = good().into_iter().filter(|scan| scan.0).collect();
     let assessment = assessed(&covid, alone);
     assert!(assessment.rules.is_empty() && assessment.temperature.is_none() && assessment.scan_calibrator.is_none());
-    let said = assessment.omitted.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let reasons = assessment.omitted.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     for part in ["12 of covid among 12", "24 covid and 0 non-covid", "found 12 covid and 0 non-covid"] {
-        assert!(said.contains(part), "{part:?} is not said in {said}");
+        assert!(reasons.contains(part), "{part:?} is missing in {reasons}");
     }
     let of = &assessment.calibration[0];
     assert!(of.slices.after.is_none() && of.scans.after.is_none() && of.slices.before.line.is_none());
@@ -130,7 +130,7 @@ fn one_label_leaves_out_rule_temperature_and_calibrator_and_says_why() {
     let text = assessment.table().to_string();
     assert!(text.contains("Left out: no temperature") && text.contains("WARNING: 12 validation patients"), "{text}");
     let rule = ScanRule::choose(&judged(&covid, alone).2).expect("a rule");
-    assert!(rule.rule == Rule::ShareOfSlices(0.5) && rule.chosen.contains("12 covid and 0 non-covid"), "{rule:?}");
+    assert!(rule.rule == Rule::ShareOfSlices(0.5) && rule.chosen.contains("on 12 covid and 0 non-covid"), "{rule:?}");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn an_empty_subset_is_an_error_that_names_it() {
 }
 
 #[test]
-fn sources_are_told_apart_and_leaking_marked() {
+fn sources_are_assessed_separately_and_leaks_marked() {
     let (_, mut manifest, validation) = judged(&good(), alone);
     let source = |index: usize| if index < 6 { "Athens" } else { "Wuhan" };
     manifest.scans.iter_mut().enumerate().for_each(|(index, scan)| scan.source = Some(source(index).to_owned()));
@@ -207,7 +207,7 @@ fn sources_are_told_apart_and_leaking_marked() {
     assert!(
         text.contains("validation (LEAKING)")
             && text.contains("Athens")
-            && text.contains("2 rows stand for fewer than 20 patients"),
+            && text.contains("2 rows have fewer than 20 patients"),
         "{text}"
     );
 }

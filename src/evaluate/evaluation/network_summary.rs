@@ -1,4 +1,4 @@
-//! What a network consists of, short enough for a page.
+//! Summary of a network's layers and parameters.
 
 use crate::base::progress::{counted, thousands};
 use crate::base::table::{Table, shown_as_table};
@@ -11,19 +11,19 @@ use tch::Tensor;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
-    /// What the names of its parameters begin with.
+    /// The common prefix of its parameters' names.
     pub name: String,
-    /// Convolutions.
+    /// Number of convolutions.
     pub convolutions: usize,
-    /// Batch norms.
+    /// Number of batch norms.
     pub norms: usize,
-    /// Fully connected layers.
+    /// Number of fully connected layers.
     pub linears: usize,
     /// Shape of its first weight, outputs first.
     pub first: Vec<i64>,
-    /// Parameters.
+    /// Number of parameters.
     pub parameters: u64,
-    /// How many of them learned.
+    /// Number of parameters that were trained.
     pub learned: u64,
 }
 
@@ -33,9 +33,9 @@ pub struct Block {
 pub struct NetworkSummary {
     /// From input to output.
     pub blocks: Vec<Block>,
-    /// All parameters.
+    /// Number of parameters.
     pub parameters: u64,
-    /// Those that learned; the others were frozen.
+    /// Number of parameters that were trained; the others were frozen.
     pub learned: u64,
 }
 
@@ -56,12 +56,12 @@ impl NetworkSummary {
         Self { parameters: sum(|block| block.parameters), learned: sum(|block| block.learned), blocks }
     }
 
-    /// Convolutions and fully connected layers.
+    /// Number of convolutions and fully connected layers.
     pub fn weighted_layers(&self) -> usize {
         self.blocks.iter().map(|block| block.convolutions + block.linears).sum()
     }
 
-    /// One row a block.
+    /// One row for each block.
     pub fn table(&self) -> Table {
         let columns = ["Block", "Layers with parameters", "First weight", "Parameters", "Learned"];
         let mut table = Table::new("Layers, from input to output", &columns);

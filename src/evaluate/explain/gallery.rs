@@ -1,4 +1,4 @@
-//! Slices with their heat and their lungs, for the eye.
+//! Figures of slices with their heat maps and lung masks.
 
 use super::mask::{lungs, picture};
 use super::{Explained, HeatMap, PER_SCAN};
@@ -36,7 +36,7 @@ impl GalleryKind {
             Self::ConfidentRight => "Most confident and right",
             Self::ConfidentWrong => "Most confident and wrong",
             Self::OutsideLungs => "Most heat outside the lungs",
-            Self::DoubtfulMasks => "Lung masks least to be trusted",
+            Self::DoubtfulMasks => "Least plausible lung masks",
         }
     }
 }
@@ -45,13 +45,13 @@ impl GalleryKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gallery {
-    /// Which slices.
+    /// Which slices it shows.
     pub kind: GalleryKind,
-    /// The picture.
+    /// The contact sheet.
     pub figure: Figure,
 }
 
-/// A slice of the cache, and what stands under it.
+/// A slice of the cache, and its caption.
 pub(crate) struct Pictured {
     pub(crate) name: String,
     pub(crate) slice: usize,
@@ -73,8 +73,8 @@ pub(crate) fn sheet(
     pictures: &[Pictured],
     caption: &str,
 ) -> Result<Figure> {
-    let asked: Vec<(usize, Label)> = pictures.iter().filter_map(|of| Some((of.slice, of.class?))).collect();
-    let mut maps = classifier.heat_maps(cache, &asked)?.into_iter();
+    let classes: Vec<(usize, Label)> = pictures.iter().filter_map(|of| Some((of.slice, of.class?))).collect();
+    let mut maps = classifier.heat_maps(cache, &classes)?.into_iter();
     let mut sheet = ContactSheet::new(title);
     for of in pictures {
         let map: Option<HeatMap> = of.class.and_then(|_| maps.next());
@@ -84,7 +84,7 @@ pub(crate) fn sheet(
     Ok(sheet.figure(caption))
 }
 
-/// A slice that was explained, and where in its scan it lies.
+/// An explained slice, and its position in its scan.
 pub(super) struct Found {
     pub(super) row: Explained,
     pub(super) slice: usize,
@@ -92,7 +92,8 @@ pub(super) struct Found {
     pub(super) in_the_middle: bool,
 }
 
-/// Up to eight slices at even distances in every scan, fewer where they would be more than `at_most`.
+/// Up to eight slices of every scan at even distances, fewer if they would be more than `at_most` in all; with each,
+/// whether it is in the middle half of its scan.
 pub(super) fn chosen(predictions: &Predictions, at_most: usize) -> Vec<(usize, bool)> {
     let mut scans: std::collections::BTreeMap<&str, Vec<usize>> = Default::default();
     for (index, row) in predictions.rows().iter().enumerate() {
@@ -107,8 +108,8 @@ pub(super) fn chosen(predictions: &Predictions, at_most: usize) -> Vec<(usize, b
     scans.into_values().flat_map(of_scan).collect()
 }
 
-/// Most confident right and wrong, of all slices; most heat outside the lungs and least trustworthy masks, of those that
-/// were explained.
+/// Most confident right and wrong, of all slices; most heat outside the lungs and least plausible masks, of the
+/// explained slices.
 pub(super) fn galleries(
     classifier: &Classifier,
     cache: &SliceCache,
@@ -145,7 +146,7 @@ pub(super) fn galleries(
     Ok(galleries)
 }
 
-/// The best of each scan, for neighbours look alike, and of those the first few.
+/// The best of each scan, because neighbouring slices are similar, and of those the first [`GALLERY`].
 fn one_a_scan<T>(mut all: Vec<T>, scan: impl Fn(&T) -> &String, order: impl Fn(&T) -> f64) -> Vec<T> {
     all.sort_by(|a, b| order(b).total_cmp(&order(a)));
     let mut seen = BTreeSet::new();
@@ -162,12 +163,12 @@ fn heat_of(row: &Explained, slice: usize) -> Pictured {
 }
 
 fn mask_of(row: &Explained, slice: usize) -> Pictured {
-    let judged = if row.plausible { "used" } else { "refused" };
-    let name = format!("{}\n{judged}: {} of the slice", row.path, percent(Some(row.lungs)));
+    let mask = if row.plausible { "used" } else { "refused" };
+    let name = format!("{}\n{mask}: {} of the slice", row.path, percent(Some(row.lungs)));
     Pictured { name, slice, class: None }
 }
 
-/// The gallery of these pictures; `None` without any.
+/// The gallery of these slices; `None` without any.
 fn gallery(
     classifier: &Classifier,
     cache: &SliceCache,
@@ -178,22 +179,22 @@ fn gallery(
     let shown = match pictures.first().map(|of| of.class) {
         None => return Ok(None),
         Some(Some(_)) => {
-            "with the heat for the predicted class (Grad-CAM, yellow to red; scaled to each picture's hottest place) and the \
-             outline of the lungs as they were found (blue). Probabilities are not calibrated."
+            "with the heat for the predicted class (Grad-CAM, yellow to red; scaled to each picture's hottest place) \
+             and the outline of the lung mask (blue). Probabilities are not calibrated."
         }
         Some(None) => {
-            "with the outline of the lungs as they were found (blue): those that were refused as no lungs first, then those \
-             that cover least. A mask that misses a lung calls heat on it heat outside."
+            "with the outline of the lung mask (blue): masks that were refused first, then those that cover least. If \
+             a mask misses a lung, heat on that lung counts as outside."
         }
     };
-    let caption = format!("Slices as the network sees them, {shown} One slice a scan, of {of}.");
+    let caption = format!("Slices as the network sees them, {shown} One slice of each scan, of {of}.");
     let figure = sheet(classifier, cache, kind.title(), pictures, &caption)?;
     Ok(Some(Gallery { kind, figure }))
 }
 
 impl Classifier {
-    /// Slices of one scan at even distances, with the heat for each slice's predicted class and the outline of the lungs.
-    /// `scan` is a folder, or its last part where one scan alone has it.
+    /// At most `count` slices of one scan at even distances, with the heat map for each slice's predicted class and the
+    /// outline of the lungs. `scan` is its folder, or the folder's last part if it is unique.
     ///
     /// # Errors
     /// No such scan, or predictions of other slices than the cache's.
@@ -207,9 +208,9 @@ impl Classifier {
             Ok(heat_of(&row, *slice))
         };
         let pictures = rows.into_iter().map(picture).collect::<Result<Vec<_>>>()?;
-        let caption = "Slices at even distances, as the network sees them, with the heat for the predicted class (Grad-CAM, \
-                       yellow to red; scaled to each picture's hottest place) and the outline of the lungs (blue). \
-                       Probabilities of slices are not calibrated.";
+        let caption = "Slices at even distances, as the network sees them, with the heat for the predicted class \
+                       (Grad-CAM, yellow to red; scaled to each picture's hottest place) and the outline of the lungs \
+                       (blue). Probabilities of slices are not calibrated.";
         sheet(self, cache, &format!("Patient: {scan}: where the network looks"), &pictures, caption)
     }
 }

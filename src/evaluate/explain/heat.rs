@@ -1,4 +1,4 @@
-//! Heat maps.
+//! Grad-CAM heat maps.
 
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
@@ -7,17 +7,18 @@ use crate::nn::model::Network;
 use anyhow::{Context, Result, ensure};
 use tch::Device;
 
-/// Where a slice speaks for a class: `side × side` values from 0 to 1 over the slice as the network sees it, row by row.
+/// A Grad-CAM heat map of a slice for a class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeatMap {
-    /// Side in pixels.
+    /// Side of the network's input in pixels.
     pub side: usize,
-    /// 1 at the hottest place; all 0 where nothing speaks for the class.
+    /// `side × side` values, row by row, 0 to 1: scaled to 1 at the maximum; all 0 if no place increases the class's
+    /// logit.
     pub values: Vec<f32>,
 }
 
 impl HeatMap {
-    /// Spearman's rank correlation with another map, -1 to 1; `None` when one of them is even.
+    /// Spearman's rank correlation with another map, -1 to 1; `None` if one of them is constant or their sizes differ.
     pub fn correlation(&self, other: &Self) -> Option<f64> {
         let (a, b) = (ranks(&self.values), ranks(&other.values));
         let middle = (a.len() as f64 - 1.0) / 2.0;
@@ -27,7 +28,7 @@ impl HeatMap {
     }
 }
 
-/// Ranks from 0, equal values sharing their mean rank.
+/// Ranks from 0; equal values have their mean rank.
 fn ranks(values: &[f32]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
@@ -41,7 +42,7 @@ fn ranks(values: &[f32]) -> Vec<f64> {
 }
 
 impl Classifier {
-    /// Grad-CAM heat maps of these slices, each for the class given with it; see `docs/explanations.md` for the layers.
+    /// Grad-CAM heat maps of slices, each for the given class; see `docs/explanations.md` for the layers.
     ///
     /// # Errors
     /// A cache with other preprocessing than the network was trained with.

@@ -1,4 +1,4 @@
-//! The lungs of a slice, from its file where that is at hand.
+//! Lung masks of slices, from the file or else from the cached slice.
 
 use crate::data::cache::SliceCache;
 use crate::data::decode::{GreyImage, decode_grey};
@@ -6,32 +6,32 @@ use crate::data::lungs::LungMask;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// Cached slices of a smaller side are too coarse for a mask: two lungs are then a few pixels apart.
+/// The smallest side of a cached slice for a mask: in smaller ones the two lungs are only a few pixels apart.
 const LEAST_SIDE: u32 = 64;
 
-/// The pixels that a lung mask was found in.
+/// The image that a lung mask was computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LungsFrom {
     /// The slice's file, in its own size.
     File,
-    /// The cached slice, for the file is not there or has changed since the audit.
+    /// The cached slice, because the file is missing or has changed since the audit.
     Cache,
-    /// None: neither the file that was audited is there, nor a cached slice of 64×64 or more.
+    /// None: the audited file is missing, and the cached slice is smaller than 64×64.
     Nothing,
 }
 
-/// The slice as the network sees it.
+/// The preprocessed slice.
 pub(super) fn picture(cache: &SliceCache, slice: usize) -> Result<GreyImage> {
     let size = cache.preprocess().size;
     Ok(GreyImage { width: size, height: size, pixels: cache.pixels(slice)?.to_vec() })
 }
 
-/// The lungs of a slice, and what they were found in. The cached slice is the whole file made square, so the mask is
-/// resized as the slice was.
+/// The lung mask of a slice, and the image it was computed from. The cached slice is the whole file resized to a
+/// square, so the mask of a file is resized in the same way.
 pub(super) fn lungs(cache: &SliceCache, slice: usize) -> Result<(LungMask, LungsFrom)> {
     let manifest = cache.manifest();
-    // A file that is gone, or no longer the one that was audited, is no reason to explain nothing.
+    // Without the audited file the cached slice is used.
     if let Some(image) = manifest.bytes_of(&manifest.slices[slice]).ok().and_then(|bytes| decode_grey(&bytes).ok()) {
         return Ok((LungMask::of(&image), LungsFrom::File));
     }

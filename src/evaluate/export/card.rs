@@ -1,4 +1,4 @@
-//! What stands beside an exported network: how to use it, and how far to trust it.
+//! Model cards of exported networks.
 
 use crate::base::files::Digest;
 use crate::base::progress::{counted, thousands};
@@ -19,17 +19,17 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
 
-/// A model card (Mitchell et al. 2019), made of the checkpoint and of what lies beside it and belongs to it.
+/// A model card (Mitchell et al. 2019), from the checkpoint and the files of its run that belong to it.
 #[derive(Debug, Serialize)]
 pub(super) struct Card {
-    /// The file it stands beside.
+    /// Name of the exported file.
     model: String,
-    /// Hash of that file; absent on the card inside of it.
+    /// Hash of that file; `None` in the card that is part of it.
     sha256: Option<Digest>,
     what: String,
     architecture: &'static str,
     network: NetworkSummary,
-    /// Input `[N, 3, size, size]`: grey level / 255, minus mean, by std, the same in all three channels.
+    /// Input `[N, 3, size, size]`: (grey level / 255 − mean) / std, the same in all three channels.
     preprocess: Preprocess,
     input: String,
     output: String,
@@ -46,10 +46,10 @@ pub(super) struct Card {
     trained_on_manifest: Digest,
     split: Digest,
     leaking_split: bool,
-    /// What the run's own evaluation says; `None` with the reason in `not_evaluated`.
+    /// The run's evaluation; `None` with the reason in `not_evaluated`.
     evaluated: Option<Evaluated>,
     not_evaluated: Option<String>,
-    /// Version that trained it, and the one that wrote this card.
+    /// Version that trained the network, and version that wrote this card.
     trained_with: String,
     exported_with: &'static str,
     libtorch: String,
@@ -57,7 +57,7 @@ pub(super) struct Card {
     machines: Vec<Provenance>,
 }
 
-/// What is known of a run that was evaluated.
+/// Data and results of an evaluated run.
 #[derive(Debug, Serialize)]
 struct Evaluated {
     data: String,
@@ -65,7 +65,7 @@ struct Evaluated {
     counts: Vec<SubsetCount>,
     results: Vec<CardResult>,
     scan_rule: ScanRule,
-    /// What logits are to be divided by for calibrated probabilities; the exported network does not.
+    /// The temperature that logits are divided by for calibrated probabilities; it is not part of the exported network.
     temperature: Option<Temperature>,
 }
 
@@ -79,8 +79,8 @@ struct CardResult {
     estimate: Estimate,
 }
 
-const INTENDED_USE: &str = "Research on how networks are trained and tested on chest-CT slices; not for diagnosis: no patient may \
-                            be treated, or left untreated, because of what it says.";
+const INTENDED_USE: &str = "Research on how networks are trained and tested on chest-CT slices; not for diagnosis: no \
+                            patient may be treated, or left untreated, because of its output.";
 
 impl Card {
     pub(super) fn of(classifier: &Classifier, file: &Path) -> Self {
@@ -94,7 +94,7 @@ impl Card {
         Self {
             model: file.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned()),
             sha256: None,
-            what: format!("{} that tells covid from non-covid chest-CT slices", info.run.architecture),
+            what: format!("{} that classifies chest-CT slices as covid or non-covid", info.run.architecture),
             architecture: info.run.architecture.key(),
             network: NetworkSummary::of(classifier.network(), info.run.learn),
             preprocess: info.run.preprocess.clone(),
@@ -122,12 +122,12 @@ impl Card {
         }
     }
 
-    /// The card that lies beside the file.
-    pub(super) fn beside(self, sha256: Digest) -> Self {
+    /// The same card with the hash of the exported file.
+    pub(super) fn with_hash(self, sha256: Digest) -> Self {
         Self { sha256: Some(sha256), ..self }
     }
 
-    /// The same for people.
+    /// The card as Markdown.
     pub(super) fn markdown(&self) -> Result<String> {
         let mut page = String::new();
         let file = self.sha256.map_or(String::new(), |hash| format!(" (SHA-256 {hash})"));
@@ -177,7 +177,10 @@ impl Card {
 }
 
 impl Evaluated {
-    /// What lies beside the checkpoint, where it was made from this checkpoint.
+    /// Evaluation and assessment in the checkpoint's folder.
+    ///
+    /// # Errors
+    /// Missing files, or files of another checkpoint.
     fn of(classifier: &Classifier, folder: &RunFolder) -> Result<Self> {
         let (evaluation, info) = (folder.evaluation()?, classifier.info());
         for (noun, found, expected) in [
@@ -227,8 +230,8 @@ impl Evaluated {
         match &self.temperature {
             Some(of) => writeln!(
                 page,
-                "The exported probabilities are not calibrated. Divide the logits by the temperature {:.6} (fitted on {}) before \
-                 the softmax.",
+                "The exported probabilities are not calibrated. Divide the logits by the temperature {:.6} (fitted on \
+                 {}) before the softmax.",
                 of.value,
                 counted(of.samples as u64, "validation slice")
             )?,
@@ -254,16 +257,16 @@ fn results(evaluation: &Evaluation, assessment: &Assessment) -> Vec<CardResult> 
 
 fn limits(leaking: bool, evaluated: bool) -> Vec<String> {
     let mut limits = vec![
-        "It was never tested on another data set: what it says of other hospitals, scanners and diseases is unknown.",
-        "Every slice of a covid scan was learned as covid, also one without a lesion.",
+        "It was never tested on another data set: its accuracy on other hospitals, scanners and diseases is unknown.",
+        "Every slice of a covid scan was labelled covid, also one without a lesion.",
         "Predictive values depend on how common the disease is in the data.",
-        "It takes any picture and answers: what is no chest CT gets an answer too.",
+        "It classifies any image: an image that is not a chest CT gets a prediction too.",
     ];
     if leaking {
-        limits.push("Its split leaks: test figures show what it remembers, not what it would say of new patients.");
+        limits.push("Its split leaks: test figures show what it has memorised, not its accuracy on new patients.");
     }
     if !evaluated {
-        limits.push("No figures stand on this card: it was not evaluated.");
+        limits.push("This card has no results: the network was not evaluated.");
     }
     limits.into_iter().map(str::to_owned).collect()
 }

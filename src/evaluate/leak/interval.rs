@@ -1,12 +1,13 @@
-//! How sure a mean over repetitions is.
+//! Mean over repetitions, and its confidence interval.
 
-/// `None` of none.
+/// The mean; `None` without values.
 pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The 95 % interval of the mean by Student's t; `None` of fewer than two values. `shared` is 0 for independent values, and
-/// test over training samples for repeated splits of the same samples (Nadeau and Bengio 2003).
+/// The 95 % confidence interval of the mean by Student's t; `None` with fewer than two values. `shared` is 0 for
+/// independent values, and the ratio of test to training samples for repeated splits of the same samples (Nadeau and
+/// Bengio 2003).
 pub(super) fn of_mean(values: &[f64], shared: f64) -> Option<(f64, f64)> {
     let freedom = values.len().checked_sub(1).filter(|&freedom| freedom > 0)?;
     let mean = mean(values)?;
@@ -15,8 +16,8 @@ pub(super) fn of_mean(values: &[f64], shared: f64) -> Option<(f64, f64)> {
     Some((mean - error, mean + error))
 }
 
-/// The 97.5th percentile of Student's t with so many degrees of freedom, by halving: for whole degrees the probability is a
-/// finite sum (Abramowitz and Stegun 26.7.3 and 26.7.4).
+/// The 97.5th percentile of Student's t with `freedom` degrees of freedom, by bisection: for integer degrees the
+/// probability is a finite sum (Abramowitz and Stegun 26.7.3 and 26.7.4).
 fn student(freedom: usize) -> f64 {
     let (mut low, mut high) = (0.0_f64, 20.0_f64);
     for _ in 0..60 {
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn intervals_by_hand() {
         assert_eq!((of_mean(&[], 0.0), of_mean(&[0.5], 0.0), mean(&[])), (None, None, None));
-        // Deviation √2 / 10, error of the mean 0.1.
+        // Standard deviation √2 / 10, standard error of the mean 0.1.
         let (low, high) = of_mean(&[0.4, 0.6], 0.0).expect("two values");
         assert!((low - (0.5 - 1.270_620_473_6)).abs() < 1e-9 && (low + high - 1.0).abs() < 1e-12);
         // 1/2 + 1/4 instead of 1/2.

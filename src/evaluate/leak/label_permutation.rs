@@ -1,4 +1,4 @@
-//! What takes part, and how labels and subsets are repetition.
+//! The slices that take part in the probe, and the labels and test set of each repetition (a permutation test).
 
 use crate::data::cache::spread;
 use crate::data::manifest::{Label, Manifest, Set};
@@ -9,28 +9,28 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 
-/// Scans with fewer slices have no neighbours that could leak.
+/// The fewest slices of a scan: with fewer there are no neighbouring slices that could leak.
 pub(super) const LEAST_SLICES: usize = 4;
-/// Patients of each label, at the least: one in five is tested, and chance needs some of both.
+/// The fewest patients of each label: one in five is tested, and balanced accuracy needs both labels in the test set.
 const LEAST_PATIENTS: usize = 5;
 
-/// Patients of each label, and slices of each scan, at the most: enough to measure with, and minutes on any data.
+/// The most patients of each label and slices of each scan: enough for narrow intervals, and minutes on any data.
 pub(super) const MOST_PATIENTS: usize = 60;
 pub(super) const MOST_SLICES: usize = 24;
 
-/// The slices that take part, the same in all ways to train and test.
+/// The slices that take part, the same for both splits and both kinds of labels.
 #[derive(Debug)]
 pub(super) struct Participants {
-    /// Their numbers in the manifest.
+    /// Indices of slices in the manifest.
     pub(super) slices: Vec<usize>,
-    /// For each of them its patient, counted from 0.
+    /// The patient of each of these slices, counted from 0.
     pub(super) patients: Vec<usize>,
-    /// For each patient the true label.
+    /// The true label of each patient.
     pub(super) covid: Vec<bool>,
     pub(super) scans: usize,
 }
 
-/// One repetition: labels of patients, and places in [`Participants::slices`].
+/// One repetition: the labels of the patients, and indices into [`Participants::slices`].
 #[derive(Debug, PartialEq)]
 pub(super) struct Repetition {
     pub(super) covid: Vec<bool>,
@@ -39,8 +39,9 @@ pub(super) struct Repetition {
 }
 
 impl Participants {
-    /// Labelled scans of `train/` with four slices or more, of patients with one label: of many patients some, drawn with
-    /// `seed`, and of many slices some at even distances.
+    /// Labelled scans of `train/` with at least [`LEAST_SLICES`] slices, of patients with a single label. At most
+    /// [`MOST_PATIENTS`] patients of each label are drawn with `seed`, and of each scan at most [`MOST_SLICES`] slices
+    /// are taken at even distances.
     pub(super) fn of(manifest: &Manifest, seed: u64) -> Result<Self> {
         let (of_scans, patient_of) = (manifest.slices_by_scan(), manifest.patient_of_scans());
         let takes_part = |&scan: &usize| manifest.scans[scan].set == Set::Train && of_scans[scan].len() >= LEAST_SLICES;
@@ -56,30 +57,30 @@ impl Participants {
             all.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
             all.iter().skip(MOST_PATIENTS).for_each(|patient| _ = of_patients.remove(patient));
         }
-        let mut found = Self { slices: Vec::new(), patients: Vec::new(), covid: Vec::new(), scans: 0 };
+        let mut participants = Self { slices: Vec::new(), patients: Vec::new(), covid: Vec::new(), scans: 0 };
         for (patient, scans) in of_patients.into_values().enumerate() {
-            found.covid.push(scans[0].1 == Label::Covid);
-            found.scans += scans.len();
+            participants.covid.push(scans[0].1 == Label::Covid);
+            participants.scans += scans.len();
             let slices = scans.iter().flat_map(|&(scan, _)| spread(&of_scans[scan], MOST_SLICES));
-            found.slices.extend(slices);
-            found.patients.resize(found.slices.len(), patient);
+            participants.slices.extend(slices);
+            participants.patients.resize(participants.slices.len(), patient);
         }
-        let covid = found.covid.iter().filter(|&&covid| covid).count();
-        let other = found.covid.len() - covid;
+        let covid = participants.covid.iter().filter(|&&covid| covid).count();
+        let other = participants.covid.len() - covid;
         ensure!(
             covid.min(other) >= LEAST_PATIENTS,
-            "expected {LEAST_PATIENTS} patients or more of each label with scans of {LEAST_SLICES} slices in train/, found \
-             {covid} covid and {other} non-covid"
+            "expected {LEAST_PATIENTS} patients or more of each label with scans of {LEAST_SLICES} slices in train/, \
+             found {covid} covid and {other} non-covid"
         );
-        Ok(found)
+        Ok(participants)
     }
 
-    /// Labels, true or dealt out anew among the patients (as many of each as before), and a test set: a share of each
-    /// label's slices, or of each label's patients with all their slices. Seed and repetition decide the labels, whatever is
-    /// kept together.
+    /// The labels of one repetition, true or permuted among the patients (the number of each label stays), and its test
+    /// set: a share of each label's slices, or of each label's patients with all their slices. The labels depend on
+    /// `seed` and `repeat` only, not on `unit`.
     ///
-    /// Given that both parts hold their share of each label, shuffled labels of test patients are independent of those of
-    /// training patients. That makes chance one half.
+    /// Because both parts hold the same share of each label, permuted labels of test patients are independent of those
+    /// of training patients: the expected balanced accuracy is one half.
     pub(super) fn repetition(&self, unit: SplitUnit, shuffled: bool, share: f64, seed: u64, repeat: u64) -> Repetition {
         let stream = |number: u64| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -90,28 +91,33 @@ impl Participants {
         if shuffled {
             covid.shuffle(&mut stream(1));
         }
-        let mut rng = stream(2);
+        let is_test = self.test_set(unit, &covid, share, &mut stream(2));
+        let part = |test: bool| (0..is_test.len()).filter(|&i| is_test[i] == test).collect();
+        Repetition { covid, training: part(false), test: part(true) }
+    }
+
+    /// Whether each slice is in the test set, which is stratified by label.
+    fn test_set(&self, unit: SplitUnit, covid: &[bool], share: f64, rng: &mut ChaCha8Rng) -> Vec<bool> {
         let mut is_test = vec![false; self.slices.len()];
         for label in [true, false] {
             match unit {
                 SplitUnit::Slice => {
                     let of_label = (0..self.slices.len()).filter(|&i| covid[self.patients[i]] == label).collect();
-                    drawn(of_label, share, &mut rng).into_iter().for_each(|i| is_test[i] = true);
+                    drawn(of_label, share, rng).into_iter().for_each(|i| is_test[i] = true);
                 }
                 SplitUnit::Patient => {
                     let of_label = (0..covid.len()).filter(|&patient| covid[patient] == label).collect();
-                    let tested = drawn(of_label, share, &mut rng);
-                    let mut all = is_test.iter_mut().zip(&self.patients);
-                    all.by_ref().for_each(|(test, patient)| *test |= tested.contains(patient));
+                    let tested = drawn(of_label, share, rng);
+                    let slices = is_test.iter_mut().zip(&self.patients);
+                    slices.for_each(|(test, patient)| *test |= tested.contains(patient));
                 }
             }
         }
-        let part = |test: bool| (0..is_test.len()).filter(|&i| is_test[i] == test).collect();
-        Repetition { covid, training: part(false), test: part(true) }
+        is_test
     }
 }
 
-/// A share of them, at least one, and at least one is left.
+/// Draws a share of `all` without replacement: at least one, and at least one is left.
 fn drawn(mut all: Vec<usize>, share: f64, rng: &mut ChaCha8Rng) -> Vec<usize> {
     all.shuffle(rng);
     let most = all.len().saturating_sub(1);
@@ -119,8 +125,8 @@ fn drawn(mut all: Vec<usize>, share: f64, rng: &mut ChaCha8Rng) -> Vec<usize> {
     all
 }
 
-/// The mean over the two labels of the share of decisions that are right: 0.5 for a guess, whatever the shares. `None`
-/// without decisions of both labels.
+/// Balanced accuracy, 0 to 1: the mean over the two labels of their recall; 0.5 for a constant or random decision.
+/// `None` unless both labels occur in `truth`.
 pub(super) fn balanced(truth: &[bool], decided: &[bool]) -> Option<f64> {
     let recall = |label: bool| {
         let of_label = || truth.iter().zip(decided).filter(move |(truth, _)| **truth == label);
@@ -161,13 +167,13 @@ mod tests {
                 assert_eq!(all, (0..eligible.slices.len()).collect::<Vec<_>>(), "every slice, once");
             }
         }
-        let deal = |repeat| eligible.repetition(SplitUnit::Slice, true, 0.2, 1, repeat);
-        assert_eq!(deal(3), deal(3));
-        assert_ne!(deal(3).covid, deal(4).covid);
+        let repetition = |repeat| eligible.repetition(SplitUnit::Slice, true, 0.2, 1, repeat);
+        assert_eq!(repetition(3), repetition(3));
+        assert_ne!(repetition(3).covid, repetition(4).covid);
     }
 
-    /// A learner that knows no patient but the nearest in number, as an image knows its neighbours in looks, must come
-    /// out at one half by patient, and at one by slice.
+    /// A nearest-neighbour classifier over the patients' numbers, as similar images are neighbours: its expected
+    /// balanced accuracy is one half by patient, and one by slice.
     #[test]
     fn the_label_of_the_nearest_neighbour_is_chance_by_patient_and_certain_by_slice() {
         let eligible = eligible(6, 6);

@@ -19,7 +19,7 @@ impl LeakArm {
 }
 
 impl LeakProbe {
-    /// One row a way, and one a gap.
+    /// One row for each arm, and one for each gap.
     pub fn table(&self) -> Table {
         let columns =
             ["Split", "Labels", "Balanced accuracy on test slices: 95 % interval (mean)", "On training slices"];
@@ -27,39 +27,41 @@ impl LeakProbe {
         for arm in &self.arms {
             let (unit, labels) = arm.names();
             let interval = self.interval(arm.unit, arm.shuffled);
-            let said = match arm.accuracy() {
+            let test = match arm.accuracy() {
                 None => "–".to_owned(),
                 Some(mean) => format!("{} ({:.1})", shares(interval), 100.0 * mean),
             };
-            table.row([unit, labels, &said, &percent(Some(arm.training))]);
+            table.row([unit, labels, &test, &percent(Some(arm.training))]);
         }
         for gap in [false, true].into_iter().filter_map(|shuffled| self.gap(shuffled)) {
             let labels = if gap.shuffled { SHUFFLED } else { "true" };
             let points = gap
                 .interval
                 .map_or("–".to_owned(), |(low, high)| format!("{:+.1} to {:+.1}", 100.0 * low, 100.0 * high));
-            let said = format!("{points} points ({:+.1})", 100.0 * gap.value);
-            table.row(["gap: by slice − by patient", labels, &said, ""]);
+            let gap = format!("{points} points ({:+.1})", 100.0 * gap.value);
+            table.row(["gap: by slice − by patient", labels, &gap, ""]);
         }
-        let table = table.note(self.who()).note(
-            "Interval of the mean over the trainings, by Student's t. Shuffled labels are dealt anew for every training; with \
-             the true labels trainings share them and most slices, so their variance is widened (Nadeau and Bengio 2003).",
+        let table = table.note(self.participants()).note(
+            "Confidence interval of the mean over the trainings, by Student's t. Labels are shuffled anew for \
+             every training; with the true labels trainings share them and most slices, so their variance is corrected \
+             (Nadeau and Bengio 2003).",
         );
         let table = table.note(
-            "With shuffled labels there is nothing to learn but who is who: chance is 50 %, and what a split scores above it \
-             is the leak.",
+            "With shuffled labels there is nothing to learn but the patients' identities: chance is 50 %, and what a \
+             split scores above it is the leak.",
         );
-        match self.beside_published() {
-            Some(said) => table.note(said),
+        match self.compared_with_published() {
+            Some(note) => table.note(note),
             None => table,
         }
     }
 
-    fn who(&self) -> String {
+    fn participants(&self) -> String {
         format!(
-            "{} patients of train/ ({} covid) with scans of {LEAST_SLICES} slices or more: {} scans, {} slices, the same in all \
-             four ways (of a label {MOST_PATIENTS} patients at most, of a scan {MOST_SLICES} slices). Every row the mean of {} trainings of {} epochs, each with its own draw of {} of the slices or \
-             patients of each label as test set.",
+            "{} patients of train/ ({} covid) with scans of {LEAST_SLICES} slices or more: {} scans, {} slices, the \
+             same for all rows (of a label {MOST_PATIENTS} patients at most, of a scan {MOST_SLICES} slices). Every \
+             row is the mean of {} trainings of {} epochs, each with its own draw of {} of the slices or patients of \
+             each label as test set.",
             thousands(self.patients as u64),
             thousands(self.covid as u64),
             thousands(self.scans as u64),
@@ -70,27 +72,28 @@ impl LeakProbe {
         )
     }
 
-    /// The slides' two figures beside this gap.
-    fn beside_published(&self) -> Option<String> {
+    /// The gap compared with the slides' two figures.
+    fn compared_with_published(&self) -> Option<String> {
         let slides = Published::slides().ok()?;
         let [_, validation, test] = slides.models.iter().find(|model| model.key == "fcn")?.accuracy();
         let here = self.gap(false)?;
         Some(format!(
-            "The slides published for their FCN a test accuracy of {test:.4}, drawn by slice, beside {validation:.4} on the \
-             validation set, which are other patients: {:.1} points apart. Here {} is {:.1} points apart between \
-             the two ways to split, true labels. Theirs holds the difference between the sets as well, and is an accuracy, not balanced.",
+            "The slides report for their FCN a test accuracy of {test:.4}, drawn by slice, and {validation:.4} on the \
+             validation set, which has other patients: a gap of {:.1} points. Here the gap of {} between the two \
+             splits is {:.1} points, with true labels. The slides' gap also contains the difference between the two \
+             sets, and is of accuracy, not of balanced accuracy.",
             100.0 * (test - validation),
             self.run.architecture,
             100.0 * here.value
         ))
     }
 
-    /// The figures side by side: every way to train, and the gaps.
+    /// The figures side by side: all arms, and the gaps.
     pub fn page(&self) -> Result<Page> {
         Ok(Page::new().with_row(&[self.figure()?, self.gap_figure()?]))
     }
 
-    /// The accuracies side by side.
+    /// Balanced accuracy of each arm, in percent.
     pub fn figure(&self) -> Result<Figure> {
         let bar = |arm: &LeakArm| {
             let (unit, labels) = arm.names();
@@ -108,12 +111,12 @@ impl LeakProbe {
             (0.0, 100.0),
             Some((50.0, "chance")),
             &self.arms.iter().map(bar).collect::<Vec<_>>(),
-            "The same network, the same slices. Labels dealt out anew among patients can be learned only by recognising \
-             the patient: a high bar there is the leak itself. Lines: 95 % intervals over the trainings.",
+            "The same network, the same slices. Labels permuted among patients can be learned only by recognising the \
+             patient: a high bar there is the leak itself. Lines: 95 % confidence intervals over the trainings.",
         )
     }
 
-    /// The gaps: what the split by slice scores above the split by patient.
+    /// The gaps: split by slice minus split by patient, in points of balanced accuracy.
     pub fn gap_figure(&self) -> Result<Figure> {
         let gaps: Vec<_> = [false, true].into_iter().filter_map(|shuffled| self.gap(shuffled)).collect();
         let bar = |gap: &super::LeakGap| Bar {
@@ -133,9 +136,9 @@ impl LeakProbe {
             (least, most),
             Some((0.0, "no leak")),
             &all,
-            "How much better the same network looks under a slice split. With the true labels it is what a slice-level result \
-             owes to knowing the patients; with shuffled labels nothing else is there. Lines: 95 % intervals over the \
-             trainings.",
+            "How much better the same network scores under a slice split. With the true labels it is what a \
+             slice-level result owes to knowing the patients; with shuffled labels nothing else can be learned. Lines: \
+             95 % confidence intervals over the trainings.",
         )
     }
 }

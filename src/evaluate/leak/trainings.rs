@@ -1,4 +1,4 @@
-//! One training of the probe.
+//! The trainings of the leak probe.
 
 use super::label_permutation::{Participants, Repetition, balanced};
 use crate::base::progress::Progress;
@@ -18,13 +18,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Reduction, Tensor};
 
-/// One network to train in many ways.
+/// A network that is trained once for each split, labels and repetition.
 pub(super) struct Trainings<'a> {
     network: Network,
     pub(super) shared: Shared<'a>,
 }
 
-/// What all trainings share, on whatever thread.
+/// Settings and data that all trainings share between threads.
 pub(super) struct Shared<'a> {
     run: &'a RunConfig,
     device: Device,
@@ -47,54 +47,98 @@ impl<'a> Trainings<'a> {
         Ok(Self { network, shared: Shared { run, device, source, progress, eligible } })
     }
 
-    /// Trains so many times: each time the balanced accuracy on the test slices, and on those that were learned from. `done`
-    /// is told of each.
+    /// Trains `repeats` times: of each training the balanced accuracy on the test slices and on the training slices, 0
+    /// to 1, in the order of the repetitions. `done` is called after each.
     ///
-    /// On a CPU heads that are a single layer learn side by side, each on one thread: their work is too small for two.
+    /// On a CPU heads of a single layer are trained in parallel, each on one thread: their work is too small for two.
     pub(super) fn all(
         &self,
         (unit, shuffled): (SplitUnit, bool),
         repeats: usize,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<(f64, f64)>> {
-        let (shared, threads) = (&self.shared, tch::get_num_threads());
-        let once = |network: &Network, repeat: usize| {
-            let scores = shared.once(network, unit, shuffled, repeat as u64);
+        let shared = &self.shared;
+        let once = |network: &Network, repeat: usize| -> Result<(f64, f64)> {
+            let scores = shared.once(network, unit, shuffled, repeat as u64)?;
             done();
-            scores
+            Ok(scores)
         };
-        let is_small = shared.run.learn == Learn::Head && shared.device == Device::Cpu;
-        let (mut heads, next) = (Vec::new(), AtomicUsize::new(0));
-        while is_small && heads.len() < repeats.min(threads.max(1) as usize) {
-            let Some(head) = self.network.head_alone()? else { break };
-            heads.push(head);
-        }
+        let heads = self.heads(repeats)?;
         if heads.is_empty() {
             return (0..repeats).map(|repeat| once(&self.network, repeat)).collect();
         }
-        let work = |head: Network| {
-            tch::set_num_threads(1);
-            let mut scores = Vec::new();
-            loop {
-                let repeat = next.fetch_add(1, Ordering::Relaxed);
-                if repeat >= repeats {
-                    return scores;
-                }
-                let found = once(&head, repeat);
-                if found.is_err() {
-                    next.store(repeats, Ordering::Relaxed);
-                }
-                scores.push((repeat, found));
-            }
-        };
-        let mut scores: Vec<_> = std::thread::scope(|scope| {
-            let working: Vec<_> = heads.into_iter().map(|head| scope.spawn(|| work(head))).collect();
-            let joined = working.into_iter().map(|thread| thread.join());
-            joined.flat_map(|scores| scores.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        });
+        in_threads(heads, repeats, once)
+    }
+
+    /// A copy of the head for each thread; empty where the trainings run one after the other.
+    fn heads(&self, repeats: usize) -> Result<Vec<Network>> {
+        if self.shared.run.learn != Learn::Head || self.shared.device != Device::Cpu {
+            return Ok(Vec::new());
+        }
+        let threads = repeats.min(tch::get_num_threads().max(1) as usize);
+        (0..threads).map_while(|_| self.network.head_alone().transpose()).collect()
+    }
+}
+
+/// Calls `once` for each repetition, in as many threads as there are heads. Results are in the order of the
+/// repetitions; after an error no further one is begun.
+fn in_threads<H: Send, T: Send>(
+    heads: Vec<H>,
+    repeats: usize,
+    once: impl Fn(&H, usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let _threads = ThreadCount::set(1);
+    let next = AtomicUsize::new(0);
+    let work = |head: H| repetitions(&head, &next, repeats, &once);
+    let mut results: Vec<(usize, Result<T>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = heads.into_iter().map(|head| scope.spawn(|| work(head))).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined.flat_map(|results| results.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    results.sort_by_key(|(repeat, _)| *repeat);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The repetitions that one thread takes, one after the other, from `next` on.
+fn repetitions<H, T>(
+    head: &H,
+    next: &AtomicUsize,
+    repeats: usize,
+    once: &impl Fn(&H, usize) -> Result<T>,
+) -> Vec<(usize, Result<T>)> {
+    // OpenMP keeps the number for each thread.
+    tch::set_num_threads(1);
+    let mut results = Vec::new();
+    loop {
+        let repeat = next.fetch_add(1, Ordering::Relaxed);
+        if repeat >= repeats {
+            return results;
+        }
+        let result = once(head, repeat);
+        if result.is_err() {
+            next.store(repeats, Ordering::Relaxed);
+        }
+        results.push((repeat, result));
+    }
+}
+
+/// Sets the number of threads that libtorch computes with, which is process-wide, and restores the former number when
+/// it is dropped, also by a panic.
+struct ThreadCount {
+    before: i32,
+}
+
+impl ThreadCount {
+    fn set(threads: i32) -> Self {
+        let before = tch::get_num_threads();
         tch::set_num_threads(threads);
-        scores.sort_by_key(|(repeat, _)| *repeat);
-        scores.into_iter().map(|(_, scores)| scores).collect()
+        Self { before }
+    }
+}
+
+impl Drop for ThreadCount {
+    fn drop(&mut self) {
+        tch::set_num_threads(self.before);
     }
 }
 
@@ -152,7 +196,7 @@ impl Shared<'_> {
     }
 
     fn score(&self, network: &Network, repetition: &Repetition, places: &[usize]) -> Result<f64> {
-        // The labels that the source knows are the true ones, so its own sums say nothing here.
+        // The batch source has the true labels, so its loss and accuracy do not apply to permuted ones.
         let (covid, _) = self.source.score(network, &self.slices(places), 256, &|_| ())?;
         let bad = covid.iter().find(|p| !p.is_finite());
         ensure!(
@@ -183,7 +227,7 @@ impl Shared<'_> {
     }
 }
 
-/// A head as a new network of this kind has it.
+/// Initial weights of a head, drawn as those of a new network.
 fn fresh_head(network: &Network, seed: u64) -> Result<BTreeMap<String, Tensor>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let inputs = network.head()[0].1.size()[1] as f32;
@@ -206,7 +250,25 @@ mod tests {
     use crate::train::experiment::Experiment;
     use crate::train::run_folder::RunFolder;
 
-    /// In a process of its own: how many threads libtorch uses is every test's.
+    /// In a separate process, because the number of libtorch's threads is process-wide.
+    #[test]
+    fn a_panic_in_a_training_restores_the_number_of_threads() {
+        let name = "evaluate::leak::trainings::tests::a_panic_in_a_training_restores_the_number_of_threads";
+        if crate::base::parallel::passes_alone(name) {
+            return;
+        }
+        tch::set_num_threads(3);
+        let once = |(): &(), repeat: usize| {
+            assert_ne!(repeat, 2, "planted");
+            Ok(repeat)
+        };
+        assert_eq!(in_threads(vec![(), ()], 2, once).expect("no panic"), [0, 1]);
+        assert_eq!(tch::get_num_threads(), 3);
+        let panicked = std::panic::catch_unwind(|| in_threads(vec![(), ()], 7, once)).is_err();
+        assert_eq!((panicked, tch::get_num_threads()), (true, 3));
+    }
+
+    /// In a separate process, as above.
     #[test]
     fn heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features() {
         let name = "evaluate::leak::trainings::tests::heads_side_by_side_score_as_one_after_the_other_and_trainings_share_features";
@@ -226,20 +288,20 @@ mod tests {
         draw_phantom(&folder.path().join("data"), &config, |_| ()).expect("draws");
         let manifest = Manifest::scan(folder.path().join("data"), |_| ()).expect("scans");
         let run = RunConfig { pretrained: None, device: "cpu".into(), ..RunConfig::of(Architecture::DenseNet161) };
-        let run = RunConfig { epochs: 3, ..run.small().leak_probe() };
+        let run = RunConfig { epochs: 20, ..run.small().leak_probe() };
         let cache = SliceCache::open_or_build(folder.path().join("cache"), &manifest, &run.preprocess, |_| ());
         let cache = cache.expect("caches");
         tch::set_num_threads(3);
         let trainings = Trainings::begin(&cache, &run, &|_| ()).expect("begins");
-        let told = AtomicUsize::new(0);
-        let tell = || _ = told.fetch_add(1, Ordering::Relaxed);
-        let together = trainings.all((SplitUnit::Slice, true), 7, &tell).expect("trains");
-        assert_eq!((told.into_inner(), tch::get_num_threads()), (7, 3));
+        let calls = AtomicUsize::new(0);
+        let done = || _ = calls.fetch_add(1, Ordering::Relaxed);
+        let together = trainings.all((SplitUnit::Slice, true), 7, &done).expect("trains");
+        assert_eq!((calls.into_inner(), tch::get_num_threads()), (7, 3));
         tch::set_num_threads(1);
         let alone = |repeat| trainings.shared.once(&trainings.network, SplitUnit::Slice, true, repeat).expect("trains");
         assert_eq!(together, (0..7).map(alone).collect::<Vec<_>>());
-        assert!(together.iter().any(|scores| *scores != together[0]), "every repetition has its own draw");
-        // Random weights depend on no data: another split computes nothing anew. (With as many threads: sums round.)
+        assert!(together.iter().any(|scores| *scores != together[0]), "every repetition draws its own test set");
+        // Random weights depend on no data, so another split reuses the features. (With as many threads: sums round.)
         tch::set_num_threads(3);
         let split = SplitConfig { unit: SplitUnit::Slice, ..SplitConfig::default() };
         let run = RunConfig { name: "leaking".into(), epochs: 1, split: split.clone(), ..run };

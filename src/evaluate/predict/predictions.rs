@@ -1,4 +1,4 @@
-//! What a network says of slices.
+//! A subset's predictions, and their files.
 
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, write_atomic};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-/// The judgement of one slice.
+/// The prediction of one slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlicePrediction {
     /// File under the root.
@@ -27,29 +27,29 @@ pub struct SlicePrediction {
     pub scan: String,
     /// Patient, where known.
     pub patient: Option<String>,
-    /// The truth, where known.
+    /// The label, where known.
     pub label: Option<Label>,
     /// Probability of covid, 0 to 1 (softmax; not calibrated).
     pub covid: f32,
 }
 
 impl SlicePrediction {
-    /// The more probable class; covid at exactly one half, as `argmax` takes the first of two equal logits.
+    /// The more probable class; covid at exactly 0.5, as `argmax` returns the first of two equal logits.
     pub fn decision(&self) -> Label {
         if self.covid >= 0.5 { Label::Covid } else { Label::NonCovid }
     }
 
-    /// The truth.
+    /// Whether the label is covid.
     ///
     /// # Errors
-    /// It is not known.
+    /// No label.
     pub(crate) fn is_covid(&self) -> Result<bool> {
         let label = self.label.with_context(|| format!("{} has no label to compare with", self.path))?;
         Ok(label == Label::Covid)
     }
 }
 
-/// What predictions were made from.
+/// The run, weights, manifest and split that predictions were made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
@@ -67,10 +67,10 @@ pub struct About {
     pub split: Digest,
 }
 
-/// The judgements of a subset's slices.
+/// The predictions of a subset's slices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
-    /// What they were made from.
+    /// Run, weights, manifest and split they were made from.
     pub about: About,
     rows: Vec<SlicePrediction>,
 }
@@ -82,31 +82,31 @@ impl About {
     }
 }
 
-/// Decisions against truth, of slices or of scans: name, label, decision.
-pub(crate) fn decided<'a>(judged: impl Iterator<Item = (&'a str, Option<Label>, Label)>) -> Result<ConfusionMatrix> {
+/// The confusion matrix of slices or scans, given as name, label and decision.
+pub(crate) fn decided<'a>(rows: impl Iterator<Item = (&'a str, Option<Label>, Label)>) -> Result<ConfusionMatrix> {
     let (mut truth, mut decided) = (Vec::new(), Vec::new());
-    for (name, label, decision) in judged {
+    for (name, label, decision) in rows {
         truth.push(label.with_context(|| format!("{name} has no label to compare with"))?.index());
         decided.push(decision.index());
     }
     ConfusionMatrix::from_labels(&Label::NAMES, &truth, &decided)
 }
 
-/// The one folder that is asked for: a scan's folder, or the last part of one scan's folder alone.
+/// The scan folder with this name: the whole folder, or its last part if that is unique.
 ///
 /// # Errors
-/// No such scan in the subset, or several; they are listed.
-pub(crate) fn named<'a>(folders: impl Iterator<Item = &'a str>, asked: &str, subset: Subset) -> Result<&'a str> {
-    let is_asked = |folder: &&str| *folder == asked || folder.rsplit('/').next() == Some(asked);
-    let found: BTreeSet<&str> = folders.filter(is_asked).collect();
-    if let Some(exact) = found.get(asked) {
+/// No such scan in the subset, or several, which are listed.
+pub(crate) fn named<'a>(folders: impl Iterator<Item = &'a str>, name: &str, subset: Subset) -> Result<&'a str> {
+    let matches = |folder: &&str| *folder == name || folder.rsplit('/').next() == Some(name);
+    let found: BTreeSet<&str> = folders.filter(matches).collect();
+    if let Some(exact) = found.get(name) {
         return Ok(exact);
     }
     let all: Vec<&str> = found.into_iter().collect();
     match all[..] {
         [one] => Ok(one),
-        [] => bail!("showing {asked}: expected a scan of the {subset} subset, found none of that name"),
-        _ => bail!("showing {asked}: {} scans of the {subset} subset have that name: {}", all.len(), all.join(", ")),
+        [] => bail!("showing {name}: expected a scan of the {subset} subset, found none of that name"),
+        _ => bail!("showing {name}: {} scans of the {subset} subset have that name: {}", all.len(), all.join(", ")),
     }
 }
 
@@ -115,12 +115,12 @@ impl Predictions {
         Self { about, rows }
     }
 
-    /// One row a slice, in the manifest's order.
+    /// One row for each slice, in the manifest's order.
     pub fn rows(&self) -> &[SlicePrediction] {
         &self.rows
     }
 
-    /// Decisions against truth.
+    /// The confusion matrix of decisions and labels.
     ///
     /// # Errors
     /// A subset without labels.
@@ -133,7 +133,7 @@ impl Predictions {
         Ok(self.confusion_matrix()?.report())
     }
 
-    /// The confusion matrix as a picture.
+    /// The confusion matrix as a figure.
     pub fn figure(&self) -> Result<Figure> {
         confusion(&self.about.title("slices"), &self.confusion_matrix()?)
     }
@@ -142,7 +142,7 @@ impl Predictions {
     ///
     /// # Errors
     /// A subset without labels.
-    pub(crate) fn judged_scans(&self) -> Result<Vec<LabelledScan>> {
+    pub(crate) fn labelled_scans(&self) -> Result<Vec<LabelledScan>> {
         let mut scans: BTreeMap<&str, LabelledScan> = BTreeMap::new();
         for row in &self.rows {
             let covid = row.is_covid()?;
@@ -152,7 +152,7 @@ impl Predictions {
         Ok(scans.into_values().collect())
     }
 
-    /// Number of patients, slices, and slices per patient: the slides' figures of the inference set.
+    /// Number of patients (scans, as on the slides), number of slices, and mean number of slices per patient.
     pub fn summary(&self) -> Table {
         let scans = self.rows.iter().map(|r| &r.scan).collect::<BTreeSet<_>>().len();
         let columns = ["Number of patients", "Total number of slices", "Average number of slices per patient"];
@@ -162,14 +162,17 @@ impl Predictions {
         table
     }
 
-    /// The rows of one scan: a folder, or its last part where one scan alone has it.
+    /// Indices of the rows of one scan, given by its folder, or by the folder's last part if it is unique.
     pub(crate) fn rows_of(&self, scan: &str) -> Result<Vec<usize>> {
         let scan = named(self.rows.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
         Ok((0..self.rows.len()).filter(|&i| self.rows[i].scan == scan).collect())
     }
 
-    /// The slices of one scan with their decisions, as pictures. `scan` is a folder, or its last part, `ct_scan_21`, where
-    /// one scan alone has it.
+    /// At most `count` slices of one scan, at even distances, with their decisions. `scan` is its folder, or the
+    /// folder's last part (`ct_scan_21`) if it is unique.
+    ///
+    /// # Errors
+    /// No such scan, or several; a slice whose file is missing or cannot be decoded.
     pub fn scan_sheet(&self, manifest: &Manifest, scan: &str, count: usize) -> Result<Figure> {
         let of_scan = self.rows_of(scan)?;
         let mut sheet = ContactSheet::new(format!("Patient: {scan}"));
@@ -184,14 +187,18 @@ impl Predictions {
         Ok(sheet.figure("The decision for each slice, and its covid probability (not calibrated)."))
     }
 
-    /// One slice with its decision: `Slice: 3.jpg - covid`. `path` is the file under the root, or the end of one alone.
+    /// One slice with its decision: `Slice: 3.jpg - covid`. `path` is the file under the root, or the end of its path
+    /// if it is unique.
+    ///
+    /// # Errors
+    /// No such slice, or several; a file that is missing or cannot be decoded.
     pub fn slice_figure(&self, manifest: &Manifest, path: &str) -> Result<Figure> {
         let ends = |row: &&SlicePrediction| row.path == path || row.path.ends_with(&format!("/{path}"));
         let exact = self.rows.iter().filter(|row| row.path == path);
         let row = match exact.chain(self.rows.iter().filter(ends)).collect::<Vec<_>>()[..] {
             [] => bail!("showing {path}: no such slice in the {} subset", self.about.subset),
             [row] => row,
-            // The exact one stands first, and is found by its end as well.
+            // An exact match comes first; it matches by its end as well.
             [row, ..] if row.path == path => row,
             [a, b, ..] => bail!("showing {path}: several slices end so, {} and {} among them", a.path, b.path),
         };
@@ -199,7 +206,7 @@ impl Predictions {
         one.scan_sheet(manifest, &row.scan, 1)
     }
 
-    /// As a polars frame: path, scan, patient, label, covid (probability), decision.
+    /// A polars frame with the columns path, scan, patient, label, covid (probability, 0 to 1) and decision.
     pub fn to_frame(&self) -> Result<DataFrame> {
         let texts = |name: &str, of: &dyn Fn(&SlicePrediction) -> Option<String>| {
             Column::new(name.into(), self.rows.iter().map(of).collect::<Vec<_>>())
@@ -215,7 +222,7 @@ impl Predictions {
         DataFrame::new(self.rows.len(), columns).context("making a frame of predictions")
     }
 
-    /// Writes them as Parquet and CSV, and what they were made from as JSON.
+    /// Writes the predictions as Parquet and CSV, and [`About`] as JSON.
     pub(crate) fn write(&self, folder: &RunFolder) -> Result<()> {
         let subset = self.about.subset;
         write_frame(&mut self.to_frame()?, &folder.path_of(Artifact::Predictions(subset)))?;
@@ -250,14 +257,14 @@ impl Predictions {
             Err(error) => Table::new(format!("Predictions: {error:#}"), &[]),
         };
         if self.about.leaks.contains(&self.about.subset) {
-            table = table.note("LEAKING SPLIT: the network has learned from other slices of these scans.");
+            table = table.note("LEAKING SPLIT: the network was trained on other slices of these scans.");
         }
         table
     }
 }
 
 impl RunFolder {
-    /// The judgements of a subset's slices.
+    /// The predictions of a subset's slices.
     pub fn predictions(&self, subset: Subset) -> Result<Predictions> {
         Predictions::read(self, subset)
     }

@@ -1,17 +1,17 @@
-//! The probe beside a network, on the same scans.
+//! A network compared with shallow cues, on the same scans.
 
 use super::cues::cue_rows;
-use super::{CueRow, DRAWS, Told};
+use super::{CueClassifier, CueRow};
 use crate::base::figure::{Bar, Figure, bars};
 use crate::base::files::Digest;
 use crate::base::progress::thousands;
 use crate::base::table::{Page, Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::split::{Split, Subset};
-use crate::evaluate::assessment::{estimated, judged_scans};
+use crate::evaluate::assessment::{estimated, scored_scans};
 use crate::evaluate::decision_rules::Rule;
 use crate::evaluate::predict::Predictions;
-use crate::stats::metrics::{Difference, Estimate, Measure, Paired, Performance, ScoredSample};
+use crate::stats::metrics::{DRAWS, Difference, Estimate, Measure, Paired, Performance, ScoredSample};
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
@@ -20,7 +20,7 @@ use std::collections::{BTreeSet, HashMap};
 
 const SEED: u64 = 1;
 
-/// A subset's scans, told apart by shallow cues and by the network.
+/// A subset's scans, classified by shallow cues and by the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CueComparisonRow {
@@ -38,7 +38,8 @@ pub struct CueComparisonRow {
     pub difference: Difference,
 }
 
-/// What shallow cues reach on the very scans that a run is judged by, learned from the very scans that it has learned from.
+/// A run compared with a classifier of shallow cues that is fitted to the run's training scans and evaluated on the
+/// same validation and test scans.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CueComparison {
@@ -54,13 +55,13 @@ pub struct CueComparison {
     pub training: usize,
     /// Validation and test, where they have scans of both labels.
     pub rows: Vec<CueComparisonRow>,
-    /// What cannot be given, and why.
+    /// Subsets that are left out, and why.
     pub left_out: Vec<String>,
 }
 
 impl CueComparison {
-    /// Fits the cues of the training scans, and compares them with a run's predictions of the validation set and, where it
-    /// has slices, of the test set.
+    /// Fits the cues of the training scans, and compares them with a run's predictions of the validation set and, where
+    /// it has slices, of the test set.
     ///
     /// # Errors
     /// Predictions of other scans than the experiment's. Scans of one label only are no error: see
@@ -82,19 +83,19 @@ impl CueComparison {
         match one_label(training.iter().map(|row| row.covid)) {
             Some(counts) => found.left_out.push(format!("the training subset has {counts}: cues cannot be learned")),
             None => {
-                let told = Told::by(&training).with_context(doing)?;
+                let classifier = CueClassifier::fit(&training).with_context(doing)?;
                 for predictions in std::iter::once(validation).chain(test) {
-                    found.add(predictions, cache, &told).with_context(doing)?;
+                    found.add(predictions, cache, &classifier).with_context(doing)?;
                 }
             }
         }
         Ok(found)
     }
 
-    fn add(&mut self, predictions: &Predictions, cache: &SliceCache, told: &Told) -> Result<()> {
+    fn add(&mut self, predictions: &Predictions, cache: &SliceCache, classifier: &CueClassifier) -> Result<()> {
         let subset = predictions.about.subset;
         let manifest = cache.manifest();
-        let scans = judged_scans(predictions, manifest, Rule::MeanProbability(0.5))?;
+        let scans = scored_scans(predictions, manifest, Rule::MeanProbability(0.5))?;
         if let Some(counts) = one_label(scans.iter().map(|scan| scan.1.covid)) {
             self.left_out.push(format!("the {subset} subset has {counts}: there is no ROC curve"));
             return Ok(());
@@ -106,7 +107,8 @@ impl CueComparison {
         let cues: Vec<CueRow> = cue_rows(cache, &indices)?;
         ensure!(cues.len() == scans.len(), "expected cues of {} {subset} scans, found {}", scans.len(), cues.len());
         let network: Vec<ScoredSample> = scans.into_iter().map(|scan| scan.1).collect();
-        let cues: Vec<ScoredSample> = network.iter().zip(&cues).map(|(scan, row)| judged(scan, row, told)).collect();
+        let by_cues = |(scan, row): (&ScoredSample, &CueRow)| classified(scan, row, classifier);
+        let cues: Vec<ScoredSample> = network.iter().zip(&cues).map(by_cues).collect();
         let area =
             |scans: &[ScoredSample]| Ok::<_, anyhow::Error>(*Performance::of(scans, DRAWS, SEED)?.get(Measure::RocAuc));
         let paired = Paired::of(&cues, &network, DRAWS, SEED)?;
@@ -121,10 +123,10 @@ impl CueComparison {
         Ok(())
     }
 
-    /// One row a subset, intervals before values.
+    /// One row for each subset, confidence intervals before values.
     pub fn table(&self) -> Table {
         let columns = ["Scans", "Shallow cues alone", "Network", "Network minus cues"];
-        let title = format!("{} beside its shortcuts: ROC AUC by scan, 95 % intervals, and values", self.run);
+        let title = format!("{} compared with shallow cues: ROC AUC by scan, 95 % intervals, and values", self.run);
         let mut table = Table::new(title, &columns);
         for row in &self.rows {
             let Difference { measure, value, interval, defined, .. } = row.difference;
@@ -137,8 +139,8 @@ impl CueComparison {
             ]);
         }
         let table = table.note(format!(
-            "File size, dimensions, colour mode, brightness, black, border and number of slices, learned from the {} training \
-             scans that the network has learned from. A network that is hardly better than they are may have learned the \
+            "File size, dimensions, colour mode, brightness, black, border and number of slices, learned from the {} \
+             training scans of the network. A network that is hardly better than the cues may have learned the \
              hospital, not the disease.",
             thousands(self.training as u64)
         ));
@@ -163,12 +165,13 @@ impl CueComparison {
         };
         let of_row = |row: &CueComparisonRow| [bar(row, "shallow cues", &row.cues), bar(row, "network", &row.network)];
         bars(
-            &format!("{} beside its shortcuts", self.run),
+            &format!("{} compared with shallow cues", self.run),
             "ROC AUC over scans",
             (0.0, 1.0),
-            Some((0.5, "tells nothing")),
+            Some((0.5, "chance")),
             &self.rows.iter().flat_map(of_row).collect::<Vec<_>>(),
-            "The same scans, told apart by cues that need no lung, and by the network. Lines: 95 % intervals over patients.",
+            "The same scans, classified by cues that need no lung, and by the network. Lines: 95 % confidence \
+             intervals over patients.",
         )
     }
 }
@@ -189,8 +192,8 @@ fn scans_of(cache: &SliceCache, split: &Split, subset: Subset) -> Vec<usize> {
     scans.into_iter().collect()
 }
 
-fn judged(scan: &ScoredSample, row: &CueRow, told: &Told) -> ScoredSample {
-    let score = told.probability(&row.cues);
+fn classified(scan: &ScoredSample, row: &CueRow, classifier: &CueClassifier) -> ScoredSample {
+    let score = classifier.probability(&row.cues);
     ScoredSample { score, decision: score >= 0.5, ..*scan }
 }
 

@@ -1,4 +1,4 @@
-//! The probe on a data set.
+//! The shortcut probe on a data set.
 
 use super::{CueRow, Cues, Probe, ProbeRow};
 use crate::base::figure::{Bar, Figure, bars};
@@ -20,10 +20,10 @@ const FOLDS: usize = 5;
 const SEED: u64 = 1;
 /// Up to this level a pixel counts as black.
 const BLACK: u8 = 8;
-/// Slices of a scan whose pixels are looked at, at even distances; size and colour mode are known of all.
+/// Slices of a scan whose pixels are read, at even distances; size and colour mode are taken from all slices.
 const PER_SCAN: usize = 32;
 
-/// How well shallow cues alone tell the label of this data set's scans.
+/// How well shallow cues alone predict the label of this data set's scans.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shortcuts {
@@ -36,7 +36,7 @@ pub struct Shortcuts {
 }
 
 impl Shortcuts {
-    /// Probes the audited data set of a workspace, its grey levels as this preprocessing leaves them: see
+    /// Probes the audited data set of a workspace, with grey levels of slices preprocessed by `preprocess`: see
     /// [`run`](Self::run).
     ///
     /// # Errors
@@ -73,23 +73,23 @@ impl Shortcuts {
         read_json(&folder.as_ref().join("shortcuts.json"), "a shortcut probe (written by `covid-ct shortcuts`)")
     }
 
-    /// One row a cue, the interval before the value.
+    /// One row for each cue, the confidence interval before the value.
     pub fn table(&self) -> Table {
         let columns = ["Cue", "ROC AUC over scans: 95 % interval (value)"];
-        let mut table = Table::new("The label, told without looking at a lung", &columns);
+        let mut table = Table::new("The label, predicted by shallow cues", &columns);
         for row in &self.rows {
             table.row([text(&row.name), estimated(&row.auc)]);
         }
         table
             .note(format!(
-                "{} labelled scans. All together: out of fold, {FOLDS} folds by patient; alone: the cue's own value, in the \
-                 better direction. 0.5 tells nothing.",
+                "{} labelled scans. All together: out of fold, {FOLDS} folds by patient; alone: the cue's own value, \
+                 in the better direction. 0.5 is chance.",
                 self.scans
             ))
             .note("A network's AUC near that of the cues proves nothing: it may have learned the hospital, not the disease.")
     }
 
-    /// The areas side by side.
+    /// ROC AUC of each cue.
     pub fn figure(&self) -> Result<Figure> {
         let bar = |row: &ProbeRow| Bar {
             group: row.name.clone(),
@@ -101,9 +101,9 @@ impl Shortcuts {
             "Shortcuts",
             "ROC AUC over scans",
             (0.0, 1.0),
-            Some((0.5, "tells nothing")),
+            Some((0.5, "chance")),
             &self.rows.iter().filter(|row| row.auc.value.is_some()).map(bar).collect::<Vec<_>>(),
-            "How well the label can be told from shallow cues alone. Lines: 95 % intervals over patients.",
+            "How well shallow cues alone predict the label. Lines: 95 % confidence intervals over patients.",
         )
     }
 }
@@ -126,7 +126,7 @@ fn text(name: &str) -> String {
     meaning.to_owned()
 }
 
-/// The cues of those of these scans that have a label and slices, in their order.
+/// The cues of the given scans that have a label and slices, in their order.
 pub(super) fn cue_rows(cache: &SliceCache, scans: &[usize]) -> Result<Vec<CueRow>> {
     let manifest = cache.manifest();
     let (patients, of_scans) = (manifest.patient_of_scans(), manifest.slices_by_scan());

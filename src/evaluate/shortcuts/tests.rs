@@ -3,7 +3,7 @@
 use super::*;
 use rand::Rng;
 
-/// Two scans each of `count` patients, half of them covid, with cues that say nothing.
+/// Two scans each of `count` patients, half of them covid, with uninformative cues.
 fn scans(count: u32, seed: u64) -> Vec<CueRow> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let scan = |i: u32| {
@@ -39,7 +39,7 @@ fn a_planted_shortcut_is_found() {
 }
 
 #[test]
-fn a_cue_that_speaks_in_the_middle_is_found_by_its_quintiles() {
+fn a_cue_whose_middle_values_predict_covid_is_found_by_its_quintiles() {
     let mut rows = scans(150, 2);
     for (i, row) in rows.iter_mut().enumerate() {
         let side = if i % 4 < 2 { 30.0 } else { -30.0 };
@@ -51,7 +51,7 @@ fn a_cue_that_speaks_in_the_middle_is_found_by_its_quintiles() {
 }
 
 #[test]
-fn cues_that_say_nothing_give_one_half() {
+fn uninformative_cues_give_one_half() {
     for seed in 0..4 {
         let probe = Probe::run(&scans(200, 10 + seed), 5, seed).expect("runs");
         assert!((area(row(&probe, "all")) - 0.5).abs() < 0.1, "{:?}", probe.rows);
@@ -89,7 +89,7 @@ fn the_same_seed_gives_the_same_bits() {
 #[test]
 fn patients_stay_together_and_folds_are_even() {
     let rows = scans(50, 4);
-    let fold_of = deal(&rows, &patients(&rows), 5, &mut ChaCha8Rng::seed_from_u64(1));
+    let fold_of = patient_folds(&rows, &patients(&rows), 5, &mut ChaCha8Rng::seed_from_u64(1));
     for fold in 0..5 {
         let of_fold = || (0..rows.len()).filter(|&i| fold_of[i] == fold);
         assert_eq!((of_fold().count(), of_fold().filter(|&i| rows[i].covid).count()), (20, 10));

@@ -1,9 +1,9 @@
 //! Audit and slice cache directly from archives, without unpacking them.
 
 use super::archive::Archive;
+use super::bucket::{Bucket, Object, Remote};
 use super::name_conflicts::below;
 use super::stage_objects::{StageOptions, above, check_keys, check_names, open_archives};
-use super::store::{Bucket, Object, Remote};
 use crate::base::parallel::locked;
 use crate::base::progress::Progress;
 use crate::data::audit::{Audit, Look, Pass};

@@ -5,8 +5,8 @@
 //! CRC-32C. A resumed run reads the parts in the journal again and compares them: a power cut may have lost their
 //! bytes.
 
+use super::bucket::{Bucket, Object};
 use super::folder::{self, Folder, RESERVED, parent_and_leaf};
-use super::store::{Bucket, Object};
 use crate::base::parallel::locked;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};

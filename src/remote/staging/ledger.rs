@@ -1,9 +1,9 @@
 //! The state of staging in the folder `.covid-ct-stage` of its target: finished files, and the lock of the running
 //! process.
 
+use super::bucket::Object;
 use super::fetch::Fetched;
 use super::folder::Glance;
-use super::store::Object;
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::parallel::locked;
 use anyhow::{Context, Result, bail, ensure};

@@ -1,8 +1,8 @@
 //! Refuses names that occur twice, and files where another name needs a folder, within an archive and across all
 //! sources of one folder. Checked before anything is written.
 
+use super::bucket::Object;
 use super::directory::Directory;
-use super::store::Object;
 use crate::base::progress::thousands;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashSet;

@@ -1,12 +1,12 @@
 //! From a bucket to a folder: fetches and verifies every object; optionally unpacks zip archives while they arrive.
 
 use super::archive::{Archive, ArchiveLimits};
+use super::bucket::{Bucket, Object, Remote};
 use super::fetch::{Fetching, JOURNAL, PARTIAL, in_parallel};
 use super::folder::{self, Folder, RESERVED, fault_in_name, parent_and_leaf};
 use super::ledger::{self, Ledger, Position};
 use super::name_conflicts::{Names, check};
 use super::staged::{Staged, StagedObject};
-use super::store::{Bucket, Object, Remote};
 use super::unpack::Unpacking;
 use crate::base::parallel::locked;
 use crate::base::progress::{Meter, Progress, human_bytes};

@@ -1,8 +1,8 @@
-//! What a report holds, for the answers to quote.
+//! The facts of a report that answers to checklists quote.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an answer may be made of: each is the text of a fact that a report holds, in braces in an item's answer.
+/// The names of facts that an answer may quote in braces.
 pub(super) const FACTS: [&str; 20] = [
     "networks",
     "slices",
@@ -26,38 +26,41 @@ pub(super) const FACTS: [&str; 20] = [
     "leak",
 ];
 
-/// What a report holds: its sections, and the facts that answers quote.
+/// A report's sections, and the facts that answers quote.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     pub(super) sections: BTreeSet<String>,
-    said: BTreeMap<String, String>,
+    texts: BTreeMap<String, String>,
 }
 
 impl Facts {
-    /// Those of a report that has these sections, by their anchors.
+    /// No facts, of a report that has these sections, given by their anchors.
     pub fn of_sections<S: Into<String>>(anchors: impl IntoIterator<Item = S>) -> Self {
-        Self { sections: anchors.into_iter().map(Into::into).collect(), said: BTreeMap::new() }
+        Self { sections: anchors.into_iter().map(Into::into).collect(), texts: BTreeMap::new() }
     }
 
-    /// One more section.
+    /// Adds a section.
     pub fn section(&mut self, anchor: &str) {
         self.sections.insert(anchor.to_owned());
     }
 
-    /// One more fact, where there is one.
+    /// Adds the text of a fact; nothing if there is none.
     pub fn say(&mut self, fact: &str, text: Option<String>) {
         if let Some(text) = text {
-            self.said.insert(fact.to_owned(), text);
+            self.texts.insert(fact.to_owned(), text);
         }
     }
 
-    /// `text` with each `{fact}` said; the first fact that is missing where one is.
+    /// `text` with each `{fact}` replaced.
+    ///
+    /// # Errors
+    /// The name of the first missing fact.
     pub(super) fn fill(&self, text: &str) -> Result<String, String> {
         let mut filled = String::new();
         for (number, part) in text.split('{').enumerate() {
             match part.split_once('}') {
                 Some((fact, rest)) if number > 0 => {
-                    filled.push_str(self.said.get(fact).ok_or_else(|| fact.to_owned())?);
+                    filled.push_str(self.texts.get(fact).ok_or_else(|| fact.to_owned())?);
                     filled.push_str(rest);
                 }
                 _ => filled.push_str(part),

@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 /// The confidence level of every interval.
 pub(super) const LEVEL: f64 = 0.95;
 
+/// Bootstrap samples of every interval that the library states.
+pub(crate) const DRAWS: u32 = 2_000;
+
 /// The percentiles that bound [`LEVEL`].
 pub(crate) const BOUNDS: [f64; 2] = [0.025, 0.975];
 

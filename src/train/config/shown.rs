@@ -1,10 +1,10 @@
-//! A run's settings as people read them.
+//! A run's settings as a table.
 
 use super::{Precision, RunConfig, SplitUnit, device_name};
 use crate::base::table::{Table, shown_as_table};
 
 impl RunConfig {
-    /// One row a setting.
+    /// One row for each setting.
     pub fn table(&self) -> Table {
         let mut table = Table::new(format!("Settings of the run {}", self.name), &["Setting", "Value"]);
         let device = match self.device() {
@@ -39,7 +39,7 @@ impl RunConfig {
             (
                 "Slices",
                 format!(
-                    "{0}×{0}, mean {1}, deviation {2}",
+                    "{0}×{0}, mean {1}, standard deviation {2}",
                     self.preprocess.size, self.preprocess.mean, self.preprocess.std
                 ),
             ),
