@@ -130,6 +130,15 @@ fn a_network_learns_and_its_checkpoint_judges_alike() {
     classifier.predict(&other, Subset::Prediction).expect("unlabelled scans were not learned from");
     experiment.evaluate().expect("evaluates");
     assert_eq!(experiment.predictions(Subset::Validation).expect("reads"), predictions);
+    // A run that was trained on a GPU is evaluated without one, and not trained.
+    let elsewhere = RunConfig { device: "cuda:7".into(), ..run.clone() };
+    let elsewhere = experiment_of(folder.path(), experiment.split().clone(), experiment.manifest(), &elsewhere);
+    let elsewhere = elsewhere.expect("its device is not needed");
+    assert_eq!(
+        elsewhere.evaluate().expect("evaluates").subsets,
+        experiment.folder().evaluation().expect("reads").subsets
+    );
+    assert!(format!("{:#}", elsewhere.train().expect_err("no such device")).contains("cuda:7"));
     // A second seed has its own folder; the split of the first is unchanged, and evaluation reads it.
     assert_eq!(experiment.folder().split(experiment.manifest()).expect("reads"), *experiment.split());
     let error =

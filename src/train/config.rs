@@ -174,7 +174,9 @@ impl RunConfig {
         Ok(())
     }
 
-    fn check_values(&self) -> Result<()> {
+    /// The same without asking whether this machine has the run's device: a run that was trained on a GPU can be judged
+    /// without one.
+    pub(crate) fn check_values(&self) -> Result<()> {
         let name_is_plain = self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         ensure!(
             !self.name.is_empty() && !self.name.starts_with('.') && name_is_plain,

@@ -222,7 +222,7 @@ fn stored_or_new_split(folder: &RunFolder, accepted: &Manifest, settings: &RunCo
 }
 
 fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Result<()> {
-    run.check()?;
+    run.check_values()?;
     ensure!(
         cache.manifest_hash() == split.manifest_hash(),
         "the cache holds the manifest {}, the split divides {}",

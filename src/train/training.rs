@@ -47,6 +47,7 @@ impl Experiment {
 fn train(experiment: &Experiment) -> Result<History> {
     let folder = experiment.folder();
     let doing = || format!("training in {}", folder.path().display());
+    experiment.settings().check().with_context(doing)?;
     fs::create_dir_all(folder.path()).with_context(doing)?;
     let _lock = lock(&folder.path_of(Artifact::Lock), "another process is training this run").with_context(doing)?;
     sweep(folder.path());
