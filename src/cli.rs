@@ -35,11 +35,11 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Draw synthetic chest scans with a planted defect of every kind
     Phantom(PhantomArgs),
     /// List every slice, decode it once, and say what is wrong with the data

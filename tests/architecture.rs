@@ -119,6 +119,33 @@ fn the_map_names_every_module_and_no_other_and_no_file_is_long() {
     }
 }
 
+/// The type that a line declares.
+fn declared(line: &str) -> Option<String> {
+    let words: Vec<&str> = line.split_whitespace().filter(|word| !word.starts_with("pub")).collect();
+    let [keyword, name, ..] = words[..] else { return None };
+    let name: String = name.chars().take_while(|c| c.is_alphanumeric()).collect();
+    (["struct", "enum", "trait"].contains(&keyword) && !name.is_empty()).then_some(name)
+}
+
+#[test]
+fn no_two_files_and_no_two_types_have_one_name() {
+    let (mut files, mut types) = (BTreeMap::new(), BTreeMap::new());
+    for (file, text) in sources(&repository().join("src")) {
+        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+        if name == "tests.rs" || file.iter().any(|part| part == "tests") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for declared in code.lines().filter_map(declared) {
+            types.entry(declared).or_insert_with(Vec::new).push(file.clone());
+        }
+        files.entry(name).or_insert_with(Vec::new).push(file);
+    }
+    let twice = |names: BTreeMap<String, Vec<PathBuf>>| names.into_iter().find(|(_, places)| places.len() > 1);
+    assert!(files.len() > 100 && types.len() > 100, "{} files, {} types", files.len(), types.len());
+    assert_eq!((twice(files), twice(types)), (None, None));
+}
+
 /// The test itself can fail.
 #[test]
 fn an_import_upwards_and_a_circle_are_seen() {
@@ -130,6 +157,8 @@ fn an_import_upwards_and_a_circle_are_seen() {
         edges.iter().for_each(|(a, b)| _ = graph.entry((*a).into()).or_default().insert((*b).into()));
         graph
     };
+    assert_eq!(declared("pub(crate) struct Clusters<'a> {"), Some("Clusters".to_owned()));
+    assert_eq!(declared("    let struct_like = 3;"), None);
     assert_eq!(circle(&graph(&[("a", "b"), ("b", "c")])), None);
     assert_eq!(circle(&graph(&[("a", "b"), ("b", "a"), ("c", "a")])).map(|of| of.len()), Some(3));
 }

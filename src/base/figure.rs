@@ -15,7 +15,7 @@ mod bars;
 mod flow;
 
 pub(crate) use bars::{Bar, bars};
-pub(crate) use flow::{Step, flow};
+pub(crate) use flow::{FlowStep, flow};
 
 /// Wong's palette, distinguishable with every kind of colour vision (Nature Methods 8, 441, 2011).
 pub(crate) const PALETTE: [RGBColor; 6] = [

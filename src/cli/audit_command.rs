@@ -1,6 +1,6 @@
 //! `covid-ct audit`.
 
-use super::bar::Bar;
+use super::bar::TerminalProgress;
 use anyhow::{Context, Result};
 use clap::Args;
 use covid_ct::{Audit, Check, Expectation, Preprocess, Severity, Workspace};
@@ -59,8 +59,8 @@ fn pass(args: &AuditArgs, workspace: &Workspace) -> Result<Audit> {
         let root =
             workspace.own_data().context("--archives: name the data set's folder too, by --data or COVID_CT_DATA")?;
         let options = Default::default();
-        return Ok(covid_ct::staging::audit_archives(url, root, cache, &options, Bar::new().progress())?.0);
+        return Ok(covid_ct::staging::audit_archives(url, root, cache, &options, TerminalProgress::new().progress())?.0);
     }
-    let root = workspace.dataset(Bar::new().progress())?;
-    Ok(Audit::in_one_pass(root, cache, Bar::new().progress())?.0)
+    let root = workspace.dataset(TerminalProgress::new().progress())?;
+    Ok(Audit::in_one_pass(root, cache, TerminalProgress::new().progress())?.0)
 }

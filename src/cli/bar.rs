@@ -5,11 +5,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
 /// A progress bar on a terminal; plain lines if standard error is no terminal.
-pub struct Bar {
+pub struct TerminalProgress {
     bar: ProgressBar,
 }
 
-impl Bar {
+impl TerminalProgress {
     /// A bar that is hidden until there is progress.
     pub fn new() -> Self {
         let bar = ProgressBar::new(0);

@@ -1,6 +1,6 @@
 //! Commands on the data set and the machine: phantom, cache, doctor.
 
-use super::bar::Bar;
+use super::bar::TerminalProgress;
 use super::{PhantomArgs, RunArgs};
 use anyhow::Result;
 use covid_ct::{Doctor, PhantomConfig, SliceCache, Workspace, draw_phantom};
@@ -16,7 +16,7 @@ pub fn phantom(args: &PhantomArgs) -> Result<()> {
         quality: args.quality,
         defects: !args.no_defects,
     };
-    let phantom = draw_phantom(&args.dir, &config, Bar::new().progress())?;
+    let phantom = draw_phantom(&args.dir, &config, TerminalProgress::new().progress())?;
     println!(
         "{} scans, {} slices and {} planted defects in {}; the defects are listed in phantom.json.",
         phantom.scans,
@@ -30,7 +30,15 @@ pub fn phantom(args: &PhantomArgs) -> Result<()> {
 pub fn cache(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     let accepted = workspace.audit()?.accepted();
     let preprocess = args.config()?.preprocess;
-    println!("{}", SliceCache::open_or_build(workspace.cache_folder(), &accepted, &preprocess, Bar::new().progress())?);
+    println!(
+        "{}",
+        SliceCache::open_or_build(
+            workspace.cache_folder(),
+            &accepted,
+            &preprocess,
+            TerminalProgress::new().progress()
+        )?
+    );
     Ok(())
 }
 

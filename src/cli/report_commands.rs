@@ -1,14 +1,14 @@
 //! The commands leakage, shortcuts and report.
 
 use super::RunArgs;
-use super::bar::Bar;
+use super::bar::TerminalProgress;
 use anyhow::Result;
 use covid_ct::{Architecture, Comparison, LeakProbe, Published, Report, RunConfig, Shortcuts, Weights, Workspace};
 use std::path::Path;
 
 pub fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<()> {
     let run = args.set_on(probed(args)?.leak_probe())?;
-    let probe = LeakProbe::measure(workspace, &run, repeats, Bar::new().progress())?;
+    let probe = LeakProbe::measure(workspace, &run, repeats, TerminalProgress::new().progress())?;
     let folder = workspace.manifest_folder();
     probe.figure()?.save(folder.join("leakage.svg"))?;
     probe.gap_figure()?.save(folder.join("leakage-gap.svg"))?;
@@ -22,7 +22,7 @@ fn probed(args: &RunArgs) -> Result<RunConfig> {
     if args.network.is_some() || args.config.is_some() || args.published {
         return args.config();
     }
-    let weights = Weights::imagenet_or_random(Architecture::DenseNet161, Bar::new().progress());
+    let weights = Weights::imagenet_or_random(Architecture::DenseNet161, TerminalProgress::new().progress());
     let preset = RunConfig::of(Architecture::DenseNet161).with_weights(&weights);
     let preset = if args.fine_tune { preset.fine_tune() } else { preset };
     Ok(if args.small { preset.small() } else { preset })
@@ -30,7 +30,7 @@ fn probed(args: &RunArgs) -> Result<RunConfig> {
 
 pub fn shortcuts(workspace: &Workspace) -> Result<()> {
     let preprocess = RunConfig::default().small().preprocess;
-    println!("{}", Shortcuts::measure(workspace, &preprocess, Bar::new().progress())?);
+    println!("{}", Shortcuts::measure(workspace, &preprocess, TerminalProgress::new().progress())?);
     Ok(())
 }
 

@@ -1,17 +1,17 @@
 //! Commands on one run: split, train, evaluate, predict, explain, export.
 
-use super::bar::Bar;
+use super::bar::TerminalProgress;
 use super::{RunArgs, Trained};
 use anyhow::Result;
 use covid_ct::{Artifact, Experiment, Subset, Workspace};
 use std::path::Path;
 
 fn opened(workspace: &Workspace, args: &RunArgs) -> Result<Experiment> {
-    Experiment::open_in(workspace, args.config()?, Bar::new().show())
+    Experiment::open_in(workspace, args.config()?, TerminalProgress::new().show())
 }
 
 fn reopened(workspace: &Workspace, Trained { name }: &Trained) -> Result<Experiment> {
-    Experiment::reopen_in(workspace, name, Bar::new().show())
+    Experiment::reopen_in(workspace, name, TerminalProgress::new().show())
 }
 
 pub fn split(workspace: &Workspace, args: &RunArgs) -> Result<()> {

@@ -6,7 +6,7 @@ use covid_ct::staging::{ArchiveLimits, Bucket, StageOptions, stage};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bar::Bar;
+use super::bar::TerminalProgress;
 
 /// Options of `covid-ct stage`.
 #[derive(Args)]
@@ -62,7 +62,7 @@ pub fn run(args: &StageArgs) -> Result<()> {
         return Ok(());
     }
     let dir = args.dir.as_ref().context("staging: expected a folder to fill")?;
-    let staged = stage(&args.url, dir, &args.options(), Bar::new().progress())?;
+    let staged = stage(&args.url, dir, &args.options(), TerminalProgress::new().progress())?;
     println!("{staged}\n\nNext: COVID_CT_DATA={} covid-ct audit", dir.display());
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::decode::decode_grey;
 use crate::data::manifest::{Manifest, Set, Slice};
 use anyhow::{Result, ensure};
-pub(crate) use inspect::Look;
+pub(crate) use inspect::Inspection;
 use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;
 use rayon::prelude::*;
@@ -78,7 +78,7 @@ impl Audit {
         let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, progress);
         let levels = Levels::none();
         let (looked, _) = in_parallel(manifest.slices.par_iter(), |slice| {
-            let look = Look::at(manifest, slice, &levels)?;
+            let look = Inspection::at(manifest, slice, &levels)?;
             meter.add(1);
             Ok((look, ()))
         })?;
@@ -86,7 +86,7 @@ impl Audit {
         Ok(Self::assembled(manifest.clone(), looked, levels.counts()))
     }
 
-    fn assembled(mut manifest: Manifest, mut looked: Vec<Look>, histogram: Vec<u64>) -> Self {
+    fn assembled(mut manifest: Manifest, mut looked: Vec<Inspection>, histogram: Vec<u64>) -> Self {
         let usual = usual_size(&manifest);
         for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
             look.compare(&manifest, slice, usual);

@@ -39,7 +39,7 @@ pub struct SliceCache {
 
 #[derive(Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-struct Index {
+struct CacheIndex {
     manifest: Digest,
     size: u32,
     storage: Storage,
@@ -65,7 +65,7 @@ impl SliceCache {
         Self::open(place, index, manifest, preprocess)
     }
 
-    fn open(place: Place, index: Index, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
+    fn open(place: Place, index: CacheIndex, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
         let rows = Arc::new(Rows::open(&place, &index).context("opening the slice cache")?);
         let (manifest, preprocess) = (manifest.clone(), preprocess.clone());
         Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows })
@@ -200,10 +200,10 @@ fn slice_bytes(size: u32) -> usize {
 }
 
 /// The folder of the cache of these slices, and the key that it is made from.
-fn planned(folder: &Path, manifest: &Manifest, preprocess: &Preprocess) -> (Place, Index) {
+fn planned(folder: &Path, manifest: &Manifest, preprocess: &Preprocess) -> (Place, CacheIndex) {
     let (hash, slices) = (manifest.hash(), manifest.slices.len());
     let place = Place { folder: folder.join(preprocess.cache_key(&hash)), file: FILE, rows: slices };
-    (place, Index { manifest: hash, size: preprocess.size, storage: preprocess.storage, slices })
+    (place, CacheIndex { manifest: hash, size: preprocess.size, storage: preprocess.storage, slices })
 }
 
 /// A slice as it is stored.
@@ -215,7 +215,7 @@ fn stored(image: &GreyImage, size: u32, storage: Storage) -> Result<Vec<u8>> {
     }
 }
 
-fn build(place: &Place, manifest: &Manifest, index: &Index, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
+fn build(place: &Place, manifest: &Manifest, index: &CacheIndex, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
     let Some(building) = Building::begin(place)? else { return Ok(()) };
     let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
     // Few blocks are built at a time, so that they are written roughly in order and can be read in one piece later.

@@ -25,7 +25,7 @@ pub use label::{Label, Set};
 pub(crate) use patients::PATIENTS;
 pub(crate) use walk::missing_numbers;
 pub(crate) use walk::read_file;
-use walk::{Listing, slice_number, walk};
+use walk::{FolderListing, slice_number, walk};
 
 /// One CT series: a folder `ct_scan_N`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ impl Manifest {
         look: impl Fn(usize, String, &Slice, &[u8]) -> Result<T> + Sync,
     ) -> Result<(Self, Vec<T>)> {
         let root = root.as_ref();
-        let Listing { scans, files, strays } = walk(root)?;
+        let FolderListing { scans, files, strays } = walk(root)?;
         let mut manifest = Self::listed(root, scans, strays)?;
         // Checked before hours of reading: a table of patients that does not fit is an error.
         if let Some((from, bytes)) = Self::patients_in(root)? {

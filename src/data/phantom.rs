@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use self::defects::Kind;
 use self::noise::{Stream, stream};
 use self::patient::Patient;
-use self::scan_plan::{File, Plan};
+use self::scan_plan::{File, PhantomPlan};
 use crate::base::progress::{Meter, Progress};
 
 /// Name of the description in the root of a phantom.
@@ -136,7 +136,7 @@ fn draw_phantom_in(root: &Path, config: &PhantomConfig, progress: &(dyn Fn(&Prog
         }
         _ => fs::create_dir_all(&partial).with_context(|| format!("creating {}", partial.display()))?,
     }
-    let plan = Plan::new(config);
+    let plan = PhantomPlan::new(config);
     draw_files(&partial, config, &plan, progress)?;
     let phantom = describe(config, &plan);
     write(&partial, "truth/patients.csv", patients_csv(&plan).as_bytes())?;
@@ -188,7 +188,12 @@ fn partial_of(root: &Path) -> Result<PathBuf> {
 }
 
 /// Draws and writes all files of the plan.
-fn draw_files(root: &Path, config: &PhantomConfig, plan: &Plan, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
+fn draw_files(
+    root: &Path,
+    config: &PhantomConfig,
+    plan: &PhantomPlan,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<()> {
     let folders = plan.scans.iter().map(|s| &s.folder).chain(&plan.empty);
     for folder in folders.map(|f| root.join(f)) {
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -207,7 +212,7 @@ fn draw_files(root: &Path, config: &PhantomConfig, plan: &Plan, progress: &(dyn 
 }
 
 /// The bytes of one file.
-fn content(config: &PhantomConfig, plan: &Plan, patient: &Patient, file: &File) -> Result<Vec<u8>> {
+fn content(config: &PhantomConfig, plan: &PhantomPlan, patient: &Patient, file: &File) -> Result<Vec<u8>> {
     let scan = &plan.scans[file.scan];
     let size = config.size as usize;
     let t = (file.slice as f32 + 0.5) / scan.slices as f32;
@@ -225,7 +230,7 @@ fn write(root: &Path, path: &str, bytes: &[u8]) -> Result<()> {
     fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))
 }
 
-fn describe(config: &PhantomConfig, plan: &Plan) -> Phantom {
+fn describe(config: &PhantomConfig, plan: &PhantomPlan) -> Phantom {
     let slices = || plan.files.iter().filter(|f| f.kind != Kind::Junk);
     let folders: BTreeSet<&str> = slices().filter_map(|f| f.path.rsplit_once('/')).map(|(folder, _)| folder).collect();
     Phantom {
@@ -238,7 +243,7 @@ fn describe(config: &PhantomConfig, plan: &Plan) -> Phantom {
 }
 
 /// The true patient of every slice file: a header, then `path,patient,source`.
-fn patients_csv(plan: &Plan) -> String {
+fn patients_csv(plan: &PhantomPlan) -> String {
     let mut out = String::from("path,patient,source\n");
     for file in plan.files.iter().filter(|f| f.kind != Kind::Junk) {
         out += &format!("{},phantom_{:04},phantom\n", file.path, plan.scans[file.scan].patient);

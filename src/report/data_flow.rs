@@ -1,7 +1,7 @@
 //! The flow of data from the files that were read to the slices that each split uses.
 
 use super::run_parts::Run;
-use crate::base::figure::{Figure, Step, flow};
+use crate::base::figure::{Figure, FlowStep, flow};
 use crate::base::progress::{counted, thousands};
 use crate::base::table::Table;
 use crate::data::manifest::Manifest;
@@ -135,16 +135,16 @@ impl Flow {
             true => Vec::new(),
             false => [vec!["Left out, by reason (files)".to_owned()], reasons].concat(),
         };
-        let first = || Step { stays: self.read.lines("Read".to_owned()), leaves: leaves.clone() };
+        let first = || FlowStep { stays: self.read.lines("Read".to_owned()), leaves: leaves.clone() };
         let accepted = || self.accepted.lines("Accepted by the audit".to_owned());
         if self.splits.is_empty() {
-            let steps = [first(), Step { stays: accepted(), leaves: Vec::new() }];
+            let steps = [first(), FlowStep { stays: accepted(), leaves: Vec::new() }];
             return Ok(vec![flow("Data flow", &steps, &[], caption)?]);
         }
         let of_split = |of: &SplitFlow| {
             let mut stays = accepted();
             stays.push(format!("divided for {}", shortened(&of.runs)));
-            let steps = [first(), Step { stays, leaves: of.leaves() }];
+            let steps = [first(), FlowStep { stays, leaves: of.leaves() }];
             flow(&format!("Data flow: {}", of.runs.join(", ")), &steps, &of.ends(), caption)
         };
         self.splits.iter().map(of_split).collect()

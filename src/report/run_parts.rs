@@ -70,7 +70,7 @@ impl Run {
             accepted.name
         );
         belongs_to_checkpoint(folder, &evaluation, left_out)?;
-        let mut parts = Parts { folder, evaluation: &evaluation, left_out };
+        let mut parts = RunReader { folder, evaluation: &evaluation, left_out };
         let explained = [Subset::Validation, Subset::Test, Subset::Prediction];
         let of_predictions = |of: Compared<'_, Predictions>| same(&of.0.about, of.1);
         let of_inference = |of: Compared<'_, Inference>| same(&of.0.about, of.1);
@@ -114,13 +114,13 @@ impl Run {
 type Compared<'a, T> = (&'a T, &'a Evaluation);
 
 /// Reads the parts of a run's folder.
-struct Parts<'a> {
+struct RunReader<'a> {
     folder: &'a RunFolder,
     evaluation: &'a Evaluation,
     left_out: &'a mut Vec<Omission>,
 }
 
-impl Parts<'_> {
+impl RunReader<'_> {
     /// Reads a part and compares it with the evaluation. `None` where it cannot be read or does not belong to the
     /// evaluation; the reason is added to `left_out`.
     fn part<T>(

@@ -36,7 +36,7 @@ pub(crate) struct FeatureCache {
 
 #[derive(Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-struct Index {
+struct FeatureIndex {
     manifest: Digest,
     preprocess: Preprocess,
     backbone: Digest,
@@ -65,7 +65,7 @@ impl FeatureCache {
         let kind = if computed == Kind::Float { Kind::Float } else { Kind::Half };
         let width = network.width_at(until)?;
         let slices = cache.manifest().slices.len();
-        let index = Index {
+        let index = FeatureIndex {
             manifest: cache.manifest_hash(),
             preprocess: cache.preprocess().clone(),
             backbone,

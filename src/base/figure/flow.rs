@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// A box of the main line, and the box of what is excluded there; lines of text.
-pub(crate) struct Step {
+pub(crate) struct FlowStep {
     pub(crate) stays: Vec<String>,
     pub(crate) leaves: Vec<String>,
 }
@@ -45,9 +45,9 @@ fn arrow(canvas: &Canvas<'_>, from: (i32, i32), to: (i32, i32)) -> Painted {
 }
 
 /// A diagram of steps from top to bottom, and of the boxes into which the last step divides.
-pub(crate) fn flow(title: &str, steps: &[Step], ends: &[Vec<String>], caption: &str) -> Result<Figure> {
+pub(crate) fn flow(title: &str, steps: &[FlowStep], ends: &[Vec<String>], caption: &str) -> Result<Figure> {
     let step_height =
-        |step: &Step| height(&step.stays).max(if step.leaves.is_empty() { 0 } else { height(&step.leaves) });
+        |step: &FlowStep| height(&step.stays).max(if step.leaves.is_empty() { 0 } else { height(&step.leaves) });
     let tallest_end = ends.iter().map(|lines| height(lines)).max().unwrap_or(0);
     let total: i32 = steps.iter().map(|step| step_height(step) + GAP).sum();
     let count = ends.len().max(1) as i32;

@@ -1,6 +1,6 @@
 //! Findings that take more than one file: folders, equal pictures, and scans that look like one patient.
 
-use super::{Check, Finding, Look, look_alikes};
+use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::progress::thousands;
 use crate::data::manifest::{Manifest, Set, missing_numbers};
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
 
 /// All but one of each group of equal pictures. The one kept is the validation set's, where it has one, so that the
 /// copy in training goes; slices to predict always stay. With two labels in a group none is kept.
-pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
+pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
     let shown = (0..).zip(looked).filter(|(_, look)| look.shows_something());
     let mut order: Vec<([u8; 16], u32)> =
         shown.filter_map(|(index, look)| Some((look.picture.as_ref()?.pixels, index))).collect();
@@ -56,7 +56,7 @@ pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Look]) -> Vec<Find
 }
 
 /// Pairs of scans that look like one patient.
-pub(super) fn same_patients(manifest: &Manifest, looked: &[Look]) -> Vec<Finding> {
+pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
     let candidates: Vec<look_alikes::Candidate<'_>> = looked
         .iter()
         .enumerate()

@@ -1,6 +1,6 @@
 //! Inspects one file for the audit.
 
-use super::pixel_measures::{Levels, Measure, Picture};
+use super::pixel_measures::{Levels, Picture, PixelMeasure};
 use super::{Check, Finding};
 use crate::data::decode::{ColourMode, DecodeError, Format, GreyImage, decode_grey};
 use crate::data::manifest::{Manifest, Slice, read_file};
@@ -16,13 +16,13 @@ const DARK: u8 = 64;
 const NARROW: u8 = 24;
 
 /// The result of inspecting one file.
-pub(crate) struct Look {
+pub(crate) struct Inspection {
     pub(super) findings: Vec<Finding>,
     /// `None` when the file cannot be decoded.
     pub(super) picture: Option<Picture>,
 }
 
-impl Look {
+impl Inspection {
     /// Reads and inspects a slice's file.
     pub(super) fn at(manifest: &Manifest, slice: &Slice, levels: &Levels) -> Result<Self> {
         let path = manifest.path(slice);
@@ -59,7 +59,7 @@ impl Look {
                 found(check, error.to_string());
             }
             Ok(image) => {
-                let measure = Measure::of(&image, levels);
+                let measure = PixelMeasure::of(&image, levels);
                 if let Some((check, detail)) = brightness_finding(&measure) {
                     found(check, detail);
                 }
@@ -84,7 +84,7 @@ impl Look {
     }
 }
 
-fn brightness_finding(measure: &Measure) -> Option<(Check, String)> {
+fn brightness_finding(measure: &PixelMeasure) -> Option<(Check, String)> {
     let (low, high) = measure.spread;
     let levels = || format!("grey levels {} to {}, mean {:.1}", measure.min, measure.max, measure.mean);
     if measure.max <= BLACK {

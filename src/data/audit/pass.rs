@@ -1,7 +1,7 @@
 //! Listing, audit and slice cache in one pass over the files.
 
 use super::Audit;
-use super::inspect::Look;
+use super::inspect::Inspection;
 use super::pixel_measures::Levels;
 use crate::base::progress::Progress;
 use crate::data::cache::{CacheFilling, SliceCache};
@@ -24,8 +24,8 @@ impl Pass {
     }
 
     /// Inspects file number `index` of the manifest that is being made.
-    pub(crate) fn look(&self, index: usize, path: String, slice: &Slice, bytes: &[u8]) -> Result<Look> {
-        let (look, image) = Look::of(path, slice, bytes, &self.levels)?;
+    pub(crate) fn look(&self, index: usize, path: String, slice: &Slice, bytes: &[u8]) -> Result<Inspection> {
+        let (look, image) = Inspection::of(path, slice, bytes, &self.levels)?;
         if let (Some(filling), Some(image)) = (&self.filling, image) {
             filling.put(index, &image)?;
         }
@@ -33,7 +33,7 @@ impl Pass {
     }
 
     /// The audit; `looked` is in the order of the manifest's slices.
-    pub(crate) fn finish(self, manifest: Manifest, looked: Vec<Look>) -> Result<(Audit, Option<SliceCache>)> {
+    pub(crate) fn finish(self, manifest: Manifest, looked: Vec<Inspection>) -> Result<(Audit, Option<SliceCache>)> {
         let audit = Audit::assembled(manifest, looked, self.levels.counts());
         let cache = self.filling.map(|filling| filling.finish(&audit.manifest, &audit.accepted())).transpose()?;
         Ok((audit, cache))

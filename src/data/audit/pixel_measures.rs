@@ -68,7 +68,7 @@ pub(super) struct Picture {
 
 /// Statistics of the grey levels of a slice, 0 to 255, and its image.
 #[derive(Debug, Clone)]
-pub(super) struct Measure {
+pub(super) struct PixelMeasure {
     pub(super) min: u8,
     pub(super) max: u8,
     pub(super) mean: f64,
@@ -77,7 +77,7 @@ pub(super) struct Measure {
     pub(super) picture: Picture,
 }
 
-impl Measure {
+impl PixelMeasure {
     /// Measures a slice and adds its pixels to `levels`.
     pub(super) fn of(image: &GreyImage, levels: &Levels) -> Self {
         let histogram = histogram(&image.pixels);
@@ -198,9 +198,9 @@ mod tests {
     fn levels_are_counted() {
         let image = GreyImage { width: 4, height: 1, pixels: vec![0, 10, 10, 100] };
         let levels = Levels::none();
-        let measure = Measure::of(&image, &levels);
+        let measure = PixelMeasure::of(&image, &levels);
         assert_eq!((measure.min, measure.max, measure.mean, measure.spread), (0, 100, 30.0, (0, 100)));
-        Measure::of(&image, &levels);
+        PixelMeasure::of(&image, &levels);
         let counts = levels.counts();
         assert_eq!((counts[0], counts[10], counts[100], counts.iter().sum::<u64>()), (2, 4, 2, 8));
     }
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn contrast_does_not_change_the_descriptor() {
-        let picture = |scale| Measure::of(&ramp(scale), &Levels::none()).picture;
+        let picture = |scale| PixelMeasure::of(&ramp(scale), &Levels::none()).picture;
         let (a, b) = (picture(1), picture(3));
         let cosine: f32 = a.descriptor.values().iter().zip(b.descriptor.values()).map(|(x, y)| x * y).sum();
         assert!(cosine > 0.9, "{cosine}");

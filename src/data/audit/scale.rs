@@ -1,6 +1,6 @@
 //! Measures the stages that only need the manifest, on a synthetic manifest of any size.
 
-use super::inspect::Look;
+use super::inspect::Inspection;
 use super::pixel_measures::{DESCRIPTOR, Descriptor, Picture};
 use super::{Audit, Check};
 use crate::base::files::Digest;
@@ -102,7 +102,7 @@ fn folder(scan: usize, scans: usize) -> String {
 }
 
 /// A manifest and inspected slices as if read from folders, and the planted pairs of scans of one patient.
-fn synthetic(slices: usize) -> (Manifest, Vec<Look>, Vec<(String, String)>) {
+fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, Vec<(String, String)>) {
     let scans = slices.div_ceil(PER_SCAN);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let header = Header { format: Format::Jpeg, width: 512, height: 512, colour: ColourMode::Grey };
@@ -131,7 +131,7 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Look>, Vec<(String, String)>) {
             let length = mixed.iter().map(|v| v * v).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
             let descriptor = Descriptor::packed(&mixed.map(|v| v / length));
             let pixels = rng.r#gen::<u128>().to_le_bytes();
-            looked.push(Look { findings: Vec::new(), picture: Some(Picture { pixels, descriptor }) });
+            looked.push(Inspection { findings: Vec::new(), picture: Some(Picture { pixels, descriptor }) });
         }
     }
     (Manifest::of_folders("synthetic", folders, listed), looked, planted)

@@ -4,14 +4,14 @@ use super::LungMask;
 use crate::data::decode::GreyImage;
 
 /// Centre and half-axes as shares of the picture's sides.
-type Ellipse = [f64; 4];
+type TestEllipse = [f64; 4];
 
-const BODY: Ellipse = [0.5, 0.5, 0.46, 0.36];
-const LUNGS: [Ellipse; 2] = [[0.31, 0.48, 0.13, 0.24], [0.69, 0.48, 0.13, 0.24]];
-const TRACHEA: Ellipse = [0.5, 0.42, 0.022, 0.022];
-const SPINE: Ellipse = [0.5, 0.72, 0.06, 0.06];
+const BODY: TestEllipse = [0.5, 0.5, 0.46, 0.36];
+const LUNGS: [TestEllipse; 2] = [[0.31, 0.48, 0.13, 0.24], [0.69, 0.48, 0.13, 0.24]];
+const TRACHEA: TestEllipse = [0.5, 0.42, 0.022, 0.022];
+const SPINE: TestEllipse = [0.5, 0.72, 0.06, 0.06];
 
-fn holds([cx, cy, rx, ry]: Ellipse, x: f64, y: f64) -> bool {
+fn holds([cx, cy, rx, ry]: TestEllipse, x: f64, y: f64) -> bool {
     ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) <= 1.0
 }
 

@@ -1,6 +1,6 @@
 //! The listing of a data set made from names alone, for archives that are not unpacked yet.
 
-use super::walk::{Listing, NumericKey, check_classes, numeric_key};
+use super::walk::{FolderListing, NumericKey, check_classes, numeric_key};
 use super::{Label, Scan, Set};
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +16,8 @@ type FileKey = (NumericKey, String, usize);
 ///
 /// # Errors
 /// None of the layout's folders, or a misnamed class.
-pub(crate) fn listing_of(names: &[String]) -> Result<(Listing, Vec<Option<usize>>)> {
-    let mut found = Found::default();
+pub(crate) fn listing_of(names: &[String]) -> Result<(FolderListing, Vec<Option<usize>>)> {
+    let mut found = ListingBuilder::default();
     for (place, name) in names.iter().enumerate() {
         found.add(name, place);
     }
@@ -42,7 +42,7 @@ fn first_folders(names: &[String]) -> Vec<&str> {
 
 /// The names read so far, by their place in the layout.
 #[derive(Default)]
-struct Found {
+struct ListingBuilder {
     scans: BTreeMap<ScanKey, Vec<FileKey>>,
     strays: BTreeSet<String>,
     /// Every class folder of train and val, misnamed ones too.
@@ -51,7 +51,7 @@ struct Found {
     any_group: bool,
 }
 
-impl Found {
+impl ListingBuilder {
     fn add(&mut self, name: &str, place: usize) {
         let parts: Vec<&str> = name.split('/').collect();
         let Some(set) = Set::ALL.into_iter().find(|set| set.folder() == parts[0]) else { return };
@@ -102,9 +102,10 @@ impl Found {
         }
     }
 
-    fn into_listing(self, names: usize) -> (Listing, Vec<Option<usize>>) {
+    fn into_listing(self, names: usize) -> (FolderListing, Vec<Option<usize>>) {
         let mut numbers = vec![None; names];
-        let mut listing = Listing { scans: Vec::new(), files: Vec::new(), strays: self.strays.into_iter().collect() };
+        let mut listing =
+            FolderListing { scans: Vec::new(), files: Vec::new(), strays: self.strays.into_iter().collect() };
         for ((.., folder), mut files) in self.scans {
             files.sort();
             for (_, file, place) in files {

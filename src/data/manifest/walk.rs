@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// The scans and files of a data set, in their final order.
-pub(crate) struct Listing {
+pub(crate) struct FolderListing {
     pub(crate) scans: Vec<Scan>,
     /// Files, each with the index of its scan.
     pub(crate) files: Vec<(usize, String)>,
@@ -17,7 +17,7 @@ pub(crate) struct Listing {
 }
 
 /// Lists a data set's folder.
-pub(super) fn walk(root: &Path) -> Result<Listing> {
+pub(super) fn walk(root: &Path) -> Result<FolderListing> {
     ensure!(
         root.is_dir(),
         "scanning a data set: {} is no folder; expected one with train/, val/ or prediction/ in it",
@@ -61,7 +61,7 @@ pub(super) fn walk(root: &Path) -> Result<Listing> {
         files.extend(names.into_iter().map(|name| (index, name)));
     }
     strays.sort();
-    Ok(Listing { scans, files, strays })
+    Ok(FolderListing { scans, files, strays })
 }
 
 /// Refuses a folder with a misnamed class: a whole class would be missed.

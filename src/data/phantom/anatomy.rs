@@ -5,10 +5,10 @@ mod bones;
 use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
 
-use super::canvas::{Canvas, Ellipse, Point};
+use super::canvas::{Ellipse, Point, SliceCanvas};
 use super::noise::{lerp, noise3, step};
 use super::patient::Patient;
-use super::section::Section;
+use super::section::CrossSection;
 
 const FAT: f32 = 92.0;
 const MUSCLE: f32 = 146.0;
@@ -19,8 +19,8 @@ const AIRWAY: f32 = 10.0;
 ///
 /// `t` is the position in the scan (0..1), `noise` the slice's own stream, `shift` moves everything by pixels.
 pub(super) fn draw_slice(patient: &Patient, size: usize, t: f32, noise: &mut ChaCha8Rng, shift: [i32; 2]) -> Vec<u8> {
-    let section = Section::new(patient, t);
-    let mut canvas = Canvas::new(size, &patient.frame, shift);
+    let section = CrossSection::new(patient, t);
+    let mut canvas = SliceCanvas::new(size, &patient.frame, shift);
     let fields = Fields::new(&canvas, &section);
     table(&mut canvas, &section);
     body(&mut canvas, &fields);
@@ -43,7 +43,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn new(canvas: &Canvas, section: &Section) -> Self {
+    fn new(canvas: &SliceCanvas, section: &CrossSection) -> Self {
         let step = (canvas.size / 128).max(1);
         let side = canvas.size.div_ceil(step) + 1;
         let (mut body, mut lungs) = (Vec::with_capacity(side * side), Vec::with_capacity(side * side));
@@ -90,7 +90,7 @@ impl Fields {
 }
 
 /// Grey of the soft tissue under the fat: muscle with softer streaks of fat between, mediastinum inside the cage.
-fn soft_grey(section: &Section, p: Point) -> f32 {
+fn soft_grey(section: &CrossSection, p: Point) -> f32 {
     if section.cage.distance(p) < 0.0 {
         return MUSCLE - 16.0;
     }
@@ -99,7 +99,7 @@ fn soft_grey(section: &Section, p: Point) -> f32 {
 }
 
 /// The couch: one or two thin arcs under the back.
-fn table(canvas: &mut Canvas, section: &Section) {
+fn table(canvas: &mut SliceCanvas, section: &CrossSection) {
     let t = &section.patient.table;
     let y = section.patient.wall.aspect + t.gap + 0.02;
     let width = t.width / section.patient.frame.scale;
@@ -113,7 +113,7 @@ fn table(canvas: &mut Canvas, section: &Section) {
 }
 
 /// Air, skin, fat and muscle.
-fn body(canvas: &mut Canvas, fields: &Fields) {
+fn body(canvas: &mut SliceCanvas, fields: &Fields) {
     let (size, unit) = (canvas.size, canvas.unit);
     let mut grey = std::mem::take(&mut canvas.grey);
     let inside = |d: f32| (0.5 - d * unit / 1.6).clamp(0.0, 1.0);
@@ -129,7 +129,7 @@ fn body(canvas: &mut Canvas, fields: &Fields) {
 }
 
 /// Heart, great vessels, aorta, oesophagus and the organs under the diaphragm.
-fn mediastinum(canvas: &mut Canvas, section: &Section) {
+fn mediastinum(canvas: &mut SliceCanvas, section: &CrossSection) {
     let blood = BLOOD + section.patient.chest.enhancement;
     let fat = lerp(FAT, MUSCLE, 0.35);
     let c = section.thorax.centre;
@@ -162,7 +162,7 @@ fn mediastinum(canvas: &mut Canvas, section: &Section) {
 }
 
 /// The heart: a rim of fat, the muscle, and the blood inside (which contrast medium brightens).
-fn chambers(canvas: &mut Canvas, heart: &Ellipse, blood: f32) {
+fn chambers(canvas: &mut SliceCanvas, heart: &Ellipse, blood: f32) {
     let [x, y] = heart.centre;
     let [rx, ry] = heart.radii;
     canvas.ellipse(heart, lerp(FAT, MUSCLE, 0.4), 2.0);
@@ -174,7 +174,7 @@ fn chambers(canvas: &mut Canvas, heart: &Ellipse, blood: f32) {
 }
 
 /// Lung tissue with its vessels and nodule.
-fn lungs(canvas: &mut Canvas, section: &Section, fields: &Fields) {
+fn lungs(canvas: &mut SliceCanvas, section: &CrossSection, fields: &Fields) {
     let (size, unit) = (canvas.size, canvas.unit);
     let mut bright = vec![0.0f32; size * size];
     vessels(canvas, section, &mut bright);
@@ -191,7 +191,7 @@ fn lungs(canvas: &mut Canvas, section: &Section, fields: &Fields) {
 }
 
 /// The pieces of vessels within the thickness of the slice.
-fn vessels(canvas: &Canvas, section: &Section, layer: &mut [f32]) {
+fn vessels(canvas: &SliceCanvas, section: &CrossSection, layer: &mut [f32]) {
     for v in &section.patient.vessels {
         let half = 0.022 + v.radius[0] * 0.5;
         let (a, b) = (v.from[2] - section.z, v.to[2] - section.z);
@@ -216,7 +216,7 @@ fn vessels(canvas: &Canvas, section: &Section, layer: &mut [f32]) {
 }
 
 /// Trachea, main bronchi and a few bronchi next to the hila: dark, with a thin wall.
-fn airways(canvas: &mut Canvas, section: &Section) {
+fn airways(canvas: &mut SliceCanvas, section: &CrossSection) {
     let c = &section.patient.chest;
     let (z, y) = (section.z, 0.03);
     let carina = 0.40;
@@ -248,13 +248,13 @@ fn airways(canvas: &mut Canvas, section: &Section) {
     }
 }
 
-fn tube(canvas: &mut Canvas, shape: Ellipse) {
+fn tube(canvas: &mut SliceCanvas, shape: Ellipse) {
     canvas.ellipse(&shape.grown(0.011), MUSCLE - 22.0, 2.0);
     canvas.ellipse(&shape, AIRWAY, 1.8);
 }
 
 /// Adds the detector's noise, cuts the circular field of view and applies the window.
-fn develop(canvas: &Canvas, patient: &Patient, noise: &mut ChaCha8Rng) -> Vec<u8> {
+fn develop(canvas: &SliceCanvas, patient: &Patient, noise: &mut ChaCha8Rng) -> Vec<u8> {
     let (size, look) = (canvas.size, &patient.look);
     let stride = size + 1;
     let mut raw = vec![0u8; stride * stride];

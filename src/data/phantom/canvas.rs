@@ -62,7 +62,7 @@ pub(super) fn smooth_max(a: f32, b: f32, k: f32) -> f32 {
 
 /// The grey canvas. Rotation, offset and a gentle bending add up from a part per column and a part per row,
 /// so that the body coordinates of a pixel cost two additions.
-pub(super) struct Canvas {
+pub(super) struct SliceCanvas {
     pub size: usize,
     pub grey: Vec<f32>,
     /// Pixels per body unit.
@@ -78,7 +78,7 @@ fn bend(wave: &[f32; 3], t: f32) -> f32 {
     wave[0] * (wave[1] * t + wave[2]).sin()
 }
 
-impl Canvas {
+impl SliceCanvas {
     /// A black canvas of `size` pixels a side, everything moved by `shift` pixels.
     pub fn new(size: usize, frame: &Frame, shift: [i32; 2]) -> Self {
         let (sin, cos) = frame.rotation.sin_cos();

@@ -7,7 +7,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 use super::PhantomConfig;
-use super::scan_plan::{File, Plan};
+use super::scan_plan::{File, PhantomPlan};
 
 /// What is stored in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ const REPLACED: [(Kind, usize, &str, &str); 10] = [
 ];
 
 /// Changes the plan: every defect once, on scans that are not part of a repeated pair.
-pub(super) fn plant(plan: &mut Plan, config: &PhantomConfig) {
+pub(super) fn plant(plan: &mut PhantomPlan, config: &PhantomConfig) {
     let (train, val) = (config.train_scans, config.val_scans);
     // The last scans of train/covid, train/non-covid (two) and val/non-covid belong to the pairs.
     let free = [train - 1, train - 2, val, val - 1];
@@ -73,7 +73,7 @@ pub(super) fn plant(plan: &mut Plan, config: &PhantomConfig) {
 }
 
 /// The defects that add a file or a folder.
-fn extras(plan: &mut Plan, free: [usize; 4]) {
+fn extras(plan: &mut PhantomPlan, free: [usize; 4]) {
     let junk = plan.scan(3, 0);
     let path = format!("{}/._0.jpg", plan.scans[junk].folder);
     plan.files.push(File { path: path.clone(), scan: junk, slice: 0, kind: Kind::Junk });
@@ -95,7 +95,7 @@ fn extras(plan: &mut Plan, free: [usize; 4]) {
     plan.note("empty-scan", vec![folder], "a scan folder without files");
 }
 
-fn slice_path(plan: &Plan, scan: usize, slice: usize) -> String {
+fn slice_path(plan: &PhantomPlan, scan: usize, slice: usize) -> String {
     format!("{}/{slice}.jpg", plan.scans[scan].folder)
 }
 

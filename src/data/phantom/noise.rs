@@ -11,7 +11,7 @@ pub(super) enum Stream {
     /// The detector noise of one slice.
     Slice = 2,
     /// The numbers of slices of the scans.
-    Plan = 3,
+    PhantomPlan = 3,
 }
 
 /// The stream of `(seed, patient, slice)` for one purpose. `variant` distinguishes several scans of a patient.

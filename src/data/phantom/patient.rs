@@ -56,7 +56,7 @@ pub(super) struct Chest {
 
 /// The couch under the patient.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(super) struct Couch {
     /// Distance below the body, sag, half-width (half image widths).
     pub gap: f32,
     pub sag: f32,
@@ -66,7 +66,7 @@ pub(super) struct Table {
 
 /// Detector and window.
 #[derive(Debug, Clone)]
-pub(super) struct Look {
+pub(super) struct Appearance {
     /// Standard deviation of the noise, grey levels.
     pub noise: f32,
     /// 0: sharp kernel, 1: soft.
@@ -112,8 +112,8 @@ pub(super) struct Patient {
     pub frame: Frame,
     pub wall: Wall,
     pub chest: Chest,
-    pub table: Table,
-    pub look: Look,
+    pub table: Couch,
+    pub look: Appearance,
     /// z of the first and of the last slice (0: apex, 1: base).
     pub cover: [f32; 2],
     pub vessels: Vec<Vessel>,
@@ -132,13 +132,13 @@ impl Patient {
         let frame = frame(r);
         let wall = wall(r);
         let chest = chest(r);
-        let table = Table {
+        let table = Couch {
             gap: r.gen_range(0.0..0.06),
             sag: r.gen_range(0.02..0.16),
             width: r.gen_range(0.5..0.8),
             double: r.gen_bool(0.6),
         };
-        let look = Look {
+        let look = Appearance {
             noise: r.gen_range(2.0..7.0),
             grain: r.gen_range(0.0..1.0),
             gamma: r.gen_range(0.85..1.2),

@@ -11,7 +11,7 @@ pub(super) const FOLDERS: [&str; 5] = ["train/covid", "train/non-covid", "val/co
 
 /// One scan folder.
 #[derive(Debug, Clone)]
-pub(super) struct Scan {
+pub(super) struct PlannedScan {
     /// Index into [`FOLDERS`].
     pub class: usize,
     /// `train/covid/ct_scan_0`.
@@ -41,15 +41,15 @@ pub(super) struct File {
 
 /// The whole phantom before it is drawn.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Plan {
-    pub scans: Vec<Scan>,
+pub(super) struct PhantomPlan {
+    pub scans: Vec<PlannedScan>,
     pub files: Vec<File>,
     /// Folders without files.
     pub empty: Vec<String>,
     pub defects: Vec<PlantedDefect>,
 }
 
-impl Plan {
+impl PhantomPlan {
     /// The plan of a checked configuration.
     pub fn new(config: &PhantomConfig) -> Self {
         let mut plan = Self { scans: scans(config), ..Self::default() };
@@ -99,19 +99,20 @@ impl Plan {
     fn repeat(&mut self, source: usize, copy: usize, shift: [i32; 2], quality: u8) {
         let from = self.scans[source].clone();
         let to = &mut self.scans[copy];
-        *to = Scan { class: to.class, folder: std::mem::take(&mut to.folder), variant: 1, shift, quality, ..from };
+        *to =
+            PlannedScan { class: to.class, folder: std::mem::take(&mut to.folder), variant: 1, shift, quality, ..from };
     }
 }
 
-fn scans(config: &PhantomConfig) -> Vec<Scan> {
+fn scans(config: &PhantomConfig) -> Vec<PlannedScan> {
     let counts = [config.train_scans, config.train_scans, config.val_scans, config.val_scans, config.prediction_scans];
-    let mut rng = stream(config.seed, 0, 0, 0, Stream::Plan);
+    let mut rng = stream(config.seed, 0, 0, 0, Stream::PhantomPlan);
     // At least 4 slices, and within 25 % of the mean.
     let (low, high) = ((config.slices * 3).div_ceil(4).max(4), (config.slices * 5 / 4).max(4));
-    let mut out: Vec<Scan> = Vec::new();
+    let mut out: Vec<PlannedScan> = Vec::new();
     for (class, &count) in counts.iter().enumerate() {
         for n in 0..count {
-            out.push(Scan {
+            out.push(PlannedScan {
                 class,
                 folder: format!("{}/ct_scan_{n}", FOLDERS[class]),
                 patient: out.len(),

@@ -5,7 +5,7 @@ use super::noise::{lerp, noise3, step};
 use super::patient::Patient;
 
 /// The patient at one height.
-pub(super) struct Section<'a> {
+pub(super) struct CrossSection<'a> {
     pub patient: &'a Patient,
     /// Height: 0 apex, 1 base.
     pub z: f32,
@@ -29,7 +29,7 @@ pub(super) struct Section<'a> {
     arms: Option<[Ellipse; 2]>,
 }
 
-impl<'a> Section<'a> {
+impl<'a> CrossSection<'a> {
     /// The section at share `t` (0..1) of the patient's scan.
     pub fn new(patient: &'a Patient, t: f32) -> Self {
         let z = lerp(patient.cover[0], patient.cover[1], t);

@@ -90,7 +90,7 @@ fn counts_and_truth_agree_with_the_disk() {
 fn every_defect_once_and_in_different_places() {
     for seed in 1..6 {
         for slices in [4, 5, 9] {
-            let plan = Plan::new(&PhantomConfig { seed, slices, ..small() });
+            let plan = PhantomPlan::new(&PhantomConfig { seed, slices, ..small() });
             let mut checks: Vec<&str> = plan.defects.iter().map(|d| d.check.as_str()).collect();
             checks.sort_unstable();
             assert_eq!(checks, CHECKS);

@@ -74,17 +74,17 @@ pub(super) fn check_sha256(path: &Path, prefix: &str) -> Result<Digest> {
 }
 
 /// Why a try ended early.
-enum Failure {
+enum DownloadFailure {
     /// Another try may succeed.
     Passing(Error),
     /// Another try would fail as well.
     Final(Error),
 }
 
-use Failure::{Final, Passing};
+use DownloadFailure::{Final, Passing};
 
 /// Errors of this machine are not worth another try.
-impl From<Error> for Failure {
+impl From<Error> for DownloadFailure {
     fn from(error: Error) -> Self {
         Final(error)
     }
@@ -156,7 +156,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// One request, for what is missing.
-    fn attempt(&mut self) -> Result<(), Failure> {
+    fn attempt(&mut self) -> Result<(), DownloadFailure> {
         let have = self.length()?;
         let mut request = self.agent.get(self.url);
         if have > 0 {
@@ -186,7 +186,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Appends the received data, up to the file's end.
-    fn receive(&mut self, body: impl Read, total: u64) -> Result<(), Failure> {
+    fn receive(&mut self, body: impl Read, total: u64) -> Result<(), DownloadFailure> {
         let mut length = self.length()?;
         let megabytes = |bytes: u64| (bytes / MB) as usize;
         let new_meter = || Meter::new(&self.stage, "MB", total.div_ceil(MB) as usize, megabytes(length), self.progress);
@@ -214,7 +214,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// The server has nothing beyond the received data, so that is the whole file, or not a part of it.
-    fn nothing_left(&mut self) -> Result<(), Failure> {
+    fn nothing_left(&mut self) -> Result<(), DownloadFailure> {
         if check_sha256(&self.partial, self.sha256_prefix).is_ok() {
             return Ok(());
         }
@@ -241,7 +241,7 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
 }
 
 /// Whether a request that brought no answer should be repeated.
-fn failed_request(error: ureq::Error) -> Failure {
+fn failed_request(error: ureq::Error) -> DownloadFailure {
     match error {
         ureq::Error::BadUri(_)
         | ureq::Error::Http(_)
@@ -262,7 +262,7 @@ fn readable(error: ureq::Error) -> Error {
 }
 
 /// Whether a failed answer is worth another try.
-fn refused(status: StatusCode) -> Failure {
+fn refused(status: StatusCode) -> DownloadFailure {
     let error = anyhow!("the server answered {status}");
     match status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Passing(error),

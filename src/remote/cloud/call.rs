@@ -1,6 +1,6 @@
 //! Starting gcloud and reading both its streams while it runs.
 
-use super::command::{Answer, Command};
+use super::command::{Command, CommandOutput};
 use anyhow::{Context, Result, bail};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -20,7 +20,12 @@ enum Line {
 }
 
 /// Runs `command` with `gcloud` as its program, in `folder`; lines go to `log` as they come.
-pub(super) fn call(command: &Command, gcloud: &Path, folder: &Path, log: &mut dyn FnMut(&str)) -> Result<Answer> {
+pub(super) fn call(
+    command: &Command,
+    gcloud: &Path,
+    folder: &Path,
+    log: &mut dyn FnMut(&str),
+) -> Result<CommandOutput> {
     let arguments = command.argv.get(1..).unwrap_or_default();
     // gcloud never asks on the terminal: `run_step` has asked before.
     let started = Process::new(gcloud)
@@ -50,7 +55,7 @@ pub(super) fn call(command: &Command, gcloud: &Path, folder: &Path, log: &mut dy
         }),
         thread::spawn(move || error.map(|stream| send_lines(stream, &sender, Line::Error))),
     ];
-    let mut answer = Answer::default();
+    let mut answer = CommandOutput::default();
     // Ends when both readers have dropped their senders, that is, when both streams are closed.
     for line in lines {
         match line {

@@ -9,7 +9,7 @@ pub enum Expects {
     /// Exit code 0.
     Success,
     /// Something is printed.
-    Answer,
+    CommandOutput,
     /// All of these lines are printed, in any order.
     Lines(Vec<String>),
     /// This line is printed first.
@@ -60,7 +60,7 @@ impl fmt::Display for Command {
 
 /// What a command printed and how it ended.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answer {
+pub(crate) struct CommandOutput {
     /// Exit code; `None` after a signal.
     pub code: Option<i32>,
     /// Standard output.
@@ -69,7 +69,7 @@ pub(crate) struct Answer {
     pub errors: Vec<String>,
 }
 
-impl Answer {
+impl CommandOutput {
     /// Whether gcloud said that the thing asked for does not exist.
     fn says_not_found(&self) -> bool {
         let text = self.errors.join("\n").to_lowercase();
@@ -79,7 +79,7 @@ impl Answer {
 
 impl Expects {
     /// Whether the thing exists and is not as expected, so that making it would fail.
-    pub(crate) fn is_another(&self, answer: &Answer, folder: &Path) -> bool {
+    pub(crate) fn is_another(&self, answer: &CommandOutput, folder: &Path) -> bool {
         matches!(self, Self::Fields(_))
             && answer.code == Some(0)
             && !answer.out.trim().is_empty()
@@ -87,7 +87,7 @@ impl Expects {
     }
 
     /// `Ok` when the answer is as expected, else what was expected and what was found. Paths start in `folder`.
-    pub(crate) fn judge(&self, answer: &Answer, folder: &Path) -> Result<(), String> {
+    pub(crate) fn judge(&self, answer: &CommandOutput, folder: &Path) -> Result<(), String> {
         if *self == Self::NotFound {
             return if answer.says_not_found() {
                 Ok(())
@@ -102,8 +102,8 @@ impl Expects {
         let out = answer.out.trim();
         match self {
             Self::Success | Self::NotFound => Ok(()),
-            Self::Answer if out.is_empty() => Err("expected an answer, found none".to_owned()),
-            Self::Answer => Ok(()),
+            Self::CommandOutput if out.is_empty() => Err("expected an answer, found none".to_owned()),
+            Self::CommandOutput => Ok(()),
             Self::Lines(lines) => match lines.iter().find(|line| !out.lines().any(|found| found.trim() == **line)) {
                 Some(missing) => Err(format!("expected the line {missing:?}, found {out:?}")),
                 None => Ok(()),
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn answers_are_judged() {
         let here = Path::new(".");
-        let said = |out: &str| Answer { code: Some(0), out: out.to_owned(), errors: Vec::new() };
+        let said = |out: &str| CommandOutput { code: Some(0), out: out.to_owned(), errors: Vec::new() };
         let quota = Expects::Quota { metric: "NVIDIA_T4_GPUS".into(), needed: 1 };
         assert!(quota.judge(&said("CPUS\t24.0\t0.0\nNVIDIA_T4_GPUS\t1.0\t0.0"), here).is_ok());
         let full = quota.judge(&said("NVIDIA_T4_GPUS\t1.0\t1.0"), here).expect_err("in use");
@@ -207,9 +207,9 @@ mod tests {
         assert_eq!(other, "location: expected ASIA-EAST1, found \"US\"");
         assert!(bucket.is_another(&said("US\tTrue\n"), here) && !bucket.is_another(&said(""), here));
         assert!(Expects::Lines(vec!["b".into(), "a".into()]).judge(&said("a\nb\nc\n"), here).is_ok());
-        let gone = Answer { code: Some(1), out: String::new(), errors: vec!["ERROR: NOT_FOUND: x".into()] };
+        let gone = CommandOutput { code: Some(1), out: String::new(), errors: vec!["ERROR: NOT_FOUND: x".into()] };
         assert!(Expects::NotFound.judge(&gone, here).is_ok());
-        let refused = Answer { code: Some(1), out: String::new(), errors: vec!["PERMISSION_DENIED".into()] };
+        let refused = CommandOutput { code: Some(1), out: String::new(), errors: vec!["PERMISSION_DENIED".into()] };
         assert!(Expects::NotFound.judge(&refused, here).is_err(), "a refusal is not an absence");
         assert!(Expects::NotFound.judge(&said("ACTIVE"), here).is_err());
     }

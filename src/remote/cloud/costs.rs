@@ -86,7 +86,7 @@ impl Prices {
 
 /// One line of the bill.
 #[derive(Debug, Clone, PartialEq)]
-struct Item {
+struct PriceItem {
     what: String,
     price: Price,
     /// While it runs, by the hour, without discount.
@@ -101,7 +101,7 @@ struct Item {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Costs {
     region: String,
-    items: Vec<Item>,
+    items: Vec<PriceItem>,
     notes: Vec<String>,
 }
 
@@ -129,11 +129,11 @@ impl Costs {
         let hourly = |what: String, price: &Price, number: f64| {
             let hour = price.usd * number;
             let month = hour * prices.hours_per_month * prices.full_month.share;
-            Item { what, price: price.clone(), hour, month, stopped: 0.0 }
+            PriceItem { what, price: price.clone(), hour, month, stopped: 0.0 }
         };
         let monthly = |what: String, price: &Price, gigabytes: f64| {
             let month = price.usd * gigabytes;
-            Item { what, price: price.clone(), hour: month / prices.hours_per_month, month, stopped: month }
+            PriceItem { what, price: price.clone(), hour: month / prices.hours_per_month, month, stopped: month }
         };
         let gpus = f64::from(config.gpu_count);
         let disk = |what: &str, gigabytes: u32| {
@@ -142,7 +142,7 @@ impl Costs {
         let fee = prices.management_vcpu_hour.usd * f64::from(vcpus) + prices.management_t4_hour.usd * gpus;
         let fee_price = Price { usd: fee, ..prices.management_vcpu_hour.clone() };
         // No sustained-use discount is known for the fee.
-        let fee = Item { month: fee * prices.hours_per_month, ..hourly("Management fee".into(), &fee_price, 1.0) };
+        let fee = PriceItem { month: fee * prices.hours_per_month, ..hourly("Management fee".into(), &fee_price, 1.0) };
         let archives = archive_gigabytes(config);
         let items = vec![
             hourly(config.machine_type.clone(), &region.n1_standard_4_hour, f64::from(vcpus) / 4.0),

@@ -1,7 +1,7 @@
 //! Runs one step: recognises what is done already, asks, and logs every command.
 
 use super::call::call;
-use super::command::{Answer, Command};
+use super::command::{Command, CommandOutput};
 use super::steps_plan::{Effect, Plan, Step};
 use crate::base::files::write_text;
 use anyhow::{Context, Result, bail, ensure};
@@ -79,7 +79,7 @@ impl fmt::Display for Outcome {
 
 /// One line of the log. It holds neither what commands print nor any environment variable.
 #[derive(Serialize)]
-struct Record<'a> {
+struct StepRecord<'a> {
     /// Seconds since 1970, UTC.
     time: u64,
     step: &'a str,
@@ -170,7 +170,7 @@ fn confirm_destruction(step: &Step, options: &RunOptions) -> Result<()> {
     Ok(())
 }
 
-fn compare_pairs(step: &Step, answers: &[Answer]) -> Result<()> {
+fn compare_pairs(step: &Step, answers: &[CommandOutput]) -> Result<()> {
     if !step.in_pairs {
         return Ok(());
     }
@@ -188,13 +188,18 @@ fn compare_pairs(step: &Step, answers: &[Answer]) -> Result<()> {
     Ok(())
 }
 
-fn logged_call(step: &Step, command: &Command, options: &RunOptions, log: &mut dyn FnMut(&str)) -> Result<Answer> {
+fn logged_call(
+    step: &Step,
+    command: &Command,
+    options: &RunOptions,
+    log: &mut dyn FnMut(&str),
+) -> Result<CommandOutput> {
     let begun = Instant::now();
     let answer = call(command, &options.gcloud, &options.folder, log)
         .with_context(|| format!("step {}, `{command}`", step.name))?;
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let seconds = (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-    let record = Record { time, step: step.name, argv: &command.argv, exit_code: answer.code, seconds };
+    let record = StepRecord { time, step: step.name, argv: &command.argv, exit_code: answer.code, seconds };
     let path = options.folder.join(LOG_FILE);
     let written = (|| {
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;

@@ -90,7 +90,7 @@ impl Commands<'_> {
         Step {
             commands: vec![
                 Command::gcloud("version", [], Expects::Success),
-                Command::gcloud("auth list", account, Expects::Answer),
+                Command::gcloud("auth list", account, Expects::CommandOutput),
             ],
             ..step(
                 "check-tools",
@@ -164,7 +164,7 @@ impl Commands<'_> {
                 Command::gcloud("compute images describe-from-family", image, Expects::AtMost(self.0.boot_disk_gb)),
             ],
             // An existing instance uses the quota itself.
-            done: Some(self.state(Expects::Answer)),
+            done: Some(self.state(Expects::CommandOutput)),
             ..step(
                 "check-quota",
                 "Google AI Platform (Notebooks): 3",
@@ -210,7 +210,7 @@ impl Commands<'_> {
         Step {
             effect: Effect::Costs(instance_costs(c)),
             commands: vec![self.workbench("create", &flags, Expects::Success)],
-            done: Some(self.state(Expects::Answer)),
+            done: Some(self.state(Expects::CommandOutput)),
             missing: render_script(c).err().map(|error| format!("{error:#}")),
             first: Some("check-quota"),
             ..step(
@@ -223,7 +223,7 @@ impl Commands<'_> {
 
     fn jupyterlab(&self) -> Step {
         Step {
-            commands: vec![self.workbench("describe", &["--format=value(proxyUri)"], Expects::Answer)],
+            commands: vec![self.workbench("describe", &["--format=value(proxyUri)"], Expects::CommandOutput)],
             ..step(
                 "jupyterlab",
                 "Google AI Platform (Notebooks): 5",

@@ -4,7 +4,7 @@
 //! overlaps. Then several threads read the entries in the archive's order, each prefetching at most one part.
 
 use super::directory::Directory;
-use super::entry::Reader;
+use super::entry::EntryReader;
 use super::folder::Folder;
 use super::queue::Queue;
 use super::source::ByteSource;
@@ -121,7 +121,7 @@ impl<'a> Archive<'a> {
                 threads,
                 || {
                     let (mut reader, mut bytes, visit, wanted) =
-                        (Reader::new(self.source), Vec::new(), &visit, &wanted);
+                        (EntryReader::new(self.source), Vec::new(), &visit, &wanted);
                     move |entries: Range<usize>| {
                         reader.begin(self.directory.offset(entries.end));
                         for entry in entries.filter(|entry| wanted(*entry)) {
@@ -140,7 +140,7 @@ impl<'a> Archive<'a> {
     }
 
     /// Reads a file's content into `bytes` and returns its name; `None` for a folder.
-    fn read_file(&self, reader: &mut Reader, entry: usize, bytes: &mut Vec<u8>) -> Result<Option<String>> {
+    fn read_file(&self, reader: &mut EntryReader, entry: usize, bytes: &mut Vec<u8>) -> Result<Option<String>> {
         let record = self.directory.record(entry)?;
         if record.is_folder() {
             return Ok(None);

@@ -6,7 +6,7 @@ use super::name_conflicts::below;
 use super::stage_objects::{StageOptions, above, check_keys, check_names, open_archives};
 use crate::base::parallel::locked;
 use crate::base::progress::Progress;
-use crate::data::audit::{Audit, Look, Pass};
+use crate::data::audit::{Audit, Inspection, Pass};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Manifest, PATIENTS, Set, Slice, listing_of};
 use crate::data::preprocess::Preprocess;
@@ -98,7 +98,7 @@ impl Reading<'_> {
         let mut manifest = Manifest::listed(root, listing.scans, listing.strays)?;
         tables.iter().try_for_each(|(from, bytes)| manifest.read_patients(from, bytes))?;
         let pass = Pass::begin(cache)?;
-        let mut seen: Vec<Option<(Slice, Look)>> = Vec::new();
+        let mut seen: Vec<Option<(Slice, Inspection)>> = Vec::new();
         seen.resize_with(listing.files.len(), || None);
         let (seen, patients) = (Mutex::new(seen), Mutex::new(None));
         // Decoding keeps the processors busy; more requests than processors keep the network busy.
@@ -123,7 +123,7 @@ impl Reading<'_> {
         }
         let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
         let seen = seen.into_iter().collect::<Option<Vec<_>>>().context("an entry was passed over")?;
-        let (slices, looked): (Vec<Slice>, Vec<Look>) = seen.into_iter().unzip();
+        let (slices, looked): (Vec<Slice>, Vec<Inspection>) = seen.into_iter().unzip();
         manifest.slices = slices;
         if let Some((from, bytes)) = patients.into_inner().unwrap_or_else(PoisonError::into_inner) {
             manifest.read_patients(&from, &bytes)?;

@@ -9,7 +9,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 const OUT: usize = 1 << 18;
 
 /// What a thread keeps from entry to entry.
-pub(super) struct Reader<'a> {
+pub(super) struct EntryReader<'a> {
     window: Window<'a>,
     inflate: Decompress,
     out: Vec<u8>,
@@ -30,7 +30,7 @@ impl Checked<'_> {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> EntryReader<'a> {
     pub(super) fn new(source: &'a dyn ByteSource) -> Self {
         let window = Window { source, start: 0, bytes: Vec::new(), end: 0 };
         Self { window, inflate: Decompress::new(false), out: vec![0; OUT] }

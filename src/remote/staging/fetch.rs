@@ -63,7 +63,7 @@ pub(super) struct Fetching<'a> {
 
 /// First line of a journal: the object that the parts belong to.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Grouping {
+struct FetchGroups {
     key: String,
     tag: String,
     size: u64,
@@ -71,7 +71,7 @@ struct Grouping {
 }
 
 /// A finished file that does not have its final name yet.
-pub(super) struct Fetched {
+pub(super) struct FetchedObject {
     parent: OwnedFd,
     leaf: String,
     file: File,
@@ -79,7 +79,7 @@ pub(super) struct Fetched {
     pub(super) verified: bool,
 }
 
-impl Fetched {
+impl FetchedObject {
     /// Its time of last change, which renaming does not alter.
     pub(super) fn modified(&self) -> Result<u128> {
         let modified = self.file.metadata()?.modified()?;
@@ -106,7 +106,7 @@ struct Parts {
 
 impl Fetching<'_> {
     /// Fetches an object of one part.
-    pub(super) fn small(&self, object: &Object) -> Result<Fetched> {
+    pub(super) fn small(&self, object: &Object) -> Result<FetchedObject> {
         let doing = || format!("fetching {}", object.key);
         let (parent, leaf) = self.place(object).with_context(doing)?;
         let file = folder::create(&parent, &format!("{leaf}{PARTIAL}")).with_context(doing)?;
@@ -116,12 +116,12 @@ impl Fetching<'_> {
             folder::discard(&parent, &format!("{leaf}{PARTIAL}"));
             return Err(error).with_context(doing);
         }
-        Ok(Fetched { parent, leaf, file, verified: whole.is_some() })
+        Ok(FetchedObject { parent, leaf, file, verified: whole.is_some() })
     }
 
     /// Fetches an object of many parts, several at a time, and resumes where an earlier run stopped. `object` comes
     /// from [`Bucket::describe`].
-    pub(super) fn large(&self, object: &Object) -> Result<Fetched> {
+    pub(super) fn large(&self, object: &Object) -> Result<FetchedObject> {
         let doing = || format!("fetching {}", object.key);
         let (parent, leaf) = self.place(object).with_context(doing)?;
         let parts = self.begin(object, &parent, &leaf).with_context(doing)?;
@@ -144,7 +144,7 @@ impl Fetching<'_> {
             return Err(error.context("deleted the bytes that arrived")).with_context(doing);
         }
         parts.file.sync_all().with_context(doing)?;
-        Ok(Fetched { parent, leaf, file: parts.file, verified: object.crc32c.is_some() })
+        Ok(FetchedObject { parent, leaf, file: parts.file, verified: object.crc32c.is_some() })
     }
 
     /// Bytes of an object that an earlier run fetched, according to its journal.
@@ -183,9 +183,9 @@ impl Fetching<'_> {
         parts.sync_now_and_then(range.end - range.start)
     }
 
-    fn whose(&self, object: &Object) -> Grouping {
+    fn whose(&self, object: &Object) -> FetchGroups {
         let Object { key, tag, size, .. } = object.clone();
-        Grouping { key, tag, size, part_bytes: self.part_bytes }
+        FetchGroups { key, tag, size, part_bytes: self.part_bytes }
     }
 
     fn read(&self, object: &Object, range: Range<u64>, file: &File, crc32c: &mut u32) -> Result<Option<u32>> {
@@ -242,7 +242,7 @@ impl Parts {
 }
 
 /// Writes a new journal of the verified parts and renames it over the old one: a kill loses neither.
-fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Grouping, crcs: &Mutex<Vec<Option<u32>>>) -> Result<File> {
+fn new_journal(parent: &OwnedFd, leaf: &str, whose: &FetchGroups, crcs: &Mutex<Vec<Option<u32>>>) -> Result<File> {
     let mut text = format!("{}\n", serde_json::to_string(whose)?);
     for (number, crc) in locked(crcs).iter().enumerate() {
         if let Some(crc) = crc {
@@ -258,14 +258,14 @@ fn new_journal(parent: &OwnedFd, leaf: &str, whose: &Grouping, crcs: &Mutex<Vec<
 }
 
 /// The parts in a journal, if it belongs to this object; incomplete lines are ignored.
-fn journalled(parent: &OwnedFd, leaf: &str, whose: &Grouping) -> Vec<(usize, u32)> {
+fn journalled(parent: &OwnedFd, leaf: &str, whose: &FetchGroups) -> Vec<(usize, u32)> {
     let mut text = String::new();
     let journal = folder::reopen(parent, &format!("{leaf}{JOURNAL}")).ok().flatten();
     if journal.is_none_or(|mut journal| journal.read_to_string(&mut text).is_err()) {
         return Vec::new();
     }
     let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    if lines.next().and_then(|line| serde_json::from_str::<Grouping>(line).ok()).as_ref() != Some(whose) {
+    if lines.next().and_then(|line| serde_json::from_str::<FetchGroups>(line).ok()).as_ref() != Some(whose) {
         return Vec::new();
     }
     let count = whose.size.div_ceil(whose.part_bytes) as usize;

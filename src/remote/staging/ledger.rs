@@ -2,7 +2,7 @@
 //! process.
 
 use super::bucket::Object;
-use super::fetch::Fetched;
+use super::fetch::FetchedObject;
 use super::folder::Glance;
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::parallel::locked;
@@ -74,7 +74,7 @@ impl Ledger {
     }
 
     /// Records that a file is finished, and then gives it its name: so every file that staging wrote is in the ledger.
-    pub(super) fn finish(&self, object: &Object, fetched: Fetched) -> Result<()> {
+    pub(super) fn finish(&self, object: &Object, fetched: FetchedObject) -> Result<()> {
         let doing = || format!("finishing {}", object.key);
         let Object { name, tag, size, .. } = object.clone();
         let modified = fetched.modified().with_context(doing)?;
@@ -91,14 +91,14 @@ impl Ledger {
 
 /// How far an archive was unpacked at the last sync of the disk.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Position {
+pub(super) struct JournalPosition {
     key: String,
     tag: String,
     size: u64,
     entries: usize,
 }
 
-impl Position {
+impl JournalPosition {
     /// The file for one archive.
     pub(super) fn file(state: &Path, object: &Object) -> PathBuf {
         state.join(format!("{}.json", Digest::of(object.key.as_bytes()).short()))

@@ -18,7 +18,7 @@ pub(super) enum Names<'a> {
 
 /// Ordered so that a path's files come first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum NameKind {
     File,
     Folder,
     /// A folder that only the name of something below it implies.
@@ -27,9 +27,9 @@ enum Kind {
 
 /// The hash of a path, and where its name can be read again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Seen {
+struct SeenNames {
     hash: u64,
-    kind: Kind,
+    kind: NameKind,
     source: u32,
     at: u64,
 }
@@ -91,21 +91,21 @@ pub(super) fn check(sources: &[Names], most: u64) -> Result<()> {
     Ok(())
 }
 
-fn collect(sources: &[Names], most: u64) -> Result<Vec<Seen>> {
+fn collect(sources: &[Names], most: u64) -> Result<Vec<SeenNames>> {
     let keys = RandomState::new();
     let mut seen = Vec::new();
     for (source, names) in (0..).zip(sources) {
         let (mut folders, mut parent) = (HashSet::new(), String::new());
         names.each(&mut |at, name| {
             let path = path_of(name);
-            let kind = if path.len() < name.len() { Kind::Folder } else { Kind::File };
-            seen.push(Seen { hash: keys.hash_one(path), kind, source, at });
+            let kind = if path.len() < name.len() { NameKind::Folder } else { NameKind::File };
+            seen.push(SeenNames { hash: keys.hash_one(path), kind, source, at });
             let mut above = folder_of(path);
             if above != parent {
                 parent = above.to_owned();
                 // If a folder is known, all above it are: each is visited once.
                 while !above.is_empty() && folders.insert(keys.hash_one(above)) {
-                    seen.push(Seen { hash: keys.hash_one(above), kind: Kind::Implied, source, at });
+                    seen.push(SeenNames { hash: keys.hash_one(above), kind: NameKind::Implied, source, at });
                     above = folder_of(above);
                 }
             }
@@ -121,16 +121,16 @@ fn collect(sources: &[Names], most: u64) -> Result<Vec<Seen>> {
     Ok(seen)
 }
 
-fn compare(sources: &[Names], one: Seen, other: Seen) -> Result<()> {
-    let source = |seen: Seen| sources.get(seen.source as usize).context("there is no such source");
+fn compare(sources: &[Names], one: SeenNames, other: SeenNames) -> Result<()> {
+    let source = |seen: SeenNames| sources.get(seen.source as usize).context("there is no such source");
     let (first, second) = (source(one)?, source(other)?);
-    let twice = one.kind == Kind::File || (other.kind == Kind::Folder && one.source == other.source);
+    let twice = one.kind == NameKind::File || (other.kind == NameKind::Folder && one.source == other.source);
     if !twice {
         return Ok(());
     }
     let (name, other_name) = (first.name(one.at)?, second.name(other.at)?);
     let path = path_of(&name);
-    let same = if other.kind == Kind::Implied {
+    let same = if other.kind == NameKind::Implied {
         other_name.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
     } else {
         path_of(&other_name) == path
@@ -141,13 +141,13 @@ fn compare(sources: &[Names], one: Seen, other: Seen) -> Result<()> {
         _ if one.source != other.source => bail!(
             "{path:?}: it is a file of {} and a {} of {}; stage one of them to another folder",
             first.title(),
-            if other.kind == Kind::File { "file" } else { "folder" },
+            if other.kind == NameKind::File { "file" } else { "folder" },
             second.title()
         ),
-        Kind::Implied if unit == "object" => {
+        NameKind::Implied if unit == "object" => {
             bail!("{unit} {other_name:?}: its folder {path:?} is an object as well")
         }
-        Kind::Implied => bail!("{unit} {other_name:?}: its folder {path:?} is a file of the same archive"),
+        NameKind::Implied => bail!("{unit} {other_name:?}: its folder {path:?} is a file of the same archive"),
         _ if name == other_name => bail!("{unit} {name:?}: it occurs twice"),
         _ => bail!("{unit} {path:?}: it is both a file and a folder"),
     }

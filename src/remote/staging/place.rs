@@ -6,7 +6,7 @@
 //! replaced. On a file system without fractions of seconds no file has the mark: each is read, and none is replaced.
 
 use super::directory::Record;
-use super::entry::Reader;
+use super::entry::EntryReader;
 use super::folder::{self, Folder, Glance, RESERVED, parent_and_leaf};
 use super::name_conflicts::below;
 use anyhow::{Context, Result, ensure};
@@ -76,7 +76,7 @@ pub(super) fn look(parent: &OwnedFd, leaf: &str, record: &Record, key: &str, tru
 
 /// Puts entries into a folder.
 pub(super) struct Placer<'a> {
-    pub(super) reader: Reader<'a>,
+    pub(super) reader: EntryReader<'a>,
     target: &'a Folder,
     /// The archive's key.
     key: &'a str,
@@ -87,7 +87,7 @@ pub(super) struct Placer<'a> {
 }
 
 impl<'a> Placer<'a> {
-    pub(super) fn new(reader: Reader<'a>, target: &'a Folder, key: &'a str, above: &'a str) -> Self {
+    pub(super) fn new(reader: EntryReader<'a>, target: &'a Folder, key: &'a str, above: &'a str) -> Self {
         Self { reader, target, key, above, parent: None }
     }
 

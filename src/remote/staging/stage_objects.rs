@@ -4,7 +4,7 @@ use super::archive::{Archive, ArchiveLimits};
 use super::bucket::{Bucket, Object, Remote};
 use super::fetch::{Fetching, JOURNAL, PARTIAL, in_parallel};
 use super::folder::{self, Folder, RESERVED, fault_in_name, parent_and_leaf};
-use super::ledger::{self, Ledger, Position};
+use super::ledger::{self, JournalPosition, Ledger};
 use super::name_conflicts::{Names, check};
 use super::staged::{Staged, StagedObject};
 use super::unpack::Unpacking;
@@ -240,7 +240,7 @@ impl Staging<'_> {
         let (came, reread) = (|count| counting(&meter.0, &meter.1, count), |count| counting(&again.0, &again.1, count));
         let fetching = self.fetching(&came, &reread);
         let staged = Mutex::new(kept);
-        let finish = |object: &Object, fetched: super::fetch::Fetched| {
+        let finish = |object: &Object, fetched: super::fetch::FetchedObject| {
             let (verified, Object { name, size, .. }) = (fetched.verified, object.clone());
             self.ledger.finish(object, fetched)?;
             let mut staged = locked(&staged);
@@ -263,12 +263,12 @@ impl Staging<'_> {
 
     /// Unpacks an archive into the folder of its object, reading it by ranges in order.
     fn unpack(&self, object: &Object, archive: &Archive) -> Result<StagedObject> {
-        let file = Position::file(&self.state, object);
+        let file = JournalPosition::file(&self.state, object);
         let how = Unpacking {
             above: above(object),
-            trusted: Position::read(&file, object)?,
+            trusted: JournalPosition::read(&file, object)?,
             threads: self.options.connections,
-            synced: Some(&|entries| Position::write(&file, object, entries)),
+            synced: Some(&|entries| JournalPosition::write(&file, object, entries)),
             progress: self.progress,
         };
         let unpacked = archive.unpack_into(self.folder, &how)?;

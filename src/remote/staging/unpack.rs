@@ -6,7 +6,7 @@
 
 use super::archive::Archive;
 use super::directory::Record;
-use super::entry::Reader;
+use super::entry::EntryReader;
 use super::folder::{self, Folder, parent_and_leaf};
 use super::name_conflicts::below;
 use super::place::{self, Placed, Placer, There};
@@ -119,26 +119,26 @@ struct Job<'a> {
     folder: &'a Folder,
     how: &'a Unpacking<'a>,
     queue: &'a Queue<'a>,
-    sums: Mutex<Sums>,
+    sums: Mutex<Checksums>,
     /// One sync at a time; the other threads continue.
     syncing: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Sums {
+struct Checksums {
     all: Unpacked,
     unsynced: u64,
 }
 
 impl Job<'_> {
-    fn sums(&self) -> MutexGuard<'_, Sums> {
+    fn sums(&self) -> MutexGuard<'_, Checksums> {
         locked(&self.sums)
     }
 
     /// What one thread does with the entries that it is given.
     fn worker(&self) -> impl FnMut(Range<usize>) -> Result<()> {
         let (archive, how) = (self.archive, self.how);
-        let mut placer = Placer::new(Reader::new(archive.source), self.folder, &archive.name, how.above);
+        let mut placer = Placer::new(EntryReader::new(archive.source), self.folder, &archive.name, how.above);
         move |entries| {
             let directory = &archive.directory;
             placer.reader.begin(directory.offset(entries.end));
@@ -159,7 +159,7 @@ impl Job<'_> {
     }
 
     fn count(&self, sum: Unpacked) {
-        let Sums { all, unsynced } = &mut *self.sums();
+        let Checksums { all, unsynced } = &mut *self.sums();
         (all.files, all.bytes, all.kept) = (all.files + sum.files, all.bytes + sum.bytes, all.kept + sum.kept);
         *unsynced += sum.bytes;
     }

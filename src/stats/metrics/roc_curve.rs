@@ -48,7 +48,7 @@ impl RocCurve {
             ),
             None => bail!("ROC curve: expected samples of both classes, found none at all"),
         };
-        let start = Step { threshold: f64::INFINITY, true_positives: 0.0, false_positives: 0.0 };
+        let start = RocStep { threshold: f64::INFINITY, true_positives: 0.0, false_positives: 0.0 };
         let points = || std::iter::once(&start).chain(&steps);
         Ok(Self {
             thresholds: points().map(|step| step.threshold).collect(),
@@ -105,14 +105,14 @@ pub fn average_precision(is_positive: &[bool], score: &[f64]) -> Result<f64> {
 }
 
 /// Counts of the rule "positive when score ≥ threshold".
-struct Step {
+struct RocStep {
     threshold: f64,
     true_positives: f64,
     false_positives: f64,
 }
 
 /// One step for each different score, descending; the last holds all samples.
-fn steps(is_positive: &[bool], score: &[f64]) -> Result<Vec<Step>> {
+fn steps(is_positive: &[bool], score: &[f64]) -> Result<Vec<RocStep>> {
     ensure!(
         is_positive.len() == score.len(),
         "ranking samples: {} true labels but {} scores",
@@ -131,7 +131,7 @@ fn steps(is_positive: &[bool], score: &[f64]) -> Result<Vec<Step>> {
         let positives = samples.iter().filter(|&&sample| is_positive[sample]).count();
         true_positives += positives as f64;
         false_positives += (samples.len() - positives) as f64;
-        steps.push(Step { threshold: score[samples[0]], true_positives, false_positives });
+        steps.push(RocStep { threshold: score[samples[0]], true_positives, false_positives });
     }
     Ok(steps)
 }

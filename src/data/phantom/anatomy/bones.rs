@@ -1,15 +1,15 @@
 //! The bones of a slice.
 
 use super::MUSCLE;
-use crate::data::phantom::canvas::{Canvas, Ellipse, Point};
+use crate::data::phantom::canvas::{Ellipse, Point, SliceCanvas};
 use crate::data::phantom::noise::{lerp, step};
-use crate::data::phantom::section::Section;
+use crate::data::phantom::section::CrossSection;
 
 const CORTEX: f32 = 236.0;
 const MARROW: f32 = 190.0;
 
 /// Spine, ribs, sternum, shoulder blades.
-pub(super) fn draw(canvas: &mut Canvas, section: &Section) {
+pub(super) fn draw(canvas: &mut SliceCanvas, section: &CrossSection) {
     spine(canvas, section);
     for side in [-1.0f32, 1.0] {
         ribs(canvas, section, side);
@@ -26,13 +26,13 @@ pub(super) fn draw(canvas: &mut Canvas, section: &Section) {
 }
 
 /// A bone: bright cortex of the given thickness around marrow.
-fn bone(canvas: &mut Canvas, shape: &Ellipse, cortex: f32) {
+fn bone(canvas: &mut SliceCanvas, shape: &Ellipse, cortex: f32) {
     canvas.ellipse(shape, CORTEX, 1.6);
     canvas.ellipse(&shape.grown(-cortex), MARROW, 2.0);
 }
 
 /// One vertebra with its arch and processes, or the disc between two.
-fn spine(canvas: &mut Canvas, section: &Section) {
+fn spine(canvas: &mut SliceCanvas, section: &CrossSection) {
     let [x, y] = section.spine;
     let r = section.patient.chest.vertebra;
     // Between two vertebrae the disc shows: twelve of them over the height.
@@ -51,7 +51,7 @@ fn spine(canvas: &mut Canvas, section: &Section) {
 }
 
 /// Ribs slope, so that a section cuts several of them as arcs that wander round the cage with the height.
-fn ribs(canvas: &mut Canvas, section: &Section, side: f32) {
+fn ribs(canvas: &mut SliceCanvas, section: &CrossSection, side: f32) {
     let w = &section.patient.wall;
     let [phase, drift, gap] = w.ribs;
     let start = (phase + drift * section.z + 0.21 * side).rem_euclid(gap);
@@ -77,7 +77,7 @@ fn ribs(canvas: &mut Canvas, section: &Section, side: f32) {
 }
 
 /// A shoulder blade; it becomes shorter downwards.
-fn scapula(canvas: &mut Canvas, section: &Section, side: f32) {
+fn scapula(canvas: &mut SliceCanvas, section: &CrossSection, side: f32) {
     let size = step(0.6, 0.42, section.z);
     if size < 0.15 {
         return;

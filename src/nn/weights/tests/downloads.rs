@@ -2,7 +2,7 @@
 
 use super::super::download::download;
 use super::message;
-use super::server::Answer::{self, Cut, NoLength, Nothing, Part, Shifted, Status, Whole, WholeCut};
+use super::server::Response::{self, Cut, NoLength, Nothing, Part, Shifted, Status, Whole, WholeCut};
 use super::server::Server;
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
@@ -24,7 +24,7 @@ struct Download {
 
 impl Download {
     /// Three and a half megabytes, enough to distinguish tries that bring much from those that bring little.
-    fn from(answers: &[Answer]) -> Self {
+    fn from(answers: &[Response]) -> Self {
         let contents: Vec<u8> = (0..3_500_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let server = Server::start(&contents, answers);
         let folder = tempfile::tempdir().expect("a folder");

@@ -3,7 +3,7 @@
 use super::super::official::{
     DENSENET161, Official, RESNET152_V1, RESNET152_V2, VGG19, checkpoint_folder_of, modern_key, official_file_in,
 };
-use super::server::{Answer, Server};
+use super::server::{Response, Server};
 use super::{message, reference_json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn fetch(folder: &Path, url: &str) -> anyhow::Result<PathBuf> {
 
 #[test]
 fn a_file_is_downloaded_once() {
-    let server = Server::start(b"abc", &[Answer::Part]);
+    let server = Server::start(b"abc", &[Response::Part]);
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path().join("hub/checkpoints");
     for _ in 0..2 {

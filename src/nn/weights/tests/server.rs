@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 /// What to do with one request.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Answer {
+pub(super) enum Response {
     /// The part that was asked for, as a good server does.
     Part,
     /// The same, but the connection is cut after so many bytes.
@@ -33,7 +33,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Serves `contents` with one answer after the other; the last one is repeated.
-    pub(super) fn start(contents: &[u8], answers: &[Answer]) -> Self {
+    pub(super) fn start(contents: &[u8], answers: &[Response]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/models", listener.local_addr().expect("an address"));
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -54,7 +54,7 @@ impl Server {
     }
 }
 
-fn serve(mut stream: TcpStream, contents: &[u8], answer: Answer, seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn serve(mut stream: TcpStream, contents: &[u8], answer: Response, seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut lines = BufReader::new(&stream).lines();
     let path = lines.next().unwrap_or_else(|| Ok(String::new()))?.split(' ').nth(1).unwrap_or_default().to_owned();
     let headers: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
@@ -63,20 +63,20 @@ fn serve(mut stream: TcpStream, contents: &[u8], answer: Answer, seen: &Mutex<Ve
     let asked = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     let (all, length) = (contents, contents.len());
     let (head, body, sent) = match (answer, asked) {
-        (Answer::Nothing, _) => return Ok(()),
-        (Answer::Status(status), _) => (format!("{status} Status\r\nContent-Length: 0"), &all[..0], 0),
-        (Answer::NoLength, _) => ("200 OK".to_owned(), all, length),
-        (Answer::Part | Answer::Cut(_) | Answer::Shifted(_), Some(start)) if start >= length => {
+        (Response::Nothing, _) => return Ok(()),
+        (Response::Status(status), _) => (format!("{status} Status\r\nContent-Length: 0"), &all[..0], 0),
+        (Response::NoLength, _) => ("200 OK".to_owned(), all, length),
+        (Response::Part | Response::Cut(_) | Response::Shifted(_), Some(start)) if start >= length => {
             (format!("416 Range\r\nContent-Range: bytes */{length}\r\nContent-Length: 0"), &all[..0], 0)
         }
-        (Answer::Part | Answer::Cut(_) | Answer::Shifted(_), Some(start)) => {
-            let start = if let Answer::Shifted(by) = answer { start + by } else { start };
+        (Response::Part | Response::Cut(_) | Response::Shifted(_), Some(start)) => {
+            let start = if let Response::Shifted(by) = answer { start + by } else { start };
             let range = format!("bytes {start}-{}/{length}", length - 1);
             let head = format!("206 Part\r\nContent-Range: {range}\r\nContent-Length: {}", length - start);
-            let sent = if let Answer::Cut(count) = answer { count.min(length - start) } else { length - start };
+            let sent = if let Response::Cut(count) = answer { count.min(length - start) } else { length - start };
             (head, &all[start..], sent)
         }
-        (Answer::Cut(count) | Answer::WholeCut(count), _) => {
+        (Response::Cut(count) | Response::WholeCut(count), _) => {
             (format!("200 OK\r\nContent-Length: {length}"), all, count)
         }
         _ => (format!("200 OK\r\nContent-Length: {length}"), all, length),

@@ -80,8 +80,8 @@ impl Commands<'_> {
             let here = [local(path), "--skip-md5".to_owned(), crc()];
             let there = [self.object(path), crc()];
             [
-                Command::gcloud("storage hash", here, Expects::Answer),
-                Command::gcloud("storage objects describe", there, Expects::Answer),
+                Command::gcloud("storage hash", here, Expects::CommandOutput),
+                Command::gcloud("storage objects describe", there, Expects::CommandOutput),
             ]
         };
         Step {
