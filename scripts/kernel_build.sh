@@ -38,7 +38,8 @@ question=$({
 changed() {
     cksum <Cargo.lock | cmp - cell/lock 2>&1
     xargs -r -d '\n' stat -Lc '%n %s %.9Y %i' <cell/libraries 2>&1 | cmp - cell/compiled 2>&1
-    find -L "$repository/src" "$repository/data_manifest" "$repository/build.rs" "$repository/Cargo.toml" \
+    # Of data_manifest what the library includes: audits of this clone's own data lie in folders below it.
+    find -L "$repository/src" "$repository"/data_manifest/*.json "$repository/build.rs" "$repository/Cargo.toml" \
         "$repository/scripts/notebook_crate" "$repository/scripts/cloud" "$cargo" "${RUSTC:-$(command -v rustc)}" \
         -cnewer cell/known -print -quit 2>&1
 }

@@ -54,8 +54,17 @@ pub enum CliCommand {
     Train(RunArgs),
     /// Evaluate the best checkpoint on train, validation and test, per slice and per scan
     Evaluate(Trained),
-    /// Predict the unlabelled scans
-    Predict(Trained),
+    /// Predict the unlabelled scans, or scans from anywhere else
+    ///
+    /// Without PATH: the scans under prediction/. With it: a picture, a folder of pictures (one scan) or a folder of such
+    /// folders; what is written goes to judged/ in the run's folder. The training data is not needed: where it is gone,
+    /// --name is the path of the run's folder, such as runs/mydata/fcn.
+    Predict {
+        #[command(flatten)]
+        run: Trained,
+        /// New scans to judge
+        path: Option<PathBuf>,
+    },
     /// Draw Grad-CAM heat maps, and measure how much of the heat lies outside the lungs
     Explain {
         #[command(flatten)]
@@ -239,7 +248,12 @@ impl RunArgs {
             }
         }
         if let Some(source) = &self.pretrained {
-            run = run.with_pretrained((source != "none").then(|| source.clone()));
+            let source = (source != "none").then(|| source.clone());
+            // A file of settings names its run itself.
+            run = match self.config.is_some() {
+                true => RunConfig { pretrained: source, ..run },
+                false => run.with_pretrained(source),
+            };
         }
         set(&mut run.name, &self.name);
         set(&mut run.precision, &self.precision);

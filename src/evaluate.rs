@@ -9,6 +9,7 @@ pub(crate) mod evaluation;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod inference;
+pub(crate) mod judge;
 pub(crate) mod leak;
 pub(crate) mod out_of_distribution;
 pub(crate) mod paired_runs;

@@ -15,6 +15,7 @@
 //! | train | [`Experiment::train`] | [`History`], checkpoints | `…/history.json`, `…/best.safetensors` |
 //! | evaluate | [`Experiment::evaluate`] | [`Evaluation`], [`Assessment`], [`Predictions`] | `…/evaluation.json`, `…/predictions-*.parquet` |
 //! | predict | [`Experiment::predict`] | [`Inference`] | `…/inference.json` |
+//! | judge new scans | [`Experiment::judge`], [`RunFolder::judge`] | [`NewScans`] | `…/judged/<name>/` |
 //! | explain | [`Experiment::explain`] | [`Explanations`] | `…/explanations-*.json` |
 //! | export | [`Classifier::export`] | | `model.pt` or `model.safetensors`, and its card `….json`, `….md` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |
@@ -69,8 +70,9 @@ pub use evaluate::decision_rules::{Choice, LabelledScan, Rule, RuleKind};
 pub use evaluate::evaluation::{Block, Evaluation, NetworkSummary, SubsetCount, SubsetEvaluation};
 pub use evaluate::explain::{Explained, Explanations, Gallery, GalleryKind, HeatMap, LungsFrom};
 pub use evaluate::inference::{Inference, InferredScan};
+pub use evaluate::judge::NewScans;
 pub use evaluate::leak::{LeakArm, LeakGap, LeakProbe};
-pub use evaluate::out_of_distribution::OutOfDistribution;
+pub use evaluate::out_of_distribution::{GreyLevels, OutOfDistribution};
 pub use evaluate::paired_runs::{PairedRun, PairedRuns};
 pub use evaluate::predict::{About, Classifier, Predictions, SlicePrediction};
 pub use evaluate::published::{Misprint, Published, PublishedEpoch, PublishedModel};

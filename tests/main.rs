@@ -12,6 +12,7 @@ mod corrupt;
 mod gcs;
 mod google;
 mod gradcam;
+mod judge;
 mod kernel;
 mod metrics;
 mod network;

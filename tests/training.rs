@@ -2,7 +2,7 @@
 
 use crate::support::{experiment_of, fixture, folder, prepared, program, run_well, silent, split_of, tiny_run};
 use covid_ct::{
-    Architecture, Classifier, EpochRecord, Experiment, History, RunConfig, RunEvent, RunFolder, SliceCache,
+    Architecture, Artifact, Classifier, EpochRecord, Experiment, History, RunConfig, RunEvent, RunFolder, SliceCache,
     SplitConfig, SplitUnit, Subset,
 };
 use std::fs;
@@ -139,6 +139,14 @@ fn a_network_learns_and_its_checkpoint_judges_alike() {
         experiment.folder().evaluation().expect("reads").subsets
     );
     assert!(format!("{:#}", elsewhere.train().expect_err("no such device")).contains("cuda:7"));
+    // Nothing is shown of an evaluation that a better checkpoint has outdated.
+    let evaluation = experiment.folder().path_of(Artifact::Evaluation);
+    let stated = format!("\"best_epoch\": {}", best.epoch);
+    let text = fs::read_to_string(&evaluation).expect("reads");
+    assert!(text.contains(&stated) && experiment.show(Subset::Test).is_ok() && experiment.assessment().is_ok());
+    fs::write(&evaluation, text.replace(&stated, "\"best_epoch\": 0")).expect("writes");
+    let error = format!("{:#}", experiment.show(Subset::Test).expect_err("an outdated evaluation"));
+    assert!(error.contains("evaluate the run again") && experiment.assessment().is_err(), "{error}");
     // A second seed has its own folder; the split of the first is unchanged, and evaluation reads it.
     assert_eq!(experiment.folder().split(experiment.manifest()).expect("reads"), *experiment.split());
     let error =

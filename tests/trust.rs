@@ -208,7 +208,7 @@ fn one_label_and_few_scans_go_through_the_whole_chain_and_say_so() {
     let experiment = experiment(folder.path(), &manifest, &run);
     experiment.train().expect("trains");
     let evaluation = experiment.evaluate().expect("evaluates");
-    assert!(evaluation.rule.chosen.contains("4 covid and 0 non-covid scans"), "{}", evaluation.rule.chosen);
+    assert!(evaluation.rule.chosen.contains("4 covid and 0 non-covid validation scans"), "{}", evaluation.rule.chosen);
     let assessment = experiment.assessment().expect("was written");
     assert!(assessment.omitted.len() == 3 && assessment.rules.is_empty(), "{:?}", assessment.omitted);
     let validation = assessment.subset(Subset::Validation).expect("validation");
@@ -221,7 +221,9 @@ fn one_label_and_few_scans_go_through_the_whole_chain_and_say_so() {
     assert!(text.contains("not calibrated: no calibrator of scans"), "{text}");
     assert!(text.contains("no out-of-distribution hint: 6 training scans"), "{text}");
     assert!(inference.scans.iter().all(|scan| scan.probability.is_none() && scan.unusual.is_none()), "{text}");
-    let hints = OutOfDistribution::of(experiment.cache(), experiment.split(), Subset::Prediction).expect("no error");
+    let training = experiment.folder().grey_levels().expect("was written");
+    let slices = experiment.split().slices(Subset::Prediction);
+    let hints = OutOfDistribution::of(&training, experiment.cache(), &slices).expect("no error");
     assert!(hints.share.is_empty() && hints.hint("prediction/ct_scan_0") == "–");
     let explanations = experiment.explain(Subset::Validation).expect("explains");
     assert!(explanations.slices.iter().all(|of| of.label == Some(Label::Covid)));

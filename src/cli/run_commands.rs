@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use super::{RunArgs, Trained};
 use anyhow::Result;
-use covid_ct::{Artifact, Experiment, Subset, Workspace};
+use covid_ct::{Artifact, Experiment, RunFolder, Split, Subset, Workspace};
 use std::path::Path;
 
 fn opened(workspace: &Workspace, args: &RunArgs) -> Result<Experiment> {
@@ -14,9 +14,10 @@ fn reopened(workspace: &Workspace, Trained { name }: &Trained) -> Result<Experim
     Experiment::reopen_in(workspace, name, TerminalProgress::new().show())
 }
 
+/// Shows the split that a run would be trained with; training writes it into the run's folder.
 pub fn split(workspace: &Workspace, args: &RunArgs) -> Result<()> {
-    let run = opened(workspace, args)?;
-    println!("{}\n\n{}", run.split(), run.split().overlap_table(20));
+    let split = Split::new(&workspace.audit()?.accepted(), &args.config()?.split)?;
+    println!("{split}\n\n{}", split.overlap_table(20));
     Ok(())
 }
 
@@ -43,6 +44,16 @@ pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
     run.heat_by_scan()?;
     let predictions = run.predictions(Subset::Prediction)?;
     println!("\n{}\n\n{inference}\n\nWritten to {}", predictions.summary(), run.folder().path().display());
+    Ok(())
+}
+
+/// Judges scans that are not part of the data set; of the workspace only the run's folder is read.
+pub fn judge(workspace: &Workspace, Trained { name }: &Trained, path: &Path) -> Result<()> {
+    // A run's folder given as a path is used as it is: the data that it was trained on may be gone.
+    let run = if name.contains('/') { RunFolder::at(name.as_str()) } else { workspace.run(name) };
+    run.config()?;
+    let scans = run.judge(path, TerminalProgress::new().progress())?;
+    println!("\n{scans}\n\nWritten to {}", scans.write(&run)?.display());
     Ok(())
 }
 

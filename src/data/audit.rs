@@ -14,7 +14,7 @@ use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -124,8 +124,8 @@ impl Audit {
         self.manifest.filtered(&keep)
     }
 
-    /// Every excluded file with its first (most severe) finding. Slices of the prediction set are excluded only when
-    /// they cannot be read.
+    /// Every excluded file with its first (most severe) finding. Slices of the prediction set, and of
+    /// [new scans](Manifest::of_new_scans), are excluded only when they cannot be read.
     pub fn excluded(&self) -> BTreeMap<String, &Finding> {
         // Slices are sorted by scan.
         let (scans, slices) = (&self.manifest.scans, &self.manifest.slices);
@@ -134,9 +134,12 @@ impl Audit {
             &slices[slices.partition_point(|s| s.scan < scan)..slices.partition_point(|s| s.scan <= scan)]
         };
         let mut reasons = BTreeMap::new();
+        let unlabelled: HashSet<&str> =
+            scans.iter().filter(|scan| scan.set == Set::Prediction).map(|scan| scan.folder.as_str()).collect();
+        let is_unlabelled = |path: &str| path.rsplit_once('/').is_some_and(|(scan, _)| unlabelled.contains(scan));
         let left_out = |f: &&Finding| {
             let dark = matches!(f.check, Check::BlackSlice | Check::NearlyBlack | Check::LowContrast);
-            f.check.severity() == Severity::Exclude && !(dark && f.path.starts_with("prediction/"))
+            f.check.severity() == Severity::Exclude && !(dark && is_unlabelled(&f.path))
         };
         for finding in self.findings.iter().filter(left_out) {
             if finding.check == Check::ConflictingLabel {

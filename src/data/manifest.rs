@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 mod archive_listing;
 mod label;
 mod manifest_file;
+mod new_scans;
 pub(crate) mod parquet;
 mod patients;
 mod walk;

@@ -65,7 +65,7 @@ impl Workspace {
         &self.home
     }
 
-    /// Manifest, audit and splits of the data set: `data_manifest/<data set>`.
+    /// Manifest, audit, leak probe and shortcut probe of the data set: `data_manifest/<data set>`.
     pub fn manifest_folder(&self) -> PathBuf {
         self.home.join("data_manifest").join(self.dataset_name())
     }
@@ -119,7 +119,7 @@ impl Workspace {
             None => format!("{} (the phantom; set COVID_CT_DATA to use your own)", self.dataset_folder().display()),
         };
         table.row(["Data set", &data]);
-        table.row(["Manifest, audit, splits", &self.manifest_folder().display().to_string()]);
+        table.row(["Manifest, audit, probes", &self.manifest_folder().display().to_string()]);
         table.row(["Slice caches", &self.cache_folder().display().to_string()]);
         table.row(["Runs", &self.runs_folder().display().to_string()]);
         table.note(format!("Networks run on {}.", crate::nn::device::device_name(tch::Device::cuda_if_available())))

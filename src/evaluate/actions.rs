@@ -7,10 +7,13 @@ use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::explain::Explanations;
 use crate::evaluate::inference::Inference;
+use crate::evaluate::judge::NewScans;
 use crate::evaluate::predict::{Classifier, Predictions};
+use crate::train::checkpoint::CheckpointInfo;
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::Artifact;
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use std::path::Path;
 
 impl Experiment {
     /// Evaluates the best checkpoint on train, validation and test, by slice and by scan, and writes predictions, scan
@@ -29,7 +32,7 @@ impl Experiment {
     /// # Errors
     /// A run that was not evaluated, or a subset without labels or slices.
     pub fn show(&self, subset: Subset) -> Result<Page> {
-        self.folder().evaluation()?.page(subset)
+        self.current_evaluation()?.page(subset)
     }
 
     /// Confidence intervals, scan rules and calibration, as computed by [`evaluate`](Self::evaluate).
@@ -37,7 +40,29 @@ impl Experiment {
     /// # Errors
     /// A run that was not evaluated.
     pub fn assessment(&self) -> Result<Assessment> {
-        self.folder().assessment()
+        let (assessment, evaluation) = (self.folder().assessment()?, self.current_evaluation()?);
+        ensure!(
+            assessment.weights == evaluation.weights,
+            "the assessment in {} is of the weights {}, the evaluation of {}: evaluate the run again",
+            self.folder().path().display(),
+            assessment.weights.short(),
+            evaluation.weights.short()
+        );
+        Ok(assessment)
+    }
+
+    /// The evaluation, if it is that of the present best checkpoint: a training that went on may have found a better one.
+    fn current_evaluation(&self) -> Result<Evaluation> {
+        let evaluation = self.folder().evaluation()?;
+        let best = CheckpointInfo::read(&self.folder().path_of(Artifact::BestCheckpoint))?;
+        ensure!(
+            (evaluation.best_epoch, evaluation.split) == (best.position.epoch, best.split),
+            "the evaluation in {} is of epoch {}, the best checkpoint of epoch {}: evaluate the run again",
+            self.folder().path().display(),
+            evaluation.best_epoch,
+            best.position.epoch
+        );
+        Ok(evaluation)
     }
 
     /// Predicts the unlabelled scans, and writes the predictions by slice and by scan and [`Inference`] into the run's
@@ -48,10 +73,19 @@ impl Experiment {
     pub fn predict(&self) -> Result<Inference> {
         let folder = self.folder();
         let rule = folder.scan_rule()?;
-        let predictions = folder.classifier()?.predict(self, Subset::Prediction)?;
+        let classifier = folder.classifier()?;
+        ensure!(
+            classifier.info().split == self.split().hash(),
+            "predicting in {}: the network was trained with the split {}, this one is {}",
+            folder.path().display(),
+            classifier.info().split.short(),
+            self.split().hash().short()
+        );
+        let predictions = classifier.predict(self, Subset::Prediction)?;
         predictions.write(folder)?;
         predictions.by_scan(&rule).write(folder)?;
-        let inference = Inference::of(self, &predictions)?;
+        let slices = self.split().slices(Subset::Prediction);
+        let inference = Inference::of(folder, self.cache(), &slices, &predictions)?;
         folder.write(Artifact::Inference, &inference)?;
         Ok(inference)
     }
@@ -75,8 +109,16 @@ impl Experiment {
     /// No such scan, or scans that were not predicted yet.
     pub fn scan_page(&self, scan: &str, count: usize) -> Result<Page> {
         let (classifier, predictions) = (self.classifier()?, self.predictions(Subset::Prediction)?);
+        let inference = self.folder().inference()?;
+        ensure!(
+            classifier.weights() == predictions.about.weights && inference.about == predictions.about,
+            "the scans in {} were judged with the weights {}, the best checkpoint has {}: predict again",
+            self.folder().path().display(),
+            predictions.about.weights.short(),
+            classifier.weights().short()
+        );
         let heat = classifier.scan_heat(self.cache(), &predictions, scan, count)?;
-        Ok(Page::new().with(&self.folder().inference()?.patient(scan)?).with(&heat))
+        Ok(Page::new().with(&inference.patient(scan)?).with(&heat))
     }
 
     /// The predictions of a subset's slices, as written by [`evaluate`](Self::evaluate) or [`predict`](Self::predict).
@@ -98,6 +140,14 @@ impl Experiment {
             gallery.figure.save(self.folder().path_of(Artifact::Gallery(subset, number)))?;
         }
         Ok(explanations)
+    }
+
+    /// Judges scans that are not part of the data set: see [`RunFolder::judge`].
+    ///
+    /// # Errors
+    /// Those of [`RunFolder::judge`].
+    pub fn judge(&self, path: impl AsRef<Path>) -> Result<NewScans> {
+        self.folder().judge(path, |progress| self.progress(progress))
     }
 
     /// The network of the epoch with the highest validation accuracy.

@@ -184,7 +184,7 @@ impl Assessment {
                 manifest.hash()
             );
             ensure!(
-                predictions.about.weights == about.weights,
+                predictions.about.weights == about.weights && predictions.about.split == about.split,
                 "{}: its {} predictions are of the weights {}, those of validation of {}",
                 doing(),
                 predictions.about.subset,

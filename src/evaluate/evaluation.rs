@@ -7,6 +7,7 @@ use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::manifest::Label;
 use crate::data::split::{Split, Subset, listed};
 use crate::evaluate::assessment::Assessment;
+use crate::evaluate::out_of_distribution::GreyLevels;
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::evaluate::shortcuts::CueComparison;
 use crate::nn::weights::WeightsFile;
@@ -130,6 +131,7 @@ impl Evaluation {
         folder.write(Artifact::Evaluation, &evaluation)?;
         let assessment = Assessment::of(&validation, test.as_ref(), experiment.manifest(), &evaluation.rule)?;
         folder.write(Artifact::Assessment, &assessment)?;
+        folder.write(Artifact::GreyLevels, &GreyLevels::of_training(experiment)?)?;
         folder.write(Artifact::CueComparison, &CueComparison::of(experiment, &validation, test.as_ref())?)?;
         Ok(evaluation)
     }

@@ -10,7 +10,6 @@ use crate::evaluate::out_of_distribution::OutOfDistribution;
 use crate::evaluate::predict::{About, Classifier, Predictions, SlicePrediction, named};
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::metrics::Interval;
-use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -63,22 +62,31 @@ pub struct Inference {
 }
 
 impl Inference {
-    /// Combines predictions of unlabelled slices by scan.
+    /// Combines predictions of unlabelled slices by scan. `slices` are the numbers of these slices in `cache`; `run` is the
+    /// folder of the run whose network predicted them.
     ///
     /// # Errors
     /// A run that was not evaluated, or was evaluated with other weights.
-    pub fn of(experiment: &Experiment, predictions: &Predictions) -> Result<Self> {
-        let (folder, cache) = (experiment.folder(), experiment.cache());
-        let (assessment, rule) = (folder.assessment()?, folder.scan_rule()?);
+    pub fn of(run: &RunFolder, cache: &SliceCache, slices: &[usize], predictions: &Predictions) -> Result<Self> {
+        let (assessment, rule) = (run.assessment()?, run.scan_rule()?);
         ensure!(
             assessment.weights == predictions.about.weights,
             "judging unlabelled scans: the assessment in {} is of the weights {}, the predictions of {}: run `covid-ct \
              evaluate` again",
-            folder.path().display(),
+            run.path().display(),
             assessment.weights.short(),
             predictions.about.weights.short()
         );
-        let hints = OutOfDistribution::of(cache, experiment.split(), predictions.about.subset)?;
+        let grey_levels = run.grey_levels()?;
+        ensure!(
+            grey_levels.split == predictions.about.split,
+            "judging unlabelled scans: the grey levels in {} are of the split {}, the predictions of {}: run `covid-ct \
+             evaluate` again",
+            run.path().display(),
+            grey_levels.split.short(),
+            predictions.about.split.short()
+        );
+        let hints = OutOfDistribution::of(&grey_levels, cache, slices)?;
         let calibrator = assessment.scan_calibrator.as_ref();
         let scans = predictions.by_scan(&rule);
         let rows = scans.rows().iter().map(|row| InferredScan {

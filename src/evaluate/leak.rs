@@ -16,6 +16,7 @@ use crate::data::split::{SplitConfig, SplitUnit};
 use crate::data::workspace::Workspace;
 use crate::nn::learn::Learn;
 use crate::train::config::RunConfig;
+use crate::train::initial::initial_network;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -69,6 +70,9 @@ pub struct LeakProbe {
     pub run: RunConfig,
     /// Hash of the manifest.
     pub manifest: Digest,
+    /// Hash of the frozen backbone; `None` where the whole network is trained.
+    #[serde(default)]
+    pub backbone: Option<Digest>,
     /// Patients that took part: with one label and scans of four slices or more in `train/`, 60 of each label at most.
     pub patients: usize,
     /// Of these, covid.
@@ -144,14 +148,17 @@ impl LeakProbe {
         let path = folder.join("leakage.json");
         ensure!(repeats > 0, "measuring the leak: expected one repetition or more, found 0");
         run.check().context("measuring the leak")?;
+        let (network, _) = initial_network(run, run.device()?, progress).context("measuring the leak")?;
+        let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         if let Ok(found) = Self::read(folder)
             && found.manifest == cache.manifest_hash()
+            && found.backbone == backbone
             && found.run.decisive() == run.decisive()
             && found.arms.iter().all(|arm| arm.tests.len() == repeats)
         {
             return Ok(found);
         }
-        let trainings = Trainings::begin(cache, run, progress).context("measuring the leak")?;
+        let trainings = Trainings::begin(cache, run, (network, backbone), progress).context("measuring the leak")?;
         let meter = Meter::new("leak probe", "trainings", 4 * repeats, 0, progress);
         let mut arms = Vec::new();
         for unit in [SplitUnit::Slice, SplitUnit::Patient] {
@@ -168,6 +175,7 @@ impl LeakProbe {
         let found = Self {
             run: run.clone(),
             manifest: cache.manifest_hash(),
+            backbone,
             patients: eligible.covid.len(),
             covid: eligible.covid.iter().filter(|&&covid| covid).count(),
             scans: eligible.scans,

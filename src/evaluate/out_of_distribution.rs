@@ -1,10 +1,15 @@
 //! Out-of-distribution detection by grey levels: a hint which unlabelled scans differ from the training scans, not a
 //! test.
 
+use crate::base::files::Digest;
 use crate::data::cache::{SliceCache, spread};
-use crate::data::split::{Split, Subset};
-use anyhow::{Context, Result};
+use crate::data::preprocess::Preprocess;
+use crate::data::split::Subset;
+use crate::train::experiment::Experiment;
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Slices of a scan whose grey levels are read, at even distances.
@@ -18,6 +23,43 @@ const FIGURES: usize = 5;
 const OUTLYING: f64 = 0.05;
 /// The fewest training scans: with fewer the smallest possible p-value is above [`OUTLYING`].
 const LEAST: usize = 19;
+
+/// The grey levels of a run's training scans: what new scans are compared with, so that the training data is not needed to
+/// judge them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GreyLevels {
+    /// Hash of the split that says which scans are training scans.
+    pub split: Digest,
+    /// How the slices were prepared.
+    pub preprocess: Preprocess,
+    /// Mean, standard deviation, 255 × the share of black, 95th percentile and mean difference of neighbouring pixels of
+    /// each scan, means over its slices; without the scans' names.
+    pub scans: Vec<[f64; FIGURES]>,
+}
+
+impl GreyLevels {
+    /// Those of the training scans of an experiment.
+    ///
+    /// # Errors
+    /// A slice that cannot be read from the cache.
+    pub(crate) fn of_training(experiment: &Experiment) -> Result<Self> {
+        let slices = experiment.split().slices(Subset::Train);
+        let scans = of_scans(experiment.cache(), &slices).context("reading the grey levels of the training scans")?;
+        Ok(Self {
+            split: experiment.split().hash(),
+            preprocess: experiment.settings().preprocess.clone(),
+            scans: scans.into_values().collect(),
+        })
+    }
+}
+
+impl RunFolder {
+    /// The grey levels of the training scans.
+    pub fn grey_levels(&self) -> Result<GreyLevels> {
+        self.read(Artifact::GreyLevels)
+    }
+}
 
 /// A hint for each scan of a subset whether its grey levels are out-of-distribution, compared with the training scans.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +75,7 @@ pub struct OutOfDistribution {
 
 impl OutOfDistribution {
     /// The Mahalanobis distance (1936) of five features (mean, standard deviation, share of black, 95th percentile and
-    /// mean difference of neighbouring pixels) from the training scans.
+    /// mean difference of neighbouring pixels) of each scan of `slices` from the training scans.
     ///
     /// The distance of a training scan is computed from the other training scans (leave-one-out), because a scan that
     /// is part of the mean lies nearer to it than an equal new scan. The share is
@@ -41,32 +83,32 @@ impl OutOfDistribution {
     /// 2005).
     ///
     /// # Errors
-    /// A slice that is not in the cache. Fewer than 19 training scans are no error: see [`why_not`](Self::why_not).
-    pub fn of(cache: &SliceCache, split: &Split, subset: Subset) -> Result<Self> {
-        let doing = || format!("comparing the {subset} scans with the training scans");
-        let known = of_scans(cache, &split.slices(Subset::Train)).with_context(doing)?;
-        let known: Vec<[f64; FIGURES]> = known.into_values().collect();
-        let training = known.len();
-        if training < LEAST {
-            let why = format!("{training} training scans, {LEAST} or more are needed to find one in twenty");
-            return Ok(Self { training, ..Self::none(why) });
+    /// A slice that is not in the cache, or a cache of another preprocessing than the training scans'. Fewer than 19
+    /// training scans are no error: see [`why_not`](Self::why_not).
+    pub fn of(training: &GreyLevels, cache: &SliceCache, slices: &[usize]) -> Result<Self> {
+        let doing = "comparing grey levels with the training scans";
+        let known = &training.scans;
+        let count = known.len();
+        ensure!(
+            training.preprocess.size == cache.preprocess().size,
+            "{doing}: they were read at {} pixels, the cache holds {}",
+            training.preprocess.size,
+            cache.preprocess().size
+        );
+        if count < LEAST {
+            let why = format!("{count} training scans, {LEAST} or more are needed to find one in twenty");
+            return Ok(Self { training: count, share: BTreeMap::new(), why_not: Some(why) });
         }
-        let mut far =
-            (0..training).map(|one| left_one_out(&known, one)).collect::<Result<Vec<f64>>>().with_context(doing)?;
+        let mut far = (0..count).map(|one| left_one_out(known, one)).collect::<Result<Vec<f64>>>().context(doing)?;
         far.sort_by(f64::total_cmp);
-        let middle = Middle::of(known.iter()).with_context(doing)?;
+        let middle = Middle::of(known.iter()).context(doing)?;
         let share = |of: &[f64; FIGURES]| {
             let nearer = far.partition_point(|known| *known < middle.distance(of));
-            (1 + training - nearer) as f64 / (1 + training) as f64
+            (1 + count - nearer) as f64 / (1 + count) as f64
         };
-        let of_subset = of_scans(cache, &split.slices(subset)).with_context(doing)?;
-        let share = of_subset.iter().map(|(scan, of)| (scan.clone(), share(of))).collect();
-        Ok(Self { training, share, why_not: None })
-    }
-
-    /// No hint.
-    pub(crate) fn none(why_not: String) -> Self {
-        Self { training: 0, share: BTreeMap::new(), why_not: Some(why_not) }
+        let of_new = of_scans(cache, slices).context(doing)?;
+        let share = of_new.iter().map(|(scan, of)| (scan.clone(), share(of))).collect();
+        Ok(Self { training: count, share, why_not: None })
     }
 
     /// Whether the scan is out-of-distribution, that is, its share is at most 0.05; `None` where there is no hint.

@@ -3,6 +3,7 @@
 use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, thousands};
 use crate::base::table::{Table, shown_as_table};
+use crate::data::cache::SliceCache;
 use crate::data::split::{Split, Subset};
 use crate::nn::device::device_name;
 use crate::nn::model::Network;
@@ -86,14 +87,38 @@ impl Classifier {
     pub fn predict(&self, experiment: &Experiment, subset: Subset) -> Result<Predictions> {
         let doing = || format!("predicting the {subset} subset with {}", self.path.display());
         self.check_experiment(experiment, subset).with_context(doing)?;
-        let (cache, run) = (experiment.cache(), &self.info.run);
         let slices = experiment.split().slices(subset);
         let show = |progress: &Progress| experiment.progress(progress);
-        let source =
-            BatchSource::new(cache, &self.network, self.info.backbone, run, self.device, &show).with_context(doing)?;
-        let meter = Meter::new(subset.name(), "slices", slices.len(), 0, &show);
-        let (probabilities, _) =
-            source.score(&self.network, &slices, run.batch_size, &|n| meter.add(n)).with_context(doing)?;
+        let rows = self.slices(experiment.cache(), &slices, subset.name(), &show).with_context(doing)?;
+        Ok(Predictions::new(self.about(subset, experiment.split()), rows))
+    }
+
+    /// Predicts every slice of a cache of scans that are not part of the run's data set.
+    pub(crate) fn predict_new(&self, cache: &SliceCache, show: &(dyn Fn(&Progress) + Sync)) -> Result<Predictions> {
+        let slices: Vec<usize> = (0..cache.manifest().slices.len()).collect();
+        let rows = self.slices(cache, &slices, "judging", show)?;
+        let about = About {
+            run: self.info.run.name.clone(),
+            subset: Subset::Prediction,
+            leaks: Vec::new(),
+            weights: self.weights,
+            manifest: cache.manifest_hash(),
+            split: self.info.split,
+        };
+        Ok(Predictions::new(about, rows))
+    }
+
+    fn slices(
+        &self,
+        cache: &SliceCache,
+        slices: &[usize],
+        stage: &str,
+        show: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Vec<SlicePrediction>> {
+        let run = &self.info.run;
+        let source = BatchSource::new(cache, &self.network, self.info.backbone, run, self.device, show)?;
+        let meter = Meter::new(stage, "slices", slices.len(), 0, show);
+        let (probabilities, _) = source.score(&self.network, slices, run.batch_size, &|n| meter.add(n))?;
         meter.finish();
         let manifest = cache.manifest();
         let rows = slices.iter().zip(probabilities).map(|(&index, covid)| {
@@ -109,9 +134,9 @@ impl Classifier {
         });
         let rows: Vec<SlicePrediction> = rows.collect();
         if let Some(bad) = rows.iter().find(|row| !row.covid.is_finite()) {
-            bail!("{}: the probability of {} is {}, no number", doing(), bad.path, bad.covid);
+            bail!("the probability of {} is {}, no number", bad.path, bad.covid);
         }
-        Ok(Predictions::new(self.about(subset, experiment.split()), rows))
+        Ok(rows)
     }
 
     fn check_experiment(&self, experiment: &Experiment, subset: Subset) -> Result<()> {

@@ -235,7 +235,7 @@ fn split_of(
     left_out.push(Omission {
         what: format!("{file} of {}", folder.name()),
         why: format!("{why}; no proof of the run's split is shown"),
-        repeat: format!("covid-ct split --config {}", folder.path_of(Artifact::Config).display()),
+        repeat: format!("delete the file, then covid-ct train --config {}", folder.path_of(Artifact::Config).display()),
     });
     None
 }

@@ -231,32 +231,28 @@ fn no_safetensors(error: &safetensors::SafeTensorError) -> anyhow::Error {
     anyhow::anyhow!("expected a safetensors file, found damaged or foreign contents ({error:?})")
 }
 
-/// Checks that a checkpoint has the wanted settings, data and split.
-///
-/// # Errors
-/// A difference, which is named.
+/// Checks that a training resumes with the same settings, data and split; the error names what differs.
 pub(crate) fn must_continue(info: &CheckpointInfo, wanted: &CheckpointInfo, path: &Path) -> Result<()> {
-    let what = format!("continuing the run in {}", path.display());
     let advice = "give the new run another name, or delete the folder";
+    same_run(info, wanted).with_context(|| format!("continuing the run in {}; {advice}", path.display()))
+}
+
+/// Checks that settings, data, split and classes are those of a checkpoint; the error names what differs.
+pub(crate) fn same_run(info: &CheckpointInfo, wanted: &CheckpointInfo) -> Result<()> {
     let (there, here) = (info.run.decisive(), wanted.run.decisive());
     if there != here {
         let (there, here) = (serde_json::to_value(&there)?, serde_json::to_value(&here)?);
         for (key, value) in there.as_object().into_iter().flatten() {
             if here.get(key) != Some(value) {
                 let found = here.get(key).map(ToString::to_string).unwrap_or_default();
-                bail!("{what}: it has {key} = {value}, this one has {found}; {advice}");
+                bail!("it has {key} = {value}, this one has {found}");
             }
         }
     }
     for (noun, there, here) in [("manifest", info.manifest, wanted.manifest), ("split", info.split, wanted.split)] {
-        ensure!(there == here, "{what}: it has the {noun} {there}, this one has {here}; {advice}");
+        ensure!(there == here, "it has the {noun} {there}, this one has {here}");
     }
-    ensure!(
-        info.classes == wanted.classes,
-        "{what}: its classes are {:?}, the data has {:?}; {advice}",
-        info.classes,
-        wanted.classes
-    );
+    ensure!(info.classes == wanted.classes, "its classes are {:?}, the data has {:?}", info.classes, wanted.classes);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::data::cache::SliceCache;
 use crate::data::manifest::{Label, Manifest};
 use crate::data::split::{Split, Subset};
 use crate::data::workspace::Workspace;
-use crate::train::checkpoint::{CheckpointInfo, Position, must_continue};
+use crate::train::checkpoint::{CheckpointInfo, Position, must_continue, same_run};
 use crate::train::config::RunConfig;
 use crate::train::event::RunEvent;
 use crate::train::run_folder::{Artifact, RunFolder};
@@ -49,8 +49,13 @@ impl Experiment {
     ) -> Result<Self> {
         settings.check()?;
         let folder = workspace.run(&settings.name);
-        let accepted = workspace.audit()?.accepted();
-        let split = stored_or_new_split(&folder, &accepted, &settings)?;
+        let opening = || format!("opening the run in {}", folder.path().display());
+        let (accepted, begun) = (workspace.audit()?.accepted(), folder.checkpoint().with_context(opening)?);
+        let split = split_of(&folder, &accepted, &settings, begun.as_ref()).with_context(opening)?;
+        if let Some(begun) = begun {
+            // Before the cache is built, which can take an hour.
+            must_continue(&begun, &before_training(&settings, &split), folder.path())?;
+        }
         Self::on(workspace, folder, &accepted, split, settings, Arc::new(report))
     }
 
@@ -73,10 +78,21 @@ impl Experiment {
         report: impl Fn(&RunEvent) + Send + Sync + 'static,
     ) -> Result<Self> {
         let folder = workspace.run(name);
+        let opening = || {
+            let advice = "restore its config.json, its split.json and the data, or train under another name";
+            format!(
+                "opening the trained run in {}; where this is not what it was trained with, {advice}",
+                folder.path().display()
+            )
+        };
         // A copied folder is a separate run, named as the copy.
         let settings = RunConfig { name: name.to_owned(), ..folder.config()? };
         let accepted = workspace.audit()?.accepted();
-        let split = folder.split(&accepted)?;
+        let begun = folder.checkpoint().with_context(opening)?;
+        let split = split_of(&folder, &accepted, &settings, begun.as_ref()).with_context(opening)?;
+        if let Some(begun) = begun {
+            same_run(&begun, &before_training(&settings, &split)).with_context(opening)?;
+        }
         Self::on(workspace, folder, &accepted, split, settings, Arc::new(report))
     }
 
@@ -90,10 +106,12 @@ impl Experiment {
     ) -> Result<Self> {
         let show = |progress: &Progress| reporter(&RunEvent::Working(progress.clone()));
         let cache = SliceCache::open_or_build(workspace.cache_folder(), accepted, &settings.preprocess, show)?;
-        Self::checked(folder, split, Arc::new(cache), settings, reporter)
+        belongs_together(&cache, &split, &settings)
+            .with_context(|| format!("opening the run in {}", folder.path().display()))?;
+        Ok(Self { settings, split, cache: Arc::new(cache), folder, reporter })
     }
 
-    /// An experiment from existing parts, which reports nothing. The split is written into the run's folder.
+    /// An experiment from existing parts, which reports nothing.
     ///
     /// # Errors
     /// Parts that do not belong together, or a folder of a run with other settings, slices or split.
@@ -103,27 +121,14 @@ impl Experiment {
         cache: impl Into<Arc<SliceCache>>,
         settings: RunConfig,
     ) -> Result<Self> {
-        Self::checked(folder, split, cache.into(), settings, Arc::new(|_| ()))
-    }
-
-    fn checked(
-        folder: RunFolder,
-        split: Split,
-        cache: Arc<SliceCache>,
-        settings: RunConfig,
-        reporter: Reporter,
-    ) -> Result<Self> {
         let opening = || format!("opening the run in {}", folder.path().display());
+        let cache = cache.into();
+        settings.check_values().with_context(opening)?;
         belongs_together(&cache, &split, &settings).with_context(opening)?;
-        let experiment = Self { settings, split, cache, folder: folder.clone(), reporter };
-        let manifest = experiment.manifest();
         if let Some(begun) = folder.checkpoint().with_context(opening)? {
-            must_continue(&begun, &experiment.before_training(), folder.path())?;
+            must_continue(&begun, &before_training(&settings, &split), folder.path())?;
         }
-        if folder.split(manifest).ok().as_ref() != Some(&experiment.split) {
-            folder.write_split(&experiment.split, manifest).with_context(opening)?;
-        }
-        Ok(experiment)
+        Ok(Self { settings, split, cache, folder, reporter: Arc::new(|_| ()) })
     }
 
     /// The same experiment with another callback for its events.
@@ -158,19 +163,7 @@ impl Experiment {
 
     /// The description of a checkpoint before the first step.
     pub(crate) fn before_training(&self) -> CheckpointInfo {
-        CheckpointInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            run: self.settings.clone(),
-            classes: Label::NAMES.map(str::to_owned).to_vec(),
-            manifest: self.cache.manifest_hash(),
-            split: self.split.hash(),
-            leaks: self.split.leaking_subsets(),
-            pretrained: None,
-            backbone: None,
-            feature_seconds: None,
-            position: Position::default(),
-            epochs: Vec::new(),
-        }
+        before_training(&self.settings, &self.split)
     }
 
     /// Calls the callback with an event.
@@ -212,17 +205,46 @@ impl fmt::Debug for Experiment {
     }
 }
 
-/// The split in the run's folder if it has the same settings, otherwise a new one.
-fn stored_or_new_split(folder: &RunFolder, accepted: &Manifest, settings: &RunConfig) -> Result<Split> {
-    match folder.split(accepted) {
-        Ok(split) if split.config() == &settings.split => Ok(split),
-        // If a training was begun with another split, `must_continue` refuses it later.
-        _ => Split::new(accepted, &settings.split),
+/// Draws the split that the settings ask for. A run that was trained (`begun`) keeps the one in its folder; one from
+/// before splits lay there is drawn again, and compared with the checkpoint like any other.
+fn split_of(
+    folder: &RunFolder,
+    accepted: &Manifest,
+    settings: &RunConfig,
+    begun: Option<&CheckpointInfo>,
+) -> Result<Split> {
+    let Some(begun) = begun.filter(|_| folder.has(Artifact::Split)) else {
+        return Split::new(accepted, &settings.split);
+    };
+    let split = folder.split(accepted)?;
+    ensure!(
+        split.hash() == begun.split,
+        "{} holds the split {}, the run was trained with {}: delete the file to have that one drawn again",
+        folder.path_of(Artifact::Split).display(),
+        split.hash(),
+        begun.split
+    );
+    Ok(split)
+}
+
+/// What the first checkpoint of a training contains.
+fn before_training(settings: &RunConfig, split: &Split) -> CheckpointInfo {
+    CheckpointInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        run: settings.clone(),
+        classes: Label::NAMES.map(str::to_owned).to_vec(),
+        manifest: split.manifest_hash(),
+        split: split.hash(),
+        leaks: split.leaking_subsets(),
+        pretrained: None,
+        backbone: None,
+        feature_seconds: None,
+        position: Position::default(),
+        epochs: Vec::new(),
     }
 }
 
 fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Result<()> {
-    run.check_values()?;
     ensure!(
         cache.manifest_hash() == split.manifest_hash(),
         "the cache holds the manifest {}, the split divides {}",

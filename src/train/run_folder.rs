@@ -56,15 +56,19 @@ pub enum Artifact {
     Explanations(Subset),
     /// A gallery of heat maps, counted from 1.
     Gallery(Subset, usize),
-    /// Predictions of the unlabelled scans, with calibrated probabilities.
+    /// The grey levels of the training scans, for the out-of-distribution hint.
+    GreyLevels,
+    /// Predictions of unlabelled scans, with calibrated probabilities.
     Inference,
     /// One slice of each unlabelled scan with its heat map.
     HeatByScan,
+    /// New scans, judged: a page to read.
+    JudgedPage,
 }
 
 impl Artifact {
     /// The files that do not depend on a subset.
-    pub const ONCE: [Self; 14] = [
+    pub const ONCE: [Self; 16] = [
         Self::Config,
         Self::Split,
         Self::Provenance,
@@ -77,8 +81,10 @@ impl Artifact {
         Self::Evaluation,
         Self::Assessment,
         Self::CueComparison,
+        Self::GreyLevels,
         Self::Inference,
         Self::HeatByScan,
+        Self::JudgedPage,
     ];
 
     /// The files of a subset, with its first four galleries.
@@ -117,8 +123,10 @@ impl Artifact {
             Self::Scans(subset) => format!("scans-{subset}.csv"),
             Self::Explanations(subset) => format!("explanations-{subset}.json"),
             Self::Gallery(subset, number) => format!("heat-{subset}-{number}.svg"),
+            Self::GreyLevels => "grey-levels.json".to_owned(),
             Self::Inference => "inference.json".to_owned(),
             Self::HeatByScan => "heat-by-scan.svg".to_owned(),
+            Self::JudgedPage => "judged.html".to_owned(),
         }
     }
 
@@ -126,7 +134,7 @@ impl Artifact {
     fn holds(self) -> (&'static str, &'static str) {
         match self {
             Self::Config => ("a run's settings", "train"),
-            Self::Split => ("a split", "split"),
+            Self::Split => ("a split", "train"),
             Self::Provenance => ("the machines of a run", "train"),
             Self::Lock => ("a lock", "train"),
             Self::LastCheckpoint | Self::BestHead | Self::BestCheckpoint => ("a checkpoint", "train"),
@@ -139,7 +147,8 @@ impl Artifact {
             Self::PredictionsAbout(_) => ("the origin of predictions", "evaluate"),
             Self::Scans(_) => ("predictions of scans", "evaluate"),
             Self::Explanations(_) | Self::Gallery(..) => ("explanations", "explain"),
-            Self::Inference | Self::HeatByScan => ("predictions of unlabelled scans", "predict"),
+            Self::GreyLevels => ("the grey levels of training scans", "evaluate"),
+            Self::Inference | Self::HeatByScan | Self::JudgedPage => ("predictions of unlabelled scans", "predict"),
         }
     }
 }
@@ -169,6 +178,11 @@ impl RunFolder {
     /// The path of a file in it.
     pub fn path_of(&self, artifact: Artifact) -> PathBuf {
         self.path.join(artifact.file_name())
+    }
+
+    /// The folder in it for new scans that are judged under this name.
+    pub fn judged(&self, name: &str) -> Self {
+        Self { path: self.path.join("judged").join(name) }
     }
 
     /// Whether a file exists.
@@ -210,7 +224,7 @@ impl RunFolder {
         let path = self.path_of(Artifact::Config);
         ensure!(
             path.is_file(),
-            "no run {:?}: {} is missing. Run `covid-ct train` first, or name a run that is there (--name)",
+            "no run {:?}: {} is missing; run `covid-ct train` first, or name a run that is there (--name)",
             self.name(),
             path.display()
         );

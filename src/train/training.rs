@@ -52,6 +52,10 @@ fn train(experiment: &Experiment) -> Result<History> {
     let _lock = lock(&folder.path_of(Artifact::Lock), "another process is training this run").with_context(doing)?;
     sweep(folder.path());
     let found = begun(experiment).with_context(doing)?;
+    // Under the lock: only the process that trains says what the run is trained with.
+    if folder.split(experiment.manifest()).ok().as_ref() != Some(experiment.split()) {
+        folder.write_split(experiment.split(), experiment.manifest()).with_context(doing)?;
+    }
     let run = experiment.settings();
     if let Some(found) = &found {
         let Position { epoch, batch, .. } = found.info.position;

@@ -89,7 +89,7 @@ impl Split {
     }
 
     fn read_in(path: &Path, manifest: &Manifest) -> Result<Self> {
-        let file: SplitFile = read_json(path, "a split (written by `covid-ct split`)")?;
+        let file: SplitFile = read_json(path, "a split (written by `covid-ct train`)")?;
         let found = manifest.hash();
         ensure!(
             file.manifest == found,

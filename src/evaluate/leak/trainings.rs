@@ -1,6 +1,7 @@
 //! The trainings of the leak probe.
 
 use super::label_permutation::{Participants, Repetition, balanced};
+use crate::base::files::Digest;
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
@@ -37,12 +38,11 @@ impl<'a> Trainings<'a> {
     pub(super) fn begin(
         cache: &'a SliceCache,
         run: &'a RunConfig,
+        (network, backbone): (Network, Option<Digest>),
         progress: &'a (dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
         let eligible = Participants::of(cache.manifest(), run.seed)?;
         let device = run.device()?;
-        let (network, _) = crate::train::initial::initial_network(run, device, progress)?;
-        let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         let source = BatchSource::new(cache, &network, backbone, run, device, progress)?;
         Ok(Self { network, shared: Shared { run, device, source, progress, eligible } })
     }
@@ -248,6 +248,7 @@ mod tests {
     use crate::data::split::SplitConfig;
     use crate::nn::model::Architecture;
     use crate::train::experiment::Experiment;
+    use crate::train::initial::initial_network;
     use crate::train::run_folder::RunFolder;
 
     /// In a separate process, because the number of libtorch's threads is process-wide.
@@ -266,6 +267,13 @@ mod tests {
         assert_eq!(tch::get_num_threads(), 3);
         let panicked = std::panic::catch_unwind(|| in_threads(vec![(), ()], 7, once)).is_err();
         assert_eq!((panicked, tch::get_num_threads()), (true, 3));
+    }
+
+    /// The frozen network that a run begins with, and the hash of its backbone.
+    fn random(run: &RunConfig) -> (Network, Option<Digest>) {
+        let (network, _) = initial_network(run, Device::Cpu, &|_| ()).expect("a network");
+        let backbone = network.backbone_hash().expect("hashes");
+        (network, Some(backbone))
     }
 
     /// In a separate process, as above.
@@ -292,7 +300,7 @@ mod tests {
         let cache = SliceCache::open_or_build(folder.path().join("cache"), &manifest, &run.preprocess, |_| ());
         let cache = cache.expect("caches");
         tch::set_num_threads(3);
-        let trainings = Trainings::begin(&cache, &run, &|_| ()).expect("begins");
+        let trainings = Trainings::begin(&cache, &run, random(&run), &|_| ()).expect("begins");
         let calls = AtomicUsize::new(0);
         let done = || _ = calls.fetch_add(1, Ordering::Relaxed);
         let together = trainings.all((SplitUnit::Slice, true), 7, &done).expect("trains");

@@ -64,11 +64,22 @@ impl CueComparison {
     /// it has slices, of the test set.
     ///
     /// # Errors
-    /// Predictions of other scans than the experiment's. Scans of one label only are no error: see
+    /// Predictions of another split than the experiment's. Scans of one label only are no error: see
     /// [`left_out`](Self::left_out).
     pub fn of(experiment: &Experiment, validation: &Predictions, test: Option<&Predictions>) -> Result<Self> {
         let (about, cache) = (&validation.about, experiment.cache());
         let doing = || format!("comparing the run {} with shallow cues", about.run);
+        for predictions in std::iter::once(validation).chain(test) {
+            let (found, expected) = (predictions.about.split, experiment.split().hash());
+            ensure!(
+                found == expected,
+                "{}: its {} predictions belong to the split {}, this one is {}",
+                doing(),
+                predictions.about.subset,
+                found.short(),
+                expected.short()
+            );
+        }
         let training = scans_of(cache, experiment.split(), Subset::Train);
         let training = cue_rows(cache, &training).with_context(doing)?;
         let mut found = Self {

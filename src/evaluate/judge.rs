@@ -1,0 +1,142 @@
+//! New scans, judged by a run: whatever comes after the data set that it was trained on.
+
+use crate::base::figure::Figure;
+use crate::base::files::write_text;
+use crate::base::progress::Progress;
+use crate::base::table::{Page, Show, Table, display};
+use crate::data::audit::{Audit, Finding};
+use crate::data::cache::SliceCache;
+use crate::data::manifest::Manifest;
+use crate::evaluate::inference::Inference;
+use crate::evaluate::predict::Predictions;
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Context, Result, ensure};
+use maud::{DOCTYPE, PreEscaped, html};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Findings shown.
+const SHOWN: usize = 40;
+
+/// Scans that are not part of a run's data set, judged by its network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewScans {
+    /// Each scan: calibrated probability with interval, decision, out-of-distribution hint.
+    pub inference: Inference,
+    /// Each slice.
+    pub predictions: Predictions,
+    /// What is wrong with the files.
+    pub audit: Audit,
+    /// One slice of each scan with its heat map.
+    pub heat: Figure,
+}
+
+impl RunFolder {
+    /// Judges scans that are not part of the run's data set: `path` is a picture, a folder of pictures, or a folder of such
+    /// folders (see [`Manifest::of_new_scans`]). Nothing of the training data is needed, only the files of this folder.
+    /// Files that cannot be read are left out and listed. The result is not written; see [`NewScans::write`].
+    ///
+    /// # Errors
+    /// A run that was not trained and evaluated, no pictures at `path`, or none that can be read.
+    pub fn judge(&self, path: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<NewScans> {
+        let path = path.as_ref();
+        self.judge_in(path, &progress)
+            .with_context(|| format!("judging {} with the run {}", path.display(), self.name()))
+    }
+
+    fn judge_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<NewScans> {
+        let classifier = self.classifier()?;
+        let manifest = Manifest::of_new_scans(path, progress)?;
+        let audit = Audit::run(&manifest, progress)?;
+        let accepted = audit.accepted();
+        let first = audit.findings().first().map_or(String::new(), |of| format!(", first {}: {}", of.path, of.detail));
+        ensure!(
+            !accepted.slices.is_empty(),
+            "expected slices that can be read, found none among {} files{first}",
+            manifest.slices.len()
+        );
+        // Slices and features of new scans are needed once.
+        let cache_folder = tempfile::tempdir().context("making a temporary folder for the slices")?;
+        let preprocess = &classifier.info().run.preprocess;
+        let cache = SliceCache::open_or_build(cache_folder.path(), &accepted, preprocess, progress)?;
+        let predictions = classifier.predict_new(&cache, progress)?;
+        let slices: Vec<usize> = (0..accepted.slices.len()).collect();
+        let inference = Inference::of(self, &cache, &slices, &predictions)?;
+        let heat = inference.heat_figure(&classifier, &cache, &predictions)?;
+        Ok(NewScans { inference, predictions, audit, heat })
+    }
+}
+
+impl NewScans {
+    /// Writes predictions of slices and scans, the inference, the heat maps and a page to read into
+    /// `<run>/judged/<name>/`, where the name is that of the judged file or folder; returns the page's path.
+    pub fn write(&self, run: &RunFolder) -> Result<PathBuf> {
+        let folder = run.judged(&self.audit.manifest().name);
+        self.predictions.write(&folder)?;
+        self.predictions.by_scan(&self.inference.rule).write(&folder)?;
+        folder.write(Artifact::Inference, &self.inference)?;
+        self.heat.save(folder.path_of(Artifact::HeatByScan))?;
+        let page = folder.path_of(Artifact::JudgedPage);
+        write_text(&page, &self.document())?;
+        Ok(page)
+    }
+
+    /// What was left out, and what else is wrong with the files.
+    pub fn findings(&self) -> Table {
+        let excluded = self.audit.excluded();
+        let is_out = |of: &Finding| excluded.get(&of.path).is_some_and(|reason| reason.check == of.check);
+        let mut table = Table::new("Findings in the files", &["File", "Check", "Found", "Judged"]);
+        let findings = self.audit.findings();
+        for of in findings.iter().take(SHOWN) {
+            let judged = if is_out(of) { "no: left out" } else { "yes" };
+            table.row([of.path.clone(), of.check.name().to_owned(), of.detail.clone(), judged.to_owned()]);
+        }
+        match findings.len() {
+            0 => table.note("None."),
+            count if count > SHOWN => table.note(format!("The first {SHOWN} of {count}.")),
+            _ => table,
+        }
+    }
+
+    fn page(&self) -> Page {
+        Page::new().with(&self.inference).with(&self.findings()).with(&self.heat)
+    }
+
+    fn document(&self) -> String {
+        let title = format!("{}, judged by {}", self.audit.manifest().name, self.inference.about.run);
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width,initial-scale=1";
+                    title { (title) }
+                    style { ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding:0 1.2em}" }
+                }
+                body { h1 { (title) } (PreEscaped(self.html())) }
+            }
+        };
+        page.into_string()
+    }
+
+    /// Shows tables and heat maps in a notebook.
+    pub fn evcxr_display(&self) {
+        display(&self.html(), &self.text());
+    }
+}
+
+impl Show for NewScans {
+    fn html(&self) -> String {
+        self.page().html()
+    }
+
+    fn text(&self) -> String {
+        self.page().text()
+    }
+}
+
+impl fmt::Display for NewScans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
