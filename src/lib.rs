@@ -11,11 +11,11 @@
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
 //! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<data set>/manifest.parquet` |
 //! | audit | [`Audit::run`], or both and the cache [in one pass](Audit::in_one_pass) | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
-//! | open a run | [`Experiment::open`] | [`Experiment`]: [`RunConfig`], [`Split`], [`SliceCache`], [`RunFolder`] | `runs/<data set>/<run>/split.json`, `cache/<key>/slices.bin` |
-//! | train | [`Experiment::train`] | [`History`], checkpoints | `…/history.json`, `…/best.safetensors` |
+//! | open a run | [`Experiment::open`] | [`Experiment`]: [`RunConfig`], [`Split`], [`SliceCache`], [`RunFolder`] | `cache/<key>/slices.bin` |
+//! | train | [`Experiment::train`] | [`History`], checkpoints | `runs/<data set>/<run>/split.json`, `…/history.json`, `…/best.safetensors` |
 //! | evaluate | [`Experiment::evaluate`] | [`Evaluation`], [`Assessment`], [`Predictions`] | `…/evaluation.json`, `…/predictions-*.parquet` |
 //! | predict | [`Experiment::predict`] | [`Inference`] | `…/inference.json` |
-//! | judge new scans | [`Experiment::judge`], [`RunFolder::judge`] | [`NewScans`] | `…/judged/<name>/` |
+//! | judge new scans | [`Experiment::judge`], [`RunFolder::judge`] | [`NewScans`], [`NewScans::write`] | `…/judged/<name>-<hash>/` |
 //! | explain | [`Experiment::explain`] | [`Explanations`] | `…/explanations-*.json` |
 //! | export | [`Classifier::export`] | | `model.pt` or `model.safetensors`, and its card `….json`, `….md` |
 //! | compare | [`Comparison::of`] | [`Comparison`] | |

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use cli::{Cli, CliCommand, data_commands, report_commands, run_commands};
-use covid_ct::Workspace;
+use covid_ct::{RunFolder, Workspace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,6 +25,12 @@ fn work(cli: Cli) -> Result<ExitCode> {
         // Needs no data set, and so no workspace.
         return data_commands::phantom(args).map(|()| ExitCode::SUCCESS);
     }
+    if let CliCommand::Predict { run, path: Some(path) } = &cli.command
+        && run.name.contains('/')
+    {
+        // A run's folder given as a path: the data that it was trained on may be gone.
+        return run_commands::judge(&RunFolder::at(run.name.as_str()), path).map(|()| ExitCode::SUCCESS);
+    }
     let from_env = |name| std::env::var_os(name).map(PathBuf::from);
     let home = cli.workspace.or_else(|| from_env("COVID_CT_WORKSPACE"));
     let workspace = Workspace::at(home, cli.data.or_else(|| from_env("COVID_CT_DATA")))?;
@@ -45,7 +51,7 @@ fn act(command: &CliCommand, workspace: &Workspace) -> Result<()> {
         CliCommand::Train(args) => run_commands::train(workspace, args),
         CliCommand::Evaluate(trained) => run_commands::evaluate(workspace, trained),
         CliCommand::Predict { run, path: None } => run_commands::predict(workspace, run),
-        CliCommand::Predict { run, path: Some(path) } => run_commands::judge(workspace, run, path),
+        CliCommand::Predict { run, path: Some(path) } => run_commands::judge(&workspace.run(&run.name), path),
         CliCommand::Explain { run, subset } => run_commands::explain(workspace, run, *subset),
         CliCommand::Export { run, file } => run_commands::export(workspace, run, file),
         CliCommand::Leakage { run, repeats } => report_commands::leakage(workspace, run, *repeats),

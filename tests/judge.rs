@@ -36,18 +36,23 @@ fn a_scan_is_judged_alike_wherever_it_lies() {
     let elsewhere = home.path().join("later");
     for (number, scan) in inference.scans.iter().enumerate() {
         // As scanners and people name them; 10 comes after 2.
-        copied(scan, &elsewhere.join(format!("scan {number}")), |slice| format!("IM-0001-{slice}.JPG"));
+        copied(scan, &elsewhere.join(format!("scan {number}")), |slice| format!("IM-0001-{}.JPG", slice + 5));
     }
     fs::write(elsewhere.join("notes.txt"), "not a picture").expect("writes");
     let new = experiment.judge(&elsewhere).expect("judges");
     assert_eq!(new.inference.scans.len(), inference.scans.len());
     for (new, known) in new.inference.scans.iter().zip(&inference.scans) {
         assert_eq!(said(new), said(known), "{} and {}", new.scan, known.scan);
-        assert_eq!((new.decision, new.probability.is_some()), (known.decision, known.probability.is_some()));
+        assert_eq!((new.decision, new.probability, new.interval), (known.decision, known.probability, known.interval));
     }
     assert_eq!(new.inference.scans[0].scan, "later/scan 0");
     let files: Vec<&str> = new.predictions.rows().iter().map(|row| row.path.as_str()).collect();
-    assert!(files.windows(2).all(|pair| pair[0] != pair[1]) && files[0].ends_with("IM-0001-0.JPG"), "{files:?}");
+    let first: Vec<String> =
+        (0..inference.scans[0].slices).map(|slice| format!("later/scan 0/IM-0001-{}.JPG", slice + 5)).collect();
+    assert!(first.len() > 5 && files[..first.len()] == first, "{files:?}");
+    let stray = new.audit.findings().iter().find(|of| of.path == "later/notes.txt").expect("a finding");
+    assert_eq!(stray.check, Check::StrayFile);
+    assert!(new.findings().to_string().contains("no: not a picture"), "{}", new.findings());
 
     // Without the data, the cache and the manifest: of the run its folder alone.
     let run = RunFolder::at(home.path().join("moved"));
@@ -57,9 +62,11 @@ fn a_scan_is_judged_alike_wherever_it_lies() {
     assert_eq!(said(&one.inference.scans[0]), said(&inference.scans[0]));
     let page = fs::read_to_string(one.write(&run).expect("writes")).expect("a page");
     assert!(page.contains("scan 0") && page.contains("not for diagnosis") && page.contains("data:image/svg"), "{page}");
-    assert_eq!(run.judged("scan 0").inference().expect("reads"), one.inference);
-    let picture = run.judge(elsewhere.join("scan 0/IM-0001-0.JPG"), silent).expect("judges one picture");
+    let name = format!("scan 0-{}", one.audit.manifest().hash().short());
+    assert_eq!(run.judged(&name).inference().expect("reads"), one.inference);
+    let picture = run.judge(elsewhere.join("scan 0/IM-0001-5.JPG"), silent).expect("judges one picture");
     assert_eq!(picture.predictions.rows().len(), 1);
+    assert!(picture.to_string().contains("fewer slices than any training scan"), "{picture}");
     assert_eq!(picture.predictions.rows()[0].covid, one.predictions.rows()[0].covid);
 }
 
@@ -98,7 +105,8 @@ fn the_command_judges_a_folder() {
     copied(&inference.scans[0], &scan, |slice| format!("{slice}.jpg"));
     let run_folder = experiment.folder().path().to_str().expect("UTF-8");
     let path = scan.to_str().expect("UTF-8");
-    let said = run_well(home.path(), &fixture().root, &["predict", path, "--name", run_folder]);
+    // The data is gone, and named all the same.
+    let said = run_well(home.path(), Path::new("/nowhere"), &["predict", path, "--name", run_folder]);
     assert!(said.contains("patient seven") && said.contains("judged.html"), "{said}");
     let output = run(home.path(), &fixture().root, &["predict", path, "--name", "nothing"]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();

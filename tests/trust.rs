@@ -3,9 +3,9 @@
 use crate::chests;
 use crate::support::{self, experiment, fixture, folder, prepared, silent, tiny_run};
 use covid_ct::{
-    Architecture, Artifact, Audit, Evaluation, Experiment, Explanations, GalleryKind, Label, LeakProbe, Learn,
-    LungsFrom, Manifest, Measure, OutOfDistribution, PhantomConfig, Preprocess, RunConfig, Shortcuts, SliceCache,
-    SplitUnit, Subset, Workspace, draw_phantom,
+    Architecture, Artifact, Audit, Evaluation, Experiment, Explanations, GalleryKind, InferredScan, Label, LeakProbe,
+    Learn, LungsFrom, Manifest, Measure, OutOfDistribution, PhantomConfig, Preprocess, RunConfig, Shortcuts,
+    SliceCache, SplitUnit, Subset, Workspace, draw_phantom,
 };
 use std::fs;
 use std::path::Path;
@@ -165,6 +165,11 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     assert!(inference.to_string().contains("calibrated on 22 validation scans of 22 patients"), "{inference}");
     let shown = inference.patient("ct_scan_1").expect("one scan of that name").to_string();
     assert!(shown.contains("unusual grey levels") && shown.contains("prediction/ct_scan_1"), "{shown}");
+    // From elsewhere it is judged as in the data set, hint included.
+    for scan in &inference.scans {
+        let new = experiment.judge(manifest.root.join(&scan.scan)).expect("judges").inference.scans.remove(0);
+        assert_eq!(InferredScan { scan: scan.scan.clone(), ..new }, *scan);
+    }
     let heat = experiment.heat_by_scan().expect("draws");
     assert_eq!(heat.svg().matches("<image").count(), 2);
     let (classifier, predictions) =

@@ -254,7 +254,7 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
     let (html, json) = write(&[], "none");
     assert!(html.contains("covid-ct train") && json["data"]["files"].as_u64().is_some() && json["runs"].is_null());
     parses_and_fetches_nothing(&home.join("none/report.html"));
-    assert!(Report::new(&work, &[work.run("nobody")], None).is_err());
+    assert!(Report::new(&work, &[work.run("nothing")], None).is_err());
 }
 
 fn run_of(home: &Path, name: &str) -> RunFolder {

@@ -48,12 +48,10 @@ pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
 }
 
 /// Judges scans that are not part of the data set; of the workspace only the run's folder is read.
-pub fn judge(workspace: &Workspace, Trained { name }: &Trained, path: &Path) -> Result<()> {
-    // A run's folder given as a path is used as it is: the data that it was trained on may be gone.
-    let run = if name.contains('/') { RunFolder::at(name.as_str()) } else { workspace.run(name) };
+pub fn judge(run: &RunFolder, path: &Path) -> Result<()> {
     run.config()?;
     let scans = run.judge(path, TerminalProgress::new().progress())?;
-    println!("\n{scans}\n\nWritten to {}", scans.write(&run)?.display());
+    println!("\n{scans}\n\nWritten to {}", scans.write(run)?.display());
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::explain::Explanations;
-use crate::evaluate::inference::Inference;
+use crate::evaluate::inference::{Basis, Inference};
 use crate::evaluate::judge::NewScans;
 use crate::evaluate::predict::{Classifier, Predictions};
 use crate::train::checkpoint::CheckpointInfo;
@@ -55,9 +55,18 @@ impl Experiment {
     fn current_evaluation(&self) -> Result<Evaluation> {
         let evaluation = self.folder().evaluation()?;
         let best = CheckpointInfo::read(&self.folder().path_of(Artifact::BestCheckpoint))?;
+        let of_best = (best.position.epoch, best.split, best.manifest, best.backbone, best.run.decisive());
+        let of_evaluation = (
+            evaluation.best_epoch,
+            evaluation.split,
+            evaluation.manifest,
+            evaluation.backbone,
+            evaluation.run.decisive(),
+        );
         ensure!(
-            (evaluation.best_epoch, evaluation.split) == (best.position.epoch, best.split),
-            "the evaluation in {} is of epoch {}, the best checkpoint of epoch {}: evaluate the run again",
+            of_evaluation == of_best,
+            "the evaluation in {} is of epoch {}, the best checkpoint of epoch {}, or of other settings, data or weights: \
+             evaluate the run again",
             self.folder().path().display(),
             evaluation.best_epoch,
             best.position.epoch
@@ -72,8 +81,8 @@ impl Experiment {
     /// A run that was not evaluated, or data without unlabelled scans.
     pub fn predict(&self) -> Result<Inference> {
         let folder = self.folder();
-        let rule = folder.scan_rule()?;
         let classifier = folder.classifier()?;
+        let basis = Basis::read(folder, classifier.weights(), classifier.info().split)?;
         ensure!(
             classifier.info().split == self.split().hash(),
             "predicting in {}: the network was trained with the split {}, this one is {}",
@@ -83,9 +92,9 @@ impl Experiment {
         );
         let predictions = classifier.predict(self, Subset::Prediction)?;
         predictions.write(folder)?;
-        predictions.by_scan(&rule).write(folder)?;
+        predictions.by_scan(&basis.rule).write(folder)?;
         let slices = self.split().slices(Subset::Prediction);
-        let inference = Inference::of(folder, self.cache(), &slices, &predictions)?;
+        let inference = Inference::of(&basis, self.cache(), &slices, &predictions)?;
         folder.write(Artifact::Inference, &inference)?;
         Ok(inference)
     }
@@ -111,7 +120,12 @@ impl Experiment {
         let (classifier, predictions) = (self.classifier()?, self.predictions(Subset::Prediction)?);
         let inference = self.folder().inference()?;
         ensure!(
-            classifier.weights() == predictions.about.weights && inference.about == predictions.about,
+            inference.about == predictions.about,
+            "the scans in {} and the predictions of their slices were not made together: predict again",
+            self.folder().path().display()
+        );
+        ensure!(
+            classifier.weights() == predictions.about.weights,
             "the scans in {} were judged with the weights {}, the best checkpoint has {}: predict again",
             self.folder().path().display(),
             predictions.about.weights.short(),
@@ -142,10 +156,10 @@ impl Experiment {
         Ok(explanations)
     }
 
-    /// Judges scans that are not part of the data set: see [`RunFolder::judge`].
+    /// Judges scans that are not part of the data set: see [`RunFolder::judge`](crate::RunFolder::judge).
     ///
     /// # Errors
-    /// Those of [`RunFolder::judge`].
+    /// Those of [`RunFolder::judge`](crate::RunFolder::judge).
     pub fn judge(&self, path: impl AsRef<Path>) -> Result<NewScans> {
         self.folder().judge(path, |progress| self.progress(progress))
     }

@@ -1,12 +1,13 @@
 //! Predictions of unlabelled scans, with calibrated probabilities and an out-of-distribution hint.
 
 use crate::base::figure::Figure;
+use crate::base::files::Digest;
 use crate::base::table::{Table, percent, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
 use crate::evaluate::assessment::{Assessment, Part};
 use crate::evaluate::explain::{Pictured, sheet, slices_by_path};
-use crate::evaluate::out_of_distribution::OutOfDistribution;
+use crate::evaluate::out_of_distribution::{GreyLevels, OutOfDistribution};
 use crate::evaluate::predict::{About, Classifier, Predictions, SlicePrediction, named};
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::metrics::Interval;
@@ -61,34 +62,47 @@ pub struct Inference {
     pub scans: Vec<InferredScan>,
 }
 
-impl Inference {
-    /// Combines predictions of unlabelled slices by scan. `slices` are the numbers of these slices in `cache`; `run` is the
-    /// folder of the run whose network predicted them.
+/// What an evaluated run judges unlabelled scans by.
+pub(crate) struct Basis {
+    assessment: Assessment,
+    pub(crate) rule: ScanRule,
+    pub(crate) grey_levels: GreyLevels,
+}
+
+impl Basis {
+    /// Reads it from the run's folder.
     ///
     /// # Errors
-    /// A run that was not evaluated, or was evaluated with other weights.
-    pub fn of(run: &RunFolder, cache: &SliceCache, slices: &[usize], predictions: &Predictions) -> Result<Self> {
-        let (assessment, rule) = (run.assessment()?, run.scan_rule()?);
-        ensure!(
-            assessment.weights == predictions.about.weights,
-            "judging unlabelled scans: the assessment in {} is of the weights {}, the predictions of {}: run `covid-ct \
-             evaluate` again",
-            run.path().display(),
-            assessment.weights.short(),
-            predictions.about.weights.short()
-        );
-        let grey_levels = run.grey_levels()?;
-        ensure!(
-            grey_levels.split == predictions.about.split,
-            "judging unlabelled scans: the grey levels in {} are of the split {}, the predictions of {}: run `covid-ct \
-             evaluate` again",
-            run.path().display(),
-            grey_levels.split.short(),
-            predictions.about.split.short()
-        );
-        let hints = OutOfDistribution::of(&grey_levels, cache, slices)?;
+    /// A run that was not evaluated, or was evaluated with other weights or another split.
+    pub(crate) fn read(run: &RunFolder, weights: Digest, split: Digest) -> Result<Self> {
+        let basis = Self { assessment: run.assessment()?, rule: run.scan_rule()?, grey_levels: run.grey_levels()? };
+        for (what, noun, found, expected) in [
+            ("assessment", "weights", basis.assessment.weights, weights),
+            ("grey levels", "split", basis.grey_levels.split, split),
+        ] {
+            ensure!(
+                found == expected,
+                "judging unlabelled scans: the {what} in {} are of the {noun} {}, the network of {}: run `covid-ct \
+                 evaluate` again",
+                run.path().display(),
+                found.short(),
+                expected.short()
+            );
+        }
+        Ok(basis)
+    }
+}
+
+impl Inference {
+    /// Combines predictions of unlabelled slices by scan. `slices` are the numbers of these slices in `cache`.
+    ///
+    /// # Errors
+    /// A cache of slices of another size than the training scans'.
+    pub(crate) fn of(basis: &Basis, cache: &SliceCache, slices: &[usize], predictions: &Predictions) -> Result<Self> {
+        let Basis { assessment, rule, grey_levels } = basis;
+        let hints = OutOfDistribution::of(grey_levels, cache, slices)?;
         let calibrator = assessment.scan_calibrator.as_ref();
-        let scans = predictions.by_scan(&rule);
+        let scans = predictions.by_scan(rule);
         let rows = scans.rows().iter().map(|row| InferredScan {
             scan: row.scan.clone(),
             covid_slices: row.covid_slices,
@@ -101,7 +115,7 @@ impl Inference {
             unusual: hints.is_unusual(&row.scan),
             hint: hints.hint(&row.scan).to_owned(),
         });
-        let (about, calibrated) = (predictions.about.clone(), calibrated(&assessment));
+        let (about, calibrated) = (predictions.about.clone(), calibrated(assessment));
         Ok(Self { about, rule: rule.clone(), calibrated, no_hint: hints.why_not.clone(), scans: rows.collect() })
     }
 

@@ -4,10 +4,10 @@ use crate::base::figure::Figure;
 use crate::base::files::write_text;
 use crate::base::progress::Progress;
 use crate::base::table::{Page, Show, Table, display};
-use crate::data::audit::{Audit, Finding};
+use crate::data::audit::{Audit, Check, Finding};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Manifest;
-use crate::evaluate::inference::Inference;
+use crate::evaluate::inference::{Basis, Inference};
 use crate::evaluate::predict::Predictions;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
@@ -29,6 +29,8 @@ pub struct NewScans {
     pub audit: Audit,
     /// One slice of each scan with its heat map.
     pub heat: Figure,
+    /// The fewest slices of a training scan.
+    pub fewest_slices: usize,
 }
 
 impl RunFolder {
@@ -46,6 +48,8 @@ impl RunFolder {
 
     fn judge_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<NewScans> {
         let classifier = self.classifier()?;
+        // Before hours of work: what the scans will be judged by.
+        let basis = Basis::read(self, classifier.weights(), classifier.info().split)?;
         let manifest = Manifest::of_new_scans(path, progress)?;
         let audit = Audit::run(&manifest, progress)?;
         let accepted = audit.accepted();
@@ -61,17 +65,21 @@ impl RunFolder {
         let cache = SliceCache::open_or_build(cache_folder.path(), &accepted, preprocess, progress)?;
         let predictions = classifier.predict_new(&cache, progress)?;
         let slices: Vec<usize> = (0..accepted.slices.len()).collect();
-        let inference = Inference::of(self, &cache, &slices, &predictions)?;
+        let inference = Inference::of(&basis, &cache, &slices, &predictions)?;
         let heat = inference.heat_figure(&classifier, &cache, &predictions)?;
-        Ok(NewScans { inference, predictions, audit, heat })
+        let fewest_slices = basis.grey_levels.fewest_slices;
+        Ok(NewScans { inference, predictions, audit, heat, fewest_slices })
     }
 }
 
 impl NewScans {
-    /// Writes predictions of slices and scans, the inference, the heat maps and a page to read into
-    /// `<run>/judged/<name>/`, where the name is that of the judged file or folder; returns the page's path.
+    /// Writes predictions of slices and scans, the inference, the audit, the heat maps and a page to read into
+    /// `<run>/judged/<name>-<hash>/`; returns the page's path. The name is that of the judged file or folder, the hash that
+    /// of its contents: scans of one name that differ have folders of their own.
     pub fn write(&self, run: &RunFolder) -> Result<PathBuf> {
-        let folder = run.judged(&self.audit.manifest().name);
+        let manifest = self.audit.manifest();
+        let folder = run.judged(&format!("{}-{}", manifest.name, manifest.hash().short()));
+        self.audit.write(folder.path())?;
         self.predictions.write(&folder)?;
         self.predictions.by_scan(&self.inference.rule).write(&folder)?;
         folder.write(Artifact::Inference, &self.inference)?;
@@ -88,14 +96,40 @@ impl NewScans {
         let mut table = Table::new("Findings in the files", &["File", "Check", "Found", "Judged"]);
         let findings = self.audit.findings();
         for of in findings.iter().take(SHOWN) {
-            let judged = if is_out(of) { "no: left out" } else { "yes" };
+            let judged = match of.check {
+                Check::StrayFile => "no: not a picture",
+                _ if is_out(of) => "no: left out",
+                _ => "yes",
+            };
             table.row([of.path.clone(), of.check.name().to_owned(), of.detail.clone(), judged.to_owned()]);
         }
-        match findings.len() {
+        table = match findings.len() {
             0 => table.note("None."),
             count if count > SHOWN => table.note(format!("The first {SHOWN} of {count}.")),
             _ => table,
+        };
+        self.notes().into_iter().fold(table, Table::note)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let manifest = self.audit.manifest();
+        let judged = |folder: &str| self.inference.scans.iter().any(|of| of.scan == folder);
+        let lost = manifest.scans.iter().filter(|scan| !judged(&scan.folder)).map(|scan| scan.folder.as_str());
+        let lost: Vec<&str> = lost.collect();
+        let short = self.inference.scans.iter().filter(|scan| scan.slices < self.fewest_slices).count();
+        let mut notes = vec![format!("Read from {}.", manifest.root.display())];
+        if !lost.is_empty() {
+            notes.push(format!("Not judged, for none of their files can be read: {}.", lost.join(", ")));
         }
+        if short > 0 {
+            notes.push(format!(
+                "{short} of {} scans have fewer slices than any training scan ({}): decision and calibrated probability were \
+                 fitted on whole scans, and there is no out-of-distribution hint.",
+                self.inference.scans.len(),
+                self.fewest_slices
+            ));
+        }
+        notes
     }
 
     fn page(&self) -> Page {

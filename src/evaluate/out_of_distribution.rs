@@ -33,6 +33,8 @@ pub struct GreyLevels {
     pub split: Digest,
     /// How the slices were prepared.
     pub preprocess: Preprocess,
+    /// The fewest slices of a scan: means over fewer vary more, so that scans with fewer get no hint.
+    pub fewest_slices: usize,
     /// Mean, standard deviation, 255 × the share of black, 95th percentile and mean difference of neighbouring pixels of
     /// each scan, means over its slices; without the scans' names.
     pub scans: Vec<[f64; FIGURES]>,
@@ -46,9 +48,11 @@ impl GreyLevels {
     pub(crate) fn of_training(experiment: &Experiment) -> Result<Self> {
         let slices = experiment.split().slices(Subset::Train);
         let scans = of_scans(experiment.cache(), &slices).context("reading the grey levels of the training scans")?;
+        let counts = scan_lengths(experiment.cache(), &slices);
         Ok(Self {
             split: experiment.split().hash(),
             preprocess: experiment.settings().preprocess.clone(),
+            fewest_slices: counts.into_values().min().unwrap_or(0),
             scans: scans.into_values().collect(),
         })
     }
@@ -83,7 +87,7 @@ impl OutOfDistribution {
     /// 2005).
     ///
     /// # Errors
-    /// A slice that is not in the cache, or a cache of another preprocessing than the training scans'. Fewer than 19
+    /// A slice that is not in the cache, or a cache of another size than the training scans'. Fewer than 19
     /// training scans are no error: see [`why_not`](Self::why_not).
     pub fn of(training: &GreyLevels, cache: &SliceCache, slices: &[usize]) -> Result<Self> {
         let doing = "comparing grey levels with the training scans";
@@ -107,7 +111,10 @@ impl OutOfDistribution {
             (1 + count - nearer) as f64 / (1 + count) as f64
         };
         let of_new = of_scans(cache, slices).context(doing)?;
-        let share = of_new.iter().map(|(scan, of)| (scan.clone(), share(of))).collect();
+        let lengths = scan_lengths(cache, slices);
+        let is_long = |scan: &str| lengths.get(scan).is_some_and(|length| *length >= training.fewest_slices);
+        let of_new = of_new.iter().filter(|(scan, _)| is_long(scan));
+        let share = of_new.map(|(scan, of)| (scan.clone(), share(of))).collect();
         Ok(Self { training: count, share, why_not: None })
     }
 
@@ -159,6 +166,16 @@ impl Middle {
         let all = (0..FIGURES).flat_map(|i| (0..FIGURES).map(move |j| (i, j)));
         all.map(|(i, j)| off[i] * self.inverse[i][j] * off[j]).sum()
     }
+}
+
+/// The number of slices of each scan.
+fn scan_lengths(cache: &SliceCache, slices: &[usize]) -> BTreeMap<String, usize> {
+    let manifest = cache.manifest();
+    let mut lengths = BTreeMap::new();
+    for &slice in slices {
+        *lengths.entry(manifest.scan_of(&manifest.slices[slice]).folder.clone()).or_default() += 1;
+    }
+    lengths
 }
 
 /// The features of each scan: means over its slices.

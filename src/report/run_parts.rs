@@ -232,10 +232,12 @@ fn split_of(
         Err(error) => format!("{error:#}"),
     };
     let file = Artifact::Split.file_name();
+    let train = format!("covid-ct train --config {}", folder.path_of(Artifact::Config).display());
+    let repeat = if folder.has(Artifact::Split) { format!("delete the file, then {train}") } else { train };
     left_out.push(Omission {
         what: format!("{file} of {}", folder.name()),
         why: format!("{why}; no proof of the run's split is shown"),
-        repeat: format!("delete the file, then covid-ct train --config {}", folder.path_of(Artifact::Config).display()),
+        repeat,
     });
     None
 }

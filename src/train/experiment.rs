@@ -30,7 +30,7 @@ pub struct Experiment {
 
 impl Experiment {
     /// Opens the experiment with these settings on the audited data set of [`Workspace::open`]; progress is printed.
-    /// The split is drawn once and stored in the run's folder; the slice cache is built if it does not exist.
+    /// The split is drawn; a trained run keeps the one in its folder; the slice cache is built if it does not exist.
     ///
     /// # Errors
     /// No audit yet, settings that cannot work, or a folder of a run with other settings, slices or split.
@@ -51,6 +51,10 @@ impl Experiment {
         let folder = workspace.run(&settings.name);
         let opening = || format!("opening the run in {}", folder.path().display());
         let (accepted, begun) = (workspace.audit()?.accepted(), folder.checkpoint().with_context(opening)?);
+        if let Some(begun) = &begun {
+            let advice = || format!("{}; give the new run another name, or delete the folder", opening());
+            same_manifest(begun, &accepted).with_context(advice)?;
+        }
         let split = split_of(&folder, &accepted, &settings, begun.as_ref()).with_context(opening)?;
         if let Some(begun) = begun {
             // Before the cache is built, which can take an hour.
@@ -87,8 +91,12 @@ impl Experiment {
         };
         // A copied folder is a separate run, named as the copy.
         let settings = RunConfig { name: name.to_owned(), ..folder.config()? };
+        settings.check_values()?;
         let accepted = workspace.audit()?.accepted();
         let begun = folder.checkpoint().with_context(opening)?;
+        if let Some(begun) = &begun {
+            same_manifest(begun, &accepted).with_context(opening)?;
+        }
         let split = split_of(&folder, &accepted, &settings, begun.as_ref()).with_context(opening)?;
         if let Some(begun) = begun {
             same_run(&begun, &before_training(&settings, &split)).with_context(opening)?;
@@ -225,6 +233,12 @@ fn split_of(
         begun.split
     );
     Ok(split)
+}
+
+fn same_manifest(begun: &CheckpointInfo, accepted: &Manifest) -> Result<()> {
+    let (trained, found) = (begun.manifest, accepted.hash());
+    ensure!(trained == found, "it has the manifest {trained}, the slices that the audit accepts now have {found}");
+    Ok(())
 }
 
 /// What the first checkpoint of a training contains.

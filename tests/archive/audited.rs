@@ -85,7 +85,7 @@ fn patients_are_read_from_beside_and_from_within_and_loose_slices_are_refused() 
     let slice = fs::read(fixture().root.join("train/covid/ct_scan_3/0.jpg")).expect("reads");
     let names = ["train/covid/ct_scan_1/0.jpg", "train/non-covid/ct_scan_1/0.jpg"];
     let mut entries: Vec<Entry> = names.iter().map(|name| entry(name, &slice)).collect();
-    // Nobody asked for it, and it would not fit.
+    // It was not asked for, and would not fit.
     entries.push(stored("readme.bin", &vec![0; (64 << 20) + 1]));
     let url = format!("file://{}", source.path().display());
     let archive = |entries: &[Entry]| fs::write(source.path().join("all.zip"), zip(entries, false)).expect("writes");

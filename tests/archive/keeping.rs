@@ -26,7 +26,7 @@ fn a_second_run_keeps_what_is_right_and_replaces_what_is_damaged() {
 }
 
 #[test]
-fn somebody_elses_file_is_never_replaced() {
+fn a_file_of_other_origin_is_never_replaced() {
     let archive = zip(&[entry("a/one.txt", b"one"), entry("a/two.txt", b"two")], false);
     for (bytes, is_first) in [("longer than two", true), ("oh!", false)] {
         let home = tempfile::tempdir().expect("a folder");
@@ -44,7 +44,7 @@ fn somebody_elses_file_is_never_replaced() {
         // Another size is seen before anything is written.
         assert!(!is_first || !home.path().join("a/one.txt").exists());
     }
-    // Ours, and then changed by somebody.
+    // Ours, and then changed by hand.
     let home = tempfile::tempdir().expect("a folder");
     unpack(&archive, home.path()).expect("unpacks");
     fs::write(home.path().join("a/two.txt"), b"notes").expect("writes");

@@ -1,4 +1,4 @@
-//! What may be written and what must not be: one path in two archives, somebody else's files, limits, space.
+//! What may be written and what must not be: one path in two archives, other people's files, limits, space.
 
 use super::*;
 use crate::zips::stored;
@@ -54,7 +54,7 @@ fn an_object_and_an_entry_of_one_path_are_an_error() {
 }
 
 #[test]
-fn somebody_elses_file_stays() {
+fn a_file_of_other_origin_stays() {
     let (gcs, target) = (Gcs::start(), folder());
     gcs.put("data.zip", &zip(&[entry("a/1.txt", b"first"), entry("a/2.txt", b"second")], false));
     fs::create_dir_all(target.path().join("a")).expect("makes");
@@ -66,7 +66,7 @@ fn somebody_elses_file_stays() {
     assert_eq!(fs::read(target.path().join("a/2.txt")).expect("is there"), b"mine");
 }
 
-/// What is on the disk for sure is not read again; but a wrong size is seen, and somebody's own change is not undone.
+/// What is on the disk for sure is not read again; but a wrong size is seen, and a change made by hand is not undone.
 #[test]
 fn a_finished_entry_that_is_damaged_is_put_right() {
     let (gcs, target) = (Gcs::start(), folder());

@@ -1,4 +1,4 @@
-//! Whole data sets: zipped by part as the slides uploaded them, staged, and held against the folder they were made of.
+//! Whole data sets: zipped by part as the slides uploaded them, staged, and compared with the folder they were made of.
 
 use super::*;
 use crate::support::{fixture, silent};

@@ -4,12 +4,12 @@ use super::walk::{numeric_key, read_file};
 use super::{Manifest, Scan, Set, Slice};
 use crate::base::parallel::in_parallel;
 use crate::base::progress::{Meter, Progress};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many folders deep scans are looked for; also ends a walk along links that lead in a circle.
+/// How many folders below the given one scans are looked for; also ends a walk along links that lead in a circle.
 const DEEPEST: usize = 6;
 
 /// The pictures of one folder, in natural order: `2.jpg` before `10.jpg`.
@@ -33,9 +33,9 @@ impl Manifest {
 
     fn new_scans_in(path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
         let listing = || format!("listing the scans in {}", path.display());
-        let path = path.canonicalize().with_context(listing)?;
+        let path = resolved(path).with_context(listing)?;
         let (folder, only) = match path.is_file() {
-            true => (path.parent().map(Path::to_owned), Some(last_part(&path))),
+            true => (path.parent().map(Path::to_owned), Some(last_part(&path)?)),
             false => (Some(path.clone()), None),
         };
         let folder = folder.filter(|folder| folder.parent().is_some());
@@ -43,8 +43,8 @@ impl Manifest {
         let root = folder.parent().map_or(PathBuf::new(), Path::to_owned);
         let (mut found, mut strays) = (Vec::new(), Vec::new());
         match only {
-            Some(file) => found.push(Found { folder: last_part(&folder), pictures: vec![file] }),
-            None => collect(&root, last_part(&folder), DEEPEST, &mut found, &mut strays).with_context(listing)?,
+            Some(file) => found.push(Found { folder: last_part(&folder)?, pictures: vec![file] }),
+            None => collect(&root, last_part(&folder)?, DEEPEST + 1, &mut found, &mut strays).with_context(listing)?,
         }
         if found.is_empty() {
             let others = strays.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
@@ -52,7 +52,7 @@ impl Manifest {
         }
         let scan = |of: &Found| Scan { set: Set::Prediction, label: None, ..Scan::new(of.folder.clone()) };
         let mut manifest = Self::listed(&root, found.iter().map(scan).collect(), strays)?;
-        manifest.name = last_part(&path);
+        manifest.name = last_part(&path)?;
         manifest.slices = slices(&root, found, progress)?;
         Ok(manifest)
     }
@@ -62,8 +62,20 @@ fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
 
-fn last_part(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+/// The path without links on the way, but for the last part: a scan keeps the name that it was given by.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    // An error where nothing is there, whichever part is missing.
+    let whole = path.canonicalize()?;
+    Ok(match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if parent.as_os_str().is_empty() => Path::new(".").canonicalize()?.join(name),
+        (Some(parent), Some(name)) => parent.canonicalize()?.join(name),
+        _ => whole,
+    })
+}
+
+fn last_part(path: &Path) -> Result<String> {
+    let name = path.file_name().unwrap_or_default();
+    name.to_str().map(str::to_owned).with_context(|| format!("expected a name in UTF-8, found {name:?}"))
 }
 
 fn is_picture(name: &str) -> bool {
@@ -74,7 +86,10 @@ fn is_picture(name: &str) -> bool {
 
 /// Adds the scan of this folder and those of the folders in it.
 fn collect(root: &Path, folder: String, depth: usize, found: &mut Vec<Found>, strays: &mut Vec<String>) -> Result<()> {
-    ensure!(depth > 0, "{folder}: folders are more than {DEEPEST} deep");
+    if depth == 0 {
+        strays.push(format!("{folder}/ (more than {DEEPEST} folders deep)"));
+        return Ok(());
+    }
     let (mut pictures, mut folders) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(root.join(&folder))? {
         let entry = entry?;
@@ -87,7 +102,8 @@ fn collect(root: &Path, folder: String, depth: usize, found: &mut Vec<Found>, st
         };
         // Follows links, so that a set of scans can be put together from links.
         match fs::metadata(entry.path()) {
-            Ok(about) if about.is_dir() => folders.push(name),
+            // Thumbnails, version control and the like would be judged as scans.
+            Ok(about) if about.is_dir() && !name.starts_with('.') => folders.push(name),
             Ok(about) if about.is_file() && is_picture(&name) => pictures.push(name),
             _ => strays.push(format!("{folder}/{name}")),
         }

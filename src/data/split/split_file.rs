@@ -93,7 +93,7 @@ impl Split {
         let found = manifest.hash();
         ensure!(
             file.manifest == found,
-            "reading the split {}: it belongs to the manifest {}, the present one is {found}: split again",
+            "reading the split {}: it belongs to the manifest {}, the present one is {found}: train again under another name",
             path.display(),
             file.manifest
         );
