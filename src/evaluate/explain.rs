@@ -24,8 +24,8 @@ mod gallery;
 mod heat;
 mod mask;
 
-use gallery::{Candidate, chosen, galleries};
 pub use gallery::{Gallery, GalleryKind};
+use gallery::{GalleryCandidate, chosen, galleries};
 pub(crate) use gallery::{Pictured, sheet, slices_by_path};
 pub use heat::HeatMap;
 use heat::heat_maps;
@@ -212,7 +212,7 @@ fn explained(
     cache: &SliceCache,
     predictions: &Predictions,
     progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<Vec<Candidate>> {
+) -> Result<Vec<GalleryCandidate>> {
     let number = slices_by_path(cache);
     let chosen = chosen(predictions, AT_MOST);
     let meter = Meter::new("explain", "slices", chosen.len(), 0, progress);
@@ -221,7 +221,7 @@ fn explained(
         let begun = |&(index, in_the_middle): &(usize, bool)| {
             let row = Explained::begun(&predictions.rows()[index]);
             let slice = *number.get(&row.path).with_context(|| format!("{} is not in the cache", row.path))?;
-            Ok(Candidate { row, slice, in_the_middle })
+            Ok(GalleryCandidate { row, slice, in_the_middle })
         };
         let begun = part.iter().map(begun).collect::<Result<Vec<_>>>()?;
         let classes: Vec<(usize, Label)> = begun.iter().map(|of| (of.slice, of.row.decision())).collect();
@@ -235,7 +235,7 @@ fn explained(
 }
 
 /// Computes the lung mask of a slice and the share of heat outside of it.
-fn compared_with_lungs(mut of: Candidate, map: &HeatMap, cache: &SliceCache) -> Result<Candidate> {
+fn compared_with_lungs(mut of: GalleryCandidate, map: &HeatMap, cache: &SliceCache) -> Result<GalleryCandidate> {
     let (lungs, from) = mask::lungs(cache, of.slice)?;
     let side = map.side as u32;
     of.row.plausible = lungs.is_plausible();
@@ -246,7 +246,11 @@ fn compared_with_lungs(mut of: Candidate, map: &HeatMap, cache: &SliceCache) -> 
 }
 
 /// The sanity check: the rank correlation with random weights, and its description.
-fn random_weights(classifier: &Classifier, cache: &SliceCache, found: &[Candidate]) -> Result<(Option<f64>, String)> {
+fn random_weights(
+    classifier: &Classifier,
+    cache: &SliceCache,
+    found: &[GalleryCandidate],
+) -> Result<(Option<f64>, String)> {
     let run = &classifier.info().run;
     if run.learn != Learn::Whole && run.pretrained.is_none() {
         let why = "Sanity check: none. The backbone is frozen at random weights: only the head was trained, and maps \

@@ -12,12 +12,12 @@ pub(super) struct Plane {
 
 /// A connected part of a plane (four neighbours): its pixels' indices as runs along the rows.
 #[derive(Debug, Clone)]
-pub(super) struct Region {
+pub(super) struct PixelRegion {
     pub runs: Vec<Range<usize>>,
     pub size: usize,
 }
 
-impl Region {
+impl PixelRegion {
     /// The indices of its pixels.
     pub fn pixels(&self) -> impl Iterator<Item = usize> {
         self.runs.iter().flat_map(Range::clone)
@@ -30,7 +30,7 @@ impl Plane {
     }
 
     /// The plane of this size with exactly these parts on.
-    pub fn holding<'a>(&self, parts: impl IntoIterator<Item = &'a Region>) -> Self {
+    pub fn holding<'a>(&self, parts: impl IntoIterator<Item = &'a PixelRegion>) -> Self {
         let mut plane = Self::new(self.width, self.height);
         parts.into_iter().flat_map(|part| &part.runs).for_each(|run| plane.on[run.clone()].fill(true));
         plane
@@ -79,16 +79,16 @@ impl Plane {
     }
 
     /// The connected parts of `at_least` pixels, largest first; those of the same size in reading order.
-    pub fn parts(&self, at_least: usize) -> Vec<Region> {
+    pub fn parts(&self, at_least: usize) -> Vec<PixelRegion> {
         let runs = Runs::of(self);
         let mut place = vec![None; runs.spans.len()];
-        let mut parts: Vec<Region> = Vec::new();
+        let mut parts: Vec<PixelRegion> = Vec::new();
         for (span, &root) in runs.spans.iter().zip(&runs.roots) {
             if runs.sizes[root] < at_least {
                 continue;
             }
             let at = *place[root].get_or_insert_with(|| {
-                parts.push(Region { runs: Vec::new(), size: runs.sizes[root] });
+                parts.push(PixelRegion { runs: Vec::new(), size: runs.sizes[root] });
                 parts.len() - 1
             });
             parts[at].runs.push(span.clone());

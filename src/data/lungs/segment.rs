@@ -1,6 +1,6 @@
 //! From grey levels to the two lungs.
 
-use super::plane::{Plane, Region};
+use super::plane::{PixelRegion, Plane};
 use crate::data::decode::GreyImage;
 
 /// The smallest part that counts as lung, as a share of the body: above the trachea (2.5 cm² of 600 cm²).
@@ -145,13 +145,13 @@ fn without_outer_air(area: &Plane, dark: &Plane) -> Plane {
 /// Measured is the length of the contact over the square root of the part's size. A strip across the picture or a wedge
 /// in its corner has 2.8 or more, half a disc 2.5. A lung cut by a tight crop has less, even in a corner (a quarter of
 /// a disc has 2.3).
-fn is_outer_air(part: &Region, rim: &Plane) -> bool {
+fn is_outer_air(part: &PixelRegion, rim: &Plane) -> bool {
     part.pixels().filter(|&i| rim.on[i]).count() as f64 > 2.1 * (part.size as f64).sqrt()
 }
 
 /// True when tissue lies along two thirds of the part's outline; the picture's border does not count. The air between
 /// a patient's back and the table has tissue on one side only.
-fn is_enclosed(part: &Region, outline: &Plane, near: &Plane) -> bool {
+fn is_enclosed(part: &PixelRegion, outline: &Plane, near: &Plane) -> bool {
     let (mut all, mut at_tissue) = (0, 0);
     for i in part.pixels().filter(|&i| outline.on[i] && !outline.is_border(i)) {
         all += 1;
@@ -185,7 +185,7 @@ fn halves(whole: &Plane, unit: f32) -> Option<[Plane; 2]> {
 }
 
 /// Gives each pixel to the piece that is fewer steps away inside the part.
-fn shared_out(whole: &Plane, first: &Region, second: &Region) -> [Plane; 2] {
+fn shared_out(whole: &Plane, first: &PixelRegion, second: &PixelRegion) -> [Plane; 2] {
     let w = whole.width;
     let mut halves = [whole.holding([first]), whole.holding([second])];
     let mut queue: Vec<(usize, usize)> =

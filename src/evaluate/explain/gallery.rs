@@ -85,7 +85,7 @@ pub(crate) fn sheet(
 }
 
 /// An explained slice, and its position in its scan.
-pub(super) struct Candidate {
+pub(super) struct GalleryCandidate {
     pub(super) row: Explained,
     pub(super) slice: usize,
     /// In the middle half of its scan, where lungs are expected.
@@ -114,7 +114,7 @@ pub(super) fn galleries(
     classifier: &Classifier,
     cache: &SliceCache,
     predictions: &Predictions,
-    found: &[Candidate],
+    found: &[GalleryCandidate],
 ) -> Result<Vec<Gallery>> {
     let number = slices_by_path(cache);
     let slice_of = |path: &str| number.get(path).copied().with_context(|| format!("{path} is not in the cache"));
@@ -138,7 +138,7 @@ pub(super) fn galleries(
     let pictures: Vec<Pictured> = worst.iter().map(|of| heat_of(&of.row, of.slice)).collect();
     galleries.extend(gallery(classifier, cache, GalleryKind::OutsideLungs, &pictures, &of_found)?);
     let middle = found.iter().filter(|of| of.in_the_middle).collect();
-    let doubt = |of: &&Candidate| if of.row.plausible { -of.row.lungs } else { 1.0 - of.row.lungs };
+    let doubt = |of: &&GalleryCandidate| if of.row.plausible { -of.row.lungs } else { 1.0 - of.row.lungs };
     let doubtful = one_a_scan(middle, |of| &of.row.scan, doubt);
     let pictures: Vec<Pictured> = doubtful.iter().map(|of| mask_of(&of.row, of.slice)).collect();
     let of_middle = format!("the {of_found} that lie in the middle half of their scan, where lungs are expected");
