@@ -143,7 +143,8 @@ impl Inference {
             Some(why) => format!("Grey levels: no out-of-distribution hint: {why}."),
             None => format!(
                 "Grey levels: {outlying} of {} scans are out-of-distribution (unusual); of in-distribution scans five \
-                 in a hundred would be. The network was not trained on scans like these.",
+                 in a hundred would be. For an unusual scan the prediction is a guess: the network was trained on none \
+                 like it.",
                 self.scans.len()
             ),
         };
