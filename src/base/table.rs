@@ -9,8 +9,8 @@ mod escape;
 mod markup;
 
 pub(crate) use escape::escape;
-pub(crate) use markup::preformatted;
 use markup::{column_name, heading, table_cell};
+pub(crate) use markup::{document, preformatted};
 
 /// Sends HTML, and text for front ends without HTML, to the notebook.
 ///

@@ -3,7 +3,7 @@
 use crate::base::figure::Figure;
 use crate::base::files::write_text;
 use crate::base::progress::Progress;
-use crate::base::table::{Page, Show, Table, display};
+use crate::base::table::{Page, Show, Table, display, document};
 use crate::data::audit::{Audit, Check, Finding};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Manifest;
@@ -11,10 +11,12 @@ use crate::evaluate::inference::{Basis, Inference};
 use crate::evaluate::predict::Predictions;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
-use maud::{DOCTYPE, PreEscaped, html};
+use maud::{PreEscaped, html};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+const STYLE: &str = ":root{color-scheme:light dark}\
+    body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding:0 1.2em}";
 /// Findings shown.
 const SHOWN: usize = 40;
 
@@ -138,19 +140,7 @@ impl NewScans {
 
     fn document(&self) -> String {
         let title = format!("{}, judged by {}", self.audit.manifest().name, self.inference.about.run);
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width,initial-scale=1";
-                    title { (title) }
-                    style { ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding:0 1.2em}" }
-                }
-                body { h1 { (title) } (PreEscaped(self.html())) }
-            }
-        };
-        page.into_string()
+        document(&title, STYLE, &html! { h1 { (title) } (PreEscaped(self.html())) })
     }
 
     /// Shows tables and heat maps in a notebook.

@@ -47,12 +47,12 @@ impl GreyLevels {
     /// A slice that cannot be read from the cache.
     pub(crate) fn of_training(experiment: &Experiment) -> Result<Self> {
         let slices = experiment.split().slices(Subset::Train);
-        let scans = of_scans(experiment.cache(), &slices).context("reading the grey levels of the training scans")?;
-        let counts = scan_lengths(experiment.cache(), &slices);
+        let by_scan = slices_by_scan(experiment.cache(), &slices);
+        let scans = of_scans(experiment.cache(), &by_scan).context("reading the grey levels of the training scans")?;
         Ok(Self {
             split: experiment.split().hash(),
             preprocess: experiment.settings().preprocess.clone(),
-            fewest_slices: counts.into_values().min().unwrap_or(0),
+            fewest_slices: by_scan.values().map(Vec::len).min().unwrap_or(0),
             scans: scans.into_values().collect(),
         })
     }
@@ -110,9 +110,9 @@ impl OutOfDistribution {
             let nearer = far.partition_point(|known| *known < middle.distance(of));
             (1 + count - nearer) as f64 / (1 + count) as f64
         };
-        let of_new = of_scans(cache, slices).context(doing)?;
-        let lengths = scan_lengths(cache, slices);
-        let is_long = |scan: &str| lengths.get(scan).is_some_and(|length| *length >= training.fewest_slices);
+        let by_scan = slices_by_scan(cache, slices);
+        let of_new = of_scans(cache, &by_scan).context(doing)?;
+        let is_long = |scan: &str| by_scan.get(scan).is_some_and(|of| of.len() >= training.fewest_slices);
         let of_new = of_new.iter().filter(|(scan, _)| is_long(scan));
         let share = of_new.map(|(scan, of)| (scan.clone(), share(of))).collect();
         Ok(Self { training: count, share, why_not: None })
@@ -168,34 +168,29 @@ impl Middle {
     }
 }
 
-/// The number of slices of each scan.
-fn scan_lengths(cache: &SliceCache, slices: &[usize]) -> BTreeMap<String, usize> {
-    let manifest = cache.manifest();
-    let mut lengths = BTreeMap::new();
-    for &slice in slices {
-        *lengths.entry(manifest.scan_of(&manifest.slices[slice]).folder.clone()).or_default() += 1;
-    }
-    lengths
-}
-
-/// The features of each scan: means over its slices.
-fn of_scans(cache: &SliceCache, slices: &[usize]) -> Result<BTreeMap<String, [f64; FIGURES]>> {
+/// The slices of each scan, by its folder.
+fn slices_by_scan<'a>(cache: &'a SliceCache, slices: &[usize]) -> BTreeMap<&'a str, Vec<usize>> {
     let manifest = cache.manifest();
     let mut scans: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for &slice in slices {
         scans.entry(&manifest.scan_of(&manifest.slices[slice]).folder).or_default().push(slice);
     }
+    scans
+}
+
+/// The features of each scan: means over its slices.
+fn of_scans(cache: &SliceCache, scans: &BTreeMap<&str, Vec<usize>>) -> Result<BTreeMap<String, [f64; FIGURES]>> {
     let side = cache.preprocess().size as usize;
-    let of_scan = |(scan, of): (&str, Vec<usize>)| {
-        let chosen = spread(&of, PER_SCAN);
+    let of_scan = |(scan, of): (&&str, &Vec<usize>)| {
+        let chosen = spread(of, PER_SCAN);
         let mut sums = [0.0; FIGURES];
         for &slice in &chosen {
             let figures = of_slice(&cache.pixels(slice)?, side);
             (0..FIGURES).for_each(|k| sums[k] += figures[k] / chosen.len() as f64);
         }
-        Ok((scan.to_owned(), sums))
+        Ok(((*scan).to_owned(), sums))
     };
-    scans.into_par_iter().map(of_scan).collect()
+    scans.par_iter().map(of_scan).collect()
 }
 
 fn of_slice(pixels: impl AsRef<[u8]>, side: usize) -> [f64; FIGURES] {

@@ -1,41 +1,29 @@
 //! The report as one HTML page.
 
 use super::{Report, Section};
-use maud::{DOCTYPE, PreEscaped, html};
+use crate::base::table::document;
+use maud::{PreEscaped, html};
 
 impl Report {
     pub(super) fn page(&self) -> String {
         let (version, torch) = (env!("CARGO_PKG_VERSION"), crate::nn::device::libtorch_version());
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width,initial-scale=1";
-                    title { (self.title) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    header {
-                        h1 { (self.title) }
-                        p.small {
-                            "Made by covid-ct " (version) " with libtorch " (torch) ". For research, not for diagnosis."
-                        }
-                        nav { ol {
-                            @for Section { anchor, heading, .. } in &self.sections {
-                                li { a href={ "#" (anchor) } { (heading) } }
-                            }
-                        } }
+        let body = html! {
+            header {
+                h1 { (self.title) }
+                p.small { "Made by covid-ct " (version) " with libtorch " (torch) ". For research, not for diagnosis." }
+                nav { ol {
+                    @for Section { anchor, heading, .. } in &self.sections {
+                        li { a href={ "#" (anchor) } { (heading) } }
                     }
-                    main {
-                        @for Section { anchor, heading, html } in &self.sections {
-                            section id=(anchor) { h2 { (heading) } (PreEscaped(html)) }
-                        }
-                    }
+                } }
+            }
+            main {
+                @for Section { anchor, heading, html } in &self.sections {
+                    section id=(anchor) { h2 { (heading) } (PreEscaped(html)) }
                 }
             }
         };
-        page.into_string() + "\n"
+        document(&self.title, STYLE, &body) + "\n"
     }
 }
 

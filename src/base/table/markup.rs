@@ -1,7 +1,7 @@
 //! Pieces of a table as HTML.
 
 use super::escape::breakable;
-use maud::{Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The title of a table or another part.
 pub(super) fn heading(title: &str) -> Markup {
@@ -27,4 +27,21 @@ pub(super) fn table_cell(text: &str, is_numeric: bool) -> Markup {
 /// Text whose layout is kept.
 pub(crate) fn preformatted(text: &str) -> String {
     html! { pre style="line-height:1.35;font-family:monospace" { (text) } }.into_string()
+}
+
+/// A whole page that can be read offline, with this style and body.
+pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(style)) }
+            }
+            body { (body) }
+        }
+    }
+    .into_string()
 }
