@@ -2,6 +2,7 @@
 
 pub(crate) mod figure;
 pub(crate) mod files;
+pub(crate) mod natural;
 pub(crate) mod parallel;
 pub(crate) mod progress;
 pub(crate) mod table;

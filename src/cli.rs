@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig, Subset};
+use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig, Subset, Window};
 use std::path::PathBuf;
 
 pub mod audit_command;
@@ -22,8 +22,9 @@ pub mod stage_command;
 ///
 /// and to check the data for leaks and shortcuts: leakage, shortcuts.
 ///
-/// The data set is --data (or COVID_CT_DATA), in the layout train/{covid,non-covid}/ct_scan_N/M.jpg, val/… and
-/// prediction/ct_scan_N/M.jpg; without one, a synthetic phantom is drawn. Results go to the workspace: data_manifest/,
+/// The data set is --data (or COVID_CT_DATA), in the layout train/{covid,non-covid}/ct_scan_N/, val/… and
+/// prediction/ct_scan_N/, or in any layout with a labels.csv; slices are JPEG, PNG, TIFF, DICOM, NIfTI, NRRD or MetaImage.
+/// Without one, a synthetic phantom is drawn. Results go to the workspace: data_manifest/,
 /// cache/ and runs/. For research, not for diagnosis.
 #[derive(Parser)]
 #[command(name = "covid-ct", version, verbatim_doc_comment)]
@@ -56,14 +57,32 @@ pub enum CliCommand {
     Evaluate(Trained),
     /// Predict the unlabelled scans, or scans from anywhere else
     ///
-    /// Without PATH: the scans under prediction/. With it: a picture, a folder of pictures (one scan) or a folder of such
-    /// folders; what is written goes to judged/ in the run's folder. The training data is not needed: where it is gone,
+    /// Without PATH: the scans under prediction/. With it: a picture, a DICOM series, a volume, a folder of scans or a zip
+    /// archive; what is written goes to judged/ in the run's folder. The training data is not needed: where it is gone,
     /// --name is the path of the run's folder, such as runs/mydata/fcn.
     Predict {
         #[command(flatten)]
         run: Trained,
         /// New scans to judge
         path: Option<PathBuf>,
+    },
+    /// Validate a finished network on labelled scans from elsewhere: the tables and intervals of the test set
+    ///
+    /// PATH is a folder or a zip archive, with scans below folders named covid and non-covid, or with a labels.csv. What is
+    /// written goes to external/ in the run's folder, and the report shows it. The training data is not needed.
+    Validate {
+        #[command(flatten)]
+        run: Trained,
+        /// Labelled scans
+        path: PathBuf,
+    },
+    /// Write a table of the scans in a folder, to be filled in with labels: labels.csv
+    Labels {
+        /// The folder; the table is written into it, unless --out names another file
+        dir: PathBuf,
+        /// Where to write
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Draw Grad-CAM heat maps, and measure how much of the heat lies outside the lungs
     Explain {
@@ -192,6 +211,9 @@ pub struct RunArgs {
     /// Side of the network's input in pixels
     #[arg(long)]
     pub size: Option<u32>,
+    /// Window of DICOM and volumes: lung, mediastinum, bone, file (each file's own) or CENTRE/WIDTH in HU [default: lung]
+    #[arg(long, allow_hyphen_values = true)]
+    pub window: Option<Window>,
     /// Slices in a batch
     #[arg(long)]
     pub batch_size: Option<usize>,
@@ -260,6 +282,7 @@ impl RunArgs {
         set(&mut run.device, &self.device);
         set(&mut run.epochs, &self.epochs);
         set(&mut run.preprocess.size, &self.size);
+        set(&mut run.preprocess.window, &self.window);
         set(&mut run.batch_size, &self.batch_size);
         set(&mut run.learning_rate, &self.learning_rate);
         set(&mut run.seed, &self.seed);

@@ -8,6 +8,7 @@ pub(crate) mod decision_rules;
 pub(crate) mod evaluation;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod external;
 pub(crate) mod inference;
 pub(crate) mod judge;
 pub(crate) mod leak;

@@ -56,19 +56,24 @@ pub use base::progress::Progress;
 pub use base::table::{Page, Show, Shown, Table};
 pub use data::audit::{Audit, Check, Expectation, Finding, Scale, Severity};
 pub use data::cache::SliceCache;
-pub use data::decode::{ColourMode, DecodeError, Format, GreyImage, Header, MAX_SIDE, decode_grey};
+pub use data::decode::{ColourMode, DecodeError, Format, Header, MAX_SIDE, decode_grey};
 pub use data::lungs::LungMask;
-pub use data::manifest::{Label, Manifest, Scan, Set, Slice};
+pub use data::manifest::{
+    Acquisition, Irregular, IrregularKind, Label, Manifest, Rejected, Rejection, Scan, Set, Slice,
+};
 pub use data::phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
+pub use data::pixels::{GreyImage, SixteenBit};
 pub use data::preprocess::{Preprocess, Storage};
 pub use data::resize::resize_grey;
 pub use data::split::{ExcludedScan, Overlap, Split, SplitConfig, SplitUnit, Subset};
+pub use data::window::Window;
 pub use data::workspace::Workspace;
 pub use evaluate::assessment::{Assessed, Assessment, Calibrated, Omitted, Part, Recalibrated, RocCurves, RuleResult};
 pub use evaluate::compare::{Comparison, ComparisonRow};
 pub use evaluate::decision_rules::{Choice, LabelledScan, Rule, RuleKind};
 pub use evaluate::evaluation::{Block, Evaluation, NetworkSummary, SubsetCount, SubsetEvaluation};
 pub use evaluate::explain::{Explained, Explanations, Gallery, GalleryKind, HeatMap, LungsFrom};
+pub use evaluate::external::{ExternalValidation, Validated};
 pub use evaluate::inference::{Inference, InferredScan};
 pub use evaluate::judge::NewScans;
 pub use evaluate::leak::{LeakArm, LeakGap, LeakProbe};

@@ -25,11 +25,18 @@ fn work(cli: Cli) -> Result<ExitCode> {
         // Needs no data set, and so no workspace.
         return data_commands::phantom(args).map(|()| ExitCode::SUCCESS);
     }
-    if let CliCommand::Predict { run, path: Some(path) } = &cli.command
-        && run.name.contains('/')
-    {
-        // A run's folder given as a path: the data that it was trained on may be gone.
-        return run_commands::judge(&RunFolder::at(run.name.as_str()), path).map(|()| ExitCode::SUCCESS);
+    // A run's folder given as a path: the data that it was trained on may be gone.
+    match &cli.command {
+        CliCommand::Predict { run, path: Some(path) } if run.name.contains('/') => {
+            return run_commands::judge(&RunFolder::at(run.name.as_str()), path).map(|()| ExitCode::SUCCESS);
+        }
+        CliCommand::Validate { run, path } if run.name.contains('/') => {
+            return run_commands::validate(&RunFolder::at(run.name.as_str()), path).map(|()| ExitCode::SUCCESS);
+        }
+        CliCommand::Labels { dir, out } => {
+            return data_commands::labels(dir, out.as_deref()).map(|()| ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let from_env = |name| std::env::var_os(name).map(PathBuf::from);
     let home = cli.workspace.or_else(|| from_env("COVID_CT_WORKSPACE"));
@@ -45,13 +52,14 @@ fn work(cli: Cli) -> Result<ExitCode> {
 fn act(command: &CliCommand, workspace: &Workspace) -> Result<()> {
     match command {
         // Done before the workspace was opened, and with an exit code of their own.
-        CliCommand::Phantom(_) | CliCommand::Audit(_) | CliCommand::Doctor => Ok(()),
+        CliCommand::Phantom(_) | CliCommand::Audit(_) | CliCommand::Doctor | CliCommand::Labels { .. } => Ok(()),
         CliCommand::Split(args) => run_commands::split(workspace, args),
         CliCommand::Cache(args) => data_commands::cache(workspace, args),
         CliCommand::Train(args) => run_commands::train(workspace, args),
         CliCommand::Evaluate(trained) => run_commands::evaluate(workspace, trained),
         CliCommand::Predict { run, path: None } => run_commands::predict(workspace, run),
         CliCommand::Predict { run, path: Some(path) } => run_commands::judge(&workspace.run(&run.name), path),
+        CliCommand::Validate { run, path } => run_commands::validate(&workspace.run(&run.name), path),
         CliCommand::Explain { run, subset } => run_commands::explain(workspace, run, *subset),
         CliCommand::Export { run, file } => run_commands::export(workspace, run, file),
         CliCommand::Leakage { run, repeats } => report_commands::leakage(workspace, run, *repeats),

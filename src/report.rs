@@ -154,6 +154,7 @@ impl Report {
         self.training(from)?;
         self.performance(from)?;
         self.calibration(from)?;
+        self.external(from)?;
         self.comparison(from)
     }
 

@@ -90,7 +90,11 @@ fn what_cannot_be_judged_is_said() {
     fs::create_dir(&empty).expect("a folder");
     fs::write(empty.join("scan.dcm"), "no picture").expect("writes");
     let said = message(empty.clone());
-    assert!(said.contains("expected JPEG or PNG files") && said.contains("empty/scan.dcm"), "{said}");
+    assert!(
+        said.contains("expected JPEG, PNG, TIFF, DICOM, NIfTI, NRRD or MetaImage files")
+            && said.contains("empty/scan.dcm"),
+        "{said}"
+    );
     fs::write(empty.join("1.png"), "text").expect("writes");
     assert!(message(empty).contains("expected slices that can be read, found none among 1 files, first empty/1.png"));
     let fresh = prepared(home.path(), &tiny_run("untrained"));

@@ -95,12 +95,22 @@ fn the_slides_counts_come_out() {
                 label: Some(label),
                 patient: None,
                 source: None,
+                acquisition: None,
             });
         }
         for slice in 0..total {
             let (scan, number) = (first + slice % count, (slice / count) as u32);
             let (file, sha256) = (format!("{number}.jpg"), Digest([0; 32]));
-            slices.push(Slice { scan, file, number: Some(number), bytes: 1, header: None, sha256 });
+            slices.push(Slice {
+                scan,
+                file,
+                at: None,
+                frame: None,
+                number: Some(number),
+                bytes: 1,
+                header: None,
+                sha256,
+            });
         }
     }
     let manifest = Manifest {
@@ -110,6 +120,8 @@ fn the_slides_counts_come_out() {
         slices,
         same_patient: Vec::new(),
         strays: Vec::new(),
+        rejected: Vec::new(),
+        sixteen_bit: None,
     };
     let split = split_of(&manifest, RunConfig::published(Architecture::Fcn).split);
     let counts = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| split.slices(subset).len());

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
-    Adam, Architecture, Audit, Check, Experiment, History, Learn, Network, Precision, Preprocess, RunConfig, RunFolder,
-    Scale, SliceCache, Split, Storage, Subset, Workspace, gradient,
+    Adam, Architecture, Audit, Check, Experiment, History, Learn, Manifest, Network, Precision, Preprocess, RunConfig,
+    RunFolder, Scale, SliceCache, Split, Storage, Subset, Workspace, gradient,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -81,6 +81,8 @@ pub enum Work {
     Heads,
     /// Two epochs of a whole network, from the cache; the second is measured
     Train,
+    /// Values in Hounsfield units of every slice below the folder, written to --bytes as 32-bit floats
+    Values,
     /// Duplicate search, split and tables of a data set of --slices slices that is not there
     Scale,
 }
@@ -98,6 +100,7 @@ pub fn run(args: &BenchArgs, workspace: &Workspace) -> Result<()> {
         Work::Step => step(args)?,
         Work::Heads => heads(data, args)?,
         Work::Train => training(data, args)?,
+        Work::Values => values(data, args.bytes.as_deref())?,
         Work::Scale => scale(args.slices)?,
     };
     let what = args.what.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
@@ -121,6 +124,27 @@ fn flags(audit: &Audit) -> serde_json::Value {
         "junk": audit.count(Check::JunkFile),
         "unreadable": unreadable.iter().map(|check| audit.count(*check)).sum::<usize>(),
     })
+}
+
+/// For comparisons with other readers: one entry for each slice, and one for each file that is no slice.
+fn values(data: &Path, bytes: Option<&Path>) -> Result<Measured> {
+    let watch = Watch::start();
+    let manifest = Manifest::of_new_scans(data, |_| ())?;
+    let (mut all, mut slices) = (Vec::new(), Vec::new());
+    for slice in &manifest.slices {
+        let path = manifest.place_of(slice);
+        match manifest.hounsfield(slice) {
+            Ok((width, height, values)) => {
+                slices.push(json!({ "path": path, "frame": slice.frame, "width": width, "height": height }));
+                all.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            }
+            Err(error) => slices.push(json!({ "path": path, "frame": slice.frame, "error": format!("{error:#}") })),
+        }
+    }
+    if let Some(file) = bytes {
+        std::fs::write(file, &all).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok((slices.len(), watch.stop(), json!({ "slices": slices, "rejected": manifest.rejected })))
 }
 
 fn scale(slices: usize) -> Result<Measured> {

@@ -3,7 +3,8 @@
 use super::bar::TerminalProgress;
 use super::{PhantomArgs, RunArgs};
 use anyhow::Result;
-use covid_ct::{Doctor, PhantomConfig, SliceCache, Workspace, draw_phantom};
+use covid_ct::{Doctor, Manifest, PhantomConfig, SliceCache, Workspace, draw_phantom};
+use std::path::Path;
 
 pub fn phantom(args: &PhantomArgs) -> Result<()> {
     let config = PhantomConfig {
@@ -38,6 +39,17 @@ pub fn cache(workspace: &Workspace, args: &RunArgs) -> Result<()> {
             &preprocess,
             TerminalProgress::new().progress()
         )?
+    );
+    Ok(())
+}
+
+/// Writes a table of the scans in a folder for somebody to fill in.
+pub fn labels(dir: &Path, out: Option<&Path>) -> Result<()> {
+    let out = out.map_or_else(|| dir.join("labels.csv"), Path::to_owned);
+    let scans = Manifest::write_label_table(dir, &out, TerminalProgress::new().progress())?;
+    println!(
+        "{scans} scans in {}: fill in the columns label (covid or non-covid; empty where unknown), set (train or val) and source.",
+        out.display()
     );
     Ok(())
 }

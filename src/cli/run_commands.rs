@@ -55,6 +55,14 @@ pub fn judge(run: &RunFolder, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Validates on labelled scans from elsewhere; of the workspace only the run's folder is read.
+pub fn validate(run: &RunFolder, path: &Path) -> Result<()> {
+    run.config()?;
+    let validated = run.validate(path, TerminalProgress::new().progress())?;
+    println!("\n{validated}\n\nWritten to {}", validated.write(run)?.display());
+    Ok(())
+}
+
 pub fn explain(workspace: &Workspace, trained: &Trained, subset: Option<Subset>) -> Result<()> {
     let run = reopened(workspace, trained)?;
     let subset = subset.unwrap_or(Subset::Test);

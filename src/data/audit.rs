@@ -2,20 +2,17 @@
 
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, read_json, write_json};
-use crate::base::parallel::in_parallel;
 use crate::base::progress::{Meter, Progress, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::contact_sheet::ContactSheet;
-use crate::data::decode::decode_grey;
 use crate::data::manifest::{Manifest, Set, Slice};
-use anyhow::{Result, ensure};
+use crate::data::window::Window;
+use anyhow::{Context, Result, ensure};
 pub(crate) use inspect::Inspection;
 use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::path::Path;
 
 mod check;
@@ -30,7 +27,7 @@ mod scale;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
-use findings::{exact_duplicates, folder_findings, same_patients};
+use findings::{exact_duplicates, folder_findings, same_patients, without_air};
 pub(crate) use pass::Pass;
 pub use scale::Scale;
 
@@ -77,8 +74,11 @@ impl Audit {
     fn run_in(manifest: &Manifest, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
         let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, progress);
         let levels = Levels::none();
-        let (looked, _) = in_parallel(manifest.slices.par_iter(), |slice| {
-            let look = Inspection::at(manifest, slice, &levels)?;
+        let (looked, _) = manifest.each_slice(|_, slice, contents| {
+            slice
+                .must_be(&contents)
+                .with_context(|| format!("auditing slice {}", manifest.place_of(slice).display()))?;
+            let (look, _) = Inspection::of(manifest, slice, contents, &levels);
             meter.add(1);
             Ok((look, ()))
         })?;
@@ -93,6 +93,7 @@ impl Audit {
         }
         let mut findings: Vec<Finding> = looked.iter().flat_map(|look| look.findings.iter().cloned()).collect();
         findings.extend(folder_findings(&manifest));
+        findings.extend(without_air(&manifest, &looked));
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
@@ -134,6 +135,9 @@ impl Audit {
             &slices[slices.partition_point(|s| s.scan < scan)..slices.partition_point(|s| s.scan <= scan)]
         };
         let mut reasons = BTreeMap::new();
+        // Those were never slices of a scan.
+        let rejected: HashSet<&str> = self.manifest.rejected.iter().map(|file| file.path.as_str()).collect();
+        let folders: HashSet<&str> = scans.iter().map(|scan| scan.folder.as_str()).collect();
         let unlabelled: HashSet<&str> =
             scans.iter().filter(|scan| scan.set == Set::Prediction).map(|scan| scan.folder.as_str()).collect();
         let is_unlabelled = |path: &str| path.rsplit_once('/').is_some_and(|(scan, _)| unlabelled.contains(scan));
@@ -141,8 +145,9 @@ impl Audit {
             let dark = matches!(f.check, Check::BlackSlice | Check::NearlyBlack | Check::LowContrast);
             f.check.severity() == Severity::Exclude && !(dark && is_unlabelled(&f.path))
         };
-        for finding in self.findings.iter().filter(left_out) {
-            if finding.check == Check::ConflictingLabel {
+        for finding in self.findings.iter().filter(left_out).filter(|finding| !rejected.contains(finding.path.as_str()))
+        {
+            if folders.contains(finding.path.as_str()) {
                 let folders = [Some(&finding.path), finding.with.as_ref()].into_iter().flatten();
                 for slice in folders.flat_map(of_folder) {
                     reasons.entry(self.manifest.path(slice)).or_insert(finding);
@@ -204,19 +209,20 @@ impl Audit {
         let mut sheet = ContactSheet::new(format!("{check}: {} found", self.count(check)));
         for finding in self.findings.iter().filter(|f| f.check == check).take(count) {
             for path in [Some(&finding.path), finding.with.as_ref()].into_iter().flatten() {
-                let file = self.picture_of(path);
-                let image = fs::read(self.manifest.root.join(&file)).ok().and_then(|bytes| decode_grey(&bytes).ok());
-                sheet.add(&file, image.as_ref())?;
+                let slice = self.picture_of(path);
+                let pixels = slice.and_then(|slice| self.manifest.pixels_of(slice).ok());
+                let image = pixels.map(|pixels| pixels.into_grey(Window::LUNG));
+                sheet.add(&slice.map_or(path.clone(), |slice| self.manifest.path(slice)), image.as_ref())?;
             }
         }
         Ok(sheet.figure(check.meaning()))
     }
 
-    /// The image to show for a path: the file itself, or the middle slice of a scan folder.
-    fn picture_of(&self, path: &str) -> String {
+    /// The slice to show for a path: that slice, or the middle one of a scan.
+    fn picture_of(&self, path: &str) -> Option<&Slice> {
         let of_scan: Vec<&Slice> =
             self.manifest.slices.iter().filter(|s| self.manifest.scan_of(s).folder == path).collect();
-        of_scan.get(of_scan.len() / 2).map_or(path.to_owned(), |slice| self.manifest.path(slice))
+        of_scan.get(of_scan.len() / 2).copied().or_else(|| self.manifest.slice_at(path).ok())
     }
 
     /// Histogram of the number of slices per scan, by set.

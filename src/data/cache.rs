@@ -6,24 +6,26 @@
 
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
-use crate::base::progress::{Meter, Progress, human_bytes, thousands};
+use crate::base::progress::{Progress, human_bytes, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::contact_sheet::ContactSheet;
-use crate::data::decode::{GreyImage, decode_grey};
 use crate::data::manifest::Manifest;
-use crate::data::pack::{pack, unpack};
+use crate::data::pack::unpack;
+use crate::data::pixels::{GreyImage, Pixels};
 use crate::data::preprocess::{Preprocess, Storage};
-use crate::data::resize::resize_grey;
-use crate::data::rows::{Building, Filling, Place, Rows};
+use crate::data::rows::{Filling, Place, Rows};
 use crate::data::split::{Split, Subset};
+use crate::data::window::Window;
 use crate::nn::transfer::{pinned, sent};
 use anyhow::{Context, Result, anyhow};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
+
+mod cache_build;
+
+use cache_build::build;
 
 const FILE: &str = "slices.bin";
 
@@ -43,6 +45,7 @@ struct CacheIndex {
     manifest: Digest,
     size: u32,
     storage: Storage,
+    window: Window,
     slices: usize,
 }
 
@@ -203,63 +206,29 @@ fn slice_bytes(size: u32) -> usize {
 fn planned(folder: &Path, manifest: &Manifest, preprocess: &Preprocess) -> (Place, CacheIndex) {
     let (hash, slices) = (manifest.hash(), manifest.slices.len());
     let place = Place { folder: folder.join(preprocess.cache_key(&hash)), file: FILE, rows: slices };
-    (place, CacheIndex { manifest: hash, size: preprocess.size, storage: preprocess.storage, slices })
-}
-
-/// A slice as it is stored.
-fn stored(image: &GreyImage, size: u32, storage: Storage) -> Result<Vec<u8>> {
-    let pixels = resize_grey(image, size)?;
-    match storage {
-        Storage::Packed => pack(&pixels, size as usize),
-        Storage::Raw => Ok(pixels),
-    }
-}
-
-fn build(place: &Place, manifest: &Manifest, index: &CacheIndex, progress: &(dyn Fn(&Progress) + Sync)) -> Result<()> {
-    let Some(building) = Building::begin(place)? else { return Ok(()) };
-    let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
-    // Few blocks are built at a time, so that they are written roughly in order and can be read in one piece later.
-    let missing = building.missing();
-    missing.par_iter().by_uniform_blocks(4 * rayon::current_num_threads()).try_for_each(|block| -> Result<()> {
-        let (mut bytes, mut lengths) = (Vec::new(), Vec::with_capacity(block.len()));
-        for slice in block.clone() {
-            let listed = &manifest.slices[slice];
-            let path = manifest.root.join(manifest.path(listed));
-            let read = fs::read(&path).with_context(|| match path.exists() {
-                true => format!("reading slice {}", path.display()),
-                false => format!(
-                    "reading slice {} (archives can only be cached by `covid-ct audit --cache`)",
-                    path.display()
-                ),
-            })?;
-            listed.must_be(&read).with_context(|| format!("reading slice {}", path.display()))?;
-            let image = decode_grey(&read).with_context(|| format!("decoding slice {}", path.display()))?;
-            let row = stored(&image, index.size, index.storage)?;
-            lengths.push(row.len() as u32);
-            bytes.extend(row);
-            meter.add(1);
-        }
-        building.put(block, &bytes, &lengths)
-    })?;
-    meter.finish();
-    building.finish(index)
+    let Preprocess { size, storage, window, .. } = *preprocess;
+    (place, CacheIndex { manifest: hash, size, storage, window, slices })
 }
 
 /// A cache that is filled while an audit passes over the files.
 pub(crate) struct CacheFilling {
     filling: Filling,
     preprocess: Preprocess,
+    /// Of a manifest that is not known yet.
+    index: CacheIndex,
 }
 
 impl CacheFilling {
     pub(crate) fn begin(folder: &Path, preprocess: &Preprocess) -> Result<Self> {
         let doing = || format!("beginning a slice cache in {}", folder.display());
-        Ok(Self { filling: Filling::begin(folder).with_context(doing)?, preprocess: preprocess.clone() })
+        let Preprocess { size, storage, window, .. } = *preprocess;
+        let index = CacheIndex { manifest: Digest::of(b""), size, storage, window, slices: 0 };
+        Ok(Self { filling: Filling::begin(folder).with_context(doing)?, preprocess: preprocess.clone(), index })
     }
 
     /// Stores the slice of file number `row`.
-    pub(crate) fn put(&self, row: usize, image: &GreyImage) -> Result<()> {
-        self.filling.put(row, &stored(image, self.preprocess.size, self.preprocess.storage)?)
+    pub(crate) fn put(&self, row: usize, pixels: Pixels) -> Result<()> {
+        self.filling.put(row, &self.index.stored(pixels)?)
     }
 
     /// The cache of the accepted slices; others of `all` that were put stay unused in its file.

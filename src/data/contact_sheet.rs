@@ -2,8 +2,9 @@
 
 use crate::base::figure::Figure;
 use crate::base::table::escape;
-use crate::data::decode::{GreyImage, encode_png};
+use crate::data::decode::encode_png;
 use crate::data::lungs::LungMask;
+use crate::data::pixels::GreyImage;
 use crate::data::resize::resize_grey;
 use anyhow::{Context, Result};
 use base64::Engine as _;

@@ -1,16 +1,19 @@
-//! Reads image files: their header, and their pixels as grey levels.
+//! Reads picture files: their header, and their pixels.
 
+use crate::data::pixels::{GreyImage, Pixels, SixteenBit};
 use anyhow::Result;
+use image::{ColorType, DynamicImage, ImageDecoder as _};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
+use std::io::Cursor;
 use turbojpeg::{Decompressor, PixelFormat};
 
 /// The longest side that is decoded, in pixels. A CT slice has 512; a header that claims more than this is a defect or
 /// an attack on memory.
 pub const MAX_SIDE: u32 = 8192;
 
-/// The format of an image file, determined by its first bytes and not by its name.
+/// The format of a file of slices, determined by its first bytes and not by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
@@ -20,15 +23,45 @@ pub enum Format {
     ProgressiveJpeg,
     /// PNG.
     Png,
+    /// TIFF, its first picture.
+    Tiff,
+    /// DICOM, one slice or several frames.
+    Dicom,
+    /// NIfTI volume.
+    Nifti,
+    /// NRRD volume.
+    Nrrd,
+    /// MetaImage volume.
+    MetaImage,
+}
+
+impl Format {
+    /// All, with the name in files and the name for people.
+    const NAMES: [(Self, &'static str, &'static str); 8] = [
+        (Self::Jpeg, "jpeg", "JPEG"),
+        (Self::ProgressiveJpeg, "progressive-jpeg", "progressive JPEG"),
+        (Self::Png, "png", "PNG"),
+        (Self::Tiff, "tiff", "TIFF"),
+        (Self::Dicom, "dicom", "DICOM"),
+        (Self::Nifti, "nifti", "NIfTI"),
+        (Self::Nrrd, "nrrd", "NRRD"),
+        (Self::MetaImage, "metaimage", "MetaImage"),
+    ];
+
+    /// The name in files.
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES[self as usize].1
+    }
+
+    /// The format with this name in files.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|known| known.1 == name).map(|known| known.0)
+    }
 }
 
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Jpeg => "JPEG",
-            Self::ProgressiveJpeg => "progressive JPEG",
-            Self::Png => "PNG",
-        })
+        f.pad(Self::NAMES[*self as usize].2)
     }
 }
 
@@ -56,11 +89,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads a JPEG or PNG header; `None` when `bytes` begin as neither or end before the dimensions.
+    /// Reads the header of a JPEG, PNG or TIFF; `None` when `bytes` begin as none of them or end before the dimensions.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xFF, 0xD8, ..] => Self::parse_jpeg(bytes),
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Self::parse_png(bytes),
+            [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Self::parse_tiff(bytes),
             _ => None,
         }
     }
@@ -106,23 +140,20 @@ impl Header {
         let colour = if matches!(bytes.get(25)?, 0 | 4) { ColourMode::Grey } else { ColourMode::Colour };
         Some(Self { format: Format::Png, width: number(16)?, height: number(20)?, colour })
     }
-}
 
-/// A decoded slice: grey levels 0 to 255, row by row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GreyImage {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-    /// `width * height` grey levels.
-    pub pixels: Vec<u8>,
+    fn parse_tiff(bytes: &[u8]) -> Option<Self> {
+        let decoder = image::codecs::tiff::TiffDecoder::new(Cursor::new(bytes)).ok()?;
+        let (width, height) = decoder.dimensions();
+        let grey = matches!(decoder.color_type(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
+        let colour = if grey { ColourMode::Grey } else { ColourMode::Colour };
+        Some(Self { format: Format::Tiff, width, height, colour })
+    }
 }
 
 /// Why a file cannot be decoded; the audit has a check for each reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Neither JPEG nor PNG; holds a description of the first bytes.
+    /// None of the formats that are read; holds a description of the first bytes.
     NotAnImage(String),
     /// The header claims more than [`MAX_SIDE`] pixels on a side.
     Oversized(u32, u32),
@@ -130,29 +161,50 @@ pub enum DecodeError {
     Truncated,
     /// Any other error, with the decoder's message.
     Corrupt(String),
+    /// A valid file of a kind that is not read; says which, and how to convert it.
+    Unsupported(String),
+    /// A 16-bit picture, and nobody said what its values mean: see [`SixteenBit`].
+    UnknownValues,
 }
 
 impl std::fmt::Display for DecodeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotAnImage(found) => write!(f, "expected a JPEG or PNG file, found {found}"),
+            Self::NotAnImage(found) => {
+                write!(f, "expected a JPEG, PNG, TIFF, DICOM, NIfTI, NRRD or MetaImage file, found {found}")
+            }
             Self::Oversized(w, h) => write!(f, "expected sides of 1 to {MAX_SIDE} pixels, the header claims {w}x{h}"),
             Self::Truncated => write!(f, "expected a whole image, the file ends before its last pixels"),
             Self::Corrupt(reason) => write!(f, "expected a valid image, the decoder says: {reason}"),
+            Self::Unsupported(what) => f.write_str(what),
+            Self::UnknownValues => f.write_str(
+                "16 bits a pixel, and the file does not say what they mean: set COVID_CT_SIXTEEN_BIT (hu, hu+1024, hu+32768 or grey)",
+            ),
         }
     }
 }
 
 impl std::error::Error for DecodeError {}
 
-/// Decodes a JPEG or PNG to grey levels. Colour becomes luma: a JPEG's own Y channel, or for PNG and RGB
-/// (19595 R + 38470 G + 7471 B + 32768) / 65536 as Pillow's `convert("L")`.
+/// Decodes a JPEG, PNG or TIFF with 8 bits a channel to grey levels. Colour becomes luma: a JPEG's own Y channel, or for
+/// PNG, TIFF and RGB (19595 R + 38470 G + 7471 B + 32768) / 65536 as Pillow's `convert("L")`.
 ///
 /// A file whose pixels end early is an error, not an image with a grey lower half.
+///
+/// # Errors
+/// [`DecodeError`]; 16-bit pictures are [`DecodeError::UnknownValues`].
 pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
+    match decode_picture(bytes, None)? {
+        Pixels::Grey(image) => Ok(image),
+        Pixels::Hounsfield(_) => Err(DecodeError::UnknownValues),
+    }
+}
+
+/// Decodes a JPEG, PNG or TIFF as [`decode_grey`] does, and those with 16 bits by what their values are said to mean.
+pub(crate) fn decode_picture(bytes: &[u8], sixteen_bit: Option<SixteenBit>) -> Result<Pixels, DecodeError> {
     let header = Header::parse(bytes).ok_or_else(|| match bytes {
         // A JPEG that ends inside its header is truncated, not another format.
-        [0xFF, 0xD8, ..] => DecodeError::Truncated,
+        [0xFF, 0xD8, ..] | [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => DecodeError::Truncated,
         _ => DecodeError::NotAnImage(first_bytes(bytes)),
     })?;
     let (width, height) = (header.width, header.height);
@@ -160,18 +212,32 @@ pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
         return Err(DecodeError::Oversized(width, height));
     }
     let pixels = match header.format {
-        Format::Png => decode_png(bytes)?,
         Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes, (width, height))?,
+        format => match decode_lossless(bytes, format)? {
+            DynamicImage::ImageLuma8(grey) => grey.into_raw(),
+            DynamicImage::ImageLuma16(grey) => {
+                let meaning = sixteen_bit.ok_or(DecodeError::UnknownValues)?;
+                return Ok(meaning.picture(width, height, &grey));
+            }
+            other if other.color().bytes_per_pixel() == other.color().channel_count() => {
+                other.to_rgb8().pixels().map(|p| luma(p.0)).collect()
+            }
+            _ => return Err(DecodeError::Unsupported(
+                "a colour picture with more than 8 bits a channel is no CT slice: expected 8 bits, or one grey channel of 16"
+                    .to_owned(),
+            )),
+        },
     };
     if pixels.len() != width as usize * height as usize {
         let found = pixels.len();
         return Err(DecodeError::Corrupt(format!("{found} pixels decoded, the header claims {width}x{height}")));
     }
-    Ok(GreyImage { width, height, pixels })
+    Ok(Pixels::Grey(GreyImage { width, height, pixels }))
 }
 
 thread_local! {
-    /// One per thread, so that its buffers are reused.
+    /// One per thread, so that its buffers are reused. Dropped after an error: libjpeg-turbo does not always reset itself, and
+    /// would refuse the good pictures that follow.
     static DECOMPRESSOR: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
 }
 
@@ -183,16 +249,19 @@ fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, Dec
         return Err(DecodeError::Truncated);
     }
     DECOMPRESSOR.with_borrow_mut(|kept| {
-        let decompressor = match kept {
+        let mut decompressor = match kept.take() {
             Some(decompressor) => decompressor,
-            None => kept.insert(Decompressor::new().map_err(decode_error)?),
+            None => Decompressor::new().map_err(decode_error)?,
         };
         let mut pixels = vec![0; width as usize * height as usize];
         let (width, height) = (width as usize, height as usize);
         let grey = PixelFormat::GRAY;
         let image = turbojpeg::Image { pixels: pixels.as_mut_slice(), width, pitch: width, height, format: grey };
         match decompressor.decompress(bytes, image).map_err(decode_error) {
-            Ok(()) => Ok(pixels),
+            Ok(()) => {
+                *kept = Some(decompressor);
+                Ok(pixels)
+            }
             // Bytes between two markers that belong to neither: nothing is lost.
             Err(DecodeError::Corrupt(reason)) if reason.contains("extraneous bytes") => Ok(pixels),
             Err(error) => Err(error),
@@ -211,17 +280,13 @@ fn decode_error(error: turbojpeg::Error) -> DecodeError {
     }
 }
 
-fn decode_png(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let image = image::load_from_memory_with_format(bytes, image::ImageFormat::Png).map_err(|error| {
-        if error.to_string().contains("unexpected end") {
-            DecodeError::Truncated
-        } else {
-            DecodeError::Corrupt(error.to_string())
-        }
-    })?;
-    Ok(match image {
-        image::DynamicImage::ImageLuma8(grey) => grey.into_raw(),
-        other => other.to_rgb8().pixels().map(|p| luma(p.0)).collect(),
+/// PNG or TIFF.
+fn decode_lossless(bytes: &[u8], format: Format) -> Result<DynamicImage, DecodeError> {
+    let format = if format == Format::Tiff { image::ImageFormat::Tiff } else { image::ImageFormat::Png };
+    image::load_from_memory_with_format(bytes, format).map_err(|error| match error {
+        image::ImageError::Unsupported(what) => DecodeError::Unsupported(what.to_string()),
+        error if error.to_string().contains("unexpected end") => DecodeError::Truncated,
+        error => DecodeError::Corrupt(error.to_string()),
     })
 }
 
@@ -248,78 +313,4 @@ pub(crate) fn encode_png(side: u32, pixels: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use image::ImageEncoder as _;
-
-    fn gradient() -> GreyImage {
-        let pixels = (0..64u32 * 48).map(|i| (i % 64 * 4) as u8).collect();
-        GreyImage { width: 64, height: 48, pixels }
-    }
-
-    fn jpeg(image: &GreyImage) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 95)
-            .write_image(&image.pixels, image.width, image.height, image::ExtendedColorType::L8)
-            .expect("encodes");
-        bytes
-    }
-
-    #[test]
-    fn a_jpeg_comes_back() {
-        let bytes = jpeg(&gradient());
-        let header = Header::parse(&bytes).expect("a header");
-        assert_eq!((header.width, header.height, header.colour), (64, 48, ColourMode::Grey));
-        assert_eq!(header.format, Format::Jpeg);
-        let grey = decode_grey(&bytes).expect("decodes");
-        let worst = grey.pixels.iter().zip(gradient().pixels).map(|(a, b)| a.abs_diff(b)).max();
-        assert!(worst <= Some(6), "{worst:?}");
-    }
-
-    #[test]
-    fn every_cut_of_a_jpeg_is_an_error_and_none_panics() {
-        let bytes = jpeg(&gradient());
-        for cut in 0..bytes.len() - 1 {
-            assert!(decode_grey(&bytes[..cut]).is_err(), "cut at {cut} of {}", bytes.len());
-        }
-        assert_eq!(decode_grey(&bytes[..bytes.len() / 2]), Err(DecodeError::Truncated));
-    }
-
-    #[test]
-    fn every_flipped_byte_gives_pixels_or_an_error() {
-        let bytes = jpeg(&gradient());
-        for at in 0..bytes.len() {
-            let mut broken = bytes.clone();
-            broken[at] ^= 0xFF;
-            decode_grey(&broken).ok();
-        }
-    }
-
-    #[test]
-    fn a_png_keeps_its_pixels_and_its_cuts_are_errors() {
-        let image = gradient();
-        let mut png = Vec::new();
-        let encoder = image::codecs::png::PngEncoder::new(&mut png);
-        encoder.write_image(&image.pixels, 64, 48, image::ExtendedColorType::L8).expect("encodes");
-        assert_eq!(decode_grey(&png).expect("decodes"), image);
-        assert_eq!(Header::parse(&png).map(|h| h.format), Some(Format::Png));
-        for cut in 0..png.len() - 16 {
-            assert!(decode_grey(&png[..cut]).is_err(), "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_huge_claim_is_refused_before_memory_is_taken() {
-        let mut bytes = jpeg(&gradient());
-        let sof = bytes.windows(2).position(|p| p == [0xFF, 0xC0]).expect("SOF0");
-        bytes[sof + 5..sof + 9].copy_from_slice(&[0xFD, 0xE8, 0xFD, 0xE8]);
-        assert_eq!(decode_grey(&bytes), Err(DecodeError::Oversized(65_000, 65_000)));
-    }
-
-    #[test]
-    fn text_is_not_an_image() {
-        let error = decode_grey(b"hello").expect_err("no image").to_string();
-        assert_eq!(error, "expected a JPEG or PNG file, found 5 bytes beginning \"hello\"");
-        assert!(matches!(decode_grey(b""), Err(DecodeError::NotAnImage(_))));
-    }
-}
+mod tests;

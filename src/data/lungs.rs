@@ -17,7 +17,7 @@ mod grid;
 mod plane;
 mod segment;
 
-use crate::data::decode::GreyImage;
+use crate::data::pixels::GreyImage;
 use plane::Plane;
 
 /// The share of the picture that plausible lungs cover. Apices cover less, as do gas in the bowel and the trachea; two

@@ -1,48 +1,64 @@
 //! The contents of a data set: scans, slices, labels, file sizes and hashes.
 
 use crate::base::files::Digest;
-use crate::base::parallel::in_parallel;
-use crate::base::progress::{Meter, Progress, human_bytes, thousands};
+use crate::base::progress::{Progress, human_bytes, thousands};
 use crate::base::table::Table;
 use crate::data::decode::Header;
+use crate::data::opened::Contents;
+use crate::data::pixels::SixteenBit;
 use anyhow::{Context, Result, ensure};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+mod acquisition;
 mod archive_listing;
+mod from_series;
 mod label;
+mod label_table;
+mod labelled_scans;
+mod listing;
 mod manifest_file;
 mod new_scans;
 pub(crate) mod parquet;
 mod patients;
+mod pseudonym;
+mod reading;
+mod scanner_files;
 mod walk;
+mod zipped;
 
+pub use acquisition::{Acquisition, Irregular, IrregularKind, Rejected, Rejection};
 pub(crate) use archive_listing::listing_of;
 pub use label::{Label, Set};
+use listing::FolderListing;
+pub(crate) use listing::ListedSlice;
 pub(crate) use patients::PATIENTS;
 pub(crate) use walk::missing_numbers;
-pub(crate) use walk::read_file;
-use walk::{FolderListing, slice_number, walk};
+use walk::walk;
+pub(crate) use zipped::unzipped;
 
-/// One CT series: a folder `ct_scan_N`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One CT series: a folder `ct_scan_N`, a DICOM series or a volume.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scan {
-    /// Its path under the root, for example `train/covid/ct_scan_3`; unique.
+    /// Its path under the root, for example `train/covid/ct_scan_3`; unique. A volume among others has its file's path, a
+    /// DICOM series among others `<folder>/series-<number>`.
     pub folder: String,
     /// The part of the data base.
     pub set: Set,
     /// `None` in the prediction set.
     pub label: Option<Label>,
-    /// The patient, if `patients.csv` names one.
+    /// The patient, if `patients.csv` names one, or else a keyed hash of DICOM's PatientID.
     pub patient: Option<String>,
     /// Hospital, scanner or collection, where `patients.csv` has a column `source` or `scanner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// What the scanner's files say of it; `None` for pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquisition: Option<Acquisition>,
 }
 
 impl Scan {
@@ -51,22 +67,40 @@ impl Scan {
         self.folder.rsplit('/').next().unwrap_or(&self.folder)
     }
 
+    /// Whether set and label are those that the folder's name says.
+    fn is_as_delivered(&self) -> bool {
+        let delivered = Self::new(self.folder.clone());
+        (self.set, self.label) == (delivered.set, delivered.label)
+    }
+
     fn new(folder: String) -> Self {
         let set = Set::ALL.into_iter().find(|set| folder.starts_with(&format!("{}/", set.folder())));
         let label = Label::ALL.into_iter().find(|label| folder.split('/').nth(1) == Some(Label::NAMES[label.index()]));
         let set = set.unwrap_or(Set::Prediction);
-        Self { folder, set, label: label.filter(|_| set != Set::Prediction), patient: None, source: None }
+        Self {
+            folder,
+            set,
+            label: label.filter(|_| set != Set::Prediction),
+            patient: None,
+            source: None,
+            acquisition: None,
+        }
     }
 }
 
-/// One file of a scan.
+/// One slice of a scan: a picture, a DICOM file, or a frame of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
     /// Index of its scan in [`Manifest::scans`].
     pub scan: usize,
-    /// File name, for example `42.jpg`.
+    /// File name, for example `42.jpg`; the number of the frame in a file of many slices.
     pub file: String,
-    /// 42 for `42.jpg`; `None` when the name is not a slice number with an image's ending.
+    /// The file's path under the root, where it is not the scan's folder and the file name.
+    pub at: Option<Arc<str>>,
+    /// Which slice of a file that holds many.
+    pub frame: Option<u32>,
+    /// 42 for `42.jpg`, and the place from the feet up in a series or volume; `None` when the name is not a slice number
+    /// with an image's ending.
     pub number: Option<u32>,
     /// Size of the file in bytes.
     pub bytes: u64,
@@ -77,16 +111,23 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// The record of a file with this content.
+    /// The record of a listed slice, whose file has this content.
+    pub(crate) fn of(listed: ListedSlice, contents: &Contents<'_>) -> Self {
+        let ListedSlice { scan, file, at, frame, number, header } = listed;
+        let header = header.or_else(|| contents.picture_header());
+        Self { scan, file, at, frame, number, bytes: contents.len(), header, sha256: contents.sha256() }
+    }
+
+    #[cfg(test)]
+    /// The record of a picture's file.
     pub(crate) fn of_bytes(scan: usize, file: String, bytes: &[u8]) -> Self {
-        let (header, sha256) = (Header::parse(bytes), Digest::of(bytes));
-        Self { scan, number: slice_number(&file), file, bytes: bytes.len() as u64, header, sha256 }
+        Self::of(ListedSlice::picture(scan, file), &Contents::Bytes(bytes.into()))
     }
 
     /// # Errors
     /// The file has changed since it was listed.
-    pub(crate) fn must_be(&self, bytes: &[u8]) -> Result<()> {
-        let found = Digest::of(bytes);
+    pub(crate) fn must_be(&self, contents: &Contents<'_>) -> Result<()> {
+        let found = contents.sha256();
         ensure!(
             found == self.sha256,
             "it has changed since it was audited (SHA-256 {} then, {} now): run `covid-ct audit` again",
@@ -113,11 +154,17 @@ pub struct Manifest {
     pub same_patient: Vec<(String, String)>,
     /// Files that lie in no scan folder.
     pub strays: Vec<String>,
+    /// Scanners' files that are no slices of a CT scan, with the reason.
+    pub rejected: Vec<Rejected>,
+    /// What the values of 16-bit pictures mean, if that was said.
+    pub sixteen_bit: Option<SixteenBit>,
 }
 
 impl Manifest {
     /// Reads every file under `root` once: sizes, headers and SHA-256, in parallel, in the COV19-CT-DB layout
-    /// `train/{covid,non-covid}/ct_scan_N/M.jpg`, `val/…`, `prediction/ct_scan_N/M.jpg`.
+    /// `train/{covid,non-covid}/ct_scan_N/M.jpg`, `val/…`, `prediction/ct_scan_N/M.jpg`. In the place of `ct_scan_N` there
+    /// may be DICOM files and volumes (NIfTI, NRRD, MetaImage), in folders or not: a series is a scan wherever its files
+    /// lie, its slices in order from the feet up.
     ///
     /// # Errors
     /// No such folder, none of the three parts in it, an unreadable file, or a `patients.csv` that is not
@@ -130,66 +177,47 @@ impl Manifest {
         Ok(Self::scan_with(root, "manifest", progress, |_, _, _, _| Ok(()))?.0)
     }
 
-    /// Also calls `look` for every file with its number, its path under the root, its record and its bytes.
+    /// Also calls `look` for every slice with its number, its path under the root, its record and its contents.
     pub(crate) fn scan_with<T: Send>(
         root: impl AsRef<Path>,
         stage: &str,
         progress: &(dyn Fn(&Progress) + Sync),
-        look: impl Fn(usize, String, &Slice, &[u8]) -> Result<T> + Sync,
+        look: impl Fn(usize, &Self, &Slice, Contents<'_>) -> Result<T> + Sync + Send,
     ) -> Result<(Self, Vec<T>)> {
         let root = root.as_ref();
-        let FolderListing { scans, files, strays } = walk(root)?;
-        let mut manifest = Self::listed(root, scans, strays)?;
+        let mut listing = walk(root, progress)?;
+        let files = std::mem::take(&mut listing.files);
+        let mut manifest = Self::listed(root, listing)?;
         // Checked before hours of reading: a table of patients that does not fit is an error.
         if let Some((from, bytes)) = Self::patients_in(root)? {
             manifest.read_patients(&from, &bytes)?;
         }
-        let scans = &manifest.scans;
-        let meter = Meter::new(stage, "files", files.len(), 0, progress);
-        let (slices, seen) = in_parallel(files.into_par_iter().enumerate(), |(index, (scan, file))| {
-            let under_root = format!("{}/{file}", scans[scan].folder);
-            let path = root.join(&under_root);
-            let doing = || format!("reading slice {}", path.display());
-            let bytes = read_file(&path).with_context(doing)?;
-            let slice = Slice::of_bytes(scan, file, &bytes);
-            let seen = look(index, under_root, &slice, &bytes).with_context(doing)?;
-            meter.add(1);
-            Ok((slice, seen))
-        })?;
-        meter.finish();
-        manifest.slices = slices;
+        let seen = manifest.read_slices(files, stage, progress, look)?;
         Ok((manifest, seen))
     }
 
     /// A manifest of the listed scans under `root`, before any slice is read.
-    pub(crate) fn listed(root: &Path, scans: Vec<Scan>, strays: Vec<String>) -> Result<Self> {
+    pub(crate) fn listed(root: &Path, listing: FolderListing) -> Result<Self> {
+        let FolderListing { mut scans, strays, rejected, .. } = listing;
+        for scan in &mut scans {
+            scan.patient = scan.patient.take().or_else(|| scan.acquisition.as_ref()?.patient.clone());
+        }
         let place = root.canonicalize().with_context(|| format!("finding the folder {}", root.display()))?;
         let name = place.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
-        Ok(Self { name, root: root.to_owned(), scans, slices: Vec::new(), same_patient: Vec::new(), strays })
+        let (slices, same_patient, sixteen_bit) = (Vec::new(), Vec::new(), SixteenBit::from_environment()?);
+        Ok(Self { name, root: root.to_owned(), scans, slices, same_patient, strays, rejected, sixteen_bit })
     }
 
     /// A manifest of folders and files that need not exist.
     pub(crate) fn of_folders(name: &str, folders: Vec<String>, slices: Vec<Slice>) -> Self {
         let scans = folders.into_iter().map(Scan::new).collect();
-        let (root, same_patient, strays) = (PathBuf::from(name), Vec::new(), Vec::new());
-        Self { name: name.to_owned(), root, scans, slices, same_patient, strays }
+        let (root, same_patient, strays, rejected) = (PathBuf::from(name), Vec::new(), Vec::new(), Vec::new());
+        Self { name: name.to_owned(), root, scans, slices, same_patient, strays, rejected, sixteen_bit: None }
     }
 
     /// The path of a slice under the root, with `/`.
     pub fn path(&self, slice: &Slice) -> String {
         format!("{}/{}", self.scans[slice.scan].folder, slice.file)
-    }
-
-    /// The bytes of a slice's file.
-    ///
-    /// # Errors
-    /// It cannot be read, or has changed since it was listed.
-    pub(crate) fn bytes_of(&self, slice: &Slice) -> Result<Vec<u8>> {
-        let path = self.root.join(self.path(slice));
-        let doing = || format!("reading slice {}", path.display());
-        let bytes = fs::read(&path).with_context(doing)?;
-        slice.must_be(&bytes).with_context(doing)?;
-        Ok(bytes)
     }
 
     /// The slice with this path under the root.
@@ -207,16 +235,22 @@ impl Manifest {
     }
 
     /// SHA-256 over every path, label, patient and file hash, and over the pairs found to be one patient: split, cache,
-    /// checkpoint and predictions refer to it. It does not depend on the path of the root.
+    /// checkpoint and predictions refer to it. It does not depend on the path of the root, nor on the key of pseudonyms.
     pub fn hash(&self) -> Digest {
         let mut hash = Sha256::new();
+        let patients = self.patients_for_hash();
         for slice in &self.slices {
-            let scan = self.scan_of(slice);
-            let patient = scan.patient.as_deref().unwrap_or("");
+            let (scan, patient) = (self.scan_of(slice), &patients[slice.scan]);
             hash.update(format!("{}/{}\t{patient}\t{}\n", scan.folder, slice.file, slice.sha256));
+        }
+        for scan in self.scans.iter().filter(|scan| !scan.is_as_delivered()) {
+            hash.update(format!("{}\t{}\t{:?}\n", scan.folder, scan.set, scan.label));
         }
         for (a, b) in &self.same_patient {
             hash.update(format!("{a}\t{b}\n"));
+        }
+        if let Some(meaning) = self.sixteen_bit {
+            hash.update(meaning.name());
         }
         Digest(hash.finalize().into())
     }
@@ -297,6 +331,8 @@ impl Manifest {
             slices,
             same_patient: self.same_patient.clone(),
             strays: self.strays.clone(),
+            rejected: self.rejected.clone(),
+            sixteen_bit: self.sixteen_bit,
         }
     }
 }

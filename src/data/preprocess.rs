@@ -1,6 +1,8 @@
 //! What a file becomes before a network sees it.
 
 use crate::base::files::Digest;
+use crate::data::pixels::SixteenBit;
+use crate::data::window::Window;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -29,19 +31,27 @@ pub struct Preprocess {
     /// How the cache stores the slices.
     #[serde(default)]
     pub storage: Storage,
+    /// From Hounsfield units to grey levels; 8-bit pictures are taken as they are.
+    #[serde(default)]
+    pub window: Window,
+    /// What the values of 16-bit pictures in the data set meant; taken from the manifest when a run is opened, and used for
+    /// new scans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sixteen_bit: Option<SixteenBit>,
 }
 
 impl Default for Preprocess {
     /// 224×224, mean and standard deviation 0.5: the slides' settings. The result lies between -1 and 1.
     fn default() -> Self {
-        Self { size: 224, mean: 0.5, std: 0.5, storage: Storage::Packed }
+        Self { size: 224, mean: 0.5, std: 0.5, storage: Storage::Packed, window: Window::LUNG, sixteen_bit: None }
     }
 }
 
 impl Preprocess {
-    /// Identifies the cached pixels: size and storage alone, since normalisation happens later.
+    /// Identifies the cached pixels: size, storage and window, since normalisation happens later.
     pub(crate) fn cache_key(&self, manifest: &Digest) -> String {
-        let text = format!("{manifest} luma-u8 bilinear-antialiased {} {:?}", self.size, self.storage);
+        let Self { size, storage, window, .. } = self;
+        let text = format!("{manifest} luma-u8 bilinear-antialiased {size} {storage:?} window {window}");
         Digest::of(text.as_bytes()).short()
     }
 }

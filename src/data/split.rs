@@ -32,15 +32,17 @@ pub enum Subset {
     Test,
     /// Unlabelled.
     Prediction,
+    /// Labelled scans from elsewhere, on which a finished network is validated; no part of any split.
+    External,
 }
 
 impl Subset {
-    /// All four.
+    /// The four that a split assigns.
     pub const ALL: [Self; 4] = [Self::Train, Self::Validation, Self::Test, Self::Prediction];
 
     /// The name in tables and files.
     pub fn name(self) -> &'static str {
-        ["train", "validation", "test", "prediction"][self as usize]
+        ["train", "validation", "test", "prediction", "external"][self as usize]
     }
 
     /// The suffix of the name wherever figures of a leaking split are shown.
@@ -186,7 +188,7 @@ impl Split {
         match subset {
             Subset::Test => self.is_leaking(),
             Subset::Validation => self.overlaps.iter().any(|of| of.between == (Subset::Train, Subset::Validation)),
-            Subset::Train | Subset::Prediction => false,
+            Subset::Train | Subset::Prediction | Subset::External => false,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::explain::Explanations;
+use crate::evaluate::external::Validated;
 use crate::evaluate::inference::{Basis, Inference};
 use crate::evaluate::judge::NewScans;
 use crate::evaluate::predict::{Classifier, Predictions};
@@ -162,6 +163,14 @@ impl Experiment {
     /// Those of [`RunFolder::judge`](crate::RunFolder::judge).
     pub fn judge(&self, path: impl AsRef<Path>) -> Result<NewScans> {
         self.folder().judge(path, |progress| self.progress(progress))
+    }
+
+    /// Validates the network on labelled scans from elsewhere: see [`RunFolder::validate`](crate::RunFolder::validate).
+    ///
+    /// # Errors
+    /// Those of [`RunFolder::validate`](crate::RunFolder::validate).
+    pub fn validate(&self, path: impl AsRef<Path>) -> Result<Validated> {
+        self.folder().validate(path, |progress| self.progress(progress))
     }
 
     /// The network of the epoch with the highest validation accuracy.

@@ -204,6 +204,31 @@ impl Assessment {
         Ok(Self { run, weights, leaks, subsets, rules, temperature, scan_calibrator, calibration, omitted })
     }
 
+    /// The same for scans from elsewhere, calibrated as this run was on its validation scans.
+    ///
+    /// # Errors
+    /// Predictions of other slices than the manifest's, or by other weights than were assessed.
+    pub(crate) fn of_external(&self, predictions: &Predictions, manifest: &Manifest, rule: &ScanRule) -> Result<Self> {
+        let about = &predictions.about;
+        let doing = || format!("assessing the run {} on scans from elsewhere", about.run);
+        ensure!(about.weights == self.weights, "{}: they were predicted by other weights", doing());
+        let grouping = Grouping::new(manifest);
+        let scans = grouping.scored(predictions, MEAN).with_context(doing)?;
+        let calibration = Calibrated {
+            subset: about.subset,
+            slices: of_slices(predictions, self.temperature.as_ref()).with_context(doing)?,
+            scans: of_scans(&scans, self.scan_calibrator.as_ref()).with_context(doing)?,
+        };
+        Ok(Self {
+            run: about.run.clone(),
+            leaks: Vec::new(),
+            subsets: vec![grouping.assessed(predictions, rule.rule).with_context(doing)?],
+            rules: Vec::new(),
+            calibration: vec![calibration],
+            ..self.clone()
+        })
+    }
+
     /// Why a part is left out; `None` if it is not.
     pub fn why_omitted(&self, part: Part) -> Option<&str> {
         self.omitted.iter().find(|of| of.part == part).map(|of| of.why.as_str())

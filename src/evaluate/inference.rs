@@ -64,7 +64,7 @@ pub struct Inference {
 
 /// What an evaluated run judges unlabelled scans by.
 pub(crate) struct Basis {
-    assessment: Assessment,
+    pub(crate) assessment: Assessment,
     pub(crate) rule: ScanRule,
     pub(crate) grey_levels: GreyLevels,
 }

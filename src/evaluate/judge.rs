@@ -6,16 +6,18 @@ use crate::base::progress::Progress;
 use crate::base::table::{Page, Show, Table, display, document};
 use crate::data::audit::{Audit, Check, Finding};
 use crate::data::cache::SliceCache;
-use crate::data::manifest::Manifest;
+use crate::data::manifest::{Manifest, unzipped};
+use crate::data::split::Subset;
 use crate::evaluate::inference::{Basis, Inference};
-use crate::evaluate::predict::Predictions;
+use crate::evaluate::predict::{Classifier, Predictions};
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use maud::{PreEscaped, html};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
-const STYLE: &str = ":root{color-scheme:light dark}\
+pub(super) const STYLE: &str = ":root{color-scheme:light dark}\
     body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding:0 1.2em}";
 /// Findings shown.
 const SHOWN: usize = 40;
@@ -36,8 +38,8 @@ pub struct NewScans {
 }
 
 impl RunFolder {
-    /// Judges scans that are not part of the run's data set: `path` is a picture, a folder of pictures, or a folder of such
-    /// folders (see [`Manifest::of_new_scans`]). Nothing of the training data is needed, only the files of this folder.
+    /// Judges scans that are not part of the run's data set: `path` is a picture, a DICOM series, a volume, a folder of
+    /// scans, or a zip archive of them (see [`Manifest::of_new_scans`]). Nothing of the training data is needed, only the files of this folder.
     /// Files that cannot be read are left out and listed. The result is not written; see [`NewScans::write`].
     ///
     /// # Errors
@@ -49,28 +51,74 @@ impl RunFolder {
     }
 
     fn judge_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<NewScans> {
-        let classifier = self.classifier()?;
+        let unpacked = unzipped(path)?;
+        let at = unpacked.as_ref().map_or(path, |folder| folder.path());
+        let listing = || {
+            let mut manifest = Manifest::of_new_scans(at, progress)?;
+            if unpacked.is_some() {
+                manifest.name = stem(path);
+            }
+            Ok(manifest)
+        };
+        let seen = NewPredictions::of(self, Subset::Prediction, listing, progress)?;
+        let NewPredictions { classifier, basis, audit, cache, predictions, .. } = &seen;
+        let slices: Vec<usize> = (0..cache.manifest().slices.len()).collect();
+        let inference = Inference::of(basis, cache, &slices, predictions)?;
+        let heat = inference.heat_figure(classifier, cache, predictions)?;
+        let fewest_slices = basis.grey_levels.fewest_slices;
+        Ok(NewScans { inference, predictions: predictions.clone(), audit: audit.clone(), heat, fewest_slices })
+    }
+}
+
+/// The last part of a path without its ending.
+pub(super) fn stem(path: &Path) -> String {
+    path.file_stem().map_or("scans".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Scans from elsewhere, as a run's network sees them.
+pub(super) struct NewPredictions {
+    pub(super) classifier: Classifier,
+    pub(super) basis: Basis,
+    pub(super) audit: Audit,
+    pub(super) cache: SliceCache,
+    pub(super) predictions: Predictions,
+    /// Slices and features of new scans are needed once.
+    _folder: TempDir,
+}
+
+impl NewPredictions {
+    /// Lists, audits, caches and predicts. Of other subsets than prediction only labelled scans take part.
+    ///
+    /// # Errors
+    /// A run that was not evaluated; no slice that can be read.
+    pub(super) fn of(
+        run: &RunFolder,
+        subset: Subset,
+        listing: impl FnOnce() -> Result<Manifest>,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
+        let classifier = run.classifier()?;
         // Before hours of work: what the scans will be judged by.
-        let basis = Basis::read(self, classifier.weights(), classifier.info().split)?;
-        let manifest = Manifest::of_new_scans(path, progress)?;
+        let basis = Basis::read(run, classifier.weights(), classifier.info().split)?;
+        let preprocess = &classifier.info().run.preprocess;
+        let mut manifest = listing()?;
+        manifest.sixteen_bit = manifest.sixteen_bit.or(preprocess.sixteen_bit);
         let audit = Audit::run(&manifest, progress)?;
-        let accepted = audit.accepted();
+        let mut accepted = audit.accepted();
+        if subset != Subset::Prediction {
+            let labelled: Vec<bool> = accepted.slices.iter().map(|s| accepted.scan_of(s).label.is_some()).collect();
+            accepted = accepted.filtered(&labelled);
+        }
         let first = audit.findings().first().map_or(String::new(), |of| format!(", first {}: {}", of.path, of.detail));
         ensure!(
             !accepted.slices.is_empty(),
             "expected slices that can be read, found none among {} files{first}",
             manifest.slices.len()
         );
-        // Slices and features of new scans are needed once.
-        let cache_folder = tempfile::tempdir().context("making a temporary folder for the slices")?;
-        let preprocess = &classifier.info().run.preprocess;
-        let cache = SliceCache::open_or_build(cache_folder.path(), &accepted, preprocess, progress)?;
-        let predictions = classifier.predict_new(&cache, progress)?;
-        let slices: Vec<usize> = (0..accepted.slices.len()).collect();
-        let inference = Inference::of(&basis, &cache, &slices, &predictions)?;
-        let heat = inference.heat_figure(&classifier, &cache, &predictions)?;
-        let fewest_slices = basis.grey_levels.fewest_slices;
-        Ok(NewScans { inference, predictions, audit, heat, fewest_slices })
+        let folder = tempfile::tempdir().context("making a temporary folder for the slices")?;
+        let cache = SliceCache::open_or_build(folder.path(), &accepted, preprocess, progress)?;
+        let predictions = classifier.predict_new(&cache, subset, progress)?;
+        Ok(Self { classifier, basis, audit, cache, predictions, _folder: folder })
     }
 }
 

@@ -94,12 +94,17 @@ impl Classifier {
     }
 
     /// Predicts every slice of a cache of scans that are not part of the run's data set.
-    pub(crate) fn predict_new(&self, cache: &SliceCache, show: &(dyn Fn(&Progress) + Sync)) -> Result<Predictions> {
+    pub(crate) fn predict_new(
+        &self,
+        cache: &SliceCache,
+        subset: Subset,
+        show: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Predictions> {
         let slices: Vec<usize> = (0..cache.manifest().slices.len()).collect();
         let rows = self.slices(cache, &slices, "judging", show)?;
         let about = About {
             run: self.info.run.name.clone(),
-            subset: Subset::Prediction,
+            subset,
             leaks: Vec::new(),
             weights: self.weights,
             manifest: cache.manifest_hash(),

@@ -113,6 +113,13 @@ fn of_training(facts: &mut Facts, runs: &[Run]) {
 
 fn of_results(facts: &mut Facts, runs: &[Run]) {
     facts.say(
+        "external",
+        of_each(runs, |run| {
+            let of: Vec<String> = run.external.iter().map(|of| of.title()).collect();
+            (!of.is_empty()).then(|| of.join("; "))
+        }),
+    );
+    facts.say(
         "subsets",
         of_each(runs, |run| {
             let names: Vec<&str> = run.evaluation.subsets.iter().map(|of| of.subset.name()).collect();

@@ -13,7 +13,7 @@ mod tests;
 pub use facts::Facts;
 
 /// The sections that a report can have, by their anchors.
-pub const ANCHORS: [&str; 19] = [
+pub const ANCHORS: [&str; 20] = [
     "intended-use",
     "summary",
     "data",
@@ -24,6 +24,7 @@ pub const ANCHORS: [&str; 19] = [
     "training",
     "performance",
     "calibration",
+    "external",
     "comparison",
     "leakage",
     "shortcuts",

@@ -135,16 +135,32 @@ impl Report {
             each.dedup();
             each.join("; ")
         };
+        let manifest = from.audit.manifest();
+        let in_units = manifest.scans.iter().filter(|scan| scan.acquisition.is_some()).count();
+        let pictures = "as the files were exported: Hounsfield units are not in them";
+        let window = match in_units {
+            0 if manifest.sixteen_bit.is_none() => pictures.to_owned(),
+            0 => distinct(&|of| of.window.described()),
+            _ if in_units == manifest.scans.len() => {
+                format!("{}, the same for all scans", distinct(&|of| of.window.described()))
+            }
+            _ => format!(
+                "{}, for DICOM and volumes ({in_units} scans); others {pictures}",
+                distinct(&|of| of.window.described())
+            ),
+        };
         let sizes = distinct(&|of| format!("{0}×{0}", of.size));
         for (step, how) in [
             (
                 "Decode",
-                "JPEG or PNG to 8-bit grey (luma of colour files); a file that is cut short is left out".to_owned(),
+                "pictures to 8-bit grey (luma of colour files); DICOM and volumes to Hounsfield units, seen as radiologists see them; a \
+                 file that is cut short is left out"
+                    .to_owned(),
             ),
+            ("Window", window),
             ("Resize", format!("{sizes} pixels, bilinear with antialiasing, aspect ratio not kept")),
             ("Normalise", distinct(&|of| format!("(grey level / 255 − {}) / {}", of.mean, of.std))),
             ("Augment", "nothing".to_owned()),
-            ("Window", "as the files were exported: Hounsfield units are not in them".to_owned()),
         ] {
             table.row([step.to_owned(), how]);
         }

@@ -64,13 +64,24 @@ impl Report {
     }
 }
 
+fn external(from: &Sources<'_>) -> String {
+    let of: Vec<String> = from
+        .runs
+        .iter()
+        .flat_map(|run| run.external.iter().map(|of| format!("{} on {}", run.name, of.title())))
+        .collect();
+    let sources = super::answers::sources_in_words(&from.accepted);
+    let here =
+        format!("Training, validation and test scans are all from the data set {}; {sources}.", from.accepted.name);
+    match of.is_empty() {
+        true => format!("External validation: not done. {here}"),
+        false => format!("External validation: {}. {here}", of.join("; ")),
+    }
+}
+
 fn limits(from: &Sources<'_>) -> Vec<String> {
     let mut limits = vec![
-        format!(
-            "External validation: not done. Training, validation and test scans are all from the data set {}; {}.",
-            from.accepted.name,
-            super::answers::sources_in_words(&from.accepted)
-        ),
+        external(from),
         "Ages, sexes, severity and the reference standard behind the labels are not in the data.".to_owned(),
         "Slices are labelled as their scan is: a covid scan's slices without a lesion count as covid.".to_owned(),
     ];

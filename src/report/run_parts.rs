@@ -8,6 +8,7 @@ use crate::data::split::{Split, Subset};
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::explain::Explanations;
+use crate::evaluate::external::ExternalValidation;
 use crate::evaluate::inference::Inference;
 use crate::evaluate::predict::{About, Predictions};
 use crate::evaluate::shortcuts::CueComparison;
@@ -52,6 +53,8 @@ pub(super) struct Run {
     pub(super) explanations: Vec<Explanations>,
     pub(super) unlabelled: Option<Predictions>,
     pub(super) inference: Option<Inference>,
+    /// On scans from elsewhere.
+    pub(super) external: Vec<ExternalValidation>,
 }
 
 impl Run {
@@ -70,6 +73,7 @@ impl Run {
             accepted.name
         );
         belongs_to_checkpoint(folder, &evaluation, left_out)?;
+        let external = external_of(folder, &evaluation, left_out);
         let mut parts = RunReader { folder, evaluation: &evaluation, left_out };
         let explained = [Subset::Validation, Subset::Test, Subset::Prediction];
         let of_predictions = |of: Compared<'_, Predictions>| same(&of.0.about, of.1);
@@ -95,6 +99,7 @@ impl Run {
             ),
             inference: parts.part_if_there(Artifact::Inference, "predict", RunFolder::inference, of_inference),
             split: split_of(folder, accepted, &evaluation, left_out),
+            external,
             evaluation,
         })
     }
@@ -107,6 +112,26 @@ impl Run {
     /// Whether it can take part in the comparison of all runs.
     pub(super) fn is_whole(&self) -> bool {
         self.assessment.is_some() && self.history.is_some()
+    }
+}
+
+/// The external validations of the evaluated weights.
+fn external_of(folder: &RunFolder, evaluation: &Evaluation, left_out: &mut Vec<Omission>) -> Vec<ExternalValidation> {
+    let mut omit = |what: String, why: String| {
+        let repeat = format!("covid-ct validate PATH --name {}", folder.name());
+        left_out.push(Omission { what, why, repeat });
+    };
+    match folder.external_validations(evaluation.weights) {
+        Ok((present, others)) => {
+            for data in others {
+                omit(format!("{}'s external validation on {data}", folder.name()), "it is of other weights".to_owned());
+            }
+            present
+        }
+        Err(error) => {
+            omit(format!("{}'s external validations", folder.name()), format!("{error:#}"));
+            Vec::new()
+        }
     }
 }
 

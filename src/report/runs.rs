@@ -91,6 +91,31 @@ impl Report {
         Ok(())
     }
 
+    /// Finished networks on labelled scans from elsewhere.
+    pub(super) fn external(&mut self, from: &Sources<'_>) -> Result<()> {
+        let mut html = String::new();
+        for run in from.runs.iter().filter(|run| !run.external.is_empty()) {
+            html.push_str(&run.heading());
+            for (number, of) in (1..).zip(&run.external) {
+                html.push_str(&(of.counts().html() + &of.assessment.table().html()));
+                if of.assessment.subsets.iter().any(|of| !of.sources.is_empty()) {
+                    html.push_str(&of.assessment.sources_table().html());
+                }
+                html.push_str(&of.assessment.calibration_table().html());
+                let name = |what: &str| format!("{}-external-{number}-{what}", run.name);
+                let figures = of.assessment.roc_figures()?.into_iter().map(|figure| (name("roc"), figure));
+                let reliability = (name("reliability-scans"), of.assessment.scan_reliability_figure(Subset::External)?);
+                let figures: Vec<_> = figures.chain([reliability]).collect();
+                html.push_str(&self.row(&figures));
+                self.json["external"][&run.name][&of.data] = json!(of);
+            }
+        }
+        if !html.is_empty() {
+            self.section("external", "External validation", html);
+        }
+        Ok(())
+    }
+
     pub(super) fn explanations(&mut self, from: &Sources<'_>) {
         let mut html = String::new();
         for run in from.runs.iter().filter(|run| !run.explanations.is_empty()) {

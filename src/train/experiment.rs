@@ -44,13 +44,15 @@ impl Experiment {
     /// Those of [`open`](Self::open).
     pub fn open_in(
         workspace: &Workspace,
-        settings: RunConfig,
+        mut settings: RunConfig,
         report: impl Fn(&RunEvent) + Send + Sync + 'static,
     ) -> Result<Self> {
         settings.check()?;
         let folder = workspace.run(&settings.name);
         let opening = || format!("opening the run in {}", folder.path().display());
         let (accepted, begun) = (workspace.audit()?.accepted(), folder.checkpoint().with_context(opening)?);
+        // So that new scans are read as these were.
+        settings.preprocess.sixteen_bit = accepted.sixteen_bit;
         if let Some(begun) = &begun {
             let advice = || format!("{}; give the new run another name, or delete the folder", opening());
             same_manifest(begun, &accepted).with_context(advice)?;

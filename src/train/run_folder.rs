@@ -64,11 +64,15 @@ pub enum Artifact {
     HeatByScan,
     /// New scans, judged: a page to read.
     JudgedPage,
+    /// External validation: figures with intervals and calibration on scans from elsewhere.
+    External,
+    /// The same as a page to read.
+    ExternalPage,
 }
 
 impl Artifact {
     /// The files that do not depend on a subset.
-    pub const ONCE: [Self; 16] = [
+    pub const ONCE: [Self; 18] = [
         Self::Config,
         Self::Split,
         Self::Provenance,
@@ -85,6 +89,8 @@ impl Artifact {
         Self::Inference,
         Self::HeatByScan,
         Self::JudgedPage,
+        Self::External,
+        Self::ExternalPage,
     ];
 
     /// The files of a subset, with its first four galleries.
@@ -127,6 +133,8 @@ impl Artifact {
             Self::Inference => "inference.json".to_owned(),
             Self::HeatByScan => "heat-by-scan.svg".to_owned(),
             Self::JudgedPage => "judged.html".to_owned(),
+            Self::External => "external.json".to_owned(),
+            Self::ExternalPage => "external.html".to_owned(),
         }
     }
 
@@ -149,6 +157,7 @@ impl Artifact {
             Self::Explanations(_) | Self::Gallery(..) => ("explanations", "explain"),
             Self::GreyLevels => ("the grey levels of training scans", "evaluate"),
             Self::Inference | Self::HeatByScan | Self::JudgedPage => ("predictions of unlabelled scans", "predict"),
+            Self::External | Self::ExternalPage => ("an external validation", "validate PATH"),
         }
     }
 }
@@ -183,6 +192,20 @@ impl RunFolder {
     /// The folder in it for new scans that are judged under this name.
     pub fn judged(&self, name: &str) -> Self {
         Self { path: self.path.join("judged").join(name) }
+    }
+
+    /// The folder in it for an external validation of this name.
+    pub fn external(&self, name: &str) -> Self {
+        Self { path: self.path.join("external").join(name) }
+    }
+
+    /// The folders of its external validations, in the order of their names.
+    pub fn externals(&self) -> Vec<Self> {
+        let entries = fs::read_dir(self.path.join("external")).into_iter().flatten().flatten();
+        let mut folders: Vec<Self> = entries.map(|entry| Self { path: entry.path() }).collect();
+        folders.retain(|folder| folder.has(Artifact::External));
+        folders.sort_by(|a, b| a.path.cmp(&b.path));
+        folders
     }
 
     /// Whether a file exists.
@@ -306,33 +329,4 @@ impl Workspace {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn every_machine_that_a_run_was_trained_on_is_recorded_once() {
-        let temporary = tempfile::tempdir().expect("a folder");
-        let folder = RunFolder::at(temporary.path());
-        let record = |machine: &Provenance, resumed| {
-            folder.record_provenance(machine.clone(), resumed).expect("writes");
-            folder.provenance().expect("reads")
-        };
-        let here = Provenance::here();
-        assert_eq!(record(&here, false), std::slice::from_ref(&here));
-        // The same machine at another time adds nothing, another machine does, and a new run starts a new list.
-        let later = Provenance { when: "2100-01-01 00:00".to_owned(), ..here.clone() };
-        assert_eq!(record(&later, true), std::slice::from_ref(&here));
-        let elsewhere = Provenance { processor: "another".to_owned(), ..later.clone() };
-        assert_eq!(record(&elsewhere, true), [here, elsewhere.clone()]);
-        assert_eq!(record(&later, false), [later]);
-    }
-
-    #[test]
-    fn file_names_are_unique() {
-        let of_subsets = Subset::ALL.into_iter().flat_map(Artifact::of_subset);
-        let all: Vec<Artifact> = of_subsets.chain(Artifact::ONCE).collect();
-        let names: BTreeSet<String> = all.iter().map(|artifact| artifact.file_name()).collect();
-        assert_eq!(names.len(), all.len(), "{names:?}");
-    }
-}
+mod tests;

@@ -63,6 +63,18 @@ checks! {
     Truncated "truncated" Exclude "The file ends before its last pixels; many readers would fill the rest with grey without a warning.";
     /// Any other error of the decoder.
     Corrupt "corrupt" Exclude "The pixels cannot be decoded.";
+    /// A valid file of a kind that is not read.
+    Unsupported "unsupported" Exclude "A valid file that is not read, for example of a transfer syntax without a decoder; what was found says how to convert it.";
+    /// A 16-bit picture whose values may mean anything.
+    UnknownValues "unknown-values" Exclude "16 bits a pixel, and nobody said whether they are Hounsfield units: set COVID_CT_SIXTEEN_BIT.";
+    /// Localizer, dose report, secondary capture, segmentation, PET, MR, …
+    NotCt "not-ct" Exclude "A scanner's file that is no slice of a CT scan: a localizer, a report, a screenshot, a segmentation, another modality.";
+    /// A coronal or sagittal reformat.
+    NotAxial "not-axial" Exclude "Not an axial slice: a coronal, sagittal or oblique reformat.";
+    /// No position in a series that has them.
+    NoPosition "no-position" Exclude "No position, in a series whose other slices have one: its place among them is unknown.";
+    /// The position of another slice.
+    RepeatedSlice "repeated-slice" Exclude "In the same place as another slice of its series, which is kept.";
     /// Every pixel is (almost) zero.
     BlackSlice "black-slice" Exclude "No pixel is brighter than level 8 of 255: nothing was exported.";
     /// A little more than black.
@@ -79,10 +91,20 @@ checks! {
     EmptyScan "empty-scan" Warning "A scan folder without a slice: it counts as a patient in no table.";
     /// A gap in the slice numbers.
     MissingSlice "missing-slice" Warning "Slice numbers are missing between the first and the last: the series is not whole.";
+    /// A row of labels without a scan.
+    UnmatchedRow "unmatched-row" Warning "A row of labels.csv names no scan here: its label is used for nothing.";
+    /// Distances of neighbouring slices differ.
+    UnevenSpacing "uneven-spacing" Warning "Neighbouring slices of the series are not at the same distance.";
+    /// Positions or spacing are missing.
+    NoGeometry "no-geometry" Warning "The files lack positions, orientation or pixel spacing: order, sizes or the view may be wrong.";
+    /// The same volume as another series.
+    RepeatedSeries "repeated-series" Warning "The same volume as another series of the study, a copy or another reconstruction: one patient's scan counts twice.";
     /// Not the usual width and height.
     OddSize "odd-size" Warning "Not the data set's usual size: resizing changes its scale or its proportions.";
     /// Colour in a grey data set.
     Colour "colour" Warning "Stored in colour: it may carry annotations or come from a screenshot; it is read as grey.";
+    /// The gantry was tilted.
+    GantryTilt "gantry-tilt" Note "The slices are tilted against the patient's axis; they are used as they are.";
     /// PNG inside, `.jpg` outside.
     WrongFormat "wrong-format" Note "The name's ending does not fit the contents; it is read by its contents.";
     /// Not the baseline JPEG that scanners export.

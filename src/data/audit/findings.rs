@@ -2,7 +2,7 @@
 
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::progress::thousands;
-use crate::data::manifest::{Manifest, Set, missing_numbers};
+use crate::data::manifest::{IrregularKind, Manifest, Rejected, Rejection, Scan, Set, missing_numbers};
 use std::collections::BTreeSet;
 
 /// What the folders show: stray files, empty scans and missing slice numbers.
@@ -14,6 +14,8 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     for (_, scan) in manifest.scans.iter().enumerate().filter(|(index, _)| !filled.contains(index)) {
         found.push(finding(Check::EmptyScan, scan.folder.clone(), "no slice".into()));
     }
+    found.extend(manifest.rejected.iter().map(Finding::of_rejected));
+    found.extend(manifest.scans.iter().flat_map(irregular));
     for (scan, gaps) in missing_numbers(manifest) {
         let count: u64 = gaps.iter().map(|(a, b)| u64::from(b - a) + 1).sum();
         let shown: Vec<String> =
@@ -23,6 +25,61 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
         found.push(finding(Check::MissingSlice, manifest.scans[scan].folder.clone(), detail));
     }
     found
+}
+
+impl Finding {
+    fn of_rejected(file: &Rejected) -> Self {
+        let check = match file.reason {
+            Rejection::NotCt => Check::NotCt,
+            Rejection::NotAxial => Check::NotAxial,
+            Rejection::NoPosition => Check::NoPosition,
+            Rejection::RepeatedSlice => Check::RepeatedSlice,
+            Rejection::Truncated => Check::Truncated,
+            Rejection::Corrupt => Check::Corrupt,
+            Rejection::Oversized => Check::OversizedHeader,
+            Rejection::Unsupported => Check::Unsupported,
+            Rejection::UnmatchedRow => Check::UnmatchedRow,
+        };
+        Self { check, path: file.path.clone(), detail: file.detail.clone(), with: None }
+    }
+}
+
+/// What a scanner's files say is irregular in a scan.
+fn irregular(scan: &Scan) -> impl Iterator<Item = Finding> {
+    scan.acquisition.iter().flat_map(|of| &of.irregular).map(|irregular| {
+        let check = match irregular.kind {
+            IrregularKind::MissingSlice => Check::MissingSlice,
+            IrregularKind::UnevenSpacing => Check::UnevenSpacing,
+            IrregularKind::Tilt => Check::GantryTilt,
+            IrregularKind::NoGeometry => Check::NoGeometry,
+            IrregularKind::RepeatedSeries => Check::RepeatedSeries,
+        };
+        Finding { check, path: scan.folder.clone(), detail: irregular.detail.clone(), with: None }
+    })
+}
+
+/// The lowest value of a chest CT in HU lies well below this: there is air around and in the patient.
+const AIR: f32 = -300.0;
+
+/// Volumes and series without air: no chest CT, or not in Hounsfield units.
+pub(super) fn without_air(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
+    let finding = |(scan, slices): (&Scan, Vec<usize>)| {
+        let mut range = (f32::INFINITY, f32::NEG_INFINITY);
+        for (low, high) in slices.iter().filter_map(|&slice| looked[slice].range) {
+            range = (range.0.min(low), range.1.max(high));
+        }
+        let detail = format!(
+            "values from {} to {}: no air, so no chest CT in Hounsfield units (a mask, or another modality?)",
+            range.0, range.1
+        );
+        (range.0.is_finite() && range.0 > AIR).then(|| Finding {
+            check: Check::NotCt,
+            path: scan.folder.clone(),
+            detail,
+            with: None,
+        })
+    };
+    manifest.scans.iter().zip(manifest.slices_by_scan()).filter_map(finding).collect()
 }
 
 /// All but one of each group of equal pictures. The one kept is the validation set's, where it has one, so that the

@@ -2,9 +2,11 @@
 
 use super::pixel_measures::{Levels, Picture, PixelMeasure};
 use super::{Check, Finding};
-use crate::data::decode::{ColourMode, DecodeError, Format, GreyImage, decode_grey};
-use crate::data::manifest::{Manifest, Slice, read_file};
-use anyhow::{Context, Result};
+use crate::data::decode::{ColourMode, DecodeError, Format};
+use crate::data::manifest::{Manifest, Slice};
+use crate::data::opened::Contents;
+use crate::data::pixels::Pixels;
+use crate::data::window::Window;
 use std::collections::BTreeMap;
 
 /// Up to this level a pixel counts as black: JPEG noise around zero stays below it.
@@ -20,54 +22,54 @@ pub(crate) struct Inspection {
     pub(super) findings: Vec<Finding>,
     /// `None` when the file cannot be decoded.
     pub(super) picture: Option<Picture>,
+    /// The lowest and the highest value, HU, where the file holds such.
+    pub(super) range: Option<(f32, f32)>,
 }
 
 impl Inspection {
-    /// Reads and inspects a slice's file.
-    pub(super) fn at(manifest: &Manifest, slice: &Slice, levels: &Levels) -> Result<Self> {
-        let path = manifest.path(slice);
-        let file = manifest.root.join(&path);
-        let doing = || format!("auditing slice {}", file.display());
-        // Junk files are recognised by their name.
-        let mut bytes = Vec::new();
-        if slice.number.is_some() {
-            bytes = read_file(&file).with_context(doing)?;
-            slice.must_be(&bytes).with_context(doing)?;
-        }
-        Self::of(path, slice, &bytes, levels).map(|(look, _)| look).with_context(doing)
-    }
-
-    /// Inspects the bytes of a slice and returns its pixels.
-    pub(super) fn of(path: String, slice: &Slice, bytes: &[u8], levels: &Levels) -> Result<(Self, Option<GreyImage>)> {
-        let mut look = Self { findings: Vec::new(), picture: None };
+    /// Inspects a slice by the contents of its file, and returns its pixels. Values in Hounsfield units are inspected as
+    /// grey levels through the lung window, whatever a run's window is.
+    pub(super) fn of(
+        manifest: &Manifest,
+        slice: &Slice,
+        contents: Contents<'_>,
+        levels: &Levels,
+    ) -> (Self, Option<Pixels>) {
+        let mut look = Self { findings: Vec::new(), picture: None, range: None };
         let mut found = |check, detail: String| {
-            look.findings.push(Finding { check, path: path.clone(), detail, with: None });
+            look.findings.push(Finding { check, path: manifest.path(slice), detail, with: None });
         };
         if slice.number.is_none() {
             found(Check::JunkFile, format!("{} bytes", slice.bytes));
-            return Ok((look, None));
+            return (look, None);
         }
-        match decode_grey(bytes) {
-            Err(_) if bytes.is_empty() => found(Check::EmptyFile, "0 bytes".to_owned()),
+        match manifest.decoded(slice, contents) {
+            Err(_) if slice.bytes == 0 => found(Check::EmptyFile, "0 bytes".to_owned()),
             Err(error) => {
                 let check = match error {
                     DecodeError::NotAnImage(_) => Check::NotAnImage,
                     DecodeError::Oversized(..) => Check::OversizedHeader,
                     DecodeError::Truncated => Check::Truncated,
                     DecodeError::Corrupt(_) => Check::Corrupt,
+                    DecodeError::Unsupported(_) => Check::Unsupported,
+                    DecodeError::UnknownValues => Check::UnknownValues,
                 };
                 found(check, error.to_string());
             }
-            Ok(image) => {
-                let measure = PixelMeasure::of(&image, levels);
+            Ok(pixels) => {
+                let measure = match &pixels {
+                    Pixels::Grey(image) => PixelMeasure::of(image, levels),
+                    Pixels::Hounsfield(values) => PixelMeasure::of(&values.through(Window::LUNG), levels),
+                };
                 if let Some((check, detail)) = brightness_finding(&measure) {
                     found(check, detail);
                 }
+                look.range = pixels.range();
                 look.picture = Some(measure.picture);
-                return Ok((look, Some(image)));
+                return (look, Some(pixels));
             }
         }
-        Ok((look, None))
+        (look, None)
     }
 
     /// Adds the findings that compare the header of a readable slice with the others.
@@ -101,9 +103,8 @@ fn brightness_finding(measure: &PixelMeasure) -> Option<(Check, String)> {
 fn header_findings(slice: &Slice, usual: Option<(u32, u32)>) -> Vec<(Check, String)> {
     let Some(header) = slice.header else { return Vec::new() };
     let mut found = Vec::new();
-    let png_name = slice.file.to_ascii_lowercase().ends_with(".png");
-    if (header.format == Format::Png) != png_name {
-        found.push((Check::WrongFormat, format!("holds {:?} data", header.format)));
+    if let Some(expected) = format_by_name(&slice.file).filter(|expected| !expected.contains(&header.format)) {
+        found.push((Check::WrongFormat, format!("named {}, holds {} data", expected[0], header.format)));
     }
     if header.format == Format::ProgressiveJpeg {
         found.push((Check::ProgressiveJpeg, "progressive".to_owned()));
@@ -115,6 +116,17 @@ fn header_findings(slice: &Slice, usual: Option<(u32, u32)>) -> Vec<(Check, Stri
         found.push((Check::OddSize, format!("{}x{}, usual is {width}x{height}", header.width, header.height)));
     }
     found
+}
+
+/// The formats that a picture's ending stands for.
+fn format_by_name(file: &str) -> Option<&'static [Format]> {
+    let ending = file.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase())?;
+    match ending.as_str() {
+        "jpg" | "jpeg" => Some(&[Format::Jpeg, Format::ProgressiveJpeg]),
+        "png" => Some(&[Format::Png]),
+        "tif" | "tiff" => Some(&[Format::Tiff]),
+        _ => None,
+    }
 }
 
 /// The most common width and height, the larger one of two equally common.

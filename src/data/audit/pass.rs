@@ -6,6 +6,7 @@ use super::pixel_measures::Levels;
 use crate::base::progress::Progress;
 use crate::data::cache::{CacheFilling, SliceCache};
 use crate::data::manifest::{Manifest, Slice};
+use crate::data::opened::Contents;
 use crate::data::preprocess::Preprocess;
 use anyhow::Result;
 use std::path::Path;
@@ -24,10 +25,16 @@ impl Pass {
     }
 
     /// Inspects file number `index` of the manifest that is being made.
-    pub(crate) fn look(&self, index: usize, path: String, slice: &Slice, bytes: &[u8]) -> Result<Inspection> {
-        let (look, image) = Inspection::of(path, slice, bytes, &self.levels)?;
-        if let (Some(filling), Some(image)) = (&self.filling, image) {
-            filling.put(index, &image)?;
+    pub(crate) fn look(
+        &self,
+        index: usize,
+        manifest: &Manifest,
+        slice: &Slice,
+        contents: Contents<'_>,
+    ) -> Result<Inspection> {
+        let (look, pixels) = Inspection::of(manifest, slice, contents, &self.levels);
+        if let (Some(filling), Some(pixels)) = (&self.filling, pixels) {
+            filling.put(index, pixels)?;
         }
         Ok(look)
     }
@@ -64,8 +71,8 @@ impl Audit {
     ) -> Result<(Self, Option<SliceCache>)> {
         let pass = Pass::begin(cache)?;
         let stage = if cache.is_some() { "audit and cache" } else { "audit" };
-        let (manifest, looked) = Manifest::scan_with(root, stage, progress, |index, path, slice, bytes| {
-            pass.look(index, path, slice, bytes)
+        let (manifest, looked) = Manifest::scan_with(root, stage, progress, |index, manifest, slice, contents| {
+            pass.look(index, manifest, slice, contents)
         })?;
         pass.finish(manifest, looked)
     }

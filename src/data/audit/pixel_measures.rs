@@ -1,6 +1,6 @@
 //! Statistics of a slice's pixels, computed in one pass.
 
-use crate::data::decode::GreyImage;
+use crate::data::pixels::GreyImage;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_128_with_seed;

@@ -121,7 +121,16 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, Vec<(String, String)>
             let path = format!("{}/{number}.jpg", folders[scan]);
             let sha256 = Digest::of(path.as_bytes());
             let (file, number_) = (format!("{number}.jpg"), Some(number as u32));
-            listed.push(Slice { scan, file, number: number_, bytes: 98_816, header: Some(header), sha256 });
+            listed.push(Slice {
+                scan,
+                file,
+                at: None,
+                frame: None,
+                number: number_,
+                bytes: 98_816,
+                header: Some(header),
+                sha256,
+            });
             let height = number as f32 / PER_SCAN as f32;
             let mixed: [f32; DESCRIPTOR] = std::array::from_fn(|k| {
                 let turn = std::f32::consts::FRAC_PI_2 * height;
@@ -131,7 +140,11 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, Vec<(String, String)>
             let length = mixed.iter().map(|v| v * v).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
             let descriptor = Descriptor::packed(&mixed.map(|v| v / length));
             let pixels = rng.r#gen::<u128>().to_le_bytes();
-            looked.push(Inspection { findings: Vec::new(), picture: Some(Picture { pixels, descriptor }) });
+            looked.push(Inspection {
+                findings: Vec::new(),
+                picture: Some(Picture { pixels, descriptor }),
+                range: None,
+            });
         }
     }
     (Manifest::of_folders("synthetic", folders, listed), looked, planted)

@@ -1,7 +1,7 @@
 //! The small picture that is segmented: a slice reduced, and without the light page around it.
 
 use super::plane::Plane;
-use crate::data::decode::GreyImage;
+use crate::data::pixels::GreyImage;
 
 /// The longest side of the picture that is segmented, in pixels: about 1.5 mm a pixel in a slice of a whole chest.
 const LONGEST: usize = 256;

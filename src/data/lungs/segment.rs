@@ -1,7 +1,7 @@
 //! From grey levels to the two lungs.
 
 use super::plane::{PixelRegion, Plane};
-use crate::data::decode::GreyImage;
+use crate::data::pixels::GreyImage;
 
 /// The smallest part that counts as lung, as a share of the body: above the trachea (2.5 cm² of 600 cm²).
 const SMALLEST: f64 = 0.0075;

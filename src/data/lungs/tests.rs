@@ -1,7 +1,7 @@
 //! Slices drawn by hand: ellipses of tissue, lung and lesion with known areas.
 
 use super::LungMask;
-use crate::data::decode::GreyImage;
+use crate::data::pixels::GreyImage;
 
 /// Centre and half-axes as shares of the picture's sides.
 type TestEllipse = [f64; 4];

@@ -1,7 +1,9 @@
 //! The listing of a data set made from names alone, for archives that are not unpacked yet.
 
-use super::walk::{FolderListing, NumericKey, check_classes, numeric_key};
+use super::listing::{FolderListing, ListedSlice};
+use super::walk::check_classes;
 use super::{Label, Scan, Set};
+use crate::base::natural::{NumericKey, numeric_key};
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,13 +106,12 @@ impl ListingBuilder {
 
     fn into_listing(self, names: usize) -> (FolderListing, Vec<Option<usize>>) {
         let mut numbers = vec![None; names];
-        let mut listing =
-            FolderListing { scans: Vec::new(), files: Vec::new(), strays: self.strays.into_iter().collect() };
+        let mut listing = FolderListing { strays: self.strays.into_iter().collect(), ..FolderListing::default() };
         for ((.., folder), mut files) in self.scans {
             files.sort();
             for (_, file, place) in files {
                 numbers[place] = Some(listing.files.len());
-                listing.files.push((listing.scans.len(), file));
+                listing.files.push(ListedSlice::picture(listing.scans.len(), file));
             }
             listing.scans.push(Scan::new(folder));
         }
@@ -143,7 +144,7 @@ mod tests {
             folders,
             ["train/covid/ct_scan_9", "train/covid/ct_scan_10", "train/non-covid/ct_scan_1", "prediction/ct_scan_1"]
         );
-        let files: Vec<(usize, &str)> = listing.files.iter().map(|(scan, file)| (*scan, file.as_str())).collect();
+        let files: Vec<(usize, &str)> = listing.files.iter().map(|of| (of.scan, of.file.as_str())).collect();
         assert_eq!(files, [(1, "1.jpg"), (1, "2.jpg"), (1, "10.jpg"), (3, "7.jpg")]);
         assert_eq!(listing.strays, ["train/non-covid/ct_scan_1/deep/", "train/non-covid/loose.jpg", "train/notes.txt"]);
         assert_eq!(numbers[..3], [Some(1), Some(2), Some(0)]);
@@ -168,7 +169,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("folder");
             std::fs::write(path, "").expect("writes");
         }
-        let walked = super::super::walk::walk(folder.path()).expect("walks");
+        let walked = super::super::walk::folders(folder.path()).expect("walks");
         let (listed, _) = listing_of(&names).expect("lists");
         assert_eq!((&walked.scans, walked.scans.len()), (&listed.scans, 4));
         assert_eq!((walked.files, walked.strays), (listed.files, listed.strays));

@@ -1,7 +1,8 @@
 //! A manifest on disk: `manifest.parquet` holds the slices, `manifest.json` the rest.
 
-use super::{Manifest, Scan, parquet};
+use super::{Manifest, Rejected, Scan, parquet};
 use crate::base::files::{Digest, read_json, write_json};
+use crate::data::pixels::SixteenBit;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ struct Summary {
     scans: Vec<Scan>,
     same_patient: Vec<(String, String)>,
     strays: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rejected: Vec<Rejected>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sixteen_bit: Option<SixteenBit>,
 }
 
 impl Manifest {
@@ -35,6 +40,8 @@ impl Manifest {
             scans: self.scans.clone(),
             same_patient: self.same_patient.clone(),
             strays: self.strays.clone(),
+            rejected: self.rejected.clone(),
+            sixteen_bit: self.sixteen_bit,
         };
         write_json(&folder.join("manifest.json"), &summary)
     }
@@ -58,8 +65,7 @@ impl Manifest {
             summary.parquet
         );
         let slices = parquet::read_slices(&table, &summary.scans)?;
-        summary.check_labels(folder, &json)?;
-        let Summary { name, root, hash, files, scans, same_patient, strays, .. } = summary;
+        let Summary { name, root, hash, files, scans, same_patient, strays, rejected, sixteen_bit, .. } = summary;
         ensure!(
             slices.len() == files,
             "reading the manifest {}: {} lists {files} files, {} holds {}",
@@ -68,7 +74,7 @@ impl Manifest {
             table.display(),
             slices.len()
         );
-        let manifest = Self { name, root, scans, slices, same_patient, strays };
+        let manifest = Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit };
         let found = manifest.hash();
         ensure!(
             found == hash,
@@ -78,26 +84,5 @@ impl Manifest {
             json.display()
         );
         Ok(manifest)
-    }
-}
-
-impl Summary {
-    /// Set and label are not part of the hash, so they are checked against the folder's name.
-    fn check_labels(&self, folder: &Path, json: &Path) -> Result<()> {
-        for scan in &self.scans {
-            let delivered = Scan::new(scan.folder.clone());
-            ensure!(
-                (scan.set, scan.label) == (delivered.set, delivered.label),
-                "reading the manifest {}: {} says that {} is {} {:?}; its folder says {} {:?}",
-                folder.display(),
-                json.display(),
-                scan.folder,
-                scan.set,
-                scan.label,
-                delivered.set,
-                delivered.label
-            );
-        }
-        Ok(())
     }
 }

@@ -1,11 +1,10 @@
 //! Scans outside of a data set: any picture, folder of pictures, or folder of such folders.
 
-use super::walk::{numeric_key, read_file};
-use super::{Manifest, Scan, Set, Slice};
-use crate::base::parallel::in_parallel;
-use crate::base::progress::{Meter, Progress};
+use super::listing::{FolderListing, ListedSlice};
+use super::{Manifest, Scan, Set};
+use crate::base::natural::numeric_key;
+use crate::base::progress::Progress;
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,30 +31,70 @@ impl Manifest {
     }
 
     fn new_scans_in(path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
-        let listing = || format!("listing the scans in {}", path.display());
-        let path = resolved(path).with_context(listing)?;
+        let doing = || format!("listing the scans in {}", path.display());
+        let path = resolved(path).with_context(doing)?;
         let (folder, only) = match path.is_file() {
             true => (path.parent().map(Path::to_owned), Some(last_part(&path)?)),
             false => (Some(path.clone()), None),
         };
         let folder = folder.filter(|folder| folder.parent().is_some());
-        let folder = folder.with_context(|| format!("{}: expected a folder below /", listing()))?;
+        let folder = folder.with_context(|| format!("{}: expected a folder below /", doing()))?;
         let root = folder.parent().map_or(PathBuf::new(), Path::to_owned);
         let (mut found, mut strays) = (Vec::new(), Vec::new());
         match only {
-            Some(file) => found.push(Found { folder: last_part(&folder)?, pictures: vec![file] }),
-            None => collect(&root, last_part(&folder)?, DEEPEST + 1, &mut found, &mut strays).with_context(listing)?,
+            Some(file) if is_picture(&file) => found.push(Found { folder: last_part(&folder)?, pictures: vec![file] }),
+            Some(file) => strays.push(format!("{}/{file}", last_part(&folder)?)),
+            None => collect(&root, last_part(&folder)?, DEEPEST + 1, &mut found, &mut strays).with_context(doing)?,
         }
-        if found.is_empty() {
-            let others = strays.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-            bail!("{}: expected JPEG or PNG files, found none; other files: {}", listing(), or_none(&others));
+        let mut listing = listed(&root, found, strays, progress).with_context(doing)?;
+        let files = std::mem::take(&mut listing.files);
+        if files.is_empty() {
+            let rejected = listing.rejected.iter().map(|of| format!("{} ({})", of.path, of.detail));
+            let others: Vec<String> = rejected.chain(listing.strays.iter().cloned()).take(5).collect();
+            bail!(
+                "{}: expected JPEG, PNG, TIFF, DICOM, NIfTI, NRRD or MetaImage files of a CT scan, found none; other files: {}",
+                doing(),
+                or_none(&others.join(", "))
+            );
         }
-        let scan = |of: &Found| Scan { set: Set::Prediction, label: None, ..Scan::new(of.folder.clone()) };
-        let mut manifest = Self::listed(&root, found.iter().map(scan).collect(), strays)?;
+        let mut manifest = Self::listed(&root, listing)?;
         manifest.name = last_part(&path)?;
-        manifest.slices = slices(&root, found, progress)?;
+        manifest.read_slices(files, "reading", progress, |_, _, _, _| Ok(()))?;
         Ok(manifest)
     }
+}
+
+impl Found {
+    fn slices(self, scan: usize) -> Vec<ListedSlice> {
+        let pictures = self.pictures.into_iter().zip(0..);
+        pictures
+            .map(|(file, number)| ListedSlice { number: Some(number), ..ListedSlice::picture(scan, file) })
+            .collect()
+    }
+}
+
+/// The scans in folders of any layout, none with a label.
+pub(super) fn anywhere_below(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<FolderListing> {
+    let doing = || format!("listing the scans in {}", root.display());
+    let (mut found, mut strays) = (Vec::new(), Vec::new());
+    collect(root, String::new(), DEEPEST + 1, &mut found, &mut strays).with_context(doing)?;
+    listed(root, found, strays, progress).with_context(doing)
+}
+
+fn listed(
+    root: &Path,
+    found: Vec<Found>,
+    strays: Vec<String>,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<FolderListing> {
+    let scan = |of: &Found| Scan { set: Set::Prediction, label: None, ..Scan::new(of.folder.clone()) };
+    let mut listing = FolderListing { scans: found.iter().map(scan).collect(), strays, ..FolderListing::default() };
+    listing.files = found.into_iter().enumerate().flat_map(|(scan, of)| of.slices(scan)).collect();
+    let mut listing = listing.with_scanner_files(root, |_| Some(String::new()), progress)?;
+    for scan in &mut listing.scans {
+        (scan.set, scan.label) = (Set::Prediction, None);
+    }
+    Ok(listing)
 }
 
 fn or_none(text: &str) -> &str {
@@ -78,10 +117,15 @@ fn last_part(path: &Path) -> Result<String> {
     name.to_str().map(str::to_owned).with_context(|| format!("expected a name in UTF-8, found {name:?}"))
 }
 
-fn is_picture(name: &str) -> bool {
+pub(super) fn is_picture(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     // macOS leaves a companion `._NAME` of every file that it copies.
-    !name.starts_with('.') && ["jpg", "jpeg", "png"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+    !name.starts_with('.')
+        && ["jpg", "jpeg", "png", "tif", "tiff"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 /// Adds the scan of this folder and those of the folders in it.
@@ -105,7 +149,7 @@ fn collect(root: &Path, folder: String, depth: usize, found: &mut Vec<Found>, st
             // Thumbnails, version control and the like would be judged as scans.
             Ok(about) if about.is_dir() && !name.starts_with('.') => folders.push(name),
             Ok(about) if about.is_file() && is_picture(&name) => pictures.push(name),
-            _ => strays.push(format!("{folder}/{name}")),
+            _ => strays.push(below(&folder, &name)),
         }
     }
     pictures.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
@@ -113,25 +157,5 @@ fn collect(root: &Path, folder: String, depth: usize, found: &mut Vec<Found>, st
     if !pictures.is_empty() {
         found.push(Found { folder: folder.clone(), pictures });
     }
-    folders.into_iter().try_for_each(|name| collect(root, format!("{folder}/{name}"), depth - 1, found, strays))
-}
-
-fn slices(root: &Path, found: Vec<Found>, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Vec<Slice>> {
-    let files: Vec<(usize, u32, String, String)> = found
-        .into_iter()
-        .enumerate()
-        .flat_map(|(scan, of)| {
-            let folder = of.folder;
-            of.pictures.into_iter().zip(0..).map(move |(file, number)| (scan, number, folder.clone(), file))
-        })
-        .collect();
-    let meter = Meter::new("reading", "files", files.len(), 0, progress);
-    let (slices, _) = in_parallel(files.into_par_iter(), |(scan, number, folder, file)| {
-        let path = root.join(folder).join(&file);
-        let bytes = read_file(&path).with_context(|| format!("reading slice {}", path.display()))?;
-        meter.add(1);
-        Ok((Slice { number: Some(number), ..Slice::of_bytes(scan, file, &bytes) }, ()))
-    })?;
-    meter.finish();
-    Ok(slices)
+    folders.into_iter().try_for_each(|name| collect(root, below(&folder, &name), depth - 1, found, strays))
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use polars::prelude::{Column, DataFrame, ParquetReader, ParquetWriter, SerReader};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(super) fn to_frame(manifest: &Manifest) -> Result<DataFrame> {
     let slices = &manifest.slices;
@@ -23,8 +24,10 @@ pub(super) fn to_frame(manifest: &Manifest) -> Result<DataFrame> {
         Column::new("bytes".into(), slices.iter().map(|s| s.bytes).collect::<Vec<_>>()),
         Column::new("width".into(), headers().map(|h| h.map(|h| h.width)).collect::<Vec<_>>()),
         Column::new("height".into(), headers().map(|h| h.map(|h| h.height)).collect::<Vec<_>>()),
-        texts("format", headers().map(|h| h.map(|h| format_name(h.format).to_owned())).collect()),
+        texts("format", headers().map(|h| h.map(|h| h.format.name().to_owned())).collect()),
         texts("colour", headers().map(|h| h.map(|h| colour_name(h.colour).to_owned())).collect()),
+        texts("at", slices.iter().map(|s| s.at.as_deref().map(str::to_owned)).collect()),
+        Column::new("frame".into(), slices.iter().map(|s| s.frame).collect::<Vec<_>>()),
         texts("sha256", slices.iter().map(|s| Some(s.sha256.to_string())).collect()),
     ];
     DataFrame::new(slices.len(), columns).context("making a frame of the manifest")
@@ -67,8 +70,15 @@ fn slices_of(frame: &DataFrame, scans: &[Scan]) -> Result<Vec<Slice>> {
     let (formats, colours) = (text_column(frame, "format")?, text_column(frame, "colour")?);
     let hashes = text_column(frame, "sha256")?;
     let (slice, width, height) = (numbers("slice")?, numbers("width")?, numbers("height")?);
+    let (at, frames) = (text_column(frame, "at")?, numbers("frame")?);
+    // Slices of one volume share the text.
+    let mut last: Option<Arc<str>> = None;
+    let mut shared = |at: &str| match &last {
+        Some(known) if **known == *at => Arc::clone(known),
+        _ => Arc::clone(last.insert(at.into())),
+    };
     let bytes: Vec<Option<u64>> = frame.column("bytes")?.u64()?.iter().collect();
-    let row = |i: usize| -> Result<Slice> {
+    let mut row = |i: usize| -> Result<Slice> {
         let path = paths[i].as_deref().with_context(|| format!("row {i} has no path"))?;
         let (folder, file) = path.rsplit_once('/').with_context(|| format!("row {i}: {path:?} lies in no folder"))?;
         let scan = *by_folder.get(folder).with_context(|| format!("row {i}: {folder} is no scan of the summary"))?;
@@ -81,24 +91,14 @@ fn slices_of(frame: &DataFrame, scans: &[Scan]) -> Result<Vec<Slice>> {
         let sha256 = hashes[i].as_deref().and_then(Digest::parse);
         let sha256 = sha256.with_context(|| format!("row {i}: {:?} is no SHA-256", hashes[i]))?;
         let bytes = bytes[i].with_context(|| format!("row {i} has no file size"))?;
-        Ok(Slice { scan, file: file.to_owned(), number: slice[i], bytes, header, sha256 })
+        let (at, frame) = (at[i].as_deref().map(&mut shared), frames[i]);
+        Ok(Slice { scan, file: file.to_owned(), at, frame, number: slice[i], bytes, header, sha256 })
     };
-    (0..frame.height()).map(row).collect()
-}
-
-fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Jpeg => "jpeg",
-        Format::ProgressiveJpeg => "progressive-jpeg",
-        Format::Png => "png",
-    }
+    (0..paths.len()).map(&mut row).collect()
 }
 
 fn parse_format(name: &str) -> Result<Format> {
-    match [Format::Jpeg, Format::ProgressiveJpeg, Format::Png].into_iter().find(|f| format_name(*f) == name) {
-        Some(format) => Ok(format),
-        None => bail!("expected a format of jpeg, progressive-jpeg or png, found {name:?}"),
-    }
+    Format::named(name).with_context(|| format!("expected a format such as jpeg, png or dicom, found {name:?}"))
 }
 
 fn colour_name(colour: ColourMode) -> &'static str {

@@ -1,17 +1,25 @@
 //! Which scans belong to one patient.
 
-use super::Manifest;
+use super::{Manifest, Scan};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
+impl Scan {
+    /// The keyed hash of DICOM's PatientID; a table of patients overrules it.
+    fn pseudonym(&self) -> Option<&String> {
+        self.acquisition.as_ref()?.patient.as_ref()
+    }
+}
+
 /// The name of the table of patients.
 pub(crate) const PATIENTS: &str = "patients.csv";
 
 impl Manifest {
-    /// Scans grouped into patients, in order of their first scan: by `patients.csv`, and by the pairs that an audit
-    /// found. A scan about which nothing is known counts as a separate patient.
+    /// Scans grouped into patients, in order of their first scan: by `patients.csv`, by DICOM's PatientID and
+    /// StudyInstanceUID, and by the pairs that an audit found. A scan about which nothing is known counts as a separate
+    /// patient.
     pub fn patients(&self) -> Vec<Vec<usize>> {
         let mut parent: Vec<usize> = (0..self.scans.len()).collect();
         fn root(parent: &mut [usize], mut scan: usize) -> usize {
@@ -25,11 +33,11 @@ impl Manifest {
             let (a, b) = (root(&mut parent, a), root(&mut parent, b));
             parent[a.max(b)] = a.min(b);
         };
-        let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut first_of: BTreeMap<(bool, &str), usize> = BTreeMap::new();
         for (index, scan) in self.scans.iter().enumerate() {
-            if let Some(patient) = &scan.patient {
-                join(*first_of.entry(patient).or_insert(index), index);
-            }
+            let study = scan.acquisition.as_ref().and_then(|of| of.study.as_deref());
+            let named = [scan.patient.as_deref().map(|patient| (true, patient)), study.map(|study| (false, study))];
+            named.into_iter().flatten().for_each(|name| join(*first_of.entry(name).or_insert(index), index));
         }
         let by_folder: BTreeMap<&str, usize> =
             self.scans.iter().enumerate().map(|(index, scan)| (scan.folder.as_str(), index)).collect();
@@ -43,6 +51,27 @@ impl Manifest {
             groups.entry(root(&mut parent, scan)).or_default().push(scan);
         }
         groups.into_values().collect()
+    }
+
+    /// What is known of every scan's patient, as text that does not depend on the key of pseudonyms: a pseudonym is replaced
+    /// by the number of the first scan that has it.
+    pub(super) fn patients_for_hash(&self) -> Vec<String> {
+        let mut first_of: HashMap<(bool, &str), usize> = HashMap::new();
+        let mut first = |is_patient, pseudonym, index| *first_of.entry((is_patient, pseudonym)).or_insert(index);
+        let scans = self.scans.iter().enumerate();
+        scans
+            .map(|(index, scan)| {
+                let of = scan.acquisition.as_ref();
+                let pseudonym =
+                    of.and_then(|of| of.patient.as_deref()).filter(|of| scan.patient.as_deref() == Some(of));
+                let patient = match pseudonym {
+                    Some(pseudonym) => format!("#{}", first(true, pseudonym, index)),
+                    None => scan.patient.clone().unwrap_or_default(),
+                };
+                let study = of.and_then(|of| of.study.as_deref()).map(|study| first(false, study, index));
+                study.map_or(patient.clone(), |study| format!("{patient}\tstudy #{study}"))
+            })
+            .collect()
     }
 
     /// For every scan the number of its patient in [`patients`](Self::patients).
@@ -95,7 +124,7 @@ impl Manifest {
             let scan = &mut self.scans[scan];
             match &scan.patient {
                 _ if patient.is_empty() => {}
-                Some(known) if known != patient => {
+                Some(known) if known != patient && Some(known) != scan.pseudonym() => {
                     bail!("{}: {} is given to two patients, {known} and {patient}", wrong(), scan.folder)
                 }
                 _ => scan.patient = Some(patient.to_owned()),

@@ -1,23 +1,33 @@
 //! Lists the scans and files of a data set in a fixed order.
 
+use super::label_table::LabelTable;
+use super::listing::{FolderListing, ListedSlice};
+use super::new_scans::anywhere_below;
 use super::{Label, Manifest, Scan, Set};
+use crate::base::natural::numeric_key;
+use crate::base::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The scans and files of a data set, in their final order.
-pub(crate) struct FolderListing {
-    pub(crate) scans: Vec<Scan>,
-    /// Files, each with the index of its scan.
-    pub(crate) files: Vec<(usize, String)>,
-    /// Files and folders (ending in /) outside the layout.
-    pub(crate) strays: Vec<String>,
+/// Lists a data set's folder, scanners' files grouped into series.
+pub(super) fn walk(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<FolderListing> {
+    // A series lies within one set and class.
+    let group = |path: &str| match path.split('/').collect::<Vec<_>>()[..] {
+        [set, ..] if set == Set::Prediction.folder() => Some(set.to_owned()),
+        [set, class, ..] if Label::NAMES.contains(&class) => Some(format!("{set}/{class}")),
+        _ => None,
+    };
+    if let Some(table) = LabelTable::in_root(root)? {
+        return table.apply(anywhere_below(root, progress)?);
+    }
+    folders(root)?.with_scanner_files(root, group, progress)
 }
 
-/// Lists a data set's folder.
-pub(super) fn walk(root: &Path) -> Result<FolderListing> {
+/// Lists scan folders and the files in them.
+pub(super) fn folders(root: &Path) -> Result<FolderListing> {
     ensure!(
         root.is_dir(),
         "scanning a data set: {} is no folder; expected one with train/, val/ or prediction/ in it",
@@ -58,10 +68,10 @@ pub(super) fn walk(root: &Path) -> Result<FolderListing> {
     let mut files = Vec::new();
     for (index, (folders, names)) in listed.into_iter().enumerate() {
         strays.extend(folders.into_iter().map(|f| format!("{}/{f}/", scans[index].folder)));
-        files.extend(names.into_iter().map(|name| (index, name)));
+        files.extend(names.into_iter().map(|name| ListedSlice::picture(index, name)));
     }
     strays.sort();
-    Ok(FolderListing { scans, files, strays })
+    Ok(FolderListing { scans, files, strays, ..FolderListing::default() })
 }
 
 /// Refuses a folder with a misnamed class: a whole class would be missed.
@@ -97,37 +107,10 @@ fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
     Ok((folders, files))
 }
 
-/// The bytes of a file; empty for a broken link.
-pub(crate) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    match fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => Ok(Vec::new()),
-        other => other,
-    }
-}
-
-/// A name as runs of digits and of other letters.
-pub(super) type NumericKey = Vec<(u64, String)>;
-
-/// Orders `2.jpg` before `10.jpg`: runs of digits compare as numbers.
-pub(super) fn numeric_key(name: &str) -> NumericKey {
-    let mut key = Vec::new();
-    let mut rest = name;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, tail) = rest.split_at(digits);
-        let text = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let (text, tail) = tail.split_at(text);
-        // Text before the first digit sorts by itself: a missing number counts as the largest.
-        key.push((number.parse().unwrap_or(u64::MAX), text.to_owned()));
-        rest = tail;
-    }
-    key
-}
-
-/// 42 for `42.jpg`, `42.jpeg` or `42.png` in any case of letters; `None` for all else, `._42.jpg` included.
+/// 42 for `42.jpg`, `42.jpeg`, `42.png`, `42.tif` or `42.tiff` in any case of letters; `None` for all else, `._42.jpg` included.
 pub(super) fn slice_number(file: &str) -> Option<u32> {
     let (stem, ending) = file.rsplit_once('.')?;
-    let image = ["jpg", "jpeg", "png"].iter().any(|known| ending.eq_ignore_ascii_case(known));
+    let image = ["jpg", "jpeg", "png", "tif", "tiff"].iter().any(|known| ending.eq_ignore_ascii_case(known));
     (image && stem.bytes().all(|b| b.is_ascii_digit())).then(|| stem.parse().ok())?
 }
 
@@ -151,13 +134,6 @@ pub(crate) fn missing_numbers(manifest: &Manifest) -> BTreeMap<usize, Vec<(u32, 
 mod tests {
     use super::super::Slice;
     use super::*;
-
-    #[test]
-    fn names_sort_as_numbers() {
-        let mut names = ["10.jpg", "2.jpg", "ct_scan_10", "ct_scan_9", "0.jpg", "._9.jpg"];
-        names.sort_by_cached_key(|name| numeric_key(name));
-        assert_eq!(names, ["0.jpg", "2.jpg", "10.jpg", "._9.jpg", "ct_scan_9", "ct_scan_10"]);
-    }
 
     #[test]
     fn numbers_as_large_as_they_come_have_gaps_too() {

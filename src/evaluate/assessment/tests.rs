@@ -16,6 +16,7 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
         label: Some(label(*covid)),
         patient: patients(index),
         source: None,
+        acquisition: None,
     };
     let manifest = Manifest {
         name: "drawn".to_owned(),
@@ -24,6 +25,8 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
         slices: Vec::new(),
         same_patient: Vec::new(),
         strays: Vec::new(),
+        rejected: Vec::new(),
+        sixteen_bit: None,
     };
     let about = About {
         run: "drawn".to_owned(),

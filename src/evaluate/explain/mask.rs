@@ -1,8 +1,8 @@
 //! Lung masks of slices, from the file or else from the cached slice.
 
 use crate::data::cache::SliceCache;
-use crate::data::decode::{GreyImage, decode_grey};
 use crate::data::lungs::LungMask;
+use crate::data::pixels::GreyImage;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ const LEAST_SIDE: u32 = 64;
 pub enum LungsFrom {
     /// The slice's file, in its own size.
     File,
-    /// The cached slice, because the file is missing or has changed since the audit.
+    /// The cached slice, because the file is missing, has changed since the audit, or holds a whole volume.
     Cache,
     /// None: the audited file is missing, and the cached slice is smaller than 64×64.
     Nothing,
@@ -31,8 +31,10 @@ pub(super) fn picture(cache: &SliceCache, slice: usize) -> Result<GreyImage> {
 /// square, so the mask of a file is resized in the same way.
 pub(super) fn lungs(cache: &SliceCache, slice: usize) -> Result<(LungMask, LungsFrom)> {
     let manifest = cache.manifest();
-    // Without the audited file the cached slice is used.
-    if let Some(image) = manifest.bytes_of(&manifest.slices[slice]).ok().and_then(|bytes| decode_grey(&bytes).ok()) {
+    // Without the audited file the cached slice is used, as for a volume, which would be read whole for each slice.
+    let listed = &manifest.slices[slice];
+    let pixels = (listed.frame.is_none()).then(|| manifest.pixels_of(listed).ok()).flatten();
+    if let Some(image) = pixels.map(|pixels| pixels.into_grey(cache.preprocess().window)) {
         return Ok((LungMask::of(&image), LungsFrom::File));
     }
     let size = cache.preprocess().size;

@@ -8,6 +8,7 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::parquet::{read_frame, text_column, write_frame};
 use crate::data::manifest::{Label, Manifest};
 use crate::data::split::Subset;
+use crate::data::window::Window;
 use crate::evaluate::decision_rules::LabelledScan;
 use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
@@ -178,9 +179,7 @@ impl Predictions {
         let mut sheet = ContactSheet::new(format!("Patient: {scan}"));
         for index in crate::data::cache::spread(&of_scan, count) {
             let row = &self.rows[index];
-            let bytes = manifest.bytes_of(manifest.slice_at(&row.path)?)?;
-            let image = crate::data::decode::decode_grey(&bytes)
-                .with_context(|| format!("decoding {}", manifest.root.join(&row.path).display()))?;
+            let image = manifest.pixels_of(manifest.slice_at(&row.path)?)?.into_grey(Window::LUNG);
             let file = row.path.rsplit('/').next().unwrap_or(&row.path);
             sheet.add(&format!("Slice: {file} - {} ({:.2})", row.decision(), row.covid), Some(&image))?;
         }

@@ -9,6 +9,7 @@ use crate::base::progress::Progress;
 use crate::data::audit::{Audit, Inspection, Pass};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Manifest, PATIENTS, Set, Slice, listing_of};
+use crate::data::opened::Contents;
 use crate::data::preprocess::Preprocess;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
@@ -94,12 +95,13 @@ impl Reading<'_> {
         for (object, archive) in self.archives {
             names.extend(archive.names()?.iter().map(|name| below(above(object), name)));
         }
-        let (listing, numbers) = listing_of(&names)?;
-        let mut manifest = Manifest::listed(root, listing.scans, listing.strays)?;
+        let (mut listing, numbers) = listing_of(&names)?;
+        let files = std::mem::take(&mut listing.files);
+        let mut manifest = Manifest::listed(root, listing)?;
         tables.iter().try_for_each(|(from, bytes)| manifest.read_patients(from, bytes))?;
         let pass = Pass::begin(cache)?;
         let mut seen: Vec<Option<(Slice, Inspection)>> = Vec::new();
-        seen.resize_with(listing.files.len(), || None);
+        seen.resize_with(files.len(), || None);
         let (seen, patients) = (Mutex::new(seen), Mutex::new(None));
         // Decoding keeps the processors busy; more requests than processors keep the network busy.
         let threads = self.connections.max(rayon::current_num_threads());
@@ -112,9 +114,8 @@ impl Reading<'_> {
                     *locked(&patients) = Some((from, bytes.to_vec()));
                     return Ok(());
                 };
-                let (scan, file) = listing.files[number].clone();
-                let slice = Slice::of_bytes(scan, file, bytes);
-                let look = pass.look(number, names[before + entry].clone(), &slice, bytes)?;
+                let slice = Slice::of(files[number].clone(), &Contents::Bytes(bytes.into()));
+                let look = pass.look(number, &manifest, &slice, Contents::Bytes(bytes.into()))?;
                 locked(&seen)[number] = Some((slice, look));
                 Ok(())
             };

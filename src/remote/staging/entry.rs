@@ -10,7 +10,7 @@ const OUT: usize = 1 << 18;
 
 /// What a thread keeps from entry to entry.
 pub(super) struct EntryReader<'a> {
-    window: Window<'a>,
+    window: ReadWindow<'a>,
     inflate: Decompress,
     out: Vec<u8>,
 }
@@ -32,7 +32,7 @@ impl Checked<'_> {
 
 impl<'a> EntryReader<'a> {
     pub(super) fn new(source: &'a dyn ByteSource) -> Self {
-        let window = Window { source, start: 0, bytes: Vec::new(), end: 0 };
+        let window = ReadWindow { source, start: 0, bytes: Vec::new(), end: 0 };
         Self { window, inflate: Decompress::new(false), out: vec![0; OUT] }
     }
 
@@ -99,14 +99,14 @@ impl<'a> EntryReader<'a> {
 }
 
 /// The part of the archive that a thread has in memory.
-struct Window<'a> {
+struct ReadWindow<'a> {
     source: &'a dyn ByteSource,
     start: u64,
     bytes: Vec<u8>,
     end: u64,
 }
 
-impl Window<'_> {
+impl ReadWindow<'_> {
     /// Where the entry's data begin, after a local header that says the same as the directory.
     fn data_of(&mut self, record: &Record, room: u64) -> Result<u64> {
         let doing = "reading its local header";

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of facts that an answer may quote in braces.
-pub(super) const FACTS: [&str; 20] = [
+pub(super) const FACTS: [&str; 21] = [
     "networks",
     "slices",
     "exclusions",
@@ -18,6 +18,7 @@ pub(super) const FACTS: [&str; 20] = [
     "choice",
     "subsets",
     "test",
+    "external",
     "rule",
     "intervals",
     "by-source",

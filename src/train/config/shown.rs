@@ -43,6 +43,7 @@ impl RunConfig {
                     self.preprocess.size, self.preprocess.mean, self.preprocess.std
                 ),
             ),
+            ("Window of DICOM and volumes", self.preprocess.window.described()),
             ("Batch", self.batch_size.to_string()),
             ("Loss and optimizer", format!("cross entropy, Adam {:e}", self.learning_rate)),
             ("Epochs", self.epochs.to_string()),

@@ -1,0 +1,267 @@
+//! `labels.csv`: labels, sets, patients and sources of scans that lie in any folders.
+
+use super::acquisition::{Rejected, Rejection};
+use super::listing::{FolderListing, ListedSlice};
+use super::new_scans::anywhere_below;
+use super::pseudonym::Pseudonyms;
+use super::{Label, Manifest, Scan, Set};
+use crate::base::files::write_whole;
+use crate::base::progress::Progress;
+use anyhow::{Context, Result, bail, ensure};
+use columns::Columns;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+mod columns;
+#[cfg(test)]
+mod tests;
+
+/// The name of the table.
+pub(crate) const LABELS: &str = "labels.csv";
+
+/// What one row says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct LabelRow {
+    line: u64,
+    path: Option<String>,
+    scan: Option<String>,
+    patient: Option<String>,
+    series: Option<String>,
+    label: Option<Label>,
+    set: Option<Set>,
+    source: Option<String>,
+}
+
+/// The table, read and checked.
+#[derive(Debug)]
+pub(super) struct LabelTable {
+    from: String,
+    rows: Vec<LabelRow>,
+}
+
+impl LabelTable {
+    /// The table in a data set's root, if there is one.
+    ///
+    /// # Errors
+    /// No column that names scans, no label, a label or set that is not known, with the line.
+    pub(super) fn in_root(root: &Path) -> Result<Option<Self>> {
+        let path = root.join(LABELS);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let from = path.display().to_string();
+        let bytes = std::fs::read(&path).with_context(|| format!("reading labels from {from}"))?;
+        Self::parsed(from.clone(), &bytes).with_context(|| format!("reading labels from {from}")).map(Some)
+    }
+
+    fn parsed(from: String, bytes: &[u8]) -> Result<Self> {
+        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+        let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let count = |delimiter: u8| first.iter().filter(|byte| **byte == delimiter).count();
+        // Spreadsheets in countries with decimal commas write semicolons.
+        let delimiter = [b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',');
+        let mut reader =
+            csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(csv::Trim::All).from_reader(bytes);
+        let header = reader.headers().context("reading the header")?.clone();
+        let records = reader.records().collect::<Result<Vec<_>, _>>().context("reading the rows")?;
+        let columns = Columns::of(&header, &records)?;
+        let rows = records.iter().map(|record| columns.row(record)).collect::<Result<Vec<_>>>()?;
+        ensure!(!rows.is_empty(), "expected a row for each scan, found none under the header");
+        Ok(Self { from, rows })
+    }
+
+    /// Gives the scans their labels; a scan without a row, or without a label, is one to predict. Rows without a scan are
+    /// listed.
+    ///
+    /// # Errors
+    /// A scan with two labels, sets or patients; no row that names any scan.
+    pub(super) fn apply(&self, listing: FolderListing) -> Result<FolderListing> {
+        let mut listing = self.pictures_apart(listing);
+        let found = Finder::of(&listing, self.rows.iter().any(|row| row.patient.is_some() || row.series.is_some()))?;
+        let mut of_scan: BTreeMap<usize, LabelRow> = BTreeMap::new();
+        let mut unmatched = Vec::new();
+        for row in &self.rows {
+            let scans = found.scans_of(row);
+            if scans.is_empty() {
+                unmatched.push(row);
+            }
+            for scan in scans {
+                let known = of_scan.entry(scan).or_insert_with(|| LabelRow { line: row.line, ..LabelRow::default() });
+                known
+                    .join(row)
+                    .with_context(|| format!("reading labels from {}: {}", self.from, listing.scans[scan].folder))?;
+            }
+        }
+        if of_scan.is_empty() {
+            let example = listing.scans.first().map_or("scans/ct_scan_1", |scan| &scan.folder);
+            bail!(
+                "reading labels from {}: none of its {} rows names a scan here; expected paths such as {example}",
+                self.from,
+                self.rows.len()
+            );
+        }
+        for (index, scan) in listing.scans.iter_mut().enumerate() {
+            let mut row = of_scan.remove(&index).unwrap_or_default();
+            // The patient's number in the DICOM files is not shown, though the table gives it; another name is the user's.
+            row.patient = row.patient.filter(|patient| !found.is_pseudonym_of(scan, patient));
+            row.set_on(scan);
+        }
+        listing.rejected.extend(unmatched.into_iter().map(Rejected::of_row));
+        Ok(listing.rearranged(|_| false, Vec::new()))
+    }
+
+    /// Pictures of one folder that rows give to several scans, patients or labels are scans of their own: by the column
+    /// `scan`, or else each picture.
+    fn pictures_apart(&self, listing: FolderListing) -> FolderListing {
+        let by_path: HashMap<&str, &LabelRow> =
+            self.rows.iter().filter_map(|row| Some((row.path.as_deref()?, row))).collect();
+        let of_scan = |scan: usize| listing.files.iter().filter(move |file| file.scan == scan && file.at.is_none());
+        let row = |file: &ListedSlice| by_path.get(listing.path(file).as_str()).copied();
+        let mut parts: BTreeMap<String, Vec<ListedSlice>> = BTreeMap::new();
+        for scan in 0..listing.scans.len() {
+            let who: BTreeSet<_> = of_scan(scan).filter_map(row).map(LabelRow::who).collect();
+            for file in of_scan(scan).filter(|_| who.len() > 1) {
+                let path = listing.path(file);
+                let name = match row(file).and_then(|row| row.scan.as_ref()) {
+                    Some(name) => format!("{}/{name}", listing.scans[scan].folder),
+                    None => path.clone(),
+                };
+                let of_part = parts.entry(name.trim_start_matches('/').to_owned()).or_default();
+                let number = Some(of_part.len() as u32);
+                of_part.push(ListedSlice { at: Some(path.into()), number, ..file.clone() });
+            }
+        }
+        let gone: BTreeSet<String> =
+            parts.values().flatten().filter_map(|file| file.at.as_deref().map(str::to_owned)).collect();
+        let added = parts.into_iter().map(|(name, files)| (Scan::new(name), files)).collect();
+        listing.rearranged(|path| gone.contains(path), added)
+    }
+}
+
+impl Manifest {
+    /// Writes a table of the scans below `folder`, of any layout, with empty columns for label, set and source; `patient` is
+    /// filled in where DICOM files tell which scans are one patient's. Returns the number of scans.
+    ///
+    /// # Errors
+    /// No scan there, or a table that is there already: it may hold somebody's work.
+    pub fn write_label_table(
+        folder: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<usize> {
+        let (folder, to) = (folder.as_ref(), to.as_ref());
+        let doing = || format!("writing a table of labels {}", to.display());
+        ensure!(!to.exists(), "{}: it exists already, and is not replaced", doing());
+        ensure!(folder.is_dir(), "{}: {} is no folder", doing(), folder.display());
+        let listing = anywhere_below(folder, &progress)?;
+        let count = listing.scans.len();
+        ensure!(count > 0, "{}: there is no scan in {}", doing(), folder.display());
+        let mut table = csv::Writer::from_writer(Vec::new());
+        table.write_record(["path", "label", "set", "source", "patient"])?;
+        for scan in &listing.scans {
+            let patient = scan.acquisition.as_ref().and_then(|of| of.patient.as_deref()).unwrap_or_default();
+            table.write_record([scan.folder.as_str(), "", "", "", patient])?;
+        }
+        let bytes = table.into_inner().map_err(|error| error.into_error()).with_context(doing)?;
+        write_whole(to, &bytes).with_context(doing)?;
+        Ok(count)
+    }
+}
+
+impl LabelRow {
+    /// Whose picture it is.
+    fn who(&self) -> (Option<&String>, Option<&String>, Option<Label>, Option<Set>) {
+        (self.scan.as_ref(), self.patient.as_ref(), self.label, self.set)
+    }
+
+    /// Adds what another row of the same scan says.
+    fn join(&mut self, other: &Self) -> Result<()> {
+        fn one<T: PartialEq + Clone + std::fmt::Debug>(
+            a: &mut Option<T>,
+            b: &Option<T>,
+            what: &str,
+            lines: (u64, u64),
+        ) -> Result<()> {
+            let differ = matches!((&*a, b), (Some(a), Some(b)) if a != b);
+            ensure!(!differ, "lines {} and {} give it two {what}", lines.0, lines.1);
+            *a = a.take().or_else(|| b.clone());
+            Ok(())
+        }
+        let lines = (self.line, other.line);
+        one(&mut self.label, &other.label, "labels", lines)?;
+        one(&mut self.set, &other.set, "sets", lines)?;
+        one(&mut self.patient, &other.patient, "patients", lines)?;
+        one(&mut self.source, &other.source, "sources", lines)
+    }
+
+    fn set_on(self, scan: &mut Scan) {
+        let set = self.set.unwrap_or(if self.label.is_some() { Set::Train } else { Set::Prediction });
+        // Without a label there is nothing to learn from or to compare with.
+        scan.set = if self.label.is_some() { set } else { Set::Prediction };
+        scan.label = self.label.filter(|_| scan.set != Set::Prediction);
+        scan.source = self.source;
+        let pseudonym = scan.acquisition.as_ref().and_then(|of| of.patient.clone());
+        scan.patient = self.patient.or(pseudonym);
+    }
+}
+
+impl Rejected {
+    fn of_row(row: &LabelRow) -> Self {
+        let said = row.path.as_ref().or(row.scan.as_ref());
+        let detail = match said {
+            Some(said) => format!("there is no scan {said}"),
+            // The number of a patient or series stays in the table.
+            None => "no scan here has this patient or series".to_owned(),
+        };
+        Self { path: format!("{LABELS}, line {}", row.line), reason: Rejection::UnmatchedRow, detail }
+    }
+}
+
+/// Finds the scans that a row names.
+struct Finder {
+    by_name: HashMap<String, Vec<usize>>,
+    pseudonyms: Option<Pseudonyms>,
+}
+
+impl Finder {
+    fn of(listing: &FolderListing, needs_pseudonyms: bool) -> Result<Self> {
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut add = |name: String, scan: usize| {
+            let scans = by_name.entry(name).or_default();
+            if !scans.contains(&scan) {
+                scans.push(scan);
+            }
+        };
+        for (index, scan) in listing.scans.iter().enumerate() {
+            add(scan.folder.clone(), index);
+            add(format!("scan {}", scan.id()), index);
+            let hidden = scan.acquisition.iter().flat_map(|of| [("patient", &of.patient), ("series", &of.series)]);
+            hidden.for_each(|(kind, value)| value.iter().for_each(|value| add(format!("{kind} {value}"), index)));
+        }
+        for file in &listing.files {
+            add(listing.path(file), file.scan);
+            file.at.iter().for_each(|at| add(at.to_string(), file.scan));
+        }
+        Ok(Self { by_name, pseudonyms: needs_pseudonyms.then(Pseudonyms::open).transpose()? })
+    }
+
+    fn is_pseudonym_of(&self, scan: &Scan, patient: &str) -> bool {
+        let pseudonym = scan.acquisition.as_ref().and_then(|of| of.patient.as_ref());
+        let hidden = self.pseudonyms.as_ref().map(|pseudonyms| pseudonyms.of("patient", patient));
+        pseudonym.is_some_and(|pseudonym| pseudonym == patient || Some(pseudonym) == hidden.as_ref())
+    }
+
+    /// By path where there is one, or else by series, scan, or patient.
+    fn scans_of(&self, row: &LabelRow) -> Vec<usize> {
+        let hidden = |kind: &str, value: &Option<String>| {
+            Some(format!("{kind} {}", self.pseudonyms.as_ref()?.of(kind, value.as_deref()?)))
+        };
+        let path = row.path.as_ref().map(|path| path.trim_start_matches("./").trim_matches('/').to_owned());
+        let folder = path.as_ref().and_then(|path| Some(path.rsplit_once('/')?.0.to_owned()));
+        let scan = row.scan.as_ref().filter(|_| row.path.is_none());
+        let by_scan = [scan.cloned(), scan.map(|scan| format!("scan {scan}"))];
+        let by_patient = hidden("patient", &row.patient).filter(|_| row.path.is_none() && row.scan.is_none());
+        let names = [path, folder, hidden("series", &row.series)].into_iter().chain(by_scan).chain([by_patient]);
+        names.flatten().find_map(|name| self.by_name.get(&name).cloned()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,135 @@
+//! The columns of a table of labels.
+
+use super::LabelRow;
+use crate::data::manifest::{Label, Set};
+use anyhow::{Context, Result, bail, ensure};
+use csv::StringRecord;
+use std::collections::BTreeSet;
+
+/// Names of columns, in lower case; the first is the one in messages.
+const PATH: &[&str] = &["path", "file", "filename", "file_name", "filepath", "image", "slice", "folder"];
+const SCAN: &[&str] = &["scan", "scan_id", "ct_scan", "volume"];
+const PATIENT: &[&str] = &["patient", "patient_id", "patientid", "subject", "subject_id", "case"];
+const SERIES: &[&str] = &["series", "series_uid", "seriesinstanceuid", "series_instance_uid"];
+const LABEL: &[&str] = &["label", "class", "diagnosis", "target", "finding", "y"];
+const SET: &[&str] = &["set", "split", "subset", "partition"];
+const SOURCE: &[&str] = &["source", "scanner", "hospital", "site", "centre", "center"];
+
+const POSITIVE: &[&str] = &["covid", "covid-19", "covid19", "sars-cov-2", "positive", "pos", "1", "1.0", "yes", "true"];
+const NEGATIVE: &[&str] =
+    &["non-covid", "noncovid", "non_covid", "negative", "neg", "0", "0.0", "no", "false", "normal", "healthy"];
+const UNKNOWN: &[&str] = &["", "?", "unknown", "na", "n/a", "nan", "none", "null"];
+
+/// Where each column is.
+pub(super) struct Columns {
+    path: Option<usize>,
+    scan: Option<usize>,
+    patient: Option<usize>,
+    series: Option<usize>,
+    set: Option<usize>,
+    source: Option<usize>,
+    label: usize,
+    /// The positive and the negative label, where they are none of the usual.
+    names: Option<[String; 2]>,
+}
+
+impl Columns {
+    /// # Errors
+    /// No column that names scans, none of labels, or labels that cannot be told apart.
+    pub(super) fn of(header: &StringRecord, records: &[StringRecord]) -> Result<Self> {
+        let clean = |name: &str| name.trim().to_lowercase().replace([' ', '-'], "_");
+        let find = |names: &[&str]| header.iter().position(|name| names.contains(&clean(name).as_str()));
+        // The header may say which label is the positive one: `label (positive: pneumonia)`.
+        let named = header.iter().enumerate().find_map(|(column, name)| {
+            let (name, rest) = name.split_once('(')?;
+            let positive = rest.trim_end().strip_suffix(')')?.trim().strip_prefix("positive:")?;
+            LABEL.contains(&clean(name).as_str()).then(|| (column, positive.trim().to_lowercase()))
+        });
+        let label = named.as_ref().map(|(column, _)| *column).or_else(|| find(LABEL));
+        let label = label.with_context(|| {
+            format!("expected a column label (or one of {}), found {header:?}", LABEL[1..].join(", "))
+        })?;
+        let (path, scan, patient, series) = (find(PATH), find(SCAN), find(PATIENT), find(SERIES));
+        ensure!(
+            [path, scan, patient, series].iter().any(Option::is_some),
+            "expected a column that names the scans (path, scan, patient or series), found {header:?}"
+        );
+        let found: BTreeSet<String> =
+            records.iter().filter_map(|record| record.get(label)).map(str::to_lowercase).collect();
+        let names = label_names(&found, named.map(|(_, positive)| positive))?;
+        Ok(Self { path, scan, patient, series, set: find(SET), source: find(SOURCE), label, names })
+    }
+
+    /// # Errors
+    /// A set that is none.
+    pub(super) fn row(&self, record: &StringRecord) -> Result<LabelRow> {
+        let line = record.position().map_or(0, csv::Position::line);
+        let get =
+            |column: Option<usize>| column.and_then(|column| record.get(column)).filter(|value| !value.is_empty());
+        let owned = |column| get(column).map(str::to_owned);
+        let set = get(self.set).map(set_named).transpose().with_context(|| format!("line {line}"))?.flatten();
+        Ok(LabelRow {
+            line,
+            path: get(self.path).map(|path| path.replace('\\', "/")),
+            scan: owned(self.scan),
+            patient: owned(self.patient),
+            series: owned(self.series),
+            label: get(Some(self.label)).and_then(|label| self.label_named(&label.to_lowercase())),
+            set,
+            source: owned(self.source),
+        })
+    }
+
+    fn label_named(&self, name: &str) -> Option<Label> {
+        match &self.names {
+            Some([positive, _]) if name == positive => Some(Label::Covid),
+            Some([_, negative]) if name == negative => Some(Label::NonCovid),
+            Some(_) => None,
+            None if POSITIVE.contains(&name) => Some(Label::Covid),
+            None if NEGATIVE.contains(&name) => Some(Label::NonCovid),
+            None => None,
+        }
+    }
+}
+
+/// The positive and the negative label of a table; `None` where all are usual ones.
+fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Option<[String; 2]>> {
+    let labels: Vec<&String> = found.iter().filter(|label| !UNKNOWN.contains(&label.as_str())).collect();
+    let all = || labels.iter().map(|label| format!("{label:?}")).collect::<Vec<_>>().join(", ");
+    let usual = |label: &&&String| POSITIVE.contains(&label.as_str()) || NEGATIVE.contains(&label.as_str());
+    match (labels.as_slice(), positive) {
+        ([a, b], Some(positive)) if **a == positive || **b == positive => {
+            let negative = if **a == positive { b } else { a };
+            Ok(Some([positive, (*negative).clone()]))
+        }
+        (_, Some(positive)) => {
+            bail!("the header says that {positive:?} is the positive label; expected it and one other, found {}", all())
+        }
+        (labels, None) if labels.iter().all(|label| usual(&label)) => Ok(None),
+        // One usual name tells what the other must be.
+        ([a, b], None) if POSITIVE.contains(&a.as_str()) || NEGATIVE.contains(&b.as_str()) => {
+            Ok(Some([(*a).clone(), (*b).clone()]))
+        }
+        ([a, b], None) if POSITIVE.contains(&b.as_str()) || NEGATIVE.contains(&a.as_str()) => {
+            Ok(Some([(*b).clone(), (*a).clone()]))
+        }
+        ([a, _], None) => bail!(
+            "cannot tell which of the labels {} is the positive one: name the column `label (positive: {a})`",
+            all()
+        ),
+        _ => bail!("expected two labels, such as covid and non-covid, or empty where it is unknown; found {}", all()),
+    }
+}
+
+fn set_named(name: &str) -> Result<Option<Set>> {
+    Ok(Some(match name.to_lowercase().as_str() {
+        "train" | "training" => Set::Train,
+        "val" | "valid" | "validation" | "dev" => Set::Val,
+        "prediction" | "predict" | "unlabelled" | "unlabeled" => Set::Prediction,
+        "test" | "testing" => bail!(
+            "the set {name:?}: the test set is drawn from train; keep one of your own in another folder and judge it with \
+             `covid-ct validate`"
+        ),
+        _ => bail!("expected a set of train, val or prediction, found {name:?}"),
+    }))
+}

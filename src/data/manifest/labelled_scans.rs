@@ -1,0 +1,67 @@
+//! Labelled scans outside of a data set, for external validation.
+
+use super::label_table::{LABELS, LabelTable};
+use super::listing::FolderListing;
+use super::new_scans::anywhere_below;
+use super::{Label, Manifest, Set};
+use crate::base::progress::Progress;
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+
+/// Names of folders, in lower case.
+const POSITIVE: [&str; 5] = ["covid", "covid-19", "covid19", "ct_covid", "positive"];
+const NEGATIVE: [&str; 6] = ["non-covid", "noncovid", "non_covid", "ct_noncovid", "negative", "normal"];
+
+impl Manifest {
+    /// Lists labelled scans that are not part of a data set: `path` is a folder of any layout with a `labels.csv`, or one in
+    /// which scans lie below folders named `covid` and `non-covid` (or `positive` and `negative`). The set that a table
+    /// names is not used. Scans without a label stay, unlabelled.
+    ///
+    /// # Errors
+    /// No such folder, a table that cannot be read, or no scan with a label.
+    pub fn of_labelled_scans(path: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
+        Self::labelled_scans_in(path.as_ref(), &progress)
+    }
+
+    fn labelled_scans_in(path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
+        let doing = || format!("listing the labelled scans in {}", path.display());
+        ensure!(path.is_dir(), "{}: expected a folder", doing());
+        let mut listing = anywhere_below(path, progress)?;
+        match LabelTable::in_root(path)? {
+            Some(table) => listing = table.apply(listing)?,
+            None => listing.label_by_folder(),
+        }
+        for scan in listing.scans.iter_mut().filter(|scan| scan.label.is_some()) {
+            scan.set = Set::Val;
+        }
+        ensure!(
+            listing.scans.iter().any(|scan| scan.label.is_some()),
+            "{}: expected {LABELS}, or scans below folders named covid and non-covid; found {} scans without a label{}",
+            doing(),
+            listing.scans.len(),
+            listing.scans.first().map_or(String::new(), |scan| format!(", {} first", scan.folder))
+        );
+        let listing = listing.rearranged(|_| false, Vec::new());
+        let files = listing.files.clone();
+        let mut manifest = Self::listed(path, listing).with_context(doing)?;
+        if let Some((from, bytes)) = Self::patients_in(path)? {
+            manifest.read_patients(&from, &bytes)?;
+        }
+        manifest.read_slices(files, "reading", progress, |_, _, _, _| Ok(()))?;
+        Ok(manifest)
+    }
+}
+
+impl FolderListing {
+    /// The label of the deepest folder that names one.
+    fn label_by_folder(&mut self) {
+        for scan in &mut self.scans {
+            let named = |part: &str| {
+                let part = part.to_lowercase();
+                let is = |names: &[&str]| names.contains(&part.as_str());
+                is(&POSITIVE).then_some(Label::Covid).or(is(&NEGATIVE).then_some(Label::NonCovid))
+            };
+            scan.label = scan.folder.split('/').rev().find_map(named);
+        }
+    }
+}

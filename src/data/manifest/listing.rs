@@ -1,0 +1,88 @@
+//! What a data set's folder holds: scans and the places of their slices, before any slice is read.
+
+use super::walk::slice_number;
+use super::{Rejected, Scan, Set};
+use crate::base::natural::{NumericKey, numeric_key};
+use crate::data::decode::{Format, Header};
+use std::sync::Arc;
+
+/// The scans and slices of a data set, in their final order.
+#[derive(Default)]
+pub(crate) struct FolderListing {
+    pub(crate) scans: Vec<Scan>,
+    pub(crate) files: Vec<ListedSlice>,
+    /// Files and folders (ending in /) outside the layout.
+    pub(crate) strays: Vec<String>,
+    /// Scanners' files that are no slices.
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+/// Where a slice lies.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ListedSlice {
+    /// Index of its scan.
+    pub(crate) scan: usize,
+    /// The slice's name in its scan, without `/`.
+    pub(crate) file: String,
+    /// The file's path under the root, where it is not the scan's folder and `file`.
+    pub(crate) at: Option<Arc<str>>,
+    /// Which slice of a file that holds many.
+    pub(crate) frame: Option<u32>,
+    pub(crate) number: Option<u32>,
+    /// Of a scanner's file; that of a picture is read with it.
+    pub(crate) header: Option<Header>,
+}
+
+impl ListedSlice {
+    /// A file in a scan's folder.
+    pub(crate) fn picture(scan: usize, file: String) -> Self {
+        Self { scan, number: slice_number(&file), file, at: None, frame: None, header: None }
+    }
+}
+
+/// Set, label, and path of a scan: sorts as folders are listed.
+pub(super) fn scan_key(scan: &Scan) -> (Set, Option<usize>, Vec<NumericKey>, String) {
+    let parts = scan.folder.split('/').map(numeric_key).collect();
+    (scan.set, scan.label.map(|label| label.index()), parts, scan.folder.clone())
+}
+
+impl FolderListing {
+    /// The path of a slice under the root.
+    pub(super) fn path(&self, file: &ListedSlice) -> String {
+        format!("{}/{}", self.scans[file.scan].folder, file.file).trim_start_matches('/').to_owned()
+    }
+
+    /// Takes out the files and folders that `goes` names by their path under the root, adds scans with their slices, and
+    /// puts all in order. A scan whose files all went is dropped.
+    pub(super) fn rearranged(self, goes: impl Fn(&str) -> bool, added: Vec<(Scan, Vec<ListedSlice>)>) -> Self {
+        let mut slices: Vec<(Vec<ListedSlice>, bool)> = self.scans.iter().map(|_| (Vec::new(), false)).collect();
+        for file in self.files {
+            let of_scan = &mut slices[file.scan];
+            match goes(&format!("{}/{}", self.scans[file.scan].folder, file.file)) {
+                true => of_scan.1 = true,
+                false => of_scan.0.push(file),
+            }
+        }
+        let kept = self.scans.into_iter().zip(slices);
+        // A folder from which nothing was taken is a scan, though it be empty; one that only holds folders of scans is none.
+        let holds = |folder: &str| added.iter().any(|(scan, _)| scan.folder.starts_with(&format!("{folder}/")));
+        let kept = kept.filter(|(scan, (files, went))| !files.is_empty() || !(*went || holds(&scan.folder)));
+        let mut all: Vec<(Scan, Vec<ListedSlice>)> = kept.map(|(scan, (files, _))| (scan, files)).collect();
+        all.extend(added);
+        all.sort_by_cached_key(|(scan, _)| scan_key(scan));
+        let mut listing = Self { rejected: self.rejected, ..Self::default() };
+        listing.strays = self.strays.into_iter().filter(|path| !goes(path)).collect();
+        for (index, (scan, files)) in all.into_iter().enumerate() {
+            listing.scans.push(scan);
+            listing.files.extend(files.into_iter().map(|file| ListedSlice { scan: index, ..file }));
+        }
+        listing
+    }
+}
+
+impl Format {
+    /// Whether a file of this format holds slices in an order of its own.
+    pub(crate) fn is_volume(self) -> bool {
+        matches!(self, Self::Nifti | Self::Nrrd | Self::MetaImage)
+    }
+}

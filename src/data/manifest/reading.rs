@@ -1,0 +1,102 @@
+//! Reads and decodes the slices of a manifest.
+
+use super::{ListedSlice, Manifest, Slice};
+use crate::base::progress::{Meter, Progress};
+use crate::data::decode::DecodeError;
+use crate::data::opened::{Contents, FrameView, Loaded, VolumeFile, each_slice};
+use crate::data::pixels::Pixels;
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+
+impl Manifest {
+    /// Reads the listed slices, each file once, and adds their records.
+    pub(super) fn read_slices<T: Send>(
+        &mut self,
+        files: Vec<ListedSlice>,
+        stage: &str,
+        progress: &(dyn Fn(&Progress) + Sync),
+        look: impl Fn(usize, &Self, &Slice, Contents<'_>) -> Result<T> + Sync + Send,
+    ) -> Result<Vec<T>> {
+        let meter = Meter::new(stage, "slices", files.len(), 0, progress);
+        let place = |index: usize| {
+            let file: &ListedSlice = &files[index];
+            self.place(file.scan, &file.file, file.at.as_deref())
+        };
+        let volume = |index: usize| {
+            let of = files[index].header.filter(|_| files[index].frame.is_some())?;
+            Some((place(index), of.format))
+        };
+        let (slices, seen) = each_slice(files.len(), place, volume, |index, contents| {
+            let slice = Slice::of(files[index].clone(), &contents);
+            let seen = look(index, self, &slice, contents)
+                .with_context(|| format!("reading slice {}", place(index).display()))?;
+            meter.add(1);
+            Ok((slice, seen))
+        })?;
+        meter.finish();
+        self.slices = slices;
+        Ok(seen)
+    }
+
+    /// Where a slice's file lies.
+    pub fn place_of(&self, slice: &Slice) -> PathBuf {
+        self.place(slice.scan, &slice.file, slice.at.as_deref())
+    }
+
+    fn place(&self, scan: usize, file: &str, at: Option<&str>) -> PathBuf {
+        match at {
+            Some(at) => self.root.join(at),
+            None => self.root.join(format!("{}/{file}", self.scans[scan].folder)),
+        }
+    }
+
+    /// The file and format of a slice whose file holds many.
+    pub(crate) fn volume_of(&self, slice: &Slice) -> Option<VolumeFile> {
+        let header = slice.header.filter(|_| slice.frame.is_some())?;
+        Some((self.place_of(slice), header.format))
+    }
+
+    /// How a slice is read from its file.
+    pub(crate) fn view(&self, slice: &Slice) -> FrameView {
+        let turn = self.scan_of(slice).acquisition.as_ref().map(|of| of.turn).unwrap_or_default();
+        FrameView { frame: slice.frame.unwrap_or(0), turn, sixteen_bit: self.sixteen_bit }
+    }
+
+    /// A slice's pixels from the contents of its file.
+    pub(crate) fn decoded(&self, slice: &Slice, contents: Contents<'_>) -> Result<Pixels, DecodeError> {
+        contents.pixels(slice.header, self.view(slice))
+    }
+
+    /// Reads and decodes one slice. Of a volume the whole file is read: see [`each_slice`] for many.
+    ///
+    /// # Errors
+    /// A file that cannot be read or decoded, or has changed since it was listed.
+    pub(crate) fn pixels_of(&self, slice: &Slice) -> Result<Pixels> {
+        let path = self.place_of(slice);
+        let doing = || format!("reading slice {}", path.display());
+        let loaded = Loaded::read(&path, self.volume_of(slice).map(|(_, format)| format))?;
+        slice.must_be(&loaded.contents()).with_context(doing)?;
+        self.decoded(slice, loaded.contents()).with_context(doing)
+    }
+
+    /// A slice's width, height and values in Hounsfield units, row by row, as radiologists see it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or decoded, or a picture of grey levels.
+    pub fn hounsfield(&self, slice: &Slice) -> Result<(u32, u32, Vec<f32>)> {
+        match self.pixels_of(slice)? {
+            Pixels::Hounsfield(of) => Ok((of.width, of.height, of.values)),
+            Pixels::Grey(_) => bail!("{} holds grey levels, not Hounsfield units", self.path(slice)),
+        }
+    }
+
+    /// Two results for every slice, in order; each file is read once.
+    pub(crate) fn each_slice<A: Send, B: Send>(
+        &self,
+        work: impl Fn(usize, &Slice, Contents<'_>) -> Result<(A, B)> + Sync + Send,
+    ) -> Result<(Vec<A>, Vec<B>)> {
+        let slice = |index: usize| &self.slices[index];
+        let (place, volume) = (|index| self.place_of(slice(index)), |index| self.volume_of(slice(index)));
+        each_slice(self.slices.len(), place, volume, |index, contents| work(index, slice(index), contents))
+    }
+}

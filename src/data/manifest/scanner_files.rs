@@ -1,0 +1,291 @@
+//! Finds DICOM series and volumes among the files of a data set, wherever they lie.
+
+use super::acquisition::{Acquisition, Rejected, Rejection};
+use super::listing::{FolderListing, ListedSlice};
+use super::pseudonym::{Pseudonyms, is_placeholder};
+use super::{Scan, from_series};
+use crate::base::natural::numeric_key;
+use crate::base::progress::{Meter, Progress};
+use crate::data::decode::{ColourMode, DecodeError, Format, Header};
+use crate::data::dicom::{DicomHeader, is_dicom};
+use crate::data::volume::{VolumeFormat, VolumeHeader, data_file};
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Seek};
+use std::path::Path;
+
+/// How many folders below a scan's folder are searched; also ends a walk along links that lead in a circle.
+const DEEPEST: usize = 8;
+/// Enough of a file to tell what it is.
+const FIRST: usize = 4096;
+/// Endings of files that are no scanner's, so that they need not be opened.
+const OTHERS: [&str; 26] = [
+    "jpg", "jpeg", "png", "tif", "tiff", "bmp", "gif", "webp", "csv", "tsv", "txt", "json", "md", "xml", "html", "pdf",
+    "zip", "mp4", "avi", "xlsx", "docx", "ini", "db", "py", "npy", "raw",
+];
+
+/// Whether a file of this name may be a scanner's.
+fn may_be_scanners(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    !name.is_empty() && !name.starts_with('.') && !OTHERS.iter().any(|other| ending.eq_ignore_ascii_case(other))
+}
+
+/// What a file's beginning says.
+enum Beginning {
+    Dicom(Box<DicomHeader>),
+    Volume(Format, VolumeHeader, Option<String>),
+    Broken(DecodeError),
+    Other,
+}
+
+impl Beginning {
+    fn read(path: &Path) -> std::io::Result<Self> {
+        let mut file = File::open(path)?;
+        let mut first = Vec::with_capacity(FIRST);
+        file.by_ref().take(FIRST as u64).read_to_end(&mut first)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let volume = VolumeFormat::of(&name, &first);
+        if volume.is_none() && !is_dicom(&first) {
+            return Ok(Self::Other);
+        }
+        file.rewind()?;
+        let reader = BufReader::with_capacity(16 << 10, file);
+        let Some(format) = volume else {
+            return Ok(DicomHeader::read(reader).map_or_else(Self::Broken, |header| Self::Dicom(Box::new(header))));
+        };
+        let format = match format {
+            VolumeFormat::Nifti => Format::Nifti,
+            VolumeFormat::Nrrd => Format::Nrrd,
+            VolumeFormat::MetaImage => Format::MetaImage,
+        };
+        let detached = data_file(&name, &first);
+        Ok(match (VolumeHeader::read(&name, reader), detached) {
+            (Ok(header), Ok(data)) => Self::Volume(format, header, data),
+            (Err(error), _) | (_, Err(error)) => Self::Broken(error),
+        })
+    }
+}
+
+impl Rejected {
+    fn unreadable(path: String, error: &DecodeError) -> Self {
+        let reason = match error {
+            DecodeError::Truncated => Rejection::Truncated,
+            DecodeError::Oversized(..) => Rejection::Oversized,
+            DecodeError::Unsupported(_) | DecodeError::UnknownValues => Rejection::Unsupported,
+            DecodeError::Corrupt(_) | DecodeError::NotAnImage(_) => Rejection::Corrupt,
+        };
+        Self { path, reason, detail: error.to_string() }
+    }
+}
+
+/// A scan of a scanner's files, before it has a name.
+pub(super) struct FoundScan {
+    /// Of the files, under the root; more than one only in DICOM.
+    pub(super) paths: BTreeSet<String>,
+    /// Path and frame of each slice, from the feet up.
+    pub(super) slices: Vec<(String, Option<u32>)>,
+    pub(super) acquisition: Acquisition,
+}
+
+impl FolderListing {
+    /// The listing with scanners' files grouped into scans. `group_of` gives the part of a path within which a series may
+    /// lie, for example `train/covid`; where it gives none, files stay what they are.
+    ///
+    /// # Errors
+    /// A file that cannot be opened, or no place for the key of pseudonyms.
+    pub(super) fn with_scanner_files(
+        mut self,
+        root: &Path,
+        group_of: impl Fn(&str) -> Option<String>,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
+        let nested = self.nested(root);
+        let of_scans = self.files.iter().map(|file| format!("{}/{}", self.scans[file.scan].folder, file.file));
+        let loose = self.strays.iter().filter(|path| !path.ends_with('/')).cloned();
+        let inside = nested.values().flatten().cloned();
+        let candidates: BTreeSet<String> = of_scans
+            .chain(loose)
+            .chain(inside)
+            .filter(|path| may_be_scanners(path) && group_of(path).is_some())
+            .collect();
+        let meter = Meter::new("headers", "files", candidates.len(), 0, progress);
+        let read = |path: String| {
+            let beginning = Beginning::read(&root.join(&path));
+            meter.add(1);
+            match beginning {
+                // A broken link is an empty file, which the audit reports.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((path, Beginning::Other)),
+                Err(error) => {
+                    Err(error).with_context(|| format!("reading the header of {}", root.join(&path).display()))
+                }
+                Ok(beginning) => Ok((path, beginning)),
+            }
+        };
+        let read = candidates.into_par_iter().map(read).collect::<Result<Vec<_>>>()?;
+        meter.finish();
+        let mut sorted = Sorted::default();
+        for (path, beginning) in read {
+            sorted.take(&group_of(&path).unwrap_or_default(), path, beginning);
+        }
+        if sorted.taken.is_empty() {
+            return Ok(self);
+        }
+        let found = sorted.scans()?;
+        self.replace_folders(&nested, &sorted.taken);
+        self.rejected.extend(sorted.rejected);
+        self.rejected.sort_by(|a, b| a.path.cmp(&b.path));
+        let added = named(found, &self, |folder| group_of(&format!("{folder}/")).as_deref() == Some(folder));
+        Ok(self.rearranged(|path| sorted.taken.contains(path), added))
+    }
+
+    /// Files in the folders that are strays, by folder.
+    fn nested(&self, root: &Path) -> BTreeMap<String, Vec<String>> {
+        let folders = self.strays.iter().filter_map(|path| path.strip_suffix('/'));
+        let inside = |folder: &str| {
+            let mut files = Vec::new();
+            files_below(root, folder, DEEPEST, &mut files);
+            (folder.to_owned(), files)
+        };
+        folders.map(inside).collect()
+    }
+
+    /// Stray folders with scanners' files are replaced by the other files in them.
+    fn replace_folders(&mut self, nested: &BTreeMap<String, Vec<String>>, taken: &HashSet<String>) {
+        for (folder, files) in nested.iter().filter(|(_, files)| files.iter().any(|file| taken.contains(file))) {
+            self.strays.retain(|path| path.strip_suffix('/') != Some(folder));
+            self.strays.extend(files.iter().filter(|file| !taken.contains(*file)).cloned());
+        }
+        self.strays.sort();
+    }
+}
+
+/// Every file below a folder. One that cannot be listed is left: it stays a stray.
+fn files_below(root: &Path, folder: &str, depth: usize, files: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(root.join(folder)) else { return };
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let path = format!("{folder}/{name}");
+        match fs::metadata(entry.path()).is_ok_and(|about| about.is_dir()) {
+            true if depth > 0 && !name.starts_with('.') => files_below(root, &path, depth - 1, files),
+            true => {}
+            false => files.push(path),
+        }
+    }
+}
+
+/// Scanners' files by kind.
+#[derive(Default)]
+struct Sorted {
+    dicom: BTreeMap<String, Vec<(String, DicomHeader)>>,
+    volumes: Vec<FoundScan>,
+    rejected: Vec<Rejected>,
+    /// Every path that is a scanner's file, or the data of one.
+    taken: HashSet<String>,
+}
+
+impl Sorted {
+    fn take(&mut self, group: &str, path: String, beginning: Beginning) {
+        match beginning {
+            Beginning::Other => return,
+            Beginning::Dicom(header) => self.dicom.entry(group.to_owned()).or_default().push((path.clone(), *header)),
+            Beginning::Broken(error) => self.rejected.push(Rejected::unreadable(path.clone(), &error)),
+            Beginning::Volume(format, header, data) => {
+                let slices = (0..header.slices).map(|frame| (path.clone(), Some(frame))).collect();
+                let acquisition = Acquisition::of_volume(format, &header);
+                self.volumes.push(FoundScan { paths: BTreeSet::from([path.clone()]), slices, acquisition });
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.taken.extend(data.map(|data| format!("{folder}/{data}")));
+            }
+        }
+        self.taken.insert(path);
+    }
+
+    /// The scans, without names.
+    fn scans(&mut self) -> Result<Vec<FoundScan>> {
+        let mut found = std::mem::take(&mut self.volumes);
+        if self.dicom.is_empty() {
+            return Ok(found);
+        }
+        let pseudonyms = Pseudonyms::open()?;
+        for files in std::mem::take(&mut self.dicom).into_values() {
+            let (series, rejected) = from_series::scans(files, |kind, value| match kind {
+                "patient" if is_placeholder(value) => None,
+                _ => Some(pseudonyms.of(kind, value)),
+            });
+            found.extend(series);
+            self.rejected.extend(rejected);
+        }
+        Ok(found)
+    }
+}
+
+/// Names the scans: that of the folder, where it holds nothing else; the file's, for one of several volumes; and
+/// `<folder>/series-<number>` for one of several series.
+fn named(
+    found: Vec<FoundScan>,
+    listing: &FolderListing,
+    is_group: impl Fn(&str) -> bool,
+) -> Vec<(Scan, Vec<ListedSlice>)> {
+    let mut in_folder: BTreeMap<String, usize> = BTreeMap::new();
+    let folders: Vec<String> = found.iter().map(|scan| common_folder(&scan.paths)).collect();
+    folders.iter().for_each(|folder| *in_folder.entry(folder.clone()).or_default() += 1);
+    let pictures: HashSet<&str> = listing
+        .files
+        .iter()
+        .filter(|file| file.number.is_some())
+        .map(|file| listing.scans[file.scan].folder.as_str())
+        .collect();
+    let is_above = |folder: &str| folders.iter().any(|other| other.starts_with(&format!("{folder}/")));
+    let mut order: Vec<(FoundScan, String)> = found.into_iter().zip(folders.iter().cloned()).collect();
+    order.sort_by_cached_key(|(scan, _)| scan.paths.first().map(|path| (numeric_key(path), path.clone())));
+    let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+    let mut name = |scan: &FoundScan, folder: String| {
+        let alone = in_folder.get(&folder) == Some(&1) && !pictures.contains(folder.as_str());
+        if alone && !folder.is_empty() && !is_group(&folder) && !is_above(&folder) {
+            return folder;
+        }
+        match (scan.acquisition.format.is_volume(), scan.paths.first()) {
+            (true, Some(path)) => path.clone(),
+            _ => {
+                let number = numbers.entry(folder.clone()).or_insert(0);
+                *number += 1;
+                format!("{folder}/series-{number}").trim_start_matches('/').to_owned()
+            }
+        }
+    };
+    let named = order.into_iter().map(|(scan, folder)| {
+        let name = name(&scan, folder);
+        placed(scan, name)
+    });
+    named.collect()
+}
+
+/// The deepest folder that holds all paths; empty for the root.
+fn common_folder(paths: &BTreeSet<String>) -> String {
+    let folder = |path: &String| path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
+    let (Some(first), Some(last)) = (paths.first().map(folder), paths.last().map(folder)) else { return String::new() };
+    // Paths are sorted, so what first and last share all share.
+    let shared = first.split('/').zip(last.split('/')).take_while(|(a, b)| a == b).map(|(part, _)| part);
+    shared.collect::<Vec<_>>().join("/")
+}
+
+fn placed(found: FoundScan, folder: String) -> (Scan, Vec<ListedSlice>) {
+    let (width, height) = found.acquisition.size;
+    let header = Header { format: found.acquisition.format, width, height, colour: ColourMode::Grey };
+    let below = common_folder(&found.paths);
+    let slice = |(number, (path, frame)): (u32, (String, Option<u32>))| {
+        let inside = path.strip_prefix(&below).unwrap_or(&path).trim_start_matches('/');
+        let file = match frame {
+            Some(frame) if found.paths.len() == 1 => frame.to_string(),
+            Some(frame) => format!("{}~{frame}", inside.replace('/', "~")),
+            None => inside.replace('/', "~"),
+        };
+        let at = (format!("{folder}/{file}") != path).then(|| path.as_str().into());
+        ListedSlice { scan: 0, file, at, frame, number: Some(number), header: Some(header) }
+    };
+    let slices = (0..).zip(found.slices).map(slice).collect();
+    (Scan { acquisition: Some(found.acquisition), ..Scan::new(folder) }, slices)
+}

@@ -1,0 +1,242 @@
+//! Opens the files of slices: pictures, DICOM files and volumes. A file of many slices is read once for all of them,
+//! while the one after it is read ahead, so that two volumes are in memory however many there are.
+
+use crate::base::files::Digest;
+use crate::base::parallel::in_parallel;
+use crate::data::decode::{DecodeError, Format, Header, decode_picture};
+use crate::data::dicom::DicomFile;
+use crate::data::pixels::{Pixels, SixteenBit, Turn};
+use crate::data::volume::{Volume, data_file, joined};
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::Scope;
+
+/// A file of many slices, ready to give any of them.
+pub(crate) enum Opened {
+    Dicom(Box<DicomFile>),
+    Volume(Box<Volume>),
+}
+
+impl Opened {
+    fn of(path: &Path, bytes: Vec<u8>, format: Format) -> Result<Self, DecodeError> {
+        match format {
+            Format::Dicom => Ok(Self::Dicom(Box::new(DicomFile::open(bytes)?))),
+            _ => Ok(Self::Volume(Box::new(Volume::open(&last_part(path), bytes)?))),
+        }
+    }
+
+    fn frame(&self, frame: u32, turn: Turn) -> Result<Pixels, DecodeError> {
+        Ok(Pixels::Hounsfield(match self {
+            Self::Dicom(file) => file.frame(frame, turn)?,
+            Self::Volume(volume) => volume.frame(frame)?,
+        }))
+    }
+}
+
+fn last_part(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Where a slice lies in its file, and how it is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameView {
+    pub(crate) frame: u32,
+    pub(crate) turn: Turn,
+    pub(crate) sixteen_bit: Option<SixteenBit>,
+}
+
+/// The contents of a file: its bytes, or the volume that they hold.
+pub(crate) enum Contents<'a> {
+    Bytes(Cow<'a, [u8]>),
+    /// With the size in bytes and the hash of the whole file.
+    Opened(&'a Result<Opened, DecodeError>, u64, Digest),
+}
+
+impl Contents<'_> {
+    /// Bytes in the file.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Opened(_, bytes, _) => *bytes,
+        }
+    }
+
+    /// Hash of the whole file, with the data that a header in a file of its own names.
+    pub(crate) fn sha256(&self) -> Digest {
+        match self {
+            Self::Bytes(bytes) => Digest::of(bytes),
+            Self::Opened(_, _, sha256) => *sha256,
+        }
+    }
+
+    /// The header of a picture.
+    pub(crate) fn picture_header(&self) -> Option<Header> {
+        match self {
+            Self::Bytes(bytes) => Header::parse(bytes),
+            Self::Opened(..) => None,
+        }
+    }
+
+    /// Decodes one slice; `header` is what the manifest says of the file.
+    pub(crate) fn pixels(self, header: Option<Header>, view: FrameView) -> Result<Pixels, DecodeError> {
+        let volume =
+            |format: Format| !matches!(format, Format::Jpeg | Format::ProgressiveJpeg | Format::Png | Format::Tiff);
+        match (self, header.map(|header| header.format).filter(|format| volume(*format))) {
+            (Self::Opened(opened, ..), _) => opened.as_ref().map_err(Clone::clone)?.frame(view.frame, view.turn),
+            (Self::Bytes(bytes), Some(format)) => {
+                Opened::of(Path::new(""), bytes.into_owned(), format)?.frame(view.frame, view.turn)
+            }
+            (Self::Bytes(bytes), None) => decode_picture(&bytes, view.sixteen_bit),
+        }
+    }
+}
+
+/// A file that has been read whole; a volume is opened, too.
+pub(crate) struct Loaded {
+    bytes: Vec<u8>,
+    volume: Option<(Result<Opened, DecodeError>, u64, Digest)>,
+}
+
+impl Loaded {
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn read(path: &Path, volume: Option<Format>) -> Result<Self> {
+        let bytes = read_file(path).with_context(|| format!("reading slice {}", path.display()))?;
+        Ok(match volume {
+            None => Self { bytes, volume: None },
+            Some(format) => {
+                let (length, sha256) = (bytes.len() as u64, Digest::of(&bytes));
+                Self { bytes: Vec::new(), volume: Some((Opened::of(path, bytes, format), length, sha256)) }
+            }
+        })
+    }
+
+    pub(crate) fn contents(&self) -> Contents<'_> {
+        match &self.volume {
+            Some((opened, bytes, sha256)) => Contents::Opened(opened, *bytes, *sha256),
+            None => Contents::Bytes(Cow::Borrowed(&self.bytes)),
+        }
+    }
+
+    pub(crate) fn into_contents(self) -> Contents<'static> {
+        Contents::Bytes(Cow::Owned(self.bytes))
+    }
+}
+
+/// The bytes of a file, followed by those of the data file that an NRRD or MetaImage header names; empty for a broken
+/// link.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => Vec::new(),
+        other => other?,
+    };
+    let name = last_part(path);
+    let may_name_data =
+        [".mhd", ".nhdr", ".mha", ".nrrd"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
+    // A header that names none, or a missing file, is found when the volume is opened.
+    Ok(match may_name_data.then(|| data_file(&name, &bytes)) {
+        Some(Ok(Some(data))) => joined(&name, &bytes, &std::fs::read(path.with_file_name(data)).unwrap_or_default()),
+        _ => bytes,
+    })
+}
+
+/// A file that holds many slices, and its format.
+pub(crate) type VolumeFile = (PathBuf, Format);
+
+/// Volumes in a fixed order, read one ahead.
+pub(crate) struct VolumesAhead {
+    coming: Receiver<(PathBuf, Result<Loaded>)>,
+    current: Option<(PathBuf, Loaded)>,
+}
+
+impl VolumesAhead {
+    /// Begins to read these volumes; one that is repeated in a row is read once.
+    pub(crate) fn begin<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        volumes: impl Iterator<Item = VolumeFile> + Send + 'scope,
+    ) -> Self {
+        // Without room in the channel: one volume is in use and one being read.
+        let (send, coming) = sync_channel(0);
+        scope.spawn(move || {
+            let mut last = None;
+            for (path, format) in volumes {
+                if last.as_ref() == Some(&path) {
+                    continue;
+                }
+                last = Some(path.clone());
+                let loaded = Loaded::read(&path, Some(format));
+                if send.send((path, loaded)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { coming, current: None }
+    }
+
+    /// The volume at this path, the present one or the next.
+    pub(crate) fn get(&mut self, path: &Path) -> Result<&Loaded> {
+        while self.current.as_ref().is_none_or(|(current, _)| current != path) {
+            self.current = None;
+            let next = self.coming.recv().with_context(|| format!("reading the volume {}", path.display()))?;
+            self.current = Some((next.0, next.1?));
+        }
+        self.current.as_ref().map(|(_, loaded)| loaded).context("a volume was passed over")
+    }
+}
+
+/// Ranges of items that are either all files of their own, or all slices of one volume.
+pub(crate) fn runs(
+    items: Range<usize>,
+    volume: impl Fn(usize) -> Option<VolumeFile>,
+) -> Vec<(Range<usize>, Option<VolumeFile>)> {
+    let mut runs: Vec<(Range<usize>, Option<VolumeFile>)> = Vec::new();
+    for item in items {
+        let volume = volume(item);
+        match runs.last_mut() {
+            Some((range, of)) if *of == volume => range.end = item + 1,
+            _ => runs.push((item..item + 1, volume)),
+        }
+    }
+    runs
+}
+
+/// Two results for every item, in the items' order; each file is read once. Files of one slice are read in parallel,
+/// volumes one after the other and their slices in parallel. `volume` is an item's file if that holds many slices.
+///
+/// # Errors
+/// The first failure.
+pub(crate) fn each_slice<A: Send, B: Send>(
+    count: usize,
+    path: impl Fn(usize) -> PathBuf + Sync + Send,
+    volume: impl Fn(usize) -> Option<VolumeFile> + Sync + Send,
+    work: impl Fn(usize, Contents<'_>) -> Result<(A, B)> + Sync + Send,
+) -> Result<(Vec<A>, Vec<B>)> {
+    let (volume, work) = (&volume, &work);
+    std::thread::scope(|scope| {
+        let mut volumes = VolumesAhead::begin(scope, (0..count).filter_map(volume));
+        let mut all: Option<(Vec<A>, Vec<B>)> = None;
+        for (range, volume) in runs(0..count, volume) {
+            let part = match volume {
+                None => in_parallel(range.into_par_iter(), |item| {
+                    work(item, Loaded::read(&path(item), None)?.into_contents())
+                })?,
+                Some((path, _)) => {
+                    let loaded = volumes.get(&path)?;
+                    in_parallel(range.into_par_iter(), |item| work(item, loaded.contents()))?
+                }
+            };
+            match &mut all {
+                None => all = Some(part),
+                Some((first, second)) => {
+                    first.extend(part.0);
+                    second.extend(part.1);
+                }
+            }
+        }
+        Ok(all.unwrap_or_default())
+    })
+}

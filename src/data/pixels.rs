@@ -1,0 +1,217 @@
+//! Slices as they are decoded: grey levels, or Hounsfield units (HU).
+
+use crate::data::window::Window;
+use anyhow::{Context, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// A decoded slice: grey levels 0 to 255, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GreyImage {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// `width * height` grey levels.
+    pub pixels: Vec<u8>,
+}
+
+/// What the values of 16-bit pictures (PNG, TIFF) mean; the files do not say. Written `hu`, `hu+1024`, `hu+32768` or
+/// `grey`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SixteenBit {
+    /// Hounsfield units; negative ones as two's complement.
+    #[serde(rename = "hu")]
+    Hounsfield,
+    /// HU + 1024: air is 24.
+    #[serde(rename = "hu+1024")]
+    Plus1024,
+    /// HU + 32768.
+    #[serde(rename = "hu+32768")]
+    Plus32768,
+    /// Grey levels that went through a window before: 0 black, 65535 white.
+    #[serde(rename = "grey")]
+    Grey,
+}
+
+impl SixteenBit {
+    /// All, in the order of the documentation.
+    pub const ALL: [Self; 4] = [Self::Hounsfield, Self::Plus1024, Self::Plus32768, Self::Grey];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        ["hu", "hu+1024", "hu+32768", "grey"][self as usize]
+    }
+
+    /// What the environment variable `COVID_CT_SIXTEEN_BIT` says of a data set that is listed.
+    ///
+    /// # Errors
+    /// Another value than the four.
+    pub(crate) fn from_environment() -> Result<Option<Self>> {
+        let said = std::env::var("COVID_CT_SIXTEEN_BIT").unwrap_or_default();
+        (!said.is_empty()).then(|| said.parse().context("reading COVID_CT_SIXTEEN_BIT")).transpose()
+    }
+
+    /// The slice of these stored values.
+    pub(crate) fn picture(self, width: u32, height: u32, stored: &[u16]) -> Pixels {
+        let shifted = |offset: f32| stored.iter().map(|value| f32::from(*value) - offset).collect();
+        let values = match self {
+            Self::Grey => {
+                let pixels = stored.iter().map(|value| ((u32::from(*value) * 255 + 32767) / 65535) as u8).collect();
+                return Pixels::Grey(GreyImage { width, height, pixels });
+            }
+            Self::Hounsfield => stored.iter().map(|value| f32::from(value.cast_signed())).collect(),
+            Self::Plus1024 => shifted(1024.0),
+            Self::Plus32768 => shifted(32768.0),
+        };
+        Pixels::Hounsfield(Hounsfield { width, height, values, padding: None, own_window: None })
+    }
+}
+
+impl FromStr for SixteenBit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let known = Self::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(text.trim()));
+        known
+            .with_context(|| format!("expected what 16-bit values mean: hu, hu+1024, hu+32768 or grey; found {text:?}"))
+    }
+}
+
+/// A slice as decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Pixels {
+    /// Grey levels that went through a window when the file was exported.
+    Grey(GreyImage),
+    Hounsfield(Hounsfield),
+}
+
+impl Pixels {
+    /// The lowest and the highest of the values in Hounsfield units, without padding.
+    pub(crate) fn range(&self) -> Option<(f32, f32)> {
+        let Self::Hounsfield(slice) = self else { return None };
+        let (low, high) = slice.padding.unwrap_or((f32::NAN, f32::NAN));
+        let inside = slice.values.iter().filter(|value| !(low <= **value && **value <= high));
+        Some(
+            inside
+                .fold((f32::INFINITY, f32::NEG_INFINITY), |(least, most), value| (least.min(*value), most.max(*value))),
+        )
+    }
+
+    /// The grey levels through a window.
+    pub(crate) fn into_grey(self, window: Window) -> GreyImage {
+        match self {
+            Self::Grey(image) => image,
+            Self::Hounsfield(slice) => slice.through(window),
+        }
+    }
+}
+
+/// A decoded slice of a scanner's file: values after rescale slope and intercept, row by row, as radiologists see it
+/// (patient's right on the left, anterior up).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hounsfield {
+    /// Width in pixels.
+    pub(crate) width: u32,
+    /// Height in pixels.
+    pub(crate) height: u32,
+    /// `width * height` values.
+    pub(crate) values: Vec<f32>,
+    /// Values from the first to the second are padding outside of the picture; shown black.
+    pub(crate) padding: Option<(f32, f32)>,
+    /// The file's own first window: centre and width.
+    pub(crate) own_window: Option<(f64, f64)>,
+}
+
+impl Hounsfield {
+    /// Grey levels by the linear function of DICOM PS3.3, C.11.2.1.2.1: black up to centre − 0.5 − (width − 1) / 2,
+    /// white above centre − 0.5 + (width − 1) / 2, rounded in between.
+    pub(crate) fn through(&self, window: Window) -> GreyImage {
+        let (centre, width) = window.for_file(self.own_window);
+        let scale = 255.0 / (width - 1.0);
+        // ((x − (c − 0.5)) / (w − 1) + 0.5) · 255, as one multiplication and one addition; + 0.5 rounds.
+        let (scale, offset) = (scale as f32, ((0.5 - centre) * scale + 127.5 + 0.5) as f32);
+        let level = |value: f32| (value * scale + offset).clamp(0.0, 255.0) as u8;
+        let pixels = match self.padding {
+            None => self.values.iter().map(|value| level(*value)).collect(),
+            Some((low, high)) => {
+                let padded = |value: f32| low <= value && value <= high;
+                self.values.iter().map(|value| if padded(*value) { 0 } else { level(*value) }).collect()
+            }
+        };
+        GreyImage { width: self.width, height: self.height, pixels }
+    }
+}
+
+/// How stored rows and columns are turned into the view of radiologists: first transposed, then flipped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Turn {
+    pub(crate) transpose: bool,
+    /// Left to right.
+    pub(crate) flip_x: bool,
+    /// Top to bottom.
+    pub(crate) flip_y: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(values: &[f32]) -> Hounsfield {
+        let values = values.to_vec();
+        Hounsfield { width: values.len() as u32, height: 1, values, padding: None, own_window: None }
+    }
+
+    /// The formula of PS3.3 C.11.2.1.2.1, as it is printed there.
+    fn by_the_standard(x: f64, c: f64, w: f64) -> u8 {
+        if x <= c - 0.5 - (w - 1.0) / 2.0 {
+            0
+        } else if x > c - 0.5 + (w - 1.0) / 2.0 {
+            255
+        } else {
+            (((x - (c - 0.5)) / (w - 1.0) + 0.5) * 255.0).round() as u8
+        }
+    }
+
+    #[test]
+    fn windows_follow_the_standard() {
+        let values: Vec<f32> = (-3000..3000).map(|v| v as f32 / 2.0).collect();
+        for (centre, width) in [(-600.0, 1500.0), (40.0, 400.0), (500.0, 2000.0), (0.0, 2.0), (35.5, 80.0)] {
+            let grey = slice(&values).through(Window::Fixed { centre, width });
+            for (value, level) in values.iter().zip(&grey.pixels) {
+                let expected = by_the_standard(f64::from(*value), centre, width);
+                assert!(expected.abs_diff(*level) <= 1, "{value} HU through {centre}/{width}: {level}, not {expected}");
+            }
+        }
+        assert_eq!(
+            slice(&[-2000.0, -1350.0, -600.0, 149.0, 150.0, f32::NAN]).through(Window::LUNG).pixels,
+            [0, 0, 128, 255, 255, 0]
+        );
+    }
+
+    #[test]
+    fn padding_is_black_and_the_files_own_window_is_its_first() {
+        let mut picture = slice(&[31744.0, 40.0, -600.0]);
+        picture.padding = Some((31744.0, 31744.0));
+        picture.own_window = Some((40.0, 400.0));
+        assert_eq!(picture.through(Window::LUNG).pixels, [0, 236, 128]);
+        assert_eq!(picture.through(Window::File).pixels, [0, 128, 0]);
+        picture.own_window = None;
+        assert_eq!(picture.through(Window::File), picture.through(Window::LUNG));
+    }
+
+    #[test]
+    fn sixteen_bits_mean_what_is_said() {
+        let stored = [24, 65535, 32768];
+        let values = |of: SixteenBit| match of.picture(3, 1, &stored) {
+            Pixels::Hounsfield(slice) => slice.values,
+            Pixels::Grey(image) => image.pixels.into_iter().map(f32::from).collect(),
+        };
+        assert_eq!(values(SixteenBit::Hounsfield), [24.0, -1.0, -32768.0]);
+        assert_eq!(values(SixteenBit::Plus1024), [-1000.0, 64511.0, 31744.0]);
+        assert_eq!(values(SixteenBit::Plus32768), [-32744.0, 32767.0, 0.0]);
+        assert_eq!(values(SixteenBit::Grey), [0.0, 255.0, 128.0]);
+        assert_eq!("HU+1024".parse::<SixteenBit>().expect("known"), SixteenBit::Plus1024);
+    }
+}

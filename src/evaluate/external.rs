@@ -1,0 +1,198 @@
+//! External validation: a finished network on labelled scans from elsewhere.
+
+use crate::base::files::{Digest, write_text};
+use crate::base::progress::{Progress, counted};
+use crate::base::table::{Page, Show, Table, display, document};
+use crate::data::audit::Audit;
+use crate::data::manifest::{Manifest, unzipped};
+use crate::data::split::Subset;
+use crate::evaluate::assessment::Assessment;
+use crate::evaluate::evaluation::SubsetEvaluation;
+use crate::evaluate::judge::{NewPredictions, STYLE, stem};
+use crate::evaluate::predict::{About, Predictions};
+use crate::evaluate::scan_decisions::ScanRule;
+use crate::stats::figures::confusion;
+use crate::train::run_folder::{Artifact, RunFolder};
+use anyhow::{Context, Result};
+use maud::{PreEscaped, html};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The results of a finished network on labelled scans that had no part in it (CLAIM 33): nothing was chosen, fitted or
+/// calibrated on them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalValidation {
+    /// Name of the external data set.
+    pub data: String,
+    /// Run, weights, and the manifest of the external slices.
+    pub about: About,
+    /// The run's rule, by which a scan is called covid.
+    pub rule: ScanRule,
+    /// Confusion matrices by slice and by scan.
+    pub matrices: SubsetEvaluation,
+    /// Figures with confidence intervals, by source, and calibration with the run's temperature and calibrator.
+    pub assessment: Assessment,
+    /// Scans without a label, which do not count.
+    pub unlabelled: usize,
+    /// Files that were left out.
+    pub left_out: usize,
+}
+
+/// An external validation with all that it was made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validated {
+    /// The results.
+    pub external: ExternalValidation,
+    /// Each slice.
+    pub predictions: Predictions,
+    /// What is wrong with the files.
+    pub audit: Audit,
+}
+
+impl RunFolder {
+    /// Validates the run's network on labelled scans from elsewhere: `path` is a folder (or a zip archive) in which scans
+    /// lie in folders named `covid` and `non-covid`, or with a `labels.csv` (see [`Manifest::of_labelled_scans`]). The
+    /// same tables and intervals as of the test set, by the same rule and with the same calibration. Only the files of the
+    /// run's folder are needed. The result is not written; see [`Validated::write`].
+    ///
+    /// # Errors
+    /// A run that was not evaluated, no labelled scan, or none that can be read.
+    pub fn validate(&self, path: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Validated> {
+        let path = path.as_ref();
+        self.validate_in(path, &progress)
+            .with_context(|| format!("validating the run {} on {}", self.name(), path.display()))
+    }
+
+    fn validate_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Validated> {
+        let unpacked = unzipped(path)?;
+        let at = unpacked.as_ref().map_or(path, |folder| folder.path());
+        let listing = || {
+            let mut manifest = Manifest::of_labelled_scans(at, progress)?;
+            if unpacked.is_some() {
+                manifest.name = stem(path);
+            }
+            Ok(manifest)
+        };
+        let seen = NewPredictions::of(self, Subset::External, listing, progress)?;
+        let NewPredictions { basis, audit, cache, predictions, .. } = &seen;
+        let manifest = cache.manifest();
+        let by_scan = predictions.by_scan(&basis.rule);
+        let external = ExternalValidation {
+            data: manifest.name.clone(),
+            about: predictions.about.clone(),
+            rule: basis.rule.clone(),
+            matrices: SubsetEvaluation {
+                subset: Subset::External,
+                slices: predictions.confusion_matrix()?,
+                scans: by_scan.confusion_matrix()?,
+            },
+            assessment: basis.assessment.of_external(predictions, manifest, &basis.rule)?,
+            unlabelled: manifest.scans.iter().filter(|scan| scan.label.is_none()).count(),
+            left_out: audit.excluded().len(),
+        };
+        Ok(Validated { external, predictions: predictions.clone(), audit: audit.clone() })
+    }
+
+    /// The external validations of the present weights, and the names of those that are of other ones.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn external_validations(&self, weights: Digest) -> Result<(Vec<ExternalValidation>, Vec<String>)> {
+        let folders = self.externals();
+        let all = folders.iter().map(|folder| folder.read::<ExternalValidation>(Artifact::External));
+        let all = all.collect::<Result<Vec<_>>>()?;
+        let (present, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|of| of.about.weights == weights);
+        Ok((present, others.into_iter().map(|of| of.data).collect()))
+    }
+}
+
+impl Validated {
+    /// Writes results, predictions of slices and scans, the audit and a page to read into `<run>/external/<name>-<hash>/`;
+    /// returns the page's path. The report shows it.
+    pub fn write(&self, run: &RunFolder) -> Result<PathBuf> {
+        let manifest = self.audit.manifest();
+        let folder = run.external(&format!("{}-{}", manifest.name, manifest.hash().short()));
+        self.audit.write(folder.path())?;
+        self.predictions.write(&folder)?;
+        self.predictions.by_scan(&self.external.rule).write(&folder)?;
+        folder.write(Artifact::External, &self.external)?;
+        let page = folder.path_of(Artifact::ExternalPage);
+        write_text(&page, &self.document())?;
+        Ok(page)
+    }
+
+    fn page(&self) -> Page {
+        self.external.page().unwrap_or_default().with(&self.audit)
+    }
+
+    fn document(&self) -> String {
+        let title = format!("{}: external validation of {}", self.external.data, self.external.about.run);
+        document(&title, STYLE, &html! { h1 { (title) } (PreEscaped(self.html())) })
+    }
+
+    /// Shows tables and figures in a notebook.
+    pub fn evcxr_display(&self) {
+        display(&self.html(), &self.text());
+    }
+}
+
+impl ExternalValidation {
+    /// Numbers of scans and slices, and what does not count.
+    pub fn counts(&self) -> Table {
+        let columns = ["External data", "Scans", "Slices", "Scans without a label", "Files left out"];
+        let mut table = Table::new(format!("External validation of {}", self.about.run), &columns);
+        let number = |count: usize| count.to_string();
+        let (scans, slices) = (self.matrices.scans.total(), self.matrices.slices.total());
+        let cells = [scans.to_string(), slices.to_string(), number(self.unlabelled), number(self.left_out)];
+        table.row(std::iter::once(self.data.clone()).chain(cells));
+        table.note(format!(
+            "No threshold, weight or calibration was chosen on these scans. A scan is {} ({}), as in the test set. Weights {}, \
+             manifest {}. Whether one of the patients was also in the training set is not known here.",
+            self.rule.text(),
+            self.rule.chosen,
+            self.about.weights.short(),
+            self.about.manifest.short()
+        ))
+    }
+
+    /// Counts, figures with intervals, matrices, ROC curves, calibration, and sources where there are several.
+    ///
+    /// # Errors
+    /// A figure that cannot be drawn.
+    pub fn page(&self) -> Result<Page> {
+        let (slices, scans) = (&self.matrices.slices, &self.matrices.scans);
+        let of = |unit: &str| format!("external {unit}: {}", self.data);
+        let by_slice = Page::new().with(&confusion(&of("slices"), slices)?).with(&slices.report());
+        let by_scan = Page::new().with(&confusion(&of("scans"), scans)?).with(&scans.report());
+        let mut page = Page::new().with(&self.counts()).with(&self.assessment).with_row(&[by_slice, by_scan]);
+        page = page.with_row(&self.assessment.roc_figures()?).with(&self.assessment.calibration_page()?);
+        if self.assessment.subsets.iter().any(|of| !of.sources.is_empty()) {
+            page = page.with(&self.assessment.sources_table());
+        }
+        Ok(page)
+    }
+
+    /// One line: `clinic: 12 scans, 240 slices`.
+    pub fn title(&self) -> String {
+        let (scans, slices) = (self.matrices.scans.total(), self.matrices.slices.total());
+        format!("{}: {}, {}", self.data, counted(scans, "scan"), counted(slices, "slice"))
+    }
+}
+
+impl Show for Validated {
+    fn html(&self) -> String {
+        self.page().html()
+    }
+
+    fn text(&self) -> String {
+        self.page().text()
+    }
+}
+
+impl fmt::Display for Validated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}

@@ -1,0 +1,360 @@
+//! DICOM series and volumes: found, put in order, windowed, trained on, judged; nothing that is written names a patient.
+
+use crate::dicom_writer::{CT, Dicom, SECRETS, nifti};
+use crate::support::{folder, run_well, silent};
+use covid_ct::{
+    Audit, Check, Label, Manifest, PhantomConfig, Preprocess, RunFolder, Set, SliceCache, Subset, Window, Workspace,
+    decode_grey, draw_phantom,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The middle of a file, as the pixels of a slice that tells them apart: air, and a disk of its own brightness.
+fn disk(side: u16, level: i32) -> impl Iterator<Item = i32> {
+    let middle = i32::from(side) / 2;
+    (0..i32::from(side) * i32::from(side)).map(move |at| {
+        let (x, y) = (at % i32::from(side) - middle, at / i32::from(side) - middle);
+        if x * x + y * y < middle * middle / 2 { level + x } else { -1000 }
+    })
+}
+
+/// A series of slices from the feet up, whose InstanceNumber and names run down, as scanners write them.
+fn series(name: &str, count: usize) -> impl Iterator<Item = Dicom> {
+    (0..count).map(move |at| {
+        let slice = Dicom::slice(name, 2.5 * at as f64, 32).showing(disk(32, 40 * at as i32 - 700));
+        Dicom { number: count - at, ..slice }
+    })
+}
+
+fn scanned(root: &Path) -> Manifest {
+    Manifest::scan(root, silent).expect("scans")
+}
+
+fn slices_of<'a>(manifest: &'a Manifest, folder: &str) -> Vec<&'a str> {
+    let of = manifest.slices.iter().filter(|slice| manifest.scan_of(slice).folder == folder);
+    of.map(|slice| slice.at.as_deref().unwrap_or(&slice.file)).collect()
+}
+
+#[test]
+fn a_series_is_a_scan_wherever_its_files_lie_in_the_order_of_its_positions() {
+    let home = folder();
+    let root = home.path().join("clinic");
+    for slice in series("one", 4) {
+        slice.write(root.join(format!("train/covid/P1/IM{:03}", slice.number)));
+    }
+    for (name, study) in [("two", "9.9"), ("three", "9.9")] {
+        for (at, slice) in series(name, 3).enumerate() {
+            let slice = Dicom { study: study.to_owned(), patient: "QX4711-same".to_owned(), ..slice };
+            let shown = slice.stored.iter().map(|value| i32::from(*value) - 1000 - name.len() as i32 * 9);
+            let slice = slice.clone().showing(shown);
+            slice.write(root.join(format!("train/non-covid/P2/disk{at}/{name}.dcm")));
+        }
+    }
+    let bytes = nifti([16, 16, 3], &(0..768).map(|v| v as i16 - 1000).collect::<Vec<_>>());
+    fs::create_dir_all(root.join("val/covid")).expect("a folder");
+    fs::write(root.join("val/covid/case.nii"), bytes).expect("writes");
+    fs::create_dir_all(root.join("val/non-covid/ct_scan_1")).expect("a folder");
+
+    let manifest = scanned(&root);
+    let folders: Vec<&str> = manifest.scans.iter().map(|scan| scan.folder.as_str()).collect();
+    let expected = [
+        "train/covid/P1",
+        "train/non-covid/P2/series-1",
+        "train/non-covid/P2/series-2",
+        "val/covid/case.nii",
+        "val/non-covid/ct_scan_1",
+    ];
+    assert_eq!(folders, expected);
+    assert_eq!(slices_of(&manifest, "train/covid/P1"), ["IM004", "IM003", "IM002", "IM001"]);
+    let two: Vec<String> = (0..3).map(|at| format!("train/non-covid/P2/disk{at}/three.dcm")).collect();
+    assert_eq!(slices_of(&manifest, "train/non-covid/P2/series-1"), two);
+    assert_eq!(slices_of(&manifest, "val/covid/case.nii"), ["val/covid/case.nii"; 3]);
+    let acquisition = manifest.scans[0].acquisition.as_ref().expect("a series");
+    assert_eq!((acquisition.slice_distance, acquisition.thickness), (Some(2.5), Some(2.5)));
+    assert_eq!((acquisition.size, acquisition.kernel.as_deref()), ((32, 32), Some("B70f")));
+    // By study and PatientID two series are one patient's.
+    assert_eq!(manifest.patients(), [vec![0], vec![1, 2], vec![3], vec![4]]);
+    assert_eq!(manifest.scans[1].patient, manifest.scans[2].patient);
+    let table = manifest.acquisitions(10).to_string();
+    assert!(table.contains("B70f") && table.contains("LAS") && table.contains("1 scan of pictures"), "{table}");
+
+    // On disk and back.
+    manifest.write(home.path().join("list")).expect("writes");
+    assert_eq!(Manifest::read(home.path().join("list")).expect("reads"), manifest);
+    let frame = manifest.to_frame().expect("a frame");
+    let formats = frame.column("format").expect("a column").str().expect("text").iter().flatten().collect::<Vec<_>>();
+    assert_eq!((&formats[..10], &formats[10..]), (&["dicom"; 10][..], &["nifti"; 3][..]));
+
+    // What the network sees is what the window shows, the patient's right on the left and anterior up.
+    let audit = Audit::run(&manifest, silent).expect("audits");
+    let preprocess = Preprocess { size: 16, ..Preprocess::default() };
+    let cache = SliceCache::open_or_build(home.path(), &audit.accepted(), &preprocess, silent).expect("caches");
+    let last = cache.manifest().slices.len() - 1;
+    let level = |hu: f64| ((hu + 600.5) / 1499.0 + 0.5) * 255.0;
+    let (pixels, corner) = (cache.pixels(last).expect("pixels"), (768 - 16 - 1000) as f64);
+    // The file's rows run to the anterior, so its last row is on top; its columns run to the left already.
+    assert_eq!((pixels[0], pixels[1]), (level(corner).round() as u8, level(corner + 1.0).round() as u8));
+    let again = Audit::in_one_pass(&root, Some((home.path().join("other").as_path(), &preprocess)), silent);
+    let (in_one, other) = again.expect("one pass");
+    assert_eq!(in_one, audit);
+    let other = other.expect("a cache");
+    (0..=last).for_each(|slice| assert_eq!(other.pixels(slice).expect("pixels"), cache.pixels(slice).expect("pixels")));
+}
+
+#[test]
+fn what_is_no_slice_of_a_scan_is_a_finding_and_never_part_of_one() {
+    let home = folder();
+    let root = home.path().join("clinic");
+    let scan = root.join("train/covid/P1");
+    for (at, slice) in series("one", 8).enumerate().filter(|(at, _)| *at != 3) {
+        slice.write(scan.join(format!("{at}.dcm")));
+    }
+    let other = |change: &dyn Fn(&mut Dicom), name: &str| {
+        let mut file = Dicom::slice("other", 0.0, 32).showing(disk(32, 0));
+        change(&mut file);
+        file.write(scan.join(name));
+    };
+    other(&|of| of.image_type = "ORIGINAL\\PRIMARY\\LOCALIZER".to_owned(), "scout");
+    other(&|of| of.sop_class = "1.2.840.10008.5.1.4.1.1.7".to_owned(), "capture");
+    other(&|of| (of.modality, of.sop_class) = ("PT".to_owned(), "1.2.840.10008.5.1.4.1.1.128".to_owned()), "pet");
+    other(&|of| (of.modality, of.sop_class) = ("MR".to_owned(), "1.2.840.10008.5.1.4.1.1.4".to_owned()), "mr");
+    other(&|of| (of.modality, of.sop_class) = ("SEG".to_owned(), "1.2.840.10008.5.1.4.1.1.66.4".to_owned()), "seg");
+    let report = |of: &mut Dicom| {
+        (of.modality, of.sop_class) = ("SR".to_owned(), "1.2.840.10008.5.1.4.1.1.88.67".to_owned());
+        of.stored.clear();
+    };
+    other(&report, "dose");
+    other(&|of| (of.orientation, of.series) = ([1.0, 0.0, 0.0, 0.0, 0.0, -1.0], "1.2.3.4.5".to_owned()), "coronal");
+    for slice in series("one", 8).skip(5).take(1) {
+        slice.write(scan.join("again.dcm"));
+    }
+    // Harmless damage: an end that is missing, a syntax that nobody reads, more pixels than a slice has.
+    let whole = Dicom::slice("cut", 0.0, 32).bytes();
+    fs::write(scan.join("cut.dcm"), &whole[..whole.len() - 600]).expect("writes");
+    other(&|of| of.syntax = "1.2.3.4.5.6.7".to_owned(), "private.dcm");
+    other(&|of| (of.side, of.series) = (60_000, "1.2.3.4.6".to_owned()), "huge.dcm");
+    let mask: Vec<i16> = (0..16 * 16 * 3).map(|at| i16::from(at % 7 == 0)).collect();
+    fs::write(scan.join("mask.nii"), nifti([16, 16, 3], &mask)).expect("writes");
+    fs::create_dir_all(root.join("train/non-covid")).expect("a folder");
+
+    let manifest = scanned(&root);
+    let audit = Audit::run(&manifest, silent).expect("audits");
+    let found = |check: Check| -> Vec<(&str, &str)> {
+        audit
+            .findings()
+            .iter()
+            .filter(|of| of.check == check)
+            .map(|of| (name_of(&of.path), of.detail.as_str()))
+            .collect()
+    };
+    let names = |check| found(check).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(Check::NotCt), ["capture", "dose", "mask.nii", "mr", "pet", "scout", "seg"]);
+    for (word, name) in [("localizer", "scout"), ("PT", "pet"), ("MR", "mr"), ("no air", "mask.nii")] {
+        let detail = found(Check::NotCt).into_iter().find(|of| of.0 == name).expect(name).1;
+        assert!(detail.contains(word), "{name}: {detail}");
+    }
+    assert_eq!(names(Check::NotAxial), ["coronal"]);
+    assert_eq!(names(Check::RepeatedSlice).len(), 1);
+    let [(_, gap)] = found(Check::MissingSlice)[..] else { panic!("one gap, found {:?}", found(Check::MissingSlice)) };
+    assert!(gap.contains("1 missing by position: 1 after slice 2"), "{gap}");
+    assert_eq!(names(Check::Truncated), ["cut.dcm"]);
+    let unsupported = found(Check::Unsupported);
+    assert!(
+        unsupported.iter().any(|(name, detail)| *name == "private.dcm" && detail.contains("1.2.3.4.5.6.7")),
+        "{unsupported:?}"
+    );
+    assert_eq!(names(Check::OversizedHeader), ["huge.dcm"]);
+    let accepted = audit.accepted();
+    assert_eq!(accepted.slices.len(), 7);
+    assert!(accepted.slices.iter().all(|slice| {
+        accepted.scan_of(slice).acquisition.as_ref().is_some_and(|of| {
+            of.series == manifest.scans[accepted.slices[0].scan].acquisition.as_ref().and_then(|of| of.series.clone())
+        })
+    }));
+    assert!(audit.to_string().contains("not-ct"));
+}
+
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A phantom as DICOM: the same pictures, through the lung window, with every scan a patient of its own.
+fn clinic(home: &Path) -> PathBuf {
+    let (drawn, root) = (home.join("drawn"), home.join("clinic"));
+    let config = PhantomConfig {
+        train_scans: 6,
+        val_scans: 4,
+        prediction_scans: 2,
+        slices: 5,
+        size: 64,
+        defects: false,
+        ..PhantomConfig::default()
+    };
+    draw_phantom(&drawn, &config, silent).expect("draws");
+    let manifest = scanned(&drawn);
+    for slice in &manifest.slices {
+        let scan = manifest.scan_of(slice);
+        let image = decode_grey(&fs::read(manifest.place_of(slice)).expect("reads")).expect("decodes");
+        let values = image.pixels.iter().map(|level| (f64::from(*level) / 255.0 * 1499.0 - 1350.0).round() as i32);
+        let number = slice.number.expect("a number");
+        let file = Dicom::slice(&scan.folder, f64::from(number), 64).showing(values);
+        file.write(root.join(&scan.folder).join(format!("{}.dcm", 1000 - number)));
+    }
+    root
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("lists").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_patient() {
+    let home = folder();
+    let (root, work) = (clinic(home.path()), home.path().join("work"));
+    let step = |arguments: &[&str]| run_well(&work, &root, arguments);
+    let mut said = step(&["audit"]);
+    said += &step(&["train", "--small", "--size", "32", "--epochs", "2", "--device", "cpu"]);
+    said += &step(&["evaluate"]);
+    said += &step(&["predict"]);
+    said += &step(&["explain", "--subset", "validation"]);
+    // The same scans from elsewhere, in other folders and as an archive, give the same probabilities.
+    let elsewhere = home.path().join("later");
+    fs::create_dir_all(&elsewhere).expect("a folder");
+    let known = root.join("prediction");
+    for (number, scan) in sorted(&known).into_iter().enumerate() {
+        fs::rename(scan, elsewhere.join(format!("visit {number}"))).expect("moves");
+    }
+    said += &step(&["predict", path(&elsewhere)]);
+    let run = RunFolder::at(work.join("runs/clinic/fcn"));
+    let inference = run.inference().expect("reads");
+    let new = run.judge(&elsewhere, silent).expect("judges");
+    let probabilities =
+        |of: &covid_ct::Inference| of.scans.iter().map(|scan| format!("{:.6}", scan.mean)).collect::<Vec<_>>();
+    assert_eq!(probabilities(&new.inference), probabilities(&inference));
+    // External validation by folders' names: the labelled scans of the validation set, moved elsewhere.
+    let external = home.path().join("other hospital");
+    fs::rename(root.join("val"), &external).expect("moves");
+    said += &step(&["validate", path(&external)]);
+    let (found, _) = run.external_validations(run.evaluation().expect("reads").weights).expect("reads");
+    let evaluation = run.evaluation().expect("reads");
+    let validation = evaluation.subset(Subset::Validation).expect("validation");
+    let [found] = &found[..] else { panic!("one external validation, found {}", found.len()) };
+    assert_eq!((&found.matrices.slices, &found.matrices.scans), (&validation.slices, &validation.scans));
+    fs::rename(&external, root.join("val")).expect("moves");
+    sorted(&elsewhere).into_iter().for_each(|scan| {
+        let number: usize = name_of(path(&scan)).trim_start_matches("visit ").parse().expect("a number");
+        let folder = inference.scans[number].scan.clone();
+        fs::create_dir_all(&known).expect("a folder");
+        fs::rename(scan, root.join(folder)).expect("moves");
+    });
+    said += &step(&["report"]);
+    let report = fs::read_to_string(work.join("report.html")).expect("reads");
+    assert!(report.contains("External validation") && report.contains("lung (centre -600, width 1500 HU)"));
+    for file in files(&work) {
+        let bytes = fs::read(&file).expect("reads");
+        for secret in SECRETS {
+            assert!(memchr::memmem::find(&bytes, secret.as_bytes()).is_none(), "{secret} is in {}", file.display());
+        }
+    }
+    assert!(SECRETS.iter().all(|secret| !said.contains(secret)), "{said}");
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(folder).expect("lists").map(|entry| entry.expect("an entry").path()).collect();
+    entries.sort();
+    entries
+}
+
+#[test]
+fn one_window_holds_for_all_and_another_is_another_cache() {
+    let home = folder();
+    let root = home.path().join("clinic");
+    for (name, window) in [("lung first", ["-600\\50", "1500\\350"]), ("mediastinum first", ["50\\-600", "350\\1500"])]
+    {
+        let slice = Dicom::slice(name, 0.0, 32).showing(disk(32, -400));
+        let window = Some(window.map(str::to_owned));
+        Dicom { window, ..slice }.write(root.join(format!("prediction/{name}/1.dcm")));
+    }
+    let manifest = scanned(&root);
+    let cached = |window: Window| {
+        let preprocess = Preprocess { size: 32, window, ..Preprocess::default() };
+        let cache =
+            SliceCache::open_or_build(home.path().join("cache"), &manifest, &preprocess, silent).expect("caches");
+        ([0, 1].map(|slice| cache.pixels(slice).expect("pixels")), cache.folder().to_owned())
+    };
+    let ([lung, same], one) = cached(Window::LUNG);
+    assert_eq!(lung, same, "one rule for both, whatever the files name");
+    let ([own, other], two) = cached(Window::File);
+    assert!(own == lung && other != lung, "each file's own");
+    let ([bright, _], three) = cached("-600/300".parse().expect("a window"));
+    assert!(bright != lung && one != two && two != three);
+    // 32 × 32 pixels are not resized, so that each is what the formula gives for −400 + x at the middle.
+    assert_eq!(lung[32 * 16 + 16], (((-400.0_f64 + 600.5) / 1499.0 + 0.5) * 255.0).round() as u8);
+}
+
+#[test]
+fn labels_come_from_a_table_of_scans_in_any_folders() {
+    let home = folder();
+    let root = home.path().join("archive");
+    for (name, at) in [("a", "2021/x"), ("b", "2021/y/z"), ("c", "2022")] {
+        series(name, 3).enumerate().for_each(|(number, slice)| slice.write(root.join(format!("{at}/{number}.dcm"))));
+    }
+    let said = run_well(home.path(), &root, &["labels", path(&root)]);
+    assert!(said.contains("3 scans"), "{said}");
+    let table = fs::read_to_string(root.join("labels.csv")).expect("reads");
+    let filled: Vec<String> = table
+        .lines()
+        .map(|line| match line {
+            line if line.starts_with("2021/x,") => line.replacen(",,,", ",covid,train,Clinic A", 1),
+            line if line.starts_with("2021/y/z,") => line.replacen(",,,", ",non-covid,val,Clinic B", 1),
+            line => line.to_owned(),
+        })
+        .collect();
+    fs::write(root.join("labels.csv"), filled.join("\r\n")).expect("writes");
+    let manifest = scanned(&root);
+    let said: Vec<_> =
+        manifest.scans.iter().map(|of| (of.folder.as_str(), of.set, of.label, of.source.as_deref())).collect();
+    let expected = [
+        ("2021/x", Set::Train, Some(Label::Covid), Some("Clinic A")),
+        ("2021/y/z", Set::Val, Some(Label::NonCovid), Some("Clinic B")),
+        ("2022", Set::Prediction, None, None),
+    ];
+    assert_eq!(said, expected);
+    assert!(manifest.scans.iter().all(|scan| scan.patient.is_some()));
+    // A changed label is another data set.
+    fs::write(root.join("labels.csv"), filled.join("\n").replace("non-covid", "covid")).expect("writes");
+    assert_ne!(scanned(&root).hash(), manifest.hash());
+    let again = crate::support::run(home.path(), &root, &["labels", path(&root)]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
+    // By PatientID, which the table has and the manifest has not.
+    fs::write(root.join("labels.csv"), "PatientID;diagnosis\nQX4711-a;1\nQX4711-b;0\nQX4711-z;0\n").expect("writes");
+    let by_patient = scanned(&root);
+    assert_eq!(by_patient.scans.iter().filter(|scan| scan.label.is_some()).count(), 2);
+    let unmatched = &by_patient.rejected[0];
+    assert!(unmatched.path == "labels.csv, line 4" && !unmatched.detail.contains("QX4711"), "{unmatched:?}");
+}
+
+#[test]
+fn an_archive_of_scans_is_judged_as_its_folder_would_be_and_a_workspace_reads_both() {
+    let home = folder();
+    let root = home.path().join("clinic");
+    for slice in series("one", 3) {
+        slice.write(root.join(format!("prediction/P1/{}.dcm", slice.number)));
+    }
+    let manifest = Manifest::of_new_scans(root.join("prediction/P1"), silent).expect("lists");
+    assert_eq!((manifest.name.as_str(), manifest.scans[0].folder.as_str()), ("P1", "P1"));
+    assert_eq!(slices_of(&manifest, "P1"), ["3.dcm", "2.dcm", "1.dcm"]);
+    let one = Manifest::of_new_scans(root.join("prediction/P1/2.dcm"), silent).expect("lists one file");
+    assert_eq!(one.slices.len(), 1);
+    let work = Workspace::at(Some(home.path().join("work")), Some(root)).expect("opens");
+    let data = work.dataset(silent).expect("is there");
+    assert_eq!(scanned(&data).slices.len(), 3);
+    assert_eq!(CT.len(), 25);
+}
