@@ -16,7 +16,7 @@ ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
 	[ -d "$$COVID_CT_DATA" ] || { echo "COVID_CT_DATA=$$COVID_CT_DATA: there is no such folder"; exit 1; }; \
 	export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
 
-.PHONY: help setup demo lab test lint bench check-gpu kernel-times clean
+.PHONY: help setup demo lab test lint bench check-formats check-gpu kernel-times clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +47,10 @@ test: lint
 # Runs the program and Python in turns, and writes docs/performance.md; BENCH="--only audit --rounds 3" for less
 bench: setup
 	@$(ENV) && python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt && python benches/bench.py $(BENCH)
+
+# Compares the values read from DICOM, NIfTI, NRRD and MetaImage with pydicom, nibabel and SimpleITK; FILES="folder …" for others
+check-formats: setup
+	@$(ENV) && python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt && python benches/conformance.py $(FILES)
 
 # Compares a training on a GPU with the same on the CPU; CHECK="--networks fcn" for less
 check-gpu: setup

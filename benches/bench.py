@@ -34,6 +34,16 @@ ROWS = [
      [("forwarding every epoch", ["heads", "HEADS"], 4.9)], 2),
     ("five epochs of a frozen network, bf16", "heads-bf16", ["heads", "HEADS", "--precision", "bf16"],
      [("forwarding every epoch, f32", ["heads", "HEADS"], 15)], 2),
+    ("DICOM series to audit and cache", "dicom", ["audit-and-cache", "SCANNER-dicom"],
+     [("pydicom, Pillow, multiprocessing", ["dicom", "SCANNER-dicom"], 4), ("MONAI, the cache alone", ["dicom-monai", "SCANNER-dicom"], 4)], 2),
+    ("the same, JPEG lossless", "dicom-jpeg", ["audit-and-cache", "SCANNER-dicom-jpeg"],
+     [("pydicom with pylibjpeg", ["dicom", "SCANNER-dicom-jpeg"], 2), ("pydicom with gdcm", ["dicom", "SCANNER-dicom-jpeg", "--plugin", "gdcm"], 2),
+      ("MONAI, the cache alone", ["dicom-monai", "SCANNER-dicom-jpeg"], 2)], 2),
+    ("the same, JPEG 2000", "dicom-j2k", ["audit-and-cache", "SCANNER-dicom-j2k"],
+     [("pydicom with pylibjpeg", ["dicom", "SCANNER-dicom-j2k"], 2), ("pydicom with gdcm", ["dicom", "SCANNER-dicom-j2k", "--plugin", "gdcm"], 2),
+      ("MONAI, the cache alone", ["dicom-monai", "SCANNER-dicom-j2k"], 2)], 2),
+    ("NIfTI volumes (.nii.gz) to audit and cache", "nifti", ["audit-and-cache", "SCANNER-nifti"],
+     [("nibabel, Pillow, multiprocessing", ["nifti", "SCANNER-nifti"], 2)], 2),
 ]
 
 
@@ -46,6 +56,27 @@ def once(command, threads, environment):
     if done.returncode:
         raise SystemExit(f"bench: {' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def scanner_data(rows, folder):
+    """Draws the data sets of DICOM and NIfTI that the rows need; ours and the peers' grey levels must agree before they are timed."""
+    import numpy
+
+    places, said = {}, []
+    for kind in sorted({a.removeprefix("SCANNER-") for row in rows for a in row[2] if a.startswith("SCANNER-")}):
+        print(f"bench: drawing {kind}", flush=True)
+        place = places[f"SCANNER-{kind}"] = f"{folder}/{kind}"
+        subprocess.run([sys.executable, str(REPO / "benches/volumes.py"), place, "--kind", kind], check=True, capture_output=True)
+        ours, theirs = f"{folder}/ours.bin", f"{folder}/theirs.bin"
+        once([*OURS, "cache", place, "--bytes", ours], 2, {})
+        once([*PEERS, "nifti" if kind == "nifti" else "dicom", place, "--bytes", theirs], 2, {})
+        first, second = (numpy.fromfile(path, dtype=numpy.uint8) for path in (ours, theirs))
+        assert len(first) == len(second), f"{kind}: {len(first)} and {len(second)} bytes"
+        off = numpy.abs(first.astype(numpy.int16) - second)
+        assert off.max() <= 1, f"{kind}: the caches differ by {off.max()} grey levels"
+        said.append(f"{kind} {(off == 0).mean():.4%}")
+    equal = f"the 224×224 bytes are those of pydicom or nibabel with Pillow, within 1 level, to the level: {', '.join(said)}."
+    return places, equal if said else None
 
 
 def added(lines):
@@ -204,11 +235,11 @@ def machine():
     return f"{model}, {len(os.sched_getaffinity(0))} processors, torch {torch.__version__}, {time.strftime('%B %Y')}"
 
 
-def write(out, rows, equal, label):
+def write(out, rows, equal, label, data="phantom"):
     """Adds rows to performance.json, and makes table and figure from all its rows."""
     page, kept = out / "performance.md", out / "performance.json"
     known = json.loads(kept.read_text()) if kept.is_file() else {"equal": {}, "rows": {}}
-    known["equal"][label or "phantom"] = equal
+    known["equal"][label or data] = equal
     known["rows"].update({f"{title} ({label})" if label else title: row for title, row in rows.items()})
     order = [title for row in ROWS for title in known["rows"] if title == row[0] or title.startswith(f"{row[0]} (")]
     known["rows"] = {title: known["rows"][title] for title in order}
@@ -245,6 +276,8 @@ def main():
     if a.data and not a.label:
         parser.error("--data needs a --label: the table has rows of the phantom and of other data")
     rows = [row for row in ROWS if not a.only or row[1] in a.only]
+    if a.data:
+        rows = [row for row in rows if "SCANNER" not in str(row)]
     if not a.only and "avx512_bf16" not in pathlib.Path("/proc/cpuinfo").read_text():
         print("bench: this processor does not compute in bf16; those rows are skipped (--only step-bf16 runs them anyway)")
         rows = [row for row in rows if "bf16" not in row[1]]
@@ -272,10 +305,14 @@ def main():
         zips = pathlib.Path(folder) / "zips"
         if any("ZIPS" in str(row) for row in rows):
             make_archives(data, zips)
-        places = {"DATA": data, "HEADS": heads, "ZIPS": str(zips), "URL": f"file://{zips}"}
+        scanners, alike = ({}, None) if a.data else scanner_data(rows, folder)
+        places = {"DATA": data, "HEADS": heads, "ZIPS": str(zips), "URL": f"file://{zips}", **scanners}
+        of_scanners = [row for row in rows if any(place in scanners for place in row[2])]
         keep = lambda results: write(pathlib.Path(a.out), summed_up(results), equal, a.label)
-        measure([row for row in rows if row not in split], a.rounds, places, environment, keep)
+        measure([row for row in rows if row not in split and row not in of_scanners], a.rounds, places, environment, keep)
         measure(split, a.rounds, places, {**environment, "BENCH_FILES": heads_list}, keep)
+        keep = lambda results: write(pathlib.Path(a.out), summed_up(results), alike, a.label, "DICOM and NIfTI")
+        measure(of_scanners, a.rounds, places, environment, keep)
     print((pathlib.Path(a.out) / "performance.md").read_text())
 
 

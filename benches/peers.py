@@ -12,12 +12,20 @@ seconds, CPU seconds (children included), peak memory, and values to be compared
   peers.py train DATA NETWORK [--tuned] [--device cuda:0]    two epochs of a whole network, the second measured: from JPEG files
                                  by a DataLoader in f32; tuned, from bytes in memory, channels_last, f16, cudnn.benchmark
   peers.py heads DATA NETWORK    five epochs of a head over a frozen network, every slice forwarded in every epoch
+  peers.py dicom DATA            pydicom, pylibjpeg, numpy, Pillow, two processes: each slice hashed, its measures, exact duplicates,
+                                 the lung window, 224×224; put in order by series and position
+  peers.py dicom-monai DATA      MONAI as its documentation has it: LoadImage on a series' folder, ScaleIntensityRange, Resize
+  peers.py nifti DATA            the same as dicom from volumes, by nibabel
+                                 --bytes FILE writes the slices of these three: scan by scan, from the feet up, as radiologists
+                                 look at them
 """
-import argparse, collections, hashlib, importlib, json, os, pathlib, resource, subprocess, tempfile, time
+import argparse, collections, functools, hashlib, importlib, io, json, os, pathlib, re, resource, subprocess, tempfile, time
 from multiprocessing import Pool
 
 TORCH = ["torch", "torchvision.transforms.v2", "torchvision.io", "torch.utils.data", "PIL.Image"]
-NEEDS = {"audit": ["numpy", "PIL.Image"], "cleanvision": ["cleanvision"], "decode": TORCH, "decode-tuned": TORCH, "read": TORCH}
+NEEDS = {"audit": ["numpy", "PIL.Image"], "cleanvision": ["cleanvision"], "decode": TORCH, "decode-tuned": TORCH, "read": TORCH,
+         "dicom": ["numpy", "PIL.Image", "pydicom.pixels", "libjpeg", "openjpeg"], "nifti": ["numpy", "PIL.Image", "nibabel"],
+         "dicom-monai": ["torch", "monai.transforms", "monai.data", "itk", "pydicom.pixels"]}
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 
 
@@ -250,6 +258,122 @@ def heads(a):
     return {"items": 5 * len(paths), "seconds": time.perf_counter() - begun}
 
 
+def in_order(path):
+    """Folders and files as people count: 2 before 10."""
+    return [[int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)] for name in path.parts]
+
+
+def lung_window(hu):
+    """Grey levels by the linear function of DICOM PS3.3 C.11.2.1.2.1, centre -600, width 1500, rounded."""
+    import numpy as np
+
+    return np.clip(((hu + 600.5) / 1499 + 0.5) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def measured(hu):
+    """A slice in Hounsfield units: its measures, the hash of its grey levels, and these at 224×224."""
+    import numpy as np
+    from PIL import Image
+
+    grey = lung_window(hu)
+    levels = np.bincount(grey.ravel(), minlength=256)
+    percentiles = np.searchsorted(np.cumsum(levels), np.array([0.01, 0.5, 0.99]) * grey.size)
+    numbers = [float(hu.min()), float(hu.max()), float(hu.mean()), *map(int, percentiles)]
+    small = Image.fromarray(grey).resize((224, 224), Image.Resampling.BILINEAR)
+    return "black" if levels[9:].sum() == 0 else "ok", numbers, hashlib.sha256(grey.tobytes()).hexdigest(), small.tobytes()
+
+
+def look_dicom(plugin, path):
+    """One file: the series and the place of its slice, the file's hash, and the slice measured."""
+    import numpy as np
+    from pydicom import dcmread
+    from pydicom.pixels import pixel_array
+
+    series, place, file = None, 0.0, path.read_bytes()
+    digest = hashlib.sha256(file).hexdigest()
+    try:
+        ds = dcmread(io.BytesIO(file))
+        series, axes = ds.SeriesInstanceUID, np.array(ds.ImageOrientationPatient, float).reshape(2, 3)
+        normal = np.cross(*axes)
+        place = float(normal @ np.array(ds.ImagePositionPatient, float)) * (1 if normal[2] > 0 else -1)
+        plugin = plugin if ds.file_meta.TransferSyntaxUID.is_compressed else ""
+        hu = pixel_array(ds, decoding_plugin=plugin).astype(np.float32) * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
+        if abs(axes[0, 0]) < abs(axes[0, 1]):
+            hu, axes = hu.T, axes[::-1]
+        hu = hu[:: 1 if axes[1, 1] > 0 else -1, :: 1 if axes[0, 0] > 0 else -1]
+        return path, series, place, digest, measured(hu)
+    except Exception as error:
+        return path, series, place, digest, ("unreadable", type(error).__name__, None, None)
+
+
+def dicom(a):
+    paths = sorted((p for p in pathlib.Path(a.data).rglob("*") if p.suffix.lower() == ".dcm"), key=in_order)
+    with Pool(THREADS) as pool:
+        looked = pool.map(functools.partial(look_dicom, a.plugin), paths, chunksize=16)
+    series = {}
+    for path, uid, place, _, found in looked:
+        series.setdefault(uid, []).append((place, path.name, found))
+    scans = [[found for *_, found in sorted(of, key=lambda each: each[:2])] for of in series.values()]
+    files = collections.Counter(digest for *_, digest, _ in looked)
+    return {**summary(scans, a.bytes), "series": len(series.keys() - {None}), "repeated_files": sum(n - 1 for n in files.values())}
+
+
+def summary(scans, out):
+    """What all slices amount to; writes their grey levels to a file."""
+    slices = [found for scan in scans for found in scan]
+    read = [found for found in slices if found[0] != "unreadable"]
+    hashes, flags = collections.Counter(digest for _, _, digest, _ in read), collections.Counter(flag for flag, *_ in slices)
+    if out:
+        pathlib.Path(out).write_bytes(b"".join(small for *_, small in read))
+    least, most, mean, *_ = zip(*(numbers for _, numbers, _, _ in read))
+    return {"items": len(slices), "flags": dict(flags), "exact_duplicates": sum(n - 1 for n in hashes.values()),
+            "hu": [min(least), max(most), round(sum(mean) / len(mean), 3)]}
+
+
+def look_nifti(path):
+    """One volume: the file's hash, and its slices measured."""
+    import nibabel
+    import numpy as np
+
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        # Towards right, front and head; the picture's columns go to the left, its rows to the back.
+        voxels = np.asanyarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)
+        return digest, [measured(voxels[::-1, ::-1, k].T.astype(np.float32)) for k in range(voxels.shape[2])]
+    except Exception as error:
+        return digest, [("unreadable", type(error).__name__, None, None)]
+
+
+def nifti(a):
+    paths = sorted((p for p in pathlib.Path(a.data).rglob("*") if p.name.endswith((".nii", ".nii.gz"))), key=in_order)
+    with Pool(THREADS) as pool:
+        looked = pool.map(look_nifti, paths, chunksize=1)
+    files = collections.Counter(digest for digest, _ in looked)
+    return {**summary([scan for _, scan in looked], a.bytes), "series": len(paths), "repeated_files": sum(n - 1 for n in files.values())}
+
+
+def dicom_monai(a):
+    import torch
+    from monai import transforms as T
+    from monai.data import DataLoader, Dataset
+
+    torch.set_num_threads(1)
+    folders = sorted({p.parent for p in pathlib.Path(a.data).rglob("*.dcm")}, key=in_order)
+    tf = T.Compose([T.LoadImage(reader=a.reader, image_only=True, ensure_channel_first=True), T.Orientation(axcodes="LPS"),
+                    T.ScaleIntensityRange(-1350, 150, 0, 255, clip=True), T.Resize((224, 224, -1)), T.ToTensor(track_meta=False)])
+    # ITK imports its parts at their first use.
+    T.LoadImage(reader=a.reader)(str(folders[0]))
+    seen, begun = 0, time.perf_counter()
+    with open(a.bytes or os.devnull, "wb") as out:
+        for volume in DataLoader(Dataset([str(folder) for folder in folders], tf), batch_size=1, num_workers=THREADS):
+            slices = volume[0, 0].permute(2, 1, 0)
+            seen += len(slices)
+            if a.bytes:
+                out.write(slices.round().to(torch.uint8).contiguous().numpy().tobytes())
+    return {"items": seen, "series": len(folders), "seconds": time.perf_counter() - begun}
+
+
 def own_peak():
     """Peak memory in KiB. Not from getrusage, whose value for a process starts with that of its parent."""
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
@@ -265,9 +389,12 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--bytes", help="dicom, dicom-monai, nifti: write the slices at 224×224 to this file")
+    parser.add_argument("--plugin", default="pylibjpeg", help="dicom: what pydicom decodes with, pylibjpeg or gdcm")
+    parser.add_argument("--reader", default="ITKReader", help="dicom-monai: ITKReader or PydicomReader")
     a = parser.parse_args()
     work = {"unzip": unzip, "audit": audit, "cleanvision": cleanvision, "decode": decode, "decode-tuned": decode_tuned, "read": read,
-            "step": step, "train": train, "heads": heads}[a.what]
+            "step": step, "train": train, "heads": heads, "dicom": dicom, "dicom-monai": dicom_monai, "nifti": nifti}[a.what]
     # Importing libraries is not timed.
     for module in NEEDS.get(a.what, []):
         importlib.import_module(module)
