@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// CT Image Storage.
-pub const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
 /// One DICOM file. Its fields are what tests change; the rest is what every CT slice has.
 #[derive(Clone)]
@@ -29,15 +29,15 @@ pub struct Dicom {
 }
 
 /// Words that stand for what names a patient; no file that the library writes may hold one.
-pub const SECRETS: [&str; 4] = ["Nemo^Captain", "QX4711", "19290313", "NAUTILUS-HOSPITAL"];
+pub const SECRETS: [&str; 6] = ["Nemo^Captain", "QX4711", "19290313", "NAUTILUS-HOSPITAL", "1.2.3.77.", "1.2.3.78."];
 
 impl Dicom {
     /// A slice of a series at this height; every value is −1000 HU.
     pub fn slice(series: &str, z: f64, side: u16) -> Self {
         Self {
             patient: format!("QX4711-{series}"),
-            study: format!("1.2.3.{}", number_of(series)),
-            series: format!("1.2.3.4.{}", number_of(series)),
+            study: format!("1.2.3.77.{}", number_of(series)),
+            series: format!("1.2.3.78.{}", number_of(series)),
             sop_class: CT.to_owned(),
             modality: "CT".to_owned(),
             image_type: "ORIGINAL\\PRIMARY\\AXIAL".to_owned(),

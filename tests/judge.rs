@@ -60,8 +60,11 @@ fn a_scan_is_judged_alike_wherever_it_lies() {
     fs::remove_dir_all(home.path().join("cache")).expect("removes");
     let one = run.judge(elsewhere.join("scan 0"), silent).expect("judges");
     assert_eq!(said(&one.inference.scans[0]), said(&inference.scans[0]));
-    let page = fs::read_to_string(one.write(&run).expect("writes")).expect("a page");
+    let page_path = one.write(&run).expect("writes");
+    let page = fs::read_to_string(&page_path).expect("a page");
     assert!(page.contains("scan 0") && page.contains("not for diagnosis") && page.contains("data:image/svg"), "{page}");
+    let own = fs::read_to_string(page_path.with_file_name("scan-1.html")).expect("a page of the scan");
+    assert!(page.contains("scan-1.html") && own.contains("where the network looks"), "{own}");
     let name = format!("scan 0-{}", one.audit.manifest().hash().short());
     assert_eq!(run.judged(&name).inference().expect("reads"), one.inference);
     let picture = run.judge(elsewhere.join("scan 0/IM-0001-5.JPG"), silent).expect("judges one picture");

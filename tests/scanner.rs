@@ -1,7 +1,8 @@
 //! DICOM series and volumes: found, put in order, windowed, trained on, judged; nothing that is written names a patient.
 
-use crate::dicom_writer::{CT, Dicom, SECRETS, nifti};
+use crate::dicom_writer::{Dicom, SECRETS, nifti};
 use crate::support::{folder, run_well, silent};
+use covid_ct::polars::prelude::{ParquetReader, SerReader};
 use covid_ct::{
     Audit, Check, Label, Manifest, PhantomConfig, Preprocess, RunFolder, Set, SliceCache, Subset, Window, Workspace,
     decode_grey, draw_phantom,
@@ -136,6 +137,7 @@ fn what_is_no_slice_of_a_scan_is_a_finding_and_never_part_of_one() {
     let mask: Vec<i16> = (0..16 * 16 * 3).map(|at| i16::from(at % 7 == 0)).collect();
     fs::write(scan.join("mask.nii"), nifti([16, 16, 3], &mask)).expect("writes");
     fs::create_dir_all(root.join("train/non-covid")).expect("a folder");
+    fs::write(scan.join("LICENSE"), "text").expect("writes");
 
     let manifest = scanned(&root);
     let audit = Audit::run(&manifest, silent).expect("audits");
@@ -164,6 +166,7 @@ fn what_is_no_slice_of_a_scan_is_a_finding_and_never_part_of_one() {
         "{unsupported:?}"
     );
     assert_eq!(names(Check::OversizedHeader), ["huge.dcm"]);
+    assert_eq!((names(Check::StrayFile), names(Check::JunkFile).len()), (vec!["LICENSE"], 0));
     let accepted = audit.accepted();
     assert_eq!(accepted.slices.len(), 7);
     assert!(accepted.slices.iter().all(|slice| {
@@ -213,6 +216,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_patient() {
     let home = folder();
     let (root, work) = (clinic(home.path()), home.path().join("work"));
+    // What goes wrong is told without saying whose it is.
+    let odd = Dicom::slice("odd", 0.0, 64).showing(disk(64, 0));
+    let scan = sorted(&root.join("train/covid"))[0].clone();
+    Dicom { modality: "MR".to_owned(), ..odd.clone() }.write(scan.join("mr.dcm"));
+    Dicom { syntax: "1.2.840.10008.1.2.4.55".to_owned(), series: "1.2.3.4.99".to_owned(), ..odd.clone() }
+        .write(scan.join("syntax.dcm"));
+    fs::write(scan.join("cut.dcm"), &odd.bytes()[..900]).expect("writes");
+    fs::write(scan.join("short.dcm"), &odd.bytes()[..4000]).expect("writes");
     let step = |arguments: &[&str]| run_well(&work, &root, arguments);
     let mut said = step(&["audit"]);
     said += &step(&["train", "--small", "--size", "32", "--epochs", "2", "--device", "cpu"]);
@@ -233,6 +244,12 @@ fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_
     let probabilities =
         |of: &covid_ct::Inference| of.scans.iter().map(|scan| format!("{:.6}", scan.mean)).collect::<Vec<_>>();
     assert_eq!(probabilities(&new.inference), probabilities(&inference));
+    let archive = home.path().join("two visits.zip");
+    zipped(&elsewhere, &archive);
+    let of_archive = run.judge(&archive, silent).expect("judges an archive");
+    assert_eq!(probabilities(&of_archive.inference), probabilities(&inference));
+    assert_eq!(of_archive.inference.scans[1].scan, "two visits/visit 1");
+    said += &step(&["predict", path(&archive)]);
     // External validation by folders' names: the labelled scans of the validation set, moved elsewhere.
     let external = home.path().join("other hospital");
     fs::rename(root.join("val"), &external).expect("moves");
@@ -252,13 +269,34 @@ fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_
     said += &step(&["report"]);
     let report = fs::read_to_string(work.join("report.html")).expect("reads");
     assert!(report.contains("External validation") && report.contains("lung (centre -600, width 1500 HU)"));
-    for file in files(&work) {
-        let bytes = fs::read(&file).expect("reads");
+    let written = files(&work);
+    assert!(written.iter().filter(|file| file.extension().is_some_and(|of| of == "parquet")).count() > 5);
+    for file in written {
+        let mut bytes = fs::read(&file).expect("reads");
+        if file.extension().is_some_and(|ending| ending == "parquet") {
+            // Compressed, so that its texts are not in its bytes.
+            let table = fs::File::open(&file).expect("opens");
+            let frame = ParquetReader::new(table).finish().expect("a frame");
+            let texts = frame.columns().iter().filter_map(|column| column.str().ok());
+            bytes.extend(texts.flat_map(|texts| texts.iter().flatten().collect::<Vec<_>>().join("\n").into_bytes()));
+        }
         for secret in SECRETS {
             assert!(memchr::memmem::find(&bytes, secret.as_bytes()).is_none(), "{secret} is in {}", file.display());
         }
     }
     assert!(SECRETS.iter().all(|secret| !said.contains(secret)), "{said}");
+}
+
+/// An archive that holds the folder.
+fn zipped(folder: &Path, archive: &Path) {
+    let mut writer = zip::ZipWriter::new(fs::File::create(archive).expect("creates"));
+    let above = folder.parent().expect("a folder");
+    for file in files(folder) {
+        let name = path(file.strip_prefix(above).expect("below"));
+        writer.start_file(name, zip::write::FileOptions::default()).expect("begins");
+        std::io::Write::write_all(&mut writer, &fs::read(&file).expect("reads")).expect("writes");
+    }
+    writer.finish().expect("finishes");
 }
 
 fn path(path: &Path) -> &str {
@@ -342,7 +380,7 @@ fn labels_come_from_a_table_of_scans_in_any_folders() {
 }
 
 #[test]
-fn an_archive_of_scans_is_judged_as_its_folder_would_be_and_a_workspace_reads_both() {
+fn a_scan_outside_of_a_data_set_is_named_from_its_folder_on() {
     let home = folder();
     let root = home.path().join("clinic");
     for slice in series("one", 3) {
@@ -356,5 +394,57 @@ fn an_archive_of_scans_is_judged_as_its_folder_would_be_and_a_workspace_reads_bo
     let work = Workspace::at(Some(home.path().join("work")), Some(root)).expect("opens");
     let data = work.dataset(silent).expect("is there");
     assert_eq!(scanned(&data).slices.len(), 3);
-    assert_eq!(CT.len(), 25);
+}
+
+#[test]
+fn what_one_patient_is_does_not_depend_on_a_partly_filled_table() {
+    let home = folder();
+    let root = home.path().join("archive");
+    for (at, study) in [("first", "1.9"), ("second", "1.10")] {
+        for slice in series(at, 2) {
+            let slice = Dicom { patient: "QX4711-same".to_owned(), study: study.to_owned(), ..slice };
+            slice.write(root.join(format!("{at}/{}.dcm", slice.number)));
+        }
+    }
+    fs::write(root.join("labels.csv"), "path,label,set,patient\nfirst,1,val,Anna\nsecond,0,train,\n").expect("writes");
+    let manifest = scanned(&root);
+    assert_eq!(manifest.scans[1].patient.as_deref(), Some("Anna"), "{:?}", manifest.scans);
+    assert_eq!(manifest.patients().len(), 1);
+    // The number in the files is not shown, though tables give it.
+    let own = "path,label,set,patient\nfirst,1,val,QX4711-same\nsecond,0,train,\n";
+    fs::write(root.join("labels.csv"), own).expect("writes");
+    assert!(scanned(&root).scans.iter().all(|scan| scan.patient.as_ref().is_some_and(|of| !of.contains("QX4711"))));
+    fs::remove_file(root.join("labels.csv")).expect("removes");
+    fs::create_dir_all(root.join("prediction")).expect("a folder");
+    for at in ["first", "second"] {
+        fs::rename(root.join(at), root.join("prediction").join(at)).expect("moves");
+    }
+    fs::write(root.join("patients.csv"), "path,patient\nprediction/first,QX4711-same\n").expect("writes");
+    assert!(scanned(&root).scans.iter().all(|scan| scan.patient.as_ref().is_some_and(|of| !of.contains("QX4711"))));
+}
+
+#[test]
+fn pictures_in_the_root_and_names_that_collide_are_listed_once() {
+    let home = folder();
+    let root = home.path().join("flat");
+    fs::create_dir(&root).expect("a folder");
+    let accepted = crate::support::fixture().audit.accepted();
+    for (slice, name) in accepted.slices.iter().step_by(9).zip(["1.jpg", "2.jpg", "3.jpg"]) {
+        fs::copy(accepted.place_of(slice), root.join(name)).expect("copies");
+    }
+    let rows = "path,label,patient\n./1.jpg,covid,P1\n2.jpg,non-covid,P2\n3.jpg,covid,P1\n";
+    fs::write(root.join("labels.csv"), rows).expect("writes");
+    let manifest = scanned(&root);
+    let said: Vec<_> = manifest.scans.iter().map(|of| (of.folder.as_str(), of.label)).collect();
+    let covid = Some(Label::Covid);
+    assert_eq!(said, [("1.jpg", covid), ("3.jpg", covid), ("2.jpg", Some(Label::NonCovid))]);
+    assert_eq!(Audit::run(&manifest, silent).expect("audits").accepted().slices.len(), 3);
+
+    let root = home.path().join("clinic");
+    for (name, at) in [("one", "P1"), ("two", "P1"), ("three", "P1/series-1"), ("four", "P1/notes")] {
+        series(name, 2).for_each(|slice| slice.write(root.join(format!("prediction/{at}/{name}{}.dcm", slice.number))));
+    }
+    let folders: Vec<String> = scanned(&root).scans.into_iter().map(|scan| scan.folder).collect();
+    let expected = ["P1/notes", "P1/series-1", "P1/series-2", "P1/series-3"].map(|at| format!("prediction/{at}"));
+    assert_eq!(folders, expected);
 }

@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use anyhow::{Context, Result};
 use clap::Args;
-use covid_ct::{Audit, Check, Expectation, Preprocess, Severity, Workspace};
+use covid_ct::{Audit, Check, Expectation, Preprocess, Workspace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,8 +42,7 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     if let Some(check) = check {
         println!("\n{}", audit.details(*check));
     }
-    let grave = audit.findings().iter().filter(|f| f.check.severity() == Severity::Exclude).count();
-    println!("\n{grave} findings leave files out. Written to {}", workspace.manifest_folder().display());
+    println!("\nWritten to {}", workspace.manifest_folder().display());
     if let Some(expected) = expected {
         println!("\n{}", audit.against(&expected));
         return Ok(if audit.fits(&expected) { ExitCode::SUCCESS } else { ExitCode::from(3) });

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
     Adam, Architecture, Audit, Check, Experiment, History, Learn, Manifest, Network, Precision, Preprocess, RunConfig,
-    RunFolder, Scale, SliceCache, Split, Storage, Subset, Workspace, gradient,
+    RunFolder, Scale, SliceCache, Split, Storage, Subset, Window, Workspace, gradient,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,8 @@ pub enum Work {
     Heads,
     /// Two epochs of a whole network, from the cache; the second is measured
     Train,
-    /// Values in Hounsfield units of every slice below the folder, written to --bytes as 32-bit floats
+    /// Values in Hounsfield units of every slice below the folder, written to --bytes as 32-bit floats, and the grey levels
+    /// through the lung window, to the same name with .grey
     Values,
     /// Duplicate search, split and tables of a data set of --slices slices that is not there
     Scale,
@@ -130,19 +131,22 @@ fn flags(audit: &Audit) -> serde_json::Value {
 fn values(data: &Path, bytes: Option<&Path>) -> Result<Measured> {
     let watch = Watch::start();
     let manifest = Manifest::of_new_scans(data, |_| ())?;
-    let (mut all, mut slices) = (Vec::new(), Vec::new());
+    let (mut all, mut grey, mut slices) = (Vec::new(), Vec::new(), Vec::new());
     for slice in &manifest.slices {
         let path = manifest.place_of(slice);
         match manifest.hounsfield(slice) {
             Ok((width, height, values)) => {
                 slices.push(json!({ "path": path, "frame": slice.frame, "width": width, "height": height }));
                 all.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                grey.extend(manifest.grey(slice, Window::LUNG)?.pixels);
             }
             Err(error) => slices.push(json!({ "path": path, "frame": slice.frame, "error": format!("{error:#}") })),
         }
     }
     if let Some(file) = bytes {
         std::fs::write(file, &all).with_context(|| format!("writing {}", file.display()))?;
+        let file = file.with_extension("grey");
+        std::fs::write(&file, &grey).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok((slices.len(), watch.stop(), json!({ "slices": slices, "rejected": manifest.rejected })))
 }

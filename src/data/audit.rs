@@ -2,10 +2,10 @@
 
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, read_json, write_json};
-use crate::base::progress::{Meter, Progress, thousands};
+use crate::base::progress::{Meter, Progress, counted, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::contact_sheet::ContactSheet;
-use crate::data::manifest::{Manifest, Set, Slice};
+use crate::data::manifest::{Manifest, Rejection, Set, Slice};
 use crate::data::window::Window;
 use anyhow::{Context, Result, ensure};
 pub(crate) use inspect::Inspection;
@@ -159,6 +159,12 @@ impl Audit {
         reasons
     }
 
+    /// Files that take no part: excluded slices, and scanners' files that are no slices.
+    pub fn left_out(&self) -> usize {
+        let others = self.manifest.rejected.iter().filter(|of| of.reason != Rejection::UnmatchedRow).count();
+        self.excluded().len() + others
+    }
+
     /// Every excluded file with its reason, one row each, at most `limit` rows.
     pub fn excluded_table(&self, limit: usize) -> Table {
         let excluded = self.excluded();
@@ -187,12 +193,17 @@ impl Audit {
             table.row([check.name().to_owned(), check.severity().to_string(), count, example, check.meaning().into()]);
         }
         let (out, all) = (self.excluded().len() as u64, self.manifest.slices.len() as u64);
-        table.note(format!(
-            "{} of {} files are left out; {} stay.",
+        let table = table.note(format!(
+            "{} of {} slices are left out; {} stay.",
             thousands(out),
             thousands(all),
             thousands(all - out)
-        ))
+        ));
+        let others = self.left_out() as u64 - out;
+        match others {
+            0 => table,
+            _ => table.note(format!("{} of scanners besides, which are no slices of a scan.", counted(others, "file"))),
+        }
     }
 
     /// Every finding of a check: path, what was found, and the other file for checks that compare two.

@@ -6,7 +6,7 @@ use crate::base::table::Table;
 use crate::data::decode::Header;
 use crate::data::opened::Contents;
 use crate::data::pixels::SixteenBit;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -199,6 +199,10 @@ impl Manifest {
     /// A manifest of the listed scans under `root`, before any slice is read.
     pub(crate) fn listed(root: &Path, listing: FolderListing) -> Result<Self> {
         let FolderListing { mut scans, strays, rejected, .. } = listing;
+        let mut folders = BTreeSet::new();
+        if let Some(twice) = scans.iter().find(|scan| !folders.insert(scan.folder.as_str())) {
+            bail!("listing {}: two scans would be named {}; rename one of their folders", root.display(), twice.folder);
+        }
         for scan in &mut scans {
             scan.patient = scan.patient.take().or_else(|| scan.acquisition.as_ref()?.patient.clone());
         }
@@ -299,25 +303,15 @@ impl Manifest {
         ))
     }
 
-    /// The note on what the table counts as a patient.
-    fn who_is_a_patient(&self) -> String {
-        let patients: BTreeSet<&String> = self.scans.iter().filter_map(|s| s.patient.as_ref()).collect();
-        if patients.is_empty() {
-            return "Each scan counts as one patient: there is no patients.csv.".to_owned();
-        }
-        let unnamed = self.scans.iter().filter(|s| s.label.is_some() && s.patient.is_none()).count() as u64;
-        let rest = match unnamed {
-            0 => String::new(),
-            _ => format!(" {} labelled scans are not in it; each counts as a separate patient.", thousands(unnamed)),
-        };
-        let named = thousands(patients.len() as u64);
-        format!("patients.csv names {named} patients; “Number of Patients” counts scans.{rest}")
-    }
-
-    /// Every slice as a polars frame: path, set, label, scan, patient, slice, bytes, width, height, format, colour,
-    /// sha256.
+    /// Every slice as a polars frame: path, set, label, scan, patient, slice, bytes, width, height, format, colour, at
+    /// and frame (where the slice is not the file `path`), sha256.
     pub fn to_frame(&self) -> Result<polars::prelude::DataFrame> {
         parquet::to_frame(self)
+    }
+
+    /// The same scans without slices.
+    pub(crate) fn without_slices(&self) -> Self {
+        self.filtered(&[])
     }
 
     /// The same manifest with only the slices for which `keep` is true.

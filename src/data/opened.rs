@@ -10,6 +10,7 @@ use crate::data::volume::{Volume, data_file, joined};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -138,10 +139,12 @@ fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     let may_name_data =
         [".mhd", ".nhdr", ".mha", ".nrrd"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
     // A header that names none, or a missing file, is found when the volume is opened.
-    Ok(match may_name_data.then(|| data_file(&name, &bytes)) {
-        Some(Ok(Some(data))) => joined(&name, &bytes, &std::fs::read(path.with_file_name(data)).unwrap_or_default()),
-        _ => bytes,
-    })
+    let Some(Ok(Some(data))) = may_name_data.then(|| data_file(&name, &bytes)) else { return Ok(bytes) };
+    let mut joined = joined(&name, &bytes, &[]);
+    if let Ok(mut file) = std::fs::File::open(path.with_file_name(data)) {
+        file.read_to_end(&mut joined)?;
+    }
+    Ok(joined)
 }
 
 /// A file that holds many slices, and its format.

@@ -2,6 +2,7 @@
 
 use crate::data::window::Window;
 use anyhow::{Context, Error, Result};
+use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -90,12 +91,7 @@ impl Pixels {
     /// The lowest and the highest of the values in Hounsfield units, without padding.
     pub(crate) fn range(&self) -> Option<(f32, f32)> {
         let Self::Hounsfield(slice) = self else { return None };
-        let (low, high) = slice.padding.unwrap_or((f32::NAN, f32::NAN));
-        let inside = slice.values.iter().filter(|value| !(low <= **value && **value <= high));
-        Some(
-            inside
-                .fold((f32::INFINITY, f32::NEG_INFINITY), |(least, most), value| (least.min(*value), most.max(*value))),
-        )
+        Some(range_of(&slice.values, slice.padding.unwrap_or((f32::NAN, f32::NAN))))
     }
 
     /// The grey levels through a window.
@@ -129,18 +125,48 @@ impl Hounsfield {
     pub(crate) fn through(&self, window: Window) -> GreyImage {
         let (centre, width) = window.for_file(self.own_window);
         let scale = 255.0 / (width - 1.0);
-        // ((x − (c − 0.5)) / (w − 1) + 0.5) · 255, as one multiplication and one addition; + 0.5 rounds.
-        let (scale, offset) = (scale as f32, ((0.5 - centre) * scale + 127.5 + 0.5) as f32);
-        let level = |value: f32| (value * scale + offset).clamp(0.0, 255.0) as u8;
-        let pixels = match self.padding {
-            None => self.values.iter().map(|value| level(*value)).collect(),
-            Some((low, high)) => {
-                let padded = |value: f32| low <= value && value <= high;
-                self.values.iter().map(|value| if padded(*value) { 0 } else { level(*value) }).collect()
-            }
-        };
+        // ((x − (c − 0.5)) / (w − 1) + 0.5) · 255, as one multiplication and one addition.
+        let mut pixels = vec![0; self.values.len()];
+        levels(&self.values, scale as f32, ((0.5 - centre) * scale + 127.5) as f32, &mut pixels);
+        if let Some((low, high)) = self.padding {
+            let padded = |value: f32| low <= value && value <= high;
+            self.values.iter().zip(&mut pixels).filter(|(value, _)| padded(**value)).for_each(|(_, level)| *level = 0);
+        }
         GreyImage { width: self.width, height: self.height, pixels }
     }
+}
+
+/// Grey levels `value · scale + offset`, rounded, from 0 to 255; NaN is 0.
+#[multiversion(targets("x86_64+avx2", "x86_64+avx2+avx512f+avx512bw"))]
+fn levels(values: &[f32], scale: f32, offset: f32, levels: &mut [u8]) {
+    // At 2^23 an f32 has no bits left for fractions: adding it rounds, and leaves the level in the lowest byte. A conversion
+    // by `as` would be made pixel by pixel.
+    const WHOLE: f32 = 8_388_608.0;
+    for (level, value) in levels.iter_mut().zip(values) {
+        *level = ((value * scale + offset).clamp(0.0, 255.0) + WHOLE).to_bits() as u8;
+    }
+}
+
+/// The lowest and the highest value outside of the padding.
+#[multiversion(targets("x86_64+avx2", "x86_64+avx2+avx512f+avx512bw"))]
+fn range_of(values: &[f32], (low, high): (f32, f32)) -> (f32, f32) {
+    const LANES: usize = 16;
+    let (mut least, mut most) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    let mut add = |lane: usize, value: f32| {
+        let padded = low <= value && value <= high;
+        let (small, large) = if padded { (f32::INFINITY, f32::NEG_INFINITY) } else { (value, value) };
+        // Without a case for NaN, which compares as false.
+        least[lane] = if small < least[lane] { small } else { least[lane] };
+        most[lane] = if large > most[lane] { large } else { most[lane] };
+    };
+    let mut pieces = values.chunks_exact(LANES);
+    for piece in &mut pieces {
+        (0..LANES).for_each(|lane| add(lane, piece[lane]));
+    }
+    pieces.remainder().iter().enumerate().for_each(|(lane, value)| add(lane, *value));
+    let smaller = |a: f32, b: &f32| if *b < a { *b } else { a };
+    let larger = |a: f32, b: &f32| if *b > a { *b } else { a };
+    (least.iter().fold(f32::INFINITY, smaller), most.iter().fold(f32::NEG_INFINITY, larger))
 }
 
 /// How stored rows and columns are turned into the view of radiologists: first transposed, then flipped.
@@ -199,6 +225,15 @@ mod tests {
         assert_eq!(picture.through(Window::File).pixels, [0, 128, 0]);
         picture.own_window = None;
         assert_eq!(picture.through(Window::File), picture.through(Window::LUNG));
+    }
+
+    #[test]
+    fn the_range_is_that_of_the_values_outside_of_padding() {
+        let values: Vec<f32> = (0..37).map(|at| (at * 7 % 37) as f32 - 5.0).chain([f32::NAN, -2000.0]).collect();
+        let mut picture = slice(&values);
+        assert_eq!(Pixels::Hounsfield(picture.clone()).range(), Some((-2000.0, 31.0)));
+        picture.padding = Some((-2048.0, -1999.0));
+        assert_eq!(Pixels::Hounsfield(picture).range(), Some((-5.0, 31.0)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::data::manifest::{Manifest, unzipped};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::SubsetEvaluation;
-use crate::evaluate::judge::{NewPredictions, STYLE, stem};
+use crate::evaluate::judge::{NewPredictions, STYLE};
 use crate::evaluate::predict::{About, Predictions};
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::figures::confusion;
@@ -67,14 +67,8 @@ impl RunFolder {
 
     fn validate_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Validated> {
         let unpacked = unzipped(path)?;
-        let at = unpacked.as_ref().map_or(path, |folder| folder.path());
-        let listing = || {
-            let mut manifest = Manifest::of_labelled_scans(at, progress)?;
-            if unpacked.is_some() {
-                manifest.name = stem(path);
-            }
-            Ok(manifest)
-        };
+        let at = unpacked.as_ref().map_or(path, |unpacked| unpacked.scans.as_path());
+        let listing = || Manifest::of_labelled_scans(at, progress);
         let seen = NewPredictions::of(self, Subset::External, listing, progress)?;
         let NewPredictions { basis, audit, cache, predictions, .. } = &seen;
         let manifest = cache.manifest();
@@ -90,7 +84,7 @@ impl RunFolder {
             },
             assessment: basis.assessment.of_external(predictions, manifest, &basis.rule)?,
             unlabelled: manifest.scans.iter().filter(|scan| scan.label.is_none()).count(),
-            left_out: audit.excluded().len(),
+            left_out: audit.left_out(),
         };
         Ok(Validated { external, predictions: predictions.clone(), audit: audit.clone() })
     }

@@ -13,6 +13,7 @@ use crate::evaluate::predict::{Classifier, Predictions};
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use maud::{PreEscaped, html};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -21,6 +22,9 @@ pub(super) const STYLE: &str = ":root{color-scheme:light dark}\
     body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding:0 1.2em}";
 /// Findings shown.
 const SHOWN: usize = 40;
+/// Scans that have a page of their own, and slices on it.
+const PAGES: usize = 60;
+const PICTURES: usize = 12;
 
 /// Scans that are not part of a run's data set, judged by its network.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,14 +37,18 @@ pub struct NewScans {
     pub audit: Audit,
     /// One slice of each scan with its heat map.
     pub heat: Figure,
+    /// Slices of each of the first 60 scans, at even distances, with their heat maps.
+    pub scan_heats: Vec<Figure>,
     /// The fewest slices of a training scan.
     pub fewest_slices: usize,
+    /// The judged folder, file or archive.
+    pub read_from: PathBuf,
 }
 
 impl RunFolder {
     /// Judges scans that are not part of the run's data set: `path` is a picture, a DICOM series, a volume, a folder of
-    /// scans, or a zip archive of them (see [`Manifest::of_new_scans`]). Nothing of the training data is needed, only the files of this folder.
-    /// Files that cannot be read are left out and listed. The result is not written; see [`NewScans::write`].
+    /// scans, or a zip archive of them (see [`Manifest::of_new_scans`]). Nothing of the training data is needed, only the
+    /// files of this folder. Files that cannot be read are left out and listed. The result is not written; see [`NewScans::write`].
     ///
     /// # Errors
     /// A run that was not trained and evaluated, no pictures at `path`, or none that can be read.
@@ -52,27 +60,21 @@ impl RunFolder {
 
     fn judge_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<NewScans> {
         let unpacked = unzipped(path)?;
-        let at = unpacked.as_ref().map_or(path, |folder| folder.path());
-        let listing = || {
-            let mut manifest = Manifest::of_new_scans(at, progress)?;
-            if unpacked.is_some() {
-                manifest.name = stem(path);
-            }
-            Ok(manifest)
-        };
+        let at = unpacked.as_ref().map_or(path, |unpacked| unpacked.scans.as_path());
+        let listing = || Manifest::of_new_scans(at, progress);
         let seen = NewPredictions::of(self, Subset::Prediction, listing, progress)?;
         let NewPredictions { classifier, basis, audit, cache, predictions, .. } = &seen;
         let slices: Vec<usize> = (0..cache.manifest().slices.len()).collect();
         let inference = Inference::of(basis, cache, &slices, predictions)?;
         let heat = inference.heat_figure(classifier, cache, predictions)?;
+        let shown = inference.scans.iter().take(PAGES);
+        let scan_heats = shown.map(|scan| classifier.scan_heat(cache, predictions, &scan.scan, PICTURES));
+        let scan_heats = scan_heats.collect::<Result<_>>()?;
         let fewest_slices = basis.grey_levels.fewest_slices;
-        Ok(NewScans { inference, predictions: predictions.clone(), audit: audit.clone(), heat, fewest_slices })
+        let (predictions, audit) = (predictions.clone(), audit.clone());
+        let read_from = path.to_owned();
+        Ok(NewScans { inference, predictions, audit, heat, scan_heats, fewest_slices, read_from })
     }
-}
-
-/// The last part of a path without its ending.
-pub(super) fn stem(path: &Path) -> String {
-    path.file_stem().map_or("scans".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Scans from elsewhere, as a run's network sees them.
@@ -123,8 +125,8 @@ impl NewPredictions {
 }
 
 impl NewScans {
-    /// Writes predictions of slices and scans, the inference, the audit, the heat maps and a page to read into
-    /// `<run>/judged/<name>-<hash>/`; returns the page's path. The name is that of the judged file or folder, the hash that
+    /// Writes predictions of slices and scans, the inference, the audit, the heat maps, a page to read and one for each scan
+    /// (`scan-1.html`, …) into `<run>/judged/<name>-<hash>/`; returns the path of the first. The name is that of the judged file or folder, the hash that
     /// of its contents: scans of one name that differ have folders of their own.
     pub fn write(&self, run: &RunFolder) -> Result<PathBuf> {
         let manifest = self.audit.manifest();
@@ -134,6 +136,12 @@ impl NewScans {
         self.predictions.by_scan(&self.inference.rule).write(&folder)?;
         folder.write(Artifact::Inference, &self.inference)?;
         self.heat.save(folder.path_of(Artifact::HeatByScan))?;
+        for (number, (scan, heat)) in (1..).zip(self.inference.scans.iter().zip(&self.scan_heats)) {
+            let body = Page::new().with(&self.inference.patient(&scan.scan)?).with(heat).html();
+            let body = html! { h1 { (scan.scan) } p { a href="judged.html" { "all scans" } } (PreEscaped(body)) };
+            let page = folder.path().join(format!("scan-{number}.html"));
+            write_text(&page, &document(&scan.scan, STYLE, &body))?;
+        }
         let page = folder.path_of(Artifact::JudgedPage);
         write_text(&page, &self.document())?;
         Ok(page)
@@ -141,13 +149,16 @@ impl NewScans {
 
     /// What was left out, and what else is wrong with the files.
     pub fn findings(&self) -> Table {
-        let excluded = self.audit.excluded();
-        let is_out = |of: &Finding| excluded.get(&of.path).is_some_and(|reason| reason.check == of.check);
+        let (excluded, manifest) = (self.audit.excluded(), self.audit.manifest());
+        let rejected: BTreeSet<&str> = manifest.rejected.iter().map(|of| of.path.as_str()).collect();
+        // A finding on a scan leaves out all of its slices.
+        let is_out = |of: &Finding| excluded.values().any(|reason| reason.path == of.path && reason.check == of.check);
         let mut table = Table::new("Findings in the files", &["File", "Check", "Found", "Judged"]);
         let findings = self.audit.findings();
         for of in findings.iter().take(SHOWN) {
             let judged = match of.check {
                 Check::StrayFile => "no: not a picture",
+                _ if rejected.contains(of.path.as_str()) => "no: no slice of a scan",
                 _ if is_out(of) => "no: left out",
                 _ => "yes",
             };
@@ -167,7 +178,7 @@ impl NewScans {
         let lost = manifest.scans.iter().filter(|scan| !judged(&scan.folder)).map(|scan| scan.folder.as_str());
         let lost: Vec<&str> = lost.collect();
         let short = self.inference.scans.iter().filter(|scan| scan.slices < self.fewest_slices).count();
-        let mut notes = vec![format!("Read from {}.", manifest.root.display())];
+        let mut notes = vec![format!("Read from {}.", self.read_from.display())];
         if !lost.is_empty() {
             notes.push(format!("Not judged, for none of their files can be read: {}.", lost.join(", ")));
         }
@@ -188,7 +199,10 @@ impl NewScans {
 
     fn document(&self) -> String {
         let title = format!("{}, judged by {}", self.audit.manifest().name, self.inference.about.run);
-        document(&title, STYLE, &html! { h1 { (title) } (PreEscaped(self.html())) })
+        let scans = (1..).zip(self.inference.scans.iter().take(self.scan_heats.len()));
+        let links =
+            html! { ul { @for (number, of) in scans { li { a href={ "scan-" (number) ".html" } { (of.scan) } } } } };
+        document(&title, STYLE, &html! { h1 { (title) } (PreEscaped(self.html())) h2 { "Each scan" } (links) })
     }
 
     /// Shows tables and heat maps in a notebook.

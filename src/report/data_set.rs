@@ -8,6 +8,7 @@ use crate::base::progress::thousands;
 use crate::base::table::{Show, Table};
 use crate::data::audit::{Check, Severity};
 use crate::data::manifest::{Label, Manifest};
+use crate::data::pixels::SixteenBit;
 use crate::evaluate::compare::Comparison;
 use crate::train::run_folder::RunFolder;
 use anyhow::Result;
@@ -139,7 +140,7 @@ impl Report {
         let in_units = manifest.scans.iter().filter(|scan| scan.acquisition.is_some()).count();
         let pictures = "as the files were exported: Hounsfield units are not in them";
         let window = match in_units {
-            0 if manifest.sixteen_bit.is_none() => pictures.to_owned(),
+            0 if matches!(manifest.sixteen_bit, None | Some(SixteenBit::Grey)) => pictures.to_owned(),
             0 => distinct(&|of| of.window.described()),
             _ if in_units == manifest.scans.len() => {
                 format!("{}, the same for all scans", distinct(&|of| of.window.described()))

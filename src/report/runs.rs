@@ -107,7 +107,7 @@ impl Report {
                 let reliability = (name("reliability-scans"), of.assessment.scan_reliability_figure(Subset::External)?);
                 let figures: Vec<_> = figures.chain([reliability]).collect();
                 html.push_str(&self.row(&figures));
-                self.json["external"][&run.name][&of.data] = json!(of);
+                self.json["external"][&run.name][format!("{}-{}", of.data, of.about.manifest.short())] = json!(of);
             }
         }
         if !html.is_empty() {

@@ -2,7 +2,8 @@
 
 use super::acquisition::{Rejected, Rejection};
 use super::listing::{FolderListing, ListedSlice};
-use super::new_scans::anywhere_below;
+use super::new_scans::{anywhere_below, is_picture};
+use super::patients::is_pseudonym_of;
 use super::pseudonym::Pseudonyms;
 use super::{Label, Manifest, Scan, Set};
 use crate::base::files::write_whole;
@@ -32,6 +33,14 @@ struct LabelRow {
     source: Option<String>,
 }
 
+/// Whether the column of sets counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sets {
+    Read,
+    /// As in external validation, where all scans are of one set.
+    Ignored,
+}
+
 /// The table, read and checked.
 #[derive(Debug)]
 pub(super) struct LabelTable {
@@ -44,17 +53,17 @@ impl LabelTable {
     ///
     /// # Errors
     /// No column that names scans, no label, a label or set that is not known, with the line.
-    pub(super) fn in_root(root: &Path) -> Result<Option<Self>> {
+    pub(super) fn in_root(root: &Path, sets: Sets) -> Result<Option<Self>> {
         let path = root.join(LABELS);
         if !path.is_file() {
             return Ok(None);
         }
         let from = path.display().to_string();
         let bytes = std::fs::read(&path).with_context(|| format!("reading labels from {from}"))?;
-        Self::parsed(from.clone(), &bytes).with_context(|| format!("reading labels from {from}")).map(Some)
+        Self::parsed(from.clone(), &bytes, sets).with_context(|| format!("reading labels from {from}")).map(Some)
     }
 
-    fn parsed(from: String, bytes: &[u8]) -> Result<Self> {
+    fn parsed(from: String, bytes: &[u8], sets: Sets) -> Result<Self> {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let count = |delimiter: u8| first.iter().filter(|byte| **byte == delimiter).count();
@@ -64,7 +73,7 @@ impl LabelTable {
             csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(csv::Trim::All).from_reader(bytes);
         let header = reader.headers().context("reading the header")?.clone();
         let records = reader.records().collect::<Result<Vec<_>, _>>().context("reading the rows")?;
-        let columns = Columns::of(&header, &records)?;
+        let columns = Columns::of(&header, &records, sets)?;
         let rows = records.iter().map(|record| columns.row(record)).collect::<Result<Vec<_>>>()?;
         ensure!(!rows.is_empty(), "expected a row for each scan, found none under the header");
         Ok(Self { from, rows })
@@ -81,7 +90,7 @@ impl LabelTable {
         let mut of_scan: BTreeMap<usize, LabelRow> = BTreeMap::new();
         let mut unmatched = Vec::new();
         for row in &self.rows {
-            let scans = found.scans_of(row);
+            let scans = found.scans_of(row, &listing).with_context(|| format!("reading labels from {}", self.from))?;
             if scans.is_empty() {
                 unmatched.push(row);
             }
@@ -103,7 +112,7 @@ impl LabelTable {
         for (index, scan) in listing.scans.iter_mut().enumerate() {
             let mut row = of_scan.remove(&index).unwrap_or_default();
             // The patient's number in the DICOM files is not shown, though the table gives it; another name is the user's.
-            row.patient = row.patient.filter(|patient| !found.is_pseudonym_of(scan, patient));
+            row.patient = row.patient.filter(|patient| !is_pseudonym_of(found.pseudonyms.as_ref(), scan, patient));
             row.set_on(scan);
         }
         listing.rejected.extend(unmatched.into_iter().map(Rejected::of_row));
@@ -111,22 +120,23 @@ impl LabelTable {
     }
 
     /// Pictures of one folder that rows give to several scans, patients or labels are scans of their own: by the column
-    /// `scan`, or else each picture.
+    /// `scan`, or else each picture. A DICOM series stays whole.
     fn pictures_apart(&self, listing: FolderListing) -> FolderListing {
         let by_path: HashMap<&str, &LabelRow> =
             self.rows.iter().filter_map(|row| Some((row.path.as_deref()?, row))).collect();
-        let of_scan = |scan: usize| listing.files.iter().filter(move |file| file.scan == scan && file.at.is_none());
         let row = |file: &ListedSlice| by_path.get(listing.path(file).as_str()).copied();
         let mut parts: BTreeMap<String, Vec<ListedSlice>> = BTreeMap::new();
-        for scan in 0..listing.scans.len() {
-            let who: BTreeSet<_> = of_scan(scan).filter_map(row).map(LabelRow::who).collect();
-            for file in of_scan(scan).filter(|_| who.len() > 1) {
+        // Files are listed scan by scan.
+        for files in listing.files.chunk_by(|a, b| a.scan == b.scan) {
+            let scan = &listing.scans[files[0].scan];
+            let who: BTreeSet<_> = files.iter().filter_map(row).map(LabelRow::who).collect();
+            for file in files.iter().filter(|_| who.len() > 1 && scan.acquisition.is_none()) {
                 let path = listing.path(file);
                 let name = match row(file).and_then(|row| row.scan.as_ref()) {
-                    Some(name) => format!("{}/{name}", listing.scans[scan].folder),
+                    Some(name) => format!("{}/{name}", scan.folder),
                     None => path.clone(),
                 };
-                let of_part = parts.entry(name.trim_start_matches('/').to_owned()).or_default();
+                let of_part = parts.entry(name).or_default();
                 let number = Some(of_part.len() as u32);
                 of_part.push(ListedSlice { at: Some(path.into()), number, ..file.clone() });
             }
@@ -158,9 +168,12 @@ impl Manifest {
         ensure!(count > 0, "{}: there is no scan in {}", doing(), folder.display());
         let mut table = csv::Writer::from_writer(Vec::new());
         table.write_record(["path", "label", "set", "source", "patient"])?;
+        // Numbered, for a keyed hash is another one on another machine.
+        let mut numbers: HashMap<&String, usize> = HashMap::new();
         for scan in &listing.scans {
-            let patient = scan.acquisition.as_ref().and_then(|of| of.patient.as_deref()).unwrap_or_default();
-            table.write_record([scan.folder.as_str(), "", "", "", patient])?;
+            let next = numbers.len() + 1;
+            let patient = scan.pseudonym().map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
+            table.write_record([scan.folder.as_str(), "", "", "", &patient.unwrap_or_default()])?;
         }
         let bytes = table.into_inner().map_err(|error| error.into_error()).with_context(doing)?;
         write_whole(to, &bytes).with_context(doing)?;
@@ -245,23 +258,36 @@ impl Finder {
         Ok(Self { by_name, pseudonyms: needs_pseudonyms.then(Pseudonyms::open).transpose()? })
     }
 
-    fn is_pseudonym_of(&self, scan: &Scan, patient: &str) -> bool {
-        let pseudonym = scan.acquisition.as_ref().and_then(|of| of.patient.as_ref());
-        let hidden = self.pseudonyms.as_ref().map(|pseudonyms| pseudonyms.of("patient", patient));
-        pseudonym.is_some_and(|pseudonym| pseudonym == patient || Some(pseudonym) == hidden.as_ref())
-    }
-
     /// By path where there is one, or else by series, scan, or patient.
-    fn scans_of(&self, row: &LabelRow) -> Vec<usize> {
+    ///
+    /// # Errors
+    /// Several folders of the name in the column `scan`.
+    fn scans_of(&self, row: &LabelRow, listing: &FolderListing) -> Result<Vec<usize>> {
         let hidden = |kind: &str, value: &Option<String>| {
             Some(format!("{kind} {}", self.pseudonyms.as_ref()?.of(kind, value.as_deref()?)))
         };
-        let path = row.path.as_ref().map(|path| path.trim_start_matches("./").trim_matches('/').to_owned());
-        let folder = path.as_ref().and_then(|path| Some(path.rsplit_once('/')?.0.to_owned()));
-        let scan = row.scan.as_ref().filter(|_| row.path.is_none());
-        let by_scan = [scan.cloned(), scan.map(|scan| format!("scan {scan}"))];
-        let by_patient = hidden("patient", &row.patient).filter(|_| row.path.is_none() && row.scan.is_none());
-        let names = [path, folder, hidden("series", &row.series)].into_iter().chain(by_scan).chain([by_patient]);
-        names.flatten().find_map(|name| self.by_name.get(&name).cloned()).unwrap_or_default()
+        let named = |name: String| self.by_name.get(&name).cloned().unwrap_or_default();
+        if let Some(path) = &row.path {
+            let exactly = named(path.clone());
+            // A table may list more pictures of a scan than were copied here.
+            let folder = path.rsplit_once('/').filter(|(_, last)| exactly.is_empty() && is_picture(last));
+            let of_folder = folder.map_or(Vec::new(), |(folder, _)| named(folder.to_owned()));
+            let of_pictures = of_folder.into_iter().filter(|scan| listing.scans[*scan].acquisition.is_none());
+            return Ok(exactly.into_iter().chain(of_pictures).collect());
+        }
+        if let Some(series) = hidden("series", &row.series) {
+            return Ok(named(series));
+        }
+        if let Some(scan) = &row.scan {
+            let found =
+                [named(scan.clone()), named(format!("scan {scan}"))].into_iter().find(|found| !found.is_empty());
+            let found = found.unwrap_or_default();
+            if let [first, second, ..] = found[..] {
+                let (first, second) = (&listing.scans[first].folder, &listing.scans[second].folder);
+                bail!("line {}: the scan {scan} may be {first} or {second}: name its path", row.line);
+            }
+            return Ok(found);
+        }
+        Ok(hidden("patient", &row.patient).map(named).unwrap_or_default())
     }
 }

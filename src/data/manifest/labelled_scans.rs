@@ -1,6 +1,6 @@
 //! Labelled scans outside of a data set, for external validation.
 
-use super::label_table::{LABELS, LabelTable};
+use super::label_table::{LABELS, LabelTable, Sets};
 use super::listing::FolderListing;
 use super::new_scans::anywhere_below;
 use super::{Label, Manifest, Set};
@@ -27,7 +27,7 @@ impl Manifest {
         let doing = || format!("listing the labelled scans in {}", path.display());
         ensure!(path.is_dir(), "{}: expected a folder", doing());
         let mut listing = anywhere_below(path, progress)?;
-        match LabelTable::in_root(path)? {
+        match LabelTable::in_root(path, Sets::Ignored)? {
             Some(table) => listing = table.apply(listing)?,
             None => listing.label_by_folder(),
         }

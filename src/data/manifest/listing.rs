@@ -4,6 +4,7 @@ use super::walk::slice_number;
 use super::{Rejected, Scan, Set};
 use crate::base::natural::{NumericKey, numeric_key};
 use crate::data::decode::{Format, Header};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The scans and slices of a data set, in their final order.
@@ -47,31 +48,46 @@ pub(super) fn scan_key(scan: &Scan) -> (Set, Option<usize>, Vec<NumericKey>, Str
 }
 
 impl FolderListing {
-    /// The path of a slice under the root.
+    /// The path of a slice's file under the root.
     pub(super) fn path(&self, file: &ListedSlice) -> String {
-        format!("{}/{}", self.scans[file.scan].folder, file.file).trim_start_matches('/').to_owned()
+        match &file.at {
+            Some(at) => at.to_string(),
+            None => format!("{}/{}", self.scans[file.scan].folder, file.file),
+        }
     }
 
     /// Takes out the files and folders that `goes` names by their path under the root, adds scans with their slices, and
     /// puts all in order. A scan whose files all went is dropped.
     pub(super) fn rearranged(self, goes: impl Fn(&str) -> bool, added: Vec<(Scan, Vec<ListedSlice>)>) -> Self {
         let mut slices: Vec<(Vec<ListedSlice>, bool)> = self.scans.iter().map(|_| (Vec::new(), false)).collect();
-        for file in self.files {
+        let went: Vec<bool> = self.files.iter().map(|file| goes(&self.path(file))).collect();
+        for (file, went) in self.files.into_iter().zip(went) {
             let of_scan = &mut slices[file.scan];
-            match goes(&format!("{}/{}", self.scans[file.scan].folder, file.file)) {
+            match went {
                 true => of_scan.1 = true,
                 false => of_scan.0.push(file),
             }
         }
-        let kept = self.scans.into_iter().zip(slices);
-        // A folder from which nothing was taken is a scan, though it be empty; one that only holds folders of scans is none.
-        let holds = |folder: &str| added.iter().any(|(scan, _)| scan.folder.starts_with(&format!("{folder}/")));
-        let kept = kept.filter(|(scan, (files, went))| !files.is_empty() || !(*went || holds(&scan.folder)));
-        let mut all: Vec<(Scan, Vec<ListedSlice>)> = kept.map(|(scan, (files, _))| (scan, files)).collect();
-        all.extend(added);
+        let mut strays: Vec<String> = self.strays.into_iter().filter(|path| !goes(path)).collect();
+        let named: BTreeSet<String> = added.iter().map(|(scan, _)| scan.folder.clone()).collect();
+        let holds = |folder: &str| {
+            let below = format!("{folder}/");
+            named.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))
+        };
+        let mut all = added;
+        for (scan, (files, went)) in self.scans.into_iter().zip(slices) {
+            let has_pictures = files.iter().any(|file| file.number.is_some());
+            if named.contains(&scan.folder) || (went && !has_pictures) {
+                // What lies beside a series is no slice of it.
+                strays.extend(files.into_iter().map(|file| format!("{}/{}", scan.folder, file.file)));
+            } else if !files.is_empty() || !holds(&scan.folder) {
+                // A folder from which nothing was taken is a scan, though it be empty; one of folders of scans is none.
+                all.push((scan, files));
+            }
+        }
         all.sort_by_cached_key(|(scan, _)| scan_key(scan));
-        let mut listing = Self { rejected: self.rejected, ..Self::default() };
-        listing.strays = self.strays.into_iter().filter(|path| !goes(path)).collect();
+        strays.sort();
+        let mut listing = Self { rejected: self.rejected, strays, ..Self::default() };
         for (index, (scan, files)) in all.into_iter().enumerate() {
             listing.scans.push(scan);
             listing.files.extend(files.into_iter().map(|file| ListedSlice { scan: index, ..file }));

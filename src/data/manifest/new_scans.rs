@@ -67,9 +67,12 @@ impl Manifest {
 impl Found {
     fn slices(self, scan: usize) -> Vec<ListedSlice> {
         let pictures = self.pictures.into_iter().zip(0..);
-        pictures
-            .map(|(file, number)| ListedSlice { number: Some(number), ..ListedSlice::picture(scan, file) })
-            .collect()
+        let in_root = self.folder.is_empty();
+        let slice = |(file, number): (String, u32)| {
+            let at = in_root.then(|| file.as_str().into());
+            ListedSlice { number: Some(number), at, ..ListedSlice::picture(scan, file) }
+        };
+        pictures.map(slice).collect()
     }
 }
 
@@ -90,6 +93,10 @@ fn listed(
     let scan = |of: &Found| Scan { set: Set::Prediction, label: None, ..Scan::new(of.folder.clone()) };
     let mut listing = FolderListing { scans: found.iter().map(scan).collect(), strays, ..FolderListing::default() };
     listing.files = found.into_iter().enumerate().flat_map(|(scan, of)| of.slices(scan)).collect();
+    // Pictures in the root itself are a scan named as the root.
+    for scan in listing.scans.iter_mut().filter(|scan| scan.folder.is_empty()) {
+        scan.folder = root.file_name().map_or("root".into(), |name| name.to_string_lossy().into_owned());
+    }
     let mut listing = listing.with_scanner_files(root, |_| Some(String::new()), progress)?;
     for scan in &mut listing.scans {
         (scan.set, scan.label) = (Set::Prediction, None);
@@ -124,7 +131,8 @@ pub(super) fn is_picture(name: &str) -> bool {
         && ["jpg", "jpeg", "png", "tif", "tiff"].iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
-fn below(folder: &str, name: &str) -> String {
+/// The path of a name in a folder, which is empty for the root.
+pub(super) fn below(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 

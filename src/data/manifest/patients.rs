@@ -1,16 +1,30 @@
 //! Which scans belong to one patient.
 
+use super::pseudonym::Pseudonyms;
 use super::{Manifest, Scan};
+use crate::base::progress::{counted, thousands};
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
 impl Scan {
-    /// The keyed hash of DICOM's PatientID; a table of patients overrules it.
-    fn pseudonym(&self) -> Option<&String> {
+    /// What is known of its patient: the name in a table, the keyed hash, or the study's.
+    pub(crate) fn patient_in_words(&self) -> Option<String> {
+        let study = || self.acquisition.as_ref()?.study.as_ref().map(|study| format!("study {study}"));
+        self.patient.clone().or_else(study)
+    }
+
+    /// The keyed hash of DICOM's PatientID.
+    pub(super) fn pseudonym(&self) -> Option<&String> {
         self.acquisition.as_ref()?.patient.as_ref()
     }
+}
+
+/// Whether a table's name of a scan's patient is the number in its DICOM files, or the pseudonym of it.
+pub(super) fn is_pseudonym_of(pseudonyms: Option<&Pseudonyms>, scan: &Scan, patient: &str) -> bool {
+    let hidden = pseudonyms.map(|pseudonyms| pseudonyms.of("patient", patient));
+    scan.pseudonym().is_some_and(|pseudonym| pseudonym == patient || Some(pseudonym) == hidden.as_ref())
 }
 
 /// The name of the table of patients.
@@ -35,9 +49,12 @@ impl Manifest {
         };
         let mut first_of: BTreeMap<(bool, &str), usize> = BTreeMap::new();
         for (index, scan) in self.scans.iter().enumerate() {
+            // A table may name some of a patient's scans only, so that what DICOM says counts besides.
             let study = scan.acquisition.as_ref().and_then(|of| of.study.as_deref());
-            let named = [scan.patient.as_deref().map(|patient| (true, patient)), study.map(|study| (false, study))];
-            named.into_iter().flatten().for_each(|name| join(*first_of.entry(name).or_insert(index), index));
+            let names = [scan.patient.as_deref(), scan.pseudonym().map(String::as_str)];
+            let named =
+                names.map(|name| name.map(|name| (true, name))).into_iter().chain([study.map(|study| (false, study))]);
+            named.flatten().for_each(|name| join(*first_of.entry(name).or_insert(index), index));
         }
         let by_folder: BTreeMap<&str, usize> =
             self.scans.iter().enumerate().map(|(index, scan)| (scan.folder.as_str(), index)).collect();
@@ -53,6 +70,25 @@ impl Manifest {
         groups.into_values().collect()
     }
 
+    /// The note on what the table counts as a patient.
+    pub(super) fn who_is_a_patient(&self) -> String {
+        let patients: BTreeSet<&String> = self.scans.iter().filter_map(|s| s.patient.as_ref()).collect();
+        if patients.is_empty() {
+            return "Each scan counts as one patient: neither a table nor DICOM files name patients.".to_owned();
+        }
+        let unnamed = self.scans.iter().filter(|s| s.label.is_some() && s.patient.is_none()).count() as u64;
+        let rest = match unnamed {
+            0 => String::new(),
+            _ => format!(" {} labelled scans name none; each counts as a separate patient.", thousands(unnamed)),
+        };
+        let hashed = self.scans.iter().any(|scan| scan.patient.is_some() && scan.patient.as_ref() == scan.pseudonym());
+        let from = match hashed {
+            true => "PatientID (kept as a keyed hash) or a table names",
+            false => "The table of patients names",
+        };
+        format!("{from} {}; “Number of Patients” counts scans.{rest}", counted(patients.len() as u64, "patient"))
+    }
+
     /// What is known of every scan's patient, as text that does not depend on the key of pseudonyms: a pseudonym is replaced
     /// by the number of the first scan that has it.
     pub(super) fn patients_for_hash(&self) -> Vec<String> {
@@ -61,15 +97,15 @@ impl Manifest {
         let scans = self.scans.iter().enumerate();
         scans
             .map(|(index, scan)| {
-                let of = scan.acquisition.as_ref();
-                let pseudonym =
-                    of.and_then(|of| of.patient.as_deref()).filter(|of| scan.patient.as_deref() == Some(of));
-                let patient = match pseudonym {
-                    Some(pseudonym) => format!("#{}", first(true, pseudonym, index)),
-                    None => scan.patient.clone().unwrap_or_default(),
-                };
-                let study = of.and_then(|of| of.study.as_deref()).map(|study| first(false, study, index));
-                study.map_or(patient.clone(), |study| format!("{patient}\tstudy #{study}"))
+                let named = scan.patient.as_ref().filter(|patient| Some(*patient) != scan.pseudonym());
+                let mut text = named.cloned().unwrap_or_default();
+                if let Some(pseudonym) = scan.pseudonym() {
+                    text.push_str(&format!("\tpatient #{}", first(true, pseudonym, index)));
+                }
+                if let Some(study) = scan.acquisition.as_ref().and_then(|of| of.study.as_deref()) {
+                    text.push_str(&format!("\tstudy #{}", first(false, study, index)));
+                }
+                text
             })
             .collect()
     }
@@ -109,6 +145,8 @@ impl Manifest {
         let source_column = find("source").or_else(|| find("scanner"));
         let by_folder: HashMap<String, usize> =
             self.scans.iter().enumerate().map(|(i, s)| (s.folder.clone(), i)).collect();
+        let has_pseudonyms = self.scans.iter().any(|scan| scan.pseudonym().is_some());
+        let pseudonyms = has_pseudonyms.then(Pseudonyms::open).transpose()?;
         let (mut rows, mut matched, mut example) = (0, 0, String::new());
         for row in reader.records() {
             let row = row.with_context(wrong)?;
@@ -122,11 +160,18 @@ impl Manifest {
             };
             matched += 1;
             let scan = &mut self.scans[scan];
-            match &scan.patient {
+            let known_as = scan.patient.as_ref().filter(|known| Some(*known) != scan.pseudonym());
+            match known_as {
                 _ if patient.is_empty() => {}
-                Some(known) if known != patient && Some(known) != scan.pseudonym() => {
-                    bail!("{}: {} is given to two patients, {known} and {patient}", wrong(), scan.folder)
-                }
+                // The number in the DICOM files is not shown, though the table gives it.
+                _ if is_pseudonym_of(pseudonyms.as_ref(), scan, patient) => {}
+                // Beside DICOM they may be the numbers in its files.
+                Some(known) if known != patient => bail!(
+                    "{}: {} is given to two patients{}",
+                    wrong(),
+                    scan.folder,
+                    if has_pseudonyms { String::new() } else { format!(", {known} and {patient}") }
+                ),
                 _ => scan.patient = Some(patient.to_owned()),
             }
             let source = source_column.map(|column| row[column].trim()).filter(|source| !source.is_empty());

@@ -1,11 +1,10 @@
 //! Keyed hashes in the place of patients' numbers.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Digits shown: 48 bits, so that among a million patients two are confused once in 500 data sets.
@@ -33,20 +32,24 @@ impl Pseudonyms {
         let path = folder.join("pseudonyms.key");
         let doing = || format!("reading the key of pseudonyms {}", path.display());
         std::fs::create_dir_all(folder).with_context(doing)?;
-        let mut key = [0; KEY];
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).with_context(doing)?;
-                file.write_all(&key).with_context(doing)?;
+        // Complete before it has its name; of two processes that draw one, the first wins.
+        if !path.exists() {
+            let mut drawn = tempfile::NamedTempFile::new_in(folder).with_context(doing)?;
+            let random = File::open("/dev/urandom").with_context(doing)?;
+            std::io::copy(&mut random.take(KEY as u64), &mut drawn).with_context(doing)?;
+            drawn.as_file().sync_all().with_context(doing)?;
+            if let Err(error) = drawn.persist_noclobber(&path)
+                && error.error.kind() != ErrorKind::AlreadyExists
+            {
+                return Err(error.error).with_context(doing);
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let found = std::fs::read(&path).with_context(doing)?;
-                let length = found.len();
-                ensure!(length == KEY, "{}: expected {KEY} bytes, found {length}; delete it to draw another", doing());
-                key.copy_from_slice(&found);
-            }
-            Err(error) => return Err(error).with_context(doing),
         }
+        let found = std::fs::read(&path).with_context(doing)?;
+        let length = found.len();
+        let key: Result<[u8; KEY], _> = found.try_into();
+        let key = key
+            .ok()
+            .with_context(|| format!("{}: expected {KEY} bytes, found {length}; delete it to draw another", doing()))?;
         Ok(Self { key })
     }
 

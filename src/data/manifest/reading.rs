@@ -4,7 +4,8 @@ use super::{ListedSlice, Manifest, Slice};
 use crate::base::progress::{Meter, Progress};
 use crate::data::decode::DecodeError;
 use crate::data::opened::{Contents, FrameView, Loaded, VolumeFile, each_slice};
-use crate::data::pixels::Pixels;
+use crate::data::pixels::{GreyImage, Pixels};
+use crate::data::window::Window;
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
@@ -77,6 +78,29 @@ impl Manifest {
         let loaded = Loaded::read(&path, self.volume_of(slice).map(|(_, format)| format))?;
         slice.must_be(&loaded.contents()).with_context(doing)?;
         self.decoded(slice, loaded.contents()).with_context(doing)
+    }
+
+    /// A slice in its own size, in grey levels through a window.
+    ///
+    /// # Errors
+    /// A file that cannot be read or decoded.
+    pub fn grey(&self, slice: &Slice, window: Window) -> Result<GreyImage> {
+        Ok(self.pixels_of(slice)?.into_grey(window))
+    }
+
+    /// Reads and decodes slices, each file once.
+    ///
+    /// # Errors
+    /// Those of [`pixels_of`](Self::pixels_of).
+    pub(crate) fn pixels_of_each(&self, slices: &[&Slice]) -> Result<Vec<Pixels>> {
+        let (place, volume) =
+            (|index: usize| self.place_of(slices[index]), |index: usize| self.volume_of(slices[index]));
+        let decoded = |index: usize, contents: Contents<'_>| {
+            let doing = || format!("reading slice {}", place(index).display());
+            slices[index].must_be(&contents).with_context(doing)?;
+            Ok((self.decoded(slices[index], contents).with_context(doing)?, ()))
+        };
+        Ok(each_slice(slices.len(), place, volume, decoded)?.0)
     }
 
     /// A slice's width, height and values in Hounsfield units, row by row, as radiologists see it.

@@ -2,6 +2,7 @@
 
 use super::acquisition::{Acquisition, Rejected, Rejection};
 use super::listing::{FolderListing, ListedSlice};
+use super::new_scans::below;
 use super::pseudonym::{Pseudonyms, is_placeholder};
 use super::{Scan, from_series};
 use crate::base::natural::numeric_key;
@@ -15,11 +16,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
 /// How many folders below a scan's folder are searched; also ends a walk along links that lead in a circle.
 const DEEPEST: usize = 8;
 /// Enough of a file to tell what it is.
 const FIRST: usize = 4096;
+/// The longest header whose data lies in a file of its own.
+const HEADER: u64 = 1 << 20;
 /// Endings of files that are no scanner's, so that they need not be opened.
 const OTHERS: [&str; 26] = [
     "jpg", "jpeg", "png", "tif", "tiff", "bmp", "gif", "webp", "csv", "tsv", "txt", "json", "md", "xml", "html", "pdf",
@@ -30,7 +34,10 @@ const OTHERS: [&str; 26] = [
 fn may_be_scanners(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    !name.is_empty() && !name.starts_with('.') && !OTHERS.iter().any(|other| ending.eq_ignore_ascii_case(other))
+    !name.is_empty()
+        && !name.starts_with('.')
+        && !name.ends_with(')')
+        && !OTHERS.iter().any(|other| ending.eq_ignore_ascii_case(other))
 }
 
 /// What a file's beginning says.
@@ -61,6 +68,13 @@ impl Beginning {
             VolumeFormat::Nrrd => Format::Nrrd,
             VolumeFormat::MetaImage => Format::MetaImage,
         };
+        // A header of its own is short, and the name of its data file its last line.
+        let is_header =
+            [".mhd", ".nhdr", ".mha", ".nrrd"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
+        if is_header && first.len() == FIRST {
+            first.clear();
+            File::open(path)?.take(HEADER).read_to_end(&mut first)?;
+        }
         let detached = data_file(&name, &first);
         Ok(match (VolumeHeader::read(&name, reader), detached) {
             (Ok(header), Ok(data)) => Self::Volume(format, header, data),
@@ -103,7 +117,7 @@ impl FolderListing {
         progress: &(dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
         let nested = self.nested(root);
-        let of_scans = self.files.iter().map(|file| format!("{}/{}", self.scans[file.scan].folder, file.file));
+        let of_scans = self.files.iter().map(|file| self.path(file));
         let loose = self.strays.iter().filter(|path| !path.ends_with('/')).cloned();
         let inside = nested.values().flatten().cloned();
         let candidates: BTreeSet<String> = of_scans
@@ -162,15 +176,19 @@ impl FolderListing {
     }
 }
 
-/// Every file below a folder. One that cannot be listed is left: it stays a stray.
+/// Every file below a folder; what cannot be looked into ends in a remark, and is no scanner's file.
 fn files_below(root: &Path, folder: &str, depth: usize, files: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(root.join(folder)) else { return };
     for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Ok(name) = entry.file_name().into_string() else {
+            files.push(format!("{folder}/{} (its name is not UTF-8)", entry.file_name().to_string_lossy()));
+            continue;
+        };
         let path = format!("{folder}/{name}");
         match fs::metadata(entry.path()).is_ok_and(|about| about.is_dir()) {
-            true if depth > 0 && !name.starts_with('.') => files_below(root, &path, depth - 1, files),
-            true => {}
+            true if name.starts_with('.') => files.push(format!("{path}/")),
+            true if depth == 0 => files.push(format!("{path}/ (more than {DEEPEST} folders deep)")),
+            true => files_below(root, &path, depth - 1, files),
             false => files.push(path),
         }
     }
@@ -197,7 +215,7 @@ impl Sorted {
                 let acquisition = Acquisition::of_volume(format, &header);
                 self.volumes.push(FoundScan { paths: BTreeSet::from([path.clone()]), slices, acquisition });
                 let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-                self.taken.extend(data.map(|data| format!("{folder}/{data}")));
+                self.taken.extend(data.map(|data| below(folder, &data)));
             }
         }
         self.taken.insert(path);
@@ -238,10 +256,16 @@ fn named(
         .filter(|file| file.number.is_some())
         .map(|file| listing.scans[file.scan].folder.as_str())
         .collect();
-    let is_above = |folder: &str| folders.iter().any(|other| other.starts_with(&format!("{folder}/")));
+    let all: BTreeSet<&str> = folders.iter().map(String::as_str).collect();
+    let is_above = |folder: &str| {
+        let below = format!("{folder}/");
+        all.range(below.as_str()..).next().is_some_and(|first| first.starts_with(&below))
+    };
     let mut order: Vec<(FoundScan, String)> = found.into_iter().zip(folders.iter().cloned()).collect();
     order.sort_by_cached_key(|(scan, _)| scan.paths.first().map(|path| (numeric_key(path), path.clone())));
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+    let taken: HashSet<&str> =
+        listing.scans.iter().map(|scan| scan.folder.as_str()).chain(all.iter().copied()).collect();
     let mut name = |scan: &FoundScan, folder: String| {
         let alone = in_folder.get(&folder) == Some(&1) && !pictures.contains(folder.as_str());
         if alone && !folder.is_empty() && !is_group(&folder) && !is_above(&folder) {
@@ -251,8 +275,13 @@ fn named(
             (true, Some(path)) => path.clone(),
             _ => {
                 let number = numbers.entry(folder.clone()).or_insert(0);
-                *number += 1;
-                format!("{folder}/series-{number}").trim_start_matches('/').to_owned()
+                loop {
+                    *number += 1;
+                    let name = below(&folder, &format!("series-{number}"));
+                    if !taken.contains(name.as_str()) {
+                        return name;
+                    }
+                }
             }
         }
     };
@@ -275,15 +304,21 @@ fn common_folder(paths: &BTreeSet<String>) -> String {
 fn placed(found: FoundScan, folder: String) -> (Scan, Vec<ListedSlice>) {
     let (width, height) = found.acquisition.size;
     let header = Header { format: found.acquisition.format, width, height, colour: ColourMode::Grey };
-    let below = common_folder(&found.paths);
+    let common = common_folder(&found.paths);
+    // Slices of one volume share the text.
+    let mut last: Option<Arc<str>> = None;
+    let mut shared = |path: String| match &last {
+        Some(known) if **known == *path => Arc::clone(known),
+        _ => Arc::clone(last.insert(path.into())),
+    };
     let slice = |(number, (path, frame)): (u32, (String, Option<u32>))| {
-        let inside = path.strip_prefix(&below).unwrap_or(&path).trim_start_matches('/');
+        let inside = path.strip_prefix(&common).unwrap_or(&path).trim_start_matches('/');
         let file = match frame {
             Some(frame) if found.paths.len() == 1 => frame.to_string(),
             Some(frame) => format!("{}~{frame}", inside.replace('/', "~")),
             None => inside.replace('/', "~"),
         };
-        let at = (format!("{folder}/{file}") != path).then(|| path.as_str().into());
+        let at = (format!("{folder}/{file}") != path).then(|| shared(path));
         ListedSlice { scan: 0, file, at, frame, number: Some(number), header: Some(header) }
     };
     let slices = (0..).zip(found.slices).map(slice).collect();

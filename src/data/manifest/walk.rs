@@ -1,6 +1,6 @@
 //! Lists the scans and files of a data set in a fixed order.
 
-use super::label_table::LabelTable;
+use super::label_table::{LabelTable, Sets};
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::anywhere_below;
 use super::{Label, Manifest, Scan, Set};
@@ -20,7 +20,7 @@ pub(super) fn walk(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result
         [set, class, ..] if Label::NAMES.contains(&class) => Some(format!("{set}/{class}")),
         _ => None,
     };
-    if let Some(table) = LabelTable::in_root(root)? {
+    if let Some(table) = LabelTable::in_root(root, Sets::Read)? {
         return table.apply(anywhere_below(root, progress)?);
     }
     folders(root)?.with_scanner_files(root, group, progress)

@@ -3,31 +3,54 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use zip::ZipArchive;
 
 /// Most files in an archive.
 const MOST_FILES: usize = 200_000;
 
-/// The archive's files in a folder that is removed when this is dropped; `None` where `path` is no `.zip` file. Beside
-/// a name that leads out of the folder, nothing is refused: what is no slice becomes a finding.
+/// An unpacked archive; its folder is removed when this is dropped.
+pub(crate) struct Unzipped {
+    /// The folder of the scans, named as the archive: the one in which there is more than another folder.
+    pub(crate) scans: PathBuf,
+    _folder: TempDir,
+}
+
+/// Unpacks an archive; `None` where `path` is no `.zip` file. Beside a name that leads out of the folder, nothing is
+/// refused: what is no slice becomes a finding.
 ///
 /// # Errors
 /// A damaged or encrypted archive, too many files, more bytes than are free on the disk, a file longer than the archive
 /// says.
-pub(crate) fn unzipped(path: &Path) -> Result<Option<TempDir>> {
+pub(crate) fn unzipped(path: &Path) -> Result<Option<Unzipped>> {
     let is_zip = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zip"));
     if !is_zip || !path.is_file() {
         return Ok(None);
     }
     let doing = || format!("unpacking {}", path.display());
     let folder = tempfile::tempdir().with_context(doing)?;
-    unzip(path, folder.path()).with_context(doing)?;
-    Ok(Some(folder))
+    let target = folder.path().join("unpacked");
+    unzip(path, &target).with_context(doing)?;
+    let scans = folder.path().join(path.file_stem().unwrap_or("scans".as_ref()));
+    fs::rename(top(target).with_context(doing)?, &scans).with_context(doing)?;
+    Ok(Some(Unzipped { scans, _folder: folder }))
+}
+
+/// The deepest folder above which there is nothing but one folder, and what macOS adds.
+fn top(mut folder: PathBuf) -> Result<PathBuf> {
+    loop {
+        let entries = fs::read_dir(&folder)?.collect::<io::Result<Vec<_>>>()?;
+        let is_own = |entry: &&fs::DirEntry| entry.file_name() != "__MACOSX" && entry.file_name() != ".DS_Store";
+        match entries.iter().filter(is_own).collect::<Vec<_>>()[..] {
+            [only] if only.path().is_dir() => folder = only.path(),
+            _ => return Ok(folder),
+        }
+    }
 }
 
 fn unzip(path: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
     let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
     let count = archive.len();
     ensure!(count <= MOST_FILES, "expected at most {MOST_FILES} files, found {count}");

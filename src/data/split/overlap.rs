@@ -29,11 +29,13 @@ pub(super) fn overlaps(manifest: &Manifest, subsets: &[Option<Subset>]) -> Vec<O
             of_scan.entry(slice.scan).or_default().insert(subset);
         }
     }
-    let mut of_patient: BTreeMap<&str, BTreeSet<Subset>> = BTreeMap::new();
-    for (scan, subsets) in &of_scan {
-        if let Some(patient) = &manifest.scans[*scan].patient {
-            of_patient.entry(patient).or_default().extend(subsets);
-        }
+    // Of a patient that DICOM files or a table name; pairs that an audit found are listed as such.
+    let known = Manifest { same_patient: Vec::new(), ..manifest.without_slices() };
+    let mut of_patient: BTreeMap<String, BTreeSet<Subset>> = BTreeMap::new();
+    for scans in known.patients() {
+        let Some(name) = scans.iter().find_map(|&scan| manifest.scans[scan].patient_in_words()) else { continue };
+        let subsets = scans.iter().filter_map(|scan| of_scan.get(scan)).flatten();
+        of_patient.entry(name).or_default().extend(subsets);
     }
     let by_folder: BTreeMap<&str, &BTreeSet<Subset>> =
         of_scan.iter().map(|(scan, subsets)| (manifest.scans[*scan].folder.as_str(), subsets)).collect();
@@ -52,7 +54,7 @@ pub(super) fn overlaps(manifest: &Manifest, subsets: &[Option<Subset>]) -> Vec<O
         add(SCAN, manifest.scans[*scan].folder.clone(), subsets);
     }
     for (patient, subsets) in &of_patient {
-        add(PATIENT, (*patient).to_owned(), subsets);
+        add(PATIENT, patient.clone(), subsets);
     }
     for (a, b) in &manifest.same_patient {
         if let (Some(of_a), Some(of_b)) = (by_folder.get(a.as_str()), by_folder.get(b.as_str()))

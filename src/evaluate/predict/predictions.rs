@@ -177,9 +177,10 @@ impl Predictions {
     pub fn scan_sheet(&self, manifest: &Manifest, scan: &str, count: usize) -> Result<Figure> {
         let of_scan = self.rows_of(scan)?;
         let mut sheet = ContactSheet::new(format!("Patient: {scan}"));
-        for index in crate::data::cache::spread(&of_scan, count) {
-            let row = &self.rows[index];
-            let image = manifest.pixels_of(manifest.slice_at(&row.path)?)?.into_grey(Window::LUNG);
+        let chosen = crate::data::cache::spread(&of_scan, count);
+        let slices = chosen.iter().map(|&row| manifest.slice_at(&self.rows[row].path)).collect::<Result<Vec<_>>>()?;
+        for (index, pixels) in chosen.iter().zip(manifest.pixels_of_each(&slices)?) {
+            let (row, image) = (&self.rows[*index], pixels.into_grey(Window::LUNG));
             let file = row.path.rsplit('/').next().unwrap_or(&row.path);
             sheet.add(&format!("Slice: {file} - {} ({:.2})", row.decision(), row.covid), Some(&image))?;
         }

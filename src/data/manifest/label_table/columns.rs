@@ -1,6 +1,6 @@
 //! The columns of a table of labels.
 
-use super::LabelRow;
+use super::{LabelRow, Sets};
 use crate::data::manifest::{Label, Set};
 use anyhow::{Context, Result, bail, ensure};
 use csv::StringRecord;
@@ -36,9 +36,9 @@ pub(super) struct Columns {
 impl Columns {
     /// # Errors
     /// No column that names scans, none of labels, or labels that cannot be told apart.
-    pub(super) fn of(header: &StringRecord, records: &[StringRecord]) -> Result<Self> {
+    pub(super) fn of(header: &StringRecord, records: &[StringRecord], sets: Sets) -> Result<Self> {
         let clean = |name: &str| name.trim().to_lowercase().replace([' ', '-'], "_");
-        let find = |names: &[&str]| header.iter().position(|name| names.contains(&clean(name).as_str()));
+        let find = |names: &[&str]| names.iter().find_map(|known| header.iter().position(|name| clean(name) == *known));
         // The header may say which label is the positive one: `label (positive: pneumonia)`.
         let named = header.iter().enumerate().find_map(|(column, name)| {
             let (name, rest) = name.split_once('(')?;
@@ -47,17 +47,27 @@ impl Columns {
         });
         let label = named.as_ref().map(|(column, _)| *column).or_else(|| find(LABEL));
         let label = label.with_context(|| {
-            format!("expected a column label (or one of {}), found {header:?}", LABEL[1..].join(", "))
+            format!("expected a column label (or one of {}), found {}", LABEL[1..].join(", "), shown(header.iter()))
         })?;
         let (path, scan, patient, series) = (find(PATH), find(SCAN), find(PATIENT), find(SERIES));
         ensure!(
             [path, scan, patient, series].iter().any(Option::is_some),
-            "expected a column that names the scans (path, scan, patient or series), found {header:?}"
+            "expected a column that names the scans (path, scan, patient or series), found {}",
+            shown(header.iter())
         );
         let found: BTreeSet<String> =
             records.iter().filter_map(|record| record.get(label)).map(str::to_lowercase).collect();
         let names = label_names(&found, named.map(|(_, positive)| positive))?;
-        Ok(Self { path, scan, patient, series, set: find(SET), source: find(SOURCE), label, names })
+        Ok(Self {
+            path,
+            scan,
+            patient,
+            series,
+            set: find(SET).filter(|_| sets == Sets::Read),
+            source: find(SOURCE),
+            label,
+            names,
+        })
     }
 
     /// # Errors
@@ -70,7 +80,7 @@ impl Columns {
         let set = get(self.set).map(set_named).transpose().with_context(|| format!("line {line}"))?.flatten();
         Ok(LabelRow {
             line,
-            path: get(self.path).map(|path| path.replace('\\', "/")),
+            path: get(self.path).map(normalised),
             scan: owned(self.scan),
             patient: owned(self.patient),
             series: owned(self.series),
@@ -92,10 +102,28 @@ impl Columns {
     }
 }
 
-/// The positive and the negative label of a table; `None` where all are usual ones.
+/// A path under the root, with `/`.
+fn normalised(path: &str) -> String {
+    let path = path.replace('\\', "/");
+    path.trim_start_matches("./").trim_matches('/').to_owned()
+}
+
+/// A few short words of a table for a message; others may be sentences about a patient.
+fn shown<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.collect();
+    let short = words.iter().filter(|word| word.len() <= 24 && !word.bytes().any(|byte| byte.is_ascii_digit())).take(6);
+    let short: Vec<String> = short.map(|word| format!("{word:?}")).collect();
+    match short.len() == words.len() {
+        true => short.join(", "),
+        false => format!("{} and others, {} in all", short.join(", "), words.len()),
+    }
+}
+
+/// The positive and the negative label of a table; `None` where all are usual ones. Nothing is guessed: 1 and 2 may mean
+/// no and yes.
 fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Option<[String; 2]>> {
     let labels: Vec<&String> = found.iter().filter(|label| !UNKNOWN.contains(&label.as_str())).collect();
-    let all = || labels.iter().map(|label| format!("{label:?}")).collect::<Vec<_>>().join(", ");
+    let all = || shown(labels.iter().map(|label| label.as_str()));
     let usual = |label: &&&String| POSITIVE.contains(&label.as_str()) || NEGATIVE.contains(&label.as_str());
     match (labels.as_slice(), positive) {
         ([a, b], Some(positive)) if **a == positive || **b == positive => {
@@ -106,15 +134,8 @@ fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Opt
             bail!("the header says that {positive:?} is the positive label; expected it and one other, found {}", all())
         }
         (labels, None) if labels.iter().all(|label| usual(&label)) => Ok(None),
-        // One usual name tells what the other must be.
-        ([a, b], None) if POSITIVE.contains(&a.as_str()) || NEGATIVE.contains(&b.as_str()) => {
-            Ok(Some([(*a).clone(), (*b).clone()]))
-        }
-        ([a, b], None) if POSITIVE.contains(&b.as_str()) || NEGATIVE.contains(&a.as_str()) => {
-            Ok(Some([(*b).clone(), (*a).clone()]))
-        }
-        ([a, _], None) => bail!(
-            "cannot tell which of the labels {} is the positive one: name the column `label (positive: {a})`",
+        ([_, _], None) => bail!(
+            "cannot tell which of the labels {} is the positive one: name the column `label (positive: NAME)`",
             all()
         ),
         _ => bail!("expected two labels, such as covid and non-covid, or empty where it is unknown; found {}", all()),

@@ -3,11 +3,11 @@
 use super::*;
 
 fn table(text: &str) -> LabelTable {
-    LabelTable::parsed("labels.csv".to_owned(), text.as_bytes()).expect("a table")
+    LabelTable::parsed("labels.csv".to_owned(), text.as_bytes(), Sets::Read).expect("a table")
 }
 
 fn error(text: &str) -> String {
-    format!("{:#}", LabelTable::parsed("labels.csv".to_owned(), text.as_bytes()).expect_err("no table"))
+    format!("{:#}", LabelTable::parsed("labels.csv".to_owned(), text.as_bytes(), Sets::Read).expect_err("no table"))
 }
 
 /// Pictures in these folders, `0.jpg` and on.
@@ -75,7 +75,7 @@ fn what_is_wrong_in_a_table_is_said_with_the_line() {
     assert!(error("path\na/1\n").contains("expected a column label"));
     assert!(error("label\ncovid\n").contains("a column that names the scans"));
     assert!(error("path,label\n").contains("found none under the header"));
-    assert!(error("path,label\na,red\nb,blue\n").contains("name the column `label (positive: blue)`"));
+    assert!(error("path,label\na,red\nb,blue\n").contains("name the column `label (positive: NAME)`"));
     assert!(error("path,label\na,red\nb,blue\nc,green\n").contains("expected two labels"));
     assert!(error("path,label,set\na,covid,test\n").contains("line 2: the set \"test\""));
     let twice = table("path,label\na/1,covid\na/1/0.jpg,non-covid\n").apply(folders(&[("a/1", 1)]));
