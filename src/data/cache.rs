@@ -227,8 +227,10 @@ impl CacheFilling {
     }
 
     /// Stores the slice of file number `row`.
-    pub(crate) fn put(&self, row: usize, pixels: Pixels) -> Result<()> {
-        self.filling.put(row, &self.index.stored(pixels)?)
+    /// `lung` is what the lung window shows of them.
+    pub(crate) fn put(&self, row: usize, pixels: Pixels, lung: Option<GreyImage>) -> Result<()> {
+        let lung = lung.filter(|_| self.index.window == Window::LUNG);
+        self.filling.put(row, &self.index.stored(lung.map_or(pixels, Pixels::Grey))?)
     }
 
     /// The cache of the accepted slices; others of `all` that were put stay unused in its file.

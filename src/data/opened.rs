@@ -1,5 +1,5 @@
-//! Opens the files of slices: pictures, DICOM files and volumes. A file of many slices is read once for all of them,
-//! while the one after it is read ahead, so that two volumes are in memory however many there are.
+//! Opens the files of slices: pictures, DICOM files and volumes. A file of many slices is read once for all of them; two
+//! volumes are in memory at a time, however many there are.
 
 use crate::base::files::Digest;
 use crate::base::parallel::in_parallel;
@@ -7,14 +7,13 @@ use crate::data::decode::{DecodeError, Format, Header, decode_picture};
 use crate::data::dicom::DicomFile;
 use crate::data::pixels::{Pixels, SixteenBit, Turn};
 use crate::data::volume::{Volume, data_file, joined};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::io::Read;
+use std::iter::Peekable;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::Scope;
 
 /// A file of many slices, ready to give any of them.
 pub(crate) enum Opened {
@@ -150,44 +149,36 @@ fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
 /// A file that holds many slices, and its format.
 pub(crate) type VolumeFile = (PathBuf, Format);
 
-/// Volumes in a fixed order, read one ahead.
-pub(crate) struct VolumesAhead {
-    coming: Receiver<(PathBuf, Result<Loaded>)>,
-    current: Option<(PathBuf, Loaded)>,
+/// Volumes in a fixed order, two in memory at a time: inflating one takes one processor, so that two are read at once.
+pub(crate) struct VolumePairs<'a> {
+    coming: Peekable<Box<dyn Iterator<Item = VolumeFile> + 'a>>,
+    loaded: Vec<(PathBuf, Loaded)>,
 }
 
-impl VolumesAhead {
-    /// Begins to read these volumes; one that is repeated in a row is read once.
-    pub(crate) fn begin<'scope>(
-        scope: &'scope Scope<'scope, '_>,
-        volumes: impl Iterator<Item = VolumeFile> + Send + 'scope,
-    ) -> Self {
-        // Without room in the channel: one volume is in use and one being read.
-        let (send, coming) = sync_channel(0);
-        scope.spawn(move || {
-            let mut last = None;
-            for (path, format) in volumes {
-                if last.as_ref() == Some(&path) {
-                    continue;
-                }
-                last = Some(path.clone());
-                let loaded = Loaded::read(&path, Some(format));
-                if send.send((path, loaded)).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { coming, current: None }
+impl<'a> VolumePairs<'a> {
+    /// Of these volumes; one that is repeated in a row is read once. Nothing is read yet.
+    pub(crate) fn of(volumes: impl Iterator<Item = VolumeFile> + 'a) -> Self {
+        let volumes: Box<dyn Iterator<Item = VolumeFile> + 'a> = Box::new(volumes);
+        Self { coming: volumes.peekable(), loaded: Vec::new() }
     }
 
-    /// The volume at this path, the present one or the next.
+    /// The volume at this path, one of the present two or of the next.
     pub(crate) fn get(&mut self, path: &Path) -> Result<&Loaded> {
-        while self.current.as_ref().is_none_or(|(current, _)| current != path) {
-            self.current = None;
-            let next = self.coming.recv().with_context(|| format!("reading the volume {}", path.display()))?;
-            self.current = Some((next.0, next.1?));
+        while !self.loaded.iter().any(|(loaded, _)| loaded == path) {
+            self.loaded.clear();
+            let next: Vec<VolumeFile> = [self.next(), self.next()].into_iter().flatten().collect();
+            ensure!(!next.is_empty(), "{} was passed over", path.display());
+            let read = |(path, format): VolumeFile| Ok((path.clone(), Loaded::read(&path, Some(format))?));
+            self.loaded = next.into_par_iter().map(read).collect::<Result<_>>()?;
         }
-        self.current.as_ref().map(|(_, loaded)| loaded).context("a volume was passed over")
+        let found = self.loaded.iter().find(|(loaded, _)| loaded == path);
+        found.map(|(_, loaded)| loaded).context("a volume that was read is gone")
+    }
+
+    fn next(&mut self) -> Option<VolumeFile> {
+        let next = self.coming.next()?;
+        while self.coming.next_if(|following| following.0 == next.0).is_some() {}
+        Some(next)
     }
 }
 
@@ -208,7 +199,7 @@ pub(crate) fn runs(
 }
 
 /// Two results for every item, in the items' order; each file is read once. Files of one slice are read in parallel,
-/// volumes one after the other and their slices in parallel. `volume` is an item's file if that holds many slices.
+/// volumes two at a time and their slices in parallel. `volume` is an item's file if that holds many slices.
 ///
 /// # Errors
 /// The first failure.
@@ -218,28 +209,25 @@ pub(crate) fn each_slice<A: Send, B: Send>(
     volume: impl Fn(usize) -> Option<VolumeFile> + Sync + Send,
     work: impl Fn(usize, Contents<'_>) -> Result<(A, B)> + Sync + Send,
 ) -> Result<(Vec<A>, Vec<B>)> {
-    let (volume, work) = (&volume, &work);
-    std::thread::scope(|scope| {
-        let mut volumes = VolumesAhead::begin(scope, (0..count).filter_map(volume));
-        let mut all: Option<(Vec<A>, Vec<B>)> = None;
-        for (range, volume) in runs(0..count, volume) {
-            let part = match volume {
-                None => in_parallel(range.into_par_iter(), |item| {
-                    work(item, Loaded::read(&path(item), None)?.into_contents())
-                })?,
-                Some((path, _)) => {
-                    let loaded = volumes.get(&path)?;
-                    in_parallel(range.into_par_iter(), |item| work(item, loaded.contents()))?
-                }
-            };
-            match &mut all {
-                None => all = Some(part),
-                Some((first, second)) => {
-                    first.extend(part.0);
-                    second.extend(part.1);
-                }
+    let mut volumes = VolumePairs::of((0..count).filter_map(&volume));
+    let mut all: Option<(Vec<A>, Vec<B>)> = None;
+    for (range, volume) in runs(0..count, &volume) {
+        let part = match volume {
+            None => {
+                in_parallel(range.into_par_iter(), |item| work(item, Loaded::read(&path(item), None)?.into_contents()))?
+            }
+            Some((path, _)) => {
+                let loaded = volumes.get(&path)?;
+                in_parallel(range.into_par_iter(), |item| work(item, loaded.contents()))?
+            }
+        };
+        match &mut all {
+            None => all = Some(part),
+            Some((first, second)) => {
+                first.extend(part.0);
+                second.extend(part.1);
             }
         }
-        Ok(all.unwrap_or_default())
-    })
+    }
+    Ok(all.unwrap_or_default())
 }

@@ -128,7 +128,9 @@ impl Hounsfield {
         // ((x − (c − 0.5)) / (w − 1) + 0.5) · 255, as one multiplication and one addition.
         let mut pixels = vec![0; self.values.len()];
         levels(&self.values, scale as f32, ((0.5 - centre) * scale + 127.5) as f32, &mut pixels);
-        if let Some((low, high)) = self.padding {
+        // Padding that lies below the window is black already.
+        let is_black = |value: f32| f64::from(value) < centre - 0.5 - width / 2.0;
+        if let Some((low, high)) = self.padding.filter(|(_, high)| !is_black(*high)) {
             let padded = |value: f32| low <= value && value <= high;
             self.values.iter().zip(&mut pixels).filter(|(value, _)| padded(**value)).for_each(|(_, level)| *level = 0);
         }

@@ -5,7 +5,7 @@ use super::{Check, Finding};
 use crate::data::decode::{ColourMode, DecodeError, Format};
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::Contents;
-use crate::data::pixels::Pixels;
+use crate::data::pixels::{GreyImage, Pixels};
 use crate::data::window::Window;
 use std::collections::BTreeMap;
 
@@ -27,14 +27,14 @@ pub(crate) struct Inspection {
 }
 
 impl Inspection {
-    /// Inspects a slice by the contents of its file, and returns its pixels. Values in Hounsfield units are inspected as
-    /// grey levels through the lung window, whatever a run's window is.
+    /// Inspects a slice by the contents of its file, and returns its pixels; with those in Hounsfield units the grey levels
+    /// through the lung window, by which they are inspected whatever a run's window is.
     pub(super) fn of(
         manifest: &Manifest,
         slice: &Slice,
         contents: Contents<'_>,
         levels: &Levels,
-    ) -> (Self, Option<Pixels>) {
+    ) -> (Self, Option<(Pixels, Option<GreyImage>)>) {
         let mut look = Self { findings: Vec::new(), picture: None, range: None };
         let mut found = |check, detail: String| {
             look.findings.push(Finding { check, path: manifest.path(slice), detail, with: None });
@@ -57,16 +57,19 @@ impl Inspection {
                 found(check, error.to_string());
             }
             Ok(pixels) => {
-                let measure = match &pixels {
-                    Pixels::Grey(image) => PixelMeasure::of(image, levels),
-                    Pixels::Hounsfield(values) => PixelMeasure::of(&values.through(Window::LUNG), levels),
+                let (measure, lung) = match &pixels {
+                    Pixels::Grey(image) => (PixelMeasure::of(image, levels), None),
+                    Pixels::Hounsfield(values) => {
+                        let image = values.through(Window::LUNG);
+                        (PixelMeasure::of(&image, levels), Some(image))
+                    }
                 };
                 if let Some((check, detail)) = brightness_finding(&measure) {
                     found(check, detail);
                 }
                 look.range = pixels.range();
                 look.picture = Some(measure.picture);
-                return (look, Some(pixels));
+                return (look, Some((pixels, lung)));
             }
         }
         (look, None)

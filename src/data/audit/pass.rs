@@ -34,7 +34,7 @@ impl Pass {
     ) -> Result<Inspection> {
         let (look, pixels) = Inspection::of(manifest, slice, contents, &self.levels);
         if let (Some(filling), Some(pixels)) = (&self.filling, pixels) {
-            filling.put(index, pixels)?;
+            filling.put(index, pixels.0, pixels.1)?;
         }
         Ok(look)
     }

@@ -3,7 +3,7 @@
 use super::CacheIndex;
 use crate::base::progress::{Meter, Progress};
 use crate::data::manifest::Manifest;
-use crate::data::opened::{Contents, Loaded, VolumesAhead, runs};
+use crate::data::opened::{Contents, Loaded, VolumePairs, runs};
 use crate::data::pack::pack;
 use crate::data::pixels::Pixels;
 use crate::data::preprocess::Storage;
@@ -60,25 +60,23 @@ impl CacheBuild<'_> {
     /// One block after the other, its slices in parallel, so that each volume is read once.
     fn build_in_order(&self, missing: &[Range<usize>]) -> Result<()> {
         let volume = |slice: usize| self.manifest.volume_of(&self.manifest.slices[slice]);
-        std::thread::scope(|scope| {
-            let mut volumes = VolumesAhead::begin(scope, missing.iter().cloned().flatten().filter_map(volume));
-            for block in missing {
-                let mut made = Vec::with_capacity(block.len());
-                for (range, volume) in runs(block.clone(), volume) {
-                    let part: Vec<Vec<u8>> = match volume {
-                        None => range.into_par_iter().map(|slice| self.row_of_file(slice)).collect::<Result<_>>()?,
-                        Some((path, _)) => {
-                            let loaded = volumes.get(&path)?;
-                            let row = |slice| self.row(slice, loaded.contents());
-                            range.into_par_iter().map(row).collect::<Result<_>>()?
-                        }
-                    };
-                    made.extend(part);
-                }
-                self.put(block, &made)?;
+        let mut volumes = VolumePairs::of(missing.iter().cloned().flatten().filter_map(volume));
+        for block in missing {
+            let mut made = Vec::with_capacity(block.len());
+            for (range, volume) in runs(block.clone(), volume) {
+                let part: Vec<Vec<u8>> = match volume {
+                    None => range.into_par_iter().map(|slice| self.row_of_file(slice)).collect::<Result<_>>()?,
+                    Some((path, _)) => {
+                        let loaded = volumes.get(&path)?;
+                        let row = |slice| self.row(slice, loaded.contents());
+                        range.into_par_iter().map(row).collect::<Result<_>>()?
+                    }
+                };
+                made.extend(part);
             }
-            Ok(())
-        })
+            self.put(block, &made)?;
+        }
+        Ok(())
     }
 
     fn put(&self, block: &Range<usize>, rows: &[Vec<u8>]) -> Result<()> {
