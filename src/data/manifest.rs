@@ -293,11 +293,16 @@ impl Manifest {
                 table.row([set.to_string(), label, thousands(scans as u64), thousands(slices as u64), average]);
             }
         }
-        let bytes: u64 = self.slices.iter().map(|s| s.bytes).sum();
+        // Slices of one volume are listed one after the other.
+        let is_first = |(index, slice): &(usize, &Slice)| {
+            let before = index.checked_sub(1).map(|before| &self.slices[before]);
+            slice.frame.is_none() || before.is_none_or(|before| before.scan != slice.scan || before.at != slice.at)
+        };
+        let files: Vec<u64> = self.slices.iter().enumerate().filter(is_first).map(|(_, slice)| slice.bytes).collect();
         table.note(format!(
             "{} files, {}. {} Manifest {}.",
-            thousands(self.slices.len() as u64),
-            human_bytes(bytes),
+            thousands(files.len() as u64),
+            human_bytes(files.iter().sum()),
             self.who_is_a_patient(),
             self.hash().short()
         ))

@@ -20,6 +20,9 @@ use std::sync::Arc;
 
 /// How many folders below a scan's folder are searched; also ends a walk along links that lead in a circle.
 const DEEPEST: usize = 8;
+/// Remarks after the names of what cannot be looked into.
+const DEEP: &str = " (too many folders deep)";
+const NOT_UTF8: &str = " (its name is not UTF-8)";
 /// Enough of a file to tell what it is.
 const FIRST: usize = 4096;
 /// The longest header whose data lies in a file of its own.
@@ -36,7 +39,7 @@ fn may_be_scanners(path: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     !name.is_empty()
         && !name.starts_with('.')
-        && !name.ends_with(')')
+        && ![DEEP, NOT_UTF8].iter().any(|remark| name.ends_with(remark))
         && !OTHERS.iter().any(|other| ending.eq_ignore_ascii_case(other))
 }
 
@@ -181,13 +184,13 @@ fn files_below(root: &Path, folder: &str, depth: usize, files: &mut Vec<String>)
     let Ok(entries) = fs::read_dir(root.join(folder)) else { return };
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().into_string() else {
-            files.push(format!("{folder}/{} (its name is not UTF-8)", entry.file_name().to_string_lossy()));
+            files.push(format!("{folder}/{}{NOT_UTF8}", entry.file_name().to_string_lossy()));
             continue;
         };
         let path = format!("{folder}/{name}");
         match fs::metadata(entry.path()).is_ok_and(|about| about.is_dir()) {
             true if name.starts_with('.') => files.push(format!("{path}/")),
-            true if depth == 0 => files.push(format!("{path}/ (more than {DEEPEST} folders deep)")),
+            true if depth == 0 => files.push(format!("{path}/{DEEP}")),
             true => files_below(root, &path, depth - 1, files),
             false => files.push(path),
         }
