@@ -2,7 +2,7 @@
 //!
 //! Only headers are looked at. Each file passes through [`refuse`], which says why it is no axial CT slice; what is
 //! left is grouped by Series Instance UID, parted by [`stack`] into stacks in which no two slices lie in one place, and
-//! measured by [`geometry`]. Volumes that occur twice are found by [`repeated`].
+//! measured by [`series_geometry`]. Volumes that occur twice are found by [`repeated`].
 
 mod close;
 mod orient;
