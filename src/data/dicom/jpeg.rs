@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::ffi::{CStr, c_int};
 use turbojpeg_sys as sys;
 
-/// PixelData that a byte of a DCT-coded or lossless frame can stand for at most: two bits for a block of 64.
+/// Pixels that a byte of a DCT-coded or lossless frame can stand for at most: two bits for a block of 64.
 const LARGEST_RATIO: usize = 256;
 
 thread_local! {

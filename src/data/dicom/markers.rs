@@ -15,7 +15,7 @@ pub(super) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// PixelData of the frame; only to be used once `check` has been called.
+    /// Pixels of the frame; only to be used once `check` has been called.
     pub(super) fn pixels(&self) -> usize {
         self.width as usize * self.height as usize
     }

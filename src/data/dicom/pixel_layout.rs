@@ -75,7 +75,7 @@ impl PixelLayout {
         Ok(Self { width, height, allocated, bits: Bits { stored, high, signed: signed == 1 } })
     }
 
-    /// PixelData of a frame; at most `MAX_SIDE` squared.
+    /// Pixels of a frame; at most `MAX_SIDE` squared.
     pub(super) fn pixels(&self) -> usize {
         self.width as usize * self.height as usize
     }

@@ -15,7 +15,7 @@ pub(crate) struct SeriesGeometry {
     pub(crate) pixel_spacing: Option<[f64; 2]>,
     /// Median distance of neighbouring slices along the slice normal.
     pub(crate) slice_distance: Option<f64>,
-    /// Median StackSlice Thickness.
+    /// Median Slice Thickness.
     pub(crate) thickness: Option<f64>,
     /// `axial`, or `unknown` where the files give no orientation.
     pub(crate) orientation: String,
@@ -89,7 +89,7 @@ impl SeriesGeometry {
         self.thickness = median(all.clone());
         let (smallest, largest) = extremes(&all);
         if largest - smallest > UNEVEN * smallest {
-            self.notes.push(format!("StackSlice Thickness differs within the series: {smallest} to {largest} mm"));
+            self.notes.push(format!("Slice Thickness differs within the series: {smallest} to {largest} mm"));
         }
     }
 
@@ -142,7 +142,7 @@ impl SeriesGeometry {
         if self.doubtful_order {
             let frames = "no frame positions: frames stay in stored order; may run from head to feet";
             let files =
-                "no Image SlicePosition (Patient): ordered by Instance Number, then by name; may run from head to feet";
+                "no Image Position (Patient): ordered by Instance Number, then by name; may run from head to feet";
             self.notes.push(if stack.header().frames > 1 { frames } else { files }.to_owned());
         }
         if stack.repeated_frames > 0 {

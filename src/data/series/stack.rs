@@ -163,7 +163,7 @@ fn placed<'a>(group: Vec<StackSlice<'a>>, refusals: &mut Refusals) -> Vec<StackS
         return lost;
     }
     let detail = format!(
-        "expected Image SlicePosition (Patient), found none; {} of the {all} slices of its series have one",
+        "expected Image Position (Patient), found none; {} of the {all} slices of its series have one",
         placed.len()
     );
     refusals.extend(lost.iter().map(|slice| (slice.file, Refusal::NoPosition, detail.clone())));

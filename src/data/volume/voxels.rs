@@ -41,7 +41,7 @@ pub(super) struct Sample {
     pub(super) rescale: Option<(f64, f64)>,
 }
 
-/// SliceReader `n` of `view`, row by row. `bytes` have to hold all of the view's voxels, and the view has to have the slice.
+/// Slice `n` of `view`, row by row. `bytes` have to hold all of the view's voxels, and the view has to have the slice.
 pub(super) fn slice(bytes: &[u8], sample: &Sample, view: &AxialView, n: usize) -> Vec<f32> {
     let slice = SliceReader { bytes, sample, view, origin: view.origin + n as isize * view.step[2] };
     match sample.kind {

@@ -138,6 +138,6 @@ fn a_window_counts_only_if_all_slices_have_it() {
 fn thickness_that_differs_is_noted() {
     let found = geometry(scan("a", [0.0, 5.0, 10.0]).but(2, |h| h.thickness = Some(1.25)));
     assert_eq!(found.thickness, Some(5.0));
-    assert_eq!(found.notes, ["StackSlice Thickness differs within the series: 1.25 to 5 mm"]);
+    assert_eq!(found.notes, ["Slice Thickness differs within the series: 1.25 to 5 mm"]);
     assert_eq!(geometry(scan("a", [0.0]).each(|h| h.thickness = Some(0.0))).thickness, None);
 }

@@ -122,7 +122,7 @@ fn without_positions_instance_numbers_decide_then_names() {
 fn some_without_position_are_rejected() {
     let files = scan("a", [0.0, 5.0, 10.0]).but(0, |h| h.positions.clear()).but(1, |h| h.positions[0][2] = f64::NAN);
     let built = build_series(files);
-    let detail = "expected Image SlicePosition (Patient), found none; 1 of the 3 slices of its series have one";
+    let detail = "expected Image Position (Patient), found none; 1 of the 3 slices of its series have one";
     assert_eq!(told(&built.rejected), ["a/1.dcm", "a/2.dcm"].map(|path| (path, Refusal::NoPosition, detail)));
     assert_eq!(orders(&built), [["a/3.dcm"]]);
 }

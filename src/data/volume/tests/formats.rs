@@ -57,7 +57,7 @@ fn nrrd_encodings_and_skips() {
     let text: Vec<String> = stored_as("PIR").1.iter().map(i16::to_string).collect();
     let files = [
         nrrd("encoding: raw\n# a: comment\nkey:=value: v\n\n", &raw),
-        nrrd("VoxelEncoding: RAW\r\n\r\n", &raw),
+        nrrd("Encoding: RAW\r\n\r\n", &raw),
         nrrd("encoding: raw\nbyte skip: -1\n\n", &[&b"xxx"[..], &raw].concat()),
         nrrd("encoding: raw\nbyteskip: 2\nline skip: 1\n\n", &[&b"a line\nxx"[..], &raw].concat()),
         nrrd("encoding: gz\n\n", &[gzip(&raw[..11]), gzip(&raw[11..])].concat()),
