@@ -410,11 +410,19 @@ fn what_one_patient_is_does_not_depend_on_a_partly_filled_table() {
     let manifest = scanned(&root);
     assert_eq!(manifest.scans[1].patient.as_deref(), Some("Anna"), "{:?}", manifest.scans);
     assert_eq!(manifest.patients().len(), 1);
-    // The number in the files is not shown, though tables give it.
-    let own = "path,label,set,patient\nfirst,1,val,QX4711-same\nsecond,0,train,\n";
+    // The number in the files is not shown, though tables give it, also to a volume that has none of its own.
+    fs::create_dir(root.join("third")).expect("a folder");
+    let values: Vec<i16> = (0..768).map(|value| value - 1000).collect();
+    fs::write(root.join("third/case.nii"), nifti([16, 16, 3], &values)).expect("writes");
+    fs::write(root.join("third/readme.txt"), "text").expect("writes");
+    let own = "path,label,set,patient\nfirst,1,val,QX4711-same\nsecond,0,train,\nthird,0,train,QX4711-same\n";
     fs::write(root.join("labels.csv"), own).expect("writes");
+    let manifest = scanned(&root);
+    assert_eq!((manifest.scans.len(), manifest.patients().len()), (3, 1), "{:?}", manifest.scans);
+    assert!(manifest.to_string().contains("name 1 patient") || manifest.to_string().contains("names 1 patient"));
     assert!(scanned(&root).scans.iter().all(|scan| scan.patient.as_ref().is_some_and(|of| !of.contains("QX4711"))));
     fs::remove_file(root.join("labels.csv")).expect("removes");
+    fs::remove_dir_all(root.join("third")).expect("removes");
     fs::create_dir_all(root.join("prediction")).expect("a folder");
     for at in ["first", "second"] {
         fs::rename(root.join(at), root.join("prediction").join(at)).expect("moves");
@@ -444,6 +452,7 @@ fn pictures_in_the_root_and_names_that_collide_are_listed_once() {
     for (name, at) in [("one", "P1"), ("two", "P1"), ("three", "P1/series-1"), ("four", "P1/notes")] {
         series(name, 2).for_each(|slice| slice.write(root.join(format!("prediction/{at}/{name}{}.dcm", slice.number))));
     }
+    fs::write(root.join("prediction/P1/readme.txt"), "text").expect("writes");
     let folders: Vec<String> = scanned(&root).scans.into_iter().map(|scan| scan.folder).collect();
     let expected = ["P1/notes", "P1/series-1", "P1/series-2", "P1/series-3"].map(|at| format!("prediction/{at}"));
     assert_eq!(folders, expected);

@@ -140,8 +140,9 @@ fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     // A header that names none, or a missing file, is found when the volume is opened.
     let Some(Ok(Some(data))) = may_name_data.then(|| data_file(&name, &bytes)) else { return Ok(bytes) };
     let mut joined = joined(&name, &bytes, &[]);
-    if let Ok(mut file) = std::fs::File::open(path.with_file_name(data)) {
-        file.read_to_end(&mut joined)?;
+    let data = path.with_file_name(data);
+    if data.is_file() {
+        std::fs::File::open(data)?.read_to_end(&mut joined)?;
     }
     Ok(joined)
 }

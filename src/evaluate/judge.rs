@@ -159,7 +159,7 @@ impl NewScans {
             let judged = match of.check {
                 Check::StrayFile => "no: not a picture",
                 _ if rejected.contains(of.path.as_str()) => "no: no slice of a scan",
-                _ if is_out(of) => "no: left out",
+                _ if excluded.contains_key(&of.path) || is_out(of) => "no: left out",
                 _ => "yes",
             };
             table.row([of.path.clone(), of.check.name().to_owned(), of.detail.clone(), judged.to_owned()]);

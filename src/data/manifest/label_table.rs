@@ -3,7 +3,7 @@
 use super::acquisition::{Rejected, Rejection};
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::{anywhere_below, is_picture};
-use super::patients::is_pseudonym_of;
+use super::patients::{hide_numbers, is_pseudonym_of};
 use super::pseudonym::Pseudonyms;
 use super::{Label, Manifest, Scan, Set};
 use crate::base::files::write_whole;
@@ -90,11 +90,13 @@ impl LabelTable {
         let mut of_scan: BTreeMap<usize, LabelRow> = BTreeMap::new();
         let mut unmatched = Vec::new();
         for row in &self.rows {
-            let scans = found.scans_of(row, &listing).with_context(|| format!("reading labels from {}", self.from))?;
+            let named = found.scans_of(row, &listing).with_context(|| format!("reading labels from {}", self.from))?;
+            let (scans, is_exact) = named;
             if scans.is_empty() {
                 unmatched.push(row);
             }
-            for scan in scans {
+            // A picture that was not copied here says nothing of those that were.
+            for scan in scans.into_iter().filter(|_| is_exact) {
                 let known = of_scan.entry(scan).or_insert_with(|| LabelRow { line: row.line, ..LabelRow::default() });
                 known
                     .join(row)
@@ -115,6 +117,7 @@ impl LabelTable {
             row.patient = row.patient.filter(|patient| !is_pseudonym_of(found.pseudonyms.as_ref(), scan, patient));
             row.set_on(scan);
         }
+        hide_numbers(&mut listing.scans)?;
         listing.rejected.extend(unmatched.into_iter().map(Rejected::of_row));
         Ok(listing.rearranged(|_| false, Vec::new()))
     }
@@ -258,11 +261,12 @@ impl Finder {
         Ok(Self { by_name, pseudonyms: needs_pseudonyms.then(Pseudonyms::open).transpose()? })
     }
 
-    /// By path where there is one, or else by series, scan, or patient.
+    /// By path where there is one, or else by series, scan, or patient; and whether it names them, or a picture beside
+    /// theirs that is not here.
     ///
     /// # Errors
     /// Several folders of the name in the column `scan`.
-    fn scans_of(&self, row: &LabelRow, listing: &FolderListing) -> Result<Vec<usize>> {
+    fn scans_of(&self, row: &LabelRow, listing: &FolderListing) -> Result<(Vec<usize>, bool)> {
         let hidden = |kind: &str, value: &Option<String>| {
             Some(format!("{kind} {}", self.pseudonyms.as_ref()?.of(kind, value.as_deref()?)))
         };
@@ -273,10 +277,13 @@ impl Finder {
             let folder = path.rsplit_once('/').filter(|(_, last)| exactly.is_empty() && is_picture(last));
             let of_folder = folder.map_or(Vec::new(), |(folder, _)| named(folder.to_owned()));
             let of_pictures = of_folder.into_iter().filter(|scan| listing.scans[*scan].acquisition.is_none());
-            return Ok(exactly.into_iter().chain(of_pictures).collect());
+            return Ok(match exactly.is_empty() {
+                false => (exactly, true),
+                true => (of_pictures.collect(), false),
+            });
         }
         if let Some(series) = hidden("series", &row.series) {
-            return Ok(named(series));
+            return Ok((named(series), true));
         }
         if let Some(scan) = &row.scan {
             let found =
@@ -286,8 +293,8 @@ impl Finder {
                 let (first, second) = (&listing.scans[first].folder, &listing.scans[second].folder);
                 bail!("line {}: the scan {scan} may be {first} or {second}: name its path", row.line);
             }
-            return Ok(found);
+            return Ok((found, true));
         }
-        Ok(hidden("patient", &row.patient).map(named).unwrap_or_default())
+        Ok((hidden("patient", &row.patient).map(named).unwrap_or_default(), true))
     }
 }

@@ -52,16 +52,18 @@ impl Manifest {
     }
 }
 
+/// The label that a folder's name stands for.
+pub(super) fn label_named(folder: &str) -> Option<Label> {
+    let folder = folder.to_lowercase();
+    let is = |names: &[&str]| names.contains(&folder.as_str());
+    is(&POSITIVE).then_some(Label::Covid).or(is(&NEGATIVE).then_some(Label::NonCovid))
+}
+
 impl FolderListing {
     /// The label of the deepest folder that names one.
     fn label_by_folder(&mut self) {
         for scan in &mut self.scans {
-            let named = |part: &str| {
-                let part = part.to_lowercase();
-                let is = |names: &[&str]| names.contains(&part.as_str());
-                is(&POSITIVE).then_some(Label::Covid).or(is(&NEGATIVE).then_some(Label::NonCovid))
-            };
-            scan.label = scan.folder.split('/').rev().find_map(named);
+            scan.label = scan.folder.split('/').rev().find_map(label_named);
         }
     }
 }

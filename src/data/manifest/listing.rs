@@ -77,7 +77,8 @@ impl FolderListing {
         let mut all = added;
         for (scan, (files, went)) in self.scans.into_iter().zip(slices) {
             let has_pictures = files.iter().any(|file| file.number.is_some());
-            if named.contains(&scan.folder) || (went && !has_pictures) {
+            let is_above = !files.is_empty() && holds(&scan.folder);
+            if named.contains(&scan.folder) || (!has_pictures && (went || is_above)) {
                 // What lies beside a series is no slice of it.
                 strays.extend(files.into_iter().map(|file| format!("{}/{}", scan.folder, file.file)));
             } else if !files.is_empty() || !holds(&scan.folder) {

@@ -93,10 +93,8 @@ fn listed(
     let scan = |of: &Found| Scan { set: Set::Prediction, label: None, ..Scan::new(of.folder.clone()) };
     let mut listing = FolderListing { scans: found.iter().map(scan).collect(), strays, ..FolderListing::default() };
     listing.files = found.into_iter().enumerate().flat_map(|(scan, of)| of.slices(scan)).collect();
-    // Pictures in the root itself are a scan named as the root.
-    for scan in listing.scans.iter_mut().filter(|scan| scan.folder.is_empty()) {
-        scan.folder = root.file_name().map_or("root".into(), |name| name.to_string_lossy().into_owned());
-    }
+    // Pictures in the root itself are a scan whose name is no folder's.
+    listing.scans.iter_mut().filter(|scan| scan.folder.is_empty()).for_each(|scan| scan.folder = "(root)".to_owned());
     let mut listing = listing.with_scanner_files(root, |_| Some(String::new()), progress)?;
     for scan in &mut listing.scans {
         (scan.set, scan.label) = (Set::Prediction, None);

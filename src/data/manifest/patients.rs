@@ -27,6 +27,23 @@ pub(super) fn is_pseudonym_of(pseudonyms: Option<&Pseudonyms>, scan: &Scan, pati
     scan.pseudonym().is_some_and(|pseudonym| pseudonym == patient || Some(pseudonym) == hidden.as_ref())
 }
 
+/// Replaces names in a table that are PatientIDs of any DICOM file here by their pseudonyms, also for scans of other
+/// formats, so that those are one patient's.
+pub(super) fn hide_numbers(scans: &mut [Scan]) -> Result<()> {
+    let known: BTreeSet<String> = scans.iter().filter_map(|scan| scan.pseudonym().cloned()).collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let pseudonyms = Pseudonyms::open()?;
+    for patient in scans.iter_mut().filter_map(|scan| scan.patient.as_mut()) {
+        let hidden = pseudonyms.of("patient", patient);
+        if known.contains(&hidden) {
+            *patient = hidden;
+        }
+    }
+    Ok(())
+}
+
 /// The name of the table of patients.
 pub(crate) const PATIENTS: &str = "patients.csv";
 
@@ -72,18 +89,19 @@ impl Manifest {
 
     /// The note on what the table counts as a patient.
     pub(super) fn who_is_a_patient(&self) -> String {
-        let patients: BTreeSet<&String> = self.scans.iter().filter_map(|s| s.patient.as_ref()).collect();
+        let is_named = |scans: &Vec<usize>| scans.iter().any(|&scan| self.scans[scan].patient_in_words().is_some());
+        let (patients, others): (Vec<_>, Vec<_>) = self.patients().into_iter().partition(is_named);
         if patients.is_empty() {
             return "Each scan counts as one patient: neither a table nor DICOM files name patients.".to_owned();
         }
-        let unnamed = self.scans.iter().filter(|s| s.label.is_some() && s.patient.is_none()).count() as u64;
+        let unnamed = others.iter().flatten().filter(|scan| self.scans[**scan].label.is_some()).count() as u64;
         let rest = match unnamed {
             0 => String::new(),
             _ => format!(" {} labelled scans name none; each counts as a separate patient.", thousands(unnamed)),
         };
-        let hashed = self.scans.iter().any(|scan| scan.patient.is_some() && scan.patient.as_ref() == scan.pseudonym());
+        let hashed = self.scans.iter().any(|scan| scan.acquisition.as_ref().is_some_and(|of| of.study.is_some()));
         let from = match hashed {
-            true => "PatientID (kept as a keyed hash) or a table names",
+            true => "DICOM (PatientID and study, kept as keyed hashes) or a table names",
             false => "The table of patients names",
         };
         format!("{from} {}; “Number of Patients” counts scans.{rest}", counted(patients.len() as u64, "patient"))
@@ -93,13 +111,14 @@ impl Manifest {
     /// by the number of the first scan that has it.
     pub(super) fn patients_for_hash(&self) -> Vec<String> {
         let mut first_of: HashMap<(bool, &str), usize> = HashMap::new();
+        let known: BTreeSet<&String> = self.scans.iter().filter_map(Scan::pseudonym).collect();
         let mut first = |is_patient, pseudonym, index| *first_of.entry((is_patient, pseudonym)).or_insert(index);
         let scans = self.scans.iter().enumerate();
         scans
             .map(|(index, scan)| {
-                let named = scan.patient.as_ref().filter(|patient| Some(*patient) != scan.pseudonym());
+                let named = scan.patient.as_ref().filter(|patient| !known.contains(patient));
                 let mut text = named.cloned().unwrap_or_default();
-                if let Some(pseudonym) = scan.pseudonym() {
+                for pseudonym in scan.patient.iter().filter(|patient| known.contains(patient)).chain(scan.pseudonym()) {
                     text.push_str(&format!("\tpatient #{}", first(true, pseudonym, index)));
                 }
                 if let Some(study) = scan.acquisition.as_ref().and_then(|of| of.study.as_deref()) {
@@ -138,7 +157,11 @@ impl Manifest {
         let find = |name: &str| header.iter().position(|h| h.trim() == name);
         let column = |name: &str| {
             find(name).with_context(|| {
-                format!("{}: expected a header with the columns path and patient, found {header:?}", wrong())
+                format!(
+                    "{}: expected a header with the columns path and patient, found {} others",
+                    wrong(),
+                    header.len()
+                )
             })
         };
         let (path_column, patient_column) = (column("path")?, column("patient")?);
@@ -150,7 +173,8 @@ impl Manifest {
         let (mut rows, mut matched, mut example) = (0, 0, String::new());
         for row in reader.records() {
             let row = row.with_context(wrong)?;
-            let (file, patient) = (row[path_column].trim(), row[patient_column].trim());
+            let file = row[path_column].trim().replace('\\', "/");
+            let (file, patient) = (file.trim_start_matches("./").trim_matches('/'), row[patient_column].trim());
             let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
             // A patient table may list more slices than were copied here.
             rows += 1;
@@ -183,6 +207,6 @@ impl Manifest {
             "{}: none of its {rows} paths is a scan of this data set; expected paths such as {scan}, found {example}",
             wrong()
         );
-        Ok(())
+        hide_numbers(&mut self.scans)
     }
 }

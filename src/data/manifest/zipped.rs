@@ -1,5 +1,6 @@
 //! Scans in a zip archive.
 
+use super::labelled_scans::label_named;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -30,9 +31,10 @@ pub(crate) fn unzipped(path: &Path) -> Result<Option<Unzipped>> {
     }
     let doing = || format!("unpacking {}", path.display());
     let folder = tempfile::tempdir().with_context(doing)?;
-    let target = folder.path().join("unpacked");
+    let target = folder.path().join("in/unpacked");
     unzip(path, &target).with_context(doing)?;
-    let scans = folder.path().join(path.file_stem().unwrap_or("scans".as_ref()));
+    let scans = folder.path().join("out").join(path.file_stem().unwrap_or("scans".as_ref()));
+    fs::create_dir_all(folder.path().join("out")).with_context(doing)?;
     fs::rename(top(target).with_context(doing)?, &scans).with_context(doing)?;
     Ok(Some(Unzipped { scans, _folder: folder }))
 }
@@ -43,7 +45,10 @@ fn top(mut folder: PathBuf) -> Result<PathBuf> {
         let entries = fs::read_dir(&folder)?.collect::<io::Result<Vec<_>>>()?;
         let is_own = |entry: &&fs::DirEntry| entry.file_name() != "__MACOSX" && entry.file_name() != ".DS_Store";
         match entries.iter().filter(is_own).collect::<Vec<_>>()[..] {
-            [only] if only.path().is_dir() => folder = only.path(),
+            // The folder of a class is a label, though it be the only one.
+            [only] if only.path().is_dir() && label_named(&only.file_name().to_string_lossy()).is_none() => {
+                folder = only.path();
+            }
             _ => return Ok(folder),
         }
     }

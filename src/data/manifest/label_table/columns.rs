@@ -37,7 +37,6 @@ impl Columns {
     /// # Errors
     /// No column that names scans, none of labels, or labels that cannot be told apart.
     pub(super) fn of(header: &StringRecord, records: &[StringRecord], sets: Sets) -> Result<Self> {
-        let clean = |name: &str| name.trim().to_lowercase().replace([' ', '-'], "_");
         let find = |names: &[&str]| names.iter().find_map(|known| header.iter().position(|name| clean(name) == *known));
         // The header may say which label is the positive one: `label (positive: pneumonia)`.
         let named = header.iter().enumerate().find_map(|(column, name)| {
@@ -47,13 +46,13 @@ impl Columns {
         });
         let label = named.as_ref().map(|(column, _)| *column).or_else(|| find(LABEL));
         let label = label.with_context(|| {
-            format!("expected a column label (or one of {}), found {}", LABEL[1..].join(", "), shown(header.iter()))
+            format!("expected a column label (or one of {}), found {}", LABEL[1..].join(", "), columns_shown(header))
         })?;
         let (path, scan, patient, series) = (find(PATH), find(SCAN), find(PATIENT), find(SERIES));
         ensure!(
             [path, scan, patient, series].iter().any(Option::is_some),
             "expected a column that names the scans (path, scan, patient or series), found {}",
-            shown(header.iter())
+            columns_shown(header)
         );
         let found: BTreeSet<String> =
             records.iter().filter_map(|record| record.get(label)).map(str::to_lowercase).collect();
@@ -108,14 +107,29 @@ fn normalised(path: &str) -> String {
     path.trim_start_matches("./").trim_matches('/').to_owned()
 }
 
-/// A few short words of a table for a message; others may be sentences about a patient.
-fn shown<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    let words: Vec<&str> = words.collect();
-    let short = words.iter().filter(|word| word.len() <= 24 && !word.bytes().any(|byte| byte.is_ascii_digit())).take(6);
-    let short: Vec<String> = short.map(|word| format!("{word:?}")).collect();
-    match short.len() == words.len() {
-        true => short.join(", "),
-        false => format!("{} and others, {} in all", short.join(", "), words.len()),
+/// What a header holds, for a message: without a header it is the first patient's row, so that only known names are shown.
+fn columns_shown(header: &StringRecord) -> String {
+    let all = [PATH, SCAN, PATIENT, SERIES, LABEL, SET, SOURCE].concat();
+    let known: Vec<&str> = header.iter().filter(|name| all.contains(&clean(name).as_str())).collect();
+    format!(
+        "{} columns, known of them: {}",
+        header.len(),
+        if known.is_empty() { "none".into() } else { known.join(", ") }
+    )
+}
+
+fn clean(name: &str) -> String {
+    name.trim().to_lowercase().replace([' ', '-'], "_")
+}
+
+/// A few short labels for a message; others may be sentences about a patient.
+fn shown(labels: &[&String]) -> String {
+    let is_label = |label: &&&String| label.len() <= 16 && !label.contains([' ', '^', ',']);
+    let short: Vec<String> = labels.iter().filter(is_label).take(5).map(|label| format!("{label:?}")).collect();
+    match short.len() {
+        0 => format!("{} longer ones", labels.len()),
+        count if count == labels.len() => short.join(", "),
+        _ => format!("{} and others, {} in all", short.join(", "), labels.len()),
     }
 }
 
@@ -123,7 +137,7 @@ fn shown<'a>(words: impl Iterator<Item = &'a str>) -> String {
 /// no and yes.
 fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Option<[String; 2]>> {
     let labels: Vec<&String> = found.iter().filter(|label| !UNKNOWN.contains(&label.as_str())).collect();
-    let all = || shown(labels.iter().map(|label| label.as_str()));
+    let all = || shown(&labels);
     let usual = |label: &&&String| POSITIVE.contains(&label.as_str()) || NEGATIVE.contains(&label.as_str());
     match (labels.as_slice(), positive) {
         ([a, b], Some(positive)) if **a == positive || **b == positive => {
@@ -148,9 +162,9 @@ fn set_named(name: &str) -> Result<Option<Set>> {
         "val" | "valid" | "validation" | "dev" => Set::Val,
         "prediction" | "predict" | "unlabelled" | "unlabeled" => Set::Prediction,
         "test" | "testing" => bail!(
-            "the set {name:?}: the test set is drawn from train; keep one of your own in another folder and judge it with \
+            "the set \"test\": the test set is drawn from train; keep one of your own in another folder and judge it with \
              `covid-ct validate`"
         ),
-        _ => bail!("expected a set of train, val or prediction, found {name:?}"),
+        _ => bail!("expected a set of train, val or prediction, found another word"),
     }))
 }
