@@ -138,7 +138,7 @@ impl Hounsfield {
     }
 }
 
-/// Grey levels `value · scale + offset`, rounded, from 0 to 255; NaN is 0.
+/// Grey levels `value · scale + offset`, rounded, from 0 to 255. Readers let no NaN through.
 #[multiversion(targets("x86_64+avx2", "x86_64+avx2+avx512f+avx512bw"))]
 fn levels(values: &[f32], scale: f32, offset: f32, levels: &mut [u8]) {
     // At 2^23 an f32 has no bits left for fractions: adding it rounds, and leaves the level in the lowest byte. A conversion
