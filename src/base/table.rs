@@ -91,21 +91,21 @@ pub trait Show {
     fn text(&self) -> String;
 }
 
-/// Implements `Show`, `Display` and notebook display for a type that has a `table()`.
-macro_rules! shown_as_table {
-    ($($type:ty),+ $(,)?) => {$(
+/// Implements `Show`, `Display` and notebook display by a method that gives a table or a page.
+macro_rules! shown_by {
+    ($method:ident, $($type:ty),+ $(,)?) => {$(
         impl $crate::base::table::Show for $type {
             fn html(&self) -> String {
-                self.table().html()
+                self.$method().html()
             }
 
             fn text(&self) -> String {
-                self.table().text()
+                self.$method().text()
             }
         }
 
         impl $type {
-            /// Shows the table in a notebook.
+            /// Shows it in a notebook.
             pub fn evcxr_display(&self) {
                 $crate::base::table::display(&$crate::base::table::Show::html(self), &$crate::base::table::Show::text(self));
             }
@@ -117,6 +117,12 @@ macro_rules! shown_as_table {
             }
         }
     )+};
+}
+pub(crate) use shown_by;
+
+/// The same for a type that has a `table()`.
+macro_rules! shown_as_table {
+    ($($type:ty),+ $(,)?) => { $crate::base::table::shown_by!(table, $($type),+); };
 }
 pub(crate) use shown_as_table;
 

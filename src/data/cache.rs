@@ -63,7 +63,7 @@ impl SliceCache {
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<Self> {
         let (place, index) = planned(folder.as_ref(), manifest, preprocess);
-        build(&place, manifest, &index, &progress)
+        build(&place, manifest, preprocess, &index, &progress)
             .with_context(|| format!("building the slice cache {}", place.folder.display()))?;
         Self::open(place, index, manifest, preprocess)
     }
@@ -214,23 +214,19 @@ fn planned(folder: &Path, manifest: &Manifest, preprocess: &Preprocess) -> (Plac
 pub(crate) struct CacheFilling {
     filling: Filling,
     preprocess: Preprocess,
-    /// Of a manifest that is not known yet.
-    index: CacheIndex,
 }
 
 impl CacheFilling {
     pub(crate) fn begin(folder: &Path, preprocess: &Preprocess) -> Result<Self> {
         let doing = || format!("beginning a slice cache in {}", folder.display());
-        let Preprocess { size, storage, window, .. } = *preprocess;
-        let index = CacheIndex { manifest: Digest::of(b""), size, storage, window, slices: 0 };
-        Ok(Self { filling: Filling::begin(folder).with_context(doing)?, preprocess: preprocess.clone(), index })
+        Ok(Self { filling: Filling::begin(folder).with_context(doing)?, preprocess: preprocess.clone() })
     }
 
     /// Stores the slice of file number `row`.
     /// `lung` is what the lung window shows of them.
     pub(crate) fn put(&self, row: usize, pixels: Pixels, lung: Option<GreyImage>) -> Result<()> {
-        let lung = lung.filter(|_| self.index.window == Window::LUNG);
-        self.filling.put(row, &self.index.stored(lung.map_or(pixels, Pixels::Grey))?)
+        let lung = lung.filter(|_| self.preprocess.window == Window::LUNG);
+        self.filling.put(row, &self.preprocess.stored(lung.map_or(pixels, Pixels::Grey))?)
     }
 
     /// The cache of the accepted slices; others of `all` that were put stay unused in its file.

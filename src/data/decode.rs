@@ -48,6 +48,16 @@ impl Format {
         (Self::MetaImage, "metaimage", "MetaImage"),
     ];
 
+    /// Whether a file of this format holds one picture.
+    pub(crate) fn is_picture(self) -> bool {
+        matches!(self, Self::Jpeg | Self::ProgressiveJpeg | Self::Png | Self::Tiff)
+    }
+
+    /// Whether a file of this format holds slices in an order of its own.
+    pub(crate) fn is_volume(self) -> bool {
+        matches!(self, Self::Nifti | Self::Nrrd | Self::MetaImage)
+    }
+
     /// The name in files.
     pub(crate) fn name(self) -> &'static str {
         Self::NAMES[self as usize].1

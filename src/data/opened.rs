@@ -6,7 +6,7 @@ use crate::base::parallel::in_parallel;
 use crate::data::decode::{DecodeError, Format, Header, decode_picture};
 use crate::data::dicom::DicomFile;
 use crate::data::pixels::{Pixels, SixteenBit, Turn};
-use crate::data::volume::{Volume, data_file, joined};
+use crate::data::volume::{Volume, data_file, joined, may_name_data};
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -83,9 +83,7 @@ impl Contents<'_> {
 
     /// Decodes one slice; `header` is what the manifest says of the file.
     pub(crate) fn pixels(self, header: Option<Header>, view: FrameView) -> Result<Pixels, DecodeError> {
-        let volume =
-            |format: Format| !matches!(format, Format::Jpeg | Format::ProgressiveJpeg | Format::Png | Format::Tiff);
-        match (self, header.map(|header| header.format).filter(|format| volume(*format))) {
+        match (self, header.map(|header| header.format).filter(|format| !format.is_picture())) {
             (Self::Opened(opened, ..), _) => opened.as_ref().map_err(Clone::clone)?.frame(view.frame, view.turn),
             (Self::Bytes(bytes), Some(format)) => {
                 Opened::of(Path::new(""), bytes.into_owned(), format)?.frame(view.frame, view.turn)
@@ -135,10 +133,8 @@ fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
         other => other?,
     };
     let name = last_part(path);
-    let may_name_data =
-        [".mhd", ".nhdr", ".mha", ".nrrd"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
     // A header that names none, or a missing file, is found when the volume is opened.
-    let Some(Ok(Some(data))) = may_name_data.then(|| data_file(&name, &bytes)) else { return Ok(bytes) };
+    let Some(Ok(Some(data))) = may_name_data(&name).then(|| data_file(&name, &bytes)) else { return Ok(bytes) };
     let mut joined = joined(&name, &bytes, &[]);
     let data = path.with_file_name(data);
     if data.is_file() {

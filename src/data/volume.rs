@@ -15,7 +15,7 @@ mod volume_axes;
 mod voxel_layout;
 mod voxels;
 
-pub(crate) use detached::{data_file, joined};
+pub(crate) use detached::{data_file, joined, may_name_data};
 
 use crate::data::decode::DecodeError;
 use crate::data::pixels::Hounsfield;

@@ -2,9 +2,8 @@
 
 use crate::base::files::{Digest, write_text};
 use crate::base::progress::{Progress, counted};
-use crate::base::table::{Page, Show, Table, display, document};
+use crate::base::table::{Page, Show, Table, document};
 use crate::data::audit::Audit;
-use crate::data::manifest::{Manifest, unzipped};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::SubsetEvaluation;
@@ -16,7 +15,6 @@ use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result};
 use maud::{PreEscaped, html};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The results of a finished network on labelled scans that had no part in it (CLAIM 33): nothing was chosen, fitted or
@@ -53,7 +51,7 @@ pub struct Validated {
 
 impl RunFolder {
     /// Validates the run's network on labelled scans from elsewhere: `path` is a folder (or a zip archive) in which scans
-    /// lie in folders named `covid` and `non-covid`, or with a `labels.csv` (see [`Manifest::of_labelled_scans`]). The
+    /// lie in folders named `covid` and `non-covid`, or with a `labels.csv` (see [`Manifest::of_labelled_scans`](crate::Manifest::of_labelled_scans)). The
     /// same tables and intervals as of the test set, by the same rule and with the same calibration. Only the files of the
     /// run's folder are needed. The result is not written; see [`Validated::write`].
     ///
@@ -66,10 +64,7 @@ impl RunFolder {
     }
 
     fn validate_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Validated> {
-        let unpacked = unzipped(path)?;
-        let at = unpacked.as_ref().map_or(path, |unpacked| unpacked.scans.as_path());
-        let listing = || Manifest::of_labelled_scans(at, progress);
-        let seen = NewPredictions::of(self, Subset::External, listing, progress)?;
+        let seen = NewPredictions::of(self, path, Subset::External, progress)?;
         let NewPredictions { basis, audit, cache, predictions, .. } = &seen;
         let manifest = cache.manifest();
         let by_scan = predictions.by_scan(&basis.rule);
@@ -125,11 +120,6 @@ impl Validated {
         let title = format!("{}: external validation of {}", self.external.data, self.external.about.run);
         document(&title, STYLE, &html! { h1 { (title) } (PreEscaped(self.html())) })
     }
-
-    /// Shows tables and figures in a notebook.
-    pub fn evcxr_display(&self) {
-        display(&self.html(), &self.text());
-    }
 }
 
 impl ExternalValidation {
@@ -175,18 +165,4 @@ impl ExternalValidation {
     }
 }
 
-impl Show for Validated {
-    fn html(&self) -> String {
-        self.page().html()
-    }
-
-    fn text(&self) -> String {
-        self.page().text()
-    }
-}
-
-impl fmt::Display for Validated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
-    }
-}
+crate::base::table::shown_by!(page, Validated);

@@ -3,7 +3,7 @@
 use crate::base::figure::Figure;
 use crate::base::files::write_text;
 use crate::base::progress::Progress;
-use crate::base::table::{Page, Show, Table, display, document};
+use crate::base::table::{Page, Show, Table, document};
 use crate::data::audit::{Audit, Check, Finding};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Manifest, unzipped};
@@ -14,7 +14,6 @@ use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use maud::{PreEscaped, html};
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -48,7 +47,8 @@ pub struct NewScans {
 impl RunFolder {
     /// Judges scans that are not part of the run's data set: `path` is a picture, a DICOM series, a volume, a folder of
     /// scans, or a zip archive of them (see [`Manifest::of_new_scans`]). Nothing of the training data is needed, only the
-    /// files of this folder. Files that cannot be read are left out and listed. The result is not written; see [`NewScans::write`].
+    /// files of this folder. Files that cannot be read are left out and listed. The result is not written; see
+    /// [`NewScans::write`].
     ///
     /// # Errors
     /// A run that was not trained and evaluated, no pictures at `path`, or none that can be read.
@@ -59,10 +59,7 @@ impl RunFolder {
     }
 
     fn judge_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<NewScans> {
-        let unpacked = unzipped(path)?;
-        let at = unpacked.as_ref().map_or(path, |unpacked| unpacked.scans.as_path());
-        let listing = || Manifest::of_new_scans(at, progress);
-        let seen = NewPredictions::of(self, Subset::Prediction, listing, progress)?;
+        let seen = NewPredictions::of(self, path, Subset::Prediction, progress)?;
         let NewPredictions { classifier, basis, audit, cache, predictions, .. } = &seen;
         let slices: Vec<usize> = (0..cache.manifest().slices.len()).collect();
         let inference = Inference::of(basis, cache, &slices, predictions)?;
@@ -89,25 +86,32 @@ pub(super) struct NewPredictions {
 }
 
 impl NewPredictions {
-    /// Lists, audits, caches and predicts. Of other subsets than prediction only labelled scans take part.
+    /// Lists, audits, caches and predicts what lies at `path`, which may be an archive: any scans as the prediction subset, or
+    /// labelled ones as the external, of which others take no part.
     ///
     /// # Errors
     /// A run that was not evaluated; no slice that can be read.
     pub(super) fn of(
         run: &RunFolder,
+        path: &Path,
         subset: Subset,
-        listing: impl FnOnce() -> Result<Manifest>,
         progress: &(dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
         let classifier = run.classifier()?;
         // Before hours of work: what the scans will be judged by.
         let basis = Basis::read(run, classifier.weights(), classifier.info().split)?;
         let preprocess = &classifier.info().run.preprocess;
-        let mut manifest = listing()?;
+        // Read while the slices are cached, and not later.
+        let unpacked = unzipped(path)?;
+        let at = unpacked.as_ref().map_or(path, |unpacked| unpacked.scans.as_path());
+        let mut manifest = match subset {
+            Subset::External => Manifest::of_labelled_scans(at, progress)?,
+            _ => Manifest::of_new_scans(at, progress)?,
+        };
         manifest.sixteen_bit = manifest.sixteen_bit.or(preprocess.sixteen_bit);
         let audit = Audit::run(&manifest, progress)?;
         let mut accepted = audit.accepted();
-        if subset != Subset::Prediction {
+        if subset == Subset::External {
             let labelled: Vec<bool> = accepted.slices.iter().map(|s| accepted.scan_of(s).label.is_some()).collect();
             accepted = accepted.filtered(&labelled);
         }
@@ -126,8 +130,8 @@ impl NewPredictions {
 
 impl NewScans {
     /// Writes predictions of slices and scans, the inference, the audit, the heat maps, a page to read and one for each scan
-    /// (`scan-1.html`, …) into `<run>/judged/<name>-<hash>/`; returns the path of the first. The name is that of the judged file or folder, the hash that
-    /// of its contents: scans of one name that differ have folders of their own.
+    /// (`scan-1.html`, …) into `<run>/judged/<name>-<hash>/`; returns the path of the first. The name is that of the judged
+    /// file or folder, the hash that of its contents: scans of one name that differ have folders of their own.
     pub fn write(&self, run: &RunFolder) -> Result<PathBuf> {
         let manifest = self.audit.manifest();
         let folder = run.judged(&format!("{}-{}", manifest.name, manifest.hash().short()));
@@ -204,25 +208,6 @@ impl NewScans {
             html! { ul { @for (number, of) in scans { li { a href={ "scan-" (number) ".html" } { (of.scan) } } } } };
         document(&title, STYLE, &html! { h1 { (title) } (PreEscaped(self.html())) h2 { "Each scan" } (links) })
     }
-
-    /// Shows tables and heat maps in a notebook.
-    pub fn evcxr_display(&self) {
-        display(&self.html(), &self.text());
-    }
 }
 
-impl Show for NewScans {
-    fn html(&self) -> String {
-        self.page().html()
-    }
-
-    fn text(&self) -> String {
-        self.page().text()
-    }
-}
-
-impl fmt::Display for NewScans {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
-    }
-}
+crate::base::table::shown_by!(page, NewScans);

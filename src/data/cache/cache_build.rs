@@ -6,15 +6,15 @@ use crate::data::manifest::Manifest;
 use crate::data::opened::{Contents, Loaded, VolumePairs, runs};
 use crate::data::pack::pack;
 use crate::data::pixels::Pixels;
-use crate::data::preprocess::Storage;
+use crate::data::preprocess::{Preprocess, Storage};
 use crate::data::resize::resize_grey;
 use crate::data::rows::{Building, Place};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 
-impl CacheIndex {
-    /// A slice as it is stored.
+impl Preprocess {
+    /// A slice as the cache stores it.
     pub(super) fn stored(&self, pixels: Pixels) -> Result<Vec<u8>> {
         let pixels = resize_grey(&pixels.into_grey(self.window), self.size)?;
         match self.storage {
@@ -27,7 +27,7 @@ impl CacheIndex {
 /// A build of missing rows.
 struct CacheBuild<'a> {
     manifest: &'a Manifest,
-    index: &'a CacheIndex,
+    preprocess: &'a Preprocess,
     building: &'a Building,
     meter: Meter<'a>,
 }
@@ -36,13 +36,14 @@ struct CacheBuild<'a> {
 pub(super) fn build(
     place: &Place,
     manifest: &Manifest,
+    preprocess: &Preprocess,
     index: &CacheIndex,
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<()> {
     let Some(building) = Building::begin(place)? else { return Ok(()) };
     let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
     let missing = building.missing();
-    let rows = CacheBuild { manifest, index, building: &building, meter };
+    let rows = CacheBuild { manifest, preprocess, building: &building, meter };
     let has_volumes = missing.iter().any(|block| block.clone().any(|slice| manifest.slices[slice].frame.is_some()));
     match has_volumes {
         true => rows.build_in_order(&missing)?,
@@ -98,7 +99,7 @@ impl CacheBuild<'_> {
         let path = || self.manifest.place_of(listed).display().to_string();
         listed.must_be(&contents).with_context(|| format!("reading slice {}", path()))?;
         let pixels = self.manifest.decoded(listed, contents).with_context(|| format!("decoding slice {}", path()))?;
-        let row = self.index.stored(pixels)?;
+        let row = self.preprocess.stored(pixels)?;
         self.meter.add(1);
         Ok(row)
     }

@@ -3,7 +3,7 @@
 use super::acquisition::{Rejected, Rejection};
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::{anywhere_below, is_picture};
-use super::patients::{hide_numbers, is_pseudonym_of};
+use super::patients::hide_numbers;
 use super::pseudonym::Pseudonyms;
 use super::{Label, Manifest, Scan, Set};
 use crate::base::files::write_whole;
@@ -112,10 +112,7 @@ impl LabelTable {
             );
         }
         for (index, scan) in listing.scans.iter_mut().enumerate() {
-            let mut row = of_scan.remove(&index).unwrap_or_default();
-            // The patient's number in the DICOM files is not shown, though the table gives it; another name is the user's.
-            row.patient = row.patient.filter(|patient| !is_pseudonym_of(found.pseudonyms.as_ref(), scan, patient));
-            row.set_on(scan);
+            of_scan.remove(&index).unwrap_or_default().set_on(scan);
         }
         hide_numbers(&mut listing.scans)?;
         listing.rejected.extend(unmatched.into_iter().map(Rejected::of_row));

@@ -41,8 +41,8 @@ impl Manifest {
             listing.scans.len(),
             listing.scans.first().map_or(String::new(), |scan| format!(", {} first", scan.folder))
         );
-        let listing = listing.rearranged(|_| false, Vec::new());
-        let files = listing.files.clone();
+        let mut listing = listing.rearranged(|_| false, Vec::new());
+        let files = std::mem::take(&mut listing.files);
         let mut manifest = Self::listed(path, listing).with_context(doing)?;
         if let Some((from, bytes)) = Self::patients_in(path)? {
             manifest.read_patients(&from, &bytes)?;

@@ -3,7 +3,7 @@
 use super::walk::slice_number;
 use super::{Rejected, Scan, Set};
 use crate::base::natural::{NumericKey, numeric_key};
-use crate::data::decode::{Format, Header};
+use crate::data::decode::Header;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -94,12 +94,5 @@ impl FolderListing {
             listing.files.extend(files.into_iter().map(|file| ListedSlice { scan: index, ..file }));
         }
         listing
-    }
-}
-
-impl Format {
-    /// Whether a file of this format holds slices in an order of its own.
-    pub(crate) fn is_volume(self) -> bool {
-        matches!(self, Self::Nifti | Self::Nrrd | Self::MetaImage)
     }
 }

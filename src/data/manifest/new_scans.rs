@@ -19,13 +19,13 @@ struct Found {
 }
 
 impl Manifest {
-    /// Lists scans that are not part of a data set: `path` is a picture, a folder of pictures (one scan), or a folder that
-    /// holds such folders, at most six deep. Pictures are JPEG or PNG files by their ending, numbered from 0 in natural
-    /// order; the scan's folder is named from the last part of `path` on. Other files are listed as
-    /// [`strays`](Self::strays).
+    /// Lists scans that are not part of a data set: `path` is a picture, a DICOM file, a volume, or a folder with scans in it
+    /// or in folders at most six deep. The pictures of one folder are one scan, numbered from 0 in natural order; they are
+    /// known by their ending, scanners' files by their contents. A scan's folder is named from the last part of `path` on.
+    /// Other files are listed as [`strays`](Self::strays).
     ///
     /// # Errors
-    /// Nothing at `path`, or no picture below it.
+    /// Nothing at `path`, or no scan below it.
     pub fn of_new_scans(path: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
         Self::new_scans_in(path.as_ref(), &progress)
     }

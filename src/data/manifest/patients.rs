@@ -22,7 +22,7 @@ impl Scan {
 }
 
 /// Whether a table's name of a scan's patient is the number in its DICOM files, or the pseudonym of it.
-pub(super) fn is_pseudonym_of(pseudonyms: Option<&Pseudonyms>, scan: &Scan, patient: &str) -> bool {
+fn is_pseudonym_of(pseudonyms: Option<&Pseudonyms>, scan: &Scan, patient: &str) -> bool {
     let hidden = pseudonyms.map(|pseudonyms| pseudonyms.of("patient", patient));
     scan.pseudonym().is_some_and(|pseudonym| pseudonym == patient || Some(pseudonym) == hidden.as_ref())
 }

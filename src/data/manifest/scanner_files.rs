@@ -9,7 +9,7 @@ use crate::base::natural::numeric_key;
 use crate::base::progress::{Meter, Progress};
 use crate::data::decode::{ColourMode, DecodeError, Format, Header};
 use crate::data::dicom::{DicomHeader, is_dicom};
-use crate::data::volume::{VolumeFormat, VolumeHeader, data_file};
+use crate::data::volume::{VolumeFormat, VolumeHeader, data_file, may_name_data};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -72,9 +72,7 @@ impl Beginning {
             VolumeFormat::MetaImage => Format::MetaImage,
         };
         // A header of its own is short, and the name of its data file its last line.
-        let is_header =
-            [".mhd", ".nhdr", ".mha", ".nrrd"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
-        if is_header && first.len() == FIRST {
+        if may_name_data(&name) && first.len() == FIRST {
             first.clear();
             File::open(path)?.take(HEADER).read_to_end(&mut first)?;
         }

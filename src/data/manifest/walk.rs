@@ -2,7 +2,7 @@
 
 use super::label_table::{LabelTable, Sets};
 use super::listing::{FolderListing, ListedSlice};
-use super::new_scans::anywhere_below;
+use super::new_scans::{anywhere_below, is_picture};
 use super::{Label, Manifest, Scan, Set};
 use crate::base::natural::numeric_key;
 use crate::base::progress::Progress;
@@ -109,9 +109,8 @@ fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
 
 /// 42 for `42.jpg`, `42.jpeg`, `42.png`, `42.tif` or `42.tiff` in any case of letters; `None` for all else, `._42.jpg` included.
 pub(super) fn slice_number(file: &str) -> Option<u32> {
-    let (stem, ending) = file.rsplit_once('.')?;
-    let image = ["jpg", "jpeg", "png", "tif", "tiff"].iter().any(|known| ending.eq_ignore_ascii_case(known));
-    (image && stem.bytes().all(|b| b.is_ascii_digit())).then(|| stem.parse().ok())?
+    let (stem, _) = file.rsplit_once('.')?;
+    (is_picture(file) && stem.bytes().all(|b| b.is_ascii_digit())).then(|| stem.parse().ok())?
 }
 
 /// The gaps in each scan's slice numbers, as (first, last) missing number, by scan index.

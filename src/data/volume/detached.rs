@@ -3,6 +3,12 @@
 use super::{VolumeFormat, metaimage, nrrd};
 use crate::data::decode::DecodeError;
 
+/// Whether a file of this name may be a header whose voxels lie in another one.
+pub(crate) fn may_name_data(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".mhd", ".nhdr", ".mha", ".nrrd"].iter().any(|ending| name.ends_with(ending))
+}
+
 /// The name of the data file in the same folder that a header names; `None` where its voxels are in the file itself.
 ///
 /// # Errors
