@@ -85,7 +85,7 @@ pub use evaluate::scan_decisions::{ScanPrediction, ScanPredictions, ScanRule};
 pub use evaluate::shortcuts::{CueComparison, CueComparisonRow, CueRow, Cues, Probe, ProbeRow, Shortcuts};
 pub use nn::learn::{Learn, Precision};
 pub use nn::model::{Architecture, Network};
-pub use nn::optimizer::{Adam, LossScale, Scaling, gradient};
+pub use nn::optimizer::{Adam, LossScale, Scaling, clip, gradient};
 pub use nn::weights::{Weights, WeightsFile, WeightsLookup};
 pub use remote::cloud::{CloudConfig, Plan, SetupState};
 pub use remote::{cloud, staging};
@@ -96,14 +96,16 @@ pub use stats::metrics::{
     ClassScores, ClassificationReport, ConfusionMatrix, Difference, Estimate, Interval, McNemar, Measure, Paired,
     Performance, Predicted, RocCurve, ScoredSample, Scores, Truth, average_precision, holm,
 };
-pub use train::checkpoint::{CheckpointInfo, Position};
+pub use train::checkpoint::CheckpointInfo;
 pub use train::config::{AccuracyRule, RunConfig};
 pub use train::doctor::Doctor;
 pub use train::epoch::{EpochRecord, Score, Sums};
 pub use train::event::RunEvent;
 pub use train::experiment::Experiment;
 pub use train::history::History;
+pub use train::position::Position;
 pub use train::provenance::Provenance;
+pub use train::recipe::{Recipe, Schedule, Selection, Weighting};
 pub use train::run_folder::{Artifact, RunFolder};
 
 // For cells that go further: the same versions the library uses.

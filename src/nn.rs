@@ -7,4 +7,5 @@ pub(crate) mod model;
 pub(crate) mod optimizer;
 pub(crate) mod script;
 pub(crate) mod transfer;
+pub(crate) mod weight_average;
 pub(crate) mod weights;

@@ -1,5 +1,6 @@
 //! Training: settings, the loop, checkpoints, the history, and the folder that a run is kept in.
 
+pub(crate) mod batch_loss;
 pub(crate) mod batch_source;
 pub(crate) mod checkpoint;
 pub(crate) mod config;
@@ -10,6 +11,10 @@ pub(crate) mod experiment;
 pub(crate) mod features;
 pub(crate) mod history;
 pub(crate) mod initial;
+pub(crate) mod optimization;
+pub(crate) mod position;
 pub(crate) mod provenance;
+pub(crate) mod recipe;
 pub(crate) mod run_folder;
+pub(crate) mod scans;
 pub(crate) mod training;

@@ -19,6 +19,7 @@ mod metrics;
 mod network;
 mod notebooks;
 mod pretrained;
+mod recipe;
 mod scanner;
 mod split;
 mod stage;

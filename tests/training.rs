@@ -2,8 +2,8 @@
 
 use crate::support::{experiment_of, fixture, folder, prepared, program, run_well, silent, split_of, tiny_run};
 use covid_ct::{
-    Architecture, Artifact, Classifier, EpochRecord, Experiment, History, RunConfig, RunEvent, RunFolder, SliceCache,
-    SplitConfig, SplitUnit, Subset,
+    Architecture, Artifact, Classifier, EpochRecord, Experiment, History, Recipe, RunConfig, RunEvent, RunFolder,
+    Schedule, Selection, SliceCache, SplitConfig, SplitUnit, Subset, Weighting,
 };
 use std::fs;
 use std::path::Path;
@@ -85,6 +85,32 @@ fn a_killed_head_ends_with_the_same_bits_dropout_included() {
     // Its checkpoint is 1.4 GB: one after every batch is not needed to be killed between two.
     let options = ["--network", "vgg19", "--published", "--pretrained", "none", "--checkpoint-minutes", "0.02"];
     ends_alike("vgg19-published", &options);
+}
+
+/// Everything that a recipe has, so that a resume has to bring all of it back.
+fn everything(name: &str) -> RunConfig {
+    let recipe = Recipe {
+        schedule: Schedule::Cosine { warm_up: 0.5 },
+        weight_decay: 0.05,
+        weighting: Weighting::Balanced,
+        selection: Selection::ScanAuc,
+        patience: Some(3),
+        label_smoothing: 0.1,
+        mixup: 0.4,
+        clip_norm: Some(1.0),
+        averaging: Some(0.9),
+        flip_at_test: true,
+        ..Recipe::default()
+    };
+    RunConfig { recipe, epochs: 3, checkpoint_minutes: 0.0, ..tiny_run(name) }
+}
+
+#[test]
+fn a_killed_training_by_a_whole_recipe_ends_with_the_same_bits() {
+    let folder = folder();
+    let settings = folder.path().join("settings.json");
+    everything("recipe").write(&settings).expect("writes");
+    ends_alike("recipe", &["--config", settings.to_str().expect("UTF-8"), "--checkpoint-minutes", "0"]);
 }
 
 #[test]

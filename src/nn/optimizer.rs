@@ -22,6 +22,14 @@ pub fn gradient(loss: &Tensor, parameters: &[(String, Tensor)]) -> Result<Tensor
     joined(&each)
 }
 
+/// Cuts a gradient whose norm is more than `limit` `[]` to that norm (as `torch.nn.utils.clip_grad_norm_`), in place, without
+/// waiting for the device. A gradient that is not finite stays so.
+pub fn clip(gradient: &Tensor, limit: &Tensor) -> Result<()> {
+    let factor = limit.f_div(&gradient.f_norm()?.f_add_scalar(1e-6)?)?.f_clamp_max(1.0)?;
+    let _ = gradient.shallow_clone().f_mul_(&factor)?;
+    Ok(())
+}
+
 /// Tensors concatenated into a vector; weights of convolutions `[out, in, H, W]` with `in` innermost, as kernels read
 /// them (in 16 bits on a GPU each would otherwise be transposed three times in every step).
 fn joined(tensors: &[Tensor]) -> Result<Tensor> {
@@ -56,11 +64,12 @@ fn gathered(parameters: &[(String, Tensor)]) -> Result<Tensor> {
     Ok(vector)
 }
 
-/// Adam (Kingma and Ba, 2015) as `torch.optim.Adam(fused=True)` computes it: betas 0.9 and 0.999, epsilon 1e-8, no weight
-/// decay.
+/// Adam (Kingma and Ba, 2015) as `torch.optim.Adam(fused=True)` computes it: betas 0.9 and 0.999, epsilon 1e-8. With a
+/// [weight decay](Self::set_weight_decay) it is `torch.optim.AdamW`.
 #[derive(Debug)]
 pub struct Adam {
     learning_rate: f64,
+    weight_decay: f64,
     /// The concatenated parameters: `[P]`. Those of the network are views of it.
     parameters: Tensor,
     /// Their first and second moments: `[P]`.
@@ -80,7 +89,18 @@ impl Adam {
 
     fn with(first: Tensor, second: Tensor, parameters: Tensor, learning_rate: f64, steps: i64) -> Result<Self> {
         let steps = number(steps as f64, Kind::Float, parameters.device())?;
-        Ok(Self { learning_rate, first, second, parameters, steps })
+        Ok(Self { learning_rate, weight_decay: 0.0, first, second, parameters, steps })
+    }
+
+    /// The learning rate of the steps from now on.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.learning_rate = learning_rate;
+    }
+
+    /// Decoupled weight decay (AdamW: Loshchilov and Hutter, 2019) of the steps from now on: before each, every parameter is
+    /// multiplied by 1 - learning rate × `weight_decay`. 0 at first.
+    pub fn set_weight_decay(&mut self, weight_decay: f64) {
+        self.weight_decay = weight_decay;
     }
 
     /// One step with this [`gradient`], which is consumed.
@@ -114,7 +134,7 @@ impl Adam {
         let [parameters, first, second, steps] =
             [&self.parameters, &self.first, &self.second, &self.steps].map(Tensor::shallow_clone);
         let lists = [parameters, gradient, first, second, steps].map(|tensor| IValue::TensorList(vec![tensor]));
-        Ok(lists.into_iter().chain([IValue::Double(self.learning_rate)]).collect())
+        Ok(lists.into_iter().chain([self.learning_rate, self.weight_decay].map(IValue::Double)).collect())
     }
 
     /// Steps made so far; waits for the device.
@@ -259,6 +279,22 @@ mod tests {
         assert_eq!((floats(&back.first), floats(&back.second)), (floats(&adam.first), floats(&adam.second)));
         let error = Adam::restore(&parameters, 0.5, 1, &mut state).expect_err("nothing is left").to_string();
         assert!(error.contains("adam.first.a is missing"), "{error}");
+    }
+
+    #[test]
+    fn weight_decay_is_decoupled_and_long_gradients_are_cut() {
+        let parameters = [parameter("a", &[2.0, 3.0])];
+        let mut adam = Adam::new(&parameters, 0.5).expect("an optimizer");
+        adam.set_weight_decay(0.1);
+        adam.set_learning_rate(0.25);
+        adam.step(Tensor::from_slice(&[4.0_f32, 4.0])).expect("steps");
+        let expected = [2.0 * (1.0 - 0.025) - 0.25, 3.0 * (1.0 - 0.025) - 0.25];
+        assert!(floats(&parameters[0].1).iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
+        for (given, norm, cut) in [([3.0_f32, 4.0], 2.5_f32, [1.5, 2.0]), ([0.3, 0.4], 2.5, [0.3, 0.4])] {
+            let gradient = Tensor::from_slice(&given);
+            clip(&gradient, &Tensor::from(norm)).expect("cuts");
+            assert!(floats(&gradient).iter().zip(cut).all(|(a, b)| (a - b).abs() < 1e-5), "{:?}", floats(&gradient));
+        }
     }
 
     #[test]

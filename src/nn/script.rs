@@ -19,10 +19,11 @@ class Missing(Module):
     first: List[Tensor],
     second: List[Tensor],
     steps: List[Tensor],
-    lr: float) -> NoneType:
+    lr: float,
+    weight_decay: float) -> NoneType:
     _0 = torch.add_(steps[0], 1)
-    torch._fused_adam_(parameters, gradients, first, second, annotate(List[Tensor], []), steps, lr=lr, beta1=0.9, \
-beta2=0.999, weight_decay=0., eps=1e-08, amsgrad=False, maximize=False)
+    torch._fused_adamw_(parameters, gradients, first, second, annotate(List[Tensor], []), steps, lr=lr, beta1=0.9, \
+beta2=0.999, weight_decay=weight_decay, eps=1e-08, amsgrad=False, maximize=False)
     return None
   def adam_step_scaled(self: __torch__.Missing,
     parameters: List[Tensor],
@@ -31,6 +32,7 @@ beta2=0.999, weight_decay=0., eps=1e-08, amsgrad=False, maximize=False)
     second: List[Tensor],
     steps: List[Tensor],
     lr: float,
+    weight_decay: float,
     scale: Tensor,
     good_steps: Tensor,
     skipped: Tensor,
@@ -38,8 +40,8 @@ beta2=0.999, weight_decay=0., eps=1e-08, amsgrad=False, maximize=False)
     _0 = torch.zero_(overflow)
     torch._amp_foreach_non_finite_check_and_unscale_(gradients, overflow, torch.reciprocal(scale))
     _1 = torch.add_(steps[0], 1)
-    torch._fused_adam_(parameters, gradients, first, second, annotate(List[Tensor], []), steps, lr=lr, beta1=0.9, \
-beta2=0.999, weight_decay=0., eps=1e-08, amsgrad=False, maximize=False, grad_scale=None, found_inf=overflow)
+    torch._fused_adamw_(parameters, gradients, first, second, annotate(List[Tensor], []), steps, lr=lr, beta1=0.9, \
+beta2=0.999, weight_decay=weight_decay, eps=1e-08, amsgrad=False, maximize=False, grad_scale=None, found_inf=overflow)
     _2 = torch.sub_(steps[0], overflow)
     _3 = torch.add_(skipped, overflow)
     _4 = torch._amp_update_scale_(scale, good_steps, overflow, 2., 0.5, 2000)

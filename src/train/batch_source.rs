@@ -8,11 +8,12 @@ use crate::data::prefetch::{Batch, prefetch};
 use crate::nn::learn::Learn;
 use crate::nn::model::{Mode, Network};
 use crate::nn::transfer::{pinned, sent};
+use crate::train::batch_loss::{BatchLoss, mixed_rows};
 use crate::train::config::RunConfig;
 use crate::train::epoch::Sums;
 use crate::train::features::FeatureCache;
 use anyhow::{Context, Result};
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// The source of a network's input, and the modes it computes in, by a run's settings.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct BatchSource<'a> {
     from: usize,
     training: Mode,
     evaluation: Mode,
+    /// Slices are scored as they are and reversed.
+    flips: bool,
     device: Device,
 }
 
@@ -44,12 +47,13 @@ impl<'a> BatchSource<'a> {
             Learn::Head => evaluation,
             Learn::HeadWithDropout => Mode { dropout: true, ..evaluation },
         };
+        let flips = run.recipe.flip_at_test;
         let Some(backbone) = backbone else {
-            return Ok(Self { cache, features: None, from: 0, training, evaluation, device });
+            return Ok(Self { cache, features: None, from: 0, training, evaluation, flips, device });
         };
         let from = network.frozen_until();
         let features = FeatureCache::open_or_build(cache, network, backbone, run, from, device, progress)?;
-        Ok(Self { cache, features: Some(features), from, training, evaluation, device })
+        Ok(Self { cache, features: Some(features), from, training, evaluation, flips, device })
     }
 
     /// Seconds that computing the features of a frozen backbone took; `None` where the whole network is trained.
@@ -74,10 +78,42 @@ impl<'a> BatchSource<'a> {
     /// Logits `[N, 2]` f32 of a prefetched [`input`](Self::input).
     pub(crate) fn logits_of(&self, network: &Network, input: &Tensor, learning: bool) -> Result<Tensor> {
         let mode = if learning { self.training } else { self.evaluation };
+        self.forward(network, &self.ready(input)?, mode)
+    }
+
+    /// Logits to learn from; of a mixed batch `mixed` is the share of each slice's own input.
+    pub(crate) fn training_logits(&self, network: &Network, input: &Tensor, mixed: Option<f64>) -> Result<Tensor> {
+        let ready = self.ready(input)?;
+        let ready = mixed.map(|share| mixed_rows(&ready, share)).transpose()?.unwrap_or(ready);
+        self.forward(network, &ready, self.training)
+    }
+
+    /// Logits of input that is ready; with [`flip_at_test`](crate::Recipe::flip_at_test) logarithms of the mean probabilities of
+    /// slices and their reverse.
+    fn scored_logits(&self, network: &Network, input: &Tensor) -> Result<Tensor> {
+        let ready = self.ready(input)?;
+        let logits = self.forward(network, &ready, self.evaluation)?;
+        if !self.flips || self.features.is_some() {
+            return Ok(logits);
+        }
+        let reversed = self.forward(network, &ready.f_flip([3_i64])?, self.evaluation)?;
+        let both = logits.f_log_softmax(1, Kind::Float)?.f_logaddexp(&reversed.f_log_softmax(1, Kind::Float)?)?;
+        Ok(both.f_sub_scalar(std::f64::consts::LN_2)?)
+    }
+
+    /// Prefetched input on the device: normalised slices, or features in f32.
+    fn ready(&self, input: &Tensor) -> Result<Tensor> {
         let input = sent(input, self.device)?;
         match &self.features {
-            None => network.forward_in(&self.cache.preprocess().normalised(&input)?, mode),
-            Some(_) => network.rest(self.from, &input.f_to_kind(Kind::Float)?, mode),
+            None => self.cache.preprocess().normalised(&input),
+            Some(_) => Ok(input.f_to_kind(Kind::Float)?),
+        }
+    }
+
+    fn forward(&self, network: &Network, ready: &Tensor, mode: Mode) -> Result<Tensor> {
+        match &self.features {
+            None => network.forward_in(ready, mode),
+            Some(_) => network.rest(self.from, ready, mode),
         }
     }
 
@@ -90,10 +126,12 @@ impl<'a> BatchSource<'a> {
     /// The mean cross entropy of a batch and its number of correct decisions, still on the device: this does not wait
     /// for a GPU.
     pub(crate) fn loss(&self, logits: &Tensor, slices: &[usize]) -> Result<BatchLoss> {
-        let labels = self.cache.labels(slices, self.device)?;
-        let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0)?;
-        let correct = logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?;
-        Ok(BatchLoss { loss, correct, slices: slices.len() })
+        BatchLoss::plain(logits, &self.labels(slices)?)
+    }
+
+    /// Class indices `[N]` of slices, on the device.
+    pub(crate) fn labels(&self, slices: &[usize]) -> Result<Tensor> {
+        self.cache.labels(slices, self.device)
     }
 
     /// After how many batches losses are read back from the device: reading waits for a GPU.
@@ -127,7 +165,7 @@ impl<'a> BatchSource<'a> {
         };
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
         self.prefetch(&batches, |Batch { slices, input, .. }| {
-            let logits = self.logits_of(network, &input, false)?;
+            let logits = self.scored_logits(network, &input)?;
             covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
             if labelled {
                 losses.push(self.loss(&logits, slices).context("scoring")?);
@@ -140,21 +178,6 @@ impl<'a> BatchSource<'a> {
         })?;
         read_back(&mut covid, &mut losses)?;
         Ok((probabilities, labelled.then_some(sums)))
-    }
-}
-
-/// Mean loss and number of correct decisions of a batch, on the device.
-pub(crate) struct BatchLoss {
-    pub(crate) loss: Tensor,
-    correct: Tensor,
-    slices: usize,
-}
-
-impl BatchLoss {
-    /// The batch's sums; waits for the device.
-    pub(crate) fn sums(&self) -> Result<Sums> {
-        let (loss, correct) = (f64::try_from(&self.loss)?, i64::try_from(&self.correct)?);
-        Ok(Sums::of_batch(loss, correct as u64, self.slices))
     }
 }
 

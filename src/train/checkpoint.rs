@@ -3,11 +3,12 @@
 use crate::base::files::{Digest, mapped, write_atomic_at};
 use crate::data::split::Subset;
 use crate::nn::model::Network;
-use crate::nn::optimizer::{Adam, LossScale};
 use crate::nn::transfer::bytes;
 use crate::nn::weights::WeightsFile;
 use crate::train::config::RunConfig;
-use crate::train::epoch::{EpochRecord, Sums};
+use crate::train::epoch::EpochRecord;
+use crate::train::optimization::Optimization;
+use crate::train::position::Position;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, View};
 use serde::{Deserialize, Serialize};
@@ -48,43 +49,25 @@ pub struct CheckpointInfo {
     pub epochs: Vec<EpochRecord>,
 }
 
-/// A position in a training: the finished batches of the current epoch, and their sums.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Position {
-    /// Finished epochs.
-    pub epoch: usize,
-    /// Finished batches of the next one.
-    pub batch: usize,
-    /// Steps of the optimizer.
-    pub adam_steps: i64,
-    /// Sums over the finished batches.
-    pub sums: Sums,
-    /// Seconds spent on them.
-    pub seconds: f64,
-    /// Of these, seconds that the training waited for its prefetch.
-    #[serde(default)]
-    pub waited: f64,
-    /// The loss scale of f16.
-    pub loss_scale: LossScale,
-}
-
 /// Writes a whole network with torchvision's names: `best.safetensors`.
 pub(crate) fn save_network(path: &Path, info: &CheckpointInfo, network: &Network) -> Result<()> {
     write_tensors(path, &network.tensors(), description(info)?)
 }
 
 /// Writes the trained parameters (a frozen backbone is in the file of pretrained weights already) and, to resume from,
-/// the optimizer's state.
-pub(crate) fn save_progress(path: &Path, info: &CheckpointInfo, network: &Network, adam: Option<&Adam>) -> Result<()> {
+/// the state of their optimization.
+pub(crate) fn save_progress(
+    path: &Path,
+    info: &CheckpointInfo,
+    network: &Network,
+    state: Vec<(String, Tensor)>,
+) -> Result<()> {
     let mut tensors = if info.backbone.is_some() {
         network.head().iter().map(|(name, t)| (name.clone(), t.detach())).collect()
     } else {
         network.tensors()
     };
-    if let Some(adam) = adam {
-        tensors.extend(adam.state(network.learning(info.run.learn))?);
-    }
+    tensors.extend(state);
     write_tensors(path, &tensors, description(info)?)
 }
 
@@ -199,7 +182,7 @@ impl Checkpoint {
     /// Tensors that are not a whole network, or a backbone other than the description's.
     pub(crate) fn network(self, device: Device) -> Result<Network> {
         ensure!(
-            !self.tensors.keys().any(|name| name.starts_with("adam.")),
+            !self.tensors.keys().any(|name| Optimization::owns(name)),
             "it is a checkpoint to resume a training from; expected a whole network: best.safetensors of the same folder"
         );
         let network = Network::from_tensors(self.info.run.architecture, self.tensors, device)?;
@@ -210,20 +193,23 @@ impl Checkpoint {
         Ok(network)
     }
 
-    /// Restores the network and its optimizer. A frozen backbone is not in the file and comes from `frozen`.
-    pub(crate) fn restore(mut self, frozen: Option<Network>, device: Device) -> Result<(Network, Adam)> {
-        let moments = self.tensors.split_off("adam.");
-        let (mut moments, mut learned): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            moments.into_iter().partition(|(name, _)| name.starts_with("adam."));
-        learned.append(&mut self.tensors);
+    /// Restores the network and its optimization, of `slices` training slices. A frozen backbone is not in the file and comes
+    /// from `frozen`.
+    pub(crate) fn restore(
+        self,
+        frozen: Option<Network>,
+        slices: usize,
+        device: Device,
+    ) -> Result<(Network, Optimization)> {
+        let is_state = |(name, _): &(String, Tensor)| Optimization::owns(name);
+        let (mut state, learned): (BTreeMap<_, _>, BTreeMap<_, _>) = self.tensors.into_iter().partition(is_state);
         let run = &self.info.run;
         let network = match frozen {
             Some(network) => network.set_head(&learned).map(|()| network)?,
             None => Network::from_tensors(run.architecture, learned, device)?,
         };
-        let (rate, steps) = (run.learning_rate, self.info.position.adam_steps);
-        let adam = Adam::restore(network.learning(run.learn), rate, steps, &mut moments)?;
-        Ok((network, adam))
+        let optimization = Optimization::restore(run, &network, slices, &self.info.position, &mut state)?;
+        Ok((network, optimization))
     }
 }
 

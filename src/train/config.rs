@@ -7,6 +7,7 @@ use crate::nn::device::device_name;
 use crate::nn::learn::{Learn, Precision};
 use crate::nn::model::Architecture;
 use crate::nn::weights::WeightsLookup;
+use crate::train::recipe::Recipe;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -51,7 +52,7 @@ pub struct RunConfig {
     pub preprocess: Preprocess,
     /// Slices in a batch, 1 or more.
     pub batch_size: usize,
-    /// Adam's learning rate, more than 0.
+    /// Adam's learning rate, more than 0; the highest of a schedule.
     pub learning_rate: f64,
     /// Passes over the training set, 1 or more.
     pub epochs: usize,
@@ -61,6 +62,9 @@ pub struct RunConfig {
     pub test_every_epoch: bool,
     /// How an epoch's accuracy is counted.
     pub accuracy: AccuracyRule,
+    /// Schedule, weights of slices, selection and others; the default is the slides' way.
+    #[serde(default)]
+    pub recipe: Recipe,
     /// Minutes between checkpoints within an epoch; 0 writes one after every batch.
     pub checkpoint_minutes: f64,
 }
@@ -92,6 +96,7 @@ impl RunConfig {
             seed: 1,
             test_every_epoch: false,
             accuracy: AccuracyRule::Exact,
+            recipe: Recipe::default(),
             checkpoint_minutes: 5.0,
         }
     }
@@ -205,6 +210,7 @@ impl RunConfig {
             "pretrained: there are no such weights for {}; expected null",
             self.architecture
         );
+        self.recipe.check()?;
         let minutes = self.checkpoint_minutes;
         ensure!(minutes.is_finite() && minutes >= 0.0, "checkpoint_minutes: expected 0 or more, found {minutes}");
         for (field, share) in

@@ -1,6 +1,7 @@
 //! Loss and accuracy of an epoch.
 
-use crate::train::config::AccuracyRule;
+use crate::train::config::{AccuracyRule, RunConfig};
+use crate::train::recipe::Selection;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -80,6 +81,10 @@ pub struct EpochRecord {
     pub training: Score,
     /// On the validation set, after the epoch.
     pub validation: Score,
+    /// ROC AUC of the validation scans, 0 to 1, as [`Selection::ScanAuc`] counts it; `None` where all have one label, and in
+    /// runs from before it was kept.
+    #[serde(default)]
+    pub validation_scan_auc: Option<f64>,
     /// On the test set, after the epoch; `None` unless
     /// [`RunConfig::test_every_epoch`](crate::RunConfig::test_every_epoch).
     pub test: Option<Score>,
@@ -108,14 +113,26 @@ impl fmt::Display for EpochRecord {
     }
 }
 
-/// The epoch with the highest validation accuracy; of equal ones the earliest.
-pub(crate) fn best(epochs: &[EpochRecord]) -> Option<&EpochRecord> {
-    epochs.iter().rev().max_by(|a, b| a.validation.accuracy.total_cmp(&b.validation.accuracy))
+/// The best epoch on the validation set; of equal ones the earliest.
+pub(crate) fn best(epochs: &[EpochRecord], selection: Selection) -> Option<&EpochRecord> {
+    let has_auc = selection == Selection::ScanAuc && epochs.iter().all(|epoch| epoch.validation_scan_auc.is_some());
+    let value = |epoch: &EpochRecord| match epoch.validation_scan_auc {
+        Some(auc) if has_auc => auc,
+        _ => epoch.validation.accuracy,
+    };
+    epochs.iter().rev().max_by(|a, b| value(a).total_cmp(&value(b)))
+}
+
+/// Whether a training has ended: all epochs are done, or as many as its patience allows after the best one.
+pub(crate) fn has_ended(epochs: &[EpochRecord], run: &RunConfig) -> bool {
+    let patience = || run.recipe.patience.zip(best(epochs, run.recipe.selection));
+    epochs.len() >= run.epochs || patience().is_some_and(|(patience, best)| epochs.len() >= best.epoch + patience)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::recipe::Recipe;
 
     fn epoch(epoch: usize, accuracy: f64) -> EpochRecord {
         let score = Score { loss: 0.5, accuracy };
@@ -123,6 +140,7 @@ mod tests {
             epoch,
             training: score,
             validation: score,
+            validation_scan_auc: None,
             test: None,
             seconds: 1.0,
             waited: 0.5,
@@ -133,8 +151,25 @@ mod tests {
     #[test]
     fn the_first_of_equally_good_epochs_is_the_best() {
         let epochs = [epoch(1, 0.7), epoch(2, 0.8), epoch(3, 0.8), epoch(4, 0.75)];
-        assert_eq!(best(&epochs).map(|e| e.epoch), Some(2));
-        assert_eq!(best(&[]), None);
+        assert_eq!(best(&epochs, Selection::SliceAccuracy).map(|e| e.epoch), Some(2));
+        assert_eq!(best(&[], Selection::SliceAccuracy), None);
+    }
+
+    #[test]
+    fn scans_choose_where_all_epochs_have_their_auc_and_patience_ends_a_training() {
+        let with = |number, accuracy, auc| EpochRecord { validation_scan_auc: auc, ..epoch(number, accuracy) };
+        let epochs = [with(1, 0.7, Some(0.9)), with(2, 0.8, Some(0.8)), with(3, 0.6, Some(0.9))];
+        let by_scan = |epochs: &[EpochRecord]| best(epochs, Selection::ScanAuc).map(|e| e.epoch);
+        assert_eq!((by_scan(&epochs), best(&epochs, Selection::SliceAccuracy).map(|e| e.epoch)), (Some(1), Some(2)));
+        assert_eq!(by_scan(&[epochs[0].clone(), with(2, 0.8, None)]), Some(2));
+        let run = |patience, epochs| RunConfig {
+            epochs,
+            recipe: Recipe { patience, selection: Selection::ScanAuc, ..Recipe::default() },
+            ..RunConfig::default()
+        };
+        assert!(!has_ended(&epochs, &run(None, 4)) && has_ended(&epochs, &run(None, 3)));
+        assert!(has_ended(&epochs, &run(Some(2), 9)) && !has_ended(&epochs, &run(Some(3), 9)));
+        assert!(!has_ended(&[], &run(Some(1), 9)));
     }
 
     #[test]

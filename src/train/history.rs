@@ -8,6 +8,7 @@ use crate::nn::device::device_name;
 use crate::train::checkpoint::CheckpointInfo;
 use crate::train::config::RunConfig;
 use crate::train::epoch::{EpochRecord, Score, best};
+use crate::train::recipe::Selection;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -36,9 +37,16 @@ impl History {
         Self { run, leaks, device: device_name(device), feature_seconds, epochs }
     }
 
-    /// The epoch with the highest validation accuracy, the earlier of two equal ones; `None` before the first.
+    /// The best epoch by the run's [`Selection`], the earlier of two equal ones; `None` before the first.
     pub fn best(&self) -> Option<&EpochRecord> {
-        best(&self.epochs)
+        best(&self.epochs, self.run.recipe.selection)
+    }
+
+    fn chosen_by(&self) -> &'static str {
+        match self.run.recipe.selection {
+            Selection::ScanAuc if self.epochs.iter().all(|e| e.validation_scan_auc.is_some()) => "validation scan AUC",
+            _ => "validation accuracy",
+        }
     }
 
     /// Seconds of training: all epochs, and the features of a frozen backbone.
@@ -96,6 +104,7 @@ impl History {
             "Training accuracy",
             "Validation loss",
             "Validation accuracy",
+            "Validation scan AUC",
             "Test loss",
             "Test accuracy",
             "Time",
@@ -112,6 +121,7 @@ impl History {
                 accuracy(Some(e.training)),
                 loss(Some(e.validation)),
                 accuracy(Some(e.validation)),
+                e.validation_scan_auc.map_or("–".to_owned(), |auc| format!("{auc:.3}")),
                 loss(e.test),
                 accuracy(e.test),
                 human_duration(Duration::from_secs_f64(e.seconds)),
@@ -125,7 +135,7 @@ impl History {
                 table.note(format!("The frozen backbone's features took {once}, once; times are those of the head."));
         }
         if let Some(best) = self.best() {
-            table = table.note(format!("Best validation accuracy: epoch {}. Device: {}.", best.epoch, self.device));
+            table = table.note(format!("Best {}: epoch {}. Device: {}.", self.chosen_by(), best.epoch, self.device));
         }
         if !self.leaks.is_empty() {
             let leaks = listed(&self.leaks);

@@ -5,21 +5,23 @@ use crate::base::progress::{Meter, Progress};
 use crate::data::prefetch::Batch;
 use crate::data::sampler::shuffled;
 use crate::data::split::Subset;
-use crate::nn::learn::{Learn, Precision};
+use crate::nn::learn::Learn;
 use crate::nn::model::Network;
-use crate::nn::optimizer::{Adam, Scaling, gradient};
-use crate::train::batch_source::{BatchLoss, BatchSource};
-use crate::train::checkpoint::{
-    Checkpoint, CheckpointInfo, Position, must_continue, same_backbone, save_network, save_progress,
-};
+use crate::nn::transfer::{pinned, sent};
+use crate::train::batch_loss::BatchLoss;
+use crate::train::batch_source::BatchSource;
+use crate::train::checkpoint::{Checkpoint, CheckpointInfo, must_continue, same_backbone, save_network, save_progress};
 use crate::train::config::RunConfig;
-use crate::train::epoch::{EpochRecord, Score, best};
+use crate::train::epoch::{EpochRecord, Score, best, has_ended};
 use crate::train::event::RunEvent;
 use crate::train::experiment::Experiment;
 use crate::train::history::History;
 use crate::train::initial::initial_network;
+use crate::train::optimization::Optimization;
+use crate::train::position::Position;
 use crate::train::provenance::Provenance;
 use crate::train::run_folder::{Artifact, RunFolder};
+use crate::train::scans::{scan_auc, slice_weights};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -31,7 +33,7 @@ use tch::{Device, Tensor};
 
 impl Experiment {
     /// Trains the network, or resumes from the last checkpoint, and writes into the run's folder `last.safetensors` (to
-    /// resume from), `best.safetensors` (the epoch with the highest validation accuracy) and `history.json`.
+    /// resume from), `best.safetensors` (the best epoch on the validation set) and `history.json`.
     ///
     /// It can be killed at any moment and called again; on a CPU a resumed training ends with the same bits as one that
     /// was never interrupted. A finished run returns its history at once.
@@ -59,14 +61,14 @@ fn train(experiment: &Experiment) -> Result<History> {
     let run = experiment.settings();
     if let Some(found) = &found {
         let Position { epoch, batch, .. } = found.info.position;
-        let is_finished = epoch >= run.epochs && folder.has(Artifact::BestCheckpoint);
+        let is_finished = has_ended(&found.info.epochs, run) && folder.has(Artifact::BestCheckpoint);
         experiment.report(&if is_finished { RunEvent::Finished(epoch) } else { RunEvent::Resumed(epoch, batch) });
         if is_finished {
             return finished(folder, &found.info, run).with_context(doing);
         }
     }
     let mut training = Training::begin(experiment, found).with_context(doing)?;
-    while training.info.position.epoch < run.epochs {
+    while !has_ended(&training.info.epochs, run) {
         training.epoch().with_context(doing)?;
     }
     training.finish().with_context(doing)
@@ -104,8 +106,9 @@ struct Training<'a> {
     device: Device,
     network: Network,
     source: Arc<BatchSource<'a>>,
-    adam: Adam,
-    scaling: Scaling,
+    optimization: Optimization,
+    /// How much each slice of the manifest counts in the loss; `None`: all the same.
+    weights: Option<Vec<f32>>,
     /// Index of the next batch in its epoch.
     step: u64,
     info: CheckpointInfo,
@@ -121,16 +124,17 @@ impl<'a> Training<'a> {
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
         let resumed = found.is_some();
-        let (network, adam) = match found {
+        let slices = experiment.split().slices(Subset::Train).len();
+        let (network, optimization) = match found {
             Some(found) => {
                 same_backbone(&found.info, &info, folder.path())?;
                 info = CheckpointInfo { run: run.clone(), ..found.info.clone() };
-                found.restore(backbone.map(|_| network), device)?
+                found.restore(backbone.map(|_| network), slices, device)?
             }
             None => {
                 folder.write_config(run)?;
-                let adam = Adam::new(network.learning(run.learn), run.learning_rate)?;
-                (network, adam)
+                let optimization = Optimization::new(run, &network, slices)?;
+                (network, optimization)
             }
         };
         folder.record_provenance(Provenance::here(), resumed)?;
@@ -140,8 +144,8 @@ impl<'a> Training<'a> {
         let source = Arc::new(BatchSource::new(experiment.cache(), &network, backbone, run, device, &show)?);
         info.feature_seconds = source.feature_seconds();
         let step = info.position.batch as u64;
-        let scaling = Scaling::new(info.position.loss_scale, device)?;
-        Ok(Self { experiment, device, network, source, adam, scaling, step, info })
+        let weights = slice_weights(experiment)?;
+        Ok(Self { experiment, device, network, source, optimization, weights, step, info })
     }
 
     /// One epoch: trains on every training slice once, scores, keeps the best, and writes checkpoint and history.
@@ -150,13 +154,17 @@ impl<'a> Training<'a> {
         let epoch = self.info.position.epoch;
         let seconds = self.learn_from_all()?;
         let scoring = Instant::now();
-        let validation = self.score(Subset::Validation)?;
-        let test = if run.test_every_epoch { Some(self.score(Subset::Test)?) } else { None };
+        let (validation, validation_scan_auc, test) = self.optimization.kept(&self.network, || {
+            let (validation, auc) = self.score(Subset::Validation)?;
+            let test = if run.test_every_epoch { Some(self.score(Subset::Test)?.0) } else { None };
+            Ok((validation, auc, test))
+        })?;
         let sums = self.info.position.sums;
         let record = EpochRecord {
             epoch: epoch + 1,
             training: Score::of(&sums, run.accuracy),
             validation,
+            validation_scan_auc,
             test,
             seconds,
             waited: self.info.position.waited,
@@ -164,14 +172,14 @@ impl<'a> Training<'a> {
         };
         self.info.epochs.push(record.clone());
         self.info.position = Position { epoch: epoch + 1, ..Position::default() };
-        self.note_optimizer()?;
+        self.optimization.note(&mut self.info.position)?;
         // The best first: a kill between the two repeats the end of this epoch, and both come out the same.
-        if best(&self.info.epochs).is_some_and(|best| best.epoch == epoch + 1) {
-            match self.info.backbone {
-                None => save_network(&self.path_of(Artifact::BestCheckpoint), &self.info, &self.network)?,
+        if best(&self.info.epochs, run.recipe.selection).is_some_and(|best| best.epoch == epoch + 1) {
+            self.optimization.kept(&self.network, || match self.info.backbone {
+                None => save_network(&self.path_of(Artifact::BestCheckpoint), &self.info, &self.network),
                 // Half a gigabyte of frozen weights is written once, at the end.
-                Some(_) => save_progress(&self.path_of(Artifact::BestHead), &self.info, &self.network, None)?,
-            }
+                Some(_) => save_progress(&self.path_of(Artifact::BestHead), &self.info, &self.network, Vec::new()),
+            })?;
         }
         self.save_last()?;
         write_history(self.experiment.folder(), &self.info, self.device)?;
@@ -208,7 +216,7 @@ impl<'a> Training<'a> {
             });
             if is_due {
                 self.info.position.seconds += begun.elapsed().as_secs_f64();
-                self.note_optimizer()?;
+                self.optimization.note(&mut self.info.position)?;
                 self.save_last()?;
                 (begun, saved) = (Instant::now(), Instant::now());
             }
@@ -251,29 +259,29 @@ impl<'a> Training<'a> {
         shuffled(self.experiment.split().slices(Subset::Train), &mut rng)
     }
 
-    /// One step: forward, loss, backward, Adam.
+    /// One step: forward, loss, backward, AdamW.
     fn learn(&mut self, batch: &[usize], input: &Tensor) -> Result<BatchLoss> {
-        let run = &self.info.run;
+        let (run, epoch, step) = (&self.info.run, self.info.position.epoch, self.step);
         // Dropout is seeded by seed, epoch and step, so that a resumed run draws the same.
-        let epoch = self.info.position.epoch as u64;
-        tch::manual_seed(((run.seed << 40) ^ (epoch << 24) ^ self.step) as i64);
+        tch::manual_seed(((run.seed << 40) ^ ((epoch as u64) << 24) ^ step) as i64);
         self.step += 1;
-        let logits = self.source.logits_of(&self.network, input, true)?;
-        let loss = self.source.loss(&logits, batch)?;
-        let learning = self.network.learning(run.learn);
-        if run.precision == Precision::F16 {
-            let gradient = gradient(&self.scaling.scaled(&loss.loss)?, learning)?;
-            self.adam.step_scaled(gradient, &mut self.scaling)?;
-        } else {
-            self.adam.step(gradient(&loss.loss, learning)?)?;
-        }
+        let mixed = self.optimization.mixed(epoch, step);
+        let logits = self.source.training_logits(&self.network, input, mixed)?;
+        let weights = self.weights.as_ref().map(|weights| -> Result<Tensor> {
+            let of_batch: Vec<f32> = batch.iter().map(|&slice| weights[slice]).collect();
+            sent(&pinned(Tensor::f_from_slice(&of_batch)?, self.device)?, self.device)
+        });
+        let (labels, weights) = (self.source.labels(batch)?, weights.transpose()?);
+        let loss = BatchLoss::training(&logits, &labels, weights.as_ref(), mixed, &run.recipe)?;
+        self.optimization.step(&self.network, &loss.loss, epoch, step)?;
         Ok(loss)
     }
 
-    fn score(&self, subset: Subset) -> Result<Score> {
+    /// Loss and accuracy of a subset's slices, and the ROC AUC of its scans.
+    fn score(&self, subset: Subset) -> Result<(Score, Option<f64>)> {
         let slices = self.experiment.split().slices(subset);
         ensure!(!slices.is_empty(), "the {subset} subset has no slices to score");
-        let (_, sums) = self.source.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
+        let (covid, sums) = self.source.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
         let score = Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy);
         ensure!(
             score.loss.is_finite(),
@@ -283,14 +291,7 @@ impl<'a> Training<'a> {
             self.info.position.epoch + 1,
             self.info.run.learning_rate
         );
-        Ok(score)
-    }
-
-    /// Copies the optimizer's number of steps and loss scale from the device into the position.
-    fn note_optimizer(&mut self) -> Result<()> {
-        let position = &mut self.info.position;
-        (position.adam_steps, position.loss_scale) = (self.adam.steps()?, self.scaling.loss_scale()?);
-        Ok(())
+        Ok((score, scan_auc(self.experiment.manifest(), &slices, &covid)))
     }
 
     fn path_of(&self, artifact: Artifact) -> PathBuf {
@@ -298,7 +299,8 @@ impl<'a> Training<'a> {
     }
 
     fn save_last(&self) -> Result<()> {
-        save_progress(&self.path_of(Artifact::LastCheckpoint), &self.info, &self.network, Some(&self.adam))
+        let state = self.optimization.state(&self.network)?;
+        save_progress(&self.path_of(Artifact::LastCheckpoint), &self.info, &self.network, state)
     }
 
     /// Writes `best.safetensors` (of a frozen network: the backbone with the best head) and the history.

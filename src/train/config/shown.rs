@@ -22,6 +22,7 @@ impl RunConfig {
             Precision::F16 => "f16 with loss scaling",
         };
         let stratified = if self.split.stratified { "stratified by label" } else { "not stratified" };
+        let adam = if self.recipe.weight_decay > 0.0 { "AdamW" } else { "Adam" };
         for (setting, value) in [
             ("Network", self.architecture.to_string()),
             ("Weights", self.pretrained.clone().unwrap_or_else(|| format!("random, seed {}", self.seed))),
@@ -45,10 +46,13 @@ impl RunConfig {
             ),
             ("Window of DICOM and volumes", self.preprocess.window.described()),
             ("Batch", self.batch_size.to_string()),
-            ("Loss and optimizer", format!("cross entropy, Adam {:e}", self.learning_rate)),
+            ("Loss and optimizer", format!("cross entropy, {adam} {:e}", self.learning_rate)),
             ("Epochs", self.epochs.to_string()),
             ("Seed", self.seed.to_string()),
         ] {
+            table.row([setting.to_owned(), value]);
+        }
+        for (setting, value) in self.recipe.rows(false) {
             table.row([setting.to_owned(), value]);
         }
         table

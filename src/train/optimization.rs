@@ -1,0 +1,121 @@
+//! One step of a training: gradient, learning rate, AdamW, and the average of the weights.
+
+use crate::nn::learn::Precision;
+use crate::nn::model::Network;
+use crate::nn::optimizer::{Adam, Scaling, clip, gradient};
+use crate::nn::weight_average::{self, WeightAverage};
+use crate::train::batch_loss::mixed_share;
+use crate::train::config::RunConfig;
+use crate::train::position::Position;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// What changes a network's weights, and its state.
+pub(crate) struct Optimization {
+    run: RunConfig,
+    adam: Adam,
+    scaling: Scaling,
+    average: Option<WeightAverage>,
+    /// Steps in an epoch.
+    epoch_steps: u64,
+}
+
+impl Optimization {
+    /// Before the first step. `slices`: those of an epoch.
+    pub(crate) fn new(run: &RunConfig, network: &Network, slices: usize) -> Result<Self> {
+        let adam = Adam::new(network.learning(run.learn), run.learning_rate)?;
+        let average = run.recipe.averaging.map(|decay| WeightAverage::new(network, decay)).transpose()?;
+        Self::with(run, network, slices, &Position::default(), adam, average)
+    }
+
+    /// Restores it from a checkpoint's [`state`](Self::state) and position.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub(crate) fn restore(
+        run: &RunConfig,
+        network: &Network,
+        slices: usize,
+        position: &Position,
+        state: &mut BTreeMap<String, Tensor>,
+    ) -> Result<Self> {
+        let learning = network.learning(run.learn);
+        let adam = Adam::restore(learning, run.learning_rate, position.adam_steps, state)?;
+        let restored = |decay| WeightAverage::restore(network, decay, state);
+        let average = run.recipe.averaging.map(restored).transpose()?;
+        Self::with(run, network, slices, position, adam, average)
+    }
+
+    fn with(
+        run: &RunConfig,
+        network: &Network,
+        slices: usize,
+        position: &Position,
+        mut adam: Adam,
+        average: Option<WeightAverage>,
+    ) -> Result<Self> {
+        adam.set_weight_decay(run.recipe.weight_decay);
+        let device = network.head()[0].1.device();
+        let scaling = Scaling::new(position.loss_scale, device)?;
+        let epoch_steps = slices.div_ceil(run.batch_size) as u64;
+        Ok(Self { run: run.clone(), adam, scaling, average, epoch_steps })
+    }
+
+    /// The share of each slice's own input in a step's batch; `None` without mixup.
+    pub(crate) fn mixed(&self, epoch: usize, step: u64) -> Option<f64> {
+        let alpha = self.run.recipe.mixup;
+        (alpha > 0.0).then(|| mixed_share(alpha, self.run.seed, epoch as u64, step))
+    }
+
+    /// The learning rate at a step of an epoch, both counted from 0.
+    pub(crate) fn learning_rate(&self, epoch: usize, step: u64) -> f64 {
+        let (done, all) = (epoch as u64 * self.epoch_steps + step, self.run.epochs as u64 * self.epoch_steps);
+        self.run.learning_rate * self.run.recipe.schedule.factor(done, self.epoch_steps, all)
+    }
+
+    /// Changes the weights by the gradient of this loss.
+    pub(crate) fn step(&mut self, network: &Network, loss: &Tensor, epoch: usize, step: u64) -> Result<()> {
+        let learning = network.learning(self.run.learn);
+        self.adam.set_learning_rate(self.learning_rate(epoch, step));
+        let is_scaled = self.run.precision == Precision::F16;
+        let loss = if is_scaled { self.scaling.scaled(loss)? } else { loss.shallow_clone() };
+        let gradient = gradient(&loss, learning)?;
+        if let Some(norm) = self.run.recipe.clip_norm {
+            let limit = Tensor::from(norm as f32).f_to_device(gradient.device())?;
+            clip(&gradient, &if is_scaled { self.scaling.scaled(&limit)? } else { limit })?;
+        }
+        match is_scaled {
+            true => self.adam.step_scaled(gradient, &mut self.scaling)?,
+            false => self.adam.step(gradient)?,
+        }
+        let done = epoch as u64 * self.epoch_steps + step + 1;
+        self.average.as_mut().map_or(Ok(()), |average| average.update(network, done))
+    }
+
+    /// Calls `work` while the network has the weights that are scored and kept: their average, where there is one.
+    pub(crate) fn kept<T>(&self, network: &Network, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.average {
+            Some(average) => average.used(network, work),
+            None => work(),
+        }
+    }
+
+    /// Copies the number of steps and the loss scale from the device into a position.
+    pub(crate) fn note(&self, position: &mut Position) -> Result<()> {
+        (position.adam_steps, position.loss_scale) = (self.adam.steps()?, self.scaling.loss_scale()?);
+        Ok(())
+    }
+
+    /// The tensors to resume from, by name.
+    pub(crate) fn state(&self, network: &Network) -> Result<Vec<(String, Tensor)>> {
+        let mut named = self.adam.state(network.learning(self.run.learn))?;
+        named.extend(self.average.iter().flat_map(WeightAverage::state));
+        Ok(named)
+    }
+
+    /// Whether a tensor of a checkpoint belongs to [`state`](Self::state), and not to the network.
+    pub(crate) fn owns(name: &str) -> bool {
+        name.starts_with("adam.") || name.starts_with(weight_average::PREFIX)
+    }
+}
