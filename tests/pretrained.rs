@@ -17,7 +17,7 @@ fn frozen(name: &str, weights: &Path) -> RunConfig {
         batch_size: 8,
         learning_rate: 1e-2,
         epochs: 3,
-        ..RunConfig::of(Architecture::DenseNet161)
+        ..RunConfig::published(Architecture::DenseNet161).by_patient()
     }
 }
 

@@ -1,8 +1,8 @@
 //! What several tests use: a small phantom that is drawn once, temporary folders, Python with PyTorch, and the program.
 
 use covid_ct::{
-    Audit, Experiment, Manifest, Phantom, PhantomConfig, Progress, RunConfig, RunFolder, SliceCache, Split,
-    SplitConfig, draw_phantom,
+    Architecture, Audit, Experiment, Manifest, Phantom, PhantomConfig, Progress, RunConfig, RunFolder, SliceCache,
+    Split, SplitConfig, draw_phantom,
 };
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -44,7 +44,12 @@ pub fn small_phantom() -> PhantomConfig {
 
 /// Settings for seconds, not minutes.
 pub fn tiny_run(name: &str) -> RunConfig {
-    let mut run = RunConfig { name: name.into(), device: "cpu".into(), epochs: 2, ..RunConfig::default().small() };
+    let mut run = RunConfig {
+        name: name.into(),
+        device: "cpu".into(),
+        epochs: 2,
+        ..RunConfig::published(Architecture::Fcn).by_patient().small()
+    };
     run.preprocess.size = 32;
     run
 }

@@ -29,7 +29,11 @@ fn many_slices(folder: &Path) -> Manifest {
 fn shuffled_labels_are_learned_through_a_slice_split_alone() {
     let folder = folder();
     let accepted = many_slices(folder.path());
-    let run = RunConfig { pretrained: None, device: "cpu".into(), ..RunConfig::of(Architecture::DenseNet161) };
+    let run = RunConfig {
+        pretrained: None,
+        device: "cpu".into(),
+        ..RunConfig::published(Architecture::DenseNet161).by_patient()
+    };
     let run = run.small().leak_probe();
     let cache = SliceCache::open_or_build(folder.path(), &accepted, &run.preprocess, silent).expect("caches");
     let repeats = LeakProbe::REPEATS;

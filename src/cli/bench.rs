@@ -266,7 +266,8 @@ fn epoch(workspace: &Workspace, args: &BenchArgs) -> Result<Measured> {
 }
 
 fn step(args: &BenchArgs) -> Result<Measured> {
-    let run = RunConfig { precision: args.precision, device: args.device.clone(), ..RunConfig::default() };
+    let run =
+        RunConfig { precision: args.precision, device: args.device.clone(), ..RunConfig::published(Architecture::Fcn) };
     run.check()?;
     let device = run.device()?;
     tch::manual_seed(0);
@@ -304,7 +305,7 @@ fn trained(data: &Path, args: &BenchArgs, run: RunConfig) -> Result<(History, (f
 }
 
 fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {
-    let run = RunConfig::of(args.network);
+    let run = RunConfig::published(args.network).by_patient();
     let run = RunConfig { learn: Learn::Whole, batch_size: args.batch, epochs: 2, pretrained: None, ..run };
     let (history, (_, cpu), slices, _) = trained(data, args, run)?;
     let last = history.epochs.last().context("no epoch")?;
@@ -322,7 +323,7 @@ fn heads(data: &Path, args: &BenchArgs) -> Result<Measured> {
     let weights = folder.path().join("weights.safetensors");
     Tensor::write_safetensors(&Network::new(args.network, 1, Device::Cpu)?.tensors(), &weights)?;
     let pretrained = Some(weights.display().to_string());
-    let run = RunConfig { learn: Learn::Head, pretrained, ..RunConfig::of(args.network) };
+    let run = RunConfig { learn: Learn::Head, pretrained, ..RunConfig::published(args.network).by_patient() };
     let (history, taken, _, slices) = trained(data, args, run)?;
     Ok((history.run.epochs * slices, taken, json!({ "feature_seconds": history.feature_seconds })))
 }

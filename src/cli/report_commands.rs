@@ -23,13 +23,13 @@ fn probed(args: &RunArgs) -> Result<RunConfig> {
         return args.config();
     }
     let weights = Weights::imagenet_or_random(Architecture::DenseNet161, TerminalProgress::new().progress());
-    let preset = RunConfig::of(Architecture::DenseNet161).with_weights(&weights);
+    let preset = RunConfig::published(Architecture::DenseNet161).by_patient().with_weights(&weights);
     let preset = if args.fine_tune { preset.fine_tune() } else { preset };
     Ok(if args.small { preset.small() } else { preset })
 }
 
 pub fn shortcuts(workspace: &Workspace) -> Result<()> {
-    let preprocess = RunConfig::default().small().preprocess;
+    let preprocess = RunConfig::published(Architecture::Fcn).small().preprocess;
     println!("{}", Shortcuts::measure(workspace, &preprocess, TerminalProgress::new().progress())?);
     Ok(())
 }

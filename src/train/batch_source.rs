@@ -228,7 +228,7 @@ mod tests {
             (Architecture::DenseNet161, Learn::Head),
             (Architecture::Vgg19, Learn::HeadWithDropout),
         ] {
-            let run = RunConfig { learn, batch_size: 8, learning_rate: 1e-2, ..RunConfig::of(architecture) };
+            let run = RunConfig { learn, batch_size: 8, learning_rate: 1e-2, ..RunConfig::published(architecture) };
             let network = || Network::new(architecture, 5, Device::Cpu).expect("a network");
             let (stored, forwarded) = (network(), network());
             let hash = Some(stored.backbone_hash().expect("hashes"));

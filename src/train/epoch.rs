@@ -132,6 +132,7 @@ pub(crate) fn has_ended(epochs: &[EpochRecord], run: &RunConfig) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::model::Architecture;
     use crate::train::recipe::Recipe;
 
     fn epoch(epoch: usize, accuracy: f64) -> EpochRecord {
@@ -165,7 +166,7 @@ mod tests {
         let run = |patience, epochs| RunConfig {
             epochs,
             recipe: Recipe { patience, selection: Selection::ScanAuc, ..Recipe::default() },
-            ..RunConfig::default()
+            ..RunConfig::published(Architecture::Fcn)
         };
         assert!(!has_ended(&epochs, &run(None, 4)) && has_ended(&epochs, &run(None, 3)));
         assert!(has_ended(&epochs, &run(Some(2), 9)) && !has_ended(&epochs, &run(Some(3), 9)));

@@ -295,7 +295,11 @@ mod tests {
         };
         draw_phantom(&folder.path().join("data"), &config, |_| ()).expect("draws");
         let manifest = Manifest::scan(folder.path().join("data"), |_| ()).expect("scans");
-        let run = RunConfig { pretrained: None, device: "cpu".into(), ..RunConfig::of(Architecture::DenseNet161) };
+        let run = RunConfig {
+            pretrained: None,
+            device: "cpu".into(),
+            ..RunConfig::published(Architecture::DenseNet161).by_patient()
+        };
         let run = RunConfig { epochs: 20, ..run.small().leak_probe() };
         let cache = SliceCache::open_or_build(folder.path().join("cache"), &manifest, &run.preprocess, |_| ());
         let cache = cache.expect("caches");

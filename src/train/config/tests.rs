@@ -15,16 +15,17 @@ fn settings_are_read_back_and_unknown_keys_refused() {
 
 #[test]
 fn values_that_cannot_work_are_named() {
+    let plain = || RunConfig::published(Architecture::Fcn).by_patient();
     for (run, field) in [
-        (RunConfig { epochs: 0, ..RunConfig::default() }, "epochs"),
-        (RunConfig { learning_rate: f64::NAN, ..RunConfig::default() }, "learning_rate"),
-        (RunConfig { name: "../x".into(), ..RunConfig::default() }, "name"),
-        (RunConfig { device: "gpu".into(), ..RunConfig::default() }, "device"),
-        (RunConfig { device: "cuda:99".into(), ..RunConfig::default() }, "device"),
-        (RunConfig { batch_size: 0, ..RunConfig::default() }, "batch_size"),
-        (RunConfig { precision: Precision::F16, device: "cpu".into(), ..RunConfig::default() }, "precision"),
-        (RunConfig { learn: Learn::Head, ..RunConfig::default() }, "learn"),
-        (RunConfig { pretrained: Some("imagenet".into()), ..RunConfig::default() }, "pretrained"),
+        (RunConfig { epochs: 0, ..plain() }, "epochs"),
+        (RunConfig { learning_rate: f64::NAN, ..plain() }, "learning_rate"),
+        (RunConfig { name: "../x".into(), ..plain() }, "name"),
+        (RunConfig { device: "gpu".into(), ..plain() }, "device"),
+        (RunConfig { device: "cuda:99".into(), ..plain() }, "device"),
+        (RunConfig { batch_size: 0, ..plain() }, "batch_size"),
+        (RunConfig { precision: Precision::F16, device: "cpu".into(), ..plain() }, "precision"),
+        (RunConfig { learn: Learn::Head, ..plain() }, "learn"),
+        (RunConfig { pretrained: Some("imagenet".into()), ..plain() }, "pretrained"),
     ] {
         let error = run.check().expect_err(field).to_string();
         assert!(error.starts_with(field), "{error}");
