@@ -1,7 +1,8 @@
 //! Trained networks judged: predictions, assessment, calibration, heat maps, comparisons, and probes for leaks and
 //! shortcuts.
 
-pub(crate) mod actions;
+pub(crate) mod ablation;
+mod actions;
 pub(crate) mod assessment;
 pub(crate) mod compare;
 pub(crate) mod decision_rules;

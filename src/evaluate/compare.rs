@@ -25,10 +25,10 @@ pub struct ComparisonRow {
     pub split: String,
     /// The chosen epoch.
     pub epoch: usize,
+    /// Of the validation and of the test scans.
+    pub scans: [ScanFigures; 2],
     /// Accuracy over the slices of train, validation and test, 0 to 1.
     pub accuracy: [Option<f64>; 3],
-    /// Balanced accuracy over the validation scans, 0 to 1.
-    pub validation_by_scan: Option<f64>,
     /// Parameters of the network, frozen ones too.
     pub parameters: Option<u64>,
     /// `imagenet`, a file, or `random`.
@@ -39,6 +39,34 @@ pub struct ComparisonRow {
     pub images_per_second: Option<f64>,
     /// Test minus validation accuracy, -1 to 1: the effect of a leak, and the difference between the hospitals.
     pub gap: Option<f64>,
+}
+
+/// A subset's figures by scan, 0 to 1; `None` where undefined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct ScanFigures {
+    /// Area under the ROC curve.
+    pub auc: Option<f64>,
+    /// Balanced accuracy.
+    pub balanced_accuracy: Option<f64>,
+    /// Macro-averaged F1.
+    pub macro_f1: Option<f64>,
+}
+
+impl ScanFigures {
+    fn of(assessment: &Assessment, subset: Subset) -> Self {
+        let found = assessment.subsets.iter().find(|of| of.subset == subset);
+        let value = |measure| found.and_then(|of| of.scans.get(measure).value);
+        Self {
+            auc: value(Measure::RocAuc),
+            balanced_accuracy: value(Measure::BalancedAccuracy),
+            macro_f1: value(Measure::MacroF1),
+        }
+    }
+
+    fn cells(&self) -> [String; 3] {
+        let auc = self.auc.map_or("–".to_owned(), |auc| format!("{auc:.3}"));
+        [auc, percent(self.balanced_accuracy), percent(self.macro_f1)]
+    }
 }
 
 /// The slides' comparison of architectures, over runs and published results.
@@ -63,15 +91,22 @@ impl Comparison {
         for folder in runs {
             let (name, evaluation, history) = (folder.name(), folder.evaluation()?, folder.history()?);
             same_data(comparison.evaluations.first(), &evaluation)?;
+            let assessment = folder.assessment()?;
+            ensure!(
+                assessment.weights == evaluation.weights,
+                "comparing the run {name}: its assessment is of the weights {}, its evaluation of {}: run `covid-ct \
+                 evaluate --name {name}` again",
+                assessment.weights,
+                evaluation.weights
+            );
             let accuracy =
                 [Subset::Train, Subset::Validation, Subset::Test].map(|subset| evaluation.slice_accuracy(subset));
-            let by_scan = evaluation.subset(Subset::Validation).ok().and_then(|s| s.scans.balanced_accuracy());
             comparison.rows.push(ComparisonRow {
                 model: format!("{} ({name})", evaluation.run.architecture),
                 split: split_of(&evaluation),
                 epoch: evaluation.best_epoch,
+                scans: [Subset::Validation, Subset::Test].map(|subset| ScanFigures::of(&assessment, subset)),
                 accuracy,
-                validation_by_scan: by_scan,
                 parameters: Some(evaluation.parameters),
                 weights: match &evaluation.run.pretrained {
                     Some(source) => source.clone(),
@@ -82,14 +117,6 @@ impl Comparison {
                 gap: accuracy[2].zip(accuracy[1]).map(|(test, validation)| test - validation),
             });
             comparison.histories.push(history);
-            let assessment = folder.assessment()?;
-            ensure!(
-                assessment.weights == evaluation.weights,
-                "comparing the run {name}: its assessment is of the weights {}, its evaluation of {}: run `covid-ct \
-                 evaluate --name {name}` again",
-                assessment.weights,
-                evaluation.weights
-            );
             comparison.evaluations.push(evaluation);
             comparison.assessments.push(assessment);
         }
@@ -103,8 +130,8 @@ impl Comparison {
                 model: format!("{} (slides)", model.model),
                 split: if published.leaking_split { "slice (leaks)" } else { "unknown" }.to_owned(),
                 epoch: model.best_epoch,
+                scans: [ScanFigures::default(); 2],
                 accuracy: model.accuracy().map(Some),
-                validation_by_scan: None,
                 parameters: None,
                 weights: if model.key == "fcn" { "random" } else { "imagenet" }.to_owned(),
                 seconds: None,
@@ -151,8 +178,15 @@ impl Comparison {
 
     /// Balanced accuracy and ROC AUC of every run with their 95 % confidence intervals over patients, before the value.
     pub fn intervals(&self) -> Table {
-        let columns =
-            ["Run", "Split", "Scans of", "Balanced accuracy by slice", "Balanced accuracy by scan", "ROC AUC by scan"];
+        let columns = [
+            "Run",
+            "Split",
+            "Scans of",
+            "ROC AUC by scan",
+            "Balanced accuracy by scan",
+            "Macro F1 by scan",
+            "Balanced accuracy by slice",
+        ];
         let mut table = Table::new("Uncertainty of the figures: 95 % confidence intervals, and values", &columns);
         for (run, evaluation) in self.assessments.iter().zip(&self.evaluations) {
             for of in &run.subsets {
@@ -160,9 +194,10 @@ impl Comparison {
                     run.run.clone(),
                     split_of(evaluation),
                     format!("{}{}", of.subset, evaluation.leak_mark(of.subset)),
-                    estimated(of.slices.get(Measure::BalancedAccuracy)),
-                    estimated(of.scans.get(Measure::BalancedAccuracy)),
                     estimated(of.scans.get(Measure::RocAuc)),
+                    estimated(of.scans.get(Measure::BalancedAccuracy)),
+                    estimated(of.scans.get(Measure::MacroF1)),
+                    estimated(of.slices.get(Measure::BalancedAccuracy)),
                 ]);
             }
         }
@@ -173,41 +208,44 @@ impl Comparison {
         )
     }
 
-    /// The slides' table (Model, Epoch, Train, Val and Test accuracy), with the split, and test minus validation
-    /// accuracy.
+    /// Figures of the scans, then the slides' table (Model, Epoch, Train, Val and Test accuracy of slices), with the split, and
+    /// test minus validation accuracy.
     pub fn table(&self) -> Table {
         let columns = [
             "Model",
             "Weights",
             "Split",
             "Epoch",
+            "Test scan AUC",
+            "balanced",
+            "macro F1",
+            "Val scan AUC",
+            "balanced",
+            "macro F1",
             "Train Accuracy",
             "Val Accuracy",
             "Test Accuracy",
             "Test − Val (points)",
-            "Val by scan (balanced)",
             "Parameters",
             "Time",
             "Images/s",
         ];
         let mut table = Table::new("Comparison between architectures", &columns);
         for row in &self.rows {
-            table.row([
-                row.model.clone(),
-                row.weights.clone(),
-                row.split.clone(),
-                row.epoch.to_string(),
+            let first = [row.model.clone(), row.weights.clone(), row.split.clone(), row.epoch.to_string()];
+            let [validation, test] = row.scans.map(|of| of.cells());
+            let slices = [
                 percent(row.accuracy[0]),
                 percent(row.accuracy[1]),
                 percent(row.accuracy[2]),
                 row.gap.map_or("–".to_owned(), |gap| format!("{:+.1}", 100.0 * gap)),
-                percent(row.validation_by_scan),
                 row.parameters.map_or("–".to_owned(), thousands),
                 row.seconds.map_or("–".to_owned(), |s| human_duration(Duration::from_secs_f64(s))),
                 row.images_per_second.map_or("–".to_owned(), |rate| thousands(rate.round() as u64)),
-            ]);
+            ];
+            table.row(first.into_iter().chain(test).chain(validation).chain(slices));
         }
-        let note = "Under a slice split the test set has slices of training scans: its accuracy rewards memorising \
+        let note = "AUC, balanced accuracy and macro F1 are of scans, the accuracies of slices. Under a slice split the test set has slices of training scans: its accuracy rewards memorising \
                     them. Under a patient split it estimates the accuracy on new patients.";
         self.notes.iter().fold(table.note(note), |table, note| table.note(note.clone()))
     }

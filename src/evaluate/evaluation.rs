@@ -7,6 +7,7 @@ use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::manifest::Label;
 use crate::data::split::{Split, Subset, listed};
 use crate::evaluate::assessment::Assessment;
+use crate::evaluate::decision_rules::RuleKind;
 use crate::evaluate::out_of_distribution::GreyLevels;
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::evaluate::shortcuts::CueComparison;
@@ -15,6 +16,7 @@ use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::train::config::RunConfig;
 use crate::train::experiment::Experiment;
+use crate::train::recipe::Selection;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -75,7 +77,7 @@ pub struct Evaluation {
     pub backbone: Option<Digest>,
     /// The network's blocks and their parameters.
     pub network: NetworkSummary,
-    /// The epoch with the highest validation accuracy.
+    /// The best epoch on the validation set.
     pub best_epoch: usize,
     /// Number of parameters of the network.
     pub parameters: u64,
@@ -87,6 +89,15 @@ pub struct Evaluation {
     pub subsets: Vec<SubsetEvaluation>,
 }
 
+/// The score that scans are decided by: for a network chosen by the ranking of scans that ranking, the mean probability; else,
+/// as on the slides, the share of covid slices.
+fn rule_of(run: &RunConfig) -> RuleKind {
+    match run.recipe.selection {
+        Selection::ScanAuc => RuleKind::MeanProbability,
+        Selection::SliceAccuracy => RuleKind::ShareOfSlices,
+    }
+}
+
 impl Evaluation {
     /// Predicts every labelled subset with the run's best checkpoint, and writes predictions, scans, scan rule,
     /// evaluation, assessment and cue comparison into the run's folder. The test subset is read here only.
@@ -94,7 +105,7 @@ impl Evaluation {
         let (folder, split) = (experiment.folder(), experiment.split());
         let classifier = folder.classifier()?;
         let validation = classifier.predict(experiment, Subset::Validation)?;
-        let rule = ScanRule::choose(&validation)?;
+        let rule = ScanRule::choose(&validation, rule_of(experiment.settings()))?;
         folder.write(Artifact::ScanRule, &rule)?;
         let predict = |subset| {
             let has_slices = !split.slices(subset).is_empty();
@@ -200,14 +211,14 @@ impl Evaluation {
         Ok(Page::new().with_row(&figures.collect::<Result<Vec<_>>>()?))
     }
 
-    /// A subset's confusion matrices and classification reports, of slices and of scans side by side.
+    /// A subset's confusion matrices and classification reports, of scans and of slices side by side.
     ///
     /// # Errors
     /// The subset has no slices in this split.
     pub fn page(&self, subset: Subset) -> Result<Page> {
         let slices = Page::new().with(&self.slice_figure(subset)?).with(&self.slice_report(subset)?);
         let scans = Page::new().with(&self.scan_figure(subset)?).with(&self.scan_report(subset)?);
-        Ok(Page::new().with_row(&[slices, scans]))
+        Ok(Page::new().with_row(&[scans, slices]))
     }
 
     /// Confusion matrices and classification reports of all subsets' slices, as on the slides.
@@ -220,7 +231,7 @@ impl Evaluation {
         self.subset(subset).ok()?.slices.accuracy()
     }
 
-    /// Two rows for each subset: by slice and by scan.
+    /// Two rows for each subset: by scan and by slice.
     pub fn table(&self) -> Table {
         let columns = [
             "Subset",
@@ -237,7 +248,7 @@ impl Evaluation {
         ];
         let mut table = Table::new(format!("Evaluation of {}, epoch {}", self.run.name, self.best_epoch), &columns);
         for of in &self.subsets {
-            for (unit, matrix) in [("slice", &of.slices), ("scan", &of.scans)] {
+            for (unit, matrix) in [("scan", &of.scans), ("slice", &of.slices)] {
                 let mcc = matrix.matthews().map_or("–".to_owned(), |m| format!("{m:.3}"));
                 table.row([
                     format!("{}{}", of.subset, self.leak_mark(of.subset)),

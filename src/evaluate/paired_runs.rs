@@ -38,6 +38,15 @@ pub struct PairedRuns {
     pub left_out: Vec<String>,
 }
 
+impl PairedRun {
+    /// Run minus baseline, with its interval.
+    pub fn difference(&self, measure: Measure) -> Estimate {
+        let of = self.paired.get(measure);
+        let (value, interval, defined) = (of.value, of.interval, of.defined);
+        Estimate { measure, value, interval, defined, exact: false }
+    }
+}
+
 impl PairedRuns {
     /// Compares evaluated runs by scan, on the validation and the test scans. Each run is compared with the first run
     /// in the list that has the same split, if both predicted the same slices.
@@ -108,8 +117,8 @@ impl PairedRuns {
             table.row([
                 format!("{} − {}", pair.run, pair.baseline),
                 format!("{} {}{mark}", pair.paired.samples, pair.subset),
-                difference(&pair.paired, Measure::BalancedAccuracy),
-                difference(&pair.paired, Measure::RocAuc),
+                estimated(&pair.difference(Measure::BalancedAccuracy)),
+                estimated(&pair.difference(Measure::RocAuc)),
                 pair.paired.mcnemar.only_b.to_string(),
                 pair.paired.mcnemar.only_a.to_string(),
                 format!("{:.3}", pair.paired.mcnemar.p),
@@ -224,10 +233,4 @@ impl Side {
     fn scored(&self, subset: Subset) -> Option<&ScoredSubset> {
         self.subsets.iter().find(|of| of.0 == subset).map(|of| &of.1)
     }
-}
-
-fn difference(paired: &Paired, measure: Measure) -> String {
-    let of = paired.get(measure);
-    let (value, interval, defined) = (of.value, of.interval, of.defined);
-    estimated(&Estimate { measure, value, interval, defined, exact: false })
 }

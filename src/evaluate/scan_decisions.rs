@@ -1,4 +1,4 @@
-//! Decisions by scan: the share of slices called covid, compared with a threshold chosen on the validation set.
+//! Decisions by scan: a score of its slices, compared with a threshold chosen on the validation set.
 
 use crate::base::figure::Figure;
 use crate::base::files::write_text;
@@ -31,13 +31,12 @@ impl ScanRule {
         Self { rule: Rule::ShareOfSlices(0.5), chosen: "fixed: half of the slices".to_owned() }
     }
 
-    /// The share of covid slices with the best balanced accuracy over the validation scans; see [`Rule::choose`]. If
-    /// all validation scans have the same label, it is the [`majority`](Self::majority), and `chosen` gives this
-    /// reason.
+    /// The rule of this kind with the best balanced accuracy over the validation scans; see [`Rule::choose`]. If all
+    /// validation scans have the same label, it is the [`majority`](Self::majority), and `chosen` gives this reason.
     ///
     /// # Errors
     /// Predictions of another subset (a threshold must not be chosen on the test set), or without labels.
-    pub fn choose(validation: &Predictions) -> Result<Self> {
+    pub fn choose(validation: &Predictions, kind: RuleKind) -> Result<Self> {
         ensure!(
             validation.about.subset == Subset::Validation,
             "choosing a scan threshold: expected predictions of the validation subset, found {}",
@@ -53,7 +52,7 @@ impl ScanRule {
             );
             return Ok(Self { chosen, ..Self::majority() });
         }
-        let choice = Rule::choose(RuleKind::ShareOfSlices, &scans)?;
+        let choice = Rule::choose(kind, &scans)?;
         let chosen = format!(
             "best balanced accuracy on {} validation scans: {}",
             thousands(choice.scans as u64),

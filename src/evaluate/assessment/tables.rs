@@ -16,17 +16,17 @@ use anyhow::{Context, Result};
 const FEW: usize = 20;
 
 impl Assessment {
-    /// One row for each measure, by slice and by scan, the confidence interval before the value.
+    /// One row for each measure, by scan and by slice, the confidence interval before the value.
     pub fn table(&self) -> Table {
         let mut columns = vec!["Measure".to_owned()];
         for of in &self.subsets {
             let mark = of.subset.leak_mark(&self.leaks);
-            columns.extend(["slice", "scan"].map(|unit| format!("{} by {unit}{mark}", of.subset)));
+            columns.extend(["scan", "slice"].map(|unit| format!("{} by {unit}{mark}", of.subset)));
         }
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let mut table = Table::new(format!("{}: 95 % intervals, and values", self.run), &columns);
         for measure in Measure::ALL {
-            let cells = self.subsets.iter().flat_map(|subset| [&subset.slices, &subset.scans]);
+            let cells = self.subsets.iter().flat_map(|subset| [&subset.scans, &subset.slices]);
             table.row(std::iter::once(measure.name().to_owned()).chain(cells.map(|of| marked(of, measure))));
         }
         self.notes().into_iter().fold(table, Table::note)
@@ -191,7 +191,17 @@ impl Assessment {
 
     /// Balanced accuracy of each source's scans; empty where no patient table names sources.
     pub fn sources_table(&self) -> Table {
-        let columns = ["Subset", "Source", "Scans", "Patients", "Accuracy", "Sensitivity", "Specificity"];
+        let columns = [
+            "Subset",
+            "Source",
+            "Scans",
+            "Patients",
+            "ROC AUC",
+            "Balanced accuracy",
+            "Macro F1",
+            "Sensitivity",
+            "Specificity",
+        ];
         let mut table = Table::new("Scans by source", &columns);
         for of in &self.subsets {
             for (source, performance) in &of.sources {
@@ -201,7 +211,9 @@ impl Assessment {
                     source.clone(),
                     thousands(performance.samples as u64),
                     thousands(performance.patients as u64),
-                    cell(Measure::Accuracy),
+                    cell(Measure::RocAuc),
+                    cell(Measure::BalancedAccuracy),
+                    cell(Measure::MacroF1),
                     cell(Measure::Sensitivity),
                     cell(Measure::Specificity),
                 ]);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::manifest::{Label, Scan, Set};
+use crate::evaluate::decision_rules::RuleKind;
 use crate::evaluate::predict::About;
 use crate::stats::metrics::Measure;
 use tempfile::TempDir;
@@ -51,7 +52,7 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
 
 fn assessed(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>) -> Assessment {
     let (folder, manifest, validation) = judged(scans, patients);
-    let rule = ScanRule::choose(&validation).expect("a rule");
+    let rule = ScanRule::choose(&validation, RuleKind::ShareOfSlices).expect("a rule");
     let assessment = Assessment::of(&validation, None, &manifest, &rule).expect("assesses");
     let run = RunFolder::at(folder.path());
     run.write(Artifact::Assessment, &assessment).expect("writes");
@@ -132,7 +133,7 @@ fn one_label_leaves_out_rule_temperature_and_calibrator_and_says_why() {
     assert!(assessment.roc_figures().expect("nothing to draw").is_empty());
     let text = assessment.table().to_string();
     assert!(text.contains("Left out: no temperature") && text.contains("WARNING: 12 validation patients"), "{text}");
-    let rule = ScanRule::choose(&judged(&covid, alone).2).expect("a rule");
+    let rule = ScanRule::choose(&judged(&covid, alone).2, RuleKind::ShareOfSlices).expect("a rule");
     assert!(rule.rule == Rule::ShareOfSlices(0.5) && rule.chosen.contains("on 12 covid and 0 non-covid"), "{rule:?}");
 }
 
