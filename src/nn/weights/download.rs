@@ -56,7 +56,7 @@ pub(super) fn download(
 }
 
 /// The path with a suffix added to its name.
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -1,7 +1,10 @@
 //! Tests of files of weights: compared with PyTorch, damaged and malicious files, and downloads over a failing network.
 
 mod downloads;
+mod inflation;
+mod notices;
 mod officials;
+mod packages;
 mod pickles;
 mod server;
 mod torch_files;
