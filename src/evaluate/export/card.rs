@@ -161,21 +161,9 @@ impl Card {
 
     fn network_and_training(&self, page: &mut String) -> Result<()> {
         let (all, learned) = (thousands(self.network.parameters), thousands(self.network.learned));
-        let initial = match &self.initial_weights {
-            Some(file) => format!("`{}`, SHA-256 {}", file.name, file.sha256),
-            None => format!("random, seed {}", self.run.seed),
-        };
         writeln!(page, "\n## Network and training\n")?;
         writeln!(page, "- {} weighted layers, {all} parameters, {learned} learned.", self.network.weighted_layers())?;
-        writeln!(page, "- Initial weights: {initial}.")?;
-        match self.initial_weights_notice {
-            Some(of) => {
-                writeln!(page, "  - Source: {}.\n  - Licence: {}.", of.source, of.licence)?;
-                writeln!(page, "  - Trained on: {}.\n  - Input they expect: {}.", of.training_data, of.input)?;
-            }
-            None if self.initial_weights.is_some() => writeln!(page, "  - Source and licence are not known.")?,
-            None => {}
-        }
+        page.push_str(&initial_weights(self.initial_weights.as_ref(), self.run.seed));
         if let Some(backbone) = self.frozen_backbone {
             writeln!(page, "- Frozen backbone: SHA-256 {backbone}.")?;
         }
@@ -254,6 +242,19 @@ impl Evaluated {
     }
 }
 
+/// The lines on the initial weights: the file, and its source and terms where they are known.
+fn initial_weights(file: Option<&WeightsFile>, seed: u64) -> String {
+    let Some(file) = file else { return format!("- Initial weights: random, seed {seed}.\n") };
+    let terms = match notice_of(file) {
+        Some(of) => format!(
+            "  - Source: {}.\n  - Licence: {}.\n  - Trained on: {}.\n  - Input they expect: {}.\n",
+            of.source, of.licence, of.training_data, of.input
+        ),
+        None => "  - Source and licence are not known.\n".to_owned(),
+    };
+    format!("- Initial weights: `{}`, SHA-256 {}.\n{terms}", file.name, file.sha256)
+}
+
 fn results(evaluation: &Evaluation, assessment: &Assessment) -> Vec<CardResult> {
     let mut results = Vec::new();
     for of in &assessment.subsets {
@@ -280,4 +281,28 @@ fn limits(leaking: bool, evaluated: bool) -> Vec<String> {
         limits.push("This card has no results: the network was not evaluated.");
     }
     limits.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initial_weights_are_shown_with_their_terms() {
+        let file = |name: &str, hash: &str| WeightsFile {
+            name: name.to_owned(),
+            sha256: Digest::parse(&format!("{hash:0<64}")).expect("digits"),
+        };
+        let ct = file("a.safetensors", "99df5c4fee3d62184f0422097b79023f588b7be4e8a08532c99920ab1ff873bd");
+        let shown = initial_weights(Some(&ct), 1);
+        for part in ["`a.safetensors`, SHA-256 99df5c4fee3d", "astra", "MIT, as", "it is unknown", "−1000 to 200 HU"]
+        {
+            assert!(shown.contains(part), "{part} is not in {shown}");
+        }
+        let shown = initial_weights(Some(&file("vgg19-dcbb9e9d.pth", "dcbb9e9d")), 1);
+        assert!(shown.contains("Licence: BSD-3-Clause") && shown.contains("ImageNet"), "{shown}");
+        let shown = initial_weights(Some(&file("mine.pth", "ab")), 1);
+        assert!(shown.ends_with("\n  - Source and licence are not known.\n"), "{shown}");
+        assert_eq!(initial_weights(None, 7), "- Initial weights: random, seed 7.\n");
+    }
 }

