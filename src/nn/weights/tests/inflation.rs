@@ -73,15 +73,22 @@ fn inside_a_stack_of_equal_slices_both_convolutions_agree() {
 #[test]
 fn what_is_no_3d_network_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (from, to) = (folder.path().join("a.pth"), folder.path().join("a.safetensors"));
-    for (dict, said) in [
+    let to = folder.path().join("a.safetensors");
+    let cases = [
         ("{'w': torch.zeros(2, 3, 3, 3)}", "flattening w: expected a 3-D kernel or a row of numbers, found the shape"),
         ("{'w': torch.zeros(2, 3, 0, 3, 3)}", "flattening w: expected a kernel with a depth, found [2, 3, 0, 3, 3]"),
         ("{'w': torch.zeros(2).half()}", "flattening w: expected BF16, F32 or a count in I64, found F16"),
         ("{'w': torch.zeros(1, 1, 1, 1, 1).long()}", "expected BF16, F32 or a count in I64, found I64"),
-    ] {
-        saved(&from, dict);
-        let found = message(flatten(&from, &to));
+    ];
+    // One start of Python for all of them.
+    let all = folder.path().join("all");
+    let dicts: Vec<&str> = cases.iter().map(|(dict, _)| *dict).collect();
+    saved(
+        &all,
+        &format!("[torch.save(dict, sys.argv[1] + str(at)) for at, dict in enumerate([{}])]", dicts.join(", ")),
+    );
+    for (at, (_, said)) in cases.into_iter().enumerate() {
+        let found = message(flatten(&folder.path().join(format!("all{at}")), &to));
         assert!(found.contains(said), "{found}");
         assert!(!to.exists());
     }
