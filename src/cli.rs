@@ -181,7 +181,8 @@ pub struct RunArgs {
     /// Settings as JSON (a run's own config.json works)
     #[arg(long, value_name = "FILE", conflicts_with = "published")]
     pub config: Option<PathBuf>,
-    /// fcn, vgg19, resnet152 or densenet161 [default: fcn; of leakage: densenet161]
+    /// fcn, vgg19, resnet152, densenet161, compact, efficientnet_lite0, efficientnet_lite2, resnet18 or resnet50
+    /// [default: fcn; of leakage: densenet161]
     #[arg(long, value_name = "NETWORK", conflicts_with = "config")]
     pub network: Option<Architecture>,
     /// The slides' procedure, including its leaking slice-level split

@@ -1,4 +1,5 @@
-//! The pretrained networks compared with torchvision's: names, logits, gradients.
+//! The pretrained networks compared with torchvision's, EfficientNet-Lite0 with one written for it: names, logits,
+//! gradients.
 
 use crate::support::{folder, run_python};
 use covid_ct::tch::{Device, Kind, Reduction, Tensor, manual_seed, no_grad};
@@ -70,4 +71,19 @@ fn resnet152_is_torchvisions() {
 #[test]
 fn densenet161_is_torchvisions() {
     agrees(Architecture::DenseNet161, 1000, 28_681_000);
+}
+
+#[test]
+fn resnet18_is_torchvisions() {
+    agrees(Architecture::ResNet18, 1000, 11_689_512);
+}
+
+#[test]
+fn resnet50_is_torchvisions() {
+    agrees(Architecture::ResNet50, 1000, 25_557_032);
+}
+
+#[test]
+fn efficientnet_lite0_is_the_references() {
+    agrees(Architecture::EfficientNetLite0, 1000, 4_652_008);
 }

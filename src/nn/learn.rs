@@ -8,10 +8,11 @@ use tch::Kind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Learn {
-    /// All parameters; batch norm and dropout as in PyTorch's `train()`. The only choice for the FCN.
+    /// All parameters; batch norm and dropout as in PyTorch's `train()`. The only choice for networks without ImageNet weights, as
+    /// the FCN.
     Whole,
     /// Only the head. The backbone is frozen and in evaluation mode, so the features of a slice are the same in every
-    /// epoch: they are computed once and stored, for VGG19 up to its first dropout.
+    /// epoch: they are computed once and stored, up to the first dropout where there is one.
     Head,
     /// Only the head, with dropout active in training: our reading of the slides (their VGG19 is 3.7 points better on
     /// the test set than in training, which dropout explains). Networks without dropout are trained as under

@@ -1,6 +1,6 @@
 //! The network architectures.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 mod build;
@@ -8,13 +8,15 @@ mod cam;
 mod describe;
 mod layer;
 mod network;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use layer::Mode;
 pub use network::Network;
 
-/// The architecture. All but the FCN are torchvision's, with the same parameter names and outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The architecture. VGG19, the ResNets and DenseNet-161 are torchvision's, with the same parameter names and outputs;
+/// the EfficientNets have the names of the PyPI package `efficientnet_lite_pytorch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Architecture {
     /// The slides' fully convolutional network: four times convolution 3×3 (padding 1), ReLU and max pooling 2×2, with
     /// 64, 128, 256 and 512 channels, then a convolution 2×2 to two classes and the spatial mean.
@@ -25,15 +27,50 @@ pub enum Architecture {
     ResNet152,
     /// DenseNet-161 (Huang et al., 2017): 26,476,418 parameters at two classes.
     DenseNet161,
+    /// A narrow network for machines without a GPU, trained from random weights: convolutions 3×3 with batch norm, of 16
+    /// to 128 channels, then the spatial mean, dropout of 0.2 and a linear layer: 291,922 parameters at two classes.
+    Compact,
+    /// EfficientNet-Lite0 (Tan and Le, 2019; Liu, 2020): ReLU6 in the place of Swish, no squeeze and excitation: 3,373,570
+    /// parameters at two classes. Its weights expect grey levels from -1 to 1: (x − 127) / 128.
+    EfficientNetLite0,
+    /// EfficientNet-Lite2, 1.1 times as wide and 1.2 times as deep as Lite0: 4,813,634 parameters at two classes.
+    EfficientNetLite2,
+    /// ResNet-18 (He et al., 2016): 11,177,538 parameters at two classes.
+    ResNet18,
+    /// ResNet-50 (He et al., 2016), stride in the 3×3 convolution: 23,512,130 parameters at two classes.
+    ResNet50,
 }
 
 impl Architecture {
-    /// All four, in the order of the slides.
-    pub const ALL: [Self; 4] = [Self::Fcn, Self::Vgg19, Self::ResNet152, Self::DenseNet161];
+    /// Every one, those of the slides first.
+    pub const ALL: [Self; 9] = [
+        Self::Fcn,
+        Self::Vgg19,
+        Self::ResNet152,
+        Self::DenseNet161,
+        Self::Compact,
+        Self::EfficientNetLite0,
+        Self::EfficientNetLite2,
+        Self::ResNet18,
+        Self::ResNet50,
+    ];
 
-    /// The name in settings and files: torchvision's.
+    /// The slides' four, in their order.
+    pub const SLIDES: [Self; 4] = [Self::Fcn, Self::Vgg19, Self::ResNet152, Self::DenseNet161];
+
+    /// The name in settings and files: torchvision's where it has one.
     pub fn key(self) -> &'static str {
-        ["fcn", "vgg19", "resnet152", "densenet161"][self as usize]
+        match self {
+            Self::Fcn => "fcn",
+            Self::Vgg19 => "vgg19",
+            Self::ResNet152 => "resnet152",
+            Self::DenseNet161 => "densenet161",
+            Self::Compact => "compact",
+            Self::EfficientNetLite0 => "efficientnet_lite0",
+            Self::EfficientNetLite2 => "efficientnet_lite2",
+            Self::ResNet18 => "resnet18",
+            Self::ResNet50 => "resnet50",
+        }
     }
 
     /// The smallest input side in pixels that leaves the last layer at least one value.
@@ -43,18 +80,46 @@ impl Architecture {
 
     /// Whether there are ImageNet weights for it, and therefore a backbone that can be frozen.
     pub fn has_backbone(self) -> bool {
-        self != Self::Fcn
+        !matches!(self, Self::Fcn | Self::Compact)
     }
 
     /// The name of the classification layer.
     pub(crate) fn head(self) -> &'static str {
-        ["classifier", "classifier.6", "fc", "classifier"][self as usize]
+        match self {
+            Self::Fcn | Self::DenseNet161 => "classifier",
+            Self::Vgg19 => "classifier.6",
+            Self::ResNet152 | Self::ResNet18 | Self::ResNet50 | Self::Compact => "fc",
+            Self::EfficientNetLite0 | Self::EfficientNetLite2 => "_fc",
+        }
+    }
+
+    /// The number of values that a linear head is given; `None` for the FCN's, which is a convolution.
+    pub(crate) fn head_inputs(self) -> Option<i64> {
+        match self {
+            Self::Fcn => None,
+            Self::Vgg19 => Some(4096),
+            Self::ResNet152 | Self::ResNet50 => Some(2048),
+            Self::DenseNet161 => Some(2208),
+            Self::Compact => Some(128),
+            Self::EfficientNetLite0 | Self::EfficientNetLite2 => Some(1280),
+            Self::ResNet18 => Some(512),
+        }
     }
 }
 
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(["FCN", "VGG19", "ResNet-152", "DenseNet-161"][*self as usize])
+        f.pad(match self {
+            Self::Fcn => "FCN",
+            Self::Vgg19 => "VGG19",
+            Self::ResNet152 => "ResNet-152",
+            Self::DenseNet161 => "DenseNet-161",
+            Self::Compact => "Compact CNN",
+            Self::EfficientNetLite0 => "EfficientNet-Lite0",
+            Self::EfficientNetLite2 => "EfficientNet-Lite2",
+            Self::ResNet18 => "ResNet-18",
+            Self::ResNet50 => "ResNet-50",
+        })
     }
 }
 
@@ -65,5 +130,17 @@ impl std::str::FromStr for Architecture {
         let known = || Self::ALL.map(Self::key).join(", ");
         let found = Self::ALL.into_iter().find(|a| a.key() == name);
         found.ok_or_else(|| anyhow::anyhow!("expected one of {}, found {name:?}", known()))
+    }
+}
+
+impl Serialize for Architecture {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.key())
+    }
+}
+
+impl<'de> Deserialize<'de> for Architecture {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }

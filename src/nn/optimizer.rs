@@ -54,7 +54,7 @@ fn parts(vector: &Tensor, parameters: &[(String, Tensor)]) -> Result<Vec<Tensor>
 }
 
 /// Moves the values of these parameters into one vector, of which they become views. Every parameter begins at a
-/// multiple of 64 bytes in all four networks (only the last has an odd size), which suits vectorised kernels.
+/// multiple of 64 bytes in the slides' four networks (only the last has an odd size), which suits vectorised kernels.
 fn gathered(parameters: &[(String, Tensor)]) -> Result<Tensor> {
     let own: Vec<Tensor> = parameters.iter().map(|(_, parameter)| parameter.f_detach()).collect::<Result<_, _>>()?;
     let vector = joined(&own)?;

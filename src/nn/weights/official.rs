@@ -35,6 +35,15 @@ pub(crate) const RESNET152_V2: Official = Official { file: "resnet152-f82ba261.p
 /// `DenseNet161_Weights.IMAGENET1K_V1`; its names are old, see [`modern_key`].
 pub(crate) const DENSENET161: Official = Official { file: "densenet161-8d451a50.pth", sha256_prefix: "8d451a50" };
 
+/// `ResNet18_Weights.IMAGENET1K_V1`.
+pub(crate) const RESNET18: Official = Official { file: "resnet18-f37072fd.pth", sha256_prefix: "f37072fd" };
+
+/// `ResNet50_Weights.IMAGENET1K_V1`.
+pub(crate) const RESNET50_V1: Official = Official { file: "resnet50-0676ba61.pth", sha256_prefix: "0676ba61" };
+
+/// `ResNet50_Weights.IMAGENET1K_V2`.
+pub(crate) const RESNET50_V2: Official = Official { file: "resnet50-11ad3fa6.pth", sha256_prefix: "11ad3fa6" };
+
 /// Where to download from: torchvision's address, or the mirror in the environment variable `COVID_CT_WEIGHTS_URL`.
 pub(crate) fn base_url() -> String {
     std::env::var(BASE_URL_VARIABLE).ok().filter(|url| !url.is_empty()).unwrap_or_else(|| BASE_URL.to_owned())

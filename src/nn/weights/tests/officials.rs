@@ -1,7 +1,8 @@
 //! torchvision's files: where they lie, how they are checked, what their tensors are called.
 
 use super::super::official::{
-    DENSENET161, Official, RESNET152_V1, RESNET152_V2, VGG19, checkpoint_folder_of, modern_key, official_file_in,
+    DENSENET161, Official, RESNET18, RESNET50_V1, RESNET50_V2, RESNET152_V1, RESNET152_V2, VGG19, checkpoint_folder_of,
+    modern_key, official_file_in,
 };
 use super::server::{Response, Server};
 use super::{message, reference_json};
@@ -57,7 +58,7 @@ fn without_a_network_the_error_says_what_to_put_where() {
 
 #[test]
 fn names_of_files_have_their_hashes() {
-    for file in [VGG19, RESNET152_V1, RESNET152_V2, DENSENET161] {
+    for file in [VGG19, RESNET152_V1, RESNET152_V2, DENSENET161, RESNET18, RESNET50_V1, RESNET50_V2] {
         assert!(file.file.ends_with(&format!("-{}.pth", file.sha256_prefix)));
     }
 }
