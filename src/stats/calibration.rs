@@ -27,7 +27,7 @@ pub fn logit(probability: f64) -> f64 {
 }
 
 /// `1 / (1 + exp(-logit))`, without overflow.
-fn sigmoid(logit: f64) -> f64 {
+pub(super) fn sigmoid(logit: f64) -> f64 {
     let small = (-logit.abs()).exp();
     if logit >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) }
 }

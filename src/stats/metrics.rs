@@ -10,6 +10,7 @@ use crate::base::table::shown_as_text;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+mod auc_by_source;
 mod bootstrap;
 mod classification_report;
 mod measure;
@@ -19,6 +20,7 @@ mod roc_curve;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auc_by_source::source_mean_auc;
 pub use bootstrap::Interval;
 pub(crate) use bootstrap::{BOUNDS, DRAWS, draw, percentile};
 pub use classification_report::{ClassScores, ClassificationReport, Scores};
