@@ -65,7 +65,7 @@ pub use data::phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use data::pixels::{GreyImage, SixteenBit};
 pub use data::preprocess::{Preprocess, Storage};
 pub use data::resize::resize_grey;
-pub use data::split::{ExcludedScan, Overlap, Split, SplitConfig, SplitUnit, Subset};
+pub use data::split::{ExcludedScan, Fold, Overlap, Split, SplitConfig, SplitUnit, Subset};
 pub use data::window::Window;
 pub use data::workspace::Workspace;
 pub use evaluate::ablation::{Ablation, AblationRow};

@@ -15,10 +15,12 @@ mod draw;
 mod overlap;
 mod settings;
 mod split_file;
+#[cfg(test)]
+mod tests;
 
 pub use overlap::Overlap;
 use overlap::{PAIR, PATIENT, SCAN};
-pub use settings::{SplitConfig, SplitUnit};
+pub use settings::{Fold, SplitConfig, SplitUnit};
 
 /// The subset of a split that a slice belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -97,15 +99,25 @@ impl Split {
     /// stay together, and a training scan whose patient is in the validation set is left out. By slice, ceil(fraction ×
     /// N) slices are drawn, as the slides did.
     ///
+    /// With a [`Fold`] the scans under `train/` and `val/` alike are dealt into parts by patient, stratified by label and,
+    /// where known, source; the parts depend on seed and number of parts alone.
+    ///
     /// # Errors
-    /// No labelled training slices, or too few units for every subset to get one.
+    /// Settings that cannot work, no labelled training slices, or too few units for every subset (with a fold: fewer
+    /// patients of a label than parts).
     pub fn new(manifest: &Manifest, config: &SplitConfig) -> Result<Self> {
+        config.check()?;
         let trainable = manifest.slices.iter().filter(|s| manifest.scan_of(s).set == Set::Train).count();
-        ensure!(trainable > 0, "splitting {}: expected slices under train/, found none", manifest.name);
+        ensure!(
+            trainable > 0 || config.fold.is_some(),
+            "splitting {}: expected slices under train/, found none",
+            manifest.name
+        );
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        let (subsets, left_out) = match config.unit {
-            SplitUnit::Patient => draw::by_patient(manifest, config, &mut rng)?,
-            SplitUnit::Slice => (draw::by_slice(manifest, config, &mut rng), Vec::new()),
+        let (subsets, left_out) = match (config.unit, config.fold) {
+            (SplitUnit::Patient, Some(fold)) => draw::by_fold(manifest, config, fold, &mut rng)?,
+            (SplitUnit::Patient, None) => draw::by_patient(manifest, config, &mut rng)?,
+            (SplitUnit::Slice, _) => (draw::by_slice(manifest, config, &mut rng), Vec::new()),
         };
         let split = Self::assembled(manifest, config.clone(), subsets, left_out);
         for subset in [Subset::Train, Subset::Validation] {
@@ -220,9 +232,10 @@ impl Split {
 
     /// One row for each subset and label, with the result of the overlap check as a note.
     pub fn table(&self) -> Table {
-        let unit = match self.config.unit {
-            SplitUnit::Patient => "by patient",
-            SplitUnit::Slice => "by slice, as the slides",
+        let unit = match (self.config.unit, self.config.fold) {
+            (SplitUnit::Patient, Some(fold)) => format!("by patient, {fold}"),
+            (SplitUnit::Patient, None) => "by patient".to_owned(),
+            (SplitUnit::Slice, _) => "by slice, as the slides".to_owned(),
         };
         let mut table = Table::new(format!("Split {unit}"), &["Subset", "Class", "Scans", "Slices", "Share of slices"]);
         let all: usize = self.counts.iter().filter(|r| r.label.is_some()).map(|r| r.slices).sum();
@@ -240,7 +253,7 @@ impl Split {
         if !self.left_out.is_empty() {
             table = table.note(format!(
                 "Left out: {}, for example {}: {}.",
-                counted(self.left_out.len() as u64, "training scan"),
+                counted(self.left_out.len() as u64, if self.config.fold.is_some() { "scan" } else { "training scan" }),
                 self.left_out[0].folder,
                 self.left_out[0].reason
             ));

@@ -90,7 +90,7 @@ impl RunConfig {
     /// validation set. A head over frozen features is trained for 60 epochs at 1e-2 in batches of 64: until it overfits
     /// its training slices, which the probe needs.
     pub fn leak_probe(self) -> Self {
-        let split = SplitConfig { test_fraction: 0.2, stratified: true, ..self.split };
+        let split = SplitConfig { test_fraction: 0.2, stratified: true, fold: None, ..self.split };
         let (learning_rate, batch_size, epochs) = match self.learn {
             Learn::Whole => (self.learning_rate, self.batch_size, 30),
             Learn::Head | Learn::HeadWithDropout => (1e-2, 64, 60),

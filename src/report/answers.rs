@@ -66,7 +66,7 @@ fn of_training(facts: &mut Facts, runs: &[Run]) {
         of_each(runs, |run| {
             let split = run.split.as_ref()?.config();
             let unit = format!("{:?}", split.unit).to_lowercase();
-            Some(format!("by {unit}, seed {}, {} % for the test", split.seed, 100.0 * split.test_fraction))
+            Some(format!("by {unit}, seed {}, {} for the test", split.seed, split.test_in_words()))
         }),
     );
     facts.say(

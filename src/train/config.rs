@@ -218,12 +218,7 @@ impl RunConfig {
         self.recipe.check()?;
         let minutes = self.checkpoint_minutes;
         ensure!(minutes.is_finite() && minutes >= 0.0, "checkpoint_minutes: expected 0 or more, found {minutes}");
-        for (field, share) in
-            [("test_fraction", self.split.test_fraction), ("validation_fraction", self.split.validation_fraction)]
-        {
-            ensure!((0.0..1.0).contains(&share), "split.{field}: expected 0 or more and less than 1, found {share}");
-        }
-        Ok(())
+        self.split.check()
     }
 
     /// The device that the run uses on this machine.

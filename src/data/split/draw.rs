@@ -1,9 +1,8 @@
 //! Draws the subsets.
 
-use super::SplitConfig;
-use super::{ExcludedScan, Subset};
+use super::{ExcludedScan, Fold, SplitConfig, Subset};
 use crate::data::manifest::{Label, Manifest, Set};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +88,66 @@ pub(super) fn by_patient(
                 _ => Subset::Train,
             };
             unit.into_iter().for_each(|scan| of_scan[scan] = Some(subset));
+        }
+    }
+    Ok((manifest.slices.iter().map(|slice| of_scan[slice.scan]).collect(), left_out))
+}
+
+/// A fold of a cross-validation: whole patients, dealt into parts. The parts depend on the seed and their number, and not
+/// on which of them is the test set.
+///
+/// Patients of the same labels (and sources, where known) are shuffled and dealt to one part after the other, each
+/// stratum from where the one before it ended: of every label, and of all patients together, no part has more than one
+/// patient more than another.
+pub(super) fn by_fold(
+    manifest: &Manifest,
+    config: &SplitConfig,
+    fold: Fold,
+    rng: &mut ChaCha8Rng,
+) -> Result<(Vec<Option<Subset>>, Vec<ExcludedScan>)> {
+    let filled: BTreeSet<usize> = manifest.slices.iter().map(|s| s.scan).collect();
+    let mut of_scan: Vec<Option<Subset>> = vec![None; manifest.scans.len()];
+    let mut left_out = Vec::new();
+    let mut strata: BTreeMap<(BTreeSet<Label>, BTreeSet<&str>), Vec<Vec<usize>>> = BTreeMap::new();
+    let mut patients: BTreeMap<Label, usize> = Label::ALL.into_iter().map(|label| (label, 0)).collect();
+    for unit in manifest.patients() {
+        let mut labelled = Vec::new();
+        for index in unit.into_iter().filter(|scan| filled.contains(scan)) {
+            let scan = &manifest.scans[index];
+            match (scan.set, scan.label) {
+                (Set::Prediction, _) => of_scan[index] = Some(Subset::Prediction),
+                (Set::Train | Set::Val, Some(_)) => labelled.push(index),
+                (Set::Train | Set::Val, None) => {
+                    left_out.push(ExcludedScan { folder: scan.folder.clone(), reason: "it has no label".to_owned() })
+                }
+            }
+        }
+        if labelled.is_empty() {
+            continue;
+        }
+        let scans = || labelled.iter().map(|&scan| &manifest.scans[scan]);
+        let labels: BTreeSet<Label> = scans().filter_map(|scan| scan.label).collect();
+        labels.iter().for_each(|label| *patients.entry(*label).or_default() += 1);
+        let sources = scans().filter_map(|scan| scan.source.as_deref()).collect();
+        let stratum = if config.stratified { (labels, sources) } else { Default::default() };
+        strata.entry(stratum).or_default().push(labelled);
+    }
+    for (label, patients) in patients {
+        ensure!(
+            patients >= fold.of,
+            "splitting {} into {} parts by patient: expected at least {} {label} patients, one for each part, found \
+             {patients}; choose fewer parts",
+            manifest.name,
+            fold.of,
+            fold.of
+        );
+    }
+    let mut part = 0;
+    for mut pool in strata.into_values() {
+        pool.shuffle(rng);
+        for unit in pool {
+            unit.into_iter().for_each(|scan| of_scan[scan] = Some(fold.subset(part)));
+            part = (part + 1) % fold.of;
         }
     }
     Ok((manifest.slices.iter().map(|slice| of_scan[slice.scan]).collect(), left_out))

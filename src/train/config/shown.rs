@@ -29,10 +29,7 @@ impl RunConfig {
             ("Learns", self.learn.to_string()),
             ("Device", format!("{device}, {precision}")),
             ("Split", split.to_owned()),
-            (
-                "Test set",
-                format!("{} % of train, {stratified}, seed {}", 100.0 * self.split.test_fraction, self.split.seed),
-            ),
+            ("Test set", format!("{}, {stratified}, seed {}", self.split.test_in_words(), self.split.seed)),
             (
                 "Test set is scored",
                 if self.test_every_epoch { "after every epoch" } else { "once, at the end" }.to_owned(),
