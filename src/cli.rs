@@ -52,7 +52,18 @@ pub enum CliCommand {
     /// Decode and resize every accepted slice once, into one memory-mapped file
     Cache(RunArgs),
     /// Train a network; resumes after a kill
-    Train(RunArgs),
+    ///
+    /// With --folds or --seeds several, each evaluated and then judged together.
+    Train {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Cross-validate by patient: this many runs, 3 to 20, that test every labelled scan once
+        #[arg(long, value_name = "N", conflicts_with = "seeds")]
+        folds: Option<usize>,
+        /// Average this many runs that differ in their seed: --seed and those after it
+        #[arg(long, value_name = "N")]
+        seeds: Option<u64>,
+    },
     /// Evaluate the best checkpoint on train, validation and test, per slice and per scan
     Evaluate(Trained),
     /// Predict the unlabelled scans, or scans from anywhere else

@@ -23,6 +23,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// One digest that stands for several, in their order.
+    pub(crate) fn joint(digests: impl Iterator<Item = Self>) -> Self {
+        Self::of(&digests.flat_map(|digest| digest.0).collect::<Vec<u8>>())
+    }
+
     /// The digest of a file, read in pieces.
     pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let doing = || format!("computing the SHA-256 of {}", path.display());
@@ -167,6 +172,14 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_joint_digest_depends_on_every_digest_and_their_order() {
+        let [a, b] = [b"a", b"b"].map(|bytes| Digest::of(bytes));
+        let joint = |digests: &[Digest]| Digest::joint(digests.iter().copied());
+        assert_eq!(joint(&[a, b]), Digest::of(&[a.0, b.0].concat()));
+        assert!(joint(&[a, b]) != joint(&[b, a]) && joint(&[a, b]) != joint(&[a]) && joint(&[a]) != a);
+    }
 
     #[test]
     fn digests_are_read_back() {

@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use super::{RunArgs, Trained};
 use anyhow::Result;
-use covid_ct::{Artifact, Experiment, RunFolder, Split, Subset, Workspace};
+use covid_ct::{Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace};
 use std::path::Path;
 
 fn opened(workspace: &Workspace, args: &RunArgs) -> Result<Experiment> {
@@ -25,6 +25,27 @@ pub fn train(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     let run = opened(workspace, args)?;
     println!("{}\n", run.settings());
     println!("\n{}\n\nNext: covid-ct evaluate --name {}", run.train()?, run.settings().name);
+    Ok(())
+}
+
+/// Trains and evaluates every fold of a cross-validation.
+pub fn cross_validate(workspace: &Workspace, args: &RunArgs, folds: usize) -> Result<()> {
+    let found = CrossValidation::run(workspace, &args.config()?, folds, TerminalProgress::new().show())?;
+    println!("\n{}\n", found.table());
+    if !found.total.sources.is_empty() {
+        println!("{}\n", found.sources_table());
+    }
+    println!("Written to {}", workspace.run(&found.about.run).path().display());
+    Ok(())
+}
+
+/// Trains and evaluates `count` seeds, from the run's own on, and averages their predictions.
+pub fn average_seeds(workspace: &Workspace, args: &RunArgs, count: u64) -> Result<()> {
+    let config = args.config()?;
+    let seeds: Vec<u64> = (0..count).map(|index| config.seed.wrapping_add(index)).collect();
+    let found = SeedAverage::run(workspace, &config, &seeds, TerminalProgress::new().show())?;
+    println!("\n{}\n\n{}\n", found.table(), found.paired_table());
+    println!("Written to {}", workspace.run(&found.averaged.run).path().display());
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Evaluation, prediction and explanation, as methods of an experiment.
 
 use crate::base::figure::Figure;
+use crate::base::files::Digest;
 use crate::base::table::Page;
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
@@ -25,6 +26,27 @@ impl Experiment {
     /// A run that was not trained, or a checkpoint of another split.
     pub fn evaluate(&self) -> Result<Evaluation> {
         Evaluation::run(self)
+    }
+
+    /// Trains and evaluates what is not trained and evaluated yet: an evaluation of the present best checkpoint is kept.
+    ///
+    /// # Errors
+    /// Those of [`train`](Self::train) and [`evaluate`](Self::evaluate).
+    pub(crate) fn train_and_evaluate(&self) -> Result<Evaluation> {
+        self.train()?;
+        let kept = self.current_evaluation().ok().filter(|kept| self.is_whole(kept));
+        kept.map_or_else(|| self.evaluate(), Ok)
+    }
+
+    /// Whether everything that [`evaluate`](Self::evaluate) writes is there, made with the weights of the checkpoint: it may
+    /// have been killed between two files. The comparison with shallow cues is the last.
+    fn is_whole(&self, evaluation: &Evaluation) -> bool {
+        let folder = self.folder();
+        let weights = Digest::of_file(&folder.path_of(Artifact::BestCheckpoint));
+        weights.is_ok_and(|weights| weights == evaluation.weights)
+            && self.assessment().is_ok()
+            && folder.has(Artifact::GreyLevels)
+            && folder.cue_comparison().is_ok_and(|of| of.weights == evaluation.weights)
     }
 
     /// Confusion matrices and classification reports of a subset, by slice and by scan, as computed by

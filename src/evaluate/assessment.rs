@@ -19,15 +19,15 @@ mod tables;
 mod tests;
 
 use grouping::Grouping;
-pub(crate) use grouping::scored_scans;
-pub(crate) use tables::estimated;
+pub(crate) use grouping::{assessed_scans, scored_scans};
+pub(crate) use tables::{counts, estimated, roc_figure};
 
 /// Seed of the bootstrap.
-const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 /// Bars of a reliability diagram.
 const BINS: usize = 10;
 /// Scores a scan by the mean probability of its slices; the threshold is not used.
-const MEAN: Rule = Rule::MeanProbability(0.5);
+pub(crate) const MEAN: Rule = Rule::MeanProbability(0.5);
 
 /// A subset's figures with confidence intervals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

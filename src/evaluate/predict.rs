@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use tch::Device;
 
+mod averaged;
 mod predictions;
 
 pub use predictions::{About, Predictions, SlicePrediction};

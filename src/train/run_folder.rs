@@ -68,11 +68,15 @@ pub enum Artifact {
     External,
     /// The same as a page to read.
     ExternalPage,
+    /// Figures over all folds of a cross-validation.
+    CrossValidation,
+    /// Several seeds, and their networks averaged.
+    SeedAverage,
 }
 
 impl Artifact {
     /// The files that do not depend on a subset.
-    pub const ONCE: [Self; 18] = [
+    pub const ONCE: [Self; 20] = [
         Self::Config,
         Self::Split,
         Self::Provenance,
@@ -91,6 +95,8 @@ impl Artifact {
         Self::JudgedPage,
         Self::External,
         Self::ExternalPage,
+        Self::CrossValidation,
+        Self::SeedAverage,
     ];
 
     /// The files of a subset, with its first four galleries.
@@ -135,6 +141,8 @@ impl Artifact {
             Self::JudgedPage => "judged.html".to_owned(),
             Self::External => "external.json".to_owned(),
             Self::ExternalPage => "external.html".to_owned(),
+            Self::CrossValidation => "cross-validation.json".to_owned(),
+            Self::SeedAverage => "seed-average.json".to_owned(),
         }
     }
 
@@ -158,6 +166,8 @@ impl Artifact {
             Self::GreyLevels => ("the grey levels of training scans", "evaluate"),
             Self::Inference | Self::HeatByScan | Self::JudgedPage => ("predictions of unlabelled scans", "predict"),
             Self::External | Self::ExternalPage => ("an external validation", "validate PATH"),
+            Self::CrossValidation => ("a cross-validation", "train --folds N"),
+            Self::SeedAverage => ("the average of several seeds", "train --seeds N"),
         }
     }
 }

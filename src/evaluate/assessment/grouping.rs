@@ -55,13 +55,17 @@ impl<'a> Grouping<'a> {
     }
 
     pub(super) fn assessed(&self, predictions: &Predictions, rule: Rule) -> Result<Assessed> {
+        self.assessed_as(predictions, self.scored_scans(predictions, rule)?)
+    }
+
+    /// The same with scans that were scored and decided elsewhere.
+    fn assessed_as(&self, predictions: &Predictions, scans: Vec<(String, ScoredSample)>) -> Result<Assessed> {
         let slice = |row: &SlicePrediction| {
             let (covid, score) = (row.is_covid()?, f64::from(row.covid));
             let decision = row.decision() == Label::Covid;
             Ok(ScoredSample { covid, score, decision, patient: self.patient(&row.scan)? })
         };
         let slices = predictions.rows().iter().map(slice).collect::<Result<Vec<_>>>()?;
-        let scans = self.scored_scans(predictions, rule)?;
         let mut by_source: BTreeMap<&str, Vec<ScoredSample>> = BTreeMap::new();
         for (scan, scored) in &scans {
             if let Some(source) = self.sources.get(scan.as_str()) {
@@ -115,4 +119,13 @@ pub(crate) fn scored_scans(
     rule: Rule,
 ) -> Result<Vec<(String, ScoredSample)>> {
     Grouping::new(manifest).scored_scans(predictions, rule)
+}
+
+/// A subset's figures with confidence intervals, its scans scored and decided as in `scans`.
+pub(crate) fn assessed_scans(
+    predictions: &Predictions,
+    manifest: &Manifest,
+    scans: Vec<(String, ScoredSample)>,
+) -> Result<Assessed> {
+    Grouping::new(manifest).assessed_as(predictions, scans)
 }

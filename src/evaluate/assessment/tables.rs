@@ -72,18 +72,13 @@ impl Assessment {
     }
 
     fn roc_figure(&self, of: &Assessed, curves: &RocCurves) -> Result<Figure> {
-        let curve = |name: &str, of: &Performance, points| -> Curve<'_> {
-            let value = |measure| of.get(measure).value;
-            let area = value(Measure::RocAuc).map_or("–".to_owned(), |area| format!("{area:.3}"));
-            let decided = value(Measure::Specificity).zip(value(Measure::Sensitivity)).map(|(tn, tp)| [1.0 - tn, tp]);
-            (format!("{} {name}: area {area}", thousands(of.samples as u64)), points, decided)
-        };
         let title = format!("{}, {}{}: ROC", self.run, of.subset, of.subset.leak_mark(&self.leaks));
-        let curves = [curve("slices", &of.slices, &curves.slices), curve("scans", &of.scans, &curves.scans)];
-        let caption = "Sensitivity and false positive rate of every threshold; the area is the probability that a \
-                       covid sample scores above a non-covid one, 0.5 on the diagonal. Dots: the decisions, of slices \
-                       at a probability of 0.5, of scans by their rule.";
-        roc(&title, &curves, caption)
+        roc_figure(
+            &title,
+            of,
+            curves,
+            "Dots: the decisions, of slices at a probability of 0.5, of scans by their rule.",
+        )
     }
 
     /// Balanced accuracy of the best scan rule of each kind.
@@ -245,8 +240,24 @@ impl Calibrated {
     }
 }
 
+/// ROC curves of slices and scans; `dots` says what the operating points are.
+pub(crate) fn roc_figure(title: &str, of: &Assessed, curves: &RocCurves, dots: &str) -> Result<Figure> {
+    let curve = |name: &str, of: &Performance, points| -> Curve<'_> {
+        let value = |measure| of.get(measure).value;
+        let area = value(Measure::RocAuc).map_or("–".to_owned(), |area| format!("{area:.3}"));
+        let decided = value(Measure::Specificity).zip(value(Measure::Sensitivity)).map(|(tn, tp)| [1.0 - tn, tp]);
+        (format!("{} {name}: area {area}", thousands(of.samples as u64)), points, decided)
+    };
+    let curves = [curve("slices", &of.slices, &curves.slices), curve("scans", &of.scans, &curves.scans)];
+    let caption = format!(
+        "Sensitivity and false positive rate of every threshold; the area is the probability that a covid sample scores \
+         above a non-covid one, 0.5 on the diagonal. {dots}"
+    );
+    roc(title, &curves, &caption)
+}
+
 /// Numbers of slices, scans and patients of a subset, and for how many scans the patient is not known.
-fn counts(of: &Assessed) -> String {
+pub(crate) fn counts(of: &Assessed) -> String {
     let patients = match of.scans.samples - of.named {
         0 => format!("{} patients", thousands(of.scans.patients as u64)),
         _ if of.named == 0 => format!(

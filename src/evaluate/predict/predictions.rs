@@ -60,7 +60,7 @@ pub struct About {
     pub subset: Subset,
     /// Subsets whose scans were learned from.
     pub leaks: Vec<Subset>,
-    /// Hash of the checkpoint file.
+    /// Hash of the checkpoint file; of several networks together, the joint hash over theirs.
     pub weights: Digest,
     /// Hash of the manifest.
     pub manifest: Digest,
@@ -73,7 +73,7 @@ pub struct About {
 pub struct Predictions {
     /// Run, weights, manifest and split they were made from.
     pub about: About,
-    rows: Vec<SlicePrediction>,
+    pub(super) rows: Vec<SlicePrediction>,
 }
 
 impl About {
