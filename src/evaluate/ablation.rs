@@ -6,10 +6,10 @@ use crate::data::split::Subset;
 use crate::data::workspace::Workspace;
 use crate::evaluate::assessment::estimated;
 use crate::evaluate::paired_runs::{PairedRun, PairedRuns};
+use crate::evaluate::several_runs::finish_all;
 use crate::stats::metrics::{Estimate, Measure};
 use crate::train::config::RunConfig;
 use crate::train::event::RunEvent;
-use crate::train::experiment::Experiment;
 use crate::train::run_folder::RunFolder;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -51,7 +51,7 @@ impl Ablation {
         workspace: &Workspace,
         complete: &RunConfig,
         others: &[(&str, RunConfig)],
-        report: impl Fn(&RunEvent) + Send + Sync + Clone + 'static,
+        report: impl Fn(&RunEvent) + Send + Sync + 'static,
     ) -> Result<Self> {
         let all = || std::iter::once(("nothing", complete)).chain(others.iter().map(|(what, run)| (*what, run)));
         let names: BTreeSet<&str> = all().map(|(_, run)| run.name.as_str()).collect();
@@ -59,20 +59,15 @@ impl Ablation {
             names.len() == others.len() + 1,
             "comparing recipes: expected runs of different names, found {names:?}"
         );
-        let mut folders = Vec::new();
         for (what, settings) in all() {
             ensure!(
                 settings.split == complete.split,
                 "comparing recipes: the run without {what} has another split than {}",
                 complete.name
             );
-            let run = Experiment::open_in(workspace, settings.clone(), report.clone())?;
-            run.train()?;
-            if run.assessment().is_err() {
-                run.evaluate()?;
-            }
-            folders.push(run.folder().clone());
         }
+        let finished = finish_all(workspace, all().map(|(_, run)| run.clone()).collect(), report)?;
+        let folders: Vec<RunFolder> = finished.into_iter().map(|run| run.folder).collect();
         let doing = || format!("comparing recipes with {}", complete.name);
         let pairs = match others.is_empty() {
             true => Vec::new(),

@@ -7,7 +7,6 @@ use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::manifest::Label;
 use crate::data::split::{Split, Subset, listed};
 use crate::evaluate::assessment::Assessment;
-use crate::evaluate::decision_rules::RuleKind;
 use crate::evaluate::out_of_distribution::GreyLevels;
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::evaluate::shortcuts::CueComparison;
@@ -16,7 +15,6 @@ use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::train::config::RunConfig;
 use crate::train::experiment::Experiment;
-use crate::train::recipe::Selection;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -89,15 +87,6 @@ pub struct Evaluation {
     pub subsets: Vec<SubsetEvaluation>,
 }
 
-/// The score that scans are decided by: for a network chosen by the ranking of scans that ranking, the mean probability; else,
-/// as on the slides, the share of covid slices.
-fn rule_of(run: &RunConfig) -> RuleKind {
-    match run.recipe.selection {
-        Selection::ScanAuc => RuleKind::MeanProbability,
-        Selection::SliceAccuracy => RuleKind::ShareOfSlices,
-    }
-}
-
 impl Evaluation {
     /// Predicts every labelled subset with the run's best checkpoint, and writes predictions, scans, scan rule,
     /// evaluation, assessment and cue comparison into the run's folder. The test subset is read here only.
@@ -105,7 +94,7 @@ impl Evaluation {
         let (folder, split) = (experiment.folder(), experiment.split());
         let classifier = folder.classifier()?;
         let validation = classifier.predict(experiment, Subset::Validation)?;
-        let rule = ScanRule::choose(&validation, rule_of(experiment.settings()))?;
+        let rule = ScanRule::choose(&validation, ScanRule::kind_of(experiment.settings()))?;
         folder.write(Artifact::ScanRule, &rule)?;
         let predict = |subset| {
             let has_slices = !split.slices(subset).is_empty();

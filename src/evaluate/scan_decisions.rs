@@ -10,6 +10,8 @@ use crate::evaluate::decision_rules::{Rule, RuleKind};
 use crate::evaluate::predict::{About, Predictions, SlicePrediction, decided, named};
 use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
+use crate::train::config::RunConfig;
+use crate::train::recipe::Selection;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,15 @@ pub struct ScanRule {
 }
 
 impl ScanRule {
+    /// The score that a run's scans are decided by: of a network chosen by the ranking of scans the mean probability, by which
+    /// they were ranked; else, as on the slides, the share of covid slices.
+    pub(crate) fn kind_of(run: &RunConfig) -> RuleKind {
+        match run.recipe.selection {
+            Selection::ScanAuc => RuleKind::MeanProbability,
+            Selection::SliceAccuracy => RuleKind::ShareOfSlices,
+        }
+    }
+
     /// Covid if half of the slices or more are called covid.
     pub fn majority() -> Self {
         Self { rule: Rule::ShareOfSlices(0.5), chosen: "fixed: half of the slices".to_owned() }

@@ -116,7 +116,7 @@ impl SeedAverage {
     ) -> Result<(Self, Vec<Predictions>)> {
         let (validation, of_validation) =
             averaged(runs, Subset::Validation, name)?.context("no validation predictions")?;
-        let rule = ScanRule::choose(&validation)?;
+        let rule = ScanRule::choose(&validation, ScanRule::kind_of(config))?;
         let test = averaged(runs, Subset::Test, name)?;
         let assessment = Assessment::of(&validation, test.as_ref().map(|(test, _)| test), manifest, &rule)?;
         let mut seeds: Vec<SeedResult> = runs.iter().map(SeedResult::without_subsets).collect();

@@ -291,7 +291,7 @@ impl<'a> Training<'a> {
             self.info.position.epoch + 1,
             self.info.run.learning_rate
         );
-        Ok((score, scan_auc(self.experiment.manifest(), &slices, &covid)))
+        Ok((score, scan_auc(self.experiment.manifest(), &slices, &covid)?))
     }
 
     fn path_of(&self, artifact: Artifact) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Seeds of a tiny run.
 
 use super::*;
+use crate::evaluate::decision_rules::RuleKind;
 use crate::evaluate::several_runs::tests::{tiny, workspace};
 
 fn config() -> RunConfig {
@@ -26,7 +27,11 @@ fn seeds_share_a_split_and_their_average_is_the_mean_of_their_probabilities() {
         }
         assert_eq!(found.averaged.weights, averaged.about.weights);
     }
-    assert_eq!(found.rule, ScanRule::choose(&common.predictions(Subset::Validation).expect("reads")).expect("chooses"));
+    assert_eq!(
+        found.rule,
+        ScanRule::choose(&common.predictions(Subset::Validation).expect("reads"), RuleKind::ShareOfSlices)
+            .expect("chooses")
+    );
     for seed in &found.seeds {
         // The same figures as the run's own assessment states.
         let own = work.run(&seed.run).assessment().expect("reads");
