@@ -36,6 +36,9 @@
 //! - **Source data is never changed**, bad files are findings and not aborts, and an undefined ratio is `None` (shown as
 //!   –), never 0 or NaN.
 //!
+//! A network of your own is a [`SliceNetwork`] on tch's modules: [`register_network`] gives it a name, and from then on it is
+//! an [`Architecture`] that is trained, evaluated and compared by the same calls.
+//!
 //! Values show themselves: as the last line of a notebook cell ([`Show`]) and with `Display` in a terminal. Long stages call
 //! back with [`Progress`]; an [`Experiment`] prints its own ([`RunEvent`]) unless it is given a callback.
 
@@ -87,7 +90,7 @@ pub use evaluate::scan_decisions::{ScanPrediction, ScanPredictions, ScanRule};
 pub use evaluate::seed_average::{SeedAverage, SeedResult, SeedSubset};
 pub use evaluate::shortcuts::{CueComparison, CueComparisonRow, CueRow, Cues, Probe, ProbeRow, Shortcuts};
 pub use nn::learn::{Learn, Precision};
-pub use nn::model::{Architecture, Network};
+pub use nn::model::{Architecture, Network, SliceNetwork, register_network};
 pub use nn::optimizer::{Adam, LossScale, Scaling, clip, gradient};
 pub use nn::weights::{Weights, WeightsFile, WeightsLookup, WeightsNotice};
 pub use remote::cloud::{CloudConfig, Plan, SetupState};

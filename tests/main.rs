@@ -9,6 +9,7 @@ mod cache;
 mod chests;
 mod cli;
 mod corrupt;
+mod custom;
 mod dicom_writer;
 mod gcs;
 mod google;

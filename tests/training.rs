@@ -18,7 +18,7 @@ fn numbers(history: &History) -> Vec<EpochRecord> {
 }
 
 /// The tensors of a checkpoint: what follows its JSON header, which holds seconds.
-fn tensors(path: &Path) -> Vec<u8> {
+pub fn tensors(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).expect("reads");
     let header = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
     bytes[8 + header..].to_vec()

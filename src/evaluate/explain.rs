@@ -100,11 +100,15 @@ impl Explanations {
     /// all, each for the class that was predicted. The galleries of the most confident are taken from all slices.
     ///
     /// # Errors
-    /// A run that was not evaluated, or whose predictions come from other weights or another split.
+    /// A run that was not evaluated, or whose predictions come from other weights or another split; a network of the
+    /// user's, which has no heat maps.
     pub(crate) fn run(experiment: &Experiment, subset: Subset) -> Result<Self> {
         let (folder, cache) = (experiment.folder(), experiment.cache());
         let doing = || format!("explaining the {subset} subset of {}", folder.path().display());
         let classifier = folder.classifier()?;
+        if let Some(why) = classifier.network().no_heat() {
+            anyhow::bail!("{}: {why}", doing());
+        }
         let predictions = folder.predictions(subset).with_context(|| {
             format!("{}: expected its predictions: run `covid-ct evaluate`, or `predict` for the unlabelled", doing())
         })?;

@@ -5,13 +5,16 @@ use std::fmt;
 
 mod build;
 mod cam;
+mod custom;
 mod describe;
 mod layer;
 mod network;
 #[cfg(test)]
 mod tests;
 
+pub use custom::{SliceNetwork, register_network};
 pub(crate) use layer::Mode;
+use layer::NormStatistics;
 pub use network::Network;
 
 /// The architecture. VGG19, the ResNets and DenseNet-161 are torchvision's, with the same parameter names and outputs;
@@ -39,10 +42,12 @@ pub enum Architecture {
     ResNet18,
     /// ResNet-50 (He et al., 2016), stride in the 3×3 convolution: 23,512,130 parameters at two classes.
     ResNet50,
+    /// A network of the user's by its name: see [`register_network`].
+    Custom(&'static str),
 }
 
 impl Architecture {
-    /// Every one, those of the slides first.
+    /// Every one of the library's, those of the slides first.
     pub const ALL: [Self; 9] = [
         Self::Fcn,
         Self::Vgg19,
@@ -58,7 +63,7 @@ impl Architecture {
     /// The slides' four, in their order.
     pub const SLIDES: [Self; 4] = [Self::Fcn, Self::Vgg19, Self::ResNet152, Self::DenseNet161];
 
-    /// The name in settings and files: torchvision's where it has one.
+    /// The name in settings and files: torchvision's where it has one; `custom:NAME` of a network of the user's.
     pub fn key(self) -> &'static str {
         match self {
             Self::Fcn => "fcn",
@@ -70,33 +75,42 @@ impl Architecture {
             Self::EfficientNetLite2 => "efficientnet_lite2",
             Self::ResNet18 => "resnet18",
             Self::ResNet50 => "resnet50",
+            Self::Custom(name) => custom::interned(&format!("{}{name}", Self::CUSTOM)),
         }
     }
 
-    /// The smallest input side in pixels that leaves the last layer at least one value.
+    /// The smallest input side in pixels that leaves the last layer at least one value; of a network of the user's the
+    /// smallest that settings allow.
     pub fn smallest_size(self) -> u32 {
-        32
+        if self.is_custom() { 16 } else { 32 }
+    }
+
+    /// Whether it is a network of the user's.
+    pub(crate) fn is_custom(self) -> bool {
+        matches!(self, Self::Custom(_))
     }
 
     /// Whether there are ImageNet weights for it, and therefore a backbone that can be frozen.
     pub fn has_backbone(self) -> bool {
-        !matches!(self, Self::Fcn | Self::Compact)
+        !matches!(self, Self::Fcn | Self::Compact | Self::Custom(_))
     }
 
-    /// The name of the classification layer.
+    /// The name of the classification layer; that of a network of the user's is not known.
     pub(crate) fn head(self) -> &'static str {
         match self {
             Self::Fcn | Self::DenseNet161 => "classifier",
             Self::Vgg19 => "classifier.6",
             Self::ResNet152 | Self::ResNet18 | Self::ResNet50 | Self::Compact => "fc",
             Self::EfficientNetLite0 | Self::EfficientNetLite2 => "_fc",
+            Self::Custom(_) => "",
         }
     }
 
-    /// The number of values that a linear head is given; `None` for the FCN's, which is a convolution.
+    /// The number of values that a linear head is given; `None` for the FCN's, which is a convolution, and where it is not
+    /// known.
     pub(crate) fn head_inputs(self) -> Option<i64> {
         match self {
-            Self::Fcn => None,
+            Self::Fcn | Self::Custom(_) => None,
             Self::Vgg19 => Some(4096),
             Self::ResNet152 | Self::ResNet50 => Some(2048),
             Self::DenseNet161 => Some(2208),
@@ -110,6 +124,7 @@ impl Architecture {
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Custom(name) => name,
             Self::Fcn => "FCN",
             Self::Vgg19 => "VGG19",
             Self::ResNet152 => "ResNet-152",
@@ -127,9 +142,12 @@ impl std::str::FromStr for Architecture {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
+        if let Some(name) = name.strip_prefix(Self::CUSTOM) {
+            return Self::custom(name);
+        }
         let known = || Self::ALL.map(Self::key).join(", ");
         let found = Self::ALL.into_iter().find(|a| a.key() == name);
-        found.ok_or_else(|| anyhow::anyhow!("expected one of {}, found {name:?}", known()))
+        found.ok_or_else(|| anyhow::anyhow!("expected one of {} or custom:NAME, found {name:?}", known()))
     }
 }
 

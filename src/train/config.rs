@@ -69,6 +69,11 @@ pub struct RunConfig {
     pub checkpoint_minutes: f64,
 }
 
+/// What a network's run is called: `tiny` for `custom:tiny`.
+fn run_name(architecture: Architecture) -> &'static str {
+    architecture.key().rsplit(':').next().unwrap_or_default()
+}
+
 impl Default for RunConfig {
     /// [`RunConfig::of`] the FCN.
     fn default() -> Self {
@@ -79,7 +84,7 @@ impl Default for RunConfig {
 impl RunConfig {
     /// The recommended settings.
     pub fn of(architecture: Architecture) -> Self {
-        Self { name: architecture.key().to_owned(), ..Self::published(architecture).by_patient() }
+        Self { name: run_name(architecture).to_owned(), ..Self::published(architecture).by_patient() }
     }
 
     /// The slides' procedure, leak included: a slice-level random test set of 10 %, not stratified, scored after every
@@ -88,7 +93,7 @@ impl RunConfig {
     pub fn published(architecture: Architecture) -> Self {
         let frozen = architecture.has_backbone();
         Self {
-            name: format!("{}-published", architecture.key()),
+            name: format!("{}-published", run_name(architecture)),
             architecture,
             pretrained: frozen.then(|| "imagenet".to_owned()),
             learn: if frozen { Learn::HeadWithDropout } else { Learn::Whole },
@@ -216,6 +221,12 @@ impl RunConfig {
             self.architecture
         );
         self.recipe.check()?;
+        ensure!(
+            self.precision == Precision::F32 || !self.architecture.is_custom(),
+            "precision: the custom network {} computes in f32, found {:?}",
+            self.architecture,
+            self.precision
+        );
         let minutes = self.checkpoint_minutes;
         ensure!(minutes.is_finite() && minutes >= 0.0, "checkpoint_minutes: expected 0 or more, found {minutes}");
         self.split.check()

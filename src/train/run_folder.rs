@@ -329,6 +329,8 @@ impl Workspace {
             if folder.has(Artifact::Evaluation) {
                 let run = folder.config()?;
                 let network = Architecture::ALL.iter().position(|a| *a == run.architecture);
+                // Networks of the user's come last.
+                let network = network.unwrap_or(Architecture::ALL.len());
                 found.push((run.split.unit == SplitUnit::Slice, network, run.name, folder));
             }
         }

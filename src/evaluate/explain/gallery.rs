@@ -65,7 +65,8 @@ pub(crate) fn slices_by_path(cache: &SliceCache) -> HashMap<String, usize> {
     manifest.slices.iter().enumerate().map(|(index, slice)| (manifest.path(slice), index)).collect()
 }
 
-/// Slices as the network sees them, with heat and the outline of the lungs.
+/// Slices as the network sees them, with heat and the outline of the lungs; of a network without heat maps without heat, and
+/// the caption says why.
 pub(crate) fn sheet(
     classifier: &Classifier,
     cache: &SliceCache,
@@ -73,15 +74,19 @@ pub(crate) fn sheet(
     pictures: &[Pictured],
     caption: &str,
 ) -> Result<Figure> {
+    let no_heat = classifier.network().no_heat();
     let classes: Vec<(usize, Label)> = pictures.iter().filter_map(|of| Some((of.slice, of.class?))).collect();
-    let mut maps = classifier.heat_maps(cache, &classes)?.into_iter();
+    let mut maps = if no_heat.is_none() { classifier.heat_maps(cache, &classes)? } else { Vec::new() }.into_iter();
     let mut sheet = ContactSheet::new(title);
     for of in pictures {
         let map: Option<HeatMap> = of.class.and_then(|_| maps.next());
         let heat = map.as_ref().map(|map| map.values.as_slice());
         sheet.add_explained(&of.name, &picture(cache, of.slice)?, heat, &lungs(cache, of.slice)?.0)?;
     }
-    Ok(sheet.figure(caption))
+    match no_heat {
+        Some(why) => Ok(sheet.figure(&format!("No heat is drawn: {why}. {caption}"))),
+        None => Ok(sheet.figure(caption)),
+    }
 }
 
 /// An explained slice, and its position in its scan.

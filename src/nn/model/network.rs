@@ -1,6 +1,7 @@
 //! Networks with their parameters.
 
 use super::build::{Builder, Init};
+use super::custom::{self, CustomModule};
 use super::describe::{LiteScale, ResidualBlock};
 use super::layer::{Layer, Mode, run};
 use super::{Architecture, describe};
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 /// The number of classes: covid and non-covid.
-const CLASSES: i64 = 2;
+pub(super) const CLASSES: i64 = 2;
 
 /// A network: layers, trainable parameters and the running statistics of batch norm, all f32.
 #[derive(Debug)]
@@ -28,12 +29,21 @@ pub struct Network {
     parameters: Vec<(String, Tensor)>,
     buffers: Vec<(String, Tensor)>,
     classes: i64,
+    /// A network of the user's has this in the place of layers.
+    custom: Option<CustomModule>,
 }
 
 impl Network {
     /// New parameters with the initialisation of PyTorch and torchvision. The same seed gives the same parameters on
     /// every machine and device.
+    /// Those of a network of the user's are drawn by its own code.
+    ///
+    /// # Errors
+    /// A network of the user's that is not registered, or whose code fails.
     pub fn new(architecture: Architecture, seed: u64, device: Device) -> Result<Self> {
+        if let Architecture::Custom(name) = architecture {
+            return custom::drawn(name, seed, device);
+        }
         Self::built(architecture, Builder::drawing(seed, device), CLASSES)
     }
 
@@ -41,8 +51,11 @@ impl Network {
     /// of classes follows from the head.
     ///
     /// # Errors
-    /// A missing or unknown name, or a wrong shape; both shapes are named.
+    /// A missing or unknown name, or a wrong shape; both shapes are named. A network of the user's that is not registered.
     pub fn from_tensors(architecture: Architecture, named: BTreeMap<String, Tensor>, device: Device) -> Result<Self> {
+        if let Architecture::Custom(name) = architecture {
+            return custom::taken(name, named, device);
+        }
         let head = format!("{}.weight", architecture.head());
         let classes = named.get(&head).and_then(|weight| weight.size().first().copied()).unwrap_or(CLASSES);
         Self::built(architecture, Builder::taking(named, device), classes)
@@ -59,6 +72,7 @@ impl Network {
         seed: u64,
         device: Device,
     ) -> Result<Self> {
+        ensure!(architecture.has_backbone(), "{architecture} has no pretrained backbone");
         for end in ["weight", "bias"] {
             named.remove(&format!("{}.{end}", architecture.head()));
         }
@@ -89,7 +103,18 @@ impl Network {
             anyhow::bail!("{name} is no part of {architecture}");
         }
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { architecture, layers, head, before: 0, parameters, buffers, classes })
+        Ok(Self { architecture, layers, head, before: 0, parameters, buffers, classes, custom: None })
+    }
+
+    /// A network of the user's with its variables.
+    pub(super) fn of_module(
+        architecture: Architecture,
+        module: CustomModule,
+        parameters: Vec<(String, Tensor)>,
+        buffers: Vec<(String, Tensor)>,
+    ) -> Self {
+        let (layers, custom, classes) = (Vec::new(), Some(module), CLASSES);
+        Self { architecture, layers, head: 0, before: 0, parameters, buffers, classes, custom }
     }
 
     /// The architecture.
@@ -102,9 +127,9 @@ impl Network {
         &self.parameters
     }
 
-    /// The head's weight and bias.
+    /// The head's weight and bias; of a network of the user's the last two parameters.
     pub fn head(&self) -> &[(String, Tensor)] {
-        &self.parameters[self.parameters.len() - 2..]
+        &self.parameters[self.parameters.len().saturating_sub(2)..]
     }
 
     /// A copy of the head as a separate network, for stored features that end before it or before the dropout in front of
@@ -125,7 +150,8 @@ impl Network {
         let head = layers.len();
         layers.push(builder.linear(self.architecture.head(), shape, Init::Uniform)?);
         let (Builder { parameters, buffers, .. }, classes) = (builder, self.classes);
-        Ok(Some(Self { architecture: self.architecture, layers, head, before, parameters, buffers, classes }))
+        let (architecture, custom) = (self.architecture, None);
+        Ok(Some(Self { architecture, layers, head, before, parameters, buffers, classes, custom }))
     }
 
     /// Replaces the head by one of the same shape.
@@ -141,7 +167,7 @@ impl Network {
 
     /// Freezes all parameters except those of the head.
     pub(crate) fn freeze_backbone(&self) -> Result<()> {
-        freeze(&self.parameters[..self.parameters.len() - 2])
+        freeze(&self.parameters[..self.parameters.len().saturating_sub(2)])
     }
 
     /// Freezes all parameters.
@@ -186,12 +212,16 @@ impl Network {
     }
 
     pub(crate) fn forward_in(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        if let Some(custom) = &self.custom {
+            return custom.logits(&custom.features(images, mode)?, mode);
+        }
         self.rest(0, &channels_last(images, mode.kind)?, mode)
     }
 
     /// Sets the running statistics of batch norm from these images: a random backbone has none, and without them its
     /// activations grow from block to block until they are useless.
     pub(crate) fn measure_statistics(&self, images: &Tensor) -> Result<()> {
+        ensure!(self.custom.is_none(), "{} has no backbone that could be measured", self.architecture);
         let _guard = tch::no_grad_guard();
         self.forward_in(images, Mode::measuring()).map(drop)
     }
@@ -205,6 +235,9 @@ impl Network {
 
     /// Features `[N, F]` f32 of images: the output of the layers before `until`.
     pub(crate) fn features(&self, images: &Tensor, until: usize, kind: Kind) -> Result<Tensor> {
+        if let Some(custom) = &self.custom {
+            return custom.features(images, Mode::evaluation(kind));
+        }
         let x = run(&self.layers[..until], &channels_last(images, kind)?, Mode::evaluation(kind))?;
         Ok(x.f_to_kind(Kind::Float)?)
     }
@@ -220,12 +253,15 @@ impl Network {
 
     /// Logits of features: the layers from `from` on.
     pub(crate) fn rest(&self, from: usize, features: &Tensor, mode: Mode) -> Result<Tensor> {
+        if let Some(custom) = &self.custom {
+            return custom.logits(features, mode);
+        }
         Ok(run(&self.layers[from - self.before..], features, mode)?.f_to_kind(Kind::Float)?)
     }
 
     /// SHA-256 over names, shapes and values of all tensors except the head: it identifies the backbone.
     pub fn backbone_hash(&self) -> Result<Digest> {
-        let frozen = &self.parameters[..self.parameters.len() - 2];
+        let frozen = &self.parameters[..self.parameters.len().saturating_sub(2)];
         let mut hash = Sha256::new();
         for (name, tensor) in frozen.iter().chain(&self.buffers) {
             hash.update(format!("{name} {:?}\n", tensor.size()));
@@ -263,6 +299,7 @@ fn freeze(parameters: &[(String, Tensor)]) -> Result<()> {
 
 fn backbone(architecture: Architecture, builder: &mut Builder) -> Result<Vec<Layer>> {
     match architecture {
+        Architecture::Custom(name) => anyhow::bail!("the custom network {name} has no layers known here"),
         Architecture::Fcn => describe::fcn(builder),
         Architecture::Vgg19 => describe::vgg19(builder),
         Architecture::ResNet152 => describe::resnet(builder, ResidualBlock::Bottleneck, [3, 8, 36, 3]),
