@@ -21,4 +21,5 @@ pub(crate) mod published;
 pub(crate) mod scan_decisions;
 pub(crate) mod seed_average;
 pub(crate) mod several_runs;
+pub(crate) mod scan_model;
 pub(crate) mod shortcuts;

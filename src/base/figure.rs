@@ -13,9 +13,11 @@ use std::path::Path;
 
 mod bars;
 mod flow;
+mod two_scales;
 
 pub(crate) use bars::{Bar, bars};
 pub(crate) use flow::{FlowStep, flow};
+pub(crate) use two_scales::{ScaledLine, two_scales};
 
 /// Wong's palette, distinguishable with every kind of colour vision (Nature Methods 8, 441, 2011).
 pub(crate) const PALETTE: [RGBColor; 6] = [

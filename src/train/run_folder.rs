@@ -56,6 +56,10 @@ pub enum Artifact {
     Explanations(Subset),
     /// A gallery of heat maps, counted from 1.
     Gallery(Subset, usize),
+    /// The scan model: its figures, its scans, and what it was fitted on.
+    ScanModel,
+    /// The tensors of the scan model.
+    ScanModelWeights,
     /// The grey levels of the training scans, for the out-of-distribution hint.
     GreyLevels,
     /// Predictions of unlabelled scans, with calibrated probabilities.
@@ -89,6 +93,8 @@ impl Artifact {
         Self::Evaluation,
         Self::Assessment,
         Self::CueComparison,
+        Self::ScanModel,
+        Self::ScanModelWeights,
         Self::GreyLevels,
         Self::Inference,
         Self::HeatByScan,
@@ -135,6 +141,8 @@ impl Artifact {
             Self::Scans(subset) => format!("scans-{subset}.csv"),
             Self::Explanations(subset) => format!("explanations-{subset}.json"),
             Self::Gallery(subset, number) => format!("heat-{subset}-{number}.svg"),
+            Self::ScanModel => "scan-model.json".to_owned(),
+            Self::ScanModelWeights => "scan-model.safetensors".to_owned(),
             Self::GreyLevels => "grey-levels.json".to_owned(),
             Self::Inference => "inference.json".to_owned(),
             Self::HeatByScan => "heat-by-scan.svg".to_owned(),
@@ -163,6 +171,7 @@ impl Artifact {
             Self::PredictionsAbout(_) => ("the origin of predictions", "evaluate"),
             Self::Scans(_) => ("predictions of scans", "evaluate"),
             Self::Explanations(_) | Self::Gallery(..) => ("explanations", "explain"),
+            Self::ScanModel | Self::ScanModelWeights => ("a scan model", "scan-model"),
             Self::GreyLevels => ("the grey levels of training scans", "evaluate"),
             Self::Inference | Self::HeatByScan | Self::JudgedPage => ("predictions of unlabelled scans", "predict"),
             Self::External | Self::ExternalPage => ("an external validation", "validate PATH"),

@@ -233,19 +233,26 @@ impl Network {
         self.layers.iter().position(|layer| matches!(layer, Layer::Dropout { .. })).unwrap_or(self.head)
     }
 
-    /// Features `[N, F]` f32 of images: the output of the layers before `until`.
+    /// Where the head begins: the number of layers before it.
+    pub(crate) fn until_head(&self) -> usize {
+        self.head
+    }
+
+    /// Features `[N, F]` f32 of images: the output of the layers before `until`, of maps (before the FCN's head) the mean of
+    /// each.
     pub(crate) fn features(&self, images: &Tensor, until: usize, kind: Kind) -> Result<Tensor> {
         if let Some(custom) = &self.custom {
             return custom.features(images, Mode::evaluation(kind));
         }
         let x = run(&self.layers[..until], &channels_last(images, kind)?, Mode::evaluation(kind))?;
+        let x = if x.dim() == 4 { x.f_mean_dim(&[2_i64, 3][..], false, Kind::Float)? } else { x };
         Ok(x.f_to_kind(Kind::Float)?)
     }
 
     /// The number of features that the layers from `from` on expect.
     pub(crate) fn width_at(&self, from: usize) -> Result<usize> {
         let width = self.layers[from..].iter().find_map(|layer| match layer {
-            Layer::Linear { weight, .. } => Some(weight.size()[1] as usize),
+            Layer::Linear { weight, .. } | Layer::Conv { weight, .. } => Some(weight.size()[1] as usize),
             _ => None,
         });
         width.with_context(|| format!("{} has no features to keep", self.architecture))

@@ -1,0 +1,105 @@
+//! Two lines over one axis, each with a scale of its own.
+
+use super::{Figure, PALETTE, draw, font, legend_share};
+use anyhow::{Result, ensure};
+use plotters::prelude::*;
+
+/// A line, the text beside its scale, and the highest value of the scale, which begins at 0.
+pub(crate) struct ScaledLine<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) y_label: &'a str,
+    pub(crate) top: f64,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// Two lines, the scale of the first on the left, that of the second on the right.
+///
+/// # Errors
+/// A line without points.
+pub(crate) fn two_scales(
+    title: &str,
+    x_label: &str,
+    left: &ScaledLine<'_>,
+    right: &ScaledLine<'_>,
+    caption: &str,
+) -> Result<Figure> {
+    let x = || left.points.iter().chain(&right.points).map(|point| point.0);
+    let (low, high) = x().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    ensure!(low <= high, "drawing the figure {title:?}: there are no values");
+    let (low, high) = if low == high { (low - 0.5, high + 0.5) } else { (low, high) };
+    let above = 1.0 + legend_share(2, 290);
+    draw(title, caption, (640, 380), |canvas| {
+        let mut chart = ChartBuilder::on(canvas)
+            .caption(title, font(18))
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(62)
+            .right_y_label_area_size(62)
+            .build_cartesian_2d(low..high, 0.0..left.top * above)?
+            .set_secondary_coord(low..high, 0.0..right.top * above);
+        chart
+            .configure_mesh()
+            .x_desc(x_label)
+            .y_desc(left.y_label)
+            .x_label_formatter(&|v| format!("{v:.0}"))
+            .y_label_formatter(&|v| number(*v, left.top))
+            .axis_desc_style(font(14))
+            .label_style(font(13))
+            .light_line_style(WHITE)
+            .bold_line_style(BLACK.mix(0.12))
+            .draw()?;
+        chart
+            .configure_secondary_axes()
+            .y_desc(right.y_label)
+            .y_label_formatter(&|v| number(*v, right.top))
+            .axis_desc_style(font(14))
+            .label_style(font(13))
+            .draw()?;
+        let [first, second] = [PALETTE[0], PALETTE[1]];
+        chart
+            .draw_series(LineSeries::new(left.points.iter().copied(), first.stroke_width(2)))?
+            .label(left.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], first.stroke_width(3)));
+        chart
+            .draw_secondary_series(LineSeries::new(right.points.iter().copied(), second.stroke_width(2)))?
+            .label(right.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], second.stroke_width(3)));
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE.mix(0.85))
+            .border_style(BLACK.mix(0.3))
+            .label_font(font(13))
+            .draw()?;
+        Ok(())
+    })
+}
+
+/// A number beside a scale; none above its highest value, where the legend is.
+fn number(value: f64, top: f64) -> String {
+    match value {
+        _ if value > 1.001 * top => String::new(),
+        _ if top > 5.0 => format!("{value:.0}"),
+        _ => format!("{value:.1}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_scales_are_named_and_nothing_is_no_figure() {
+        let line =
+            |name, y_label, top, points: &[(f64, f64)]| ScaledLine { name, y_label, top, points: points.to_vec() };
+        let left = line("weight", "even share = 1", 9.0, &[(1.0, 0.5), (2.0, 9.0)]);
+        let right = line("probability", "of covid", 1.0, &[(1.0, 0.2), (2.0, 0.9)]);
+        let figure = two_scales("Two", "slice", &left, &right, "A caption.").expect("draws");
+        for text in ["weight", "even share = 1", "probability", "of covid", "slice"] {
+            assert!(figure.svg().contains(text), "{text}");
+        }
+        let empty = line("weight", "", 1.0, &[]);
+        let error = two_scales("Two", "slice", &empty, &empty, "").expect_err("nothing to draw").to_string();
+        assert!(error.contains("there are no values"), "{error}");
+    }
+}
