@@ -19,7 +19,7 @@ pub(crate) mod paired_runs;
 pub(crate) mod predict;
 pub(crate) mod published;
 pub(crate) mod scan_decisions;
+pub(crate) mod scan_model;
 pub(crate) mod seed_average;
 pub(crate) mod several_runs;
-pub(crate) mod scan_model;
 pub(crate) mod shortcuts;

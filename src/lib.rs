@@ -87,16 +87,16 @@ pub use evaluate::paired_runs::{PairedRun, PairedRuns};
 pub use evaluate::predict::{About, Classifier, Predictions, SlicePrediction};
 pub use evaluate::published::{Misprint, Published, PublishedEpoch, PublishedModel};
 pub use evaluate::scan_decisions::{ScanPrediction, ScanPredictions, ScanRule};
-pub use evaluate::seed_average::{SeedAverage, SeedResult, SeedSubset};
 pub use evaluate::scan_model::{
     ModelAndVote, ModelledScan, ModelledSubset, ScanCandidateResult, ScanModel, ScanModelResults, ScanVerdict,
 };
+pub use evaluate::seed_average::{SeedAverage, SeedResult, SeedSubset};
 pub use evaluate::shortcuts::{CueComparison, CueComparisonRow, CueRow, Cues, Probe, ProbeRow, Shortcuts};
 pub use nn::learn::{Learn, Precision};
 pub use nn::model::{Architecture, Network, SliceNetwork, register_network};
 pub use nn::optimizer::{Adam, LossScale, Scaling, clip, gradient};
-pub use nn::weights::{Weights, WeightsFile, WeightsLookup, WeightsNotice};
 pub use nn::scan_pooling::{PooledScans, Pooling, ScanCandidate, ScanNetwork, ScanTraining};
+pub use nn::weights::{Weights, WeightsFile, WeightsLookup, WeightsNotice};
 pub use remote::cloud::{CloudConfig, Plan, SetupState};
 pub use remote::{cloud, staging};
 pub use report::Report;

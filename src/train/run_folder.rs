@@ -80,7 +80,7 @@ pub enum Artifact {
 
 impl Artifact {
     /// The files that do not depend on a subset.
-    pub const ONCE: [Self; 20] = [
+    pub const ONCE: [Self; 22] = [
         Self::Config,
         Self::Split,
         Self::Provenance,

@@ -55,7 +55,10 @@ pub(super) fn results(
         Ok(calibrator) => (Some(calibrator), None),
         Err(error) => (None, Some(format!("{error:#}"))),
     };
-    let vote = ScanRule::choose(&slice_predictions(experiment, classifier, Subset::Validation)?)?;
+    let vote = ScanRule::choose(
+        &slice_predictions(experiment, classifier, Subset::Validation)?,
+        ScanRule::kind_of(experiment.settings()),
+    )?;
     let mut results = ScanModelResults {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         run: experiment.settings().name.clone(),
