@@ -109,7 +109,7 @@ pub use stats::metrics::{
 pub use train::checkpoint::CheckpointInfo;
 pub use train::config::{AccuracyRule, RunConfig};
 pub use train::doctor::Doctor;
-pub use train::epoch::{EpochRecord, Score, Sums};
+pub use train::epoch::{EpochRecord, Score, SolvedHead, Sums};
 pub use train::event::RunEvent;
 pub use train::experiment::Experiment;
 pub use train::history::History;

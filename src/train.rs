@@ -4,6 +4,7 @@ pub(crate) mod batch_loss;
 pub(crate) mod batch_source;
 pub(crate) mod checkpoint;
 pub(crate) mod config;
+pub(crate) mod converged_head;
 pub(crate) mod doctor;
 pub(crate) mod epoch;
 pub(crate) mod event;

@@ -93,7 +93,7 @@ impl RunConfig {
         let split = SplitConfig { test_fraction: 0.2, stratified: true, fold: None, ..self.split };
         let (learning_rate, batch_size, epochs) = match self.learn {
             Learn::Whole => (self.learning_rate, self.batch_size, 30),
-            Learn::Head | Learn::HeadWithDropout => (1e-2, 64, 60),
+            Learn::Head | Learn::HeadWithDropout | Learn::Converged => (1e-2, 64, 60),
         };
         Self { name: format!("{}-leak", self.name), split, epochs, learning_rate, batch_size, ..self }
     }

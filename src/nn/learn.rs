@@ -18,6 +18,9 @@ pub enum Learn {
     /// the test set than in training, which dropout explains). Networks without dropout are trained as under
     /// [`Head`](Self::Head).
     HeadWithDropout,
+    /// The head, solved to convergence over the frozen backbone's standardised features: L2-regularised logistic
+    /// regression. An epoch is a strength of regularisation, from strong to weak; the learning rate is not used.
+    Converged,
 }
 
 impl fmt::Display for Learn {
@@ -26,6 +29,7 @@ impl fmt::Display for Learn {
             Self::Whole => "the whole network",
             Self::Head => "the head; the backbone is frozen, in evaluation mode",
             Self::HeadWithDropout => "the head, dropout live; the backbone is frozen",
+            Self::Converged => "the head, solved to convergence over the frozen backbone's standardised features",
         })
     }
 }

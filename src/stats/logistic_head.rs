@@ -23,7 +23,7 @@ mod standardisation;
 mod tests;
 
 pub(crate) use feature_rows::FeatureRows;
-pub(crate) use standardisation::Standardisation;
+use standardisation::Standardisation;
 
 /// The penalty of the strongest regularisation of a path.
 const STRONGEST: f64 = 10.0;
@@ -116,11 +116,6 @@ impl<'a> HeadFit<'a> {
         let share: Vec<f64> = weights.iter().map(|weight| weight / (covids + others)).collect();
         let scale = Standardisation::of(features, &share).context("standardising features")?;
         Ok(Self { features, covid, share, scale })
-    }
-
-    /// The standardisation.
-    pub(crate) fn scale(&self) -> &Standardisation {
-        &self.scale
     }
 
     /// Solves for one penalty, starting from `start` (the solution of a stronger one) or from zero. The bits depend on

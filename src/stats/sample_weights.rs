@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 /// A weight for each sample (slice), with mean 1:
 ///
 /// - each patient counts once: its samples share 1;
-/// - within a source the two labels count alike, and each source counts 1: a label of a source counts ½. Labels are
-///   therefore balanced over all, and the source says nothing about the label, so that it is no shortcut to it;
-/// - of a source with one label its patients share ½, as much as those of one label of any other source. Otherwise a few
-///   patients of a source that has no contrast to offer would count twice as much as patients of the same label
-///   elsewhere. Labels are then not balanced over all, and the source does tell the label: no weights can change that.
+/// - within a source the two labels count alike, so that the source says nothing about the label and is no shortcut to it;
+/// - each source counts as much as it has patients. Sources that counted alike would give a few patients of a small source
+///   the weight of all those of a large one.
+///
+/// Of a source with one label its patients count once each: labels are then not balanced over all, and the source does tell
+/// the label; no weights can change that.
 ///
 /// Samples without a source are one more source. A patient with samples of both labels or of several sources has a part
 /// in each, by the number of samples there.
@@ -37,9 +38,19 @@ pub(crate) fn balanced_weights<P: Ord, S: Ord>(
     for (cell, patient) in cells.iter().zip(patients) {
         *held.entry(*cell).or_default() += 1.0 / of_patient[patient];
     }
-    // All labels of all sources count alike, and the mean is 1.
-    let each = samples as f64 / held.len().max(1) as f64;
-    Ok(cells.iter().zip(patients).map(|(cell, patient)| each / held[cell] / of_patient[patient]).collect())
+    // Patients and labels of a source.
+    let mut of_source: BTreeMap<&Option<S>, (f64, f64)> = BTreeMap::new();
+    for ((source, _), patients) in &held {
+        let (sum, labels) = of_source.entry(source).or_default();
+        (*sum, *labels) = (*sum + patients, *labels + 1.0);
+    }
+    // The mean is 1.
+    let each = samples as f64 / of_patient.len().max(1) as f64;
+    let weight = |(cell, patient): (&(&Option<S>, bool), &P)| {
+        let (of_all, labels) = of_source[cell.0];
+        each * of_all / labels / held[cell] / of_patient[patient]
+    };
+    Ok(cells.iter().zip(patients).map(weight).collect())
 }
 
 #[cfg(test)]
@@ -52,22 +63,22 @@ mod tests {
     }
 
     #[test]
-    fn patients_labels_and_sources_count_alike() {
+    fn patients_and_the_labels_of_a_source_count_alike() {
         // Source a: covid patients 1 (two slices) and 2 (one), other patient 3 (one). Source b: covid patient 4 (one),
-        // other patient 5 (three). 8 slices in 4 cells: each cell weighs 2.
+        // other patient 5 (three). 8 slices of 5 patients, 1.6 each: the labels of a share 4.8, those of b 3.2.
         let covid = [true, true, true, false, true, false, false, false];
         let patients = [1, 1, 2, 3, 4, 5, 5, 5];
         let sources = ["a", "a", "a", "a", "b", "b", "b", "b"].map(Some);
         let weights = balanced_weights(&covid, &patients, &sources).expect("weights");
-        let third = 2.0 / 3.0;
-        close(&weights, &[0.5, 0.5, 1.0, 2.0, 2.0, third, third, third]);
+        let third = 1.6 / 3.0;
+        close(&weights, &[0.6, 0.6, 1.2, 2.4, 1.6, third, third, third]);
     }
 
     #[test]
-    fn a_source_with_one_label_counts_as_one_label_of_another() {
-        let covid = [true, false, true, true];
-        let weights = balanced_weights(&covid, &[1, 2, 3, 4], &["a", "a", "b", "b"].map(Some)).expect("weights");
-        close(&weights, &[4.0 / 3.0, 4.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0]);
+    fn patients_of_a_source_with_one_label_count_once_each() {
+        let (covid, sources) = ([true, false, true, true, true], ["a", "a", "b", "b", "b"].map(Some));
+        let weights = balanced_weights(&covid, &[1, 2, 3, 4, 4], &sources).expect("weights");
+        close(&weights, &[1.25, 1.25, 1.25, 0.625, 0.625]);
     }
 
     #[test]

@@ -44,14 +44,14 @@ impl<'a> BatchSource<'a> {
         let evaluation = Mode::evaluation(kind);
         let training = match run.learn {
             Learn::Whole => Mode::training(kind),
-            Learn::Head => evaluation,
+            Learn::Head | Learn::Converged => evaluation,
             Learn::HeadWithDropout => Mode { dropout: true, ..evaluation },
         };
         let flips = run.recipe.flip_at_test;
         let Some(backbone) = backbone else {
             return Ok(Self { cache, features: None, from: 0, training, evaluation, flips, device });
         };
-        let from = network.frozen_until();
+        let from = network.kept_until(run.learn);
         let features = FeatureCache::open_or_build(cache, network, backbone, run, from, device, progress)?;
         Ok(Self { cache, features: Some(features), from, training, evaluation, flips, device })
     }
@@ -59,6 +59,11 @@ impl<'a> BatchSource<'a> {
     /// Seconds that computing the features of a frozen backbone took; `None` where the whole network is trained.
     pub(crate) fn feature_seconds(&self) -> Option<f64> {
         self.features.as_ref().map(FeatureCache::seconds)
+    }
+
+    /// The stored features of a frozen backbone; `None` where the whole network is trained.
+    pub(crate) fn features(&self) -> Option<&FeatureCache> {
+        self.features.as_ref()
     }
 
     /// The network's input for these slices, in main memory; pinned where it is copied to a GPU.
@@ -227,12 +232,14 @@ mod tests {
             (Architecture::ResNet152, Learn::Head),
             (Architecture::DenseNet161, Learn::Head),
             (Architecture::Vgg19, Learn::HeadWithDropout),
+            (Architecture::Vgg19, Learn::Converged),
         ] {
             let run = RunConfig { learn, batch_size: 8, learning_rate: 1e-2, ..RunConfig::published(architecture) };
             let network = || Network::new(architecture, 5, Device::Cpu).expect("a network");
             let (stored, forwarded) = (network(), network());
             let hash = Some(stored.backbone_hash().expect("hashes"));
             let source = BatchSource::new(&cache, &stored, hash, &run, Device::Cpu, &|_| ()).expect("features");
+            assert_eq!(source.from == stored.frozen_until(), learn != Learn::Converged, "{architecture} {learn:?}");
             let images = cache.batch(&[0, 5, 9], Device::Cpu).expect("images");
             let [whole, half] = [Kind::Float, Kind::BFloat16]
                 .map(|kind| tch::no_grad(|| stored.features(&images, stored.frozen_until(), kind)).expect("features"));

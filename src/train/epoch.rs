@@ -95,6 +95,23 @@ pub struct EpochRecord {
     pub waited: f64,
     /// Training slices per second.
     pub images_per_second: f64,
+    /// The head of this epoch, where it was [solved](crate::Learn::Converged).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solved: Option<SolvedHead>,
+}
+
+/// A head that was solved to convergence, for one strength of regularisation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SolvedHead {
+    /// The L2 penalty α of `mean loss + α/2 · ‖weights of standardised features‖²`.
+    pub penalty: f64,
+    /// What was minimised: loss (nats; patients, labels and sources count alike) and penalty.
+    pub objective: f64,
+    /// Bound of how far it is above its minimum, as a share of it.
+    pub gap: f64,
+    /// Passes over the training slices' features.
+    pub passes: usize,
 }
 
 impl fmt::Display for EpochRecord {
@@ -146,6 +163,7 @@ mod tests {
             seconds: 1.0,
             waited: 0.5,
             images_per_second: 1.0,
+            solved: None,
         }
     }
 

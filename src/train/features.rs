@@ -116,6 +116,24 @@ impl FeatureCache {
         &self.rows
     }
 
+    /// F, the features of a slice.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Writes the features of one slice in f32.
+    pub(crate) fn read(&self, slice: usize, into: &mut [f32]) -> Result<()> {
+        let bytes = self.rows.row(slice)?;
+        if self.kind == Kind::Float {
+            let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            into.iter_mut().zip(values).for_each(|(to, value)| *to = value);
+        } else {
+            let values = bytes.chunks_exact(2).map(|b| of_half(u16::from_le_bytes([b[0], b[1]])));
+            into.iter_mut().zip(values).for_each(|(to, value)| *to = value);
+        }
+        Ok(())
+    }
+
     /// Features `[N, F]` of slices in main memory, in the precision they are stored in.
     pub(crate) fn of(&self, slices: &[usize]) -> Result<Tensor> {
         let mut bytes = Vec::with_capacity(slices.len() * self.width * self.kind.elt_size_in_bytes());
@@ -124,5 +142,36 @@ impl FeatureCache {
         }
         let shape = [slices.len() as i64, self.width as i64];
         Ok(Tensor::f_from_data_size(&bytes, &shape, self.kind)?)
+    }
+}
+
+/// The value of 16 bits with 11 of mantissa (IEEE 754 binary16).
+fn of_half(bits: u16) -> f32 {
+    // Exponent and mantissa in their places of an f32 are 2^-112 times the value, subnormal ones too.
+    let size = f32::from_bits(u32::from(bits & 0x7fff) << 13) * 2.0_f32.powi(112);
+    let size = match bits & 0x7fff {
+        0x7c00 => f32::INFINITY,
+        beyond if beyond > 0x7c00 => f32::NAN,
+        _ => size,
+    };
+    if bits >> 15 == 0 { size } else { -size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_libtorchs() {
+        let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        let theirs = Tensor::from_data_size(&all, &[1 << 16], Kind::Half).to_kind(Kind::Float);
+        let theirs = Vec::<f32>::try_from(theirs).expect("floats");
+        for (bits, theirs) in (0..=u16::MAX).zip(theirs) {
+            let ours = of_half(bits);
+            assert!(
+                ours.to_bits() == theirs.to_bits() || ours.is_nan() && theirs.is_nan(),
+                "{bits:x}: {ours}, {theirs}"
+            );
+        }
     }
 }

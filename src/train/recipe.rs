@@ -53,7 +53,7 @@ pub enum Weighting {
     /// Each slice as much as any other: a patient with many slices counts more.
     #[default]
     Slices,
-    /// Each patient once; the labels of a source the same, and all sources the same.
+    /// Each patient once; the labels of a source the same; a source as much as it has patients.
     Balanced,
 }
 
@@ -133,7 +133,7 @@ impl Recipe {
         let mut rows = Vec::new();
         let weighting = match self.weighting {
             Weighting::Slices => "each slice the same",
-            Weighting::Balanced => "each patient once; labels of a source and sources balanced",
+            Weighting::Balanced => "each patient once, the labels of a source alike",
         };
         rows.push(("What counts in the loss", weighting.to_owned()));
         let selection = match self.selection {

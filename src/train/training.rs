@@ -8,10 +8,12 @@ use crate::data::split::Subset;
 use crate::nn::learn::Learn;
 use crate::nn::model::Network;
 use crate::nn::transfer::{pinned, sent};
+use crate::stats::logistic_head::Solution;
 use crate::train::batch_loss::BatchLoss;
 use crate::train::batch_source::BatchSource;
 use crate::train::checkpoint::{Checkpoint, CheckpointInfo, must_continue, same_backbone, save_network, save_progress};
 use crate::train::config::RunConfig;
+use crate::train::converged_head::{solve_head, solved};
 use crate::train::epoch::{EpochRecord, Score, best, has_ended};
 use crate::train::event::RunEvent;
 use crate::train::experiment::Experiment;
@@ -152,7 +154,10 @@ impl<'a> Training<'a> {
     fn epoch(&mut self) -> Result<()> {
         let run = self.info.run.clone();
         let epoch = self.info.position.epoch;
-        let seconds = self.learn_from_all()?;
+        let (seconds, solution) = match run.learn {
+            Learn::Converged => self.solve().map(|(seconds, solution)| (seconds, Some(solution)))?,
+            _ => (self.learn_from_all()?, None),
+        };
         let scoring = Instant::now();
         let (validation, validation_scan_auc, test) = self.optimization.kept(&self.network, || {
             let (validation, auc) = self.score(Subset::Validation)?;
@@ -169,6 +174,7 @@ impl<'a> Training<'a> {
             seconds,
             waited: self.info.position.waited,
             images_per_second: sums.seen as f64 / seconds.max(1e-9),
+            solved: solution.as_ref().map(solved),
         };
         self.info.epochs.push(record.clone());
         self.info.position = Position { epoch: epoch + 1, ..Position::default() };
@@ -187,6 +193,17 @@ impl<'a> Training<'a> {
         let left = whole * run.epochs.saturating_sub(epoch + 1) as f64;
         self.experiment.report(&RunEvent::Epoch(record, Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)));
         Ok(())
+    }
+
+    /// Solves the head for this epoch's strength of regularisation, and scores the training slices with it. Returns the
+    /// seconds that this took.
+    fn solve(&mut self) -> Result<(f64, Solution)> {
+        let (begun, epoch) = (Instant::now(), self.info.position.epoch);
+        let solution = solve_head(self.experiment, &self.source, &self.network, epoch)?;
+        let slices = self.experiment.split().slices(Subset::Train);
+        let (_, sums) = self.source.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
+        self.info.position.sums = sums.context("scoring needs labels")?;
+        Ok((begun.elapsed().as_secs_f64(), solution))
     }
 
     /// Trains on the remaining slices of this epoch, and writes a checkpoint every few minutes. Returns the seconds
@@ -291,7 +308,8 @@ impl<'a> Training<'a> {
             self.info.position.epoch + 1,
             self.info.run.learning_rate
         );
-        Ok((score, scan_auc(self.experiment.manifest(), &slices, &covid)?))
+        let auc = scan_auc(self.experiment.manifest(), &slices, &covid);
+        Ok((score, auc.with_context(|| format!("ranking the {subset} scans"))?))
     }
 
     fn path_of(&self, artifact: Artifact) -> PathBuf {

@@ -151,7 +151,7 @@ impl Shared<'_> {
                 let run = RunConfig { seed, ..self.run.clone() };
                 Some(crate::train::initial::initial_network(&run, self.device, self.progress)?.0)
             }
-            Learn::Head | Learn::HeadWithDropout => {
+            Learn::Head | Learn::HeadWithDropout | Learn::Converged => {
                 network.set_head(&fresh_head(network, seed)?)?;
                 network.freeze_backbone()?;
                 None

@@ -238,12 +238,21 @@ impl Network {
         self.head
     }
 
+    /// The layer up to which features of a frozen network are kept: [`frozen_until`](Self::frozen_until), or the head
+    /// where it is solved, which is without dropout.
+    pub(crate) fn kept_until(&self, learn: Learn) -> usize {
+        if learn == Learn::Converged { self.head } else { self.frozen_until() }
+    }
+
     /// Features `[N, F]` f32 of images: the output of the layers before `until`, of maps (before the FCN's head) the mean of
     /// each.
     pub(crate) fn features(&self, images: &Tensor, until: usize, kind: Kind) -> Result<Tensor> {
         if let Some(custom) = &self.custom {
             return custom.features(images, Mode::evaluation(kind));
         }
+
+        /// Features `[N, F]` f32 of images: the output of the layers before `until`, of maps (before the FCN's head) the mean of
+        /// each.
         let x = run(&self.layers[..until], &channels_last(images, kind)?, Mode::evaluation(kind))?;
         let x = if x.dim() == 4 { x.f_mean_dim(&[2_i64, 3][..], false, Kind::Float)? } else { x };
         Ok(x.f_to_kind(Kind::Float)?)

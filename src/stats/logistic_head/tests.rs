@@ -60,16 +60,15 @@ fn heads_are_scikit_learns() -> Result<()> {
     let answers = ask(&cases.iter().map(question).collect())?;
     for ((features, covid, weights), answer) in cases.iter().zip(answers.as_array().context("a list")?) {
         let fit = HeadFit::new(features, covid, weights)?;
-        near("mean", &fit.scale().mean, &answer["mean"], 1e-9)?;
-        near("standard deviation", &fit.scale().std, &answer["std"], 1e-9)?;
-        assert_eq!(fit.scale().std[3], 1.0);
+        near("mean", &fit.scale.mean, &answer["mean"], 1e-9)?;
+        near("standard deviation", &fit.scale.std, &answer["std"], 1e-9)?;
+        assert_eq!(fit.scale.std[3], 1.0);
         let mut start = None;
         for (&penalty, expected) in penalties.iter().zip(answer["heads"].as_array().context("a list")?) {
             let found = fit.solve(penalty, start.as_ref(), EXACT)?;
             let what = format!("{} × {}, {penalty:e}", features.count(), features.width);
             assert!(found.converged && found.steps > 0, "{what}: {found:?}");
-            let standardised: Vec<f64> =
-                found.head.weight.iter().zip(&fit.scale().std).map(|(w, std)| w * std).collect();
+            let standardised: Vec<f64> = found.head.weight.iter().zip(&fit.scale.std).map(|(w, std)| w * std).collect();
             near(&what, &standardised, &expected["weight"], 1e-4)?;
             near(&what, &[found.head.bias], &json!([expected["bias"]]), 1e-4)?;
             let theirs = expected["objective"].as_f64().context("an objective")?;

@@ -2,6 +2,7 @@
 
 use super::{Precision, RunConfig, SplitUnit, device_name};
 use crate::base::table::{Table, shown_as_table};
+use crate::nn::learn::Learn;
 
 impl RunConfig {
     /// One row for each setting.
@@ -43,13 +44,19 @@ impl RunConfig {
             ),
             ("Window of DICOM and volumes", self.preprocess.window.described()),
             ("Batch", self.batch_size.to_string()),
-            ("Loss and optimizer", format!("cross entropy, {adam} {:e}", self.learning_rate)),
+            (
+                "Loss and optimizer",
+                match self.learn {
+                    Learn::Converged => "cross entropy with an L2 penalty, Newton's method".to_owned(),
+                    _ => format!("cross entropy, {adam} {:e}", self.learning_rate),
+                },
+            ),
             ("Epochs", self.epochs.to_string()),
             ("Seed", self.seed.to_string()),
         ] {
             table.row([setting.to_owned(), value]);
         }
-        for (setting, value) in self.recipe.rows(false) {
+        for (setting, value) in self.recipe.rows(self.learn == Learn::Converged) {
             table.row([setting.to_owned(), value]);
         }
         table
