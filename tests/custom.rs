@@ -79,7 +79,8 @@ fn a_network_of_the_users_is_trained_resumed_evaluated_and_used_as_any_other() {
     let heat = whole.heat_by_scan().expect("draws slices without heat");
     let reason = "No heat is drawn: the custom network narrow gives features and logits";
     assert!(heat.caption().starts_with(reason), "{}", heat.caption());
-    let judged = whole.folder().judge(&whole.manifest().root, silent).expect("judges");
+    let scan = whole.manifest().root.join(&whole.manifest().scans[0].folder);
+    let judged = whole.folder().judge(&scan, silent).expect("judges");
     assert!(judged.heat.caption().starts_with(reason) && judged.scan_heats[0].caption().starts_with(reason));
     let refused = format!("{:#}", whole.explain(Subset::Test).expect_err("there is no heat to explain by"));
     assert!(refused.contains("the custom network narrow gives features and logits"), "{refused}");
