@@ -250,9 +250,6 @@ impl Network {
         if let Some(custom) = &self.custom {
             return custom.features(images, Mode::evaluation(kind));
         }
-
-        /// Features `[N, F]` f32 of images: the output of the layers before `until`, of maps (before the FCN's head) the mean of
-        /// each.
         let x = run(&self.layers[..until], &channels_last(images, kind)?, Mode::evaluation(kind))?;
         let x = if x.dim() == 4 { x.f_mean_dim(&[2_i64, 3][..], false, Kind::Float)? } else { x };
         Ok(x.f_to_kind(Kind::Float)?)
