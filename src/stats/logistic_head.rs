@@ -8,10 +8,10 @@
 //! weights`, so that a strength means the same whatever the number of samples.
 //!
 //! The method is Newton's with conjugate gradients (Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 7.1):
-//! each product with the Hessian reads the features once, and the line search does not read them. On features with the
-//! correlations of a network's it reads them half as often as L-BFGS with 10 pairs where the penalty is weak (2,648
-//! times instead of 5,400 along a path of 13 strengths). No standardised copy is made: `w · (x - μ)/σ = x · (w/σ) -
-//! μ · (w/σ)`.
+//! each product with the Hessian reads the features once, and the line search does not read them. 1,500 synthetic samples
+//! of 1,024 correlated features were read 1,981 times for seven penalties from 10 to 1e-5, each solved from the one
+//! before; L-BFGS with 10 pairs read them 4,483 times for the same gap. No standardised copy is made: `w · (x - μ)/σ =
+//! x · (w/σ) - μ · (w/σ)`. Products are summed in f64.
 
 use super::calibration::sigmoid;
 use anyhow::{Context, Result, bail, ensure};
@@ -28,10 +28,9 @@ use standardisation::Standardisation;
 /// The penalty of the strongest regularisation of a path.
 const STRONGEST: f64 = 10.0;
 
-/// Strengths of a path, from strong to weak regularisation: penalties 10, 10/√10, 1, … They do not depend on the number
-/// of samples. The largest eigenvalues of the Hessian of 2,000 standardised features of a network are about 100, the
-/// hundredth is about 0.1: 10 leaves few directions free, and 13 strengths end at 1e-5, which is almost none; C = 1 of
-/// scikit-learn is 7e-4 for 1,500 samples and 2.5e-5 for 40,000.
+/// The penalty of a place on the path from strong to weak regularisation, counted from 0: 10, 10/√10, 1, … They do not
+/// depend on the number of samples: C = 1 of scikit-learn is 7e-4 for 1,500 samples and 2.5e-5 for 40,000. 13 strengths
+/// end at 1e-5.
 pub(crate) fn penalty_at(place: usize) -> f64 {
     STRONGEST * 10_f64.powf(-0.5 * place as f64)
 }
@@ -53,7 +52,8 @@ pub(crate) struct Stop {
 }
 
 impl Default for Stop {
-    /// A gap of 1e-8, with which weights are within about 2e-4 of their limit; 10,000 passes.
+    /// A gap of 1e-8, and 10,000 passes. Weights `w` of standardised features are then within `√(2e-8 · objective / α)`
+    /// of their limit (Euclidean norm), because the objective curves by α at least.
     fn default() -> Self {
         Self { gap: 1e-8, passes: 10_000 }
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 const CHUNK: usize = 64;
 /// Chunks whose sums are in memory at once.
 const CHUNKS: usize = 64;
-/// Partial sums of a dot product: as many as two registers of the widest machine hold, on all machines, so that the
+/// Partial sums of a dot product: as many as two registers of 512 bits hold, on all machines, so that the
 /// bits are the same.
 const LANES: usize = 16;
 

@@ -9,6 +9,9 @@ const ENOUGH: f64 = 1e-4;
 /// The shortest part of a step that is tried.
 const SHORTEST: f64 = 1e-10;
 
+/// The part of the wanted norm of the gradient to which the last system is solved.
+const CLOSER: f64 = 0.3;
+
 /// The objective at one place.
 struct Point {
     at: Vec<f64>,
@@ -34,8 +37,10 @@ pub(super) fn solve(fit: &HeadFit<'_>, from: Vec<f64>, penalty: f64, stop: Stop)
     let (first, mut passes, mut steps) = (here.norm(), 1, 0);
     while here.gap(penalty) > stop.gap && passes < stop.passes {
         // The system is solved roughly at first, and better and better near the minimum: convergence is faster than
-        // linear (Nocedal and Wright, section 7.1).
-        let accuracy = (here.norm() / first).sqrt().min(0.25) * here.norm();
+        // linear (Nocedal and Wright, section 7.1). The residual is the next gradient but for the change of the Hessian,
+        // so that the last system need not be solved better than the gradient's norm is wanted.
+        let wanted = (stop.gap * 2.0 * penalty * here.objective).sqrt();
+        let accuracy = ((here.norm() / first).sqrt().min(0.25) * here.norm()).max(CLOSER * wanted);
         let step = newton_step(fit, &here, penalty, accuracy, stop.passes - passes)?;
         passes += step.passes + 1;
         let Some(at) = search(fit, &here, &step, penalty) else { break };
@@ -76,14 +81,14 @@ fn objective(fit: &HeadFit<'_>, z: &[f64], at: &[f64], penalty: f64) -> f64 {
 }
 
 /// A direction, and what it adds to the log odds of every sample.
-struct Step {
+struct NewtonStep {
     along: Vec<f64>,
     z: Vec<f64>,
     passes: usize,
 }
 
 /// Solves `Hessian · step = -gradient` by conjugate gradients until the residual is at most `accuracy`.
-fn newton_step(fit: &HeadFit<'_>, here: &Point, penalty: f64, accuracy: f64, most: usize) -> Result<Step> {
+fn newton_step(fit: &HeadFit<'_>, here: &Point, penalty: f64, accuracy: f64, most: usize) -> Result<NewtonStep> {
     let slope = |(row, z): (usize, &f64)| {
         let (p, q) = (super::sigmoid(*z), super::sigmoid(-*z));
         fit.share[row] * p * q
@@ -91,7 +96,7 @@ fn newton_step(fit: &HeadFit<'_>, here: &Point, penalty: f64, accuracy: f64, mos
     let curvature: Vec<f64> = here.z.iter().enumerate().map(slope).collect();
     let mut residual: Vec<f64> = here.gradient.iter().map(|g| -g).collect();
     let mut direction = residual.clone();
-    let mut step = Step { along: vec![0.0; direction.len()], z: vec![0.0; here.z.len()], passes: 0 };
+    let mut step = NewtonStep { along: vec![0.0; direction.len()], z: vec![0.0; here.z.len()], passes: 0 };
     let mut left = product(&residual, &residual);
     while left.sqrt() > accuracy && step.passes < most {
         let (curved, z) = hessian(fit, &curvature, &direction, penalty)?;
@@ -122,7 +127,7 @@ fn hessian(fit: &HeadFit<'_>, curvature: &[f64], direction: &[f64], penalty: f64
 
 /// The end of the longest part of a step, halved again and again, that lowers the objective enough; `None` where
 /// rounding leaves none. Log odds are linear in the step, so that no features are read.
-fn search(fit: &HeadFit<'_>, here: &Point, step: &Step, penalty: f64) -> Option<Vec<f64>> {
+fn search(fit: &HeadFit<'_>, here: &Point, step: &NewtonStep, penalty: f64) -> Option<Vec<f64>> {
     let promised = product(&here.gradient, &step.along);
     let moved =
         |of: &[f64], by: &[f64], part: f64| -> Vec<f64> { of.iter().zip(by).map(|(a, b)| a + part * b).collect() };
