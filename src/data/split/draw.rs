@@ -93,6 +93,9 @@ pub(super) fn by_patient(
     Ok((manifest.slices.iter().map(|slice| of_scan[slice.scan]).collect(), left_out))
 }
 
+/// What the patients of a stratum have in common: labels and sources.
+type Stratum<'a> = (BTreeSet<Label>, BTreeSet<&'a str>);
+
 /// A fold of a cross-validation: whole patients, dealt into parts. The parts depend on the seed and their number, and not
 /// on which of them is the test set.
 ///
@@ -108,7 +111,7 @@ pub(super) fn by_fold(
     let filled: BTreeSet<usize> = manifest.slices.iter().map(|s| s.scan).collect();
     let mut of_scan: Vec<Option<Subset>> = vec![None; manifest.scans.len()];
     let mut left_out = Vec::new();
-    let mut strata: BTreeMap<(BTreeSet<Label>, BTreeSet<&str>), Vec<Vec<usize>>> = BTreeMap::new();
+    let mut strata: BTreeMap<Stratum<'_>, Vec<Vec<usize>>> = BTreeMap::new();
     let mut patients: BTreeMap<Label, usize> = Label::ALL.into_iter().map(|label| (label, 0)).collect();
     for unit in manifest.patients() {
         let mut labelled = Vec::new();
@@ -132,6 +135,20 @@ pub(super) fn by_fold(
         let stratum = if config.stratified { (labels, sources) } else { Default::default() };
         strata.entry(stratum).or_default().push(labelled);
     }
+    enough_for_all(manifest, fold, patients)?;
+    let mut part = 0;
+    for mut pool in strata.into_values() {
+        pool.shuffle(rng);
+        for unit in pool {
+            unit.into_iter().for_each(|scan| of_scan[scan] = Some(fold.subset(part)));
+            part = (part + 1) % fold.of;
+        }
+    }
+    Ok((manifest.slices.iter().map(|slice| of_scan[slice.scan]).collect(), left_out))
+}
+
+/// Checks that every part gets a patient of every label.
+fn enough_for_all(manifest: &Manifest, fold: Fold, patients: BTreeMap<Label, usize>) -> Result<()> {
     for (label, patients) in patients {
         ensure!(
             patients >= fold.of,
@@ -142,13 +159,5 @@ pub(super) fn by_fold(
             fold.of
         );
     }
-    let mut part = 0;
-    for mut pool in strata.into_values() {
-        pool.shuffle(rng);
-        for unit in pool {
-            unit.into_iter().for_each(|scan| of_scan[scan] = Some(fold.subset(part)));
-            part = (part + 1) % fold.of;
-        }
-    }
-    Ok((manifest.slices.iter().map(|slice| of_scan[slice.scan]).collect(), left_out))
+    Ok(())
 }
