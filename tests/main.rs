@@ -21,6 +21,7 @@ mod network;
 mod notebooks;
 mod pretrained;
 mod recipe;
+mod scan_pooling;
 mod scanner;
 mod split;
 mod stage;
