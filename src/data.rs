@@ -1,6 +1,7 @@
 //! From files to slices: decoding, the manifest, the audit, splits, the slice cache and its batches; and the phantom.
 
 pub(crate) mod audit;
+pub(crate) mod augment;
 pub(crate) mod cache;
 pub(crate) mod contact_sheet;
 pub(crate) mod decode;

@@ -2,8 +2,8 @@
 
 use crate::support::{experiment_of, fixture, folder, prepared, program, run_well, silent, split_of, tiny_run};
 use covid_ct::{
-    Architecture, Artifact, Classifier, EpochRecord, Experiment, History, Recipe, RunConfig, RunEvent, RunFolder,
-    Schedule, Selection, SliceCache, SplitConfig, SplitUnit, Subset, Weighting,
+    Architecture, Artifact, Augmentation, Classifier, EpochRecord, Experiment, History, Recipe, RunConfig, RunEvent,
+    RunFolder, Schedule, Selection, SliceCache, SplitConfig, SplitUnit, Subset, Weighting,
 };
 use std::fs;
 use std::path::Path;
@@ -95,6 +95,7 @@ fn everything(name: &str) -> RunConfig {
         weighting: Weighting::Balanced,
         selection: Selection::ScanAuc,
         patience: Some(3),
+        augmentation: Augmentation { erase: 0.5, ..Augmentation::gentle() },
         label_smoothing: 0.1,
         mixup: 0.4,
         clip_norm: Some(1.0),

@@ -2,6 +2,7 @@
 
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
+use crate::data::augment::Augmentation;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
 use crate::data::prefetch::{Batch, prefetch};
@@ -27,6 +28,14 @@ pub(crate) struct BatchSource<'a> {
     /// Slices are scored as they are and reversed.
     flips: bool,
     device: Device,
+}
+
+/// How the slices of an epoch are changed at random.
+pub(crate) struct Changed<'a> {
+    pub(crate) augmentation: &'a Augmentation,
+    pub(crate) seed: u64,
+    /// Counted from 0.
+    pub(crate) epoch: usize,
 }
 
 impl<'a> BatchSource<'a> {
@@ -66,18 +75,20 @@ impl<'a> BatchSource<'a> {
         self.features.as_ref()
     }
 
-    /// The network's input for these slices, in main memory; pinned where it is copied to a GPU.
-    fn input(&self, slices: &[usize]) -> Result<Tensor> {
-        let input = match &self.features {
-            None => self.cache.grey(slices)?,
-            Some(features) => features.of(slices)?,
+    /// The network's input for these slices, in main memory; pinned where it is copied to a GPU. `changed`: as this epoch's
+    /// training sees them.
+    fn input(&self, slices: &[usize], changed: Option<&Changed<'_>>) -> Result<Tensor> {
+        let input = match (&self.features, changed) {
+            (Some(features), _) => features.of(slices)?,
+            (None, Some(by)) => self.cache.augmented(slices, by.augmentation, by.seed, by.epoch)?,
+            (None, None) => self.cache.grey(slices)?,
         };
         pinned(input, self.device)
     }
 
     /// Logits `[N, 2]` f32 of slices, in training mode (`learning`) or in evaluation mode.
     pub(crate) fn logits(&self, network: &Network, slices: &[usize], learning: bool) -> Result<Tensor> {
-        self.logits_of(network, &self.input(slices)?, learning)
+        self.logits_of(network, &self.input(slices, None)?, learning)
     }
 
     /// Logits `[N, 2]` f32 of a prefetched [`input`](Self::input).
@@ -123,9 +134,14 @@ impl<'a> BatchSource<'a> {
     }
 
     /// Calls `work` with each batch in turn, and prefetches the input of the next ones meanwhile.
-    pub(crate) fn prefetch(&self, batches: &[&[usize]], work: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
+    pub(crate) fn prefetch(
+        &self,
+        batches: &[&[usize]],
+        changed: Option<Changed<'_>>,
+        work: impl FnMut(Batch<'_>) -> Result<()>,
+    ) -> Result<()> {
         let rows = self.features.as_ref().map_or(self.cache.rows(), FeatureCache::rows);
-        prefetch(rows, batches, |batch| self.input(batch), work)
+        prefetch(rows, batches, |batch| self.input(batch, changed.as_ref()), work)
     }
 
     /// The mean cross entropy of a batch and its number of correct decisions, still on the device: this does not wait
@@ -169,7 +185,7 @@ impl<'a> BatchSource<'a> {
             Ok(())
         };
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
-        self.prefetch(&batches, |Batch { slices, input, .. }| {
+        self.prefetch(&batches, None, |Batch { slices, input, .. }| {
             let logits = self.scored_logits(network, &input)?;
             covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
             if labelled {

@@ -222,6 +222,12 @@ impl RunConfig {
         );
         self.recipe.check()?;
         ensure!(
+            self.learn == Learn::Whole || self.recipe.augmentation.is_none(),
+            "recipe.augmentation: the features of a frozen backbone are stored, so that its slices cannot change; expected none, \
+             found {}",
+            self.recipe.augmentation.described()
+        );
+        ensure!(
             self.precision == Precision::F32 || !self.architecture.is_custom(),
             "precision: the custom network {} computes in f32, found {:?}",
             self.architecture,

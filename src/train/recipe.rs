@@ -1,6 +1,7 @@
 //! How a network is trained, beyond the slides' Adam at a fixed rate.
 
-use anyhow::{Result, ensure};
+use crate::data::augment::Augmentation;
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -72,6 +73,9 @@ pub struct Recipe {
     pub selection: Selection,
     /// After how many epochs that were not better than the best training ends, 1 or more; `None`: it does not end early.
     pub patience: Option<usize>,
+    /// How slices are changed at random before each step, anew in every epoch; not possible over a frozen backbone, whose
+    /// features are stored.
+    pub augmentation: Augmentation,
     /// Share of the truth that is spread over both labels (Szegedy et al., 2016), 0 to less than 1.
     pub label_smoothing: f64,
     /// Mixup (Zhang et al., 2018): each slice of a batch is mixed with its neighbour by a share from Beta(mixup, mixup),
@@ -92,7 +96,7 @@ impl Recipe {
         Self {
             schedule: Schedule::Cosine { warm_up: 1.0 },
             weight_decay: 0.05,
-            selection: Selection::ScanAuc,
+            augmentation: Augmentation::gentle(),
             clip_norm: Some(1.0),
             ..Self::converged()
         }
@@ -116,6 +120,7 @@ impl Recipe {
         }
         let decay = self.weight_decay;
         ensure!((0.0..=1.0).contains(&decay), "recipe.weight_decay: expected 0 to 1, found {decay}");
+        self.augmentation.check().context("recipe")?;
         let mixup = self.mixup;
         ensure!((0.0..=1.0).contains(&mixup), "recipe.mixup: expected 0 to 1, found {mixup}");
         let averaging = self.averaging.unwrap_or(0.0);
@@ -150,6 +155,7 @@ impl Recipe {
         };
         rows.push(("Learning rate", schedule));
         let mut add = |is_used: bool, name, value: String| rows.extend(is_used.then_some((name, value)));
+        add(!self.augmentation.is_none(), "Augmentation", self.augmentation.described());
         add(self.weight_decay > 0.0, "Weight decay", self.weight_decay.to_string());
         add(self.label_smoothing > 0.0, "Label smoothing", self.label_smoothing.to_string());
         add(self.mixup > 0.0, "Mixup", format!("Beta({0}, {0})", self.mixup));

@@ -10,7 +10,7 @@ use crate::nn::model::Network;
 use crate::nn::transfer::{pinned, sent};
 use crate::stats::logistic_head::Solution;
 use crate::train::batch_loss::BatchLoss;
-use crate::train::batch_source::BatchSource;
+use crate::train::batch_source::{BatchSource, Changed};
 use crate::train::checkpoint::{Checkpoint, CheckpointInfo, must_continue, same_backbone, save_network, save_progress};
 use crate::train::config::RunConfig;
 use crate::train::converged_head::{solve_head, solved};
@@ -220,7 +220,9 @@ impl<'a> Training<'a> {
         let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
         let (mut begun, mut saved) = (Instant::now(), Instant::now());
         let (source, mut losses) = (self.source.clone(), Vec::new());
-        source.prefetch(&batches, |Batch { slices, input, waited }| {
+        let augmentation = &run.recipe.augmentation;
+        let changed = (!augmentation.is_none()).then_some(Changed { augmentation, seed: run.seed, epoch });
+        source.prefetch(&batches, changed, |Batch { slices, input, waited }| {
             self.info.position.waited += waited;
             losses.push((slices.to_vec(), self.learn(slices, &input)?));
             let is_due = saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
