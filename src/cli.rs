@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use covid_ct::{Architecture, PhantomConfig, Precision, RunConfig, Subset, Window};
+use covid_ct::{Architecture, Crop, PhantomConfig, Precision, RunConfig, Stretch, Subset, Window, WithoutLungs};
 use std::path::PathBuf;
 
 pub mod audit_command;
@@ -226,6 +226,15 @@ pub struct RunArgs {
     /// Window of DICOM and volumes: lung, mediastinum, bone, file (each file's own) or CENTRE/WIDTH in HU [default: lung]
     #[arg(long, allow_hyphen_values = true)]
     pub window: Option<Window>,
+    /// Part of a picture that is kept: whole, lungs, or lungs:MARGIN [default: whole]
+    #[arg(long)]
+    pub crop: Option<Crop>,
+    /// Grey levels: as-is, or lung-to-tissue, one scale for all exports [default: as-is]
+    #[arg(long)]
+    pub stretch: Option<Stretch>,
+    /// Leave slices without lungs out of training and prediction; with --crop lungs or --stretch lung-to-tissue
+    #[arg(long)]
+    pub only_lungs: bool,
     /// Slices in a batch
     #[arg(long)]
     pub batch_size: Option<usize>,
@@ -295,6 +304,11 @@ impl RunArgs {
         set(&mut run.epochs, &self.epochs);
         set(&mut run.preprocess.size, &self.size);
         set(&mut run.preprocess.window, &self.window);
+        set(&mut run.preprocess.crop, &self.crop);
+        set(&mut run.preprocess.stretch, &self.stretch);
+        if self.only_lungs {
+            run.preprocess.without_lungs = WithoutLungs::LeaveOut;
+        }
         set(&mut run.batch_size, &self.batch_size);
         set(&mut run.learning_rate, &self.learning_rate);
         set(&mut run.seed, &self.seed);

@@ -67,7 +67,7 @@ pub use data::manifest::{
 };
 pub use data::phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use data::pixels::{GreyImage, SixteenBit};
-pub use data::preprocess::{Preprocess, Storage};
+pub use data::preprocess::{Crop, Preprocess, Storage, Stretch, WithoutLungs};
 pub use data::resize::resize_grey;
 pub use data::split::{ExcludedScan, Fold, Overlap, Split, SplitConfig, SplitUnit, Subset};
 pub use data::window::Window;

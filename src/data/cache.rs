@@ -12,7 +12,7 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::Manifest;
 use crate::data::pack::unpack;
 use crate::data::pixels::{GreyImage, Pixels};
-use crate::data::preprocess::{Preprocess, Storage};
+use crate::data::preprocess::{Crop, Preprocess, Storage, Stretch, is_default};
 use crate::data::rows::{Filling, Place, Rows};
 use crate::data::split::{Split, Subset};
 use crate::data::window::Window;
@@ -20,12 +20,16 @@ use crate::nn::transfer::{pinned, sent};
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tch::{Device, Kind, Tensor};
 
 mod cache_build;
+mod lungs_found;
+#[cfg(test)]
+mod tests;
 
 use cache_build::build;
+use lungs_found::without_flag;
 
 const FILE: &str = "slices.bin";
 
@@ -37,6 +41,8 @@ pub struct SliceCache {
     preprocess: Preprocess,
     folder: PathBuf,
     rows: Arc<Rows>,
+    /// In which slices lungs were found, once that was asked.
+    flags: OnceLock<Vec<bool>>,
 }
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -46,6 +52,10 @@ struct CacheIndex {
     size: u32,
     storage: Storage,
     window: Window,
+    #[serde(default, skip_serializing_if = "is_default")]
+    crop: Crop,
+    #[serde(default, skip_serializing_if = "is_default")]
+    stretch: Stretch,
     slices: usize,
 }
 
@@ -71,7 +81,7 @@ impl SliceCache {
     fn open(place: Place, index: CacheIndex, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
         let rows = Arc::new(Rows::open(&place, &index).context("opening the slice cache")?);
         let (manifest, preprocess) = (manifest.clone(), preprocess.clone());
-        Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows })
+        Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows, flags: OnceLock::new() })
     }
 
     /// The number of slices in it.
@@ -107,6 +117,11 @@ impl SliceCache {
 
     fn pixels_into(&self, slice: usize, pixels: &mut [u8]) -> Result<()> {
         let row = self.rows.row(slice)?;
+        let reading = || format!("reading slice {slice} of the cache {}", self.folder.display());
+        let row = match self.preprocess.looks_for_lungs() {
+            true => without_flag(row).with_context(reading)?.0,
+            false => row,
+        };
         match self.preprocess.storage {
             Storage::Packed => unpack(row, self.preprocess.size as usize, pixels),
             Storage::Raw if row.len() == pixels.len() => {
@@ -115,7 +130,7 @@ impl SliceCache {
             }
             Storage::Raw => Err(anyhow!("expected {} bytes, found {}", pixels.len(), row.len())),
         }
-        .with_context(|| format!("reading slice {slice} of the cache {}", self.folder.display()))
+        .with_context(reading)
     }
 
     /// The grey levels of slices one after the other.
@@ -170,9 +185,19 @@ impl SliceCache {
         for slice in spread(&of_subset, count) {
             let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)? };
             let record = &self.manifest.slices[slice];
-            sheet.add(&self.manifest.path(record), Some(&image))?;
+            let mark = match (self.has_lungs(slice)?, self.preprocess.crop) {
+                (Some(false), Crop::Lungs { .. }) => "\nno lungs found: whole picture",
+                (Some(false), Crop::Whole) => "\nno lungs found",
+                _ => "",
+            };
+            sheet.add(&format!("{}{mark}", self.manifest.path(record)), Some(&image))?;
         }
-        Ok(sheet.figure("Image sample after the preprocessing, before normalisation; shown enlarged."))
+        let Preprocess { crop, stretch, .. } = &self.preprocess;
+        Ok(sheet.figure(&format!(
+            "Image sample after the preprocessing, before normalisation; shown enlarged. Crop: {}. Grey levels: {}.",
+            crop.described(),
+            stretch.described()
+        )))
     }
 
     fn table(&self) -> Table {
@@ -206,8 +231,8 @@ fn slice_bytes(size: u32) -> usize {
 fn planned(folder: &Path, manifest: &Manifest, preprocess: &Preprocess) -> (Place, CacheIndex) {
     let (hash, slices) = (manifest.hash(), manifest.slices.len());
     let place = Place { folder: folder.join(preprocess.cache_key(&hash)), file: FILE, rows: slices };
-    let Preprocess { size, storage, window, .. } = *preprocess;
-    (place, CacheIndex { manifest: hash, size, storage, window, slices })
+    let Preprocess { size, storage, window, crop, stretch, .. } = *preprocess;
+    (place, CacheIndex { manifest: hash, size, storage, window, crop, stretch, slices })
 }
 
 /// A cache that is filled while an audit passes over the files.

@@ -116,7 +116,7 @@ impl Experiment {
         let predictions = classifier.predict(self, Subset::Prediction)?;
         predictions.write(folder)?;
         predictions.by_scan(&basis.rule).write(folder)?;
-        let slices = self.split().slices(Subset::Prediction);
+        let slices = self.slices(Subset::Prediction)?;
         let inference = Inference::of(&basis, self.cache(), &slices, &predictions)?;
         folder.write(Artifact::Inference, &inference)?;
         Ok(inference)

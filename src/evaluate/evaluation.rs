@@ -255,6 +255,20 @@ impl Evaluation {
             }
         }
         table = table.note(format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen));
+        let left_out = |of: &SubsetEvaluation| {
+            let all = self
+                .counts
+                .iter()
+                .filter(|count| count.subset == of.subset)
+                .map(|count| count.slices as u64)
+                .sum::<u64>();
+            Some((of.subset, all.checked_sub(of.slices.total()).filter(|out| *out > 0)?))
+        };
+        let out: Vec<_> =
+            self.subsets.iter().filter_map(left_out).map(|(subset, out)| format!("{out} {subset}")).collect();
+        if !out.is_empty() {
+            table = table.note(format!("Slices without lungs left out: {}.", out.join(", ")));
+        }
         if self.leaking {
             let leaks = listed(&self.leaks);
             table = table.note(format!(

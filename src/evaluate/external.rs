@@ -36,6 +36,9 @@ pub struct ExternalValidation {
     pub unlabelled: usize,
     /// Files that were left out.
     pub left_out: usize,
+    /// Slices without lungs that the run leaves out.
+    #[serde(default)]
+    pub without_lungs: usize,
 }
 
 /// An external validation with all that it was made from.
@@ -80,6 +83,7 @@ impl RunFolder {
             assessment: basis.assessment.of_external(predictions, manifest, &basis.rule)?,
             unlabelled: manifest.scans.iter().filter(|scan| scan.label.is_none()).count(),
             left_out: audit.left_out(),
+            without_lungs: manifest.slices.len() - predictions.rows().len(),
         };
         Ok(Validated { external, predictions: predictions.clone(), audit: audit.clone() })
     }
@@ -131,6 +135,9 @@ impl ExternalValidation {
         let (scans, slices) = (self.matrices.scans.total(), self.matrices.slices.total());
         let cells = [scans.to_string(), slices.to_string(), number(self.unlabelled), number(self.left_out)];
         table.row(std::iter::once(self.data.clone()).chain(cells));
+        if self.without_lungs > 0 {
+            table = table.note(format!("{} without lungs left out.", counted(self.without_lungs as u64, "slice")));
+        }
         table.note(format!(
             "No threshold, weight or calibration was chosen on these scans. A scan is {} ({}), as in the test set. Weights {}, \
              manifest {}. Whether one of the patients was also in the training set is not known here.",

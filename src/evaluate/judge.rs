@@ -2,7 +2,7 @@
 
 use crate::base::figure::Figure;
 use crate::base::files::write_text;
-use crate::base::progress::Progress;
+use crate::base::progress::{Progress, counted};
 use crate::base::table::{Page, Show, Table, document};
 use crate::data::audit::{Audit, Check, Finding};
 use crate::data::cache::SliceCache;
@@ -61,8 +61,8 @@ impl RunFolder {
     fn judge_in(&self, path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<NewScans> {
         let seen = NewPredictions::of(self, path, Subset::Prediction, progress)?;
         let NewPredictions { classifier, basis, audit, cache, predictions, .. } = &seen;
-        let slices: Vec<usize> = (0..cache.manifest().slices.len()).collect();
-        let inference = Inference::of(basis, cache, &slices, predictions)?;
+        let all: Vec<usize> = (0..cache.manifest().slices.len()).collect();
+        let inference = Inference::of(basis, cache, &cache.used(&all)?, predictions)?;
         let heat = inference.heat_figure(classifier, cache, predictions)?;
         let shown = inference.scans.iter().take(PAGES);
         let scan_heats = shown.map(|scan| classifier.scan_heat(cache, predictions, &scan.scan, PICTURES));
@@ -183,6 +183,10 @@ impl NewScans {
         let lost: Vec<&str> = lost.collect();
         let short = self.inference.scans.iter().filter(|scan| scan.slices < self.fewest_slices).count();
         let mut notes = vec![format!("Read from {}.", self.read_from.display())];
+        let without_lungs = self.audit.accepted().slices.len().saturating_sub(self.predictions.rows().len());
+        if without_lungs > 0 {
+            notes.push(format!("{} without lungs left out.", counted(without_lungs as u64, "slice")));
+        }
         if !lost.is_empty() {
             notes.push(format!("Not judged, for none of their files can be read: {}.", lost.join(", ")));
         }

@@ -46,7 +46,7 @@ impl GreyLevels {
     /// # Errors
     /// A slice that cannot be read from the cache.
     pub(crate) fn of_training(experiment: &Experiment) -> Result<Self> {
-        let slices = experiment.split().slices(Subset::Train);
+        let slices = experiment.slices(Subset::Train)?;
         let by_scan = slices_by_scan(experiment.cache(), &slices);
         let scans = of_scans(experiment.cache(), &by_scan).context("reading the grey levels of the training scans")?;
         Ok(Self {
@@ -87,7 +87,7 @@ impl OutOfDistribution {
     /// 2005).
     ///
     /// # Errors
-    /// A slice that is not in the cache, or a cache of another size than the training scans'. Fewer than 19
+    /// A slice that is not in the cache, or a cache of another size, crop or stretch than the training scans'. Fewer than 19
     /// training scans are no error: see [`why_not`](Self::why_not).
     pub fn of(training: &GreyLevels, cache: &SliceCache, slices: &[usize]) -> Result<Self> {
         let doing = "comparing grey levels with the training scans";
@@ -98,6 +98,13 @@ impl OutOfDistribution {
             "{doing}: they were read at {} pixels, the cache holds {}",
             training.preprocess.size,
             cache.preprocess().size
+        );
+        let frame = |of: &Preprocess| (of.crop, of.stretch);
+        ensure!(
+            frame(&training.preprocess) == frame(cache.preprocess()),
+            "{doing}: they were read with {:?}, the cache was made with {:?}",
+            frame(&training.preprocess),
+            frame(cache.preprocess())
         );
         if count < LEAST {
             let why = format!("{count} training scans, {LEAST} or more are needed to find one in twenty");

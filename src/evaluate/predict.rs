@@ -88,21 +88,22 @@ impl Classifier {
     pub fn predict(&self, experiment: &Experiment, subset: Subset) -> Result<Predictions> {
         let doing = || format!("predicting the {subset} subset with {}", self.path.display());
         self.check_experiment(experiment, subset).with_context(doing)?;
-        let slices = experiment.split().slices(subset);
+        let slices = experiment.slices(subset).with_context(doing)?;
         let show = |progress: &Progress| experiment.progress(progress);
         let rows = self.slices(experiment.cache(), &slices, subset.name(), &show).with_context(doing)?;
         Ok(Predictions::new(self.about(subset, experiment.split()), rows))
     }
 
-    /// Predicts every slice of a cache of scans that are not part of the run's data set.
+    /// Predicts the slices of a cache of scans that are not part of the run's data set; those without lungs are left out
+    /// where the run leaves them out.
     pub(crate) fn predict_new(
         &self,
         cache: &SliceCache,
         subset: Subset,
         show: &(dyn Fn(&Progress) + Sync),
     ) -> Result<Predictions> {
-        let slices: Vec<usize> = (0..cache.manifest().slices.len()).collect();
-        let rows = self.slices(cache, &slices, "judging", show)?;
+        let all: Vec<usize> = (0..cache.manifest().slices.len()).collect();
+        let rows = self.slices(cache, &cache.used(&all)?, "judging", show)?;
         let about = About {
             run: self.info.run.name.clone(),
             subset,

@@ -159,7 +159,9 @@ impl Report {
                     .to_owned(),
             ),
             ("Window", window),
-            ("Resize", format!("{sizes} pixels, bilinear with antialiasing, aspect ratio not kept")),
+            ("Crop", distinct(&|of| of.crop.described())),
+            ("Grey levels", distinct(&|of| of.stretch.described().to_owned())),
+            ("Resize", format!("{sizes} pixels, bilinear with antialiasing")),
             ("Normalise", distinct(&|of| format!("(grey level / 255 − {}) / {}", of.mean, of.std))),
             ("Augment", "nothing".to_owned()),
         ] {

@@ -198,14 +198,7 @@ impl RunConfig {
             "name: expected letters, digits, '-', '_' and '.', found {:?}",
             self.name
         );
-        ensure!(
-            (16..=1024).contains(&self.preprocess.size),
-            "preprocess.size: expected 16 to 1024 pixels, found {}",
-            self.preprocess.size
-        );
-        let std = self.preprocess.std;
-        ensure!(std.is_finite() && std > 0.0, "preprocess.std: expected more than 0, found {std}");
-        ensure!(self.preprocess.mean.is_finite(), "preprocess.mean: expected a number, found {}", self.preprocess.mean);
+        self.preprocess.check()?;
         ensure!(self.batch_size > 0, "batch_size: expected 1 or more, found 0");
         ensure!(self.epochs > 0, "epochs: expected 1 or more, found 0");
         let rate = self.learning_rate;

@@ -1,6 +1,6 @@
 //! An experiment: settings, slices, split, cache and run folder.
 
-use crate::base::progress::Progress;
+use crate::base::progress::{Progress, counted};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Label, Manifest};
@@ -157,6 +157,12 @@ impl Experiment {
         &self.split
     }
 
+    /// The slices of a subset that take part in training, scoring and prediction: all, or those with lungs, by
+    /// [`Preprocess::without_lungs`](crate::Preprocess::without_lungs).
+    pub(crate) fn slices(&self, subset: Subset) -> Result<Vec<usize>> {
+        self.cache.used(&self.split.slices(subset))
+    }
+
     /// The preprocessed slices.
     pub fn cache(&self) -> &SliceCache {
         &self.cache
@@ -201,6 +207,12 @@ impl Experiment {
         table.row(["Network", &self.settings.architecture.to_string(), "–"]);
         let state = if trained { "trained" } else { "not trained yet" };
         table.row(["Folder", &format!("{} ({state})", self.folder.path().display()), "–"]);
+        // A cache that cannot be read is an error where its slices are used.
+        let out = Subset::ALL.map(|subset| Some(self.split.slices(subset).len() - self.slices(subset).ok()?.len()));
+        let out: usize = out.into_iter().flatten().sum();
+        if out > 0 {
+            table = table.note(format!("{} without lungs left out.", counted(out as u64, "slice")));
+        }
         match self.split.warning() {
             Some(warning) => table.note(warning),
             None => table,

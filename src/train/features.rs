@@ -11,7 +11,7 @@
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress};
 use crate::data::cache::SliceCache;
-use crate::data::preprocess::Preprocess;
+use crate::data::preprocess::{Preprocess, WithoutLungs};
 use crate::data::rows::{Building, Place, Rows};
 use crate::nn::model::Network;
 use crate::train::config::RunConfig;
@@ -67,7 +67,8 @@ impl FeatureCache {
         let slices = cache.manifest().slices.len();
         let index = FeatureIndex {
             manifest: cache.manifest_hash(),
-            preprocess: cache.preprocess().clone(),
+            // Which slices take part changes no feature.
+            preprocess: Preprocess { without_lungs: WithoutLungs::Keep, ..cache.preprocess().clone() },
             backbone,
             layers: until,
             computed: format!("{computed:?}"),

@@ -211,7 +211,7 @@ impl<'a> Training<'a> {
     fn learn_from_all(&mut self) -> Result<f64> {
         let run = self.info.run.clone();
         let epoch = self.info.position.epoch;
-        let order = self.order_of(epoch);
+        let order = self.order_of(epoch)?;
         self.step = self.info.position.batch as u64;
         let experiment = self.experiment;
         let show = |progress: &Progress| experiment.progress(progress);
@@ -272,10 +272,10 @@ impl<'a> Training<'a> {
     }
 
     /// The training slices in this epoch's order, by a sampler whose order depends on seed and epoch only.
-    fn order_of(&self, epoch: usize) -> Vec<usize> {
+    fn order_of(&self, epoch: usize) -> Result<Vec<usize>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.info.run.seed);
         rng.set_stream(epoch as u64 + 1);
-        shuffled(self.experiment.split().slices(Subset::Train), &mut rng)
+        Ok(shuffled(self.experiment.slices(Subset::Train)?, &mut rng))
     }
 
     /// One step: forward, loss, backward, AdamW.
@@ -298,7 +298,7 @@ impl<'a> Training<'a> {
 
     /// Loss and accuracy of a subset's slices, and the ROC AUC of its scans.
     fn score(&self, subset: Subset) -> Result<(Score, Option<f64>)> {
-        let slices = self.experiment.split().slices(subset);
+        let slices = self.experiment.slices(subset)?;
         ensure!(!slices.is_empty(), "the {subset} subset has no slices to score");
         let (covid, sums) = self.source.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
         let score = Score::of(&sums.context("scoring needs labels")?, self.info.run.accuracy);

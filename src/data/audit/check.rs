@@ -78,7 +78,7 @@ checks! {
     /// Every pixel is (almost) zero.
     BlackSlice "black-slice" Exclude "No pixel is brighter than level 8 of 255: nothing was exported.";
     /// A little more than black.
-    NearlyBlack "nearly-black" Exclude "Almost nothing is visible: 99 % of the pixels at level 64 of 255 or darker, often a wrong window at export.";
+    NearlyBlack "nearly-black" Exclude "Almost nothing is visible: 99 % of the pixels at level 64 of 255 or darker, and too few levels to stretch them; often a wrong window at export.";
     /// All pixels within a few grey levels.
     LowContrast "low-contrast" Exclude "98 % of the pixels lie within 24 grey levels: no anatomy is visible.";
     /// The same picture twice.
@@ -101,6 +101,8 @@ checks! {
     RepeatedSeries "repeated-series" Warning "The same volume as another series of the study, a copy or another reconstruction: one patient's scan counts twice.";
     /// Not the usual width and height.
     OddSize "odd-size" Warning "Not the data set's usual size: resizing changes its scale or its proportions.";
+    /// Dark, with enough grey levels to be stretched.
+    WideWindow "wide-window" Warning "Dark: 99 % of the pixels at level 64 of 255 or darker, from a very wide window at export. Enough levels are left for the stretch lung-to-tissue, without which a network sees little.";
     /// Colour in a grey data set.
     Colour "colour" Warning "Stored in colour: it may carry annotations or come from a screenshot; it is read as grey.";
     /// The gantry was tilted.

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 /// Up to this level a pixel counts as black: JPEG noise around zero stays below it.
 pub(super) const BLACK: u8 = 8;
-/// Nearly black: 99 % of the pixels are at this level or darker. In real data the two groups are clearly separated:
-/// slices exported with a wrong window (some of MosMed's) end at 44 to 59, all others reach 148 or more.
+/// Dark: 99 % of the pixels are at this level or darker. In real data the two groups are clearly separated: slices
+/// exported with a very wide window (some of MosMed's) end at 44 to 59, all others reach 148 or more. Dark ones with
+/// [`NARROW`] levels or more between air and tissue can be stretched; with less they are nearly black.
 const DARK: u8 = 64;
 /// Low contrast: the 1st and the 99th percentile closer than this.
 const NARROW: u8 = 24;
@@ -94,6 +95,8 @@ fn brightness_finding(measure: &PixelMeasure) -> Option<(Check, String)> {
     let levels = || format!("grey levels {} to {}, mean {:.1}", measure.min, measure.max, measure.mean);
     if measure.max <= BLACK {
         Some((Check::BlackSlice, levels()))
+    } else if high <= DARK && high - low >= NARROW {
+        Some((Check::WideWindow, levels()))
     } else if high <= DARK {
         Some((Check::NearlyBlack, levels()))
     } else if high - low < NARROW {

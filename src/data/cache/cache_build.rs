@@ -14,13 +14,16 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 impl Preprocess {
-    /// A slice as the cache stores it.
+    /// A slice as the cache stores it; where lungs are looked for, a last byte says whether some were found.
     pub(super) fn stored(&self, pixels: Pixels) -> Result<Vec<u8>> {
-        let pixels = resize_grey(&pixels.into_grey(self.window), self.size)?;
-        match self.storage {
-            Storage::Packed => pack(&pixels, self.size as usize),
-            Storage::Raw => Ok(pixels),
-        }
+        let (framed, has_lungs) = self.framed(pixels.into_grey(self.window));
+        let pixels = resize_grey(&framed, self.size)?;
+        let mut row = match self.storage {
+            Storage::Packed => pack(&pixels, self.size as usize)?,
+            Storage::Raw => pixels,
+        };
+        row.extend(has_lungs.map(u8::from));
+        Ok(row)
     }
 }
 

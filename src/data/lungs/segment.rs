@@ -74,7 +74,16 @@ impl Level {
 fn otsu(slice: &GreyImage, area: &Plane) -> Option<Level> {
     let mut counts = [[0_u32; 256]; 2];
     slice.pixels.iter().zip(&area.on).for_each(|(p, on)| counts[usize::from(*on)][usize::from(*p)] += 1);
-    let histogram = counts[1].map(f64::from);
+    otsu_level(&counts[1])
+}
+
+/// Otsu's threshold of a histogram: the highest level of the dark class; `None` when all pixels are of one level.
+pub(crate) fn otsu_threshold(histogram: &[u32; 256]) -> Option<u8> {
+    otsu_level(histogram).map(|level| level.threshold)
+}
+
+fn otsu_level(histogram: &[u32; 256]) -> Option<Level> {
+    let histogram = histogram.map(f64::from);
     let total: f64 = histogram.iter().sum();
     let sum: f64 = histogram.iter().enumerate().map(|(level, n)| level as f64 * n).sum();
     let (mut below, mut sum_below, mut best, mut found) = (0.0, 0.0, 0.0, None);

@@ -27,15 +27,15 @@ pub(super) fn picture(cache: &SliceCache, slice: usize) -> Result<GreyImage> {
     Ok(GreyImage { width: size, height: size, pixels: cache.pixels(slice)?.to_vec() })
 }
 
-/// The lung mask of a slice, and the image it was computed from. The cached slice is the whole file resized to a
-/// square, so the mask of a file is resized in the same way.
+/// The lung mask of a slice, and the image it was computed from. The mask of a file is cropped as the cached slice was;
+/// that is this part resized to a square, so the mask is to be resized in the same way.
 pub(super) fn lungs(cache: &SliceCache, slice: usize) -> Result<(LungMask, LungsFrom)> {
     let manifest = cache.manifest();
     // Without the audited file the cached slice is used, as for a volume, which would be read whole for each slice.
     let listed = &manifest.slices[slice];
     let pixels = (listed.frame.is_none()).then(|| manifest.pixels_of(listed).ok()).flatten();
     if let Some(image) = pixels.map(|pixels| pixels.into_grey(cache.preprocess().window)) {
-        return Ok((LungMask::of(&image), LungsFrom::File));
+        return Ok((cache.preprocess().framed_lungs(&image), LungsFrom::File));
     }
     let size = cache.preprocess().size;
     if size >= LEAST_SIDE {

@@ -101,7 +101,10 @@ impl Card {
             network: NetworkSummary::of(classifier.network(), info.run.learn),
             preprocess: info.run.preprocess.clone(),
             input: format!(
-                "[N, 3, {size}, {size}] f32: a grey slice resized bilinearly with antialiasing, in three equal channels"
+                "[N, 3, {size}, {size}] f32: a grey slice ({}; grey levels {}) resized bilinearly with antialiasing, in \
+                 three equal channels",
+                info.run.preprocess.crop.described(),
+                info.run.preprocess.stretch.described()
             ),
             output: "[N, 2] logits; softmax gives probabilities that are NOT calibrated".to_owned(),
             classes: info.classes.clone(),

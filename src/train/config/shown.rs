@@ -24,6 +24,7 @@ impl RunConfig {
         };
         let stratified = if self.split.stratified { "stratified by label" } else { "not stratified" };
         let adam = if self.recipe.weight_decay > 0.0 { "AdamW" } else { "Adam" };
+        let [crop, levels, without_lungs] = self.preprocess.described();
         for (setting, value) in [
             ("Network", self.architecture.to_string()),
             ("Weights", self.pretrained.clone().unwrap_or_else(|| format!("random, seed {}", self.seed))),
@@ -43,6 +44,9 @@ impl RunConfig {
                 ),
             ),
             ("Window of DICOM and volumes", self.preprocess.window.described()),
+            crop,
+            levels,
+            without_lungs,
             ("Batch", self.batch_size.to_string()),
             (
                 "Loss and optimizer",

@@ -1,0 +1,162 @@
+//! The part of a picture that is kept: the whole, or the square around the lungs.
+
+use crate::data::lungs::LungMask;
+use crate::data::pixels::GreyImage;
+use anyhow::{Context, Error, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The part of a picture that a network sees. Written `whole`, `lungs` (with a margin of 5 %) or `lungs:0.1`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Crop {
+    /// The whole picture, with its air and table; its width and height become the network's, whatever their ratio.
+    #[default]
+    Whole,
+    /// The square around the lungs, so that they have one size and place whatever the field of view was. The ratio of
+    /// width and height is kept.
+    ///
+    /// Its side is the longer side of the lungs' bounding box and a margin on both ends, but not more than the longer
+    /// side of the picture. A square that reaches over an edge is moved into the picture; in a direction in which it
+    /// does not fit, the picture lies in its middle and the rest is black. Where no plausible lungs are found
+    /// ([`LungMask::is_plausible`]), above and below them and in a crop that lungs fill already, the whole picture is
+    /// kept, made square with black.
+    Lungs {
+        /// At each end, as a share of the longer side of the bounding box, 0 to 1.
+        margin: f64,
+    },
+}
+
+impl Crop {
+    /// The lungs with a margin of 5 %: about 1.5 cm of chest wall.
+    pub const LUNGS: Self = Self::Lungs { margin: MARGIN };
+
+    /// # Errors
+    /// A margin that is no share.
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Self::Lungs { margin } if !(0.0..=1.0).contains(&margin) => {
+                Err(Error::msg(format!("preprocess.crop.lungs.margin: expected 0 to 1, found {margin}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What it is, for people.
+    pub fn described(self) -> String {
+        match self {
+            Self::Whole => "whole picture, aspect ratio not kept".to_owned(),
+            Self::Lungs { margin } => format!(
+                "square around the lungs, margin {} %; whole picture where none are found; aspect ratio kept, black \
+                 where it does not fit",
+                100.0 * margin
+            ),
+        }
+    }
+
+    /// The square of a picture that is kept, by its lungs in any size; `None` for all of it in its own proportions.
+    pub(super) fn square(self, lungs: Option<&LungMask>, width: u32, height: u32) -> Option<Square> {
+        let Self::Lungs { margin } = self else { return None };
+        let of_lungs = lungs.and_then(|lungs| Square::around(lungs, margin, width, height));
+        Some(of_lungs.unwrap_or_else(|| Square::placed((0, width), (0, height), width.max(height), width, height)))
+    }
+}
+
+/// The margin of [`Crop::LUNGS`].
+pub(super) const MARGIN: f64 = 0.05;
+
+impl fmt::Display for Crop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.pad("whole"),
+            Self::Lungs { margin } if *margin == MARGIN => f.pad("lungs"),
+            Self::Lungs { margin } => write!(f, "lungs:{margin}"),
+        }
+    }
+}
+
+impl FromStr for Crop {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let expected = || format!("expected a crop: whole, lungs, or lungs:MARGIN such as lungs:0.1; found {text:?}");
+        match text.trim().to_ascii_lowercase().as_str() {
+            "whole" => Ok(Self::Whole),
+            "lungs" => Ok(Self::LUNGS),
+            other => {
+                let margin = other.strip_prefix("lungs:").with_context(expected)?.parse().with_context(expected)?;
+                ensure!((0.0..=1.0).contains(&margin), "{}: the margin must be 0 to 1", expected());
+                Ok(Self::Lungs { margin })
+            }
+        }
+    }
+}
+
+/// A square of a picture, which may reach beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Square {
+    /// Its first column and row in the picture's pixels; negative beyond its edge.
+    pub(super) left: i64,
+    pub(super) top: i64,
+    pub(super) side: usize,
+}
+
+impl Square {
+    /// The square around the bounding box of lungs, in a picture of width × height pixels that the mask may be a
+    /// reduction of; `None` for an empty mask.
+    pub(super) fn around(lungs: &LungMask, margin: f64, width: u32, height: u32) -> Option<Self> {
+        let (columns, rows) = lungs.bounds()?;
+        // The mask's pixels as the picture's: each whole one that the box touches.
+        let scaled = |(first, end): (u32, u32), from: u32, to: u32| {
+            let at = |place: u32| u64::from(place) * u64::from(to);
+            ((at(first) / u64::from(from)) as u32, at(end).div_ceil(u64::from(from)) as u32)
+        };
+        let (columns, rows) = (scaled(columns, lungs.width, width), scaled(rows, lungs.height, height));
+        let longer = (columns.1 - columns.0).max(rows.1 - rows.0);
+        let side = (f64::from(longer) * (1.0 + 2.0 * margin)).ceil() as u32;
+        Some(Self::placed(columns, rows, side.min(width.max(height)), width, height))
+    }
+
+    /// A square of this side with a range of columns and one of rows in its middle, moved into the picture.
+    pub(super) fn placed(columns: (u32, u32), rows: (u32, u32), side: u32, width: u32, height: u32) -> Self {
+        let first = |(first, end): (u32, u32), length: u32| {
+            let (side, length) = (i64::from(side), i64::from(length));
+            match side > length {
+                true => -((side - length) / 2),
+                false => ((i64::from(first) + i64::from(end) - side) / 2).clamp(0, length - side),
+            }
+        };
+        Self { left: first(columns, width), top: first(rows, height), side: side as usize }
+    }
+
+    /// This part of a picture; black beyond its edge.
+    pub(super) fn of_picture(self, image: &GreyImage) -> GreyImage {
+        let pixels = self.cut(&image.pixels, image.width, image.height);
+        GreyImage { width: self.side as u32, height: self.side as u32, pixels }
+    }
+
+    /// This part of a picture's mask; nothing is inside beyond the picture's edge.
+    pub(super) fn of_mask(self, mask: &LungMask) -> LungMask {
+        let inside = self.cut(&mask.inside, mask.width, mask.height);
+        LungMask { width: self.side as u32, height: self.side as u32, inside }
+    }
+
+    /// Pixels, row by row; the type's default (black, outside) beyond the edge.
+    pub(super) fn cut<T: Copy + Default>(self, pixels: &[T], width: u32, height: u32) -> Vec<T> {
+        let (columns, rows) = (self.within(self.left, width), self.within(self.top, height));
+        let mut part = vec![T::default(); self.side * self.side];
+        let right = (columns.start as i64 - self.left) as usize;
+        for y in rows {
+            let at = (y as i64 - self.top) as usize * self.side + right;
+            part[at..at + columns.len()].copy_from_slice(&pixels[y * width as usize..][columns.clone()]);
+        }
+        part
+    }
+
+    /// The picture's columns or rows that lie in the square.
+    fn within(self, first: i64, length: u32) -> std::ops::Range<usize> {
+        let end = (first + self.side as i64).clamp(0, i64::from(length));
+        first.clamp(0, end) as usize..end as usize
+    }
+}
