@@ -15,7 +15,7 @@ mod tests;
 
 pub use crop::Crop;
 #[cfg(test)]
-use crop::Square;
+use crop::{Area, Square};
 pub use stretch::Stretch;
 
 /// How the slice cache stores pixels; the pixel values are the same.
@@ -94,6 +94,17 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
+    /// For scans of hospitals that a network has not seen: the box of the lungs, on one scale of grey levels; slices without
+    /// lungs are left out.
+    pub fn lungs() -> Self {
+        Self {
+            crop: Crop::LUNG_BOX,
+            stretch: Stretch::LungToTissue,
+            without_lungs: WithoutLungs::LeaveOut,
+            ..Self::default()
+        }
+    }
+
     /// Identifies the cached pixels: size, storage, window, crop and stretch, since normalisation and the choice of
     /// slices happen later.
     pub(crate) fn cache_key(&self, manifest: &Digest) -> String {
@@ -149,8 +160,8 @@ impl Preprocess {
         }
         let (small, mask) = LungMask::reduced(&image);
         let lungs = mask.is_plausible().then_some(&mask);
-        let mut framed = match self.crop.square(lungs, image.width, image.height) {
-            Some(square) => square.of_picture(&image),
+        let mut framed = match self.crop.area(lungs, image.width, image.height) {
+            Some(area) => area.of_picture(&image),
             None => image,
         };
         if let Some(levels) = self.stretch.levels(&small, lungs) {
@@ -167,8 +178,8 @@ impl Preprocess {
         }
         let reduced = LungMask::reduced(image).1;
         let lungs = reduced.is_plausible().then_some(&reduced);
-        match self.crop.square(lungs, image.width, image.height) {
-            Some(square) => square.of_mask(&mask),
+        match self.crop.area(lungs, image.width, image.height) {
+            Some(area) => area.of_mask(&mask),
             None => mask,
         }
     }

@@ -6,13 +6,13 @@ use crate::data::split::{SplitConfig, SplitUnit};
 use crate::nn::device::device_name;
 use crate::nn::learn::{Learn, Precision};
 use crate::nn::model::Architecture;
-use crate::nn::weights::WeightsLookup;
 use crate::train::recipe::Recipe;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::Device;
 
+mod presets;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -69,94 +69,14 @@ pub struct RunConfig {
     pub checkpoint_minutes: f64,
 }
 
-/// What a network's run is called: `tiny` for `custom:tiny`.
-fn run_name(architecture: Architecture) -> &'static str {
-    architecture.key().rsplit(':').next().unwrap_or_default()
-}
-
 impl Default for RunConfig {
-    /// [`RunConfig::of`] the FCN.
+    /// [`RunConfig::of`] the compact network, which needs neither a GPU nor a download.
     fn default() -> Self {
-        Self::of(Architecture::Fcn)
+        Self::of(Architecture::Compact)
     }
 }
 
 impl RunConfig {
-    /// The recommended settings.
-    pub fn of(architecture: Architecture) -> Self {
-        Self { name: run_name(architecture).to_owned(), ..Self::published(architecture).by_patient() }
-    }
-
-    /// The slides' procedure, leak included: a slice-level random test set of 10 %, not stratified, scored after every
-    /// epoch; an epoch's accuracy is the mean of its batches' accuracies; Adam at a fixed rate for five epochs. The whole FCN
-    /// is trained; of the other networks the head, over a frozen ImageNet backbone, with dropout active.
-    pub fn published(architecture: Architecture) -> Self {
-        let frozen = architecture.has_backbone();
-        Self {
-            name: format!("{}-published", run_name(architecture)),
-            architecture,
-            pretrained: frozen.then(|| "imagenet".to_owned()),
-            learn: if frozen { Learn::HeadWithDropout } else { Learn::Whole },
-            precision: Precision::F32,
-            device: "auto".to_owned(),
-            split: SplitConfig { unit: SplitUnit::Slice, stratified: false, ..SplitConfig::default() },
-            preprocess: Preprocess::default(),
-            batch_size: if frozen { 64 } else { 32 },
-            learning_rate: 1e-4,
-            epochs: 5,
-            seed: 1,
-            test_every_epoch: true,
-            accuracy: AccuracyRule::MeanOfBatches,
-            recipe: Recipe::default(),
-            checkpoint_minutes: 5.0,
-        }
-    }
-
-    /// The same network trained by the same optimizer, but soundly: split by patient, the test set read once, exact counts, no
-    /// dropout over a frozen backbone. With [`published`](Self::published): the slides' procedure without its leak.
-    pub fn by_patient(self) -> Self {
-        Self {
-            name: format!("{}-by-patient", self.name),
-            learn: if self.learn == Learn::HeadWithDropout { Learn::Head } else { self.learn },
-            split: SplitConfig::default(),
-            test_every_epoch: false,
-            accuracy: AccuracyRule::Exact,
-            ..self
-        }
-    }
-
-    /// The same run with the weights that were found. See [`with_pretrained`](Self::with_pretrained).
-    pub fn with_weights(self, weights: &WeightsLookup) -> Self {
-        self.with_pretrained(weights.setting())
-    }
-
-    /// The same run with other weights: `imagenet`, a file, or `None` for random ones. The name of a run with a random
-    /// backbone ends in `-random`: `vgg19` becomes `vgg19-random`.
-    pub fn with_pretrained(self, source: Option<String>) -> Self {
-        let is_named = !self.architecture.has_backbone() || self.name.ends_with("-random");
-        let name = if source.is_some() || is_named { self.name } else { format!("{}-random", self.name) };
-        Self { name, pretrained: source, ..self }
-    }
-
-    /// The same run with all parameters trained, starting from the pretrained weights.
-    pub fn fine_tune(self) -> Self {
-        Self { learn: Learn::Whole, batch_size: 32, ..self }
-    }
-
-    /// Small images and small batches, for a first training without a GPU: minutes on two cores. Batches of 8, because
-    /// a small data set needs many steps before the FCN's loss falls. A head over frozen features has a higher learning
-    /// rate.
-    pub fn small(self) -> Self {
-        let (size, learning_rate) = if self.learn == Learn::Whole { (48, 5e-4) } else { (64, 1e-3) };
-        let preprocess = Preprocess { size, ..self.preprocess };
-        Self { preprocess, batch_size: 8, learning_rate, epochs: 8, ..self }
-    }
-
-    /// `self` if a GPU is available, otherwise [`small`](Self::small).
-    pub fn fitting_this_machine(self) -> Self {
-        if tch::Cuda::is_available() { self } else { self.small() }
-    }
-
     /// Reads a run's JSON.
     ///
     /// # Errors

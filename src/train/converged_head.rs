@@ -32,7 +32,7 @@ pub(crate) fn solve_head(
     epoch: usize,
 ) -> Result<Solution> {
     let manifest = experiment.manifest();
-    let slices = experiment.split().slices(Subset::Train);
+    let slices = experiment.slices(Subset::Train)?;
     let cache = source.features().context("solving a head needs the stored features of a frozen backbone")?;
     let covid = slices.iter().map(|&slice| {
         let scan = manifest.scan_of(&manifest.slices[slice]);

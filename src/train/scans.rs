@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// How much each slice of the manifest counts in the loss, 1 in the mean over the training slices; `None`: all the same.
 pub(crate) fn slice_weights(experiment: &Experiment) -> Result<Option<Vec<f32>>> {
     let manifest = experiment.manifest();
-    let slices = experiment.split().slices(Subset::Train);
+    let slices = experiment.slices(Subset::Train)?;
     if experiment.settings().recipe.weighting == Weighting::Slices {
         return Ok(None);
     }

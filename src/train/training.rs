@@ -126,7 +126,7 @@ impl<'a> Training<'a> {
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
         let resumed = found.is_some();
-        let slices = experiment.split().slices(Subset::Train).len();
+        let slices = experiment.slices(Subset::Train)?.len();
         let (network, optimization) = match found {
             Some(found) => {
                 same_backbone(&found.info, &info, folder.path())?;
@@ -200,7 +200,7 @@ impl<'a> Training<'a> {
     fn solve(&mut self) -> Result<(f64, Solution)> {
         let (begun, epoch) = (Instant::now(), self.info.position.epoch);
         let solution = solve_head(self.experiment, &self.source, &self.network, epoch)?;
-        let slices = self.experiment.split().slices(Subset::Train);
+        let slices = self.experiment.slices(Subset::Train)?;
         let (_, sums) = self.source.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
         self.info.position.sums = sums.context("scoring needs labels")?;
         Ok((begun.elapsed().as_secs_f64(), solution))

@@ -68,7 +68,7 @@ impl Stretch {
 /// The levels of lung and of tissue.
 fn of_lungs(picture: &GreyImage, lungs: &LungMask) -> Option<(u8, u8)> {
     let GreyImage { width, height, .. } = *picture;
-    let square = Square::around(lungs, MARGIN, width, height)?;
+    let square = Square::around(lungs, MARGIN, width, height)?.area();
     // What lies beyond the picture's edge has no level.
     let known = square.cut(&vec![true; picture.pixels.len()], width, height);
     let (grey, inside) = (square.of_picture(picture).pixels, square.of_mask(lungs).inside);

@@ -31,7 +31,7 @@ const NEAR: i64 = 3;
 fn the_square_lies_around_the_lungs_and_keeps_the_aspect() {
     // Lungs of 140×80 in a picture of 250×220: a side of 140 · 1.2 = 168, its middle at (115, 110).
     let image = chest(250, 220, [45..185, 70..150], |level| level);
-    let square = Crop::Lungs { margin: 0.1 }.square(Some(&LungMask::of(&image)), 250, 220).expect("a square");
+    let square = Square::around(&LungMask::of(&image), 0.1, 250, 220).expect("a square");
     let off = |found: i64, drawn: i64| (found - drawn).abs();
     let Square { left, top, side } = square;
     assert!(off(side as i64, 168) <= 2 * NEAR && off(left, 31) <= NEAR && off(top, 26) <= NEAR, "{square:?}");
@@ -54,7 +54,7 @@ fn a_square_that_reaches_over_an_edge_is_moved_and_one_that_does_not_fit_is_padd
     // Higher than the picture: 10 black rows above, 10 below.
     assert_eq!(square((20, 80), (5, 55), 80), Square { left: 10, top: -10, side: 80 });
     let image = GreyImage { width: 100, height: 60, pixels: vec![7; 6000] };
-    let padded = square((20, 80), (5, 55), 80).of_picture(&image);
+    let padded = square((20, 80), (5, 55), 80).area().of_picture(&image);
     let rows: Vec<&[u8]> = padded.pixels.chunks_exact(80).collect();
     assert!(rows[..10].iter().chain(&rows[70..]).all(|row| *row == [0; 80]));
     assert!(rows[10..70].iter().all(|row| *row == [7; 80]));
@@ -67,6 +67,24 @@ fn a_square_that_reaches_over_an_edge_is_moved_and_one_that_does_not_fit_is_padd
     assert_eq!(Square::around(&half, 0.0, 100, 60), Some(Square { left: 40, top: 11, side: 20 }));
     // Columns 39 to 60 of 99, in which the box's edges lie at 39.6 and 59.4; an odd rest goes below.
     assert_eq!(Square::around(&half, 0.0, 99, 60), Some(Square { left: 39, top: 10, side: 21 }));
+}
+
+#[test]
+fn the_box_of_the_lungs_ends_at_the_picture_and_becomes_the_networks_square() {
+    let mut mask = LungMask { width: 50, height: 30, inside: vec![false; 1500] };
+    (10..20).for_each(|y| mask.inside[y * 50 + 20..y * 50 + 49].fill(true));
+    // Columns 40 to 98 and rows 20 to 40 of a picture of twice the size; a tenth more at each end, but not beyond its edge.
+    assert_eq!(Area::boxed(&mask, 0.1, 100, 60), Some(Area { left: 34, top: 18, width: 66, height: 24 }));
+    assert_eq!(Area::boxed(&LungMask { inside: vec![false; 1500], ..mask }, 0.1, 100, 60), None);
+    let image = chest(250, 220, [45..185, 70..150], |level| level);
+    let boxed = Preprocess { crop: Crop::LungBox { margin: 0.0 }, ..Preprocess::default() };
+    let (framed, found) = boxed.framed(image.clone());
+    let off = |found: u32, drawn: u32| found.abs_diff(drawn);
+    assert!(off(framed.width, 140) <= 2 * NEAR as u32 && off(framed.height, 80) <= 2 * NEAR as u32, "{framed:?}");
+    assert_eq!(found, Some(true));
+    // Without lungs the picture stays as it is.
+    let abdomen = chest(200, 120, [30..170, 30..90], |level| if level == 60 { 190 } else { level });
+    assert_eq!(boxed.framed(abdomen.clone()), (abdomen, Some(false)));
 }
 
 #[test]
