@@ -9,7 +9,12 @@ mod cache;
 mod chests;
 mod cli;
 mod corrupt;
+<<<<<<< ours
 mod custom;
+||||||| base
+=======
+mod cropped;
+>>>>>>> theirs
 mod dicom_writer;
 mod gcs;
 mod google;

@@ -143,3 +143,24 @@ pub(super) fn usual_size(manifest: &Manifest) -> Option<(u32, u32)> {
     }
     counts.into_iter().max_by_key(|(size, n)| (*n, *size)).map(|(size, _)| size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::audit::Severity;
+
+    #[test]
+    fn a_dark_slice_is_left_out_only_where_too_few_levels_are_left() {
+        let check = |brightest: u32| {
+            let pixels = (0..4096).map(|at| (at * (brightest + 1) / 4096) as u8).collect();
+            let measure = PixelMeasure::of(&GreyImage { width: 64, height: 64, pixels }, &Levels::none());
+            brightness_finding(&measure).map(|(check, _)| check)
+        };
+        let found = [5, 20, 23, 30, 60, 100].map(check);
+        let [black, near, wide] = [Check::BlackSlice, Check::NearlyBlack, Check::WideWindow].map(Some);
+        assert_eq!(found, [black, near, near, wide, wide, None]);
+        assert!(
+            Check::WideWindow.severity() == Severity::Warning && Check::NearlyBlack.severity() == Severity::Exclude
+        );
+    }
+}

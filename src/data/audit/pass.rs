@@ -77,3 +77,32 @@ impl Audit {
         pass.finish(manifest, looked)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::phantom::{PhantomConfig, draw_phantom};
+    use crate::data::preprocess::{Crop, Stretch};
+
+    #[test]
+    fn cropped_slices_of_one_pass_are_those_of_two() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (root, one) = (folder.path().join("data"), folder.path().join("one"));
+        let config = PhantomConfig { size: 96, train_scans: 4, val_scans: 3, slices: 4, ..PhantomConfig::default() };
+        draw_phantom(&root, &config, |_| ()).expect("draws");
+        let audit = Audit::run(&Manifest::scan(&root, |_| ()).expect("scans"), |_| ()).expect("audits");
+        let (crop, stretch) = (Crop::LUNGS, Stretch::LungToTissue);
+        let preprocess = Preprocess { size: 48, crop, stretch, ..Preprocess::default() };
+        let accepted = audit.accepted();
+        let two = SliceCache::open_or_build(folder.path(), &accepted, &preprocess, |_| ()).expect("builds");
+        let (again, cache) = Audit::in_one_pass(&root, Some((&one, &preprocess)), |_| ()).expect("one pass");
+        let cache = cache.expect("a cache");
+        assert_eq!(again, audit);
+        assert!(accepted.slices.len() < audit.manifest().slices.len(), "files were left out");
+        let all: Vec<usize> = (0..accepted.slices.len()).collect();
+        for slice in &all {
+            assert_eq!(cache.pixels(*slice).expect("a row"), two.pixels(*slice).expect("a row"), "slice {slice}");
+        }
+        assert_eq!(cache.with_lungs(&all).expect("rows"), two.with_lungs(&all).expect("rows"));
+    }
+}
