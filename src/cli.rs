@@ -66,6 +66,8 @@ pub enum CliCommand {
     },
     /// Evaluate the best checkpoint on train, validation and test, per slice and per scan
     Evaluate(Trained),
+    /// Judge scans by the features of all their slices, and compare with the vote of the slices
+    ScanModel(Trained),
     /// Predict the unlabelled scans, or scans from anywhere else
     ///
     /// Without PATH: the scans under prediction/. With it: a picture, a DICOM series, a volume, a folder of scans or a zip

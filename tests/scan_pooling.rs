@@ -46,7 +46,7 @@ impl Case {
             Tensor::from_slice(&values).reshape(shape)
         };
         let (features, projected, hidden, gates) = (7, 5, 4, 3);
-        let (reduces, hides) = (seed % 2 == 0, seed % 3 != 0);
+        let (reduces, hides) = (seed.is_multiple_of(2), !seed.is_multiple_of(3));
         let width = if reduces { projected } else { features };
         let last = if hides { hidden } else { width };
         let mut tensors = vec![

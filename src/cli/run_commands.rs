@@ -59,6 +59,13 @@ pub fn evaluate(workspace: &Workspace, trained: &Trained) -> Result<()> {
     Ok(())
 }
 
+/// Fits the scan model, or reads it, and shows its figures.
+pub fn scan_model(workspace: &Workspace, trained: &Trained) -> Result<()> {
+    let run = reopened(workspace, trained)?;
+    println!("\n{}\n\nWritten to {}", run.scan_model()?.page()?, run.folder().path().display());
+    Ok(())
+}
+
 pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
     let run = reopened(workspace, trained)?;
     let inference = run.predict()?;

@@ -259,7 +259,8 @@ impl ScanModel {
         &self.network
     }
 
-    /// Judges a scan, also a new one, by the features `[L, F]` (f32) of its slices: see [`features`](Self::features).
+    /// Judges a scan, also a new one, by the features `[L, F]` (f32) of its slices, in their order: the output of the last
+    /// layer before the network's head, as [`judge`](Self::judge) computes them.
     ///
     /// # Errors
     /// Another number of features, no slices, or features that are no finite numbers.
