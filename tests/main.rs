@@ -9,12 +9,8 @@ mod cache;
 mod chests;
 mod cli;
 mod corrupt;
-<<<<<<< ours
-mod custom;
-||||||| base
-=======
 mod cropped;
->>>>>>> theirs
+mod custom;
 mod dicom_writer;
 mod gcs;
 mod google;

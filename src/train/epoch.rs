@@ -3,6 +3,7 @@
 use crate::train::config::{AccuracyRule, RunConfig};
 use crate::train::recipe::Selection;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Running sums over batches.
@@ -130,14 +131,19 @@ impl fmt::Display for EpochRecord {
     }
 }
 
-/// The best epoch on the validation set; of equal ones the earliest.
+/// The best epoch on the validation set; of those that rank scans equally well the one with the least loss, and of equal ones
+/// the earliest.
 pub(crate) fn best(epochs: &[EpochRecord], selection: Selection) -> Option<&EpochRecord> {
     let has_auc = selection == Selection::ScanAuc && epochs.iter().all(|epoch| epoch.validation_scan_auc.is_some());
     let value = |epoch: &EpochRecord| match epoch.validation_scan_auc {
         Some(auc) if has_auc => auc,
         _ => epoch.validation.accuracy,
     };
-    epochs.iter().rev().max_by(|a, b| value(a).total_cmp(&value(b)))
+    let less_loss = |a: &EpochRecord, b: &EpochRecord| match has_auc {
+        true => b.validation.loss.total_cmp(&a.validation.loss),
+        false => Ordering::Equal,
+    };
+    epochs.iter().rev().max_by(|a, b| value(a).total_cmp(&value(b)).then_with(|| less_loss(a, b)))
 }
 
 /// Whether a training has ended: all epochs are done, or as many as its patience allows after the best one.
@@ -181,6 +187,9 @@ mod tests {
         let by_scan = |epochs: &[EpochRecord]| best(epochs, Selection::ScanAuc).map(|e| e.epoch);
         assert_eq!((by_scan(&epochs), best(&epochs, Selection::SliceAccuracy).map(|e| e.epoch)), (Some(1), Some(2)));
         assert_eq!(by_scan(&[epochs[0].clone(), with(2, 0.8, None)]), Some(2));
+        let mut calibrated = epochs.clone();
+        calibrated[2].validation.loss = 0.4;
+        assert_eq!(by_scan(&calibrated), Some(3));
         let run = |patience, epochs| RunConfig {
             epochs,
             recipe: Recipe { patience, selection: Selection::ScanAuc, ..Recipe::default() },
