@@ -95,6 +95,14 @@ impl Architecture {
         !matches!(self, Self::Fcn | Self::Compact | Self::Custom(_))
     }
 
+    /// Whether a head can also see the maps of earlier stages; see [`RunConfig::stages`](crate::RunConfig::stages).
+    pub fn has_stages(self) -> bool {
+        matches!(
+            self,
+            Self::EfficientNetLite0 | Self::EfficientNetLite2 | Self::ResNet18 | Self::ResNet50 | Self::ResNet152
+        )
+    }
+
     /// The name of the classification layer; that of a network of the user's is not known.
     pub(crate) fn head(self) -> &'static str {
         match self {

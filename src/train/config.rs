@@ -42,6 +42,11 @@ pub struct RunConfig {
     pub pretrained: Option<String>,
     /// Which parameters are trained.
     pub learn: Learn,
+    /// Whether the head sees, besides the features of the last maps, the means of the maps of earlier stages, which respond to
+    /// texture and less to what photographs show: of a ResNet `layer2` and `layer3`, of an EfficientNet-Lite the ends of its
+    /// stages 3 to 7.
+    #[serde(default)]
+    pub stages: bool,
     /// In which precision the network computes.
     pub precision: Precision,
     /// `auto` (CUDA if available), `cpu` or `cuda:N`.
@@ -131,6 +136,11 @@ impl RunConfig {
         ensure!(
             self.pretrained.is_none() || self.architecture.has_backbone(),
             "pretrained: there are no such weights for {}; expected null",
+            self.architecture
+        );
+        ensure!(
+            !self.stages || self.architecture.has_stages(),
+            "stages: {} has none that its head could see; expected false",
             self.architecture
         );
         self.recipe.check()?;

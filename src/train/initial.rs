@@ -27,7 +27,7 @@ pub(crate) fn initial_network(
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<(Network, Option<WeightsFile>)> {
     let Some(source) = &run.pretrained else {
-        let network = Network::new(run.architecture, run.seed, device)?;
+        let network = Network::drawn(run.architecture, run.stages, run.seed, device)?;
         if run.learn != Learn::Whole {
             let grey = noise(i64::from(run.preprocess.size))?;
             network.measure_statistics(&run.preprocess.normalised(&grey.f_to_device(device)?)?)?;
@@ -35,7 +35,7 @@ pub(crate) fn initial_network(
         return Ok((network, None));
     };
     let weights = Weights::find(run.architecture, source, progress)?;
-    let network = Network::pretrained(run.architecture, weights.read()?, run.seed, device)
+    let network = Network::pretrained_with(run.architecture, weights.read()?, run.stages, run.seed, device)
         .with_context(|| format!("reading the weights {}", weights.path().display()))?;
     Ok((network, Some(weights.file())))
 }

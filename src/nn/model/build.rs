@@ -29,18 +29,27 @@ pub(super) struct Builder {
     device: Device,
     pub(super) parameters: Vec<(String, Tensor)>,
     pub(super) buffers: Vec<(String, Tensor)>,
+    /// Where earlier stages end, whose maps a head may see: the number of layers so far, and their channels.
+    pub(super) stage_ends: Vec<(usize, i64)>,
 }
 
 impl Builder {
     /// All tensors are drawn; the same seed gives the same numbers on every machine and device.
     pub(super) fn drawing(seed: u64, device: Device) -> Self {
         let rng = Some(ChaCha8Rng::seed_from_u64(seed));
-        Self { given: BTreeMap::new(), rng, device, parameters: Vec::new(), buffers: Vec::new() }
+        Self {
+            given: BTreeMap::new(),
+            rng,
+            device,
+            parameters: Vec::new(),
+            buffers: Vec::new(),
+            stage_ends: Vec::new(),
+        }
     }
 
     /// All tensors are given by name.
     pub(super) fn taking(given: BTreeMap<String, Tensor>, device: Device) -> Self {
-        Self { given, rng: None, device, parameters: Vec::new(), buffers: Vec::new() }
+        Self { given, rng: None, device, parameters: Vec::new(), buffers: Vec::new(), stage_ends: Vec::new() }
     }
 
     /// From here on, tensors that are not given are drawn: the head of a pretrained network.

@@ -87,6 +87,9 @@ pub(super) fn resnet(b: &mut Builder, block: ResidualBlock, blocks: [usize; 4]) 
             layers.push(residual(b, &format!("layer{stage}.{number}"), block, channels, width, stride)?);
             channels = if block == ResidualBlock::Basic { width } else { 4 * width };
         }
+        if [2, 3].contains(&stage) {
+            b.stage_ends.push((layers.len(), channels));
+        }
     }
     layers.extend([Layer::AdaptiveAvgPool { side: 1 }, Layer::Flatten]);
     Ok(layers)
@@ -181,6 +184,9 @@ pub(super) fn efficientnet_lite(b: &mut Builder, scale: LiteScale) -> Result<Vec
             let name = format!("_blocks.{number}");
             layers.extend(inverted_bottleneck(b, &name, [channels, expansion * channels, out], kernel, stride)?);
             (channels, number) = (out, number + 1);
+        }
+        if stage > 1 {
+            b.stage_ends.push((layers.len(), channels));
         }
     }
     layers.extend([b.same_conv("_conv_head", [1280, channels, 1, 1], 1)?]);

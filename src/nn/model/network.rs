@@ -26,6 +26,8 @@ pub struct Network {
     pub(super) head: usize,
     /// Number of layers of the architecture before these: 0, except for a separate head.
     before: usize,
+    /// Where earlier stages end that the head sees: layers before, and channels. Empty for all but such heads.
+    pub(super) stages: Vec<(usize, i64)>,
     parameters: Vec<(String, Tensor)>,
     buffers: Vec<(String, Tensor)>,
     classes: i64,
@@ -44,11 +46,21 @@ impl Network {
         if let Architecture::Custom(name) = architecture {
             return custom::drawn(name, seed, device);
         }
-        Self::built(architecture, Builder::drawing(seed, device), CLASSES)
+        Self::drawn(architecture, false, seed, device)
+    }
+
+    /// The same with a head that also sees earlier `stages`.
+    pub(crate) fn drawn(architecture: Architecture, stages: bool, seed: u64, device: Device) -> Result<Self> {
+        if architecture.is_custom() {
+            return Self::new(architecture, seed, device);
+        }
+        let mut builder = Builder::drawing(seed, device);
+        let layers = backbone(architecture, &mut builder)?;
+        Self::with_head(architecture, builder, layers, CLASSES, stages)
     }
 
     /// A network with parameters and running statistics by name, as in a checkpoint or a torchvision file. The number
-    /// of classes follows from the head.
+    /// of classes, and whether the head sees earlier stages, follow from the head.
     ///
     /// # Errors
     /// A missing or unknown name, or a wrong shape; both shapes are named. A network of the user's that is not registered.
@@ -58,7 +70,12 @@ impl Network {
         }
         let head = format!("{}.weight", architecture.head());
         let classes = named.get(&head).and_then(|weight| weight.size().first().copied()).unwrap_or(CLASSES);
-        Self::built(architecture, Builder::taking(named, device), classes)
+        let width = named.get(&head).and_then(|weight| weight.size().get(1).copied());
+        let stages = architecture.has_stages() && width != architecture.head_inputs();
+        let mut builder = Builder::taking(named, device);
+        let built = backbone(architecture, &mut builder);
+        built
+            .and_then(|layers| Self::with_head(architecture, builder, layers, classes, stages))
             .with_context(|| format!("taking the parameters of {architecture}"))
     }
 
@@ -68,7 +85,18 @@ impl Network {
     /// As in [`from_tensors`](Self::from_tensors).
     pub fn pretrained(
         architecture: Architecture,
+        named: BTreeMap<String, Tensor>,
+        seed: u64,
+        device: Device,
+    ) -> Result<Self> {
+        Self::pretrained_with(architecture, named, false, seed, device)
+    }
+
+    /// The same with a head that also sees earlier `stages`.
+    pub(crate) fn pretrained_with(
+        architecture: Architecture,
         mut named: BTreeMap<String, Tensor>,
+        stages: bool,
         seed: u64,
         device: Device,
     ) -> Result<Self> {
@@ -80,12 +108,7 @@ impl Network {
         let doing = || format!("taking the backbone of {architecture}");
         let layers = backbone(architecture, &mut builder).with_context(doing)?;
         builder.draw_missing(seed);
-        Self::with_head(architecture, builder, layers, CLASSES).with_context(doing)
-    }
-
-    fn built(architecture: Architecture, mut builder: Builder, classes: i64) -> Result<Self> {
-        let layers = backbone(architecture, &mut builder)?;
-        Self::with_head(architecture, builder, layers, classes)
+        Self::with_head(architecture, builder, layers, CLASSES, stages).with_context(doing)
     }
 
     fn with_head(
@@ -93,9 +116,12 @@ impl Network {
         mut builder: Builder,
         mut layers: Vec<Layer>,
         classes: i64,
+        stages: bool,
     ) -> Result<Self> {
+        let stages = if stages { std::mem::take(&mut builder.stage_ends) } else { Vec::new() };
+        let more: i64 = stages.iter().map(|(_, channels)| channels).sum();
         let (head, b) = (layers.len(), &mut builder);
-        layers.extend(match architecture.head_inputs() {
+        layers.extend(match architecture.head_inputs().map(|inputs| inputs + more) {
             Some(inputs) => vec![b.linear(architecture.head(), [classes, inputs], Init::Uniform)?],
             None => describe::fcn_head(b, architecture.head(), classes)?,
         });
@@ -103,7 +129,7 @@ impl Network {
             anyhow::bail!("{name} is no part of {architecture}");
         }
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { architecture, layers, head, before: 0, parameters, buffers, classes, custom: None })
+        Ok(Self { architecture, layers, head, before: 0, stages, parameters, buffers, classes, custom: None })
     }
 
     /// A network of the user's with its variables.
@@ -114,7 +140,8 @@ impl Network {
         buffers: Vec<(String, Tensor)>,
     ) -> Self {
         let (layers, custom, classes) = (Vec::new(), Some(module), CLASSES);
-        Self { architecture, layers, head: 0, before: 0, parameters, buffers, classes, custom }
+        let stages = Vec::new();
+        Self { architecture, layers, head: 0, before: 0, stages, parameters, buffers, classes, custom }
     }
 
     /// The architecture.
@@ -150,8 +177,8 @@ impl Network {
         let head = layers.len();
         layers.push(builder.linear(self.architecture.head(), shape, Init::Uniform)?);
         let (Builder { parameters, buffers, .. }, classes) = (builder, self.classes);
-        let (architecture, custom) = (self.architecture, None);
-        Ok(Some(Self { architecture, layers, head, before, parameters, buffers, classes, custom }))
+        let (architecture, custom, stages) = (self.architecture, None, Vec::new());
+        Ok(Some(Self { architecture, layers, head, before, stages, parameters, buffers, classes, custom }))
     }
 
     /// Replaces the head by one of the same shape.
@@ -250,7 +277,11 @@ impl Network {
         if let Some(custom) = &self.custom {
             return custom.features(images, Mode::evaluation(kind));
         }
-        let x = run(&self.layers[..until], &channels_last(images, kind)?, Mode::evaluation(kind))?;
+        let (x, mode) = (channels_last(images, kind)?, Mode::evaluation(kind));
+        let x = match self.joined_at() {
+            Some(joined) if until >= joined => run(&self.layers[joined..until], &self.with_stages(&x, mode)?, mode)?,
+            _ => run(&self.layers[..until], &x, mode)?,
+        };
         let x = if x.dim() == 4 { x.f_mean_dim(&[2_i64, 3][..], false, Kind::Float)? } else { x };
         Ok(x.f_to_kind(Kind::Float)?)
     }
@@ -264,12 +295,44 @@ impl Network {
         width.with_context(|| format!("{} has no features to keep", self.architecture))
     }
 
-    /// Logits of features: the layers from `from` on.
+    /// Logits of features: the layers from `from` on. Of a network whose head sees earlier stages, from maps between the first
+    /// layer and the head they lack what those stages add, a constant.
     pub(crate) fn rest(&self, from: usize, features: &Tensor, mode: Mode) -> Result<Tensor> {
         if let Some(custom) = &self.custom {
             return custom.logits(features, mode);
         }
-        Ok(run(&self.layers[from - self.before..], features, mode)?.f_to_kind(Kind::Float)?)
+        let logits = match self.joined_at() {
+            Some(joined) if from == 0 => run(&self.layers[joined..], &self.with_stages(features, mode)?, mode)?,
+            Some(joined) if from < joined => {
+                let last = run(&self.layers[from..joined], features, mode)?;
+                // The stages before `from` are not known here. The head is linear: what is missing is a constant.
+                let more: i64 = self.stages.iter().map(|(_, channels)| channels).sum();
+                let unknown = last.f_new_zeros([last.size()[0], more], (last.kind(), last.device()))?;
+                run(&self.layers[joined..], &Tensor::f_cat(&[unknown, last], 1)?, mode)?
+            }
+            _ => run(&self.layers[from - self.before..], features, mode)?,
+        };
+        Ok(logits.f_to_kind(Kind::Float)?)
+    }
+
+    /// The number of layers after which the means of earlier stages' maps join the features; `None` where the head sees the last
+    /// maps only.
+    fn joined_at(&self) -> Option<usize> {
+        let flat = self.layers.iter().position(|layer| matches!(layer, Layer::Flatten))?;
+        (!self.stages.is_empty()).then_some(flat + 1)
+    }
+
+    /// The means of the maps of each stage, and the features of the last maps: `[N, F]`.
+    fn with_stages(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        let joined = self.joined_at().context("the head sees the last maps only")?;
+        let (mut x, mut at, mut parts) = (images.shallow_clone(), 0, Vec::new());
+        for &(end, _) in &self.stages {
+            x = run(&self.layers[at..end], &x, mode)?;
+            parts.push(x.f_mean_dim(&[2_i64, 3][..], false, mode.kind)?);
+            at = end;
+        }
+        parts.push(run(&self.layers[at..joined], &x, mode)?);
+        Ok(Tensor::f_cat(&parts, 1)?)
     }
 
     /// SHA-256 over names, shapes and values of all tensors except the head: it identifies the backbone.

@@ -104,3 +104,32 @@ fn names_are_read_as_they_are_written() {
     let error = "resnet34".parse::<Architecture>().expect_err("unknown").to_string();
     assert!(error.contains("compact, efficientnet_lite0") && error.ends_with("found \"resnet34\""), "{error}");
 }
+
+/// A head that sees earlier stages: its features are their means and those of the last maps, a checkpoint brings it back, and the
+/// class activation of the last maps is that of a head with its last columns.
+#[test]
+fn a_head_sees_the_means_of_earlier_stages() {
+    tch::manual_seed(3);
+    let images = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+    for (architecture, more) in [(Architecture::EfficientNetLite0, 744), (Architecture::ResNet18, 128 + 256)] {
+        let network = Network::drawn(architecture, true, 5, Device::Cpu).expect("a network");
+        let last = architecture.head_inputs().expect("a linear head");
+        assert_eq!(network.head()[0].1.size(), [2, more + last], "{architecture}");
+        let features = network.features(&images, network.until_head(), Kind::Float).expect("features");
+        let logits = network.forward(&images).expect("logits");
+        let by_hand = features.linear(&network.head()[0].1, Some(&network.head()[1].1));
+        assert!((&logits - by_hand).abs().max().double_value(&[]) < 1e-4, "{architecture}");
+        let named = || -> BTreeMap<String, Tensor> { network.tensors().into_iter().collect() };
+        let restored = Network::from_tensors(architecture, named(), Device::Cpu).expect("restores");
+        assert!(restored.forward(&images).expect("logits").equal(&logits), "{architecture}");
+        // The plain network with the head's last columns.
+        let mut plain = named();
+        let key = network.head()[0].0.clone();
+        plain.insert(key, network.head()[0].1.detach().narrow(1, more, last));
+        let plain = Network::from_tensors(architecture, plain, Device::Cpu).expect("a plain network");
+        let plain_features = plain.features(&images, plain.until_head(), Kind::Float).expect("features");
+        assert!((features.narrow(1, more, last) - plain_features).abs().max().double_value(&[]) < 1e-5);
+        let [a, b] = [&network, &plain].map(|of| of.class_activation(&images, &[0, 1]).expect("maps"));
+        assert!((&a - b).abs().max().double_value(&[]) <= 1e-5 * a.abs().max().double_value(&[]).max(1e-9));
+    }
+}

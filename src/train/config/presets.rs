@@ -26,7 +26,13 @@ impl RunConfig {
         let run = Self { name, preprocess: Preprocess::lungs(), ..Self::published(architecture).by_patient() };
         let source = run.pretrained.clone();
         match architecture.has_backbone() {
-            true => Self { learn: Learn::Converged, recipe: Recipe::converged(), epochs: STRENGTHS, ..run },
+            true => Self {
+                learn: Learn::Converged,
+                stages: architecture.has_stages(),
+                recipe: Recipe::converged(),
+                epochs: STRENGTHS,
+                ..run
+            },
             false => Self { recipe: Recipe::sound(), learning_rate: 1e-3, epochs: 30, ..run },
         }
         .with_pretrained(source)
@@ -42,6 +48,7 @@ impl RunConfig {
             architecture,
             pretrained: frozen.then(|| "imagenet".to_owned()),
             learn: if frozen { Learn::HeadWithDropout } else { Learn::Whole },
+            stages: false,
             precision: Precision::F32,
             device: "auto".to_owned(),
             split: SplitConfig { unit: SplitUnit::Slice, stratified: false, ..SplitConfig::default() },

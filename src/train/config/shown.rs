@@ -29,6 +29,10 @@ impl RunConfig {
             ("Network", self.architecture.to_string()),
             ("Weights", self.pretrained.clone().unwrap_or_else(|| format!("random, seed {}", self.seed))),
             ("Learns", self.learn.to_string()),
+            (
+                "The head sees",
+                if self.stages { "the last maps and those of earlier stages" } else { "the last maps" }.to_owned(),
+            ),
             ("Device", format!("{device}, {precision}")),
             ("Split", split.to_owned()),
             ("Test set", format!("{}, {stratified}, seed {}", self.split.test_in_words(), self.split.seed)),
