@@ -113,7 +113,8 @@ impl Augmentation {
     }
 
     /// Changes a batch `[N, 1, side, side]` of grey levels in place: `pixels` holds the N squares one after the other, `slices`
-    /// their indices in the cache. The same seed, epoch and slice give the same levels in every batch and at every call.
+    /// their indices in the cache. The same seed, epoch (from 0) and slice give the same levels in every batch and at every
+    /// call.
     ///
     /// One thread does it: it is much faster than a training step, whose network uses all processors meanwhile.
     ///
@@ -124,8 +125,7 @@ impl Augmentation {
         pixels: &mut [u8],
         side: usize,
         slices: &[usize],
-        seed: u64,
-        epoch: usize,
+        (seed, epoch): (u64, usize),
     ) -> Result<()> {
         self.check()?;
         ensure!(

@@ -7,24 +7,39 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::pixels::GreyImage;
 use crate::data::split::{Split, Subset};
 use anyhow::{Context, Result};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// How many augmented versions of a slice fill a row of the sheet, together with the slice itself.
 const VERSIONS: u64 = 5;
 
 impl SliceCache {
-    /// Slices `[N, 1, size, size]` u8 in main memory, changed as `augmentation` draws it for the run's `seed` and the `epoch`
-    /// (from 0).
-    pub(crate) fn augmented(
+    /// A batch as [`batch`](Self::batch) makes it, `[N, 3, size, size]` f32 on `device`, of slices that were changed before
+    /// normalisation: what `augmentation` draws for the run's `seed` and the `epoch` (from 0).
+    ///
+    /// # Errors
+    /// A field of the augmentation that is out of its range, a slice that is not in the cache, or a device that is not there.
+    pub fn augmented_batch(
         &self,
         slices: &[usize],
         augmentation: &Augmentation,
-        seed: u64,
-        epoch: usize,
+        (seed, epoch): (u64, usize),
+        device: Device,
+    ) -> Result<Tensor> {
+        self.rows().read_ahead(slices);
+        let grey = self.augmented_grey(slices, augmentation, (seed, epoch))?;
+        self.preprocess().normalised(&grey.f_to_device(device)?)
+    }
+
+    /// Augmented slices `[N, 1, size, size]` u8 in main memory.
+    pub(crate) fn augmented_grey(
+        &self,
+        slices: &[usize],
+        augmentation: &Augmentation,
+        (seed, epoch): (u64, usize),
     ) -> Result<Tensor> {
         let size = self.preprocess().size;
         let mut bytes = self.bytes_of(slices)?;
-        augmentation.apply_to_batch(&mut bytes, size as usize, slices, seed, epoch)?;
+        augmentation.apply_to_batch(&mut bytes, size as usize, slices, (seed, epoch))?;
         let shape = [slices.len() as i64, 1, i64::from(size), i64::from(size)];
         Ok(Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?)
     }

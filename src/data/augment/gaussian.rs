@@ -12,16 +12,22 @@ const PLACES: usize = 1 << 16;
 /// Pixels for which a place is drawn anew.
 pub(super) const BLOCK: usize = 256;
 
-/// Independent standard normal numbers, by the method of Box and Muller.
+/// Normal numbers by the method of Box and Muller, moved and scaled to a mean of 0 and a variance of 1: what chance leaves in
+/// the table would otherwise be in every picture.
 static NORMAL: LazyLock<Vec<i16>> = LazyLock::new(|| {
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let pair = || {
         // Above 0, for the logarithm.
         let (radius, angle) = (1.0 - random.gen_range(0.0..1.0_f64), random.gen_range(0.0..2.0 * PI));
-        let radius = (-2.0 * radius.ln()).sqrt() * f64::from(1_u32 << POINT);
-        [radius * angle.cos(), radius * angle.sin()].map(|number| number.round() as i16)
+        let radius = (-2.0 * radius.ln()).sqrt();
+        [radius * angle.cos(), radius * angle.sin()]
     };
-    std::iter::repeat_with(pair).take((PLACES + BLOCK) / 2).flatten().collect()
+    let drawn: Vec<f64> = std::iter::repeat_with(pair).take((PLACES + BLOCK) / 2).flatten().collect();
+    let mean_of = |numbers: &mut dyn Iterator<Item = f64>| numbers.sum::<f64>() / drawn.len() as f64;
+    let mean = mean_of(&mut drawn.iter().copied());
+    let deviation = mean_of(&mut drawn.iter().map(|number| (number - mean).powi(2))).sqrt();
+    let stored = |number: &f64| ((number - mean) / deviation * f64::from(1_u32 << POINT)).round() as i16;
+    drawn.iter().map(stored).collect()
 });
 
 /// Where the noise of one picture comes from: a block's is the sum of two parts of the table, at places that are drawn for

@@ -89,17 +89,16 @@ fn noise_is_normal_and_has_no_pattern() {
     let side = 224;
     let augmentation = Augmentation { noise: 0.04, ..Augmentation::default() };
     let mut pixels = vec![128; 8 * side * side];
-    augmentation.apply_to_batch(&mut pixels, side, &[0, 1, 2, 3, 4, 5, 6, 7], 5, 0).expect("adds noise");
+    augmentation.apply_to_batch(&mut pixels, side, &[0, 1, 2, 3, 4, 5, 6, 7], (5, 0)).expect("adds noise");
     let noise: Vec<f64> = pixels.iter().map(|pixel| f64::from(*pixel) - 128.0).collect();
     let mean_of = |products: &mut dyn Iterator<Item = f64>| products.sum::<f64>() / noise.len() as f64;
     let mean = mean_of(&mut noise.iter().copied());
     let variance = mean_of(&mut noise.iter().map(|z| z * z));
     let kurtosis = mean_of(&mut noise.iter().map(|z| z.powi(4))) / variance.powi(2);
-    // Rounding adds a variance of 1/12. Of 401,408 pixels, whose table has 65,792 numbers, the standard deviation is known
-    // to some thousandths.
+    // Rounding adds a variance of 1/12. The mean of 401,408 pixels has a standard deviation of 0.016 grey levels.
     let expected = (0.04 * 255.0_f64).powi(2) + 1.0 / 12.0;
-    assert!(mean.abs() < 0.15, "mean {mean}");
-    assert!((variance / expected - 1.0).abs() < 0.03, "variance {variance}, expected {expected}");
+    assert!(mean.abs() < 0.05, "mean {mean}");
+    assert!((variance / expected - 1.0).abs() < 0.015, "variance {variance}, expected {expected}");
     assert!((kurtosis - 3.0).abs() < 0.1, "kurtosis {kurtosis}");
     for distance in [1, 2, side, side + 1, 256, 512, side * side] {
         let together = mean_of(&mut noise.iter().zip(&noise[distance..]).map(|(a, b)| a * b)) / variance;
@@ -125,7 +124,7 @@ fn erased_rectangles_have_the_sizes_of_the_paper_and_lie_everywhere() {
         (top..top + height).for_each(|y| seen[y * side + left..y * side + left + width].fill(true));
     }
     assert!(smallest < 0.025 && largest > 0.195, "{smallest} to {largest}");
-    assert!(seen.iter().filter(|seen| **seen).count() as f64 > 0.99 * area);
+    assert!(seen.iter().filter(|seen| **seen).count() as f64 > 0.95 * area);
 
     let often = Augmentation { erase: 0.3, ..Augmentation::default() };
     let image = picture(64, 64);
@@ -133,7 +132,7 @@ fn erased_rectangles_have_the_sizes_of_the_paper_and_lie_everywhere() {
     let mut erased = 0;
     for slice in 0..400 {
         let mut pixels = image.pixels.clone();
-        often.apply_to_batch(&mut pixels, 64, &[slice], 1, 0).expect("erases");
+        often.apply_to_batch(&mut pixels, 64, &[slice], (1, 0)).expect("erases");
         let changed: Vec<u8> = pixels.iter().zip(&image.pixels).filter(|(a, b)| a != b).map(|(a, _)| *a).collect();
         erased += usize::from(!changed.is_empty());
         assert!(changed.iter().all(|pixel| *pixel == mean.round() as u8));
@@ -177,7 +176,7 @@ fn a_slice_gets_the_same_in_every_batch_and_something_else_in_every_epoch() {
     let augmentation = Augmentation { erase: 0.5, ..Augmentation::gentle() };
     let batch = |slices: &[usize], seed, epoch| {
         let mut pixels = slices.iter().flat_map(|_| picture(40, 40).pixels).collect::<Vec<u8>>();
-        augmentation.apply_to_batch(&mut pixels, side, slices, seed, epoch).expect("augments");
+        augmentation.apply_to_batch(&mut pixels, side, slices, (seed, epoch)).expect("augments");
         pixels
     };
     let together = batch(&[3, 8, 1, 70_000], 1, 4);
@@ -189,7 +188,7 @@ fn a_slice_gets_the_same_in_every_batch_and_something_else_in_every_epoch() {
         assert!(same < each / 2, "{same} of {each} pixels are equal");
     }
     let mut untouched = picture(40, 40).pixels;
-    Augmentation::default().apply_to_batch(&mut untouched, side, &[8], 1, 4).expect("does nothing");
+    Augmentation::default().apply_to_batch(&mut untouched, side, &[8], (1, 4)).expect("does nothing");
     assert_eq!(untouched, picture(40, 40).pixels);
 }
 
@@ -207,9 +206,9 @@ fn what_cannot_be_is_refused_by_name() {
     assert_eq!(read(r#"{"flip": 0.5}"#).expect("reads"), Augmentation { flip: 0.5, ..none() });
     assert!(read(r#"{"mirror": 0.5}"#).expect_err("refuses").to_string().contains("mirror"));
 
-    let short = none().apply_to_batch(&mut [0; 31], 4, &[0, 1], 1, 0).expect_err("refuses").to_string();
+    let short = none().apply_to_batch(&mut [0; 31], 4, &[0, 1], (1, 0)).expect_err("refuses").to_string();
     assert_eq!(short, "augmenting 2 slices of 4x4 pixels: expected 32 grey levels, found 31");
-    assert!(none().apply_to_batch(&mut [], 0, &[], 1, 0).is_err());
+    assert!(none().apply_to_batch(&mut [], 0, &[], (1, 0)).is_err());
     let image = picture(4, 4);
     assert!(Augmentation::warped(&image, false, f64::NAN, (0.0, 0.0), 1.0).is_err());
     assert!(Augmentation::warped(&image, false, 0.0, (0.0, 0.0), 0.0).is_err());
@@ -247,11 +246,16 @@ fn a_cache_gives_augmented_batches_and_shows_them() {
     let preprocess = Preprocess { size: 48, ..Preprocess::default() };
     let cache = SliceCache::open_or_build(folder.path(), &manifest, &preprocess, |_| ()).expect("caches");
     let augmentation = Augmentation::gentle();
-    let batch = cache.augmented(&[5, 2], &augmentation, 7, 1).expect("a batch");
+    let batch = cache.augmented_grey(&[5, 2], &augmentation, (7, 1)).expect("a batch");
     assert_eq!((batch.size(), batch.kind()), (vec![2, 1, 48, 48], tch::Kind::Uint8));
     let mut alone = cache.pixels(2).expect("pixels");
-    augmentation.apply_to_batch(&mut alone, 48, &[2], 7, 1).expect("augments");
+    augmentation.apply_to_batch(&mut alone, 48, &[2], (7, 1)).expect("augments");
     assert_eq!(crate::nn::transfer::bytes(&batch.get(1)).expect("bytes"), alone);
+
+    let images = cache.augmented_batch(&[5, 2], &augmentation, (7, 1), tch::Device::Cpu).expect("a batch");
+    let expected = (batch.to_kind(tch::Kind::Float) / 255.0 - 0.5) / 0.5;
+    assert_eq!(images.size(), [2, 3, 48, 48]);
+    assert!(f64::try_from((images - expected).abs().max()).expect("a number") < 1e-6);
 
     let split = Split::new(&manifest, &SplitConfig::default()).expect("splits");
     let sheet = cache.augmented_sheet(&split, Subset::Train, 3, &augmentation, 7).expect("draws");
