@@ -66,7 +66,12 @@ impl Ablation {
                 complete.name
             );
         }
-        let finished = finish_all(workspace, all().map(|(_, run)| run.clone()).collect(), report)?;
+        let finished = finish_all(
+            workspace,
+            &format!("{}-ablation", complete.name),
+            all().map(|(_, run)| run.clone()).collect(),
+            report,
+        )?;
         let folders: Vec<RunFolder> = finished.into_iter().map(|run| run.folder).collect();
         let doing = || format!("comparing recipes with {}", complete.name);
         let pairs = match others.is_empty() {

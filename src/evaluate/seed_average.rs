@@ -94,7 +94,8 @@ impl SeedAverage {
         ensure!(different.len() == seeds.len(), "{}: expected different seeds, found {seeds:?}", doing());
         let folder = common_folder(work, &config.name, "seeds").with_context(doing)?;
         let run = |&seed| RunConfig { name: format!("{}-seed{seed}", config.name), seed, ..config.clone() };
-        let runs = finish_all(work, seeds.iter().map(run).collect(), report).with_context(doing)?;
+        let runs = finish_all(work, &format!("{}-seeds", config.name), seeds.iter().map(run).collect(), report)
+            .with_context(doing)?;
         let manifest = work.audit()?.accepted();
         let (found, subsets) = Self::of(config, &runs, &folder.name(), &manifest).with_context(doing)?;
         for predictions in &subsets {

@@ -40,12 +40,13 @@ impl FinishedRun {
 }
 
 /// Trains and evaluates runs in their order. Each is an ordinary run: one that is finished is not repeated, one that was
-/// interrupted is resumed.
+/// interrupted is resumed. They are marked as parts of `whole`.
 ///
 /// # Errors
 /// Settings that cannot work, before the first training; those of a run, which is named.
 pub(crate) fn finish_all(
     work: &Workspace,
+    whole: &str,
     runs: Vec<RunConfig>,
     report: impl Fn(&RunEvent) + Send + Sync + 'static,
 ) -> Result<Vec<FinishedRun>> {
@@ -56,6 +57,7 @@ pub(crate) fn finish_all(
         let note = format!("next {name}");
         report(&RunEvent::Working(Progress { stage, done, total, unit: "runs", rate: 0.0, note }));
         let forward = report.clone();
+        let run = RunConfig { part_of: Some(whole.to_owned()), ..run };
         let experiment = Experiment::open_in(work, run, move |event| forward(event))?;
         let evaluation =
             experiment.train_and_evaluate().with_context(|| format!("run {} of {total}, {name}", done + 1))?;

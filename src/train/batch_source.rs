@@ -80,7 +80,7 @@ impl<'a> BatchSource<'a> {
     fn input(&self, slices: &[usize], changed: Option<&Changed<'_>>) -> Result<Tensor> {
         let input = match (&self.features, changed) {
             (Some(features), _) => features.of(slices)?,
-            (None, Some(by)) => self.cache.augmented(slices, by.augmentation, by.seed, by.epoch)?,
+            (None, Some(by)) => self.cache.augmented_grey(slices, by.augmentation, (by.seed, by.epoch))?,
             (None, None) => self.cache.grey(slices)?,
         };
         pinned(input, self.device)

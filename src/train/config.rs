@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::Device;
 
+mod ablations;
 mod presets;
 mod shown;
 #[cfg(test)]
@@ -34,6 +35,10 @@ pub enum AccuracyRule {
 pub struct RunConfig {
     /// Name of the run's folder under `runs/`.
     pub name: String,
+    /// The common results that this run is a part of: a cross-validation, the average of seeds, or an ablation. Such a run is
+    /// not listed among others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// The network.
     pub architecture: Architecture,
     /// Pretrained weights of the backbone: `imagenet`, `imagenet-v2` (ResNet-50 and -152), `ct` (ResNet-152; see
@@ -181,6 +186,13 @@ impl RunConfig {
     /// The settings that determine the results, for comparing a checkpoint with a run.
     pub(crate) fn decisive(&self) -> Self {
         let preprocess = Preprocess { storage: Storage::default(), ..self.preprocess.clone() };
-        Self { device: String::new(), checkpoint_minutes: 0.0, name: String::new(), preprocess, ..self.clone() }
+        Self {
+            device: String::new(),
+            checkpoint_minutes: 0.0,
+            name: String::new(),
+            part_of: None,
+            preprocess,
+            ..self.clone()
+        }
     }
 }

@@ -165,7 +165,8 @@ impl Workspace {
         RunFolder::at(self.runs_folder().join(name))
     }
 
-    /// The evaluated runs, those split by patient first.
+    /// The evaluated runs, those split by patient first; without the single runs of a cross-validation, an average of seeds or
+    /// an ablation.
     ///
     /// # Errors
     /// No run was evaluated.
@@ -177,6 +178,9 @@ impl Workspace {
             let folder = RunFolder::at(entry.with_context(listing)?.path());
             if folder.has(Artifact::Evaluation) {
                 let run = folder.config()?;
+                if run.part_of.is_some() {
+                    continue;
+                }
                 let network = Architecture::ALL.iter().position(|a| *a == run.architecture);
                 // Networks of the user's come last.
                 let network = network.unwrap_or(Architecture::ALL.len());

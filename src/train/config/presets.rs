@@ -45,6 +45,7 @@ impl RunConfig {
         let frozen = architecture.has_backbone();
         Self {
             name: format!("{}-published", run_name(architecture)),
+            part_of: None,
             architecture,
             pretrained: frozen.then(|| "imagenet".to_owned()),
             learn: if frozen { Learn::HeadWithDropout } else { Learn::Whole },
