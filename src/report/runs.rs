@@ -42,7 +42,7 @@ impl Report {
             }
             html.push_str(&run.evaluation.table().html());
             let subsets = || run.evaluation.subsets.iter().map(|of| of.subset);
-            for by_scan in [false, true] {
+            for by_scan in [true, false] {
                 let mut cells = Vec::new();
                 for subset in subsets() {
                     let of = &run.evaluation;
