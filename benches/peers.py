@@ -8,6 +8,10 @@ seconds, CPU seconds (children included), peak memory, and values to be compared
   peers.py decode DATA           torchvision as most write it: PIL RGB, Resize, ToTensor, Normalize
   peers.py decode-tuned DATA     torchvision.io grey, v2.Resize with antialiasing, bytes
   peers.py read DATA             one epoch of shuffled batches from a DataLoader over the JPEG files, two workers
+  peers.py augment [--tuned] [--batch N] [--steps N]    torchvision v2 on bytes: flip, affine, brightness, contrast, gamma and noise as
+                                 Augmentation::gentle has them, drawn anew for each slice of N batches at 224×224;
+                                 tuned, by torch's grid_sample over a whole batch
+  peers.py augment-monai         the same with MONAI's random transforms
   peers.py step [--tuned] [--batch N]    an optimiser step of the FCN
   peers.py train DATA NETWORK [--tuned] [--device cuda:0]    two epochs of a whole network, the second measured: from JPEG files
                                  by a DataLoader in f32; tuned, from bytes in memory, channels_last, f16, cudnn.benchmark
@@ -23,7 +27,7 @@ import argparse, collections, functools, hashlib, importlib, io, json, os, pathl
 from multiprocessing import Pool
 
 TORCH = ["torch", "torchvision.transforms.v2", "torchvision.io", "torch.utils.data", "PIL.Image"]
-NEEDS = {"audit": ["numpy", "PIL.Image"], "cleanvision": ["cleanvision"], "decode": TORCH, "decode-tuned": TORCH, "read": TORCH,
+NEEDS = {"audit": ["numpy", "PIL.Image"], "cleanvision": ["cleanvision"], "decode": TORCH, "decode-tuned": TORCH, "read": TORCH, "augment": TORCH, "augment-monai": ["torch", "monai.transforms"],
          "dicom": ["numpy", "PIL.Image", "pydicom.pixels", "libjpeg", "openjpeg"], "nifti": ["numpy", "PIL.Image", "nibabel"],
          "dicom-monai": ["torch", "monai.transforms", "monai.data", "itk", "pydicom.pixels"]}
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
@@ -116,6 +120,68 @@ def read(a):
     torch.manual_seed(1)
     seen = sum(len(images) for images, _ in DataLoader(labelled(paths), 32, shuffle=True, num_workers=THREADS))
     return {"items": seen}
+
+
+def augmented(a, change, kind):
+    """Changes batch after batch; the first is not measured."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    slices, seen = torch.randint(0, 256, (a.batch, 1, 224, 224), dtype=torch.uint8).to(kind), 0
+    for number in range(a.steps + 1):
+        if number == 1:
+            begun = time.perf_counter()
+        batch = change(slices)
+        seen += int(batch[0, 0, 0, 0])
+    return {"items": a.steps * a.batch, "seconds": time.perf_counter() - begun, "sum": seen}
+
+
+def augment(a):
+    import math, random
+    import torch
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional as F
+
+    within = lambda most: random.uniform(-most, most)
+
+    def one(image):
+        if random.random() < 0.5:
+            image = F.horizontal_flip(image)
+        shift = [within(0.06 * 224), within(0.06 * 224)]
+        image = F.affine(image, within(10), shift, 1 + within(0.1), [0.0, 0.0], interpolation=InterpolationMode.BILINEAR)
+        # Brightness is multiplied; there is no v2 function that adds, and noise is for floats only.
+        image = F.adjust_contrast(F.adjust_brightness(image, 1 + within(0.1)), 1 + within(0.15))
+        image = F.adjust_gamma(image, math.exp(within(math.log(1.15))))
+        return torch.randn(image.shape).mul_(0.02 * 255).add_(image).round_().clamp_(0, 255).to(torch.uint8)
+
+    def all_at_once(images):
+        """The warps of a batch in one call and its tones in a few, in floats."""
+        each = lambda most: torch.empty(len(images), 1, 1, 1).uniform_(-most, most)
+        angle, scale = each(math.radians(10)), 1 + each(0.1)
+        cos, sin, mirrored = angle.cos() / scale, angle.sin() / scale, torch.where(each(1) < 0, -1.0, 1.0)
+        theta = torch.cat([torch.cat([mirrored * cos, mirrored * sin, each(0.12)], 3), torch.cat([-sin, cos, each(0.12)], 3)], 2).squeeze(1)
+        grid = torch.nn.functional.affine_grid(theta, images.shape, align_corners=False)
+        images = torch.nn.functional.grid_sample(images.float().div_(255), grid, align_corners=False).add_(each(0.1)).clamp_(0, 1)
+        mean = images.mean((1, 2, 3), keepdim=True)
+        images = images.sub_(mean).mul_(1 + each(0.15)).add_(mean).clamp_(0, 1).pow_((each(1) * math.log(1.15)).exp())
+        return images.add_(torch.randn(images.shape), alpha=0.02).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+
+    return augmented(a, all_at_once if a.tuned else lambda images: torch.stack([one(image) for image in images]), torch.uint8)
+
+
+def augment_monai(a):
+    import math
+    import torch
+    from monai import transforms as T
+
+    move = T.RandAffine(prob=1, rotate_range=math.radians(10), translate_range=0.06 * 224, scale_range=[0.1, 0.1], mode="bilinear",
+                        padding_mode="zeros", cache_grid=True, spatial_size=(224, 224))
+    tone = [T.RandShiftIntensity(0.1 * 255, prob=1), T.RandScaleIntensityFixedMean(prob=1, factors=0.15),
+            T.RandAdjustContrast(prob=1, gamma=(1 / 1.15, 1.15)), T.RandGaussianNoise(prob=1, std=0.02 * 255, sample_std=False)]
+    tf = T.Compose([T.RandFlip(prob=0.5, spatial_axis=1), move, *tone, T.ToTensor(track_meta=False)])
+    # MONAI computes in floats.
+    return augmented(a, lambda images: torch.stack([tf(image) for image in images]), torch.float32)
 
 
 def fcn(tuned):
@@ -394,7 +460,7 @@ def main():
     parser.add_argument("--reader", default="ITKReader", help="dicom-monai: ITKReader or PydicomReader")
     a = parser.parse_args()
     work = {"unzip": unzip, "audit": audit, "cleanvision": cleanvision, "decode": decode, "decode-tuned": decode_tuned, "read": read,
-            "step": step, "train": train, "heads": heads, "dicom": dicom, "dicom-monai": dicom_monai, "nifti": nifti}[a.what]
+            "augment": augment, "augment-monai": augment_monai, "step": step, "train": train, "heads": heads, "dicom": dicom, "dicom-monai": dicom_monai, "nifti": nifti}[a.what]
     # Importing libraries is not timed.
     for module in NEEDS.get(a.what, []):
         importlib.import_module(module)

@@ -5,6 +5,7 @@
 mod architecture;
 mod archive;
 mod audit;
+mod augment;
 mod cache;
 mod chests;
 mod cli;

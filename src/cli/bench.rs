@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
-    Adam, Architecture, Audit, Check, Experiment, History, Learn, Manifest, Network, Precision, Preprocess, RunConfig,
-    RunFolder, Scale, SliceCache, Split, Storage, Subset, Window, Workspace, gradient,
+    Adam, Architecture, Audit, Augmentation, Check, Experiment, History, Learn, Manifest, Network, Precision,
+    Preprocess, RunConfig, RunFolder, Scale, SliceCache, Split, Storage, Subset, Window, Workspace, gradient,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub struct BenchArgs {
     /// Slices in a batch
     #[arg(long, default_value_t = 32)]
     pub batch: usize,
-    /// Optimiser steps
+    /// Optimiser steps; batches of `augment`
     #[arg(long, default_value_t = 3)]
     pub steps: usize,
     /// Precision of `step`, `heads` and `train`: f32, f16 or bf16
@@ -75,6 +75,8 @@ pub enum Work {
     /// One epoch of the audited data set's cache by the training's sampler, with prefetch; begins at once, so that it
     /// can be run with little memory and from a slow disk
     Epoch,
+    /// Batches of slices at 224×224, changed at random as for training
+    Augment,
     /// Optimiser steps of the FCN
     Step,
     /// Five epochs of a head over a frozen network
@@ -98,6 +100,7 @@ pub fn run(args: &BenchArgs, workspace: &Workspace) -> Result<()> {
         Work::AuditAndCache => audit_and_cache(data, args.archives.as_deref())?,
         Work::Read => read(data, args)?,
         Work::Epoch => epoch(workspace, args)?,
+        Work::Augment => augment(args)?,
         Work::Step => step(args)?,
         Work::Heads => heads(data, args)?,
         Work::Train => training(data, args)?,
@@ -263,6 +266,24 @@ fn epoch(workspace: &Workspace, args: &BenchArgs) -> Result<Measured> {
     let read = disk_megabytes().zip(before).map(|(after, before)| after - before);
     let more = json!({ "read_mb": read, "waited": waited });
     Ok((seen, watch.stop(), more))
+}
+
+/// Random grey levels: the time does not depend on them.
+fn augment(args: &BenchArgs) -> Result<Measured> {
+    use rand::{RngCore, SeedableRng};
+    let (side, slices) = (224, (0..args.batch).collect::<Vec<usize>>());
+    let mut pixels = vec![0; args.batch * side * side];
+    rand_chacha::ChaCha8Rng::seed_from_u64(1).fill_bytes(&mut pixels);
+    let once = |epoch: usize| -> Result<u8> {
+        let mut batch = pixels.clone();
+        Augmentation::gentle().apply_to_batch(&mut batch, side, &slices, (1, epoch))?;
+        Ok(batch.first().copied().unwrap_or(0))
+    };
+    // The table of noise is made at the first use.
+    once(0)?;
+    let watch = Watch::start();
+    let seen = (1..=args.steps).map(once).collect::<Result<Vec<u8>>>()?;
+    Ok((args.steps * args.batch, watch.stop(), json!({ "seen": seen })))
 }
 
 fn step(args: &BenchArgs) -> Result<Measured> {

@@ -26,7 +26,7 @@ impl Tone {
     pub(super) fn table(&self, pixels: &[u8]) -> [f64; 256] {
         let brighter = |level: usize| (level as f64 + 255.0 * self.brightness).clamp(0.0, 255.0);
         // Without contrast the mean is not needed.
-        let mean = if self.contrast == 1.0 { 0.0 } else { mean_of(pixels, brighter) };
+        let mean = if self.contrast == 1.0 { 0.0 } else { mean_of(pixels, 255.0 * self.brightness) };
         std::array::from_fn(|level| {
             let level = (mean + self.contrast * (brighter(level) - mean)).clamp(0.0, 255.0);
             if self.gamma == 1.0 { level } else { 255.0 * (level / 255.0).powf(self.gamma) }
@@ -49,22 +49,37 @@ impl Tone {
     }
 }
 
-/// The mean of what a table makes of the pixels.
-fn mean_of(pixels: &[u8], level: impl Fn(usize) -> f64) -> f64 {
-    let counts = counts(pixels);
-    let sum: f64 = counts.iter().enumerate().map(|(grey, count)| level(grey) * f64::from(*count)).sum();
+/// The mean of the grey levels after `added` was added and the sum cut to black and white.
+fn mean_of(pixels: &[u8], added: f64) -> f64 {
+    // Levels from `low` to `high` are not cut; those above become white, those below black.
+    let (low, high) = ((-added).ceil().clamp(0.0, 255.0) as u8, (255.0 - added).floor().clamp(0.0, 255.0) as u8);
+    let within = range_of(pixels, low, high);
+    let white = pixels.len() as u64 - range_of(pixels, 0, high).count;
+    let sum = within.sum as f64 + within.count as f64 * added + 255.0 * white as f64;
     sum / pixels.len().max(1) as f64
 }
 
-/// How many pixels have each grey level. Neighbours are counted apart: a count that was just written cannot be read at once.
-fn counts(pixels: &[u8]) -> [u32; 256] {
-    let mut apart = [[0_u32; 256]; 4];
-    let mut chunks = pixels.chunks_exact(4);
-    for chunk in &mut chunks {
-        apart.iter_mut().zip(chunk).for_each(|(counts, pixel)| counts[usize::from(*pixel)] += 1);
+/// The pixels whose grey levels lie in a range.
+struct Within {
+    count: u64,
+    sum: u64,
+}
+
+#[multiversion(targets("x86_64+avx2+avx512f+avx512bw", "x86_64+avx2"))]
+fn range_of(pixels: &[u8], low: u8, high: u8) -> Within {
+    let mut within = Within { count: 0, sum: 0 };
+    // So many levels fit 16 bits, and twice as many fit a vector.
+    for block in pixels.chunks(256) {
+        let (mut count, mut sum) = (0_u16, 0_u16);
+        for pixel in block {
+            let is_inside = (low..=high).contains(pixel);
+            count = count.wrapping_add(u16::from(is_inside));
+            sum = sum.wrapping_add(if is_inside { u16::from(*pixel) } else { 0 });
+        }
+        within.count += u64::from(count);
+        within.sum += u64::from(sum);
     }
-    chunks.remainder().iter().for_each(|pixel| apart[0][usize::from(*pixel)] += 1);
-    std::array::from_fn(|level| apart.iter().map(|counts| counts[level]).sum())
+    within
 }
 
 #[multiversion(targets("x86_64+avx2+avx512f+avx512bw", "x86_64+avx2"))]

@@ -10,6 +10,9 @@ const WEIGHT: u32 = 11;
 /// The longest side of a picture that can be warped, in pixels.
 pub(super) const LONGEST_SIDE: usize = 4096;
 
+/// Corners for which there is always room: up to so many, those of sides up to 254, an index needs no check.
+const SMALL: usize = 1 << 16;
+
 /// Flip, then scale and rotation about the centre, then shift.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Affine {
@@ -63,11 +66,10 @@ impl Affine {
 
 /// Writes the four pixels that meet at each corner, also at the picture's edge with black outside, as one number: left
 /// above, right above, left below, right below, from the lowest byte. A lookup then reads all that a sample needs. There
-/// are width + 1 of them in a row and one more at its end that is black, as is the last row; the number of all is rounded up
-/// to a power of two, so that an index can be masked.
+/// are width + 1 of them in a row and one more at its end that is black, as is the last row; at least [`SMALL`] in all.
 fn squares(pixels: &[u8], width: usize, room: &mut Vec<u32>) {
     let (height, stride) = (pixels.len() / width, width + 2);
-    let length = (stride * (height + 2)).next_power_of_two();
+    let length = (stride * (height + 2)).max(SMALL);
     if room.len() != length {
         *room = vec![0; length];
     }
@@ -141,13 +143,22 @@ struct Line {
 
 #[multiversion(targets("x86_64+avx2+avx512f+avx512bw", "x86_64+avx2"))]
 fn blend(squares: &[u32], stride: usize, x: Line, y: Line, target: &mut [u8]) {
+    match <&[u32; SMALL]>::try_from(squares) {
+        Ok(squares) => blend_with(|index| squares[index % SMALL], stride, x, y, target),
+        Err(_) => blend_with(|index| squares.get(index).copied().unwrap_or(0), stride, x, y, target),
+    }
+}
+
+#[inline(always)]
+fn blend_with(square: impl Fn(usize) -> u32, stride: usize, x: Line, y: Line, target: &mut [u8]) {
     let stride = stride as i32;
     // Checks of overflows would keep the compiler from using vectors; see the constants for why there are none.
     for (i, target) in target.iter_mut().enumerate() {
+        // Not `clamp`, which checks its bounds.
         let at = |of: Line| of.at.wrapping_add(of.step.wrapping_mul(i as i32)).min(of.last).max(-1 << POINT);
         let (x, y) = (at(x), at(y));
         let index = (y >> POINT).wrapping_add(1).wrapping_mul(stride).wrapping_add((x >> POINT).wrapping_add(1));
-        let square = squares.get(index as u32 as usize).copied().unwrap_or(0);
+        let square = square(index as u32 as usize);
         let weight = |of: i32| of >> (POINT - WEIGHT) & ((1 << WEIGHT) - 1);
         let pixel = |number: u32| (square >> (8 * number) & 255) as i32;
         let between = |a: i32, b: i32| (a << WEIGHT).wrapping_add(weight(x).wrapping_mul(b.wrapping_sub(a)));
