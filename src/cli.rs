@@ -64,6 +64,8 @@ pub enum CliCommand {
         #[arg(long, value_name = "N")]
         seeds: Option<u64>,
     },
+    /// Train with each part of the recipe left out in turn, and compare on the same test scans
+    Ablation(RunArgs),
     /// Evaluate the best checkpoint on train, validation and test, per slice and per scan
     Evaluate(Trained),
     /// Judge scans by the features of all their slices, and compare with the vote of the slices
@@ -183,8 +185,8 @@ pub struct PhantomArgs {
 /// A trained run; its settings are read from its folder.
 #[derive(Args)]
 pub struct Trained {
-    /// Name of the run's folder, such as fcn-published or resnet152
-    #[arg(long, default_value = "fcn")]
+    /// Name of the run's folder, such as fcn-published or efficientnet_lite0
+    #[arg(long, default_value = "compact")]
     pub name: String,
 }
 
@@ -274,7 +276,7 @@ impl RunArgs {
         let mut run = match &self.config {
             Some(path) => RunConfig::read(path)?,
             None if self.published => RunConfig::published(self.network.unwrap_or(Architecture::Fcn)),
-            None => RunConfig::of(self.network.unwrap_or(Architecture::Fcn)),
+            None => self.network.map_or_else(RunConfig::default, RunConfig::of),
         };
         if self.fine_tune {
             run = run.fine_tune();

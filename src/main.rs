@@ -59,6 +59,7 @@ fn act(command: &CliCommand, workspace: &Workspace) -> Result<()> {
         CliCommand::Train { run, seeds: Some(seeds), .. } => run_commands::average_seeds(workspace, run, *seeds),
         CliCommand::Train { run, .. } => run_commands::train(workspace, run),
         CliCommand::Evaluate(trained) => run_commands::evaluate(workspace, trained),
+        CliCommand::Ablation(run) => run_commands::ablation(workspace, run),
         CliCommand::ScanModel(trained) => run_commands::scan_model(workspace, trained),
         CliCommand::Predict { run, path: None } => run_commands::predict(workspace, run),
         CliCommand::Predict { run, path: Some(path) } => run_commands::judge(&workspace.run(&run.name), path),

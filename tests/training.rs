@@ -101,7 +101,6 @@ fn everything(name: &str) -> RunConfig {
         clip_norm: Some(1.0),
         averaging: Some(0.9),
         flip_at_test: true,
-        ..Recipe::default()
     };
     RunConfig { recipe, epochs: 3, checkpoint_minutes: 0.0, ..tiny_run(name) }
 }

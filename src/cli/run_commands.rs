@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use super::{RunArgs, Trained};
 use anyhow::Result;
-use covid_ct::{Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace};
+use covid_ct::{Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace};
 use std::path::Path;
 
 fn opened(workspace: &Workspace, args: &RunArgs) -> Result<Experiment> {
@@ -29,6 +29,13 @@ pub fn train(workspace: &Workspace, args: &RunArgs) -> Result<()> {
 }
 
 /// Trains and evaluates every fold of a cross-validation.
+pub fn ablation(workspace: &Workspace, args: &RunArgs) -> Result<()> {
+    let complete = args.config()?;
+    let found = Ablation::run(workspace, &complete, &complete.without_each_part(), TerminalProgress::new().show())?;
+    println!("\n{found}");
+    Ok(())
+}
+
 pub fn cross_validate(workspace: &Workspace, args: &RunArgs, folds: usize) -> Result<()> {
     let found = CrossValidation::run(workspace, &args.config()?, folds, TerminalProgress::new().show())?;
     println!("\n{}\n", found.table());

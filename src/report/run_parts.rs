@@ -11,6 +11,7 @@ use crate::evaluate::explain::Explanations;
 use crate::evaluate::external::ExternalValidation;
 use crate::evaluate::inference::Inference;
 use crate::evaluate::predict::{About, Predictions};
+use crate::evaluate::scan_model::ScanModel;
 use crate::evaluate::shortcuts::CueComparison;
 use crate::train::checkpoint::CheckpointInfo;
 use crate::train::history::History;
@@ -58,6 +59,12 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// The scan model that was fitted to the evaluated weights.
+    pub(super) fn scan_model(&self) -> Option<ScanModel> {
+        let model = self.folder.scan_model().ok()?;
+        (model.results().weights == self.evaluation.weights).then_some(model)
+    }
+
     /// Reads a run; what does not belong to its evaluation goes to `left_out`.
     ///
     /// # Errors

@@ -40,6 +40,11 @@ impl Report {
                 }
                 None => html.push_str(&warning(NO_ASSESSMENT)),
             }
+            // A model of scans that was fitted to these weights; an older one stays out.
+            if let Some(model) = run.scan_model() {
+                html.push_str(&model.tables().html());
+                self.json["scan_models"][&run.name] = json!(model.results());
+            }
             html.push_str(&run.evaluation.table().html());
             let subsets = || run.evaluation.subsets.iter().map(|of| of.subset);
             for by_scan in [true, false] {
