@@ -20,7 +20,7 @@ fn from_phantom_to_report() {
     let with = |first: &str, more: &[&str]| {
         [&[first], &small[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    for (preset, name) in [(&[][..], "fcn"), (&["--published"][..], "fcn-published")] {
+    for (preset, name) in [(&[][..], "compact"), (&["--published"][..], "fcn-published")] {
         for stage in ["split", "cache", "train"] {
             let arguments = with(stage, preset);
             step(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
@@ -49,11 +49,11 @@ fn from_phantom_to_report() {
         "1",
     ];
     assert!(step(&leak).contains("shuffled among patients"));
-    let evaluation = run_of(home, "fcn").evaluation().expect("reads");
+    let evaluation = run_of(home, "compact").evaluation().expect("reads");
     let test = evaluation.subset(Subset::Test).expect("a test subset");
     assert!(!evaluation.leaking && test.scans.total() > 0);
     assert!(run_of(home, "fcn-published").evaluation().expect("reads").leaking);
-    let csv = fs::read_to_string(home.join("runs/phantom/fcn/predictions-prediction.csv")).expect("reads");
+    let csv = fs::read_to_string(home.join("runs/phantom/fcn-published/predictions-prediction.csv")).expect("reads");
     let unlabelled =
         fixture().audit.accepted().slices.iter().filter(|s| fixture().manifest.scans[s.scan].label.is_none()).count();
     assert_eq!(csv.lines().count(), 1 + unlabelled);
@@ -64,7 +64,7 @@ fn from_phantom_to_report() {
     counts_every_file_once(home, &html, &json);
     answers_from_what_it_holds(home, &json);
     parses_and_fetches_nothing(&home.join("report.html"));
-    step(&["export", "--name", "fcn", home.join("model.safetensors").to_str().expect("UTF-8")]);
+    step(&["export", "--name", "compact", home.join("model.safetensors").to_str().expect("UTF-8")]);
     a_card_says_what_the_run_holds(home);
     nothing_stands_beside_what_it_was_not_made_from(home, &step);
 }
@@ -78,7 +78,7 @@ fn read_report(folder: &Path) -> (String, Value) {
 fn says_what_the_run_holds(home: &Path, html: &str, json: &Value) {
     // Long words have places where a narrow column may break them.
     let html = html.replace("<wbr>", "");
-    for name in ["fcn", "fcn-published"] {
+    for name in ["compact", "fcn-published"] {
         let folder = run_of(home, name);
         let (of, assessment) = (folder.evaluation().expect("reads"), folder.assessment().expect("reads"));
         let weights = fs::read(folder.path_of(Artifact::BestCheckpoint)).expect("reads");
@@ -140,7 +140,7 @@ fn counts_every_file_once(home: &Path, html: &str, json: &Value) {
 }
 
 fn answers_from_what_it_holds(home: &Path, json: &Value) {
-    let of = run_of(home, "fcn").evaluation().expect("reads");
+    let of = run_of(home, "compact").evaluation().expect("reads");
     let answer = |list: &str, id: &str| {
         let items = json["checklists"][list]["items"].as_array().expect("items");
         items.iter().find(|item| item["id"] == id).unwrap_or_else(|| panic!("no {id}"))["answer"].to_string()
@@ -176,7 +176,7 @@ fn parses_and_fetches_nothing(page: &Path) {
 }
 
 fn a_card_says_what_the_run_holds(home: &Path) {
-    let folder = run_of(home, "fcn");
+    let folder = run_of(home, "compact");
     let (of, assessment) = (folder.evaluation().expect("reads"), folder.assessment().expect("reads"));
     let read = |ending: &str| fs::read_to_string(home.join(format!("model.safetensors.{ending}"))).expect("a card");
     let (card, page): (Value, String) = (serde_json::from_str(&read("json")).expect("JSON"), read("md"));
@@ -206,7 +206,7 @@ fn a_card_says_what_the_run_holds(home: &Path) {
 
 fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&[&str]) -> String) {
     let (accepted, runs) = (fixture().audit.accepted(), home.join("runs/phantom"));
-    let fcn = run_of(home, "fcn");
+    let fcn = run_of(home, "compact");
     let of = fcn.evaluation().expect("reads");
     // The split in its folder is now another one: no proof is shown, and no new split is drawn.
     let other = Split::new(&accepted, &SplitConfig { seed: 77, ..of.run.split.clone() }).expect("splits");
@@ -214,7 +214,7 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
     let work = Workspace::at(Some(home.to_owned()), Some(fixture().root.clone())).expect("opens");
     let kept = fs::read(fcn.path_of(Artifact::Split)).expect("reads");
     other.write(fcn.path_of(Artifact::Split), &accepted).expect("writes");
-    step(&["report", "fcn"]);
+    step(&["report", "compact"]);
     let (html, json) = read_report(home);
     let left = json["left_out"][0].to_string();
     assert!(left.contains(&other.hash().to_string()) && left.contains(&of.split.to_string()), "{left}");
@@ -226,17 +226,17 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
     fs::write(fcn.path_of(Artifact::Split), kept).expect("restores");
 
     // A run of the same weights, and one of other data.
-    copy(&runs.join("fcn"), &runs.join("twin"));
+    copy(&runs.join("compact"), &runs.join("twin"));
     let paired =
-        PairedRuns::of(&["fcn", "twin", "fcn-published"].map(|name| run_of(home, name)), &accepted).expect("compares");
+        PairedRuns::of(&["compact", "twin", "fcn-published"].map(|name| run_of(home, name)), &accepted).expect("compares");
     assert_eq!(paired.pairs.len(), 2, "validation and test of the twin: {paired}");
     assert!(paired.pairs.iter().all(|pair| (pair.paired.mcnemar.p, pair.adjusted) == (1.0, 1.0)), "{paired}");
     assert!(paired.left_out.iter().any(|why| why.contains("fcn-published: no other run has its split")), "{paired}");
-    copy(&runs.join("fcn"), &runs.join("elsewhere"));
+    copy(&runs.join("compact"), &runs.join("elsewhere"));
     let (file, foreign) = (runs.join("elsewhere/evaluation.json"), Digest::of(b"other data").to_string());
     let text = fs::read_to_string(&file).expect("reads").replace(&of.manifest.to_string(), &foreign);
     fs::write(&file, text).expect("writes");
-    let two = ["fcn", "elsewhere"].map(|name| run_of(home, name));
+    let two = ["compact", "elsewhere"].map(|name| run_of(home, name));
     let error = format!("{:#}", Comparison::of(&two).expect_err("two data sets"));
     assert!(error.contains(&foreign) && error.contains(&of.manifest.to_string()), "{error}");
     assert!(PairedRuns::of(&two, &accepted).is_err());
@@ -246,10 +246,10 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
         Report::new(&work, &runs, None).expect("reports").write(home.join(into)).expect("writes");
         read_report(&home.join(into))
     };
-    let (_, json) = write(&["fcn", "elsewhere"], "two");
+    let (_, json) = write(&["compact", "elsewhere"], "two");
     let left = json["left_out"].to_string();
     assert!(left.contains("the run elsewhere") && left.contains(&foreign), "{left}");
-    assert!(!json["runs"]["fcn"].is_null() && json["runs"]["elsewhere"].is_null());
+    assert!(!json["runs"]["compact"].is_null() && json["runs"]["elsewhere"].is_null());
     // Without runs the report has advice.
     let (html, json) = write(&[], "none");
     assert!(html.contains("covid-ct train") && json["data"]["files"].as_u64().is_some() && json["runs"].is_null());
