@@ -238,7 +238,7 @@ fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_
         fs::rename(scan, elsewhere.join(format!("visit {number}"))).expect("moves");
     }
     said += &step(&["predict", path(&elsewhere)]);
-    let run = RunFolder::at(work.join("runs/clinic/fcn"));
+    let run = RunFolder::at(work.join("runs/clinic/compact"));
     let inference = run.inference().expect("reads");
     let new = run.judge(&elsewhere, silent).expect("judges");
     let probabilities =

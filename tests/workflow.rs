@@ -147,9 +147,9 @@ fn answers_from_what_it_holds(home: &Path, json: &Value) {
     };
     let test = of.subset(Subset::Test).expect("a test subset").slices.total();
     for (list, id, said) in [
-        ("CLAIM", "CLAIM 24", format!("fcn: random, seed {}", of.run.seed)),
+        ("CLAIM", "CLAIM 24", format!("compact: random, seed {}", of.run.seed)),
         ("CLAIM", "CLAIM 22", "5 weighted layers, 1,555,074 parameters".to_owned()),
-        ("CLAIM", "CLAIM 32", format!("fcn: {test} test slices")),
+        ("CLAIM", "CLAIM 32", format!("compact: {test} test slices")),
         ("TRIPOD+AI", "TRIPOD+AI 12d", "no column names a hospital".to_owned()),
         ("TRIPOD+AI", "TRIPOD+AI 23b", "Not reported".to_owned()),
     ] {
