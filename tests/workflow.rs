@@ -227,8 +227,8 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
 
     // A run of the same weights, and one of other data.
     copy(&runs.join("compact"), &runs.join("twin"));
-    let paired =
-        PairedRuns::of(&["compact", "twin", "fcn-published"].map(|name| run_of(home, name)), &accepted).expect("compares");
+    let paired = PairedRuns::of(&["compact", "twin", "fcn-published"].map(|name| run_of(home, name)), &accepted)
+        .expect("compares");
     assert_eq!(paired.pairs.len(), 2, "validation and test of the twin: {paired}");
     assert!(paired.pairs.iter().all(|pair| (pair.paired.mcnemar.p, pair.adjusted) == (1.0, 1.0)), "{paired}");
     assert!(paired.left_out.iter().any(|why| why.contains("fcn-published: no other run has its split")), "{paired}");

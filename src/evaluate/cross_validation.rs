@@ -241,7 +241,7 @@ fn scored_by(predictions: &Predictions, manifest: &Manifest, rule: &ScanRule) ->
 /// The test predictions of all folds as one, in the manifest's order.
 ///
 /// # Errors
-/// A labelled slice that no fold tested or two did, or predictions of another subset or manifest.
+/// A labelled scan that no fold tested, a slice that two did, or predictions of another subset or manifest.
 fn out_of_fold(name: &str, folds: &[Predictions], manifest: &Manifest) -> Result<Predictions> {
     let mut by_path: HashMap<&str, &SlicePrediction> = HashMap::new();
     for Predictions { about, .. } in folds {
@@ -258,14 +258,24 @@ fn out_of_fold(name: &str, folds: &[Predictions], manifest: &Manifest) -> Result
         let before = by_path.insert(&row.path, row);
         ensure!(before.is_none(), "{} is in two test parts, one of them that of {}", row.path, fold.about.run);
     }
-    let mut rows = Vec::new();
+    // Slices without lungs may be left out, but no scan.
+    let (mut rows, mut untested): (Vec<SlicePrediction>, BTreeSet<&String>) = (Vec::new(), BTreeSet::new());
     for slice in &manifest.slices {
         let scan = manifest.scan_of(slice);
         if scan.set != Set::Prediction && scan.label.is_some() {
-            let path = manifest.path(slice);
-            let row = by_path.remove(path.as_str());
-            rows.push(row.with_context(|| format!("{path} has a label, but is in no test part"))?.clone());
+            match by_path.remove(manifest.path(slice).as_str()) {
+                Some(row) => rows.push(row.clone()),
+                None => {
+                    untested.insert(&scan.folder);
+                }
+            }
         }
+    }
+    for row in &rows {
+        untested.remove(&row.scan);
+    }
+    if let Some(scan) = untested.first() {
+        bail!("the scan {scan} has a label, but is in no test part");
     }
     if let Some(path) = by_path.keys().min() {
         bail!("{path} was tested, but is no labelled slice of the data set");

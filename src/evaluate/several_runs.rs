@@ -114,6 +114,7 @@ pub(crate) mod tests {
     use crate::data::audit::Audit;
     use crate::data::manifest::Manifest;
     use crate::data::phantom::{PhantomConfig, draw_phantom};
+    use crate::nn::model::Architecture;
     use std::path::Path;
 
     /// An audited phantom of six covid and six other scans in a workspace under `home`.
@@ -137,7 +138,8 @@ pub(crate) mod tests {
 
     /// Settings for a second.
     pub(crate) fn tiny() -> RunConfig {
-        let mut run = RunConfig { device: "cpu".to_owned(), epochs: 1, ..RunConfig::default().small() };
+        let slides = RunConfig::published(Architecture::Fcn).by_patient().small();
+        let mut run = RunConfig { name: "fcn".to_owned(), device: "cpu".to_owned(), epochs: 1, ..slides };
         run.preprocess.size = 32;
         run
     }
