@@ -1,6 +1,6 @@
 use super::variation::Rectangle;
 use super::*;
-use crate::SliceCache;
+use crate::data::cache::SliceCache;
 use crate::data::manifest::Manifest;
 use crate::data::phantom::{PhantomConfig, draw_phantom};
 use crate::data::preprocess::Preprocess;

@@ -113,7 +113,7 @@ fn sample_row(
     target[to..].fill(0);
     // Half a weight more, so that weights are rounded when the bits behind are cut off.
     let fixed = |number: f64| (number * f64::from(1_u32 << POINT)).round() as i32;
-    let line = |of: Coordinate, side: usize| Line {
+    let line = |of: Coordinate, side: usize| Along {
         at: fixed(begin(of) + of.right * from as f64) + (1 << (POINT - WEIGHT - 1)),
         step: fixed(of.right),
         last: (side as i32) << POINT,
@@ -134,7 +134,7 @@ fn inside(at: f64, step: f64, side: usize) -> (usize, usize) {
 
 /// A coordinate along a row, in fixed point.
 #[derive(Debug, Clone, Copy)]
-struct Line {
+struct Along {
     at: i32,
     step: i32,
     /// Where the picture ends.
@@ -142,7 +142,7 @@ struct Line {
 }
 
 #[multiversion(targets("x86_64+avx2+avx512f+avx512bw", "x86_64+avx2"))]
-fn blend(squares: &[u32], stride: usize, x: Line, y: Line, target: &mut [u8]) {
+fn blend(squares: &[u32], stride: usize, x: Along, y: Along, target: &mut [u8]) {
     match <&[u32; SMALL]>::try_from(squares) {
         Ok(squares) => blend_with(|index| squares[index % SMALL], stride, x, y, target),
         Err(_) => blend_with(|index| squares.get(index).copied().unwrap_or(0), stride, x, y, target),
@@ -150,12 +150,12 @@ fn blend(squares: &[u32], stride: usize, x: Line, y: Line, target: &mut [u8]) {
 }
 
 #[inline(always)]
-fn blend_with(square: impl Fn(usize) -> u32, stride: usize, x: Line, y: Line, target: &mut [u8]) {
+fn blend_with(square: impl Fn(usize) -> u32, stride: usize, x: Along, y: Along, target: &mut [u8]) {
     let stride = stride as i32;
     // Checks of overflows would keep the compiler from using vectors; see the constants for why there are none.
     for (i, target) in target.iter_mut().enumerate() {
         // Not `clamp`, which checks its bounds.
-        let at = |of: Line| of.at.wrapping_add(of.step.wrapping_mul(i as i32)).min(of.last).max(-1 << POINT);
+        let at = |of: Along| of.at.wrapping_add(of.step.wrapping_mul(i as i32)).min(of.last).max(-1 << POINT);
         let (x, y) = (at(x), at(y));
         let index = (y >> POINT).wrapping_add(1).wrapping_mul(stride).wrapping_add((x >> POINT).wrapping_add(1));
         let square = square(index as u32 as usize);
