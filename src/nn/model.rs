@@ -9,6 +9,7 @@ mod custom;
 mod describe;
 mod layer;
 mod network;
+mod stage_features;
 #[cfg(test)]
 mod tests;
 
