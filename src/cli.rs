@@ -185,8 +185,8 @@ pub struct PhantomArgs {
 /// A trained run; its settings are read from its folder.
 #[derive(Args)]
 pub struct Trained {
-    /// Name of the run's folder, such as fcn-published or efficientnet_lite0
-    #[arg(long, default_value = "compact")]
+    /// Name of the run's folder, such as fcn-published or compact
+    #[arg(long, default_value = "efficientnet_lite0")]
     pub name: String,
 }
 
@@ -197,7 +197,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "published")]
     pub config: Option<PathBuf>,
     /// fcn, vgg19, resnet152, densenet161, compact, efficientnet_lite0, efficientnet_lite2, resnet18 or resnet50
-    /// [default: fcn; of leakage: densenet161]
+    /// [default: efficientnet_lite0; with --published: fcn; of leakage: densenet161]
     #[arg(long, value_name = "NETWORK", conflicts_with = "config")]
     pub network: Option<Architecture>,
     /// The slides' procedure, including its leaking slice-level split
@@ -206,13 +206,13 @@ pub struct RunArgs {
     /// Train the whole network, not only the head over a frozen backbone
     #[arg(long)]
     pub fine_tune: bool,
-    /// imagenet, imagenet-v2, a file of weights, or none for random ones
+    /// imagenet, imagenet-v2, ct (of resnet152), a file of weights, or none for random ones
     #[arg(long, value_name = "SOURCE")]
     pub pretrained: Option<String>,
     /// Precision: f32, bf16, or f16 (CUDA only)
     #[arg(long, value_parser = precision)]
     pub precision: Option<Precision>,
-    /// For a machine without a GPU: 48×48 pixels (64×64 for a head), batches of 8, 8 epochs, a higher rate; minutes
+    /// For a machine without a GPU: small pictures, small batches; minutes
     #[arg(long)]
     pub small: bool,
     /// Name of the run's folder

@@ -18,7 +18,8 @@
 //! | judge new scans | [`Experiment::judge`], [`RunFolder::judge`] | [`NewScans`], [`NewScans::write`] | `…/judged/<name>-<hash>/` |
 //! | explain | [`Experiment::explain`] | [`Explanations`] | `…/explanations-*.json` |
 //! | export | [`Classifier::export`] | | `model.pt` or `model.safetensors`, and its card `….json`, `….md` |
-//! | compare | [`Comparison::of`] | [`Comparison`] | |
+//! | judge whole scans | [`Experiment::scan_model`] | [`ScanModel`] | `…/scan-model.json` |
+//! | compare | [`Comparison::of`], [`Ablation::run`], [`CrossValidation::run`], [`SeedAverage::run`] | [`Comparison`] and others | |
 //! | report | [`Report::new`] | [`Report`] | `report.html`, `report.json` |
 //!
 //! An [`Experiment`] owns its run: settings, slices, split, cache and folder are compared with each other once, when it is
@@ -30,7 +31,7 @@
 //! - **Hashes bind the chain.** Split, cache, checkpoint and predictions carry the hash of the manifest they were made
 //!   from; what does not belong together is an error that names both.
 //! - **A leak is never silent.** [`RunConfig::published`] repeats the slides' slice-level split; wherever it is shown it
-//!   says so, and [`Split`] lists what subsets share. [`RunConfig::default`] keeps patients apart.
+//!   says so, and [`Split`] lists what subsets share. [`RunConfig::of`] keeps patients apart.
 //! - **A frozen network is run once.** Its features of every slice are kept next to the slice cache; see
 //!   [`Learn`] for what learns and `docs/networks.md` for when this is exact.
 //! - **Source data is never changed**, bad files are findings and not aborts, and an undefined ratio is `None` (shown as

@@ -226,10 +226,10 @@ fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_
     fs::write(scan.join("short.dcm"), &odd.bytes()[..4000]).expect("writes");
     let step = |arguments: &[&str]| run_well(&work, &root, arguments);
     let mut said = step(&["audit"]);
-    said += &step(&["train", "--small", "--size", "32", "--epochs", "2", "--device", "cpu"]);
-    said += &step(&["evaluate"]);
-    said += &step(&["predict"]);
-    said += &step(&["explain", "--subset", "validation"]);
+    said += &step(&["train", "--network", "compact", "--small", "--size", "32", "--epochs", "2", "--device", "cpu"]);
+    said += &step(&["evaluate", "--name", "compact"]);
+    said += &step(&["predict", "--name", "compact"]);
+    said += &step(&["explain", "--name", "compact", "--subset", "validation"]);
     // The same scans from elsewhere, in other folders and as an archive, give the same probabilities.
     let elsewhere = home.path().join("later");
     fs::create_dir_all(&elsewhere).expect("a folder");
@@ -237,7 +237,7 @@ fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_
     for (number, scan) in sorted(&known).into_iter().enumerate() {
         fs::rename(scan, elsewhere.join(format!("visit {number}"))).expect("moves");
     }
-    said += &step(&["predict", path(&elsewhere)]);
+    said += &step(&["predict", path(&elsewhere), "--name", "compact"]);
     let run = RunFolder::at(work.join("runs/clinic/compact"));
     let inference = run.inference().expect("reads");
     let new = run.judge(&elsewhere, silent).expect("judges");
@@ -249,11 +249,11 @@ fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_
     let of_archive = run.judge(&archive, silent).expect("judges an archive");
     assert_eq!(probabilities(&of_archive.inference), probabilities(&inference));
     assert_eq!(of_archive.inference.scans[1].scan, "two visits/visit 1");
-    said += &step(&["predict", path(&archive)]);
+    said += &step(&["predict", path(&archive), "--name", "compact"]);
     // External validation by folders' names: the labelled scans of the validation set, moved elsewhere.
     let external = home.path().join("other hospital");
     fs::rename(root.join("val"), &external).expect("moves");
-    said += &step(&["validate", path(&external)]);
+    said += &step(&["validate", path(&external), "--name", "compact"]);
     let (found, _) = run.external_validations(run.evaluation().expect("reads").weights).expect("reads");
     let evaluation = run.evaluation().expect("reads");
     let validation = evaluation.subset(Subset::Validation).expect("validation");

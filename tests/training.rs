@@ -77,7 +77,7 @@ fn ends_alike(name: &str, options: &[&str]) {
 
 #[test]
 fn killed_again_and_again_it_ends_with_the_same_bits() {
-    ends_alike("fcn", &["--checkpoint-minutes", "0"]);
+    ends_alike("compact", &["--network", "compact", "--checkpoint-minutes", "0"]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn from_phantom_to_report() {
     let with = |first: &str, more: &[&str]| {
         [&[first], &small[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    for (preset, name) in [(&[][..], "compact"), (&["--published"][..], "fcn-published")] {
+    for (preset, name) in [(&["--network", "compact"][..], "compact"), (&["--published"][..], "fcn-published")] {
         for stage in ["split", "cache", "train"] {
             let arguments = with(stage, preset);
             step(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
@@ -30,7 +30,7 @@ fn from_phantom_to_report() {
         let predicted = step(&["predict", "--name", name]);
         assert!(predicted.contains("Number of patients") && predicted.contains("ct_scan_1"), "{predicted}");
     }
-    let explained = step(&["explain"]);
+    let explained = step(&["explain", "--name", "compact"]);
     assert!(explained.contains("heat outside the lungs") && explained.contains(".svg"), "{explained}");
     let shortcuts = step(&["shortcuts"]);
     assert!(shortcuts.contains("size of the files"), "{shortcuts}");
