@@ -17,6 +17,7 @@ use crate::data::workspace::Workspace;
 use crate::nn::learn::Learn;
 use crate::train::config::RunConfig;
 use crate::train::initial::initial_network;
+use crate::train::recipe::Recipe;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -95,7 +96,10 @@ impl RunConfig {
             Learn::Whole => (self.learning_rate, self.batch_size, 30),
             Learn::Head | Learn::HeadWithDropout | Learn::Converged => (1e-2, 64, 60),
         };
-        Self { name: format!("{}-leak", self.name), split, epochs, learning_rate, batch_size, ..self }
+        // The probe has a training loop of its own, which is the slides'.
+        let (name, recipe) = (format!("{}-leak", self.name), Recipe::default());
+        let learn = if self.learn == Learn::Converged { Learn::Head } else { self.learn };
+        Self { name, learn, split, epochs, learning_rate, batch_size, recipe, ..self }
     }
 }
 
