@@ -124,7 +124,8 @@ pub use train::run_folder::{Artifact, RunFolder};
 pub use polars;
 pub use tch;
 
-/// The README's examples are compiled with the tests.
+/// The examples of README and docs are compiled with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/accuracy.md")]
 struct Readme;
