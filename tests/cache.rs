@@ -2,7 +2,7 @@
 
 use crate::support::{fixture, folder, prepared, program, run_python, silent, tiny_run};
 use covid_ct::tch::{Device, Tensor};
-use covid_ct::{Audit, ColourMode, Preprocess, SliceCache, decode_grey, resize_grey};
+use covid_ct::{Audit, ColourMode, Preprocess, RunConfig, SliceCache, decode_grey, resize_grey};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,7 +101,7 @@ fn a_killed_build_goes_on_and_ends_the_same() {
         child.wait().expect("ends");
     }
     assert!(program(killed.path(), data).args(build).output().expect("runs").status.success());
-    let preprocess = Preprocess { size: 512, ..Preprocess::default() };
+    let preprocess = Preprocess { size: 512, ..RunConfig::default().preprocess };
     let accepted = fixture().audit.accepted();
     let open = |home: &Path| {
         let built = |_: &covid_ct::Progress| panic!("it is whole");

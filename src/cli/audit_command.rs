@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use anyhow::{Context, Result};
 use clap::Args;
-use covid_ct::{Audit, Check, Expectation, Preprocess, Workspace};
+use covid_ct::{Audit, Check, Expectation, RunConfig, Workspace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,7 +52,7 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
 
 /// One pass over files or archives.
 fn pass(args: &AuditArgs, workspace: &Workspace) -> Result<Audit> {
-    let (caches, preprocess) = (workspace.cache_folder(), Preprocess::default());
+    let (caches, preprocess) = (workspace.cache_folder(), RunConfig::default().preprocess);
     let cache = args.cache.then_some((caches.as_path(), &preprocess));
     if let Some(url) = &args.archives {
         let root =
