@@ -230,15 +230,15 @@ pub struct RunArgs {
     /// Window of DICOM and volumes: lung, mediastinum, bone, file (each file's own) or CENTRE/WIDTH in HU [default: lung]
     #[arg(long, allow_hyphen_values = true)]
     pub window: Option<Window>,
-    /// Part of a picture that is kept: whole, lungs, or lungs:MARGIN [default: whole]
+    /// Part of a picture that is kept: lung-box, lungs (their square), or whole [default: lung-box; with --published: whole]
     #[arg(long)]
     pub crop: Option<Crop>,
-    /// Grey levels: as-is, or lung-to-tissue, one scale for all exports [default: as-is]
+    /// Grey levels: lung-to-tissue, one scale for all exports, or as-is [default: lung-to-tissue; with --published: as-is]
     #[arg(long)]
     pub stretch: Option<Stretch>,
-    /// Leave slices without lungs out of training and prediction; with --crop lungs or --stretch lung-to-tissue
+    /// Keep slices without lungs in training and prediction
     #[arg(long)]
-    pub only_lungs: bool,
+    pub all_slices: bool,
     /// Slices in a batch
     #[arg(long)]
     pub batch_size: Option<usize>,
@@ -297,10 +297,9 @@ impl RunArgs {
         if let Some(source) = &self.pretrained {
             let source = (source != "none").then(|| source.clone());
             // A file of settings names its run itself.
-            run = match self.config.is_some() {
-                true => RunConfig { pretrained: source, ..run },
-                false => run.with_pretrained(source),
-            };
+            let named = self.config.is_some().then(|| run.name.clone());
+            run = run.with_pretrained(source);
+            set(&mut run.name, &named);
         }
         set(&mut run.name, &self.name);
         set(&mut run.precision, &self.precision);
@@ -310,8 +309,9 @@ impl RunArgs {
         set(&mut run.preprocess.window, &self.window);
         set(&mut run.preprocess.crop, &self.crop);
         set(&mut run.preprocess.stretch, &self.stretch);
-        if self.only_lungs {
-            run.preprocess.without_lungs = WithoutLungs::LeaveOut;
+        let looks_for_lungs = run.preprocess.crop != Crop::Whole || run.preprocess.stretch != Stretch::AsIs;
+        if self.all_slices || !looks_for_lungs {
+            run.preprocess.without_lungs = WithoutLungs::Keep;
         }
         set(&mut run.batch_size, &self.batch_size);
         set(&mut run.learning_rate, &self.learning_rate);

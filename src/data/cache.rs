@@ -179,14 +179,14 @@ impl SliceCache {
 
     /// Slices at even distances in a subset, after preprocessing.
     pub fn contact_sheet(&self, split: &Split, subset: Subset, count: usize) -> Result<Figure> {
-        let of_subset = split.slices(subset);
+        let of_subset = self.used(&split.slices(subset))?;
         let size = self.preprocess.size;
         let mut sheet = ContactSheet::new(format!("{subset}: slices as the network sees them ({size}×{size})"));
         for slice in spread(&of_subset, count) {
             let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)? };
             let record = &self.manifest.slices[slice];
             let mark = match (self.has_lungs(slice)?, self.preprocess.crop) {
-                (Some(false), Crop::Lungs { .. }) => "\nno lungs found: whole picture",
+                (Some(false), Crop::Lungs { .. } | Crop::LungBox { .. }) => "\nno lungs found: whole picture",
                 (Some(false), Crop::Whole) => "\nno lungs found",
                 _ => "",
             };

@@ -68,7 +68,7 @@ impl Ablation {
         }
         let finished = finish_all(
             workspace,
-            &format!("{}-ablation", complete.name),
+            (&format!("{}-ablation", complete.name), true),
             all().map(|(_, run)| run.clone()).collect(),
             report,
         )?;

@@ -195,7 +195,7 @@ impl Experiment {
         self.folder().validate(path, |progress| self.progress(progress))
     }
 
-    /// The network of the epoch with the highest validation accuracy.
+    /// The network of the best epoch on the validation set, by the run's selection.
     ///
     /// # Errors
     /// A run that was not trained to its end, or a damaged file.

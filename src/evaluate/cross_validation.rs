@@ -85,7 +85,7 @@ impl CrossValidation {
         run_of(config, Fold { number: 0, of: folds }).split.check().with_context(doing)?;
         let folder = common_folder(work, &config.name, "folds").with_context(doing)?;
         let runs = (0..folds).map(|number| run_of(config, Fold { number, of: folds })).collect();
-        let runs = finish_all(work, &format!("{}-folds", config.name), runs, report).with_context(doing)?;
+        let runs = finish_all(work, (&format!("{}-folds", config.name), false), runs, report).with_context(doing)?;
         let (found, predictions) = Self::of(config, &runs, &work.audit()?.accepted()).with_context(doing)?;
         predictions.write(&folder)?;
         folder.write(Artifact::CrossValidation, &found)?;

@@ -49,7 +49,7 @@ impl PairedRun {
 
 impl PairedRuns {
     /// Compares evaluated runs by scan, on the validation and the test scans. Each run is compared with the first run
-    /// in the list that has the same split, if both predicted the same slices.
+    /// in the list that has the same split, if both predicted the same scans.
     ///
     /// # Errors
     /// Fewer than two runs, one that was not evaluated, or one on another manifest than this one (both are named).
@@ -77,13 +77,13 @@ impl PairedRuns {
     fn compare(&mut self, baseline: &Side, other: &Side) -> Result<()> {
         for subset in [Subset::Validation, Subset::Test] {
             let (Some(a), Some(b)) = (baseline.scored(subset), other.scored(subset)) else { continue };
-            if a.slices != b.slices {
+            if a.folders != b.folders {
                 self.left_out.push(format!(
-                    "{}, {subset}: it predicted other slices ({}) than {} ({}): run `covid-ct evaluate` for both again",
+                    "{}, {subset}: it predicted other scans ({}) than {} ({}): run `covid-ct evaluate` for both again",
                     other.name(),
-                    b.slices.len(),
+                    b.folders.len(),
                     baseline.name(),
-                    a.slices.len()
+                    a.folders.len()
                 ));
                 continue;
             }
@@ -130,7 +130,7 @@ impl PairedRuns {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
-            "Above 0 the run is better than its baseline. Both predicted the same slices of the same split. Bootstrap \
+            "Above 0 the run is better than its baseline. Both predicted the same scans of the same split. Bootstrap \
              over patients, the same draws for both; if an interval contains 0, either run may be better. McNemar's \
              exact test assumes independent scans."
                 .to_owned(),
@@ -163,8 +163,8 @@ shown_as_table!(PairedRuns);
 
 /// One run's predictions of a subset.
 struct ScoredSubset {
-    /// Paths, in the manifest's order.
-    slices: Vec<String>,
+    /// Folders, in the order of their names.
+    folders: Vec<String>,
     /// In the order of their names.
     scans: Vec<ScoredSample>,
 }
@@ -220,10 +220,8 @@ impl Side {
             );
         }
         let scans = scored_scans(&predictions, manifest, evaluation.rule.rule)?;
-        Ok(ScoredSubset {
-            slices: predictions.rows().iter().map(|row| row.path.clone()).collect(),
-            scans: scans.into_iter().map(|scan| scan.1).collect(),
-        })
+        let (folders, scans) = scans.into_iter().unzip();
+        Ok(ScoredSubset { folders, scans })
     }
 
     fn name(&self) -> &str {

@@ -204,7 +204,7 @@ impl Classifier {
 }
 
 impl RunFolder {
-    /// The network of the epoch with the highest validation accuracy.
+    /// The network of the best epoch on the validation set, by the run's selection.
     pub fn classifier(&self) -> Result<Classifier> {
         Classifier::load(self.path_of(Artifact::BestCheckpoint))
     }

@@ -234,13 +234,13 @@ impl ScanModel {
 
     fn fit(experiment: &Experiment, classifier: &Classifier, training: &ScanTraining) -> Result<Self> {
         let show = |progress: &Progress| experiment.progress(progress);
-        let (manifest, split, folder) = (experiment.manifest(), experiment.split(), experiment.folder());
+        let folder = experiment.folder();
         let cache = features_of(classifier, experiment.cache(), &show)?;
         let features = |slices: &[usize]| {
             cache.rows().read_ahead(slices);
             Ok(cache.of(slices)?.f_to_kind(Kind::Float)?)
         };
-        let [learned, judged] = [Subset::Train, Subset::Validation].map(|subset| scans_in(manifest, split, subset));
+        let (learned, judged) = (scans_in(experiment, Subset::Train)?, scans_in(experiment, Subset::Validation)?);
         let fitted = scan_fit::fit(&learned, &judged, &features, training, &show)?;
         write_tensors(&folder.path_of(Artifact::ScanModelWeights), &fitted.network.tensors(), HashMap::new())?;
         let tensors = Digest::of_file(&folder.path_of(Artifact::ScanModelWeights))?;
@@ -290,7 +290,7 @@ impl ScanModel {
             cache.preprocess()
         );
         let features = features_of(classifier, cache, &progress)?;
-        let slices: Vec<usize> = (0..cache.manifest().slices.len()).collect();
+        let slices = cache.used(&(0..cache.manifest().slices.len()).collect::<Vec<_>>())?;
         let verdict = |scan: scan_slices::ScanSlices| {
             let features = features.of(&scan.slices)?.f_to_kind(Kind::Float)?;
             Ok((scan.folder, self.of_new(&features)?))

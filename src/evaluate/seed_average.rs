@@ -46,7 +46,7 @@ pub struct SeedResult {
     pub run: String,
     /// Hash of its best checkpoint.
     pub weights: Digest,
-    /// The epoch with the highest validation accuracy.
+    /// The best epoch on the validation set, by the run's selection.
     pub best_epoch: usize,
     /// Its rule by which a scan is called covid, chosen on its own validation predictions.
     pub rule: ScanRule,
@@ -94,8 +94,9 @@ impl SeedAverage {
         ensure!(different.len() == seeds.len(), "{}: expected different seeds, found {seeds:?}", doing());
         let folder = common_folder(work, &config.name, "seeds").with_context(doing)?;
         let run = |&seed| RunConfig { name: format!("{}-seed{seed}", config.name), seed, ..config.clone() };
-        let runs = finish_all(work, &format!("{}-seeds", config.name), seeds.iter().map(run).collect(), report)
-            .with_context(doing)?;
+        let runs =
+            finish_all(work, (&format!("{}-seeds", config.name), false), seeds.iter().map(run).collect(), report)
+                .with_context(doing)?;
         let manifest = work.audit()?.accepted();
         let (found, subsets) = Self::of(config, &runs, &folder.name(), &manifest).with_context(doing)?;
         for predictions in &subsets {

@@ -40,13 +40,14 @@ impl FinishedRun {
 }
 
 /// Trains and evaluates runs in their order. Each is an ordinary run: one that is finished is not repeated, one that was
-/// interrupted is resumed. They are marked as parts of `whole`.
+/// interrupted is resumed. They are marked as parts of `whole`, except for the first where it
+/// is a run of one's own.
 ///
 /// # Errors
 /// Settings that cannot work, before the first training; those of a run, which is named.
 pub(crate) fn finish_all(
     work: &Workspace,
-    whole: &str,
+    (whole, begins_with_own): (&str, bool),
     runs: Vec<RunConfig>,
     report: impl Fn(&RunEvent) + Send + Sync + 'static,
 ) -> Result<Vec<FinishedRun>> {
@@ -57,7 +58,9 @@ pub(crate) fn finish_all(
         let note = format!("next {name}");
         report(&RunEvent::Working(Progress { stage, done, total, unit: "runs", rate: 0.0, note }));
         let forward = report.clone();
-        let run = RunConfig { part_of: Some(whole.to_owned()), ..run };
+        let is_own = begins_with_own && done == 0;
+        let part_of = if is_own { run.part_of.clone() } else { Some(whole.to_owned()) };
+        let run = RunConfig { part_of, ..run };
         let experiment = Experiment::open_in(work, run, move |event| forward(event))?;
         let evaluation =
             experiment.train_and_evaluate().with_context(|| format!("run {} of {total}, {name}", done + 1))?;

@@ -163,7 +163,8 @@ impl Report {
             ("Grey levels", distinct(&|of| of.stretch.described().to_owned())),
             ("Resize", format!("{sizes} pixels, bilinear with antialiasing")),
             ("Normalise", distinct(&|of| format!("(grey level / 255 − {}) / {}", of.mean, of.std))),
-            ("Augment", "nothing".to_owned()),
+            ("Slices without lungs", distinct(&|of| of.described()[2].1.clone())),
+            ("Augment", "in training only; see each run's settings".to_owned()),
         ] {
             table.row([step.to_owned(), how]);
         }

@@ -54,8 +54,8 @@ impl Report {
         let evaluated = from.workspace.evaluated_runs().map_or(from.runs.len(), |names| names.len());
         let mut html = paragraph(&format!(
             "Runs reported: {}; evaluated in this workspace: {evaluated}. Runs that were not evaluated, were deleted, \
-             or are in other workspaces are not counted. Adam on the unweighted cross entropy, no resampling, no \
-             augmentation; the epoch with the best validation accuracy is kept.",
+             or are in other workspaces are not counted. Loss, optimizer, weights of slices, augmentation and how the best epoch is chosen \
+             are in each run's settings.",
             from.runs.len()
         ));
         for run in &from.runs {

@@ -150,6 +150,7 @@ impl RunConfig {
             self.architecture
         );
         self.recipe.check()?;
+        self.check_recipe_fits()?;
         ensure!(
             self.learn == Learn::Whole || self.recipe.augmentation.is_none(),
             "recipe.augmentation: the features of a frozen backbone are stored, so that its slices cannot change; expected none, \
@@ -165,6 +166,25 @@ impl RunConfig {
         let minutes = self.checkpoint_minutes;
         ensure!(minutes.is_finite() && minutes >= 0.0, "checkpoint_minutes: expected 0 or more, found {minutes}");
         self.split.check()
+    }
+
+    /// # Errors
+    /// A part of the recipe that this kind of training could not honour.
+    fn check_recipe_fits(&self) -> Result<()> {
+        let recipe = &self.recipe;
+        ensure!(
+            self.learn == Learn::Whole || !recipe.flip_at_test,
+            "recipe.flip_at_test: the features of a frozen backbone are stored for slices as they are; expected false"
+        );
+        // A solved head makes no steps that these could change.
+        let of_steps = Recipe { weighting: recipe.weighting, selection: recipe.selection, ..Recipe::default() };
+        ensure!(
+            self.learn != Learn::Converged || Recipe { patience: None, ..recipe.clone() } == of_steps,
+            "recipe: a head that is solved to convergence has weighting, selection and patience only; expected nothing else, found \
+             {}",
+            recipe.rows(false).iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("; ")
+        );
+        Ok(())
     }
 
     /// The device that the run uses on this machine.

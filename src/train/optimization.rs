@@ -9,7 +9,7 @@ use crate::train::config::RunConfig;
 use crate::train::position::Position;
 use anyhow::Result;
 use std::collections::BTreeMap;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// What changes a network's weights, and its state.
 pub(crate) struct Optimization {
@@ -17,6 +17,8 @@ pub(crate) struct Optimization {
     adam: Adam,
     scaling: Scaling,
     average: Option<WeightAverage>,
+    /// The gradient's longest norm, on the device.
+    limit: Option<Tensor>,
     /// Steps in an epoch.
     epoch_steps: u64,
 }
@@ -59,7 +61,10 @@ impl Optimization {
         let device = network.head()[0].1.device();
         let scaling = Scaling::new(position.loss_scale, device)?;
         let epoch_steps = slices.div_ceil(run.batch_size) as u64;
-        Ok(Self { run: run.clone(), adam, scaling, average, epoch_steps })
+        // Made once: a copy to a GPU in every step would wait for it.
+        let full = |norm| Tensor::f_full([0_i64; 0], norm, (Kind::Float, device));
+        let limit = run.recipe.clip_norm.map(full).transpose()?;
+        Ok(Self { run: run.clone(), adam, scaling, average, limit, epoch_steps })
     }
 
     /// The share of each slice's own input in a step's batch; `None` without mixup.
@@ -81,9 +86,8 @@ impl Optimization {
         let is_scaled = self.run.precision == Precision::F16;
         let loss = if is_scaled { self.scaling.scaled(loss)? } else { loss.shallow_clone() };
         let gradient = gradient(&loss, learning)?;
-        if let Some(norm) = self.run.recipe.clip_norm {
-            let limit = Tensor::from(norm as f32).f_to_device(gradient.device())?;
-            clip(&gradient, &if is_scaled { self.scaling.scaled(&limit)? } else { limit })?;
+        if let Some(limit) = &self.limit {
+            clip(&gradient, &if is_scaled { self.scaling.scaled(limit)? } else { limit.shallow_clone() })?;
         }
         match is_scaled {
             true => self.adam.step_scaled(gradient, &mut self.scaling)?,

@@ -61,7 +61,7 @@ impl SliceCache {
         let size = self.preprocess().size;
         let mut sheet = ContactSheet::new(format!("{subset}: slices and their augmented versions ({size}×{size})"));
         let mut room = Vec::new();
-        for slice in spread(&split.slices(subset), count) {
+        for slice in spread(&self.used(&split.slices(subset))?, count) {
             let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)? };
             sheet.add(&self.manifest().path(&self.manifest().slices[slice]), Some(&image))?;
             for epoch in 0..VERSIONS {

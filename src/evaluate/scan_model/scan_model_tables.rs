@@ -89,7 +89,7 @@ impl ScanModel {
         self.check(&classifier).with_context(doing)?;
         let (split, fitted) = (experiment.split().hash(), self.results.split);
         ensure!(split == fitted, "{}: fitted on the split {}, this one is {}", doing(), fitted.short(), split.short());
-        let scans = scans_in(experiment.manifest(), experiment.split(), row.subset);
+        let scans = scans_in(experiment, row.subset)?;
         let slices = scans.into_iter().find(|of| of.folder == row.scan).with_context(doing)?.slices;
         let show = |progress: &Progress| experiment.progress(progress);
         let features = features_of(&classifier, experiment.cache(), &show)?.of(&slices)?.f_to_kind(Kind::Float)?;

@@ -41,7 +41,7 @@ pub(super) fn results(
     let patients = Patients::of(manifest);
     let judged = |subset: Subset| -> Result<Vec<(ScanSlices, f64)>> {
         let logit = |scan: ScanSlices| Ok((fitted.network.judge(&features(&scan.slices)?)?.0, scan));
-        let logits = scans_in(manifest, split, subset).into_iter().map(logit).collect::<Result<Vec<_>>>()?;
+        let logits = scans_in(experiment, subset)?.into_iter().map(logit).collect::<Result<Vec<_>>>()?;
         Ok(logits.into_iter().map(|(logit, scan)| (scan, logit)).collect())
     };
     let validation = judged(Subset::Validation)?;

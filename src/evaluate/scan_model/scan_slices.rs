@@ -3,7 +3,7 @@
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Label, Manifest};
-use crate::data::split::{Split, Subset};
+use crate::data::split::Subset;
 use crate::evaluate::predict::{Classifier, Predictions};
 use crate::train::experiment::Experiment;
 use crate::train::features::FeatureCache;
@@ -51,13 +51,13 @@ pub(super) fn scans_of(manifest: &Manifest, slices: &[usize]) -> Vec<ScanSlices>
     scans.into_values().collect()
 }
 
-/// The scans of a subset, in the order of their names.
-pub(super) fn scans_in(manifest: &Manifest, split: &Split, subset: Subset) -> Vec<ScanSlices> {
-    scans_of(manifest, &split.slices(subset))
+/// The scans of a subset, in the order of their names, with the slices that take part.
+pub(super) fn scans_in(experiment: &Experiment, subset: Subset) -> Result<Vec<ScanSlices>> {
+    Ok(scans_of(experiment.manifest(), &experiment.slices(subset)?))
 }
 
 /// The features of every slice of a cache by a trained network: the output of the last layer before its head. Those of a
-/// frozen backbone are the stored ones that its head was trained on (VGG19's end at its first dropout); those of a wholly
+/// frozen backbone are the stored ones that its head was trained on (a VGG19's head that is not solved begins at its first dropout); those of a wholly
 /// trained network are computed and stored next to the slices, bound to the hash of the weights.
 pub(super) fn features_of(
     classifier: &Classifier,
@@ -66,7 +66,7 @@ pub(super) fn features_of(
 ) -> Result<FeatureCache> {
     let (network, info) = (classifier.network(), classifier.info());
     let (hash, until) = match info.backbone {
-        Some(backbone) => (backbone, network.frozen_until()),
+        Some(backbone) => (backbone, network.kept_until(info.run.learn)),
         None => (classifier.weights(), network.until_head()),
     };
     FeatureCache::open_or_build(cache, network, hash, &info.run, until, classifier.device(), progress)

@@ -136,13 +136,13 @@ fn judges_new_scans(experiment: &Experiment, model: &ScanModel) {
 }
 
 fn refuses_one_label(home: &Path, experiment: &Experiment) {
-    let of_validation = experiment.split().slices(Subset::Validation);
+    let of_validation = experiment.slices(Subset::Validation).expect("slices");
     let (mut manifest, run) = (experiment.manifest().clone(), experiment.settings().clone());
     for slice in of_validation {
         let scan = manifest.slices[slice].scan;
         manifest.scans[scan].label = Some(Label::Covid);
     }
-    let scans = |subset| scans_in(&manifest, experiment.split(), subset);
+    let scans = |subset| scan_slices::scans_of(&manifest, &experiment.slices(subset).expect("slices"));
     let fit = |training, validation| {
         let features = |_: &[usize]| anyhow::bail!("no features are read for scans that cannot be learned from");
         let fitted = scan_fit::fit(training, validation, &features, &quick(), &|_| ());
@@ -152,7 +152,7 @@ fn refuses_one_label(home: &Path, experiment: &Experiment) {
     assert!(fit(&training, &validation).contains("expected validation scans of both labels"));
     assert!(fit(&training, &[]).contains("expected validation scans of both labels, found 0 covid and 0"));
     assert!(fit(&validation, &training).contains("expected training scans of both labels"));
-    let unlabelled = scans_in(experiment.manifest(), experiment.split(), Subset::Prediction);
+    let unlabelled = scans(Subset::Prediction);
     assert!(fit(&unlabelled, &training).contains("has no label to learn from"));
     // An experiment that was never trained has nothing to read either.
     let other = opened(home, experiment.manifest(), &RunConfig { name: "other".into(), ..run });

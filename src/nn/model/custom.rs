@@ -200,6 +200,10 @@ fn variables(store: &VarStore) -> Result<(Named, Named)> {
     for (name, tensor) in parameters.iter().chain(&buffers) {
         let (kind, is_buffer) = (tensor.kind(), !tensor.requires_grad());
         ensure!(
+            !name.starts_with("adam.") && !name.starts_with("average."),
+            "{name}: expected a name that does not begin with adam. or average., as the optimizer's do in a checkpoint"
+        );
+        ensure!(
             kind == Kind::Float || (is_buffer && kind == Kind::Int64),
             "{name}: expected f32, or i64 where it is not trained, found {kind:?}"
         );

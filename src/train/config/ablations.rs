@@ -7,9 +7,9 @@ use crate::nn::model::Architecture;
 use crate::train::recipe::{Recipe, Schedule, Selection, Weighting};
 
 impl RunConfig {
-    /// This run with each part of its recipe left out in turn, in words, for an [`Ablation`](crate::Ablation); parts that it
-    /// does not have are passed over. The last is the slides' procedure for the FCN, or for the same frozen network, split by
-    /// patient. Pictures have this run's size throughout, and trainings its number of epochs.
+    /// This run with each main part of its recipe left out in turn, in words, for an [`Ablation`](crate::Ablation); parts that
+    /// it does not have are passed over. The last is the slides' procedure for the FCN, or for the same frozen network, split by
+    /// patient, with the slides' number of epochs. Split, seed, device and the size of pictures are this run's throughout.
     pub fn without_each_part(&self) -> Vec<(&'static str, Self)> {
         let Self { preprocess, recipe, .. } = self;
         let named = |ending: &str| format!("{}-without-{ending}", self.name);
@@ -34,18 +34,24 @@ impl RunConfig {
         add(recipe.weighting != Weighting::Slices, "balanced patients, choice by scans", with("balance", plain));
         let last = Self { name: named("stages"), stages: false, ..self.clone() };
         add(self.stages, "earlier stages' maps", last);
+        // As long as this run is small, so are the slides' procedures: their pictures, batches and rates go together.
+        let is_small = preprocess.size < Preprocess::default().size;
+        let like_this = |run: Self, ending: &str| {
+            let run = if is_small { run.small() } else { run };
+            let Self { split, device, precision, seed, checkpoint_minutes, .. } = self.clone();
+            Self { name: named(ending), split, device, precision, seed, checkpoint_minutes, ..run }
+        };
         let slides = Self { preprocess: preprocess.clone(), ..Self::published(self.architecture).by_patient() };
-        let head =
-            Self { name: named("convergence"), learn: Learn::Head, recipe: recipe.clone(), ..slides.clone().small() };
+        let head = like_this(Self { learn: Learn::Head, recipe: recipe.clone(), ..slides }, "convergence");
         let head =
             Self { preprocess: preprocess.clone(), stages: self.stages, pretrained: self.pretrained.clone(), ..head };
         add(self.learn == Learn::Converged, "convergence of the head", head);
         let fcn = Self { name: named("network"), architecture: Architecture::Fcn, learning_rate: 5e-4, ..self.clone() };
         add(self.architecture == Architecture::Compact, "the network (the FCN instead)", fcn);
-        let slides =
-            Self::published(if self.architecture.has_backbone() { self.architecture } else { Architecture::Fcn });
-        let slides = Self { name: named("all"), device: self.device.clone(), ..slides.by_patient().small() };
-        let mut slides = Self { pretrained: slides.pretrained.as_ref().and(self.pretrained.clone()), ..slides };
+        let frozen = self.architecture.has_backbone();
+        let slides = Self::published(if frozen { self.architecture } else { Architecture::Fcn }).by_patient();
+        let slides = if frozen { slides.with_pretrained(self.pretrained.clone()) } else { slides };
+        let mut slides = like_this(slides, "all");
         slides.preprocess.size = preprocess.size;
         add(true, "all of it: the slides' procedure, by patient", slides);
         parts
@@ -55,6 +61,7 @@ impl RunConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::split::SplitConfig;
     use std::collections::BTreeSet;
 
     #[test]
@@ -62,7 +69,9 @@ mod tests {
         for (architecture, count) in
             [(Architecture::Compact, 7), (Architecture::Fcn, 6), (Architecture::EfficientNetLite0, 6)]
         {
-            let complete = RunConfig::of(architecture).small();
+            let split = SplitConfig { seed: 3, ..SplitConfig::default() };
+            let complete =
+                RunConfig { seed: 7, device: "cpu".to_owned(), split, ..RunConfig::of(architecture).small() };
             let parts = complete.without_each_part();
             assert_eq!(parts.len(), count, "{architecture}: {:?}", parts.iter().map(|part| part.0).collect::<Vec<_>>());
             let names: BTreeSet<&str> = parts.iter().map(|(_, run)| run.name.as_str()).collect();
@@ -70,8 +79,13 @@ mod tests {
             for (what, run) in &parts {
                 run.check().expect(what);
                 assert_eq!((&run.split, run.preprocess.size), (&complete.split, complete.preprocess.size), "{what}");
+                assert_eq!((run.seed, run.device.as_str()), (7, "cpu"), "{what}");
             }
         }
+        let ct = RunConfig::of(Architecture::ResNet152).with_pretrained(Some("ct".to_owned()));
+        let parts = ct.without_each_part();
+        let (_, all) = parts.last().expect("the slides' procedure");
+        assert_eq!((all.preprocess.mean, all.preprocess.window), (ct.preprocess.mean, ct.preprocess.window));
         assert_eq!(RunConfig::published(Architecture::Fcn).by_patient().without_each_part().len(), 1);
     }
 }

@@ -92,16 +92,29 @@ impl RunConfig {
             Some("ct") => "-ct",
             Some(_) => "",
         };
-        let is_named = !self.architecture.has_backbone() || self.name.ends_with(ending);
-        let name = if is_named { self.name } else { format!("{}{ending}", self.name) };
+        let plain =
+            ["-random", "-ct"].into_iter().find_map(|known| self.name.strip_suffix(known)).unwrap_or(&self.name);
+        let name = match self.architecture.has_backbone() {
+            true => format!("{plain}{ending}"),
+            false => self.name.clone(),
+        };
+        let before = self.pretrained.as_deref().and_then(|source| Weights::window_of(self.architecture, source));
         let mut preprocess = self.preprocess;
-        if let Some(source) = &source {
-            (preprocess.mean, preprocess.std) = Weights::normalisation_of(self.architecture, source);
-            if let Some((black, white)) = Weights::window_of(self.architecture, source) {
-                // DICOM's rule: black at centre - 0.5 - (width - 1) / 2, white at centre - 0.5 + (width - 1) / 2.
-                preprocess.window = Window::Fixed { centre: (black + white) / 2.0 + 0.5, width: white - black + 1.0 };
-            }
+        // DICOM's rule: black at centre - 0.5 - (width - 1) / 2, white at centre - 0.5 + (width - 1) / 2.
+        let window = |(black, white): (f64, f64)| Window::Fixed {
+            centre: (black + white) / 2.0 + 0.5,
+            width: white - black + 1.0,
+        };
+        let expected = |source: &str| Weights::window_of(self.architecture, source).map(window);
+        if before.is_some_and(|before| preprocess.window == window(before)) {
+            preprocess.window = Window::LUNG;
         }
+        let slides = Preprocess::default();
+        (preprocess.mean, preprocess.std) = match &source {
+            Some(source) => Weights::normalisation_of(self.architecture, source),
+            None => (slides.mean, slides.std),
+        };
+        preprocess.window = source.as_deref().and_then(expected).unwrap_or(preprocess.window);
         Self { name, preprocess, pretrained: source, ..self }
     }
 

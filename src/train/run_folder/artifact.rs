@@ -17,7 +17,7 @@ pub enum Artifact {
     LastCheckpoint,
     /// The head of the best epoch, while a frozen network trains.
     BestHead,
-    /// The network of the epoch with the highest validation accuracy.
+    /// The network of the best epoch on the validation set, by the run's selection.
     BestCheckpoint,
     /// Loss and accuracy of each epoch.
     History,
