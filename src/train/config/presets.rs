@@ -129,8 +129,8 @@ impl RunConfig {
     }
 
     /// Small images and small batches, for a first training without a GPU: minutes on two cores. A head over frozen features
-    /// sees 64 pixels, of a light backbone (EfficientNet-Lite, ResNet-18) 160; the compact network 96; the FCN 48, in batches of 8,
-    /// because a small data set needs many steps before its loss falls.
+    /// sees 64 pixels, of a light backbone (EfficientNet-Lite, ResNet-18) 160; the compact network 96; the FCN 48. The
+    /// slides' procedures have batches of 8, because a small data set needs many steps before their loss falls.
     pub fn small(self) -> Self {
         let is_light = matches!(
             self.architecture,
