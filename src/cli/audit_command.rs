@@ -21,8 +21,8 @@ pub struct AuditArgs {
     cache: bool,
     /// Read these zip archives as if they were unpacked in the data set's folder: file:///folder, gs://… or s3://…
     ///
-    /// Nothing is unpacked; --data names the folder where the files would lie. With --cache, split and training at
-    /// 224×224 do not need the files; other sizes and figures of single slices do.
+    /// Nothing is unpacked; --data names the folder where the files would lie. With --cache, split and the recommended
+    /// training at 224×224 do not need the files; other sizes, the slides' preset and figures of single slices do.
     #[arg(long, value_name = "URL")]
     archives: Option<String>,
 }
