@@ -151,6 +151,7 @@ impl Recipe {
         }
         let schedule = match self.schedule {
             Schedule::Constant => "constant".to_owned(),
+            Schedule::Cosine { warm_up: 1.0 } => "1 epoch of warm-up, then a cosine to 0".to_owned(),
             Schedule::Cosine { warm_up } => format!("{warm_up} epochs of warm-up, then a cosine to 0"),
         };
         rows.push(("Learning rate", schedule));
