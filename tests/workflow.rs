@@ -221,7 +221,9 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
     assert!(left.contains("split.json") && left.contains("delete the file"), "{left}");
     assert!(!html.contains(&format!("Split {}", other.hash())), "a proof of another split");
     assert_eq!(json["partition"], serde_json::json!([]), "no split is shown that the run does not have");
-    let error = String::from_utf8(crate::support::run(home, &fixture().root, &["evaluate"]).stderr).expect("UTF-8");
+    let error =
+        String::from_utf8(crate::support::run(home, &fixture().root, &["evaluate", "--name", "compact"]).stderr)
+            .expect("UTF-8");
     assert!(error.contains(&other.hash().to_string()) && error.contains(&of.split.to_string()), "{error}");
     fs::write(fcn.path_of(Artifact::Split), kept).expect("restores");
 
