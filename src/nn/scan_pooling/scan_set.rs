@@ -1,8 +1,7 @@
 //! Scans of unequal lengths, batches of them, and how well they are judged.
 
-use crate::stats::metrics::RocCurve;
+use crate::stats::metrics::source_mean_auc;
 use anyhow::{Context, Result, ensure};
-use std::collections::BTreeSet;
 use tch::Tensor;
 
 /// Scans with the reduced features of their slices.
@@ -116,17 +115,9 @@ pub(crate) struct ScanScore {
 
 impl ScanScore {
     pub(super) fn of(set: &ScanSet, logits: &[f64]) -> Result<Self> {
-        let auc = |of: &dyn Fn(&StoredScan) -> bool| -> Option<f64> {
-            let chosen = set.scans.iter().zip(logits).filter(|(scan, _)| of(scan));
-            let (covid, logits): (Vec<bool>, Vec<f64>) = chosen.map(|(scan, logit)| (scan.covid, *logit)).unzip();
-            RocCurve::new(&covid, &logits).ok().map(|curve| curve.auc())
-        };
-        let sources: BTreeSet<u32> = set.scans.iter().map(|scan| scan.source).collect();
-        let each: Vec<f64> = sources.iter().filter_map(|&source| auc(&|scan| scan.source == source)).collect();
-        let auc = match each.len() {
-            0 => auc(&|_| true).context("ranking the validation scans")?,
-            count => each.iter().sum::<f64>() / count as f64,
-        };
+        let scored: Vec<(f64, bool, u32)> =
+            set.scans.iter().zip(logits).map(|(scan, &logit)| (logit, scan.covid, scan.source)).collect();
+        let auc = source_mean_auc(&scored).transpose().context("ranking the validation scans")??;
         let balance = set.balance();
         // ln(1 + exp(-x)) of the logit for the true label.
         let loss = |(scan, &logit): (&StoredScan, &f64)| {

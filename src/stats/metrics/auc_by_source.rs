@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 /// A score that is not finite.
-pub(crate) fn source_mean_auc(scored: &[(f64, bool, Option<&str>)]) -> Result<Option<f64>> {
-    let mut sources: BTreeMap<Option<&str>, (Vec<bool>, Vec<f64>)> = BTreeMap::new();
+pub(crate) fn source_mean_auc<S: Ord + Copy>(scored: &[(f64, bool, S)]) -> Result<Option<f64>> {
+    let mut sources: BTreeMap<S, (Vec<bool>, Vec<f64>)> = BTreeMap::new();
     for &(score, covid, source) in scored {
         let (covids, scores) = sources.entry(source).or_default();
         covids.push(covid);
@@ -57,8 +57,8 @@ mod tests {
     fn sources_of_one_label_each_are_pooled_and_one_label_has_no_area() -> Result<()> {
         let separate = [(0.9, true, Some("a")), (0.3, true, Some("a")), (0.5, false, Some("b"))];
         assert_eq!(source_mean_auc(&separate)?, Some(0.5));
-        assert_eq!((source_mean_auc(&separate[..2])?, source_mean_auc(&[])?), (None, None));
-        let error = source_mean_auc(&[(f64::NAN, true, None), (0.5, false, None)]).expect_err("no number");
+        assert_eq!((source_mean_auc(&separate[..2])?, source_mean_auc::<u32>(&[])?), (None, None));
+        let error = source_mean_auc(&[(f64::NAN, true, None::<&str>), (0.5, false, None)]).expect_err("no number");
         assert!(error.to_string().contains("expected finite scores"), "{error}");
         Ok(())
     }
