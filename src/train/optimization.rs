@@ -27,7 +27,7 @@ impl Optimization {
     /// Before the first step. `slices`: those of an epoch.
     pub(crate) fn new(run: &RunConfig, network: &Network, slices: usize) -> Result<Self> {
         let adam = Adam::new(network.learning(run.learn), run.learning_rate)?;
-        let average = run.recipe.averaging.map(|decay| WeightAverage::new(network, decay)).transpose()?;
+        let average = run.recipe.averaging.map(|decay| WeightAverage::new(network, run.learn, decay)).transpose()?;
         Self::with(run, network, slices, &Position::default(), adam, average)
     }
 
@@ -44,7 +44,7 @@ impl Optimization {
     ) -> Result<Self> {
         let learning = network.learning(run.learn);
         let adam = Adam::restore(learning, run.learning_rate, position.adam_steps, state)?;
-        let restored = |decay| WeightAverage::restore(network, decay, state);
+        let restored = |decay| WeightAverage::restore(network, run.learn, decay, state);
         let average = run.recipe.averaging.map(restored).transpose()?;
         Self::with(run, network, slices, position, adam, average)
     }
