@@ -55,6 +55,22 @@ pub struct PhantomConfig {
     pub defects: bool,
 }
 
+#[cfg(test)]
+impl PhantomConfig {
+    /// Drawn in a moment, without defects, for tests of what comes after the audit.
+    pub(crate) fn tiny() -> Self {
+        Self {
+            size: 64,
+            train_scans: 4,
+            val_scans: 2,
+            prediction_scans: 1,
+            slices: 4,
+            defects: false,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for PhantomConfig {
     fn default() -> Self {
         Self {

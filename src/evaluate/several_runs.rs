@@ -122,15 +122,7 @@ pub(crate) mod tests {
 
     /// An audited phantom of six covid and six other scans in a workspace under `home`.
     pub(crate) fn workspace(home: &Path) -> Workspace {
-        let config = PhantomConfig {
-            size: 64,
-            train_scans: 4,
-            val_scans: 2,
-            prediction_scans: 1,
-            slices: 4,
-            defects: false,
-            ..PhantomConfig::default()
-        };
+        let config = PhantomConfig::tiny();
         let root = home.join("phantom");
         draw_phantom(&root, &config, |_| ()).expect("draws");
         let work = Workspace::at(Some(home.to_owned()), Some(root.clone())).expect("opens");

@@ -231,15 +231,7 @@ mod tests {
     #[test]
     fn stored_features_train_as_forwarding_every_epoch_does() {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = PhantomConfig {
-            size: 64,
-            train_scans: 2,
-            val_scans: 1,
-            prediction_scans: 1,
-            slices: 8,
-            defects: false,
-            ..PhantomConfig::default()
-        };
+        let config = PhantomConfig { train_scans: 2, val_scans: 1, slices: 8, ..PhantomConfig::tiny() };
         draw_phantom(&folder.path().join("data"), &config, |_| ()).expect("draws");
         let manifest = Manifest::scan(folder.path().join("data"), |_| ()).expect("scans");
         let preprocess = Preprocess { size: 48, ..Preprocess::default() };

@@ -232,15 +232,7 @@ fn settings_are_put_in_words() {
 #[test]
 fn a_cache_gives_augmented_batches_and_shows_them() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = PhantomConfig {
-        size: 64,
-        train_scans: 4,
-        val_scans: 2,
-        prediction_scans: 1,
-        slices: 4,
-        defects: false,
-        ..PhantomConfig::default()
-    };
+    let config = PhantomConfig::tiny();
     draw_phantom(&folder.path().join("data"), &config, |_| ()).expect("draws");
     let manifest = Manifest::scan(folder.path().join("data"), |_| ()).expect("scans");
     let preprocess = Preprocess { size: 48, ..Preprocess::default() };

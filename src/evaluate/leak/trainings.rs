@@ -9,6 +9,7 @@ use crate::data::split::SplitUnit;
 use crate::nn::learn::Learn;
 use crate::nn::model::Network;
 use crate::nn::optimizer::{Adam, gradient};
+use crate::nn::single_threads::in_threads;
 use crate::train::batch_source::BatchSource;
 use crate::train::config::RunConfig;
 use anyhow::{Context, Result, ensure};
@@ -16,7 +17,6 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Reduction, Tensor};
 
 /// A network that is trained once for each split, labels and repetition.
@@ -77,68 +77,6 @@ impl<'a> Trainings<'a> {
         }
         let threads = repeats.min(tch::get_num_threads().max(1) as usize);
         (0..threads).map_while(|_| self.network.head_alone().transpose()).collect()
-    }
-}
-
-/// Calls `once` for each repetition, in as many threads as there are heads. Results are in the order of the
-/// repetitions; after an error no further one is begun.
-fn in_threads<H: Send, T: Send>(
-    heads: Vec<H>,
-    repeats: usize,
-    once: impl Fn(&H, usize) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    let _threads = ThreadCount::set(1);
-    let next = AtomicUsize::new(0);
-    let work = |head: H| repetitions(&head, &next, repeats, &once);
-    let mut results: Vec<(usize, Result<T>)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = heads.into_iter().map(|head| scope.spawn(|| work(head))).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
-        joined.flat_map(|results| results.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
-    results.sort_by_key(|(repeat, _)| *repeat);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
-/// The repetitions that one thread takes, one after the other, from `next` on.
-fn repetitions<H, T>(
-    head: &H,
-    next: &AtomicUsize,
-    repeats: usize,
-    once: &impl Fn(&H, usize) -> Result<T>,
-) -> Vec<(usize, Result<T>)> {
-    // OpenMP keeps the number for each thread.
-    tch::set_num_threads(1);
-    let mut results = Vec::new();
-    loop {
-        let repeat = next.fetch_add(1, Ordering::Relaxed);
-        if repeat >= repeats {
-            return results;
-        }
-        let result = once(head, repeat);
-        if result.is_err() {
-            next.store(repeats, Ordering::Relaxed);
-        }
-        results.push((repeat, result));
-    }
-}
-
-/// Sets the number of threads that libtorch computes with, which is process-wide, and restores the former number when
-/// it is dropped, also by a panic.
-struct ThreadCount {
-    before: i32,
-}
-
-impl ThreadCount {
-    fn set(threads: i32) -> Self {
-        let before = tch::get_num_threads();
-        tch::set_num_threads(threads);
-        Self { before }
-    }
-}
-
-impl Drop for ThreadCount {
-    fn drop(&mut self) {
-        tch::set_num_threads(self.before);
     }
 }
 
@@ -250,24 +188,7 @@ mod tests {
     use crate::train::experiment::Experiment;
     use crate::train::initial::initial_network;
     use crate::train::run_folder::RunFolder;
-
-    /// In a separate process, because the number of libtorch's threads is process-wide.
-    #[test]
-    fn a_panic_in_a_training_restores_the_number_of_threads() {
-        let name = "evaluate::leak::trainings::tests::a_panic_in_a_training_restores_the_number_of_threads";
-        if crate::base::parallel::passes_alone(name) {
-            return;
-        }
-        tch::set_num_threads(3);
-        let once = |(): &(), repeat: usize| {
-            assert_ne!(repeat, 2, "planted");
-            Ok(repeat)
-        };
-        assert_eq!(in_threads(vec![(), ()], 2, once).expect("no panic"), [0, 1]);
-        assert_eq!(tch::get_num_threads(), 3);
-        let panicked = std::panic::catch_unwind(|| in_threads(vec![(), ()], 7, once)).is_err();
-        assert_eq!((panicked, tch::get_num_threads()), (true, 3));
-    }
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// The frozen network that a run begins with, and the hash of its backbone.
     fn random(run: &RunConfig) -> (Network, Option<Digest>) {
@@ -284,15 +205,7 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let config = PhantomConfig {
-            size: 64,
-            train_scans: 6,
-            val_scans: 2,
-            prediction_scans: 1,
-            slices: 4,
-            defects: false,
-            ..PhantomConfig::default()
-        };
+        let config = PhantomConfig { train_scans: 6, ..PhantomConfig::tiny() };
         draw_phantom(&folder.path().join("data"), &config, |_| ()).expect("draws");
         let manifest = Manifest::scan(folder.path().join("data"), |_| ()).expect("scans");
         let run = RunConfig {

@@ -13,15 +13,7 @@ use std::path::Path;
 
 /// An experiment on scans of two sources, its network not trained yet.
 fn experiment(home: &Path) -> Experiment {
-    let config = PhantomConfig {
-        size: 64,
-        train_scans: 16,
-        val_scans: 12,
-        prediction_scans: 2,
-        slices: 4,
-        defects: false,
-        ..PhantomConfig::default()
-    };
+    let config = PhantomConfig { train_scans: 16, val_scans: 12, prediction_scans: 2, ..PhantomConfig::tiny() };
     draw_phantom(&home.join("data"), &config, |_| ()).expect("draws");
     let mut manifest = Manifest::scan(home.join("data"), |_| ()).expect("scans");
     let sources = ["here", "there"];
