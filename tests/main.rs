@@ -4,6 +4,7 @@
 
 mod architecture;
 mod archive;
+mod ask_python;
 mod audit;
 mod augment;
 mod cache;

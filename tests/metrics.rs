@@ -1,9 +1,7 @@
 //! All metrics compared with scikit-learn, which `reference_metrics.py` runs once.
 
+use crate::ask_python::ask;
 use covid_ct::{ClassificationReport, ConfusionMatrix, Predicted, RocCurve, Scores, Truth, average_precision};
-
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use rand::{Rng, SeedableRng};
@@ -99,8 +97,6 @@ fn subset(random: &mut ChaCha8Rng, classes: usize) -> Vec<usize> {
 }
 
 fn ask_scikit_learn(cases: &[Case]) -> Result<Vec<Value>> {
-    let python = std::env::var("COVID_CT_PYTHON")
-        .context("COVID_CT_PYTHON names no Python that has scikit-learn: `make test` sets it")?;
     let questions: Vec<Value> = (cases.iter())
         .map(|case| {
             json!({
@@ -111,19 +107,7 @@ fn ask_scikit_learn(cases: &[Case]) -> Result<Vec<Value>> {
             })
         })
         .collect();
-    let mut script = Command::new(&python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference_metrics.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("starting {python}, named by COVID_CT_PYTHON"))?;
-    // Taken, so that it is closed before the output is read.
-    let mut stdin = script.stdin.take().context("the script has no standard input")?;
-    stdin.write_all(&serde_json::to_vec(&questions)?)?;
-    drop(stdin);
-    let output = script.wait_with_output()?;
-    ensure!(output.status.success(), "reference_metrics.py under {python}: {}", output.status);
-    serde_json::from_slice(&output.stdout).context("reading what reference_metrics.py wrote")
+    Ok(serde_json::from_value(ask("reference_metrics.py", &json!(questions))?)?)
 }
 
 impl Case {

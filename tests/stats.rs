@@ -1,9 +1,7 @@
 //! All statistics compared with scikit-learn, SciPy and NumPy, which `reference_stats.py` runs once.
 
+use crate::ask_python::ask;
 use covid_ct::{Calibration, Interval, Measure, Paired, Performance, ScoredSample, Temperature, logit};
-
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use rand::{Rng, SeedableRng};
@@ -19,12 +17,15 @@ fn every_figure_agrees() -> Result<()> {
     let calibration: Vec<Probabilities> = fixed_probabilities().into_iter().chain((0..60).map(random_odds)).collect();
     let tables = mcnemar_tables();
     let (a, b) = two_models();
-    let answers = ask(&json!({
-        "performance": performance.iter().map(Case::question).collect::<Vec<_>>(),
-        "mcnemar": tables,
-        "calibration": calibration.iter().map(Probabilities::question).collect::<Vec<_>>(),
-        "bootstrap": bootstrap_question(&a, &b),
-    }))?;
+    let answers = ask(
+        "reference_stats.py",
+        &json!({
+            "performance": performance.iter().map(Case::question).collect::<Vec<_>>(),
+            "mcnemar": tables,
+            "calibration": calibration.iter().map(Probabilities::question).collect::<Vec<_>>(),
+            "bootstrap": bootstrap_question(&a, &b),
+        }),
+    )?;
 
     let mut defined = 0;
     for (index, case) in performance.iter().enumerate() {
@@ -284,22 +285,4 @@ fn close(what: &str, found: Option<f64>, expected: &Value) -> Result<()> {
     };
     ensure!(agrees, "{what}: found {found:?}, the reference says {expected}");
     Ok(())
-}
-
-fn ask(questions: &Value) -> Result<Value> {
-    let python = std::env::var("COVID_CT_PYTHON")
-        .context("COVID_CT_PYTHON names no Python that has scikit-learn: `make test` sets it")?;
-    let mut script = Command::new(&python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference_stats.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("starting {python}, named by COVID_CT_PYTHON"))?;
-    // Taken, so that it is closed before the output is read.
-    let mut stdin = script.stdin.take().context("the script has no standard input")?;
-    stdin.write_all(&serde_json::to_vec(questions)?)?;
-    drop(stdin);
-    let output = script.wait_with_output()?;
-    ensure!(output.status.success(), "reference_stats.py under {python}: {}", output.status);
-    serde_json::from_slice(&output.stdout).context("reading what reference_stats.py wrote")
 }

@@ -2,8 +2,9 @@ use super::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use std::io::Write;
-use std::process::{Command, Stdio};
+
+#[path = "../../../tests/ask_python.rs"]
+mod ask_python;
 
 /// Features in memory.
 struct Dense {
@@ -57,7 +58,7 @@ fn heads_are_scikit_learns() -> Result<()> {
         let rows: Vec<&[f32]> = features.values.chunks(features.width).collect();
         json!({"features": rows, "covid": covid, "weights": weights, "penalties": penalties})
     };
-    let answers = ask(&cases.iter().map(question).collect())?;
+    let answers = ask_python::ask("reference_logistic_head.py", &cases.iter().map(question).collect())?;
     for ((features, covid, weights), answer) in cases.iter().zip(answers.as_array().context("a list")?) {
         let fit = HeadFit::new(features, covid, weights)?;
         near("mean", &fit.scale.mean, &answer["mean"], 1e-9)?;
@@ -153,22 +154,4 @@ fn near(what: &str, found: &[f64], expected: &Value, tolerance: f64) -> Result<(
         ensure!(off <= tolerance, "{what}: value {index} is {found}, expected {expected}: {off:e} off");
     }
     Ok(())
-}
-
-fn ask(questions: &Value) -> Result<Value> {
-    let python = std::env::var("COVID_CT_PYTHON")
-        .context("COVID_CT_PYTHON names no Python that has scikit-learn: `make test` sets it")?;
-    let mut script = Command::new(&python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference_logistic_head.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("starting {python}, named by COVID_CT_PYTHON"))?;
-    // Taken, so that it is closed before the output is read.
-    let mut stdin = script.stdin.take().context("the script has no standard input")?;
-    stdin.write_all(&serde_json::to_vec(questions)?)?;
-    drop(stdin);
-    let output = script.wait_with_output()?;
-    ensure!(output.status.success(), "reference_logistic_head.py under {python}: {}", output.status);
-    serde_json::from_slice(&output.stdout).context("reading what reference_logistic_head.py wrote")
 }
