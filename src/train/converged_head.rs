@@ -9,7 +9,6 @@ use crate::train::batch_source::BatchSource;
 use crate::train::epoch::SolvedHead;
 use crate::train::experiment::Experiment;
 use crate::train::features::FeatureCache;
-use crate::train::scans::slice_weights;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
@@ -17,8 +16,9 @@ use tch::{Kind, Tensor};
 #[cfg(test)]
 mod tests;
 
-/// Solves the head of `network` for the strength of this epoch, counted from 0, and puts it in place. The training
-/// slices are weighted as the run's [`Weighting`](crate::Weighting) says; features are standardised with their mean and standard deviation under these weights.
+/// Solves the head of `network` for the strength of this epoch, counted from 0, and puts it in place. `of_all`
+/// says how much each slice of the manifest counts (see [`slice_weights`](crate::train::scans::slice_weights)); features are
+/// standardised with their mean and standard deviation under these weights.
 ///
 /// It starts from the head of the epoch before, which `network` holds in f32 as a checkpoint does: a resumed training
 /// solves the same.
@@ -29,6 +29,7 @@ pub(crate) fn solve_head(
     experiment: &Experiment,
     source: &BatchSource<'_>,
     network: &Network,
+    of_all: Option<&[f32]>,
     epoch: usize,
 ) -> Result<Solution> {
     let manifest = experiment.manifest();
@@ -39,7 +40,7 @@ pub(crate) fn solve_head(
         Ok(scan.label.with_context(|| format!("{} has no label", scan.folder))? == Label::Covid)
     });
     let covid: Vec<bool> = covid.collect::<Result<_>>()?;
-    let weights = match slice_weights(experiment)? {
+    let weights = match of_all {
         Some(of_all) => slices.iter().map(|&slice| f64::from(of_all[slice])).collect(),
         None => vec![1.0; slices.len()],
     };

@@ -199,7 +199,7 @@ impl<'a> Training<'a> {
     /// seconds that this took.
     fn solve(&mut self) -> Result<(f64, Solution)> {
         let (begun, epoch) = (Instant::now(), self.info.position.epoch);
-        let solution = solve_head(self.experiment, &self.source, &self.network, epoch)?;
+        let solution = solve_head(self.experiment, &self.source, &self.network, self.weights.as_deref(), epoch)?;
         let slices = self.experiment.slices(Subset::Train)?;
         let (_, sums) = self.source.score(&self.network, &slices, self.info.run.batch_size, &|_| ())?;
         self.info.position.sums = sums.context("scoring needs labels")?;
