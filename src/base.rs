@@ -1,5 +1,6 @@
 //! What every room builds on: files, tables, figures, progress. Knows nothing of scans or networks.
 
+pub(crate) mod checksums;
 pub(crate) mod figure;
 pub(crate) mod files;
 pub(crate) mod natural;

@@ -76,6 +76,12 @@ impl<'a> Sources<'a> {
                 }),
             }
         }
+        let unfinished = workspace.runs()?.into_iter().filter(|folder| !folder.has(Artifact::Evaluation));
+        left_out.extend(unfinished.filter(|folder| !folders.contains(folder)).map(|folder| Omission {
+            what: format!("the run {}", folder.name()),
+            why: "it is not evaluated".to_owned(),
+            repeat: format!("covid-ct evaluate --name {}", folder.name()),
+        }));
         let (folder, hash) = (workspace.manifest_folder(), accepted.hash());
         let leak =
             probe(&folder, "leakage.json", hash, |at| LeakProbe::read(at), |of| of.manifest, "leakage", &mut left_out);

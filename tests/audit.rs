@@ -1,6 +1,6 @@
 //! Every planted defect is found, as often as it was planted and nowhere else.
 
-use crate::support::{fixture, folder, run, silent};
+use crate::support::{fixture, folder, record, run, silent};
 use covid_ct::{Audit, Check, Expectation, Label, Manifest, Severity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -110,6 +110,9 @@ fn an_audit_is_read_back_and_a_changed_file_is_noticed() {
     let path = folder.path().join("manifest.json");
     let text = fs::read_to_string(&path).expect("text");
     fs::write(&path, text.replacen("train/covid/ct_scan_1\"", "train/covid/ct_scan_1x\"", 1)).expect("writes");
+    let error = format!("{:#}", Audit::read(folder.path()).expect_err("changed by hand"));
+    assert!(error.contains("manifest.json was changed or comes from elsewhere"), "{error}");
+    record(&path);
     let error = format!("{:#}", Audit::read(folder.path()).expect_err("changed"));
     assert!(error.contains("manifest") && error.contains("train/covid/ct_scan_1"), "{error}");
     let label = r#""folder": "train/covid/ct_scan_1",
@@ -118,10 +121,12 @@ fn an_audit_is_read_back_and_a_changed_file_is_noticed() {
     assert!(text.contains(&format!("{label}\"covid\"")), "{text}");
     let swapped = text.replacen(&format!("{label}\"covid\""), &format!("{label}\"non-covid\""), 1);
     fs::write(&path, swapped).expect("writes");
+    record(&path);
     let error = format!("{:#}", Audit::read(folder.path()).expect_err("another label"));
     assert!(error.contains("one of the two files was changed"), "{error}");
     // Another table, whole and readable, but not the one that was written.
     fs::write(&path, text).expect("writes");
+    record(&path);
     fixture().audit.accepted().write(folder.path().join("other")).expect("writes");
     fs::copy(folder.path().join("other/manifest.parquet"), folder.path().join("manifest.parquet")).expect("copies");
     let error = format!("{:#}", Audit::read(folder.path()).expect_err("another table"));

@@ -1,7 +1,7 @@
 //! Every file the project reads, cut and changed in many places: an error or, where nothing that matters was hit, a
 //! value; never a panic.
 
-use crate::support::{fixture, folder, prepared, tiny_run};
+use crate::support::{fixture, folder, prepared, record, tiny_run};
 use covid_ct::{Artifact, Audit, Expectation, Manifest, Published, Subset};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,6 +16,17 @@ fn abuse(path: &Path, read: impl Fn() -> anyhow::Result<()>) {
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
     let attempt = |bytes: &[u8], what: &str| {
         fs::write(path, bytes).expect("writes");
+        let sums = path.with_file_name("SHA256SUMS");
+        let kept = fs::read_to_string(&sums).unwrap_or_default();
+        if kept.contains(&format!("  {name}\n")) {
+            let as_it_is = catch_unwind(AssertUnwindSafe(&read)).unwrap_or_else(|_| panic!("{name} {what}: a panic"));
+            assert!(bytes == whole || as_it_is.is_err(), "{name} {what}: read, though it is not what was written");
+            // Those who read a file are asked too, not only its checksum.
+            record(path);
+            let read = catch_unwind(AssertUnwindSafe(&read)).unwrap_or_else(|_| panic!("{name} {what}: a panic"));
+            fs::write(sums, kept).expect("restores");
+            return read;
+        }
         catch_unwind(AssertUnwindSafe(&read)).unwrap_or_else(|_| panic!("{name} {what}: a panic"))
     };
     for eighth in 0..8 {

@@ -7,6 +7,7 @@ mod archive;
 mod ask_python;
 mod audit;
 mod augment;
+mod belonging;
 mod cache;
 mod chests;
 mod cli;

@@ -1,8 +1,8 @@
 //! What several tests use: a small phantom that is drawn once, temporary folders, Python with PyTorch, and the program.
 
 use covid_ct::{
-    Architecture, Audit, Experiment, Manifest, Phantom, PhantomConfig, Progress, RunConfig, RunFolder, SliceCache,
-    Split, SplitConfig, draw_phantom,
+    Architecture, Audit, Digest, Experiment, Manifest, Phantom, PhantomConfig, Progress, RunConfig, RunFolder,
+    SliceCache, Split, SplitConfig, draw_phantom,
 };
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -72,6 +72,16 @@ pub fn experiment_of(home: &Path, split: Split, manifest: &Manifest, run: &RunCo
 
 pub fn split_of(manifest: &Manifest, config: SplitConfig) -> Split {
     Split::new(manifest, &config).expect("splits")
+}
+
+/// Records a file of a run that a test has changed, as if the run had written it so.
+pub fn record(path: &Path) {
+    let (folder, name) = (path.parent().expect("a folder"), path.file_name().expect("a name").to_string_lossy());
+    let sums = std::fs::read_to_string(folder.join("SHA256SUMS")).expect("reads");
+    let others = sums.lines().filter(|line| !line.ends_with(&format!("  {name}"))).map(|line| format!("{line}\n"));
+    let sum = Digest::of(&std::fs::read(path).expect("reads"));
+    let lines = others.chain([format!("{sum}  {name}\n")]).collect::<String>();
+    std::fs::write(folder.join("SHA256SUMS"), lines).expect("writes");
 }
 
 /// The Python with PyTorch, Pillow and scikit-learn.

@@ -1,6 +1,6 @@
 //! A training that is killed and resumed gives the same bits as one that is not.
 
-use crate::support::{experiment_of, fixture, folder, prepared, program, run_well, silent, split_of, tiny_run};
+use crate::support::{experiment_of, fixture, folder, prepared, program, record, run_well, silent, split_of, tiny_run};
 use covid_ct::{
     Architecture, Artifact, Augmentation, Classifier, EpochRecord, Experiment, History, Recipe, RunConfig, RunEvent,
     RunFolder, Schedule, Selection, SliceCache, SplitConfig, SplitUnit, Subset, Weighting,
@@ -171,6 +171,7 @@ fn a_network_learns_and_its_checkpoint_judges_alike() {
     let text = fs::read_to_string(&evaluation).expect("reads");
     assert!(text.contains(&stated) && experiment.show(Subset::Test).is_ok() && experiment.assessment().is_ok());
     fs::write(&evaluation, text.replace(&stated, "\"best_epoch\": 0")).expect("writes");
+    record(&evaluation);
     let error = format!("{:#}", experiment.show(Subset::Test).expect_err("an outdated evaluation"));
     assert!(error.contains("evaluate the run again") && experiment.assessment().is_err(), "{error}");
     // A second seed has its own folder; the split of the first is unchanged, and evaluation reads it.

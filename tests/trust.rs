@@ -1,10 +1,10 @@
 //! Leak, confidence intervals, shortcuts, explanations, out-of-distribution hints, and bad input.
 
 use crate::chests;
-use crate::support::{self, experiment, fixture, folder, prepared, silent, tiny_run};
+use crate::support::{self, experiment, fixture, folder, prepared, record, silent, tiny_run};
 use covid_ct::{
-    Architecture, Artifact, Audit, Evaluation, Experiment, Explanations, GalleryKind, InferredScan, Label, LeakProbe,
-    Learn, LungsFrom, Manifest, Measure, OutOfDistribution, PhantomConfig, Preprocess, RunConfig, Shortcuts,
+    Architecture, Artifact, Audit, Comparison, Evaluation, Experiment, Explanations, GalleryKind, InferredScan, Label,
+    LeakProbe, Learn, LungsFrom, Manifest, Measure, OutOfDistribution, PhantomConfig, Preprocess, RunConfig, Shortcuts,
     SliceCache, SplitUnit, Subset, Workspace, draw_phantom,
 };
 use std::fs;
@@ -118,7 +118,9 @@ fn planted(folder: &Path) -> (Experiment, Evaluation) {
     run.preprocess.size = 128;
     let experiment = experiment(folder, &manifest, &run);
     experiment.train().expect("trains");
-    chests::see_white_alone(&experiment.folder().path_of(Artifact::BestCheckpoint));
+    let checkpoint = experiment.folder().path_of(Artifact::BestCheckpoint);
+    chests::see_white_alone(&checkpoint);
+    record(&checkpoint);
     let evaluation = experiment.evaluate().expect("evaluates");
     (experiment, evaluation)
 }
@@ -276,5 +278,7 @@ fn one_pass_gives_the_audit_and_the_cache_of_two() {
 fn a_workspace_without_runs_has_nothing_to_report() {
     let folder = folder();
     let work = Workspace::at(Some(folder.path().to_owned()), None).expect("opens");
-    assert!(work.evaluated_runs().is_err());
+    assert_eq!(work.evaluated_runs().expect("lists"), []);
+    let error = Comparison::of(&[]).expect_err("nothing to compare");
+    assert!(error.to_string().starts_with("comparing runs: none is evaluated"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! The whole path on the command line, from a phantom to a report.
 
-use crate::support::{fixture, folder, python, run_python, run_well};
+use crate::support::{fixture, folder, python, record, run_python, run_well};
 use covid_ct::{
     Artifact, Comparison, Digest, Evaluation, Measure, PairedRuns, Provenance, Report, RunFolder, Split, SplitConfig,
     Subset, Workspace,
@@ -238,6 +238,7 @@ fn nothing_stands_beside_what_it_was_not_made_from(home: &Path, step: &impl Fn(&
     let (file, foreign) = (runs.join("elsewhere/evaluation.json"), Digest::of(b"other data").to_string());
     let text = fs::read_to_string(&file).expect("reads").replace(&of.manifest.to_string(), &foreign);
     fs::write(&file, text).expect("writes");
+    record(&file);
     let two = ["compact", "elsewhere"].map(|name| run_of(home, name));
     let error = format!("{:#}", Comparison::of(&two).expect_err("two data sets"));
     assert!(error.contains(&foreign) && error.contains(&of.manifest.to_string()), "{error}");

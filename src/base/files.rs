@@ -97,6 +97,14 @@ pub(crate) fn lock(path: &Path, taken: &str) -> Result<fs::File> {
     }
 }
 
+/// Makes and locks `path` as [`lock`] does, once no other process holds it.
+pub(crate) fn lock_waiting(path: &Path) -> Result<fs::File> {
+    let locking = || format!("locking {}", path.display());
+    let file = fs::File::create(path).with_context(locking)?;
+    file.lock().with_context(locking)?;
+    Ok(file)
+}
+
 const PARTIAL: &str = ".partial-";
 
 /// Removes what killed writers left in a folder; no process may be writing there.
@@ -110,15 +118,28 @@ pub(crate) fn sweep(folder: &Path) {
 
 /// Writes to a sibling and renames: readers never see half a file.
 pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
-    atomically(path, |partial| write(partial.as_file_mut()))
+    atomically(path, |partial| write(partial.as_file_mut()), |_| Ok(()))
 }
 
 /// The same for what writes to a path: `write` is given that of the sibling.
 pub(crate) fn write_atomic_at(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    atomically(path, |partial| write(partial.path()))
+    write_atomic_sealed(path, write, |_| Ok(()))
 }
 
-fn atomically(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> Result<()>) -> Result<()> {
+/// The same; before the complete sibling is renamed, its path is given to `seal`, whose failure leaves the former file.
+pub(crate) fn write_atomic_sealed(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<()>,
+    seal: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    atomically(path, |partial| write(partial.path()), seal)
+}
+
+fn atomically(
+    path: &Path,
+    write: impl FnOnce(&mut NamedTempFile) -> Result<()>,
+    seal: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("creating folder {}", folder.display()))?;
     let written = (|| {
@@ -131,6 +152,7 @@ fn atomically(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> Result<()>)
         let mut partial = partial.tempfile_in(folder)?;
         write(&mut partial)?;
         partial.as_file().sync_all()?;
+        seal(partial.path())?;
         partial.persist(path)?;
         anyhow::Ok(())
     })();

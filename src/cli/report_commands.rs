@@ -36,7 +36,7 @@ pub fn shortcuts(workspace: &Workspace) -> Result<()> {
 
 pub fn report(workspace: &Workspace, runs: &[String], published: Option<&Path>, out: Option<&Path>) -> Result<()> {
     let runs = match runs {
-        [] => workspace.evaluated_runs().unwrap_or_default(),
+        [] => workspace.evaluated_runs()?,
         names => names.iter().map(|name| workspace.run(name)).collect(),
     };
     let published = published.map(Published::read).transpose()?;

@@ -1,5 +1,6 @@
 //! Checks every file and scan of a data set for defects before training.
 
+use crate::base::checksums::Sha256Sums;
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress, counted, thousands};
@@ -30,6 +31,8 @@ pub use expected::Expectation;
 use findings::{exact_duplicates, folder_findings, same_patients, without_air};
 pub(crate) use pass::Pass;
 pub use scale::Scale;
+
+const AUDIT: &str = "audit.json";
 
 /// One finding of an audit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -286,17 +289,21 @@ impl Audit {
             findings: self.findings.clone(),
             histogram: self.histogram.clone(),
         };
-        write_json(&folder.join("audit.json"), &file)
+        Sha256Sums::of(folder).write(AUDIT, |path| write_json(path, &file))
     }
 
     /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// A missing or damaged file, or one that was changed since, by its SHA-256 in `SHA256SUMS`.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         Self::read_in(folder.as_ref())
     }
 
     fn read_in(folder: &Path) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
-        let path = folder.join("audit.json");
+        let path =
+            Sha256Sums::of(folder).checked(AUDIT).context("reading an audit (`covid-ct audit` writes it again)")?;
         let AuditFile { manifest: hash, findings, histogram } =
             read_json(&path, "an audit (written by `covid-ct audit`)")?;
         let found = manifest.hash();

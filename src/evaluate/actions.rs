@@ -130,7 +130,7 @@ impl Experiment {
     pub fn heat_by_scan(&self) -> Result<Figure> {
         let (classifier, predictions) = (self.classifier()?, self.predictions(Subset::Prediction)?);
         let figure = self.folder().inference()?.heat_figure(&classifier, self.cache(), &predictions)?;
-        figure.save(self.folder().path_of(Artifact::HeatByScan))?;
+        self.folder().write_by(Artifact::HeatByScan, |path| figure.save(path))?;
         Ok(figure)
     }
 
@@ -174,7 +174,7 @@ impl Experiment {
     pub fn explain(&self, subset: Subset) -> Result<Explanations> {
         let explanations = Explanations::run(self, subset)?;
         for (number, gallery) in (1..).zip(&explanations.galleries) {
-            gallery.figure.save(self.folder().path_of(Artifact::Gallery(subset, number)))?;
+            self.folder().write_by(Artifact::Gallery(subset, number), |path| gallery.figure.save(path))?;
         }
         Ok(explanations)
     }

@@ -85,7 +85,7 @@ impl Comparison {
     /// # Errors
     /// A run that was not evaluated, or runs on different data: both manifests are named.
     pub fn of(runs: &[RunFolder]) -> Result<Self> {
-        ensure!(!runs.is_empty(), "comparing runs: expected at least one");
+        ensure!(!runs.is_empty(), "comparing runs: none is evaluated; run `covid-ct train` and `covid-ct evaluate`");
         let (rows, histories, evaluations) = (Vec::new(), Vec::new(), Vec::new());
         let mut comparison = Self { rows, histories, evaluations, assessments: Vec::new(), notes: Vec::new() };
         for folder in runs {

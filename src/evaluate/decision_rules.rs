@@ -8,7 +8,7 @@ const CALLED_COVID: f64 = 0.5;
 
 /// The rule by which a scan is called covid, from the covid probabilities of its slices.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", try_from = "UncheckedRule")]
 pub enum Rule {
     /// At least this share of its slices, 0 to 1, is called covid (probability 0.5 or more).
     ShareOfSlices(f64),
@@ -16,6 +16,32 @@ pub enum Rule {
     MeanProbability(f64),
     /// At least this number of slices, 1 or more, is called covid (probability 0.5 or more).
     AnyOf(usize),
+}
+
+/// A [`Rule`] as it is read, with any threshold.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", rename = "Rule")]
+enum UncheckedRule {
+    ShareOfSlices(f64),
+    MeanProbability(f64),
+    AnyOf(usize),
+}
+
+impl TryFrom<UncheckedRule> for Rule {
+    type Error = anyhow::Error;
+
+    fn try_from(read: UncheckedRule) -> Result<Self> {
+        let threshold = |value: f64| {
+            ensure!((0.0..=1.0).contains(&value), "a scan rule: expected a threshold from 0 to 1, found {value}");
+            Ok(value)
+        };
+        Ok(match read {
+            UncheckedRule::ShareOfSlices(share) => Self::ShareOfSlices(threshold(share)?),
+            UncheckedRule::MeanProbability(mean) => Self::MeanProbability(threshold(mean)?),
+            UncheckedRule::AnyOf(0) => bail!("a scan rule: expected one slice or more, found 0"),
+            UncheckedRule::AnyOf(count) => Self::AnyOf(count),
+        })
+    }
 }
 
 /// The kind of a [`Rule`], without its threshold.

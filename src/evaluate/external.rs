@@ -111,9 +111,8 @@ impl Validated {
         self.predictions.write(&folder)?;
         self.predictions.by_scan(&self.external.rule).write(&folder)?;
         folder.write(Artifact::External, &self.external)?;
-        let page = folder.path_of(Artifact::ExternalPage);
-        write_text(&page, &self.document())?;
-        Ok(page)
+        folder.write_by(Artifact::ExternalPage, |path| write_text(path, &self.document()))?;
+        Ok(folder.path_of(Artifact::ExternalPage))
     }
 
     fn page(&self) -> Page {

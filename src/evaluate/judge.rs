@@ -139,16 +139,15 @@ impl NewScans {
         self.predictions.write(&folder)?;
         self.predictions.by_scan(&self.inference.rule).write(&folder)?;
         folder.write(Artifact::Inference, &self.inference)?;
-        self.heat.save(folder.path_of(Artifact::HeatByScan))?;
+        folder.write_by(Artifact::HeatByScan, |path| self.heat.save(path))?;
         for (number, (scan, heat)) in (1..).zip(self.inference.scans.iter().zip(&self.scan_heats)) {
             let body = Page::new().with(&self.inference.patient(&scan.scan)?).with(heat).html();
             let body = html! { h1 { (scan.scan) } p { a href="judged.html" { "all scans" } } (PreEscaped(body)) };
             let page = folder.path().join(format!("scan-{number}.html"));
             write_text(&page, &document(&scan.scan, STYLE, &body))?;
         }
-        let page = folder.path_of(Artifact::JudgedPage);
-        write_text(&page, &self.document())?;
-        Ok(page)
+        folder.write_by(Artifact::JudgedPage, |path| write_text(path, &self.document()))?;
+        Ok(folder.path_of(Artifact::JudgedPage))
     }
 
     /// What was left out, and what else is wrong with the files.

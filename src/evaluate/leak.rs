@@ -9,6 +9,7 @@
 //! Chance is exactly 50 %: the slices that take part are fixed before labels are permuted, every test set is stratified
 //! by the permuted labels, and it is scored by balanced accuracy, the mean recall of the two labels.
 
+use crate::base::checksums::Sha256Sums;
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress};
 use crate::data::cache::SliceCache;
@@ -29,6 +30,8 @@ mod trainings;
 
 use interval::{mean, of_mean};
 use trainings::Trainings;
+
+const FILE: &str = "leakage.json";
 
 /// One split with one kind of labels, trained and tested repeatedly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,7 +152,6 @@ impl LeakProbe {
         repeats: usize,
         progress: &(dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
-        let path = folder.join("leakage.json");
         ensure!(repeats > 0, "measuring the leak: expected one repetition or more, found 0");
         run.check().context("measuring the leak")?;
         let stored = Self::read(folder).ok().filter(|found| {
@@ -191,13 +193,14 @@ impl LeakProbe {
             slices: eligible.slices.len(),
             arms,
         };
-        write_json(&path, &found)?;
+        Sha256Sums::of(folder).write(FILE, |path| write_json(path, &found))?;
         Ok(found)
     }
 
     /// Reads what [`run`](Self::run) wrote.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
-        read_json(&folder.as_ref().join("leakage.json"), "a leak probe (written by `covid-ct leakage`)")
+        let path = Sha256Sums::of(folder.as_ref()).checked(FILE);
+        read_json(&path.context("reading a leak probe (`covid-ct leakage` writes it again)")?, "a leak probe")
     }
 
     /// The arm with this split and these labels.

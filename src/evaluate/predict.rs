@@ -206,7 +206,11 @@ impl Classifier {
 impl RunFolder {
     /// The network of the best epoch on the validation set, by the run's selection.
     pub fn classifier(&self) -> Result<Classifier> {
-        Classifier::load(self.path_of(Artifact::BestCheckpoint))
+        let mut classifier = Classifier::load(self.path_of(Artifact::BestCheckpoint))?;
+        self.check(Artifact::BestCheckpoint, classifier.weights)?;
+        // A copied folder is a run of its own.
+        classifier.info.run.name = self.name();
+        Ok(classifier)
     }
 }
 

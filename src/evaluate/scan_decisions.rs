@@ -1,7 +1,7 @@
 //! Decisions by scan: a score of its slices, compared with a threshold chosen on the validation set.
 
 use crate::base::figure::Figure;
-use crate::base::files::write_text;
+use crate::base::files::write_whole;
 use crate::base::progress::thousands;
 use crate::base::table::{Table, percent, shown_as_table};
 use crate::data::manifest::Label;
@@ -248,7 +248,8 @@ impl ScanPredictions {
                 row.decision.to_string(),
             ])?;
         }
-        write_text(&folder.path_of(Artifact::Scans(self.about.subset)), &String::from_utf8(csv.into_inner()?)?)
+        let csv = csv.into_inner()?;
+        folder.write_by(Artifact::Scans(self.about.subset), |path| write_whole(path, &csv))
     }
 }
 

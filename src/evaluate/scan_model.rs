@@ -242,7 +242,8 @@ impl ScanModel {
         };
         let (learned, judged) = (scans_in(experiment, Subset::Train)?, scans_in(experiment, Subset::Validation)?);
         let fitted = scan_fit::fit(&learned, &judged, &features, training, &show)?;
-        write_tensors(&folder.path_of(Artifact::ScanModelWeights), &fitted.network.tensors(), HashMap::new())?;
+        let network = fitted.network.tensors();
+        folder.write_by(Artifact::ScanModelWeights, |path| write_tensors(path, &network, HashMap::new()))?;
         let tensors = Digest::of_file(&folder.path_of(Artifact::ScanModelWeights))?;
         let results = scan_results::results(experiment, classifier, &features, &fitted, training, tensors)?;
         folder.write(Artifact::ScanModel, &results)?;

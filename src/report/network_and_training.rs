@@ -51,7 +51,7 @@ impl Report {
     }
 
     pub(super) fn training(&mut self, from: &Sources<'_>) -> Result<()> {
-        let evaluated = from.workspace.evaluated_runs().map_or(from.runs.len(), |names| names.len());
+        let evaluated = from.workspace.evaluated_runs()?.len();
         let mut html = paragraph(&format!(
             "Runs reported: {}; evaluated in this workspace: {evaluated}. Runs that were not evaluated, were deleted, \
              or are in other workspaces are not counted. Loss, optimizer, weights of slices, augmentation and how the best epoch is chosen \

@@ -14,6 +14,7 @@ use crate::evaluate::predict::{About, Predictions};
 use crate::evaluate::scan_model::ScanModel;
 use crate::evaluate::shortcuts::CueComparison;
 use crate::train::checkpoint::CheckpointInfo;
+use crate::train::config::RunConfig;
 use crate::train::history::History;
 use crate::train::provenance::Provenance;
 use crate::train::run_folder::{Artifact, RunFolder};
@@ -48,6 +49,7 @@ pub(super) struct Run {
     pub(super) assessment: Option<Assessment>,
     pub(super) cues: Option<CueComparison>,
     pub(super) history: Option<History>,
+    pub(super) scan_model: Option<ScanModel>,
     pub(super) split: Option<Split>,
     /// Where the training began, and where it was resumed; empty where that was not recorded.
     pub(super) provenance: Vec<Provenance>,
@@ -59,12 +61,6 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// The scan model that was fitted to the evaluated weights.
-    pub(super) fn scan_model(&self) -> Option<ScanModel> {
-        let model = self.folder.scan_model().ok()?;
-        (model.results().weights == self.evaluation.weights).then_some(model)
-    }
-
     /// Reads a run; what does not belong to its evaluation goes to `left_out`.
     ///
     /// # Errors
@@ -86,6 +82,8 @@ impl Run {
         let of_predictions = |of: Compared<'_, Predictions>| same(&of.0.about, of.1);
         let of_inference = |of: Compared<'_, Inference>| same(&of.0.about, of.1);
         let unlabelled = Artifact::PredictionsAbout(Subset::Prediction);
+        // Not shown itself: the evaluation holds the settings that count.
+        parts.part(Artifact::Config, "train", RunFolder::config, same_settings);
         Ok(Self {
             folder: folder.clone(),
             name: folder.name(),
@@ -94,6 +92,9 @@ impl Run {
                 same_hash("weights", of.0.weights, of.1.weights)
             }),
             history: parts.part(Artifact::History, "train", RunFolder::history, same_training),
+            scan_model: parts.part_if_there(Artifact::ScanModel, "scan-model", RunFolder::scan_model, |of| {
+                same_hash("weights", of.0.results().weights, of.1.weights)
+            }),
             provenance: parts
                 .part_if_there(Artifact::Provenance, "train", RunFolder::provenance, |_| Ok(()))
                 .unwrap_or_default(),
@@ -202,6 +203,11 @@ fn same_weights((assessment, evaluation): Compared<'_, Assessment>) -> Result<()
 
 fn same_hash(noun: &str, found: Digest, expected: Digest) -> Result<()> {
     ensure!(found == expected, "it is of the {noun} {found}, the evaluation of {expected}");
+    Ok(())
+}
+
+fn same_settings((run, evaluation): Compared<'_, RunConfig>) -> Result<()> {
+    ensure!(run.decisive() == evaluation.run.decisive(), "its settings are not those of the evaluated checkpoint");
     Ok(())
 }
 

@@ -41,7 +41,7 @@ impl Report {
                 None => html.push_str(&warning(NO_ASSESSMENT)),
             }
             // A model of scans that was fitted to these weights; an older one stays out.
-            if let Some(model) = run.scan_model() {
+            if let Some(model) = &run.scan_model {
                 html.push_str(&model.tables().html());
                 self.json["scan_models"][&run.name] = json!(model.results());
             }

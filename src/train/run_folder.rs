@@ -1,6 +1,7 @@
 //! The folder of a run, and the files in it.
 
-use crate::base::files::{read_json, write_json};
+use crate::base::checksums::Sha256Sums;
+use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::human_bytes;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::Manifest;
@@ -87,15 +88,42 @@ impl RunFolder {
     /// Reads JSON.
     ///
     /// # Errors
-    /// A missing or damaged file; the message names it, what it should hold, and the command that writes it.
+    /// A missing or damaged file, or one that this run did not write; the message names it, what it should hold, and the
+    /// command that writes it.
     pub(crate) fn read<T: DeserializeOwned>(&self, artifact: Artifact) -> Result<T> {
         let (what, command) = artifact.holds();
-        read_json(&self.path_of(artifact), &format!("{what} (written by `covid-ct {command}`)"))
+        let what = format!("{what} (written by `covid-ct {command}`)");
+        // A missing file is named by the reader of JSON.
+        let path = if self.has(artifact) { self.checked(artifact)? } else { self.path_of(artifact) };
+        read_json(&path, &what)
+    }
+
+    /// The path of a file as this run wrote it, by its [`Sha256Sums`].
+    ///
+    /// # Errors
+    /// A missing file, one that was changed, or one of another run.
+    pub(crate) fn checked(&self, artifact: Artifact) -> Result<PathBuf> {
+        let (what, command) = artifact.holds();
+        let reading = || format!("reading {what} (`covid-ct {command}` writes it again)");
+        Sha256Sums::of(&self.path).checked(&artifact.file_name()).with_context(reading)
+    }
+
+    /// Compares the SHA-256 of a file with that of the file which this run wrote.
+    ///
+    /// # Errors
+    /// Those of [`checked`](Self::checked).
+    pub(crate) fn check(&self, artifact: Artifact, found: Digest) -> Result<()> {
+        Sha256Sums::of(&self.path).check(&artifact.file_name(), found)
     }
 
     /// Writes JSON, atomically.
     pub(crate) fn write<T: Serialize>(&self, artifact: Artifact, value: &T) -> Result<()> {
-        write_json(&self.path_of(artifact), value)
+        self.write_by(artifact, |path| write_json(path, value))
+    }
+
+    /// Writes a file by a function that is given the path of a sibling, and records its SHA-256.
+    pub(crate) fn write_by(&self, artifact: Artifact, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        Sha256Sums::of(&self.path).write(&artifact.file_name(), write)
     }
 
     /// The settings it was trained with.
@@ -166,30 +194,40 @@ impl Workspace {
     }
 
     /// The evaluated runs, those split by patient first; without the single runs of a cross-validation, an average of seeds or
-    /// an ablation.
+    /// an ablation. Runs whose settings cannot be read are the last, so that those who read them say why.
     ///
     /// # Errors
-    /// No run was evaluated.
+    /// A folder of runs that cannot be listed.
     pub fn evaluated_runs(&self) -> Result<Vec<RunFolder>> {
+        let mut found = self.runs()?;
+        found.retain(|folder| folder.has(Artifact::Evaluation));
+        Ok(found)
+    }
+
+    /// The runs that were begun, in the order of [`evaluated_runs`](Self::evaluated_runs).
+    pub(crate) fn runs(&self) -> Result<Vec<RunFolder>> {
         let runs = self.runs_folder();
         let listing = || format!("listing the runs in {}", runs.display());
+        if !runs.exists() {
+            return Ok(Vec::new());
+        }
         let mut found = Vec::new();
         for entry in fs::read_dir(&runs).with_context(listing)? {
             let folder = RunFolder::at(entry.with_context(listing)?.path());
-            if folder.has(Artifact::Evaluation) {
-                let run = folder.config()?;
-                if run.part_of.is_some() {
-                    continue;
+            let order = match folder.config() {
+                _ if !folder.has(Artifact::Config) && !folder.has(Artifact::Evaluation) => continue,
+                Ok(run) if run.part_of.is_some() => continue,
+                // Networks of the user's come after those that are built in.
+                Ok(run) => {
+                    let network = Architecture::ALL.iter().position(|a| *a == run.architecture);
+                    (run.split.unit == SplitUnit::Slice, network.unwrap_or(Architecture::ALL.len()))
                 }
-                let network = Architecture::ALL.iter().position(|a| *a == run.architecture);
-                // Networks of the user's come last.
-                let network = network.unwrap_or(Architecture::ALL.len());
-                found.push((run.split.unit == SplitUnit::Slice, network, run.name, folder));
-            }
+                Err(_) => (true, usize::MAX),
+            };
+            found.push((order, folder));
         }
-        ensure!(!found.is_empty(), "{}: none is evaluated; run `covid-ct train` and `covid-ct evaluate`", listing());
-        found.sort_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
-        Ok(found.into_iter().map(|(.., folder)| folder).collect())
+        found.sort_by_key(|(order, folder)| (*order, folder.name()));
+        Ok(found.into_iter().map(|(_, folder)| folder).collect())
     }
 }
 

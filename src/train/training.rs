@@ -28,7 +28,6 @@ use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
@@ -94,8 +93,8 @@ fn write_history(folder: &RunFolder, info: &CheckpointInfo, device: Device) -> R
 /// since the experiment was opened.
 fn begun(experiment: &Experiment) -> Result<Option<Checkpoint>> {
     let folder = experiment.folder();
-    let last = folder.path_of(Artifact::LastCheckpoint);
-    let found = last.is_file().then(|| Checkpoint::read(&last)).transpose()?;
+    let read = || Checkpoint::read(&folder.checked(Artifact::LastCheckpoint)?);
+    let found = folder.has(Artifact::LastCheckpoint).then(read).transpose()?;
     if let Some(found) = &found {
         must_continue(&found.info, &experiment.before_training(), folder.path())?;
     }
@@ -182,13 +181,13 @@ impl<'a> Training<'a> {
         // The best first: a kill between the two repeats the end of this epoch, and both come out the same.
         if best(&self.info.epochs, run.recipe.selection).is_some_and(|best| best.epoch == epoch + 1) {
             self.optimization.kept(&self.network, || match self.info.backbone {
-                None => save_network(&self.path_of(Artifact::BestCheckpoint), &self.info, &self.network),
+                None => self.save_best(&self.info),
                 // Half a gigabyte of frozen weights is written once, at the end.
-                Some(_) => save_progress(&self.path_of(Artifact::BestHead), &self.info, &self.network, Vec::new()),
+                Some(_) => self.save_state(Artifact::BestHead, Vec::new()),
             })?;
         }
         self.save_last()?;
-        write_history(self.experiment.folder(), &self.info, self.device)?;
+        write_history(self.folder(), &self.info, self.device)?;
         let whole = seconds + scoring.elapsed().as_secs_f64();
         let left = whole * run.epochs.saturating_sub(epoch + 1) as f64;
         self.experiment.report(&RunEvent::Epoch(record, Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)));
@@ -314,22 +313,30 @@ impl<'a> Training<'a> {
         Ok((score, auc.with_context(|| format!("ranking the {subset} scans"))?))
     }
 
-    fn path_of(&self, artifact: Artifact) -> PathBuf {
-        self.experiment.folder().path_of(artifact)
+    fn folder(&self) -> &RunFolder {
+        self.experiment.folder()
     }
 
     fn save_last(&self) -> Result<()> {
         let state = self.optimization.state(&self.network)?;
-        save_progress(&self.path_of(Artifact::LastCheckpoint), &self.info, &self.network, state)
+        self.save_state(Artifact::LastCheckpoint, state)
+    }
+
+    fn save_state(&self, artifact: Artifact, state: Vec<(String, Tensor)>) -> Result<()> {
+        self.folder().write_by(artifact, |path| save_progress(path, &self.info, &self.network, state))
+    }
+
+    fn save_best(&self, info: &CheckpointInfo) -> Result<()> {
+        self.folder().write_by(Artifact::BestCheckpoint, |path| save_network(path, info, &self.network))
     }
 
     /// Writes `best.safetensors` (of a frozen network: the backbone with the best head) and the history.
     fn finish(self) -> Result<History> {
         if self.info.backbone.is_some() {
-            let best = Checkpoint::read(&self.path_of(Artifact::BestHead))?;
+            let best = Checkpoint::read(&self.folder().checked(Artifact::BestHead)?)?;
             self.network.set_head(&best.tensors)?;
-            save_network(&self.path_of(Artifact::BestCheckpoint), &best.info, &self.network)?;
+            self.save_best(&best.info)?;
         }
-        write_history(self.experiment.folder(), &self.info, self.device)
+        write_history(self.folder(), &self.info, self.device)
     }
 }

@@ -1,11 +1,14 @@
 //! A manifest on disk: `manifest.parquet` holds the slices, `manifest.json` the rest.
 
 use super::{Manifest, Rejected, Scan, parquet};
+use crate::base::checksums::Sha256Sums;
 use crate::base::files::{Digest, read_json, write_json};
 use crate::data::pixels::SixteenBit;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+const SUMMARY: &str = "manifest.json";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,7 +46,7 @@ impl Manifest {
             rejected: self.rejected.clone(),
             sixteen_bit: self.sixteen_bit,
         };
-        write_json(&folder.join("manifest.json"), &summary)
+        Sha256Sums::of(folder).write(SUMMARY, |path| write_json(path, &summary))
     }
 
     /// Reads what [`write`](Self::write) wrote.
@@ -52,7 +55,9 @@ impl Manifest {
     /// A missing or broken file, or two files that do not belong together (rows and hash are compared).
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let (json, table) = (folder.join("manifest.json"), folder.join("manifest.parquet"));
+        let checked = || Sha256Sums::of(folder).checked(SUMMARY);
+        let json = checked().context("reading a manifest's summary (`covid-ct audit` writes it again)")?;
+        let table = folder.join("manifest.parquet");
         let summary: Summary = read_json(&json, "a manifest's summary (written by `covid-ct audit`)")?;
         let as_written = Digest::of_file(&table)?;
         ensure!(

@@ -1,7 +1,7 @@
 //! A subset's predictions, and their files.
 
 use crate::base::figure::Figure;
-use crate::base::files::{Digest, write_atomic};
+use crate::base::files::{Digest, write_whole};
 use crate::base::progress::thousands;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::contact_sheet::ContactSheet;
@@ -13,11 +13,10 @@ use crate::evaluate::decision_rules::LabelledScan;
 use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use polars::prelude::{Column, DataFrame};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
 /// The prediction of one slice.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,9 +224,10 @@ impl Predictions {
     /// Writes the predictions as Parquet and CSV, and [`About`] as JSON.
     pub(crate) fn write(&self, folder: &RunFolder) -> Result<()> {
         let subset = self.about.subset;
-        write_frame(&mut self.to_frame()?, &folder.path_of(Artifact::Predictions(subset)))?;
+        let mut frame = self.to_frame()?;
+        folder.write_by(Artifact::Predictions(subset), |path| write_frame(&mut frame, path))?;
         folder.write(Artifact::PredictionsAbout(subset), &self.about)?;
-        write_atomic(&folder.path_of(Artifact::PredictionsCsv(subset)), |out| {
+        folder.write_by(Artifact::PredictionsCsv(subset), |path| {
             let mut csv = csv::Writer::from_writer(Vec::new());
             csv.write_record(["path", "scan", "patient", "label", "covid", "decision"])?;
             for row in &self.rows {
@@ -236,14 +236,16 @@ impl Predictions {
                 let patient = row.patient.as_deref().unwrap_or("");
                 csv.write_record([&row.path, &row.scan, patient, &label, &covid, &decision])?;
             }
-            Ok(out.write_all(&csv.into_inner()?)?)
+            write_whole(path, &csv.into_inner()?)
         })
     }
 
     /// Reads what [`write`](Self::write) wrote.
     pub(crate) fn read(folder: &RunFolder, subset: Subset) -> Result<Self> {
         let about: About = folder.read(Artifact::PredictionsAbout(subset))?;
-        let path = folder.path_of(Artifact::Predictions(subset));
+        let path = folder.path_of(Artifact::PredictionsAbout(subset));
+        ensure!(about.subset == subset, "{} is of the {} subset", path.display(), about.subset);
+        let path = folder.checked(Artifact::Predictions(subset))?;
         let frame = read_frame(&path, "predictions")?;
         let rows = rows_of(&frame).with_context(|| format!("{} does not hold predictions", path.display()))?;
         Ok(Self { about, rows })

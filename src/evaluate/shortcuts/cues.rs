@@ -1,6 +1,7 @@
 //! The shortcut probe on a data set.
 
 use super::{CueRow, Cues, Probe, ProbeRow};
+use crate::base::checksums::Sha256Sums;
 use crate::base::figure::{Bar, Figure, bars};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::Progress;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Folds of the cross-validation, and its seed.
+const FILE: &str = "shortcuts.json";
 const FOLDS: usize = 5;
 const SEED: u64 = 1;
 /// Up to this level a pixel counts as black.
@@ -64,13 +66,14 @@ impl Shortcuts {
         let rows = cue_rows(cache, &scans).context("collecting the cues of shortcuts")?;
         let probe = Probe::run(&rows, FOLDS, SEED)?;
         let found = Self { manifest: cache.manifest_hash(), scans: rows.len(), rows: probe.rows };
-        write_json(&folder.join("shortcuts.json"), &found)?;
+        Sha256Sums::of(folder).write(FILE, |path| write_json(path, &found))?;
         Ok(found)
     }
 
     /// Reads what [`run`](Self::run) wrote.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
-        read_json(&folder.as_ref().join("shortcuts.json"), "a shortcut probe (written by `covid-ct shortcuts`)")
+        let path = Sha256Sums::of(folder.as_ref()).checked(FILE);
+        read_json(&path.context("reading a shortcut probe (`covid-ct shortcuts` writes it again)")?, "a shortcut probe")
     }
 
     /// One row for each cue, the confidence interval before the value.
