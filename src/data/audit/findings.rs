@@ -112,7 +112,7 @@ pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Inspection]) -> Ve
     found
 }
 
-/// Pairs of scans that look like one patient.
+/// Scans that look like one patient: of each group the pairs that join it, and those that put a label in doubt.
 pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
     let candidates: Vec<look_alikes::Candidate<'_>> = looked
         .iter()
@@ -120,19 +120,22 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection]) -> Vec<F
         .filter(|(_, look)| look.shows_something())
         .filter_map(|(slice, look)| {
             let descriptor = &look.picture.as_ref()?.descriptor;
-            Some(look_alikes::Candidate { slice: slice as u32, scan: manifest.slices[slice].scan as u32, descriptor })
+            let (scan, label) = (manifest.slices[slice].scan, manifest.scan_of(&manifest.slices[slice]).label);
+            Some(look_alikes::Candidate { slice: slice as u32, scan: scan as u32, label, descriptor })
         })
         .collect();
     let finding = |pair: look_alikes::ScanPair| {
         let (first, second) = (&manifest.scans[pair.first], &manifest.scans[pair.second]);
-        let conflict = matches!((first.label, second.label), (Some(a), Some(b)) if a != b);
-        let check = if conflict { Check::ConflictingLabel } else { Check::SamePatient };
+        let check = if pair.in_conflict { Check::ConflictingLabel } else { Check::SamePatient };
         let example = manifest.slices[pair.example.0].file.clone();
         let twin = &manifest.slices[pair.example.1].file;
-        let detail = format!(
+        let mut detail = format!(
             "{} and {}: the same patient? {} of {} slices have a twin (for example {example} and {twin}, correlation {:.2})",
             first.folder, second.folder, pair.matched, pair.of, pair.correlation
         );
+        if pair.group > 2 {
+            detail.push_str(&format!("; two of {} scans that look alike", thousands(pair.group as u64)));
+        }
         Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
     };
     look_alikes::pairs_of_scans(&candidates).into_iter().map(finding).collect()
