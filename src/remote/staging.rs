@@ -10,6 +10,7 @@ mod fetch;
 mod folder;
 mod ledger;
 mod name_conflicts;
+mod own_source;
 mod place;
 mod queue;
 mod source;

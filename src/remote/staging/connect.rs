@@ -120,6 +120,13 @@ fn amazon(bucket: &str, path: &str) -> Result<Connection> {
     Ok(Connection { store: Arc::new(store), path: path.to_owned(), access: access.to_owned() })
 }
 
+/// The file or folder of this machine that `url` names, without links on the way; `None` where it names a bucket, or
+/// nothing.
+pub(super) fn local_path(url: &str) -> Option<PathBuf> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
+    (scheme == "file").then(|| Path::new(rest).canonicalize().ok())?
+}
+
 fn local(path: &Path) -> Result<Connection> {
     let whole = path.canonicalize().with_context(|| format!("opening {}", path.display()))?;
     let (folder, file) = match whole.file_name().filter(|_| whole.is_file()).zip(whole.parent()) {

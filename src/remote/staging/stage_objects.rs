@@ -6,6 +6,7 @@ use super::fetch::{Fetching, JOURNAL, PARTIAL, in_parallel};
 use super::folder::{self, Folder, RESERVED, fault_in_name, parent_and_leaf};
 use super::ledger::{self, JournalPosition, Ledger};
 use super::name_conflicts::{Names, check};
+use super::own_source::must_lie_apart;
 use super::staged::{Staged, StagedObject};
 use super::unpack::Unpacking;
 use crate::base::parallel::locked;
@@ -49,7 +50,7 @@ impl Default for StageOptions {
 /// that staging did not write is never replaced.
 ///
 /// # Errors
-/// Before anything is written: no access, no network, too little disk space, an existing file that differs from the
+/// Before anything is written: a folder of this machine that is, holds or lies in `target`, no access, no network, too little disk space, an existing file that differs from the
 /// object, one path in two archives, names or archives that would write outside of `target`, another process staging to
 /// the same folder. Later: bytes that differ from the checksum that the store or the archive states, a lost network.
 pub fn stage(
@@ -63,6 +64,7 @@ pub fn stage(
 
 fn run(url: &str, target: &Path, options: &StageOptions, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Staged> {
     let doing = || format!("staging {url} to {}", target.display());
+    must_lie_apart(url, target, options.stream).with_context(doing)?;
     let bucket = Bucket::open_at(url, options.emulator.as_deref())?;
     let objects = bucket.objects()?;
     check_keys(&objects).with_context(doing)?;
