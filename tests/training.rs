@@ -2,8 +2,8 @@
 
 use crate::support::{experiment_of, fixture, folder, prepared, program, record, run_well, silent, split_of, tiny_run};
 use covid_ct::{
-    Architecture, Artifact, Augmentation, Classifier, EpochRecord, Experiment, History, Recipe, RunConfig, RunEvent,
-    RunFolder, Schedule, Selection, SliceCache, SplitConfig, SplitUnit, Subset, Weighting,
+    Architecture, Artifact, Augmentation, Classifier, EpochRecord, Experiment, History, Label, Recipe, RunConfig,
+    RunEvent, RunFolder, Schedule, Selection, Set, SliceCache, SplitConfig, SplitUnit, Subset, Weighting,
 };
 use std::fs;
 use std::path::Path;
@@ -234,6 +234,23 @@ fn what_does_not_belong_together_is_refused() {
     let error = Experiment::of_parts(folder, experiment.split().clone(), cache, larger);
     let error = format!("{:#}", error.expect_err("another size"));
     assert!(error.contains("size: 32") && error.contains("size: 64"), "{error}");
+}
+
+#[test]
+fn one_label_alone_is_refused_before_it_is_trained_on() {
+    let folder = folder();
+    let mut manifest = fixture().audit.accepted();
+    let (covid, val) = (Some(Label::Covid), Set::Val);
+    let scans = manifest.scans.clone();
+    manifest.slices.retain(|slice| scans[slice.scan].label == covid || scans[slice.scan].set == val);
+    let split = split_of(&manifest, tiny_run("one").split);
+    let slices = split.slices(Subset::Train).len();
+    let run = tiny_run("one");
+    let experiment = experiment_of(folder.path(), split, &manifest, &run).expect("belongs together");
+    let error = format!("{:#}", experiment.train().expect_err("one label"));
+    let counts = format!("expected train slices of both labels, found {slices} covid and 0 non-covid");
+    assert_eq!(error, format!("training in {}: {counts}", folder.path().join("one").display()));
+    assert!(slices > 0 && !folder.path().join("one").exists());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! An experiment: settings, slices, split, cache and run folder.
 
-use crate::base::progress::{Progress, counted};
+use crate::base::progress::{Progress, counted, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Label, Manifest};
@@ -34,7 +34,8 @@ impl Experiment {
     /// The split is drawn; a trained run keeps the one in its folder; the slice cache is built if it does not exist.
     ///
     /// # Errors
-    /// No audit yet, settings that cannot work, or a folder of a run with other settings, slices or split.
+    /// No audit yet, settings that cannot work, training or validation slices of one label only, or a folder of a run with
+    /// other settings, slices or split.
     pub fn open(settings: RunConfig) -> Result<Self> {
         Self::open_in(&Workspace::open()?, settings, RunEvent::print)
     }
@@ -59,8 +60,9 @@ impl Experiment {
             same_manifest(begun, &accepted).with_context(advice)?;
         }
         let split = split_of(&folder, &accepted, &settings, begun.as_ref()).with_context(opening)?;
+        // Before the cache is built, which can take an hour.
+        has_both_labels(&split, &accepted).with_context(opening)?;
         if let Some(begun) = begun {
-            // Before the cache is built, which can take an hour.
             must_continue(&begun, &before_training(&settings, &split), folder.path())?;
         }
         Self::on(workspace, folder, &accepted, split, settings, Arc::new(report))
@@ -271,6 +273,25 @@ fn before_training(settings: &RunConfig, split: &Split) -> CheckpointInfo {
         position: Position::default(),
         epochs: Vec::new(),
     }
+}
+
+/// # Errors
+/// Training or validation slices of one label only: there is nothing to tell apart.
+pub(crate) fn has_both_labels(split: &Split, manifest: &Manifest) -> Result<()> {
+    for subset in [Subset::Train, Subset::Validation] {
+        let slices = split.slices(subset);
+        let [covid, others] = [Label::Covid, Label::NonCovid].map(|label| {
+            let of_label = |slice: &&usize| manifest.scan_of(&manifest.slices[**slice]).label == Some(label);
+            slices.iter().filter(of_label).count()
+        });
+        ensure!(
+            covid > 0 && others > 0,
+            "expected {subset} slices of both labels, found {} covid and {} non-covid",
+            thousands(covid as u64),
+            thousands(others as u64)
+        );
+    }
+    Ok(())
 }
 
 fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Result<()> {

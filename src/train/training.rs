@@ -16,7 +16,7 @@ use crate::train::config::RunConfig;
 use crate::train::converged_head::{solve_head, solved};
 use crate::train::epoch::{EpochRecord, Score, best, has_ended};
 use crate::train::event::RunEvent;
-use crate::train::experiment::Experiment;
+use crate::train::experiment::{Experiment, has_both_labels};
 use crate::train::history::History;
 use crate::train::initial::initial_network;
 use crate::train::optimization::Optimization;
@@ -40,7 +40,7 @@ impl Experiment {
     /// was never interrupted. A finished run returns its history at once.
     ///
     /// # Errors
-    /// Another process trains this run; the loss is not finite (the last checkpoint is kept, and the slices of the
+    /// Training or validation slices of one label only; another process trains this run; the loss is not finite (the last checkpoint is kept, and the slices of the
     /// batch are named).
     pub fn train(&self) -> Result<History> {
         train(self)
@@ -51,6 +51,7 @@ fn train(experiment: &Experiment) -> Result<History> {
     let folder = experiment.folder();
     let doing = || format!("training in {}", folder.path().display());
     experiment.settings().check().with_context(doing)?;
+    has_both_labels(experiment.split(), experiment.manifest()).with_context(doing)?;
     fs::create_dir_all(folder.path()).with_context(doing)?;
     let _lock = lock(&folder.path_of(Artifact::Lock), "another process is training this run").with_context(doing)?;
     sweep(folder.path());
