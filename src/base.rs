@@ -6,4 +6,5 @@ pub(crate) mod files;
 pub(crate) mod natural;
 pub(crate) mod parallel;
 pub(crate) mod progress;
+pub(crate) mod regular_file;
 pub(crate) mod table;

@@ -175,14 +175,14 @@ fn a_folder_that_is_no_data_set_is_told_so() {
 }
 
 #[test]
-fn a_link_to_nothing_is_an_empty_file_among_the_findings() {
+fn a_link_to_nothing_is_a_finding() {
     let folder = folder();
     let scan = folder.path().join("train/covid/ct_scan_0");
     fs::create_dir_all(&scan).expect("folder");
     std::os::unix::fs::symlink("nowhere.jpg", scan.join("0.jpg")).expect("links");
     fs::copy(fixture().root.join("train/covid/ct_scan_3/0.jpg"), scan.join("1.jpg")).expect("copies");
     let (audit, _) = Audit::in_one_pass(folder.path(), None, silent).expect("audits");
-    assert_eq!((audit.count(Check::EmptyFile), audit.accepted().slices.len()), (1, 1));
+    assert_eq!((audit.count(Check::NotAFile), audit.accepted().slices.len()), (1, 1));
 }
 
 #[test]

@@ -122,6 +122,7 @@ fn the_slides_counts_come_out() {
         strays: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
+        tables: None,
     };
     let split = split_of(&manifest, RunConfig::published(Architecture::Fcn).split);
     let counts = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| split.slices(subset).len());

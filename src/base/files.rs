@@ -1,5 +1,6 @@
 //! Reading and writing whole files so that a kill at any moment leaves either the old file or the new one.
 
+use crate::base::regular_file::{JSON_AT_MOST, open_regular, read_regular};
 use anyhow::{Context, Result, bail};
 use memmap2::Mmap;
 use serde::Serialize;
@@ -31,7 +32,7 @@ impl Digest {
     /// The digest of a file, read in pieces.
     pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let doing = || format!("computing the SHA-256 of {}", path.display());
-        let (mut file, mut hash) = (fs::File::open(path).with_context(doing)?, Sha256::new());
+        let (mut file, mut hash) = (open_regular(path).with_context(doing)?, Sha256::new());
         io::copy(&mut file, &mut hash).with_context(doing)?;
         Ok(Self(hash.finalize().into()))
     }
@@ -161,7 +162,7 @@ fn atomically(
 
 /// A file as bytes that are read when they are used.
 pub(crate) fn mapped(path: &Path) -> Result<Mmap> {
-    let file = fs::File::open(path)?;
+    let file = open_regular(path)?;
     // SAFETY: checkpoints and files of weights are renamed into place whole and not written again; a file must not be
     // changed from outside while it is mapped.
     #[allow(unsafe_code)]
@@ -187,8 +188,8 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 
 /// Reads JSON; the error names the file, what it should hold, and where in it the fault lies.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {what} from {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not {what}", path.display()))
+    let bytes = read_regular(path, JSON_AT_MOST).with_context(|| format!("reading {what} from {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is not {what}", path.display()))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ mod look_alikes;
 mod pass;
 mod pixel_measures;
 mod scale;
+#[cfg(test)]
+mod tests;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
@@ -205,7 +207,7 @@ impl Audit {
         let others = self.left_out() as u64 - out;
         match others {
             0 => table,
-            _ => table.note(format!("{} of scanners besides, which are no slices of a scan.", counted(others, "file"))),
+            _ => table.note(format!("{} besides, which are no slices of a scan.", counted(others, "other file"))),
         }
     }
 

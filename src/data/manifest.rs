@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 mod acquisition;
 mod archive_listing;
+mod file_beginning;
 mod from_series;
 mod label;
 mod label_table;
@@ -26,7 +27,9 @@ pub(crate) mod parquet;
 mod patients;
 mod pseudonym;
 mod reading;
+mod root_tables;
 mod scanner_files;
+mod selected;
 mod walk;
 mod zipped;
 
@@ -36,6 +39,7 @@ pub use label::{Label, Set};
 use listing::FolderListing;
 pub(crate) use listing::ListedSlice;
 pub(crate) use patients::PATIENTS;
+pub use root_tables::RootTables;
 pub(crate) use walk::missing_numbers;
 use walk::walk;
 pub(crate) use zipped::unzipped;
@@ -158,6 +162,8 @@ pub struct Manifest {
     pub rejected: Vec<Rejected>,
     /// What the values of 16-bit pictures mean, if that was said.
     pub sixteen_bit: Option<SixteenBit>,
+    /// The tables in the root as they were read; `None` for scans outside of a data set.
+    pub tables: Option<RootTables>,
 }
 
 impl Manifest {
@@ -187,11 +193,14 @@ impl Manifest {
         let root = root.as_ref();
         let mut listing = walk(root, progress)?;
         let files = std::mem::take(&mut listing.files);
+        let mut tables = RootTables { labels: listing.labels.take(), ..RootTables::default() };
         let mut manifest = Self::listed(root, listing)?;
         // Checked before hours of reading: a table of patients that does not fit is an error.
         if let Some((from, bytes)) = Self::patients_in(root)? {
             manifest.read_patients(&from, &bytes)?;
+            tables.patients.push(Digest::of(&bytes));
         }
+        manifest.tables = Some(tables);
         let seen = manifest.read_slices(files, stage, progress, look)?;
         Ok((manifest, seen))
     }
@@ -209,14 +218,25 @@ impl Manifest {
         let place = root.canonicalize().with_context(|| format!("finding the folder {}", root.display()))?;
         let name = place.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
         let (slices, same_patient, sixteen_bit) = (Vec::new(), Vec::new(), SixteenBit::from_environment()?);
-        Ok(Self { name, root: root.to_owned(), scans, slices, same_patient, strays, rejected, sixteen_bit })
+        Ok(Self {
+            name,
+            root: root.to_owned(),
+            scans,
+            slices,
+            same_patient,
+            strays,
+            rejected,
+            sixteen_bit,
+            tables: None,
+        })
     }
 
     /// A manifest of folders and files that need not exist.
     pub(crate) fn of_folders(name: &str, folders: Vec<String>, slices: Vec<Slice>) -> Self {
         let scans = folders.into_iter().map(Scan::new).collect();
         let (root, same_patient, strays, rejected) = (PathBuf::from(name), Vec::new(), Vec::new(), Vec::new());
-        Self { name: name.to_owned(), root, scans, slices, same_patient, strays, rejected, sixteen_bit: None }
+        let (name, sixteen_bit, tables) = (name.to_owned(), None, None);
+        Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, tables }
     }
 
     /// The path of a slice under the root, with `/`.
@@ -312,27 +332,6 @@ impl Manifest {
     /// and frame (where the slice is not the file `path`), sha256.
     pub fn to_frame(&self) -> Result<polars::prelude::DataFrame> {
         parquet::to_frame(self)
-    }
-
-    /// The same scans without slices.
-    pub(crate) fn without_slices(&self) -> Self {
-        self.filtered(&[])
-    }
-
-    /// The same manifest with only the slices for which `keep` is true.
-    pub(crate) fn filtered(&self, keep: &[bool]) -> Self {
-        let slices = self.slices.iter().zip(keep).filter(|(_, keep)| **keep).map(|(slice, _)| slice.clone()).collect();
-        // Not `..self.clone()`, which would copy all slices to drop them.
-        Self {
-            name: self.name.clone(),
-            root: self.root.clone(),
-            scans: self.scans.clone(),
-            slices,
-            same_patient: self.same_patient.clone(),
-            strays: self.strays.clone(),
-            rejected: self.rejected.clone(),
-            sixteen_bit: self.sixteen_bit,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::base::files::Digest;
 use crate::base::parallel::in_parallel;
+use crate::base::regular_file::read_regular;
 use crate::data::decode::{DecodeError, Format, Header, decode_picture};
 use crate::data::dicom::DicomFile;
 use crate::data::pixels::{Pixels, SixteenBit, Turn};
@@ -10,10 +11,14 @@ use crate::data::volume::{Volume, data_file, joined, may_name_data};
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use std::borrow::Cow;
-use std::io::Read;
 use std::iter::Peekable;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// The longest file of one slice that is read, in bytes: a slice of 8192 x 8192 pixels of 16 bits has half of it.
+pub(crate) const SLICE_AT_MOST: u64 = 256_000_000;
+/// The longest file of many slices: 2,000 of 512 x 512 doubles.
+pub(crate) const VOLUME_AT_MOST: u64 = 4_200_000_000;
 
 /// A file of many slices, ready to give any of them.
 pub(crate) enum Opened {
@@ -101,9 +106,10 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// # Errors
-    /// A file that cannot be read.
+    /// A file that cannot be read, is no regular file, or longer than a slice or a volume.
     pub(crate) fn read(path: &Path, volume: Option<Format>) -> Result<Self> {
-        let bytes = read_file(path).with_context(|| format!("reading slice {}", path.display()))?;
+        let at_most = if volume.is_some() { VOLUME_AT_MOST } else { SLICE_AT_MOST };
+        let bytes = read_file(path, at_most).with_context(|| format!("reading slice {}", path.display()))?;
         Ok(match volume {
             None => Self { bytes, volume: None },
             Some(format) => {
@@ -125,20 +131,16 @@ impl Loaded {
     }
 }
 
-/// The bytes of a file, followed by those of the data file that an NRRD or MetaImage header names; empty for a broken
-/// link.
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let bytes = match std::fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => Vec::new(),
-        other => other?,
-    };
+/// The bytes of a file, followed by those of the data file that an NRRD or MetaImage header names.
+fn read_file(path: &Path, at_most: u64) -> std::io::Result<Vec<u8>> {
+    let bytes = read_regular(path, at_most)?;
     let name = last_part(path);
     // A header that names none, or a missing file, is found when the volume is opened.
     let Some(Ok(Some(data))) = may_name_data(&name).then(|| data_file(&name, &bytes)) else { return Ok(bytes) };
     let mut joined = joined(&name, &bytes, &[]);
     let data = path.with_file_name(data);
     if data.is_file() {
-        std::fs::File::open(data)?.read_to_end(&mut joined)?;
+        joined.extend(read_regular(&data, at_most)?);
     }
     Ok(joined)
 }

@@ -21,7 +21,7 @@ impl Workspace {
     /// phantom, `data/phantom` in the workspace.
     ///
     /// # Errors
-    /// `COVID_CT_DATA` names no folder.
+    /// `COVID_CT_DATA` names no folder, or the data's path is not UTF-8.
     pub fn open() -> Result<Self> {
         Self::at(env::var_os("COVID_CT_WORKSPACE").map(PathBuf::from), env::var_os("COVID_CT_DATA").map(PathBuf::from))
     }
@@ -38,7 +38,13 @@ impl Workspace {
             let name = data.display();
             ensure!(data.is_dir(), "opening the data set {name} (--data or COVID_CT_DATA): there is no such folder");
         }
-        Ok(Self { home, data })
+        let workspace = Self { home, data };
+        // Files of results name it, and are text.
+        let data = workspace.dataset_folder();
+        for path in [&data, &data.canonicalize().unwrap_or_else(|_| data.clone())] {
+            ensure!(path.to_str().is_some(), "opening the data set: expected a path in UTF-8, found {path:?}");
+        }
+        Ok(workspace)
     }
 
     /// The root of the data set. Without one of the user's own the phantom is drawn, once.
@@ -73,7 +79,8 @@ impl Workspace {
     /// The audit of the data set, as [`Audit::write`] left it.
     ///
     /// # Errors
-    /// No audit yet; one of another folder of the same name; one that was changed by hand.
+    /// No audit yet; one of another folder of the same name; one that was changed by hand; a `patients.csv` or `labels.csv`
+    /// that was added, changed or removed after it.
     pub fn audit(&self) -> Result<Audit> {
         let (folder, data) = (self.manifest_folder(), self.dataset_folder());
         ensure!(
@@ -92,6 +99,7 @@ impl Workspace {
             audited.display(),
             data.display()
         );
+        audit.manifest().tables_must_be_unchanged()?;
         Ok(audit)
     }
 
@@ -127,3 +135,59 @@ impl Workspace {
 }
 
 shown_as_table!(Workspace);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_table_that_came_changed_or_went_after_the_audit_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        draw_phantom(&data, &PhantomConfig::tiny(), |_| ()).expect("draws");
+        let workspace = Workspace::at(Some(folder.path().to_owned()), Some(data.clone())).expect("opens");
+        let audit = || {
+            let (audit, _) = Audit::in_one_pass(&data, None, |_| ()).expect("audits");
+            audit.write(workspace.manifest_folder()).expect("writes");
+            assert_eq!(workspace.audit().expect("fits"), audit);
+        };
+        let error = || workspace.audit().expect_err("another table").to_string();
+        for (name, [first, second]) in [
+            ("patients.csv", ["train/covid/ct_scan_0,a", "train/covid/ct_scan_0,b"]),
+            ("labels.csv", ["train/covid/ct_scan_0,covid", "train/covid/ct_scan_0,non-covid"]),
+        ] {
+            let path = data.join(name);
+            let write =
+                |row: &str| fs::write(&path, format!("path,{}\n{row}\n", &name[..name.len() - 5])).expect("writes");
+            let said = |how: &str| format!("{} was {how} after the audit: run `covid-ct audit` again", path.display());
+            audit();
+            write(first);
+            assert_eq!(error(), said("added"));
+            audit();
+            write(second);
+            assert_eq!(error(), said("changed"));
+            fs::remove_file(&path).expect("removes");
+            assert_eq!(error(), said("removed"));
+            fs::create_dir(&path).expect("a folder");
+            assert_eq!(error(), format!("reading {}: expected a regular file, found a folder", path.display()));
+            fs::remove_dir(&path).expect("removes");
+        }
+    }
+
+    #[test]
+    fn a_folder_whose_path_is_no_text_is_refused_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join(OsStr::from_bytes(b"scans-\xff"));
+        fs::create_dir(&data).expect("a folder");
+        let error =
+            Workspace::at(Some(folder.path().to_owned()), Some(data.clone())).expect_err("no UTF-8").to_string();
+        assert_eq!(error, format!("opening the data set: expected a path in UTF-8, found {data:?}"));
+        let link = folder.path().join("scans");
+        std::os::unix::fs::symlink(&data, &link).expect("links");
+        let error = Workspace::at(None, Some(link)).expect_err("no UTF-8 behind a link").to_string();
+        assert!(error.starts_with("opening the data set: expected a path in UTF-8, found"), "{error}");
+    }
+}

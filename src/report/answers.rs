@@ -50,8 +50,9 @@ fn of_data(facts: &mut Facts, from: &Sources<'_>) {
     facts.say("slices", Some(format!("{} of {}", counted(accepted, "slice"), from.accepted.name)));
     facts.say("exclusions", Some(format!("{} of {}", thousands(out), counted(all, "file"))));
     facts.say("sources", Some(sources_in_words(&from.accepted)));
-    let unreadable = [Check::EmptyFile, Check::NotAnImage, Check::OversizedHeader, Check::Truncated, Check::Corrupt];
-    let unreadable: usize = unreadable.into_iter().map(|check| from.audit.count(check)).sum();
+    let unreadable = [Check::NotAFile, Check::TooLarge, Check::EmptyFile, Check::NotAnImage, Check::OversizedHeader];
+    let unreadable = unreadable.into_iter().chain([Check::Truncated, Check::Corrupt]);
+    let unreadable: usize = unreadable.map(|check| from.audit.count(check)).sum();
     let gaps = from.audit.count(Check::MissingSlice) as u64;
     let unreadable = counted(unreadable as u64, "unreadable file");
     facts.say("gaps", Some(format!("{unreadable}, {} with missing slice numbers", counted(gaps, "scan"))));

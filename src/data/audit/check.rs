@@ -55,6 +55,10 @@ checks! {
     JunkFile "junk-file" Exclude "Not a slice: a leftover such as macOS' ._N.jpg, which ends a training when it is read as an image.";
     /// Zero bytes.
     EmptyFile "empty-file" Exclude "Zero bytes: a copy or a download that broke off.";
+    /// A pipe, a socket, a device, a link without an end.
+    NotAFile "not-a-file" Exclude "Not a regular file but a pipe, a socket, a device, or a link that leads nowhere or in a circle: it is never opened.";
+    /// Longer than any slice or volume.
+    TooLarge "too-large" Exclude "Longer than 256 MB for one slice, or 4 GB for a file of many: it is not read.";
     /// Neither JPEG nor PNG.
     NotAnImage "not-an-image" Exclude "Named like an image but holds something else.";
     /// A header claiming more pixels than any slice has.

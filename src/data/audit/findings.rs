@@ -38,6 +38,8 @@ impl Finding {
             Rejection::Corrupt => Check::Corrupt,
             Rejection::Oversized => Check::OversizedHeader,
             Rejection::Unsupported => Check::Unsupported,
+            Rejection::NotAFile => Check::NotAFile,
+            Rejection::TooLarge => Check::TooLarge,
             Rejection::UnmatchedRow => Check::UnmatchedRow,
         };
         Self { check, path: file.path.clone(), detail: file.detail.clone(), with: None }

@@ -75,7 +75,8 @@ pub enum IrregularKind {
     RepeatedSeries,
 }
 
-/// A file that looks like a scanner's and is no slice of a CT scan; or a row of `labels.csv` without a scan.
+/// A file that looks like a scanner's and is no slice of a CT scan; what is no file, or too long a one; or a row of
+/// `labels.csv` without a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rejected {
@@ -87,7 +88,7 @@ pub struct Rejected {
     pub detail: String,
 }
 
-/// Why a scanner's file is no slice; the audit has a check for each.
+/// Why a file is no slice; the audit has a check for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rejection {
@@ -107,6 +108,10 @@ pub enum Rejection {
     Oversized,
     /// Of a kind that is not read.
     Unsupported,
+    /// No regular file: a pipe, a socket, a device, a link without an end.
+    NotAFile,
+    /// Longer than any slice or volume.
+    TooLarge,
     /// A row of the table of labels that names no scan.
     UnmatchedRow,
 }

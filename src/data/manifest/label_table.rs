@@ -5,8 +5,9 @@ use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::{anywhere_below, is_picture};
 use super::patients::hide_numbers;
 use super::pseudonym::Pseudonyms;
+use super::root_tables::{cut, table_in};
 use super::{Label, Manifest, Scan, Set};
-use crate::base::files::write_whole;
+use crate::base::files::{Digest, write_whole};
 use crate::base::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 use columns::Columns;
@@ -45,6 +46,7 @@ pub(super) enum Sets {
 #[derive(Debug)]
 pub(super) struct LabelTable {
     from: String,
+    sha256: Digest,
     rows: Vec<LabelRow>,
 }
 
@@ -52,18 +54,15 @@ impl LabelTable {
     /// The table in a data set's root, if there is one.
     ///
     /// # Errors
-    /// No column that names scans, no label, a label or set that is not known, with the line.
+    /// A name in other letters, anything but a regular file; no column that names scans, no label, a label or set that is
+    /// not known, with the line.
     pub(super) fn in_root(root: &Path, sets: Sets) -> Result<Option<Self>> {
-        let path = root.join(LABELS);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let from = path.display().to_string();
-        let bytes = std::fs::read(&path).with_context(|| format!("reading labels from {from}"))?;
+        let Some((from, bytes)) = table_in(root, LABELS)? else { return Ok(None) };
         Self::parsed(from.clone(), &bytes, sets).with_context(|| format!("reading labels from {from}")).map(Some)
     }
 
     fn parsed(from: String, bytes: &[u8], sets: Sets) -> Result<Self> {
+        let sha256 = Digest::of(bytes);
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let count = |delimiter: u8| first.iter().filter(|byte| **byte == delimiter).count();
@@ -76,7 +75,7 @@ impl LabelTable {
         let columns = Columns::of(&header, &records, sets)?;
         let rows = records.iter().map(|record| columns.row(record)).collect::<Result<Vec<_>>>()?;
         ensure!(!rows.is_empty(), "expected a row for each scan, found none under the header");
-        Ok(Self { from, rows })
+        Ok(Self { from, sha256, rows })
     }
 
     /// Gives the scans their labels; a scan without a row, or without a label, is one to predict. Rows without a scan are
@@ -116,6 +115,7 @@ impl LabelTable {
         }
         hide_numbers(&mut listing.scans)?;
         listing.rejected.extend(unmatched.into_iter().map(Rejected::of_row));
+        listing.labels = Some(self.sha256);
         Ok(listing.rearranged(|_| false, Vec::new()))
     }
 
@@ -222,7 +222,7 @@ impl Rejected {
     fn of_row(row: &LabelRow) -> Self {
         let said = row.path.as_ref().or(row.scan.as_ref());
         let detail = match said {
-            Some(said) => format!("there is no scan {said}"),
+            Some(said) => format!("there is no scan {}", cut(said)),
             // The number of a patient or series stays in the table.
             None => "no scan here has this patient or series".to_owned(),
         };
@@ -288,7 +288,7 @@ impl Finder {
             let found = found.unwrap_or_default();
             if let [first, second, ..] = found[..] {
                 let (first, second) = (&listing.scans[first].folder, &listing.scans[second].folder);
-                bail!("line {}: the scan {scan} may be {first} or {second}: name its path", row.line);
+                bail!("line {}: the scan {} may be {first} or {second}: name its path", row.line, cut(scan));
             }
             return Ok((found, true));
         }

@@ -1,10 +1,13 @@
 //! What a data set's folder holds: scans and the places of their slices, before any slice is read.
 
 use super::walk::slice_number;
-use super::{Rejected, Scan, Set};
+use super::{Rejected, Rejection, Scan, Set};
+use crate::base::files::Digest;
 use crate::base::natural::{NumericKey, numeric_key};
+use crate::base::progress::human_bytes;
 use crate::data::decode::Header;
-use std::collections::BTreeSet;
+use crate::data::opened::SLICE_AT_MOST;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The scans and slices of a data set, in their final order.
@@ -14,8 +17,25 @@ pub(crate) struct FolderListing {
     pub(crate) files: Vec<ListedSlice>,
     /// Files and folders (ending in /) outside the layout.
     pub(crate) strays: Vec<String>,
-    /// Scanners' files that are no slices.
+    /// Scanners' files that are no slices, and what is no file.
     pub(crate) rejected: Vec<Rejected>,
+    /// Paths and lengths of files that are too long for a picture.
+    pub(crate) large: BTreeMap<String, u64>,
+    /// Of the table of labels.
+    pub(crate) labels: Option<Digest>,
+}
+
+impl Rejected {
+    /// What is no file.
+    pub(super) fn no_file(path: String, what: &str) -> Self {
+        Self { path, reason: Rejection::NotAFile, detail: what.to_owned() }
+    }
+
+    /// A file of more bytes than are read.
+    pub(super) fn too_large(path: String, length: u64, at_most: u64) -> Self {
+        let detail = format!("{}, at most {} are read", human_bytes(length), human_bytes(at_most));
+        Self { path, reason: Rejection::TooLarge, detail }
+    }
 }
 
 /// Where a slice lies.
@@ -56,6 +76,20 @@ impl FolderListing {
         }
     }
 
+    /// Takes out the files that are too long for one slice.
+    pub(super) fn without_large(mut self) -> Self {
+        let (files, large): (Vec<_>, Vec<_>) = std::mem::take(&mut self.files)
+            .into_iter()
+            .partition(|file| self.large.is_empty() || !self.large.contains_key(&self.path(file)));
+        self.files = files;
+        for path in large.iter().map(|file| self.path(file)).collect::<Vec<_>>() {
+            let length = self.large.get(&path).copied().unwrap_or_default();
+            self.rejected.push(Rejected::too_large(path, length, SLICE_AT_MOST));
+        }
+        self.rejected.sort_by(|a, b| a.path.cmp(&b.path));
+        self
+    }
+
     /// Takes out the files and folders that `goes` names by their path under the root, adds scans with their slices, and
     /// puts all in order. A scan whose files all went is dropped.
     pub(super) fn rearranged(self, goes: impl Fn(&str) -> bool, added: Vec<(Scan, Vec<ListedSlice>)>) -> Self {
@@ -88,7 +122,8 @@ impl FolderListing {
         }
         all.sort_by_cached_key(|(scan, _)| scan_key(scan));
         strays.sort();
-        let mut listing = Self { rejected: self.rejected, strays, ..Self::default() };
+        let Self { rejected, large, labels, .. } = self;
+        let mut listing = Self { rejected, large, labels, strays, ..Self::default() };
         for (index, (scan, files)) in all.into_iter().enumerate() {
             listing.scans.push(scan);
             listing.files.extend(files.into_iter().map(|file| ListedSlice { scan: index, ..file }));

@@ -1,7 +1,7 @@
 //! A manifest on disk: `manifest.parquet` holds the slices, `manifest.json` the rest.
 
-use super::{Manifest, Rejected, Scan, parquet};
 use crate::base::checksums::Sha256Sums;
+use super::{Manifest, Rejected, RootTables, Scan, parquet};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::data::pixels::SixteenBit;
 use anyhow::{Context, Result, ensure};
@@ -26,6 +26,8 @@ struct Summary {
     rejected: Vec<Rejected>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sixteen_bit: Option<SixteenBit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tables: Option<RootTables>,
 }
 
 impl Manifest {
@@ -45,6 +47,7 @@ impl Manifest {
             strays: self.strays.clone(),
             rejected: self.rejected.clone(),
             sixteen_bit: self.sixteen_bit,
+            tables: self.tables.clone(),
         };
         Sha256Sums::of(folder).write(SUMMARY, |path| write_json(path, &summary))
     }
@@ -70,7 +73,8 @@ impl Manifest {
             summary.parquet
         );
         let slices = parquet::read_slices(&table, &summary.scans)?;
-        let Summary { name, root, hash, files, scans, same_patient, strays, rejected, sixteen_bit, .. } = summary;
+        let Summary { name, root, hash, files, scans, same_patient, strays, rejected, sixteen_bit, tables, .. } =
+            summary;
         ensure!(
             slices.len() == files,
             "reading the manifest {}: {} lists {files} files, {} holds {}",
@@ -79,7 +83,7 @@ impl Manifest {
             table.display(),
             slices.len()
         );
-        let manifest = Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit };
+        let manifest = Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, tables };
         let found = manifest.hash();
         ensure!(
             found == hash,

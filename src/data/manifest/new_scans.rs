@@ -1,14 +1,17 @@
 //! Scans outside of a data set: any picture, folder of pictures, or folder of such folders.
 
 use super::listing::{FolderListing, ListedSlice};
-use super::{Manifest, Scan, Set};
+use super::{Manifest, Rejected, Scan, Set};
 use crate::base::natural::numeric_key;
 use crate::base::progress::Progress;
+use crate::base::regular_file::{FolderId, Lies};
+use crate::data::opened::SLICE_AT_MOST;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many folders below the given one scans are looked for; also ends a walk along links that lead in a circle.
+/// How many folders below the given one scans are looked for.
 const DEEPEST: usize = 6;
 
 /// The pictures of one folder, in natural order: `2.jpg` before `10.jpg`.
@@ -33,20 +36,24 @@ impl Manifest {
     fn new_scans_in(path: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
         let doing = || format!("listing the scans in {}", path.display());
         let path = resolved(path).with_context(doing)?;
-        let (folder, only) = match path.is_file() {
-            true => (path.parent().map(Path::to_owned), Some(last_part(&path)?)),
-            false => (Some(path.clone()), None),
+        let (folder, only) = match Lies::at(&path) {
+            Lies::Folder(_) => (Some(path.clone()), None),
+            Lies::File(_) => (path.parent().map(Path::to_owned), Some(last_part(&path)?)),
+            Lies::Neither(what) => bail!("{}: expected a file or a folder, found {what}", doing()),
+            Lies::Nothing => bail!("{}: there is nothing", doing()),
         };
         let folder = folder.filter(|folder| folder.parent().is_some());
         let folder = folder.with_context(|| format!("{}: expected a folder below /", doing()))?;
         let root = folder.parent().map_or(PathBuf::new(), Path::to_owned);
-        let (mut found, mut strays) = (Vec::new(), Vec::new());
+        let mut walk = PictureWalk::default();
         match only {
-            Some(file) if is_picture(&file) => found.push(Found { folder: last_part(&folder)?, pictures: vec![file] }),
-            Some(file) => strays.push(format!("{}/{file}", last_part(&folder)?)),
-            None => collect(&root, last_part(&folder)?, DEEPEST + 1, &mut found, &mut strays).with_context(doing)?,
+            Some(file) if is_picture(&file) => {
+                walk.found.push(Found { folder: last_part(&folder)?, pictures: vec![file] });
+            }
+            Some(file) => walk.strays.push(format!("{}/{file}", last_part(&folder)?)),
+            None => walk.collect(&root, last_part(&folder)?, &mut Vec::new()).with_context(doing)?,
         }
-        let mut listing = listed(&root, found, strays, progress).with_context(doing)?;
+        let mut listing = listed(&root, walk, progress).with_context(doing)?;
         let files = std::mem::take(&mut listing.files);
         if files.is_empty() {
             let rejected = listing.rejected.iter().map(|of| format!("{} ({})", of.path, of.detail));
@@ -79,19 +86,16 @@ impl Found {
 /// The scans in folders of any layout, none with a label.
 pub(super) fn anywhere_below(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<FolderListing> {
     let doing = || format!("listing the scans in {}", root.display());
-    let (mut found, mut strays) = (Vec::new(), Vec::new());
-    collect(root, String::new(), DEEPEST + 1, &mut found, &mut strays).with_context(doing)?;
-    listed(root, found, strays, progress).with_context(doing)
+    let mut walk = PictureWalk::default();
+    walk.collect(root, String::new(), &mut Vec::new()).with_context(doing)?;
+    listed(root, walk, progress).with_context(doing)
 }
 
-fn listed(
-    root: &Path,
-    found: Vec<Found>,
-    strays: Vec<String>,
-    progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<FolderListing> {
+fn listed(root: &Path, walk: PictureWalk, progress: &(dyn Fn(&Progress) + Sync)) -> Result<FolderListing> {
+    let PictureWalk { found, strays, rejected, large } = walk;
     let scan = |of: &Found| Scan { set: Set::Prediction, label: None, ..Scan::new(of.folder.clone()) };
-    let mut listing = FolderListing { scans: found.iter().map(scan).collect(), strays, ..FolderListing::default() };
+    let scans = found.iter().map(scan).collect();
+    let mut listing = FolderListing { scans, strays, rejected, large, ..FolderListing::default() };
     listing.files = found.into_iter().enumerate().flat_map(|(scan, of)| of.slices(scan)).collect();
     // Pictures in the root itself are a scan whose name is no folder's.
     listing.scans.iter_mut().filter(|scan| scan.folder.is_empty()).for_each(|scan| scan.folder = "(root)".to_owned());
@@ -134,34 +138,62 @@ pub(super) fn below(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-/// Adds the scan of this folder and those of the folders in it.
-fn collect(root: &Path, folder: String, depth: usize, found: &mut Vec<Found>, strays: &mut Vec<String>) -> Result<()> {
-    if depth == 0 {
-        strays.push(format!("{folder}/ (more than {DEEPEST} folders deep)"));
-        return Ok(());
-    }
-    let (mut pictures, mut folders) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(root.join(&folder))? {
-        let entry = entry?;
-        let name = match entry.file_name().into_string() {
-            Ok(name) => name,
-            Err(name) => {
-                strays.push(format!("{folder}/{} (its name is not UTF-8)", name.to_string_lossy()));
-                continue;
-            }
-        };
-        // Follows links, so that a set of scans can be put together from links.
-        match fs::metadata(entry.path()) {
-            // Thumbnails, version control and the like would be judged as scans.
-            Ok(about) if about.is_dir() && !name.starts_with('.') => folders.push(name),
-            Ok(about) if about.is_file() && is_picture(&name) => pictures.push(name),
-            _ => strays.push(below(&folder, &name)),
+/// What was found below a folder.
+#[derive(Default)]
+struct PictureWalk {
+    found: Vec<Found>,
+    strays: Vec<String>,
+    rejected: Vec<Rejected>,
+    /// Paths and lengths of pictures that are too long.
+    large: BTreeMap<String, u64>,
+}
+
+impl PictureWalk {
+    /// Adds the scan of this folder and those of the folders in it. `above`: the folders on the way, from the first on.
+    fn collect(&mut self, root: &Path, folder: String, above: &mut Vec<FolderId>) -> Result<()> {
+        if above.len() > DEEPEST {
+            self.strays.push(format!("{folder}/ (more than {DEEPEST} folders deep)"));
+            return Ok(());
         }
+        match Lies::at(&root.join(&folder)) {
+            Lies::Folder(id) if above.contains(&id) => {
+                self.rejected.push(Rejected::no_file(folder, "a link to a folder in which it lies"));
+                return Ok(());
+            }
+            Lies::Folder(id) => above.push(id),
+            // Removed meanwhile.
+            _ => return Ok(()),
+        }
+        let (mut pictures, mut folders) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(root.join(&folder))? {
+            let entry = entry?;
+            let name = match entry.file_name().into_string() {
+                Ok(name) => name,
+                Err(name) => {
+                    self.strays.push(format!("{folder}/{} (its name is not UTF-8)", name.to_string_lossy()));
+                    continue;
+                }
+            };
+            // Follows links, so that a set of scans can be put together from links.
+            match Lies::at(&entry.path()) {
+                // Thumbnails, version control and the like would be judged as scans.
+                Lies::Folder(_) if !name.starts_with('.') => folders.push(name),
+                Lies::File(length) if is_picture(&name) => {
+                    self.large.extend((length > SLICE_AT_MOST).then(|| (below(&folder, &name), length)));
+                    pictures.push(name);
+                }
+                Lies::Folder(_) | Lies::File(_) => self.strays.push(below(&folder, &name)),
+                Lies::Neither(what) => self.rejected.push(Rejected::no_file(below(&folder, &name), &what)),
+                Lies::Nothing => {}
+            }
+        }
+        pictures.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
+        folders.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
+        if !pictures.is_empty() {
+            self.found.push(Found { folder: folder.clone(), pictures });
+        }
+        folders.into_iter().try_for_each(|name| self.collect(root, below(&folder, &name), above))?;
+        above.pop();
+        Ok(())
     }
-    pictures.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
-    folders.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
-    if !pictures.is_empty() {
-        found.push(Found { folder: folder.clone(), pictures });
-    }
-    folders.into_iter().try_for_each(|name| collect(root, below(&folder, &name), depth - 1, found, strays))
 }

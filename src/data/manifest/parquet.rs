@@ -44,7 +44,7 @@ pub(crate) fn write_frame(frame: &mut DataFrame, path: &Path) -> Result<()> {
 /// Reads a Parquet file whole.
 pub(crate) fn read_frame(path: &Path, what: &str) -> Result<DataFrame> {
     let doing = || format!("reading {what} from {}", path.display());
-    let file = std::fs::File::open(path).with_context(doing)?;
+    let file = crate::base::regular_file::open_regular(path).with_context(doing)?;
     // A damaged footer can make the reader panic; that too is only a bad file.
     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ParquetReader::new(file).finish()));
     match read {

@@ -1,12 +1,11 @@
 //! Which scans belong to one patient.
 
 use super::pseudonym::Pseudonyms;
+use super::root_tables::cut;
 use super::{Manifest, Scan};
 use crate::base::progress::{counted, thousands};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
-use std::path::Path;
 
 impl Scan {
     /// What is known of its patient: the name in a table, the keyed hash, or the study's.
@@ -138,16 +137,6 @@ impl Manifest {
         of_scan
     }
 
-    /// The table of patients in a data set's root, if there is one: its path, and its bytes.
-    pub(crate) fn patients_in(root: &Path) -> Result<Option<(String, Vec<u8>)>> {
-        let path = root.join(PATIENTS);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        Ok(Some((path.display().to_string(), bytes)))
-    }
-
     /// Reads `path,patient` and, where there is one, `source` or `scanner`. A path is a scan's folder or a file in it.
     /// `from` is where `bytes` come from, for messages.
     pub(crate) fn read_patients(&mut self, from: &dyn std::fmt::Display, bytes: &[u8]) -> Result<()> {
@@ -179,7 +168,7 @@ impl Manifest {
             // A patient table may list more slices than were copied here.
             rows += 1;
             let Some(&scan) = by_folder.get(file).or_else(|| by_folder.get(folder)) else {
-                example = file.to_owned();
+                example = cut(file);
                 continue;
             };
             matched += 1;
@@ -194,7 +183,7 @@ impl Manifest {
                     "{}: {} is given to two patients{}",
                     wrong(),
                     scan.folder,
-                    if has_pseudonyms { String::new() } else { format!(", {known} and {patient}") }
+                    if has_pseudonyms { String::new() } else { format!(", {} and {}", cut(known), cut(patient)) }
                 ),
                 _ => scan.patient = Some(patient.to_owned()),
             }

@@ -1,5 +1,6 @@
 //! Keyed hashes in the place of patients' numbers.
 
+use crate::base::regular_file::read_regular;
 use anyhow::{Context, Result};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -44,7 +45,7 @@ impl Pseudonyms {
                 return Err(error.error).with_context(doing);
             }
         }
-        let found = std::fs::read(&path).with_context(doing)?;
+        let found = read_regular(&path, 1 << 10).with_context(doing)?;
         let length = found.len();
         let key: Result<[u8; KEY], _> = found.try_into();
         let key = key

@@ -1,32 +1,29 @@
 //! Finds DICOM series and volumes among the files of a data set, wherever they lie.
 
-use super::acquisition::{Acquisition, Rejected, Rejection};
+use super::acquisition::{Acquisition, Rejected};
+use super::file_beginning::Beginning;
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::below;
 use super::pseudonym::{Pseudonyms, is_placeholder};
 use super::{Scan, from_series};
 use crate::base::natural::numeric_key;
 use crate::base::progress::{Meter, Progress};
-use crate::data::decode::{ColourMode, DecodeError, Format, Header};
-use crate::data::dicom::{DicomHeader, is_dicom};
-use crate::data::volume::{VolumeFormat, VolumeHeader, data_file, may_name_data};
+use crate::base::regular_file::{FolderId, Lies};
+use crate::data::decode::{ColourMode, Header};
+use crate::data::dicom::DicomHeader;
+use crate::data::opened::{SLICE_AT_MOST, VOLUME_AT_MOST};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::{self, File};
-use std::io::{BufReader, Read, Seek};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How many folders below a scan's folder are searched; also ends a walk along links that lead in a circle.
+/// How many folders below a scan's folder are searched.
 const DEEPEST: usize = 8;
 /// Remarks after the names of what cannot be looked into.
 const DEEP: &str = " (too many folders deep)";
 const NOT_UTF8: &str = " (its name is not UTF-8)";
-/// Enough of a file to tell what it is.
-const FIRST: usize = 4096;
-/// The longest header whose data lies in a file of its own.
-const HEADER: u64 = 1 << 20;
 /// Endings of files that are no scanner's, so that they need not be opened.
 const OTHERS: [&str; 26] = [
     "jpg", "jpeg", "png", "tif", "tiff", "bmp", "gif", "webp", "csv", "tsv", "txt", "json", "md", "xml", "html", "pdf",
@@ -41,59 +38,6 @@ fn may_be_scanners(path: &str) -> bool {
         && !name.starts_with('.')
         && ![DEEP, NOT_UTF8].iter().any(|remark| name.ends_with(remark))
         && !OTHERS.iter().any(|other| ending.eq_ignore_ascii_case(other))
-}
-
-/// What a file's beginning says.
-enum Beginning {
-    Dicom(Box<DicomHeader>),
-    Volume(Format, VolumeHeader, Option<String>),
-    Broken(DecodeError),
-    Other,
-}
-
-impl Beginning {
-    fn read(path: &Path) -> std::io::Result<Self> {
-        let mut file = File::open(path)?;
-        let mut first = Vec::with_capacity(FIRST);
-        file.by_ref().take(FIRST as u64).read_to_end(&mut first)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let volume = VolumeFormat::of(&name, &first);
-        if volume.is_none() && !is_dicom(&first) {
-            return Ok(Self::Other);
-        }
-        file.rewind()?;
-        let reader = BufReader::with_capacity(16 << 10, file);
-        let Some(format) = volume else {
-            return Ok(DicomHeader::read(reader).map_or_else(Self::Broken, |header| Self::Dicom(Box::new(header))));
-        };
-        let format = match format {
-            VolumeFormat::Nifti => Format::Nifti,
-            VolumeFormat::Nrrd => Format::Nrrd,
-            VolumeFormat::MetaImage => Format::MetaImage,
-        };
-        // A header of its own is short, and the name of its data file its last line.
-        if may_name_data(&name) && first.len() == FIRST {
-            first.clear();
-            File::open(path)?.take(HEADER).read_to_end(&mut first)?;
-        }
-        let detached = data_file(&name, &first);
-        Ok(match (VolumeHeader::read(&name, reader), detached) {
-            (Ok(header), Ok(data)) => Self::Volume(format, header, data),
-            (Err(error), _) | (_, Err(error)) => Self::Broken(error),
-        })
-    }
-}
-
-impl Rejected {
-    fn unreadable(path: String, error: &DecodeError) -> Self {
-        let reason = match error {
-            DecodeError::Truncated => Rejection::Truncated,
-            DecodeError::Oversized(..) => Rejection::Oversized,
-            DecodeError::Unsupported(_) | DecodeError::UnknownValues => Rejection::Unsupported,
-            DecodeError::Corrupt(_) | DecodeError::NotAnImage(_) => Rejection::Corrupt,
-        };
-        Self { path, reason, detail: error.to_string() }
-    }
 }
 
 /// A scan of a scanner's files, before it has a name.
@@ -112,10 +56,20 @@ impl FolderListing {
     /// # Errors
     /// A file that cannot be opened, or no place for the key of pseudonyms.
     pub(super) fn with_scanner_files(
+        self,
+        root: &Path,
+        group_of: impl Fn(&str) -> Option<String>,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
+        Ok(self.grouped(root, group_of, progress, [SLICE_AT_MOST, VOLUME_AT_MOST])?.without_large())
+    }
+
+    fn grouped(
         mut self,
         root: &Path,
         group_of: impl Fn(&str) -> Option<String>,
         progress: &(dyn Fn(&Progress) + Sync),
+        at_most: [u64; 2],
     ) -> Result<Self> {
         let nested = self.nested(root);
         let of_scans = self.files.iter().map(|file| self.path(file));
@@ -128,10 +82,10 @@ impl FolderListing {
             .collect();
         let meter = Meter::new("headers", "files", candidates.len(), 0, progress);
         let read = |path: String| {
-            let beginning = Beginning::read(&root.join(&path));
+            let beginning = Beginning::read(&root.join(&path), at_most);
             meter.add(1);
             match beginning {
-                // A broken link is an empty file, which the audit reports.
+                // Removed meanwhile; an error where it is read.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((path, Beginning::Other)),
                 Err(error) => {
                     Err(error).with_context(|| format!("reading the header of {}", root.join(&path).display()))
@@ -151,20 +105,22 @@ impl FolderListing {
         let found = sorted.scans()?;
         self.replace_folders(&nested, &sorted.taken);
         self.rejected.extend(sorted.rejected);
-        self.rejected.sort_by(|a, b| a.path.cmp(&b.path));
         let added = named(found, &self, |folder| group_of(&format!("{folder}/")).as_deref() == Some(folder));
         Ok(self.rearranged(|path| sorted.taken.contains(path), added))
     }
 
-    /// Files in the folders that are strays, by folder.
-    fn nested(&self, root: &Path) -> BTreeMap<String, Vec<String>> {
+    /// Files in the folders that are strays, by folder; what is no file in them is rejected.
+    fn nested(&mut self, root: &Path) -> BTreeMap<String, Vec<String>> {
         let folders = self.strays.iter().filter_map(|path| path.strip_suffix('/'));
-        let inside = |folder: &str| {
-            let mut files = Vec::new();
-            files_below(root, folder, DEEPEST, &mut files);
-            (folder.to_owned(), files)
+        let mut rejected = Vec::new();
+        let mut inside = |folder: &str| {
+            let mut walk = FileWalk { root, files: Vec::new(), rejected: &mut rejected };
+            walk.below(folder, &mut folders_above(root, folder), DEEPEST);
+            (folder.to_owned(), walk.files)
         };
-        folders.map(inside).collect()
+        let nested = folders.map(&mut inside).collect();
+        self.rejected.extend(rejected);
+        nested
     }
 
     /// Stray folders with scanners' files are replaced by the other files in them.
@@ -177,21 +133,46 @@ impl FolderListing {
     }
 }
 
+/// The root and the folders on the way to this one under it, without it.
+fn folders_above(root: &Path, folder: &str) -> Vec<FolderId> {
+    let ends = folder.match_indices('/').map(|(end, _)| root.join(&folder[..end]));
+    let ids = std::iter::once(root.to_owned()).chain(ends).map(|path| Lies::at(&path));
+    ids.filter_map(|found| if let Lies::Folder(id) = found { Some(id) } else { None }).collect()
+}
+
 /// Every file below a folder; what cannot be looked into ends in a remark, and is no scanner's file.
-fn files_below(root: &Path, folder: &str, depth: usize, files: &mut Vec<String>) {
-    let Ok(entries) = fs::read_dir(root.join(folder)) else { return };
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().into_string() else {
-            files.push(format!("{folder}/{}{NOT_UTF8}", entry.file_name().to_string_lossy()));
-            continue;
-        };
-        let path = format!("{folder}/{name}");
-        match fs::metadata(entry.path()).is_ok_and(|about| about.is_dir()) {
-            true if name.starts_with('.') => files.push(format!("{path}/")),
-            true if depth == 0 => files.push(format!("{path}/{DEEP}")),
-            true => files_below(root, &path, depth - 1, files),
-            false => files.push(path),
+struct FileWalk<'a> {
+    root: &'a Path,
+    files: Vec<String>,
+    rejected: &'a mut Vec<Rejected>,
+}
+
+impl FileWalk<'_> {
+    /// `above`: the folders on the way to this one.
+    fn below(&mut self, folder: &str, above: &mut Vec<FolderId>, depth: usize) {
+        match Lies::at(&self.root.join(folder)) {
+            Lies::Folder(id) if !above.contains(&id) => above.push(id),
+            Lies::Folder(_) => {
+                return self.rejected.push(Rejected::no_file(folder.to_owned(), "a link to a folder in which it lies"));
+            }
+            _ => return,
         }
+        for entry in fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten() {
+            let Ok(name) = entry.file_name().into_string() else {
+                self.files.push(format!("{folder}/{}{NOT_UTF8}", entry.file_name().to_string_lossy()));
+                continue;
+            };
+            let path = format!("{folder}/{name}");
+            match Lies::at(&entry.path()) {
+                Lies::Folder(_) if name.starts_with('.') => self.files.push(format!("{path}/")),
+                Lies::Folder(_) if depth == 0 => self.files.push(format!("{path}/{DEEP}")),
+                Lies::Folder(_) => self.below(&path, above, depth - 1),
+                Lies::File(_) => self.files.push(path),
+                Lies::Neither(what) => self.rejected.push(Rejected::no_file(path, &what)),
+                Lies::Nothing => {}
+            }
+        }
+        above.pop();
     }
 }
 
@@ -211,6 +192,10 @@ impl Sorted {
             Beginning::Other => return,
             Beginning::Dicom(header) => self.dicom.entry(group.to_owned()).or_default().push((path.clone(), *header)),
             Beginning::Broken(error) => self.rejected.push(Rejected::unreadable(path.clone(), &error)),
+            Beginning::TooLarge(found, at_most) => {
+                self.rejected.push(Rejected::too_large(path.clone(), found, at_most))
+            }
+            Beginning::NoData(what) => self.rejected.push(Rejected::no_file(path.clone(), &what)),
             Beginning::Volume(format, header, data) => {
                 let slices = (0..header.slices).map(|frame| (path.clone(), Some(frame))).collect();
                 let acquisition = Acquisition::of_volume(format, &header);

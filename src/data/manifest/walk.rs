@@ -2,10 +2,12 @@
 
 use super::label_table::{LabelTable, Sets};
 use super::listing::{FolderListing, ListedSlice};
-use super::new_scans::{anywhere_below, is_picture};
-use super::{Label, Manifest, Scan, Set};
+use super::new_scans::{anywhere_below, below, is_picture};
+use super::{Label, Manifest, Rejected, Scan, Set};
 use crate::base::natural::numeric_key;
 use crate::base::progress::Progress;
+use crate::base::regular_file::Lies;
+use crate::data::opened::SLICE_AT_MOST;
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -33,45 +35,70 @@ pub(super) fn folders(root: &Path) -> Result<FolderListing> {
         "scanning a data set: {} is no folder; expected one with train/, val/ or prediction/ in it",
         root.display()
     );
-    let mut scans = Vec::new();
-    let mut strays = Vec::new();
-    let mut groups = Vec::new();
-    for set in Set::ALL.iter().filter(|set| root.join(set.folder()).is_dir()) {
-        match set {
-            Set::Prediction => groups.push(set.folder().to_owned()),
-            _ => {
-                let (classes, loose) = entries(&root.join(set.folder()))?;
-                strays.extend(loose.into_iter().map(|file| format!("{set}/{file}")));
-                check_classes(&classes, &root.join(set.folder()).display())?;
-                for class in classes {
-                    match Label::NAMES.contains(&class.as_str()) {
-                        true => groups.push(format!("{set}/{class}")),
-                        false => strays.push(format!("{set}/{class}/")),
-                    }
-                }
-            }
-        }
-    }
+    let mut listing = FolderListing::default();
+    let groups = groups(root, &mut listing)?;
     if groups.is_empty() {
-        let (found, _) = entries(root)?;
+        let found = FolderEntries::of(root, "")?.folders;
         bail!(
             "scanning a data set: {} has none of train/covid, train/non-covid, val/covid, val/non-covid, prediction; found the folders {found:?}",
             root.display()
         );
     }
     for group in groups {
-        let (folders, loose) = entries(&root.join(&group))?;
-        strays.extend(loose.into_iter().map(|file| format!("{group}/{file}")));
-        scans.extend(folders.into_iter().map(|folder| Scan::new(format!("{group}/{folder}"))));
+        let found = FolderEntries::of(root, &group)?;
+        listing.strays.extend(found.files.into_iter().map(|file| format!("{group}/{file}")));
+        listing.scans.extend(found.folders.into_iter().map(|folder| Scan::new(format!("{group}/{folder}"))));
+        listing.rejected.extend(found.others);
     }
-    let listed = scans.par_iter().map(|scan| entries(&root.join(&scan.folder))).collect::<Result<Vec<_>>>()?;
-    let mut files = Vec::new();
-    for (index, (folders, names)) in listed.into_iter().enumerate() {
-        strays.extend(folders.into_iter().map(|f| format!("{}/{f}/", scans[index].folder)));
-        files.extend(names.into_iter().map(|name| ListedSlice::picture(index, name)));
+    let found = listing.scans.par_iter().map(|scan| FolderEntries::of(root, &scan.folder));
+    for (index, found) in found.collect::<Result<Vec<_>>>()?.into_iter().enumerate() {
+        let scan = &listing.scans[index].folder;
+        listing.strays.extend(found.folders.into_iter().map(|folder| format!("{scan}/{folder}/")));
+        listing.files.extend(found.files.into_iter().map(|name| ListedSlice::picture(index, name)));
+        listing.rejected.extend(found.others);
+        listing.large.extend(found.large);
     }
-    strays.sort();
-    Ok(FolderListing { scans, files, strays, ..FolderListing::default() })
+    listing.strays.sort();
+    Ok(listing)
+}
+
+/// The folders of classes, and the one to predict.
+///
+/// # Errors
+/// Something else in the place of one of them: a whole part would be missed.
+fn groups(root: &Path, listing: &mut FolderListing) -> Result<Vec<String>> {
+    let mut groups = Vec::new();
+    for set in Set::ALL {
+        match Lies::at(&root.join(set.folder())) {
+            Lies::Folder(_) => {}
+            Lies::Nothing => continue,
+            Lies::File(_) => return Err(no_folder(root, set.folder(), "a file")),
+            Lies::Neither(what) => return Err(no_folder(root, set.folder(), &what)),
+        }
+        if set == Set::Prediction {
+            groups.push(set.folder().to_owned());
+            continue;
+        }
+        let found = FolderEntries::of(root, set.folder())?;
+        let class = |path: &str| Label::NAMES.iter().any(|label| path == format!("{set}/{label}"));
+        if let Some(other) = found.others.iter().find(|other| class(&other.path)) {
+            return Err(no_folder(root, &other.path, &other.detail));
+        }
+        listing.rejected.extend(found.others);
+        listing.strays.extend(found.files.into_iter().map(|file| format!("{set}/{file}")));
+        check_classes(&found.folders, &root.join(set.folder()).display())?;
+        for class in found.folders {
+            match Label::NAMES.contains(&class.as_str()) {
+                true => groups.push(format!("{set}/{class}")),
+                false => listing.strays.push(format!("{set}/{class}/")),
+            }
+        }
+    }
+    Ok(groups)
+}
+
+fn no_folder(root: &Path, name: &str, what: &str) -> anyhow::Error {
+    anyhow::anyhow!("scanning a data set: {} should be a folder, found {what}", root.join(name).display())
 }
 
 /// Refuses a folder with a misnamed class: a whole class would be missed.
@@ -84,27 +111,47 @@ pub(super) fn check_classes(classes: &[String], folder: &dyn std::fmt::Display) 
     Ok(())
 }
 
-/// The names of the folders and of the files in a folder, each in numeric order.
-fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
-    let listing = || format!("listing {}", folder.display());
-    let (mut folders, mut files) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(folder).with_context(listing)? {
-        let entry = entry.with_context(listing)?;
-        let name = entry
-            .file_name()
-            .into_string()
-            .map_err(|name| anyhow::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing()))?;
-        // `metadata` follows links, so a data set put together from links works. A broken link counts as an empty file,
-        // which the audit reports; it is no reason to stop.
-        match fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()) {
-            true => folders.push(name),
-            false => files.push(name),
+/// What a folder holds.
+#[derive(Default)]
+struct FolderEntries {
+    /// Names, in numeric order.
+    folders: Vec<String>,
+    files: Vec<String>,
+    /// What is neither; the audit reports it, it is no reason to stop.
+    others: Vec<Rejected>,
+    /// Paths under the root and lengths of files that are too long for a picture.
+    large: Vec<(String, u64)>,
+}
+
+impl FolderEntries {
+    /// Of a folder under the root, which is empty for the root itself.
+    fn of(root: &Path, folder: &str) -> Result<Self> {
+        let path = root.join(folder);
+        let listing = || format!("listing {}", path.display());
+        let mut found = Self::default();
+        for entry in fs::read_dir(&path).with_context(listing)? {
+            let entry = entry.with_context(listing)?;
+            let name = entry
+                .file_name()
+                .into_string()
+                .map_err(|name| anyhow::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing()))?;
+            // Links are followed, so a data set put together from links works.
+            match Lies::at(&entry.path()) {
+                Lies::Folder(_) => found.folders.push(name),
+                Lies::File(length) => {
+                    found.large.extend((length > SLICE_AT_MOST).then(|| (below(folder, &name), length)));
+                    found.files.push(name);
+                }
+                Lies::Neither(what) => found.others.push(Rejected::no_file(below(folder, &name), &what)),
+                // Removed meanwhile.
+                Lies::Nothing => {}
+            }
         }
+        // `01.jpg` and `1.jpg` are the same number, so names decide their order.
+        found.folders.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
+        found.files.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
+        Ok(found)
     }
-    // `01.jpg` and `1.jpg` are the same number, so names decide their order.
-    folders.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
-    files.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
-    Ok((folders, files))
 }
 
 /// 42 for `42.jpg`, `42.jpeg`, `42.png`, `42.tif` or `42.tiff` in any case of letters; `None` for all else, `._42.jpg` included.

@@ -1,6 +1,7 @@
 //! Scans in a zip archive.
 
 use super::labelled_scans::label_named;
+use crate::base::regular_file::open_regular;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -56,7 +57,7 @@ fn top(mut folder: PathBuf) -> Result<PathBuf> {
 
 fn unzip(path: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
+    let mut archive = ZipArchive::new(BufReader::new(open_regular(path)?))?;
     let count = archive.len();
     ensure!(count <= MOST_FILES, "expected at most {MOST_FILES} files, found {count}");
     let disk = rustix::fs::statvfs(folder)?;

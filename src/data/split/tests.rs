@@ -46,6 +46,7 @@ fn manifest_of(patients: &[Dealt<'_>]) -> Manifest {
         strays: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
+        tables: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
         strays: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
+        tables: None,
     };
     let about = About {
         run: "drawn".to_owned(),

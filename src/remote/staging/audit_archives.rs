@@ -4,11 +4,12 @@ use super::archive::Archive;
 use super::bucket::{Bucket, Object, Remote};
 use super::name_conflicts::below;
 use super::stage_objects::{StageOptions, above, check_keys, check_names, open_archives};
+use crate::base::files::Digest;
 use crate::base::parallel::locked;
 use crate::base::progress::Progress;
 use crate::data::audit::{Audit, Inspection, Pass};
 use crate::data::cache::SliceCache;
-use crate::data::manifest::{Manifest, PATIENTS, Set, Slice, listing_of};
+use crate::data::manifest::{Manifest, PATIENTS, RootTables, Set, Slice, listing_of};
 use crate::data::opened::Contents;
 use crate::data::preprocess::Preprocess;
 use anyhow::{Context, Result, ensure};
@@ -63,6 +64,7 @@ fn audit(
     let remotes: Vec<_> = archives.iter().map(|object| Remote { bucket: &bucket, object, part, patience }).collect();
     let opened = open_archives(&remotes, &options).with_context(doing)?;
     check_names(&[], &opened, options.limits.entries).with_context(doing)?;
+    beside.iter().try_for_each(|object| must_not_be_misnamed(&object.name)).with_context(doing)?;
     let mut tables: Vec<(String, Vec<u8>)> = Manifest::patients_in(root)?.into_iter().collect();
     for object in beside.iter().filter(|object| object.name == PATIENTS) {
         let mut bytes = Vec::new();
@@ -75,6 +77,14 @@ fn audit(
     }
     let reading = Reading { archives: &opened, connections: options.connections, progress };
     reading.audit(root, cache, &tables).with_context(doing)
+}
+
+/// # Errors
+/// A table of patients in other letters, which would not be read.
+fn must_not_be_misnamed(name: &str) -> Result<()> {
+    let misnamed = name != PATIENTS && name.eq_ignore_ascii_case(PATIENTS);
+    ensure!(!misnamed, "expected {PATIENTS} in lower case, found {name}: rename or remove it");
+    Ok(())
 }
 
 /// The slices in archives that have been opened.
@@ -95,6 +105,7 @@ impl Reading<'_> {
         for (object, archive) in self.archives {
             names.extend(archive.names()?.iter().map(|name| below(above(object), name)));
         }
+        names.iter().try_for_each(|name| must_not_be_misnamed(name))?;
         let (mut listing, numbers) = listing_of(&names)?;
         let files = std::mem::take(&mut listing.files);
         let mut manifest = Manifest::listed(root, listing)?;
@@ -126,9 +137,12 @@ impl Reading<'_> {
         let seen = seen.into_iter().collect::<Option<Vec<_>>>().context("an entry was passed over")?;
         let (slices, looked): (Vec<Slice>, Vec<Inspection>) = seen.into_iter().unzip();
         manifest.slices = slices;
+        let mut read: Vec<Digest> = tables.iter().map(|(_, bytes)| Digest::of(bytes)).collect();
         if let Some((from, bytes)) = patients.into_inner().unwrap_or_else(PoisonError::into_inner) {
             manifest.read_patients(&from, &bytes)?;
+            read.push(Digest::of(&bytes));
         }
+        manifest.tables = Some(RootTables { patients: read, in_archives: true, ..RootTables::default() });
         pass.finish(manifest, looked)
     }
 }

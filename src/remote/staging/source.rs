@@ -1,5 +1,6 @@
 //! Sources that can be read by ranges: a file, bytes in memory, an object in a bucket.
 
+use crate::base::regular_file::open_regular;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -57,7 +58,7 @@ impl LocalFile {
     /// Opens a file to be read by ranges.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let doing = || format!("opening {}", path.as_ref().display());
-        let file = File::open(path.as_ref()).with_context(doing)?;
+        let file = open_regular(path.as_ref()).with_context(doing)?;
         let size = file.metadata().with_context(doing)?.len();
         Ok(Self { file, size })
     }

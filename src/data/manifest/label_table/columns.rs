@@ -1,6 +1,7 @@
 //! The columns of a table of labels.
 
 use super::{LabelRow, Sets};
+use crate::data::manifest::root_tables::cut;
 use crate::data::manifest::{Label, Set};
 use anyhow::{Context, Result, bail, ensure};
 use csv::StringRecord;
@@ -145,6 +146,7 @@ fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Opt
             Ok(Some([positive, (*negative).clone()]))
         }
         (_, Some(positive)) => {
+            let positive = cut(&positive);
             bail!("the header says that {positive:?} is the positive label; expected it and one other, found {}", all())
         }
         (labels, None) if labels.iter().all(|label| usual(&label)) => Ok(None),
