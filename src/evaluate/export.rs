@@ -3,7 +3,7 @@
 use crate::base::files::{Digest, write_atomic_at, write_json, write_text};
 use crate::evaluate::predict::Classifier;
 use crate::nn::model::Network;
-use crate::train::checkpoint::write_tensors;
+use crate::nn::tensor_file::write_tensors;
 use anyhow::{Context, Result, bail};
 use card::Card;
 use std::collections::HashMap;

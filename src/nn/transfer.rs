@@ -1,4 +1,4 @@
-//! Transfer of tensors between memory, disk and device.
+//! Transfer of tensors between memory and device.
 
 use crate::nn::script;
 use anyhow::Result;

@@ -7,6 +7,7 @@ use crate::base::files::Digest;
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
 use crate::nn::model::Architecture;
+use crate::nn::tensor_file::all_finite;
 use anyhow::{Context, Result, ensure};
 use catalogue::{ExpectedInput, PublishedWeights};
 use download::PAUSES;
@@ -143,13 +144,14 @@ impl Weights {
     /// zip or its older format. Only tensors are read: a file that would call any other function is refused.
     ///
     /// # Errors
-    /// A damaged or foreign file.
+    /// A damaged or foreign file, or a value that is no finite number.
     pub fn read(&self) -> Result<BTreeMap<String, Tensor>> {
         let doing = || format!("reading the weights {}", self.path.display());
-        let named = match self.path.extension().is_some_and(|ending| ending == "safetensors") {
-            true => Tensor::read_safetensors(&self.path).with_context(doing)?,
-            false => from_torch(&self.path).with_context(doing)?,
+        let named: BTreeMap<_, _> = match self.path.extension().is_some_and(|ending| ending == "safetensors") {
+            true => Tensor::read_safetensors(&self.path).with_context(doing)?.into_iter().collect(),
+            false => from_torch(&self.path).with_context(doing)?.into_iter().collect(),
         };
+        all_finite(&named).with_context(doing)?;
         Ok(named.into_iter().map(|(name, tensor)| (official::modern_key(&name), tensor)).collect())
     }
 

@@ -1,22 +1,19 @@
 //! Checkpoints: weights, optimizer, position and description of a training in one safetensors file.
 
-use crate::base::files::{Digest, mapped, write_atomic_at};
+use crate::base::files::Digest;
 use crate::data::split::Subset;
 use crate::nn::model::Network;
-use crate::nn::transfer::bytes;
+use crate::nn::tensor_file::{TensorFile, all_finite, checksum, write_tensors};
 use crate::nn::weights::WeightsFile;
 use crate::train::config::RunConfig;
 use crate::train::epoch::EpochRecord;
 use crate::train::optimization::Optimization;
 use crate::train::position::Position;
 use anyhow::{Context, Result, bail, ensure};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, View};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// The key of our JSON in the file's metadata.
 const KEY: &str = "covid-ct";
@@ -51,7 +48,7 @@ pub struct CheckpointInfo {
 
 /// Writes a whole network with torchvision's names: `best.safetensors`.
 pub(crate) fn save_network(path: &Path, info: &CheckpointInfo, network: &Network) -> Result<()> {
-    write_tensors(path, &network.tensors(), description(info)?)
+    write(path, info, &network.tensors())
 }
 
 /// Writes the trained parameters (a frozen backbone is in the file of pretrained weights already) and, to resume from,
@@ -68,60 +65,26 @@ pub(crate) fn save_progress(
         network.tensors()
     };
     tensors.extend(state);
-    write_tensors(path, &tensors, description(info)?)
+    write(path, info, &tensors)
 }
 
-fn description(info: &CheckpointInfo) -> Result<HashMap<String, String>> {
-    Ok(HashMap::from([(KEY.to_owned(), serde_json::to_string(info)?)]))
+/// What the metadata holds: the description, and the checksums by which it and the tensors are known to be whole.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed<I> {
+    /// CRC-32C of the description as JSON.
+    description_crc32c: u32,
+    /// CRC-32C of the tensors, see [`checksum`].
+    tensors_crc32c: u32,
+    description: I,
 }
 
-/// Writes a safetensors file, atomically: if the process is killed, the former file stays.
-pub(crate) fn write_tensors(
-    path: &Path,
-    tensors: &[(String, Tensor)],
-    metadata: HashMap<String, String>,
-) -> Result<()> {
-    let failed = RefCell::new(None);
-    let stored = tensors.iter().map(|(name, tensor)| (name.as_str(), Stored::of(tensor, &failed)));
-    write_atomic_at(path, |partial| {
-        safetensors::serialize_to_file(stored, &Some(metadata), partial)?;
-        failed.take().map_or(Ok(()), Err)
-    })
-}
-
-/// A tensor that is copied when it is written, so that only one tensor of a checkpoint is in memory twice.
-struct Stored<'a> {
-    tensor: &'a Tensor,
-    shape: Vec<usize>,
-    /// The first error of a copy, because [`View::data`] cannot return one.
-    failed: &'a RefCell<Option<anyhow::Error>>,
-}
-
-impl<'a> Stored<'a> {
-    fn of(tensor: &'a Tensor, failed: &'a RefCell<Option<anyhow::Error>>) -> Self {
-        Self { tensor, shape: tensor.size().iter().map(|&side| side as usize).collect(), failed }
-    }
-}
-
-impl View for Stored<'_> {
-    fn dtype(&self) -> Dtype {
-        if self.tensor.kind() == Kind::Int64 { Dtype::I64 } else { Dtype::F32 }
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(bytes(self.tensor).unwrap_or_else(|error| {
-            self.failed.borrow_mut().get_or_insert(error);
-            vec![0; self.data_len()]
-        }))
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.numel() * self.dtype().size()
-    }
+fn write(path: &Path, info: &CheckpointInfo, tensors: &[(String, Tensor)]) -> Result<()> {
+    let writing = || format!("writing the checkpoint {}", path.display());
+    let description_crc32c = crc32c::crc32c(serde_json::to_string(info)?.as_bytes());
+    let tensors_crc32c = checksum(tensors).with_context(writing)?;
+    let sealed = serde_json::to_string(&Sealed { description_crc32c, tensors_crc32c, description: info })?;
+    write_tensors(path, tensors, HashMap::from([(KEY.to_owned(), sealed)]))
 }
 
 /// The contents of a checkpoint file.
@@ -134,46 +97,47 @@ impl CheckpointInfo {
     /// Reads the description of a checkpoint without its tensors, which can be half a gigabyte.
     ///
     /// # Errors
-    /// A file that is no safetensors file, or none that this library wrote.
+    /// A file that is no safetensors file, none that this library wrote, or a description that is not as it was written.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let doing = || format!("reading the description of the checkpoint {}", path.display());
-        let file = mapped(path).with_context(doing)?;
-        let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| no_safetensors(&e)).with_context(doing)?;
-        described(&header).with_context(doing)
+        let file = TensorFile::open(path).with_context(doing)?;
+        Ok(sealed(&file).with_context(doing)?.description)
     }
 }
 
-/// The description in a checkpoint's header.
-fn described(header: &Metadata) -> Result<CheckpointInfo> {
-    let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+/// The description in a checkpoint's header, and the checksum that its tensors should have.
+fn sealed(file: &TensorFile) -> Result<Sealed<CheckpointInfo>> {
+    let json = file.metadata(KEY);
     let json =
         json.with_context(|| format!("expected the metadata {KEY:?}, found none: covid-ct did not write this file"))?;
-    serde_json::from_str(json)
-        .context("its description cannot be read; if another version wrote it, train again under another name")
+    let sealed: Sealed<CheckpointInfo> = serde_json::from_str(json)
+        .context("its description cannot be read; if another version wrote it, train again under another name")?;
+    let found = crc32c::crc32c(serde_json::to_string(&sealed.description)?.as_bytes());
+    same_checksum("its description", sealed.description_crc32c, found)?;
+    Ok(sealed)
+}
+
+fn same_checksum(what: &str, expected: u32, found: u32) -> Result<()> {
+    ensure!(
+        found == expected,
+        "{what} is damaged: the CRC-32C should be {expected:08x}, it is {found:08x}; restore the file from a copy, or \
+         train again under another name"
+    );
+    Ok(())
 }
 
 impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// A file that is no safetensors file, or none that this library wrote.
+    /// A file that is no safetensors file, none that this library wrote, or not as it was written.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let doing = || format!("reading the checkpoint {}", path.display());
-        let bytes = mapped(path).with_context(doing)?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
-        let info = described(&header).with_context(doing)?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| no_safetensors(&e)).with_context(doing)?;
-        let mut tensors = BTreeMap::new();
-        for (name, view) in file.tensors() {
-            let kind = match view.dtype() {
-                Dtype::F32 => Kind::Float,
-                Dtype::I64 => Kind::Int64,
-                other => bail!("{}: {name} should be F32 or I64, it is {other:?}", doing()),
-            };
-            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-            tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, kind)?);
-        }
-        Ok(Self { info, tensors })
+        let file = TensorFile::open(path).with_context(doing)?;
+        let sealed = sealed(&file).with_context(doing)?;
+        let (tensors, found) = file.read().with_context(doing)?;
+        same_checksum("one of its tensors", sealed.tensors_crc32c, found).with_context(doing)?;
+        Ok(Self { info: sealed.description, tensors })
     }
 
     /// The network, on `device`.
@@ -185,6 +149,7 @@ impl Checkpoint {
             !self.tensors.keys().any(|name| Optimization::owns(name)),
             "it is a checkpoint to resume a training from; expected a whole network: best.safetensors of the same folder"
         );
+        all_finite(&self.tensors)?;
         let network = Network::from_tensors(self.info.run.architecture, self.tensors, device)?;
         if let Some(expected) = self.info.backbone {
             let found = network.backbone_hash()?;
@@ -211,10 +176,6 @@ impl Checkpoint {
         let optimization = Optimization::restore(run, &network, slices, &self.info.position, &mut state)?;
         Ok((network, optimization))
     }
-}
-
-fn no_safetensors(error: &safetensors::SafeTensorError) -> anyhow::Error {
-    anyhow::anyhow!("expected a safetensors file, found damaged or foreign contents ({error:?})")
 }
 
 /// Checks that a training resumes with the same settings, data and split; the error names what differs.
@@ -255,3 +216,6 @@ pub(crate) fn same_backbone(info: &CheckpointInfo, wanted: &CheckpointInfo, path
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 use super::container::Container;
 use super::pickle::{Id, PARAMETER, Value};
-use crate::base::files::mapped;
 use crate::base::progress::human_bytes;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashSet;
@@ -77,7 +76,7 @@ pub(crate) fn read_torch_file(path: &Path) -> Result<Vec<(String, RawTensor)>> {
     let metadata = std::fs::metadata(path).with_context(doing)?;
     ensure!(metadata.is_file(), "{}: expected a file, found a folder or a device", doing());
     ensure!(metadata.len() > 0, "{}: expected a file of torch.save, found an empty file", doing());
-    state_dict(&mapped(path).with_context(doing)?).with_context(doing)
+    state_dict(&std::fs::read(path).with_context(doing)?).with_context(doing)
 }
 
 /// The state dict in a file's bytes.

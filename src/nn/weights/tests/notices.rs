@@ -67,3 +67,18 @@ fn a_file_of_ones_own_has_no_notice() {
     assert_eq!((weights.notice(), weights.normalisation(), weights.window()), (None, (0.5, 0.5), None));
     assert!(weights.to_string().contains("not known"), "{weights}");
 }
+
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mine.safetensors");
+    let values = tch::Tensor::from_slice(&[1.0_f32, f32::NAN, 3.0, f32::NEG_INFINITY]);
+    tch::Tensor::write_safetensors(&[("features.0.weight", &values)], &path).expect("writes");
+    let weights = Weights::find(Architecture::Vgg19, path.to_str().expect("UTF-8"), |_| {}).expect("finds");
+    let expected = format!(
+        "reading the weights {}: expected finite numbers, found NaN at features.0.weight[1]; values of features.0.weight \
+         that are not finite: 2 of 4",
+        path.display()
+    );
+    assert_eq!(message(weights.read()), expected);
+}
