@@ -1,7 +1,7 @@
 //! `SHA256SUMS`: the SHA-256 of every file that was written into a folder, so that a file that was changed, or comes from
 //! elsewhere, is not taken for one that belongs there.
 
-use super::files::{Digest, lock_waiting, write_atomic_sealed, write_text};
+use super::files::{Digest, lock_or_wait, write_atomic_sealed, write_text};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -87,7 +87,7 @@ impl<'a> Sha256Sums<'a> {
 
     fn locked(&self) -> Result<fs::File> {
         fs::create_dir_all(self.folder).with_context(|| format!("creating folder {}", self.folder.display()))?;
-        lock_waiting(&self.folder.join(LOCK))
+        lock_or_wait(&self.folder.join(LOCK), || ())
     }
 
     /// Lines of 64 hexadecimal digits, two spaces and a name; no record is an empty one.

@@ -1,8 +1,7 @@
 //! Reading and writing whole files so that a kill at any moment leaves either the old file or the new one.
 
+use anyhow::{Context, Result, ensure};
 use crate::base::regular_file::{JSON_AT_MOST, open_regular, read_regular};
-use anyhow::{Context, Result, bail};
-use memmap2::Mmap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -10,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
@@ -89,37 +88,76 @@ impl<'de> serde::Deserialize<'de> for Digest {
 /// # Errors
 /// `taken`, where another process holds it; a file system without locks.
 pub(crate) fn lock(path: &Path, taken: &str) -> Result<fs::File> {
+    let (file, is_held) = tried(path)?;
+    ensure!(is_held, "{taken}");
+    Ok(file)
+}
+
+/// The same, but waits for a process that holds it; `waiting` is called before.
+///
+/// # Errors
+/// A file system without locks.
+pub(crate) fn lock_or_wait(path: &Path, waiting: impl FnOnce()) -> Result<fs::File> {
+    let (file, is_held) = tried(path)?;
+    if !is_held {
+        waiting();
+        file.lock().with_context(|| format!("locking {}", path.display()))?;
+    }
+    Ok(file)
+}
+
+/// The file, and whether it could be locked.
+fn tried(path: &Path) -> Result<(fs::File, bool)> {
     let locking = || format!("locking {}", path.display());
     let file = fs::File::create(path).with_context(locking)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => bail!("{taken}"),
+        Ok(()) => Ok((file, true)),
+        Err(fs::TryLockError::WouldBlock) => Ok((file, false)),
         Err(fs::TryLockError::Error(error)) => Err(error).with_context(locking),
     }
 }
 
-/// Makes and locks `path` as [`lock`] does, once no other process holds it.
-pub(crate) fn lock_waiting(path: &Path) -> Result<fs::File> {
-    let locking = || format!("locking {}", path.display());
-    let file = fs::File::create(path).with_context(locking)?;
-    file.lock().with_context(locking)?;
-    Ok(file)
-}
-
 const PARTIAL: &str = ".partial-";
 
-/// Removes what killed writers left in a folder; no process may be writing there.
-pub(crate) fn sweep(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PARTIAL)) {
-        // Files that cannot be removed only take space.
-        fs::remove_file(entry.path()).ok();
+/// Begins a file that is renamed when it is whole, next to where it will be. Its writer holds a lock on it, by which what
+/// killed writers left is told from what others still write; the former is removed here.
+pub(crate) fn begin_partial(folder: &Path, ending: &OsStr) -> Result<NamedTempFile> {
+    fs::create_dir_all(folder).with_context(|| format!("creating folder {}", folder.display()))?;
+    sweep(folder);
+    loop {
+        // As readable to others as any new file; temporary files are private by default.
+        let permissions = fs::Permissions::from_mode(0o666);
+        let mut partial = tempfile::Builder::new();
+        partial.prefix(PARTIAL).suffix(ending).permissions(permissions);
+        let partial = partial.tempfile_in(folder)?;
+        // Without locks nothing is swept either.
+        partial.as_file().lock().ok();
+        // Another process may have swept it before it was locked.
+        if partial.as_file().metadata()?.nlink() > 0 {
+            return Ok(partial);
+        }
+    }
+}
+
+/// Removes what killed writers left in a folder. Files that cannot be looked at or removed only take space.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
+        // Opening a pipe would wait for its writer.
+        if !is_partial || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let Ok(file) = fs::File::open(entry.path()) else { continue };
+        // Removed under the lock: whoever began it in this moment sees that it is gone.
+        if file.try_lock().is_ok() {
+            fs::remove_file(entry.path()).ok();
+        }
     }
 }
 
 /// Writes to a sibling and renames: readers never see half a file.
 pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
-    atomically(path, |partial| write(partial.as_file_mut()), |_| Ok(()))
+    atomically(path, |file, _| write(file), |_| Ok(()))
 }
 
 /// The same for what writes to a path: `write` is given that of the sibling.
@@ -133,40 +171,33 @@ pub(crate) fn write_atomic_sealed(
     write: impl FnOnce(&Path) -> Result<()>,
     seal: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    atomically(path, |partial| write(partial.path()), seal)
+    atomically(path, |_, sibling| write(sibling), seal)
 }
 
 fn atomically(
     path: &Path,
-    write: impl FnOnce(&mut NamedTempFile) -> Result<()>,
+    write: impl FnOnce(&mut fs::File, &Path) -> Result<()>,
     seal: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("creating folder {}", folder.display()))?;
     let written = (|| {
-        // As readable to others as any new file; temporary files are private by default.
-        let permissions = fs::Permissions::from_mode(0o666);
+        // The sibling of another writer, who renames it: a second one would only lose the lock of the first.
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL)) {
+            let mut file = fs::OpenOptions::new().write(true).truncate(true).open(path)?;
+            write(&mut file, path)?;
+            return Ok(file.sync_all()?);
+        }
         // libtorch names the folder inside a TorchScript file after the file's name without its ending.
         let ending = path.extension().map_or(OsString::new(), |ending| [OsStr::new("."), ending].into_iter().collect());
-        let mut partial = tempfile::Builder::new();
-        partial.prefix(PARTIAL).suffix(&ending).permissions(permissions);
-        let mut partial = partial.tempfile_in(folder)?;
-        write(&mut partial)?;
+        let mut partial = begin_partial(folder, &ending)?;
+        let sibling = partial.path().to_owned();
+        write(partial.as_file_mut(), &sibling)?;
         partial.as_file().sync_all()?;
-        seal(partial.path())?;
+        seal(&sibling)?;
         partial.persist(path)?;
         anyhow::Ok(())
     })();
     written.with_context(|| format!("writing {}", path.display()))
-}
-
-/// A file as bytes that are read when they are used.
-pub(crate) fn mapped(path: &Path) -> Result<Mmap> {
-    let file = open_regular(path)?;
-    // SAFETY: checkpoints and files of weights are renamed into place whole and not written again; a file must not be
-    // changed from outside while it is mapped.
-    #[allow(unsafe_code)]
-    Ok(unsafe { Mmap::map(&file) }?)
 }
 
 /// Writes bytes atomically.
@@ -195,6 +226,50 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_killed_writers_left_is_swept_and_what_is_being_written_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = || {
+            let entries = fs::read_dir(folder.path()).expect("lists").flatten();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+            names.sort();
+            names
+        };
+        let of_a_killed = folder.path().join(".partial-abc123.json");
+        fs::write(&of_a_killed, "{").expect("writes");
+        // Not ours, or no file.
+        fs::create_dir(folder.path().join(".partial-folder")).expect("creates");
+        fs::write(folder.path().join("partial-notes.txt"), "mine").expect("writes");
+        let mut living = begin_partial(folder.path(), OsStr::new(".txt")).expect("begins");
+        let its_name = living.path().file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(!of_a_killed.exists());
+        write_text(&folder.path().join("b.txt"), "other").expect("writes");
+        let mut expected = [its_name.as_str(), ".partial-folder", "b.txt", "partial-notes.txt"].map(str::to_owned);
+        expected.sort();
+        assert_eq!(names(), expected);
+        living.write_all(b"whole").expect("writes");
+        living.persist(folder.path().join("a.txt")).expect("renames");
+        assert_eq!(fs::read_to_string(folder.path().join("a.txt")).expect("reads"), "whole");
+        assert_eq!(names(), [".partial-folder", "a.txt", "b.txt", "partial-notes.txt"]);
+    }
+
+    #[test]
+    fn writers_that_begin_at_once_never_lose_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let folder = folder.path();
+                scope.spawn(move || {
+                    for number in 0..50 {
+                        write_text(&folder.join(format!("{writer}-{number}")), "whole").expect("writes");
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 200);
+    }
 
     #[test]
     fn a_joint_digest_depends_on_every_digest_and_their_order() {

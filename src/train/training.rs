@@ -1,6 +1,6 @@
 //! The training loop.
 
-use crate::base::files::{lock, sweep};
+use crate::base::files::lock;
 use crate::base::progress::{Meter, Progress};
 use crate::data::prefetch::Batch;
 use crate::data::sampler::shuffled;
@@ -54,7 +54,6 @@ fn train(experiment: &Experiment) -> Result<History> {
     has_both_labels(experiment.split(), experiment.manifest()).with_context(doing)?;
     fs::create_dir_all(folder.path()).with_context(doing)?;
     let _lock = lock(&folder.path_of(Artifact::Lock), "another process is training this run").with_context(doing)?;
-    sweep(folder.path());
     let found = begun(experiment).with_context(doing)?;
     // Under the lock: only the process that trains says what the run is trained with.
     if folder.split(experiment.manifest()).ok().as_ref() != Some(experiment.split()) {
