@@ -8,6 +8,7 @@ pub(crate) mod optimizer;
 pub(crate) mod scan_pooling;
 pub(crate) mod script;
 pub(crate) mod single_threads;
+pub(crate) mod tensor_file;
 pub(crate) mod transfer;
 pub(crate) mod weight_average;
 pub(crate) mod weights;

@@ -114,6 +114,20 @@ fn a_killed_build_goes_on_and_ends_the_same() {
 }
 
 #[test]
+fn two_processes_that_need_the_same_cache_build_it_once() {
+    let (data, home) = (&fixture().root, folder());
+    fixture().audit.write(home.path().join("data_manifest/phantom")).expect("writes");
+    let build = ["cache", "--size", "256"];
+    let both = [0, 1].map(|_| program(home.path(), data).args(build).spawn().expect("starts"));
+    for process in both {
+        let output = process.wait_with_output().expect("ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let folders = fs::read_dir(home.path().join("cache")).expect("lists");
+    assert_eq!(folders.count(), 1);
+}
+
+#[test]
 fn what_a_killed_build_left_is_used_only_where_its_checksum_fits() {
     let folder = folder();
     let accepted = fixture().audit.accepted();

@@ -2,7 +2,11 @@
 //! value; never a panic.
 
 use crate::support::{fixture, folder, prepared, record, tiny_run};
-use covid_ct::{Artifact, Audit, Expectation, Manifest, Published, Subset};
+use covid_ct::tch::Device;
+use covid_ct::{
+    Architecture, Artifact, Audit, Classifier, Expectation, Learn, Manifest, Preprocess, Published, RunConfig,
+    SliceCache, Subset,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs;
@@ -107,4 +111,93 @@ fn damage_everything() {
     abuse(&path, || Expectation::read(&path).map(drop));
     let path = copy("published-results.json");
     abuse(&path, || Published::read(&path).map(drop));
+}
+
+/// Flips bits of the file all over it, one at a time. What `read` gives is then an error or what it gave before, never
+/// anything else. Returns how many were errors.
+fn flipped(path: &Path, bits: usize, read: &dyn Fn() -> anyhow::Result<Vec<f32>>) -> usize {
+    let whole = fs::read(path).expect("reads");
+    let expected = read().unwrap_or_else(|error| panic!("{} is whole: {error:#}", path.display()));
+    let mut errors = 0;
+    for number in 0..bits {
+        let mut bytes = whole.clone();
+        let bit = whole.len() * 8 * (2 * number + 1) / (2 * bits);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(path, bytes).expect("writes");
+        match read() {
+            Ok(found) => assert!(found == expected, "bit {bit} of {} changed something in silence", path.display()),
+            Err(_) => errors += 1,
+        }
+    }
+    fs::write(path, whole).expect("restores");
+    errors
+}
+
+#[test]
+fn no_flipped_bit_of_slices_features_or_weights_changes_a_prediction() {
+    let folder = folder();
+    let run = RunConfig {
+        name: "head".into(),
+        device: "cpu".into(),
+        learn: Learn::Head,
+        pretrained: None,
+        epochs: 1,
+        ..RunConfig::published(Architecture::ResNet18).by_patient()
+    };
+    let run = RunConfig { preprocess: Preprocess { size: 32, ..run.preprocess }, ..run };
+    let experiment = prepared(folder.path(), &run);
+    experiment.train().expect("trains");
+    let (classifier, cache) = (experiment.folder().classifier().expect("loads"), experiment.cache().folder());
+    let opened = || {
+        let manifest = experiment.manifest();
+        SliceCache::open_or_build(folder.path().join("cache"), manifest, &run.preprocess, |_| panic!("built again"))
+    };
+    let levels = || -> anyhow::Result<Vec<f32>> {
+        let cache = opened()?;
+        let slices = (0..cache.manifest().slices.len()).map(|slice| cache.pixels(slice));
+        Ok(slices.collect::<anyhow::Result<Vec<_>>>()?.concat().into_iter().map(f32::from).collect())
+    };
+    let scores = |classifier: &Classifier| -> anyhow::Result<Vec<f32>> {
+        let rows = classifier.predict(&experiment, Subset::Validation)?;
+        Ok(rows.rows().iter().map(|row| row.covid).collect())
+    };
+    assert_eq!(flipped(&cache.join("slices.bin"), 40, &levels), 40);
+    assert_eq!(flipped(&cache.join("slices.bin.rows"), 20, &levels), 20);
+    assert!(flipped(&cache.join("index.json"), 40, &levels) > 30);
+    let entries = fs::read_dir(cache).expect("lists").map(|entry| entry.expect("an entry").path());
+    let features = entries.filter(|path| path.is_dir()).collect::<Vec<_>>();
+    let [features] = &features[..] else { panic!("expected one folder of features, found {features:?}") };
+    // Not every slice is of the validation set; but most flips that matter are found there.
+    assert!(flipped(&features.join("features.bin"), 40, &|| scores(&classifier)) > 0);
+    assert_eq!(flipped(&features.join("features.bin.rows"), 20, &|| scores(&classifier)), 20);
+    flipped(&features.join("index.json"), 20, &|| scores(&classifier));
+    let best = experiment.folder().path_of(Artifact::BestCheckpoint);
+    assert_eq!(flipped(&best, 4, &|| scores(&experiment.folder().classifier()?)), 4);
+    // Zeroed features: what a hole in a file system leaves.
+    let length = fs::metadata(features.join("features.bin")).expect("a length").len();
+    fs::write(features.join("features.bin"), vec![0; length as usize]).expect("writes");
+    let error = format!("{:#}", scores(&classifier).expect_err("zeros"));
+    assert!(error.contains("features.bin is damaged: its CRC-32C should be"), "{error}");
+}
+
+#[test]
+fn a_cache_that_is_cut_while_it_is_open_is_an_error() {
+    let folder = folder();
+    let experiment = prepared(folder.path(), &tiny_run("cut"));
+    let cache = experiment.cache();
+    let before = cache.pixels(0).expect("a slice");
+    let file = fs::File::options().write(true).open(cache.folder().join("slices.bin")).expect("opens");
+    file.set_len(file.metadata().expect("a length").len() / 2).expect("cuts");
+    let all: Vec<usize> = (0..cache.manifest().slices.len()).collect();
+    let error = format!("{:#}", cache.batch(&all, Device::Cpu).expect_err("cut"));
+    assert!(error.contains("slices.bin; delete the folder ") && error.contains("to have it built anew"), "{error}");
+    assert_eq!(cache.pixels(0).expect("in the half that is left"), before);
+    drop(experiment);
+    let error = format!("{:#}", prepared_again(folder.path()).expect_err("cut"));
+    assert!(error.contains("which can be deleted to have it built again"), "{error}");
+}
+
+fn prepared_again(home: &Path) -> anyhow::Result<SliceCache> {
+    let accepted = fixture().audit.accepted();
+    SliceCache::open_or_build(home.join("cache"), &accepted, &tiny_run("cut").preprocess, |_| ())
 }

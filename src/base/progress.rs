@@ -23,6 +23,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// A stage of which nothing is done yet, and why that is so.
+    pub(crate) fn noted(stage: &str, unit: &'static str, total: usize, note: &str) -> Self {
+        Self { stage: stage.to_owned(), done: 0, total, unit, rate: 0.0, note: note.to_owned() }
+    }
+
     /// Prints the line; the default callback.
     #[allow(clippy::print_stdout, reason = "callers choose it by name")]
     pub fn print(&self) {
@@ -118,8 +123,7 @@ impl<'a> Meter<'a> {
         already_done: usize,
         show: &'a (dyn Fn(&Progress) + Sync),
     ) -> Self {
-        let progress =
-            Progress { stage: stage.to_owned(), done: already_done, total, unit, rate: 0.0, note: String::new() };
+        let progress = Progress { done: already_done, ..Progress::noted(stage, unit, total, "") };
         let state = MeterState { progress, already_done, next: Duration::from_secs(2) };
         Self { show, begun: Instant::now(), state: Mutex::new(state) }
     }

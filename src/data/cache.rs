@@ -1,7 +1,7 @@
-//! A cache of decoded and resized slices in one memory-mapped file.
+//! A cache of decoded and resized slices in one file.
 //!
 //! `cache/<key>/slices.bin` holds the slices of a manifest, size × size grey levels each, losslessly compressed or
-//! uncompressed ([`Storage`]). The key is derived from the manifest's hash and the preprocessing, so a cache is only
+//! uncompressed ([`Storage`]), each with a checksum that is compared whenever the slice is read. The key is derived from the manifest's hash and the preprocessing, so a cache is only
 //! ever used for the data that it was built from.
 
 use crate::base::figure::Figure;
@@ -12,15 +12,15 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::Manifest;
 use crate::data::pack::unpack;
 use crate::data::pixels::{GreyImage, Pixels};
-use crate::data::preprocess::{Crop, Preprocess, Storage, Stretch, is_default};
-use crate::data::rows::{Filling, Place, Rows};
+use crate::data::preprocess::{Crop, Preprocess, Storage, Stretch};
+use crate::data::rows::{Checking, Filling, Place, Rows};
 use crate::data::split::{Split, Subset};
 use crate::data::window::Window;
 use crate::nn::transfer::{pinned, sent};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 mod cache_build;
@@ -29,7 +29,6 @@ mod lungs_found;
 mod tests;
 
 use cache_build::build;
-use lungs_found::without_flag;
 
 const FILE: &str = "slices.bin";
 
@@ -41,8 +40,6 @@ pub struct SliceCache {
     preprocess: Preprocess,
     folder: PathBuf,
     rows: Arc<Rows>,
-    /// In which slices lungs were found, once that was asked.
-    flags: OnceLock<Vec<bool>>,
 }
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -52,20 +49,19 @@ struct CacheIndex {
     size: u32,
     storage: Storage,
     window: Window,
-    #[serde(default, skip_serializing_if = "is_default")]
     crop: Crop,
-    #[serde(default, skip_serializing_if = "is_default")]
     stretch: Stretch,
     slices: usize,
 }
 
 impl SliceCache {
     /// Opens the cache of these slices under `folder` and builds it first if necessary. A build that was killed resumes
-    /// where it stopped.
+    /// where it stopped; if another process builds the same cache, this waits for it. A cache of an earlier version is
+    /// built again.
     ///
     /// # Errors
     /// A slice that cannot be decoded (run the audit, and cache [`accepted`](crate::Audit::accepted) slices), a full
-    /// disk, or another process building the same cache.
+    /// disk, or a damaged cache.
     pub fn open_or_build(
         folder: impl AsRef<Path>,
         manifest: &Manifest,
@@ -79,9 +75,9 @@ impl SliceCache {
     }
 
     fn open(place: Place, index: CacheIndex, manifest: &Manifest, preprocess: &Preprocess) -> Result<Self> {
-        let rows = Arc::new(Rows::open(&place, &index).context("opening the slice cache")?);
+        let rows = Arc::new(Rows::open(&place, &index, Checking::Always).context("opening the slice cache")?);
         let (manifest, preprocess) = (manifest.clone(), preprocess.clone());
-        Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows, flags: OnceLock::new() })
+        Ok(Self { manifest, hash: index.manifest, preprocess, folder: place.folder, rows })
     }
 
     /// The number of slices in it.
@@ -107,45 +103,36 @@ impl SliceCache {
     /// The grey levels of a slice, row by row, size × size.
     ///
     /// # Errors
-    /// An index beyond the manifest.
+    /// An index beyond the manifest, or a slice that is not as it was written.
     pub fn pixels(&self, slice: usize) -> Result<Vec<u8>> {
-        self.rows.read_ahead(&[slice]);
-        let mut pixels = vec![0; slice_bytes(self.preprocess.size)];
-        self.pixels_into(slice, &mut pixels)?;
-        Ok(pixels)
-    }
-
-    fn pixels_into(&self, slice: usize, pixels: &mut [u8]) -> Result<()> {
-        let row = self.rows.row(slice)?;
-        let reading = || format!("reading slice {slice} of the cache {}", self.folder.display());
-        let row = match self.preprocess.looks_for_lungs() {
-            true => without_flag(row).with_context(reading)?.0,
-            false => row,
-        };
-        match self.preprocess.storage {
-            Storage::Packed => unpack(row, self.preprocess.size as usize, pixels),
-            Storage::Raw if row.len() == pixels.len() => {
-                pixels.copy_from_slice(row);
-                Ok(())
-            }
-            Storage::Raw => Err(anyhow!("expected {} bytes, found {}", pixels.len(), row.len())),
-        }
-        .with_context(reading)
+        self.bytes_of(&[slice])
     }
 
     /// The grey levels of slices one after the other.
     pub(crate) fn bytes_of(&self, slices: &[usize]) -> Result<Vec<u8>> {
         let each = slice_bytes(self.preprocess.size);
-        let mut bytes = vec![0; slices.len() * each];
-        slices.iter().zip(bytes.chunks_exact_mut(each)).try_for_each(|(slice, row)| self.pixels_into(*slice, row))?;
-        Ok(bytes)
+        let reading = |slice: usize| format!("reading slice {slice} of the cache {}", self.folder.display());
+        if self.preprocess.storage == Storage::Raw {
+            let mut pixels = Vec::with_capacity(slices.len() * each);
+            self.rows.read(slices, &mut pixels)?;
+            let (expected, found) = (slices.len() * each, pixels.len());
+            ensure!(found == expected, "{}: expected {expected} bytes, found {found}", self.folder.display());
+            return Ok(pixels);
+        }
+        let (mut pixels, mut packed) = (vec![0; slices.len() * each], Vec::new());
+        for (&slice, pixels) in slices.iter().zip(pixels.chunks_exact_mut(each)) {
+            packed.clear();
+            self.rows.read(&[slice], &mut packed)?;
+            unpack(&packed, self.preprocess.size as usize, pixels).with_context(|| reading(slice))?;
+        }
+        Ok(pixels)
     }
 
     /// A batch `[N, 3, size, size]` f32 on `device`: grey levels divided by 255, minus the mean, divided by the
     /// standard deviation, in three equal channels (a view: one channel is stored). Bytes are copied to the device and
     /// converted there.
     pub fn batch(&self, slices: &[usize], device: Device) -> Result<Tensor> {
-        // These slices were not prefetched: reading them in one piece is faster than page by page.
+        // These slices were not prefetched: asked for together they come faster than one after the other.
         self.rows.read_ahead(slices);
         self.preprocess.normalised(&self.grey(slices)?.f_to_device(device)?)
     }

@@ -48,7 +48,7 @@ pub(crate) fn prefetch(
     })
 }
 
-/// Advice to the system: which rows to read ahead, and which it may drop.
+/// Advice to the system: which rows to read ahead.
 struct ReadAhead<'a> {
     rows: &'a Rows,
     batches: &'a [&'a [usize]],
@@ -56,28 +56,21 @@ struct ReadAhead<'a> {
     window: usize,
     /// Batches whose rows were requested.
     requested: usize,
-    /// Batches whose rows were released.
-    released: usize,
 }
 
 impl<'a> ReadAhead<'a> {
     fn of(rows: &'a Rows, batches: &'a [&'a [usize]]) -> Self {
         let size = batches.first().map_or(1, |batch| batch.len().max(1));
-        Self { rows, batches, window: (WINDOW / size).max(1), requested: 0, released: 0 }
+        Self { rows, batches, window: (WINDOW / size).max(1), requested: 0 }
     }
 
     /// Called before batch `now` is made. Requests one window of slices beyond the current one as soon as half a window
-    /// is left of what was requested. Where the data is larger than a window, used slices are released: otherwise the
-    /// system would keep them, and drop slices that were read ahead and not used yet.
+    /// is left of what was requested. Used slices need no advice: of what was read once, the system drops the oldest first.
     fn advise(&mut self, now: usize) {
         if now + self.window / 2 >= self.requested && self.requested < self.batches.len() {
             let end = (self.requested + self.window).min(self.batches.len());
             self.rows.read_ahead(&self.batches[self.requested..end].concat());
             self.requested = end;
-        }
-        if self.batches.len() > self.window && now >= self.released + (self.window / 16).max(1) {
-            self.rows.release(&self.batches[self.released..now].concat());
-            self.released = now;
         }
     }
 }

@@ -72,7 +72,7 @@ pub struct Preprocess {
     pub without_lungs: WithoutLungs,
 }
 
-pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

@@ -11,6 +11,7 @@ use crate::train::experiment::Experiment;
 use crate::train::features::FeatureCache;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use tch::{Kind, Tensor};
 
 #[cfg(test)]
@@ -109,8 +110,8 @@ impl FeatureRows for TrainingFeatures<'_> {
         self.cache.width()
     }
 
-    fn read(&self, row: usize, into: &mut [f32]) -> Result<()> {
-        self.cache.read(self.slices[row], into)
+    fn read(&self, rows: Range<usize>, into: &mut [f32]) -> Result<()> {
+        self.cache.read(&self.slices[rows], into)
     }
 
     fn named(&self, row: usize) -> String {

@@ -12,10 +12,10 @@ use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress};
 use crate::data::cache::SliceCache;
 use crate::data::preprocess::{Preprocess, WithoutLungs};
-use crate::data::rows::{Building, Place, Rows};
+use crate::data::rows::{Building, Checking, Place, Rows};
 use crate::nn::model::Network;
 use crate::train::config::RunConfig;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -81,8 +81,9 @@ impl FeatureCache {
         let row_bytes = width * kind.elt_size_in_bytes();
         let place = Place { folder, file: "features.bin", rows: slices };
         let doing = || format!("computing the features {}", place.folder.display());
-        if let Some(building) = Building::begin(&place).with_context(doing)? {
-            let stage = format!("features of {}", network.architecture());
+        let stage = format!("features of {}", network.architecture());
+        let say = |note: &str| progress(&Progress::noted(&stage, "slices", slices, note));
+        if let Some(building) = Building::begin(&place, say).with_context(doing)? {
             let (begun, already) = (Instant::now(), building.already());
             let meter = Meter::new(&stage, "slices", slices, already, progress);
             let _guard = tch::no_grad_guard();
@@ -94,7 +95,7 @@ impl FeatureCache {
                     bytes.extend(crate::nn::transfer::bytes(&features.f_to_kind(kind)?)?);
                     meter.add(batch.len());
                 }
-                building.put(&block, &bytes, &vec![row_bytes as u32; block.len()]).with_context(doing)?;
+                building.put(&block, bytes.chunks_exact(row_bytes).map(|row| (row, 0))).with_context(doing)?;
             }
             meter.finish();
             // Of all slices, also where some were left by an earlier build.
@@ -102,7 +103,7 @@ impl FeatureCache {
             write_json(&place.folder.join(COST), &seconds)?;
             building.finish(&index).with_context(doing)?;
         }
-        let rows = Rows::open(&place, &index).context("opening a network's features")?;
+        let rows = Rows::open(&place, &index, Checking::Once).context("opening a network's features")?;
         let seconds = read_json(&place.folder.join(COST), "the seconds that features took")?;
         Ok(Self { rows, width, kind, seconds })
     }
@@ -122,9 +123,9 @@ impl FeatureCache {
         self.width
     }
 
-    /// Writes the features of one slice in f32.
-    pub(crate) fn read(&self, slice: usize, into: &mut [f32]) -> Result<()> {
-        let bytes = self.rows.row(slice)?;
+    /// Writes the features of slices `[N, F]` in f32.
+    pub(crate) fn read(&self, slices: &[usize], into: &mut [f32]) -> Result<()> {
+        let bytes = self.bytes_of(slices)?;
         if self.kind == Kind::Float {
             let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             into.iter_mut().zip(values).for_each(|(to, value)| *to = value);
@@ -137,12 +138,17 @@ impl FeatureCache {
 
     /// Features `[N, F]` of slices in main memory, in the precision they are stored in.
     pub(crate) fn of(&self, slices: &[usize]) -> Result<Tensor> {
-        let mut bytes = Vec::with_capacity(slices.len() * self.width * self.kind.elt_size_in_bytes());
-        for &slice in slices {
-            bytes.extend_from_slice(self.rows.row(slice)?);
-        }
         let shape = [slices.len() as i64, self.width as i64];
-        Ok(Tensor::f_from_data_size(&bytes, &shape, self.kind)?)
+        Ok(Tensor::f_from_data_size(&self.bytes_of(slices)?, &shape, self.kind)?)
+    }
+
+    fn bytes_of(&self, slices: &[usize]) -> Result<Vec<u8>> {
+        let expected = slices.len() * self.width * self.kind.elt_size_in_bytes();
+        let mut bytes = Vec::with_capacity(expected);
+        self.rows.read(slices, &mut bytes)?;
+        let found = bytes.len();
+        ensure!(found == expected, "expected {expected} bytes of {} features, found {found}", self.width);
+        Ok(bytes)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::data::cache::{CacheFilling, SliceCache};
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::Contents;
 use crate::data::preprocess::Preprocess;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::Path;
 
 /// Inspects files from a folder or an archive and, on request, caches them in the same pass.
@@ -34,7 +34,8 @@ impl Pass {
     ) -> Result<Inspection> {
         let (look, pixels) = Inspection::of(manifest, slice, contents, &self.levels);
         if let (Some(filling), Some(pixels)) = (&self.filling, pixels) {
-            filling.put(index, pixels.0, pixels.1)?;
+            let caching = || format!("caching slice {}", manifest.place_of(slice).display());
+            filling.put(index, pixels.0, pixels.1).with_context(caching)?;
         }
         Ok(look)
     }

@@ -1,6 +1,7 @@
 //! Builds a slice cache from the files of a manifest.
 
 use super::CacheIndex;
+use super::lungs_found::FOUND;
 use crate::base::progress::{Meter, Progress};
 use crate::data::manifest::Manifest;
 use crate::data::opened::{Contents, Loaded, VolumePairs, runs};
@@ -8,22 +9,21 @@ use crate::data::pack::pack;
 use crate::data::pixels::Pixels;
 use crate::data::preprocess::{Preprocess, Storage};
 use crate::data::resize::resize_grey;
-use crate::data::rows::{Building, Place};
+use crate::data::rows::{Building, Place, Row};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 
 impl Preprocess {
-    /// A slice as the cache stores it; where lungs are looked for, a last byte says whether some were found.
-    pub(super) fn stored(&self, pixels: Pixels) -> Result<Vec<u8>> {
+    /// A slice as the cache stores it, marked where lungs are looked for and were found.
+    pub(super) fn stored(&self, pixels: Pixels) -> Result<Row> {
         let (framed, has_lungs) = self.framed(pixels.into_grey(self.window));
         let pixels = resize_grey(&framed, self.size)?;
-        let mut row = match self.storage {
+        let bytes = match self.storage {
             Storage::Packed => pack(&pixels, self.size as usize)?,
             Storage::Raw => pixels,
         };
-        row.extend(has_lungs.map(u8::from));
-        Ok(row)
+        Ok(Row { bytes, mark: if has_lungs == Some(true) { FOUND } else { 0 } })
     }
 }
 
@@ -43,8 +43,10 @@ pub(super) fn build(
     index: &CacheIndex,
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<()> {
-    let Some(building) = Building::begin(place)? else { return Ok(()) };
-    let meter = Meter::new("slice cache", "slices", index.slices, building.already(), progress);
+    const STAGE: &str = "slice cache";
+    let say = |note: &str| progress(&Progress::noted(STAGE, "slices", index.slices, note));
+    let Some(building) = Building::begin(place, say)? else { return Ok(()) };
+    let meter = Meter::new(STAGE, "slices", index.slices, building.already(), progress);
     let missing = building.missing();
     let rows = CacheBuild { manifest, preprocess, building: &building, meter };
     let has_volumes = missing.iter().any(|block| block.clone().any(|slice| manifest.slices[slice].frame.is_some()));
@@ -68,7 +70,7 @@ impl CacheBuild<'_> {
         for block in missing {
             let mut made = Vec::with_capacity(block.len());
             for (range, volume) in runs(block.clone(), volume) {
-                let part: Vec<Vec<u8>> = match volume {
+                let part: Vec<Row> = match volume {
                     None => range.into_par_iter().map(|slice| self.row_of_file(slice)).collect::<Result<_>>()?,
                     Some((path, _)) => {
                         let loaded = volumes.get(&path)?;
@@ -83,12 +85,11 @@ impl CacheBuild<'_> {
         Ok(())
     }
 
-    fn put(&self, block: &Range<usize>, rows: &[Vec<u8>]) -> Result<()> {
-        let lengths: Vec<u32> = rows.iter().map(|row| row.len() as u32).collect();
-        self.building.put(block, &rows.concat(), &lengths)
+    fn put(&self, block: &Range<usize>, rows: &[Row]) -> Result<()> {
+        self.building.put(block, rows.iter().map(|row| (row.bytes.as_slice(), row.mark)))
     }
 
-    fn row_of_file(&self, slice: usize) -> Result<Vec<u8>> {
+    fn row_of_file(&self, slice: usize) -> Result<Row> {
         let path = self.manifest.place_of(&self.manifest.slices[slice]);
         let loaded = Loaded::read(&path, None).with_context(|| match path.exists() {
             true => "building a slice cache".to_owned(),
@@ -97,7 +98,7 @@ impl CacheBuild<'_> {
         self.row(slice, loaded.into_contents())
     }
 
-    fn row(&self, slice: usize, contents: Contents<'_>) -> Result<Vec<u8>> {
+    fn row(&self, slice: usize, contents: Contents<'_>) -> Result<Row> {
         let listed = &self.manifest.slices[slice];
         let path = || self.manifest.place_of(listed).display().to_string();
         listed.must_be(&contents).with_context(|| format!("reading slice {}", path()))?;

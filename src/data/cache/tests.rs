@@ -89,13 +89,6 @@ fn slices_of_neck_and_abdomen_have_no_lungs_and_no_scan_is_lost() {
     assert_eq!((whole.has_lungs(1).expect("a row"), whole.with_lungs(&all).expect("rows")), (None, all));
 }
 
-#[test]
-fn a_row_without_its_flag_is_an_error() {
-    assert_eq!(without_flag(&[5, 6, 1]).expect("a flag"), (&[5, 6][..], true));
-    assert_eq!(without_flag(&[0]).expect("a flag"), (&[][..], false));
-    assert!(without_flag(&[]).is_err() && without_flag(&[1, 2]).is_err());
-}
-
 fn equal(a: &SliceCache, b: &SliceCache) {
     for slice in 0..b.manifest().slices.len() {
         assert_eq!(a.pixels(slice).expect("a row"), b.pixels(slice).expect("a row"), "slice {slice}");
@@ -123,12 +116,16 @@ fn cropped_slices_are_the_same_after_a_kill_and_with_one_thread() {
     // A kill after the first block: the others are made by the same rule.
     let killed = folder.path().join("killed");
     let (place, index) = planned(&killed, &accepted, &preprocess);
-    let building = crate::data::rows::Building::begin(&place).expect("begins").expect("rows to build");
+    let building = crate::data::rows::Building::begin(&place, |_| ()).expect("begins").expect("rows to build");
     let block = building.missing()[0].clone();
     assert!(block.len() < accepted.slices.len(), "more than one block");
-    let rows: Vec<&[u8]> = block.clone().map(|slice| whole.rows().row(slice).expect("a row")).collect();
-    let lengths: Vec<u32> = rows.iter().map(|row| row.len() as u32).collect();
-    building.put(&block, &rows.concat(), &lengths).expect("puts");
+    let of_whole = |slice: usize| {
+        let mut bytes = Vec::new();
+        whole.rows().read(&[slice], &mut bytes).expect("a row");
+        (bytes, whole.rows().mark(slice).expect("a row"))
+    };
+    let rows: Vec<(Vec<u8>, u8)> = block.clone().map(of_whole).collect();
+    building.put(&block, rows.iter().map(|(bytes, mark)| (bytes.as_slice(), *mark))).expect("puts");
     drop(building);
     assert!(!place.is_built());
     equal(&built(&killed, &accepted, &preprocess), &whole);

@@ -29,8 +29,7 @@ impl Manifest {
         };
         let (slices, seen) = each_slice(files.len(), place, volume, |index, contents| {
             let slice = Slice::of(files[index].clone(), &contents);
-            let seen = look(index, self, &slice, contents)
-                .with_context(|| format!("reading slice {}", place(index).display()))?;
+            let seen = look(index, self, &slice, contents)?;
             meter.add(1);
             Ok((slice, seen))
         })?;

@@ -1,45 +1,54 @@
 //! Builds rows block by block, with a journal from which a killed build resumes.
 
-use super::{BLOCK, Growing, Place, Spot, name_it};
-use crate::base::files::{lock, write_whole};
+use super::row_table::{MEASURES, Spot};
+use super::{BLOCK, Growing, Place, name_it};
+use crate::base::files::{lock_or_wait, write_whole};
 use crate::base::parallel::locked;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// Rows that are built block by block; finished blocks survive a kill.
 pub(crate) struct Building {
     place: Place,
     rows: Growing,
+    journal: PathBuf,
     /// The journal, and the location of each finished row.
     done: Mutex<(File, Vec<Option<Spot>>)>,
     _lock: File,
 }
 
 impl Building {
-    /// Begins, or resumes an earlier build; `None` where the file is already complete. The journal has the number,
-    /// place and checksum of each block that was written; blocks whose checksum still fits are kept.
-    ///
-    /// # Errors
-    /// Another process that builds the same file.
-    pub(crate) fn begin(place: &Place) -> Result<Option<Self>> {
+    /// Begins, or resumes an earlier build; `None` where the file is already complete. The journal has the number and
+    /// place of each block that was written, and the checksums of its rows; blocks whose checksums still fit are kept.
+    /// If another process builds the same file, waits for it, and resumes its build if it was killed. `say` is told of
+    /// that, and of a file of an earlier version, which is removed.
+    pub(crate) fn begin(place: &Place, say: impl Fn(&str)) -> Result<Option<Self>> {
         if place.is_built() {
             return Ok(None);
         }
         fs::create_dir_all(&place.folder)?;
-        let _lock = lock(&place.folder.join("lock"), "another process is building it; wait for that one")?;
+        let waiting = || say("another process is building it: waiting for that one to end");
+        let _lock = lock_or_wait(&place.folder.join("lock"), waiting)?;
         // Another process may have completed it meanwhile.
         if place.is_built() {
             return Ok(None);
         }
-        let partial = place.path(".partial");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial)?;
-        let journal = place.folder.join("journal");
+        if place.is_without_checksums() {
+            say("built again: the one there is of an earlier version, without checksums");
+            for old in [place.index(), place.path(".rows"), place.path("")] {
+                remove(&old)?;
+            }
+        }
+        let (partial, journal) = (place.path(".partial"), place.folder.join("journal"));
+        let opening = || format!("opening {}", partial.display());
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&partial).with_context(opening)?;
         let entries: Vec<Entry> =
             Entry::read_all(&journal, place).into_iter().filter(|entry| entry.fits(&file).unwrap_or(false)).collect();
         // Drops an incomplete last entry, so that new entries follow complete ones.
@@ -48,14 +57,15 @@ impl Building {
         let mut spots = vec![None; place.rows];
         let mut end = 0;
         for entry in &entries {
-            for (row, spot) in place.block(entry.block).zip(entry.spots()) {
-                spots[row] = Some(spot);
+            for (row, spot) in place.block(entry.block).zip(&entry.spots) {
+                spots[row] = Some(*spot);
                 end = end.max(spot.end());
             }
         }
-        let journal = OpenOptions::new().append(true).open(&journal)?;
-        let rows = Growing { file, end: Mutex::new(end) };
-        Ok(Some(Self { place: place.clone(), rows, done: Mutex::new((journal, spots)), _lock }))
+        let appending = || format!("opening {}", journal.display());
+        let done = OpenOptions::new().append(true).open(&journal).with_context(appending)?;
+        let rows = Growing { file, path: partial, end: Mutex::new(end) };
+        Ok(Some(Self { place: place.clone(), rows, journal, done: Mutex::new((done, spots)), _lock }))
     }
 
     /// The number of rows that are already built.
@@ -70,56 +80,61 @@ impl Building {
         blocks.filter(|block| done.1[block.start].is_none()).collect()
     }
 
-    /// Writes one of the [`missing`](Self::missing) blocks: its rows one after the other, and how long each is.
-    pub(crate) fn put(&self, rows: &Range<usize>, bytes: &[u8], lengths: &[u32]) -> Result<()> {
-        let expected: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
-        ensure!(
-            lengths.len() == rows.len() && bytes.len() as u64 == expected,
-            "expected {expected} bytes for rows {rows:?}, found {} for {} rows",
-            bytes.len(),
-            lengths.len()
-        );
-        let offset = self.rows.add(bytes)?;
-        // Not flushed to disk here: rows that are lost when the machine stops no longer match their checksum.
-        let entry =
-            Entry { block: rows.start / BLOCK, offset, checksum: crc32fast::hash(bytes), lengths: lengths.to_vec() };
+    /// Writes one of the [`missing`](Self::missing) blocks.
+    pub(crate) fn put<'r>(&self, block: &Range<usize>, rows: impl IntoIterator<Item = (&'r [u8], u8)>) -> Result<()> {
+        let (mut bytes, mut spots) = (Vec::new(), Vec::with_capacity(block.len()));
+        for (row, mark) in rows {
+            spots.push(Spot::of(row, mark, bytes.len() as u64));
+            bytes.extend_from_slice(row);
+        }
+        let (found, expected) = (spots.len(), block.len());
+        ensure!(found == expected, "expected {expected} rows for {block:?}, found {found}");
+        let offset = self.rows.add(&bytes)?;
+        spots.iter_mut().for_each(|spot| spot.offset += offset);
+        // Not flushed to disk here: rows that are lost when the machine stops no longer match their checksums.
+        let entry = Entry { block: block.start / BLOCK, spots };
         let mut done = locked(&self.done);
-        done.0.write_all(&entry.to_bytes())?;
-        for (row, spot) in rows.clone().zip(entry.spots()) {
+        let writing = || format!("writing {}", self.journal.display());
+        done.0.write_all(&entry.to_bytes()).with_context(writing)?;
+        for (row, spot) in block.clone().zip(entry.spots) {
             done.1[row] = Some(spot);
         }
         Ok(())
     }
 
     /// Renames the complete file into place.
-    pub(crate) fn finish(self, index: &impl Serialize) -> Result<()> {
+    pub(crate) fn finish(self, made_from: &impl Serialize) -> Result<()> {
         let (_, spots) = self.done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let whole: Vec<Spot> = spots.iter().flatten().copied().collect();
         let (made, rows) = (whole.len(), self.place.rows);
         ensure!(made == rows, "expected {rows} rows, {made} were made");
-        self.rows.file.sync_all()?;
-        name_it(&self.place.path(".partial"), &self.place, &whole, index)?;
-        fs::remove_file(self.place.folder.join("journal"))?;
-        Ok(())
+        self.rows.sync()?;
+        name_it(&self.rows.path, &self.place, whole, made_from)?;
+        remove(&self.journal)
     }
 }
 
-/// A finished block in the journal.
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.with_context(|| format!("removing {}", path.display())),
+    }
+}
+
+/// A finished block in the journal: its rows lie side by side.
 struct Entry {
     block: usize,
-    offset: u64,
-    checksum: u32,
-    lengths: Vec<u32>,
+    spots: Vec<Spot>,
 }
 
 impl Entry {
-    /// Block, offset, checksum of the rows, lengths, and a checksum of all that; little-endian.
+    /// Block, offset of its first row, measures of its rows, and a CRC-32C of all that; little-endian.
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = (self.block as u64).to_le_bytes().to_vec();
-        bytes.extend(self.offset.to_le_bytes());
-        bytes.extend(self.checksum.to_le_bytes());
-        bytes.extend(self.lengths.iter().flat_map(|length| length.to_le_bytes()));
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes.extend(self.spots.first().map_or(0, |first| first.offset).to_le_bytes());
+        bytes.extend(self.spots.iter().flat_map(|spot| spot.measures()));
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
         bytes
     }
 
@@ -135,27 +150,34 @@ impl Entry {
     }
 
     fn read<'a>(bytes: &'a [u8], place: &Place) -> Option<(Self, &'a [u8])> {
-        let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        let block = usize::try_from(number(0)?).ok().filter(|block| *block < place.rows.div_ceil(BLOCK))?;
-        let end = 20 + 4 * place.block(block).len();
-        let lengths = (20..end).step_by(4).map(word).collect::<Option<Vec<u32>>>()?;
-        let whole = word(end)? == crc32fast::hash(&bytes[..end]);
-        whole.then_some((Self { block, offset: number(8)?, checksum: word(16)?, lengths }, &bytes[end + 4..]))
-    }
-
-    fn spots(&self) -> impl Iterator<Item = Spot> {
-        self.lengths.iter().scan(self.offset, |next, &length| {
-            let spot = Spot { offset: *next, length };
+        let (block, rest) = bytes.split_first_chunk()?;
+        let block = usize::try_from(u64::from_le_bytes(*block)).ok().filter(|at| *at < place.rows.div_ceil(BLOCK))?;
+        let (offset, rest) = rest.split_first_chunk()?;
+        let (measures, rest) = rest.split_at_checked(MEASURES * place.block(block).len())?;
+        let (checksum, rest) = rest.split_first_chunk()?;
+        let own = &bytes[..bytes.len() - rest.len() - checksum.len()];
+        if crc32c::crc32c(own) != u32::from_le_bytes(*checksum) {
+            return None;
+        }
+        let measures = measures.chunks_exact(MEASURES).filter_map(|of| of.try_into().ok());
+        let spots = measures.scan(u64::from_le_bytes(*offset), |next, measures| {
+            let spot = Spot::measured(*next, measures);
             *next = spot.end();
             Some(spot)
-        })
+        });
+        Some((Self { block, spots: spots.collect() }, rest))
     }
 
-    /// Whether the rows still match their checksum.
+    /// Whether the rows still match their checksums.
     fn fits(&self, rows: &File) -> Result<bool> {
-        let mut bytes = vec![0; self.lengths.iter().map(|length| *length as usize).sum()];
-        rows.read_exact_at(&mut bytes, self.offset)?;
-        Ok(crc32fast::hash(&bytes) == self.checksum)
+        let mut bytes = Vec::new();
+        for spot in &self.spots {
+            bytes.resize(spot.length as usize, 0);
+            rows.read_exact_at(&mut bytes, spot.offset)?;
+            if crc32c::crc32c(&bytes) != spot.checksum {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

@@ -8,6 +8,8 @@ use std::ops::Range;
 /// Rows that are summed before their sum is added to the others. Fixed, so that the bits of a sum do not depend on the
 /// number of threads.
 const CHUNK: usize = 64;
+/// Rows that are read together; few enough that the processor's cache holds them.
+const TOGETHER: usize = 16;
 /// Chunks whose sums are in memory at once.
 const CHUNKS: usize = 64;
 /// Partial sums of a dot product: as many as two registers of 512 bits hold, on all machines, so that the
@@ -22,8 +24,8 @@ pub(crate) trait FeatureRows: Sync {
     /// F.
     fn width(&self) -> usize;
 
-    /// Writes the F features of a row.
-    fn read(&self, row: usize, into: &mut [f32]) -> Result<()>;
+    /// Writes the F features of each of these rows, one after the other.
+    fn read(&self, rows: Range<usize>, into: &mut [f32]) -> Result<()>;
 
     /// A row in messages.
     fn named(&self, row: usize) -> String {
@@ -40,11 +42,15 @@ pub(super) fn pass(
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     let rows = features.count();
     let chunk = |rows: Range<usize>| -> Result<(Vec<f64>, Vec<f64>)> {
-        let (mut row, mut sum) = (vec![0.0; features.width()], vec![0.0; length]);
-        let mut values = Vec::with_capacity(rows.len());
-        for number in rows {
-            features.read(number, &mut row)?;
-            values.push(of_row(number, &row, &mut sum)?);
+        let (width, mut sum, mut values) = (features.width(), vec![0.0; length], Vec::with_capacity(rows.len()));
+        let mut read = vec![0.0; width * TOGETHER];
+        for begin in rows.clone().step_by(TOGETHER) {
+            let together = begin..(begin + TOGETHER).min(rows.end);
+            let read = &mut read[..width * together.len()];
+            features.read(together.clone(), read)?;
+            for (number, row) in together.zip(read.chunks_exact(width.max(1))) {
+                values.push(of_row(number, row, &mut sum)?);
+            }
         }
         Ok((values, sum))
     };

@@ -21,8 +21,8 @@ impl FeatureRows for Dense {
         self.width
     }
 
-    fn read(&self, row: usize, into: &mut [f32]) -> Result<()> {
-        into.copy_from_slice(&self.values[row * self.width..][..self.width]);
+    fn read(&self, rows: std::ops::Range<usize>, into: &mut [f32]) -> Result<()> {
+        into.copy_from_slice(&self.values[rows.start * self.width..rows.end * self.width]);
         Ok(())
     }
 }
