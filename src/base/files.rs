@@ -1,7 +1,7 @@
 //! Reading and writing whole files so that a kill at any moment leaves either the old file or the new one.
 
-use anyhow::{Context, Result, ensure};
 use crate::base::regular_file::{JSON_AT_MOST, open_regular, read_regular};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};

@@ -1,7 +1,7 @@
 //! A manifest on disk: `manifest.parquet` holds the slices, `manifest.json` the rest.
 
-use crate::base::checksums::Sha256Sums;
 use super::{Manifest, Rejected, RootTables, Scan, parquet};
+use crate::base::checksums::Sha256Sums;
 use crate::base::files::{Digest, read_json, write_json};
 use crate::data::pixels::SixteenBit;
 use anyhow::{Context, Result, ensure};
