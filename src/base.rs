@@ -4,6 +4,7 @@ pub(crate) mod checksums;
 pub(crate) mod figure;
 pub(crate) mod files;
 pub(crate) mod natural;
+pub(crate) mod output;
 pub(crate) mod parallel;
 pub(crate) mod progress;
 pub(crate) mod regular_file;

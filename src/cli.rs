@@ -1,8 +1,13 @@
 //! The command line.
 
 use anyhow::{Context, Result};
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use covid_ct::{Architecture, Crop, PhantomConfig, Precision, RunConfig, Stretch, Subset, Window, WithoutLungs};
+use covid_ct::{
+    Architecture, Crop, LeakProbe, PhantomConfig, Precision, RunConfig, SeedAverage, Stretch, Subset, Window,
+    WithoutLungs,
+};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 pub mod audit_command;
@@ -60,9 +65,9 @@ pub enum CliCommand {
         /// Cross-validate by patient: this many runs, 3 to 20, that test every labelled scan once
         #[arg(long, value_name = "N", conflicts_with = "seeds")]
         folds: Option<usize>,
-        /// Average this many runs that differ in their seed: --seed and those after it
-        #[arg(long, value_name = "N")]
-        seeds: Option<u64>,
+        /// Average this many runs, 2 to 100, that differ in their seed: --seed and those after it
+        #[arg(long, value_name = "N", value_parser = count_within(SeedAverage::SEEDS))]
+        seeds: Option<usize>,
     },
     /// Train with each part of the recipe left out in turn, and compare on the same test scans
     Ablation(RunArgs),
@@ -112,7 +117,7 @@ pub enum CliCommand {
         #[command(flatten)]
         run: RunArgs,
         /// Trainings of each kind
-        #[arg(long, default_value_t = covid_ct::LeakProbe::REPEATS)]
+        #[arg(long, default_value_t = LeakProbe::REPEATS, value_parser = count_within(1..=LeakProbe::MOST_REPEATS))]
         repeats: usize,
     },
     /// Predict the label from shallow cues alone: file size, dimensions, colour mode, brightness, number of slices
@@ -251,6 +256,11 @@ pub struct RunArgs {
     /// Minutes between checkpoints; 0 after every batch
     #[arg(long)]
     pub checkpoint_minutes: Option<f64>,
+}
+
+/// Reads a count within a range; the message names it.
+fn count_within(range: RangeInclusive<usize>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(*range.start() as u64..=*range.end() as u64)
 }
 
 fn precision(name: &str) -> Result<Precision, String> {

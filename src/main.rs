@@ -1,21 +1,35 @@
 //! The command line: one subcommand a stage.
 
-use anyhow::Result;
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+use anyhow::{Context, Result};
 use clap::Parser;
 use cli::{Cli, CliCommand, data_commands, report_commands, run_commands};
-use covid_ct::{RunFolder, Workspace};
+use covid_ct::{RunFolder, Workspace, complain, lost_output};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 mod cli;
 
 fn main() -> ExitCode {
-    match work(Cli::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("covid-ct: {error:#}");
-            ExitCode::from(1)
-        }
+    report_the_file_size_limit();
+    let done = work(Cli::parse()).and_then(|code| match lost_output() {
+        Some(error) => Err(error).context("writing to standard output"),
+        None => Ok(code),
+    });
+    done.unwrap_or_else(|error| {
+        complain(format_args!("covid-ct: {error:#}"));
+        ExitCode::from(1)
+    })
+}
+
+/// Beyond the limit of `ulimit -f` a write is an error, which is reported with the file's name; otherwise the signal would end the
+/// program without a word.
+fn report_the_file_size_limit() {
+    // SAFETY: nothing of ours runs when the signal comes, and it is set before there are other threads.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 

@@ -23,6 +23,7 @@ mod kernel;
 mod metrics;
 mod network;
 mod notebooks;
+mod outputs;
 mod pretrained;
 mod recipe;
 mod scan_pooling;

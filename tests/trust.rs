@@ -65,7 +65,7 @@ fn a_leak_that_cannot_be_measured_is_an_error_that_says_why() {
     let message =
         |repeats| format!("{:#}", LeakProbe::run(folder.path(), &cache, &run, repeats, silent).expect_err("few"));
     assert!(message(1).contains("expected 5 patients or more of each label"), "{}", message(1));
-    assert!(message(0).contains("expected one repetition or more, found 0"), "{}", message(0));
+    assert!(message(0).contains("expected 1 to 10,000 repetitions, found 0"), "{}", message(0));
 }
 
 #[test]

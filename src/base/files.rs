@@ -5,7 +5,6 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -121,14 +120,14 @@ const PARTIAL: &str = ".partial-";
 
 /// Begins a file that is renamed when it is whole, next to where it will be. Its writer holds a lock on it, by which what
 /// killed writers left is told from what others still write; the former is removed here.
-pub(crate) fn begin_partial(folder: &Path, ending: &OsStr) -> Result<NamedTempFile> {
+pub(crate) fn begin_partial(folder: &Path) -> Result<NamedTempFile> {
     fs::create_dir_all(folder).with_context(|| format!("creating folder {}", folder.display()))?;
     sweep(folder);
     loop {
         // As readable to others as any new file; temporary files are private by default.
         let permissions = fs::Permissions::from_mode(0o666);
         let mut partial = tempfile::Builder::new();
-        partial.prefix(PARTIAL).suffix(ending).permissions(permissions);
+        partial.prefix(PARTIAL).permissions(permissions);
         let partial = partial.tempfile_in(folder)?;
         // Without locks nothing is swept either.
         partial.as_file().lock().ok();
@@ -187,9 +186,7 @@ fn atomically(
             write(&mut file, path)?;
             return Ok(file.sync_all()?);
         }
-        // libtorch names the folder inside a TorchScript file after the file's name without its ending.
-        let ending = path.extension().map_or(OsString::new(), |ending| [OsStr::new("."), ending].into_iter().collect());
-        let mut partial = begin_partial(folder, &ending)?;
+        let mut partial = begin_partial(folder)?;
         let sibling = partial.path().to_owned();
         write(partial.as_file_mut(), &sibling)?;
         partial.as_file().sync_all()?;
@@ -242,7 +239,7 @@ mod tests {
         // Not ours, or no file.
         fs::create_dir(folder.path().join(".partial-folder")).expect("creates");
         fs::write(folder.path().join("partial-notes.txt"), "mine").expect("writes");
-        let mut living = begin_partial(folder.path(), OsStr::new(".txt")).expect("begins");
+        let mut living = begin_partial(folder.path()).expect("begins");
         let its_name = living.path().file_name().expect("a name").to_string_lossy().into_owned();
         assert!(!of_a_killed.exists());
         write_text(&folder.path().join("b.txt"), "other").expect("writes");

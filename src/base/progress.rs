@@ -1,6 +1,8 @@
 //! Progress of long stages: units done, rate and time left.
 
+use crate::base::output::say;
 use crate::base::parallel::locked;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -29,14 +31,14 @@ impl Progress {
     }
 
     /// Prints the line; the default callback.
-    #[allow(clippy::print_stdout, reason = "callers choose it by name")]
     pub fn print(&self) {
-        println!("{self}");
+        say(self);
     }
 
     /// Time left at the present rate; `None` while the rate is unknown.
     pub fn left(&self) -> Option<Duration> {
-        (self.rate > 0.0).then(|| Duration::from_secs_f64(self.total.saturating_sub(self.done) as f64 / self.rate))
+        let left = || Duration::try_from_secs_f64(self.total.saturating_sub(self.done) as f64 / self.rate).ok();
+        if self.rate > 0.0 { left() } else { None }
     }
 }
 
@@ -64,6 +66,33 @@ pub(crate) fn human_duration(time: Duration) -> String {
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
     }
+}
+
+/// The same for seconds that were measured and kept; what is no time is shown as a dash.
+pub(crate) fn human_seconds(seconds: f64) -> String {
+    Duration::try_from_secs_f64(seconds).map_or("–".to_owned(), human_duration)
+}
+
+/// The most seconds that a file may say something took: three centuries.
+const MOST_SECONDS: f64 = 1e10;
+
+/// Reads seconds that something took.
+///
+/// # Errors
+/// A number that is no such time: below 0 or above three centuries.
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    match (0.0..=MOST_SECONDS).contains(&seconds) {
+        true => Ok(seconds),
+        false => Err(D::Error::custom(format!("expected 0 to {MOST_SECONDS:e} seconds, found {seconds:e}"))),
+    }
+}
+
+/// The same where there may be none.
+pub(crate) fn seconds_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    #[derive(serde::Deserialize)]
+    struct Taken(#[serde(deserialize_with = "seconds")] f64);
+    Ok(Option::<Taken>::deserialize(deserializer)?.map(|taken| taken.0))
 }
 
 /// `"12 B"`, `"96.5 KB"`, `"32.4 GB"` (powers of 1,000, as disks are sold).
@@ -165,17 +194,14 @@ impl<'a> Meter<'a> {
 mod tests {
     use super::*;
 
+    fn progress() -> Progress {
+        let note = "1 unreadable".into();
+        Progress { stage: "audit".into(), done: 250, total: 1000, unit: "slices", rate: 2.5, note }
+    }
+
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long() {
-        let progress = Progress {
-            stage: "audit".into(),
-            done: 250,
-            total: 1000,
-            unit: "slices",
-            rate: 2.5,
-            note: "1 unreadable".into(),
-        };
-        assert_eq!(progress.to_string(), "audit: 250/1000 slices, 2.5 slices/s, 1 unreadable, 5 min 00 s left");
+        assert_eq!(progress().to_string(), "audit: 250/1000 slices, 2.5 slices/s, 1 unreadable, 5 min 00 s left");
     }
 
     #[test]
@@ -186,5 +212,36 @@ mod tests {
         assert_eq!(human_bytes(999), "999 B");
         assert_eq!(human_bytes(32_400_000_000), "32.4 GB");
         assert_eq!(human_duration(Duration::from_secs(7500)), "2 h 05 min");
+        assert_eq!(human_seconds(45.2), "45 s");
+        assert_eq!([-1.0, f64::NAN, 1e300].map(human_seconds), ["–", "–", "–"]);
+    }
+
+    #[test]
+    fn a_time_left_that_no_duration_holds_is_unknown() {
+        let slow = |rate| Progress { total: usize::MAX, rate, ..progress() };
+        assert_eq!(slow(1e-9).left(), None);
+        assert!(slow(1e-9).to_string().ends_with("1 unreadable"), "{}", slow(1e-9));
+        assert_eq!(Progress { rate: 75.0, ..progress() }.left(), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn seconds_in_files_are_times() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Kept {
+            #[serde(deserialize_with = "seconds")]
+            a: f64,
+            #[serde(default, deserialize_with = "seconds_if_any")]
+            b: Option<f64>,
+        }
+        let read = |json: &str| {
+            serde_json::from_str::<Kept>(json).map(|kept| (kept.a, kept.b)).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(r#"{"a": 1.5, "b": 0}"#), Ok((1.5, Some(0.0))));
+        assert_eq!(read(r#"{"a": 1e10, "b": null}"#), Ok((1e10, None)));
+        assert_eq!(read(r#"{"a": 0}"#), Ok((0.0, None)));
+        let said = |json| read(json).expect_err("is no time");
+        assert!(said(r#"{"a": -1}"#).starts_with("expected 0 to 1e10 seconds, found -1e0"), "{}", said(r#"{"a": -1}"#));
+        assert!(said(r#"{"a": 1e300}"#).starts_with("expected 0 to 1e10 seconds, found 1e300"));
+        assert!(said(r#"{"a": 1, "b": -2}"#).starts_with("expected 0 to 1e10 seconds, found -2e0"));
     }
 }

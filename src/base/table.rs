@@ -1,5 +1,6 @@
 //! Tables as text and HTML, and the display protocol of notebooks.
 
+use crate::base::output::say;
 use maud::{PreEscaped, html};
 use polars::prelude::{AnyValue, DataFrame};
 use serde::Serialize;
@@ -15,10 +16,9 @@ pub(crate) use markup::{document, preformatted};
 /// Sends HTML, and text for front ends without HTML, to the notebook.
 ///
 /// evcxr reads these blocks from the output of a cell; of several blocks of one kind it shows the last.
-#[allow(clippy::print_stdout)]
 pub(crate) fn display(html: &str, text: &str) {
-    println!("EVCXR_BEGIN_CONTENT text/html\n{html}\nEVCXR_END_CONTENT");
-    println!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT");
+    say(format_args!("EVCXR_BEGIN_CONTENT text/html\n{html}\nEVCXR_END_CONTENT"));
+    say(format_args!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT"));
 }
 
 /// Several tables and figures in one output cell; evcxr shows only one result per cell.

@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use anyhow::{Context, Result};
 use clap::Args;
-use covid_ct::{Audit, Check, Expectation, RunConfig, Workspace};
+use covid_ct::{Audit, Check, Expectation, RunConfig, Workspace, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,13 +38,13 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     let check = check.transpose()?;
     let audit = pass(args, workspace)?;
     audit.write(workspace.manifest_folder())?;
-    println!("{}\n\n{audit}", audit.manifest());
+    say(format_args!("{}\n\n{audit}", audit.manifest()));
     if let Some(check) = check {
-        println!("\n{}", audit.details(*check));
+        say(format_args!("\n{}", audit.details(*check)));
     }
-    println!("\nWritten to {}", workspace.manifest_folder().display());
+    say(format_args!("\nWritten to {}", workspace.manifest_folder().display()));
     if let Some(expected) = expected {
-        println!("\n{}", audit.against(&expected));
+        say(format_args!("\n{}", audit.against(&expected)));
         return Ok(if audit.fits(&expected) { ExitCode::SUCCESS } else { ExitCode::from(3) });
     }
     Ok(ExitCode::SUCCESS)

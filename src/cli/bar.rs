@@ -1,6 +1,6 @@
 //! A progress bar on a terminal.
 
-use covid_ct::{Progress, RunEvent};
+use covid_ct::{Progress, RunEvent, complain};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl TerminalProgress {
     pub fn show(self) -> impl Fn(&RunEvent) + Send + Sync + 'static {
         move |event| match event {
             RunEvent::Working(progress) => self.draw(progress),
-            other if self.bar.is_hidden() => eprintln!("{other}"),
+            other if self.bar.is_hidden() => complain(other),
             other => self.bar.println(other.to_string()),
         }
     }
@@ -34,7 +34,7 @@ impl TerminalProgress {
 
     fn draw(&self, progress: &Progress) {
         if self.bar.is_hidden() {
-            eprintln!("{progress}");
+            complain(progress);
             return;
         }
         // The bar of a finished stage is used again for the next one.

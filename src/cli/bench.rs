@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
     Adam, Architecture, Audit, Augmentation, Check, Experiment, History, Learn, Manifest, Network, Precision,
-    Preprocess, RunConfig, RunFolder, Scale, SliceCache, Split, Storage, Subset, Window, Workspace, gradient,
+    Preprocess, RunConfig, RunFolder, Scale, SliceCache, Split, Storage, Subset, Window, Workspace, gradient, say,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -27,10 +27,10 @@ pub struct BenchArgs {
     #[arg(long, default_value = "densenet161")]
     pub network: Architecture,
     /// Slices in a batch
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = super::count_within(1..=4096))]
     pub batch: usize,
     /// Optimiser steps; batches of `augment`
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = super::count_within(1..=1_000_000))]
     pub steps: usize,
     /// Precision of `step`, `heads` and `train`: f32, f16 or bf16
     #[arg(long, default_value = "f32", value_parser = super::precision)]
@@ -39,7 +39,7 @@ pub struct BenchArgs {
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Slices of `scale`; `epoch` stops after so many
-    #[arg(long, default_value_t = 411_189)]
+    #[arg(long, default_value_t = 411_189, value_parser = super::count_within(1..=100_000_000))]
     pub slices: usize,
     /// Let `read` write out three equal channels, instead of one that three share
     #[arg(long)]
@@ -115,7 +115,7 @@ pub fn run(args: &BenchArgs, workspace: &Workspace) -> Result<()> {
     if let (Some(line), serde_json::Value::Object(more)) = (line.as_object_mut(), more) {
         line.extend(more);
     }
-    println!("{line}");
+    say(line);
     Ok(())
 }
 

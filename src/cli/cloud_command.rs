@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use covid_ct::cloud::{CloudConfig, Outcome, Plan, Question, RunOptions, run_step};
+use covid_ct::say;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -59,16 +60,16 @@ pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
     let config = settings.as_ref().map_or_else(|| Ok(CloudConfig::default()), CloudConfig::read)?;
     let plan = Plan::new(&config)?;
     match &args.command {
-        CloudCommand::Plan { commands: true, .. } => print!("{}", plan.commands(settings.as_deref())),
-        CloudCommand::Plan { step: Some(step), .. } => println!("{}", plan.step(step)?),
-        CloudCommand::Plan { .. } => println!("{plan}"),
-        CloudCommand::Cost => println!("{}", plan.costs()?),
+        CloudCommand::Plan { commands: true, .. } => say(plan.commands(settings.as_deref()).trim_end()),
+        CloudCommand::Plan { step: Some(step), .. } => say(plan.step(step)?),
+        CloudCommand::Plan { .. } => say(plan),
+        CloudCommand::Cost => say(plan.costs()?),
         CloudCommand::Settings { file } => {
             ensure!(!file.exists(), "writing settings: {} is there already", file.display());
             config.write(file)?;
-            println!("{}", file.display());
+            say(file.display());
         }
-        CloudCommand::Script => print!("{}", plan.script()?),
+        CloudCommand::Script => say(plan.script()?.trim_end()),
         CloudCommand::Run { step, yes, name_again } => {
             let options = RunOptions {
                 yes: *yes,
@@ -76,9 +77,9 @@ pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
                 folder: home.to_owned(),
                 ..RunOptions::default()
             };
-            let outcome = run_step(&plan, step, &options, ask, |line| println!("{line}"))?;
+            let outcome = run_step(&plan, step, &options, ask, |line| say(line))?;
             ensure!(outcome != Outcome::Declined, "step {step}: not done, the answer was not yes");
-            println!("{step}: {outcome}");
+            say(format_args!("{step}: {outcome}"));
         }
     }
     Ok(())
@@ -86,8 +87,9 @@ pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
 
 /// Asks on the terminal; anything but y or yes is no.
 fn ask(question: &Question) -> bool {
-    print!("{question} [y/N] ");
-    let mut answer = String::new();
-    let read = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+    let (mut output, mut answer) = (std::io::stdout().lock(), String::new());
+    let asked = write!(output, "{question} [y/N] ").and_then(|()| output.flush());
+    // What nobody could read, nobody answers.
+    let read = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
     read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }

@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use super::{PhantomArgs, RunArgs};
 use anyhow::Result;
-use covid_ct::{Doctor, Manifest, PhantomConfig, SliceCache, Workspace, draw_phantom};
+use covid_ct::{Doctor, Manifest, PhantomConfig, SliceCache, Workspace, draw_phantom, say};
 use std::path::Path;
 
 pub fn phantom(args: &PhantomArgs) -> Result<()> {
@@ -18,28 +18,25 @@ pub fn phantom(args: &PhantomArgs) -> Result<()> {
         defects: !args.no_defects,
     };
     let phantom = draw_phantom(&args.dir, &config, TerminalProgress::new().progress())?;
-    println!(
+    say(format_args!(
         "{} scans, {} slices and {} planted defects in {}; the defects are listed in phantom.json.",
         phantom.scans,
         phantom.slices,
         phantom.defects.len(),
         args.dir.display()
-    );
+    ));
     Ok(())
 }
 
 pub fn cache(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     let accepted = workspace.audit()?.accepted();
     let preprocess = args.config()?.preprocess;
-    println!(
-        "{}",
-        SliceCache::open_or_build(
-            workspace.cache_folder(),
-            &accepted,
-            &preprocess,
-            TerminalProgress::new().progress()
-        )?
-    );
+    say(SliceCache::open_or_build(
+        workspace.cache_folder(),
+        &accepted,
+        &preprocess,
+        TerminalProgress::new().progress(),
+    )?);
     Ok(())
 }
 
@@ -47,16 +44,16 @@ pub fn cache(workspace: &Workspace, args: &RunArgs) -> Result<()> {
 pub fn labels(dir: &Path, out: Option<&Path>) -> Result<()> {
     let out = out.map_or_else(|| dir.join("labels.csv"), Path::to_owned);
     let scans = Manifest::write_label_table(dir, &out, TerminalProgress::new().progress())?;
-    println!(
+    say(format_args!(
         "{scans} scans in {}: fill in the columns label (covid or non-covid; empty where unknown), set (train or val) and source.",
         out.display()
-    );
+    ));
     Ok(())
 }
 
 /// Prints the checks of this machine; true if nothing is wrong.
 pub fn doctor(workspace: &Workspace) -> bool {
     let doctor = Doctor::examine(workspace);
-    println!("{doctor}");
+    say(&doctor);
     doctor.is_well()
 }

@@ -3,7 +3,7 @@
 use super::RunArgs;
 use super::bar::TerminalProgress;
 use anyhow::Result;
-use covid_ct::{Architecture, Comparison, LeakProbe, Published, Report, RunConfig, Shortcuts, Weights, Workspace};
+use covid_ct::{Architecture, Comparison, LeakProbe, Published, Report, RunConfig, Shortcuts, Weights, Workspace, say};
 use std::path::Path;
 
 pub fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<()> {
@@ -12,7 +12,7 @@ pub fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<
     let folder = workspace.manifest_folder();
     probe.figure()?.save(folder.join("leakage.svg"))?;
     probe.gap_figure()?.save(folder.join("leakage-gap.svg"))?;
-    println!("\n{probe}\n\nFigure: {}", folder.join("leakage.svg").display());
+    say(format_args!("\n{probe}\n\nFigure: {}", folder.join("leakage.svg").display()));
     Ok(())
 }
 
@@ -30,7 +30,7 @@ fn probed(args: &RunArgs) -> Result<RunConfig> {
 
 pub fn shortcuts(workspace: &Workspace) -> Result<()> {
     let preprocess = RunConfig::published(Architecture::Fcn).small().preprocess;
-    println!("{}", Shortcuts::measure(workspace, &preprocess, TerminalProgress::new().progress())?);
+    say(Shortcuts::measure(workspace, &preprocess, TerminalProgress::new().progress())?);
     Ok(())
 }
 
@@ -42,9 +42,9 @@ pub fn report(workspace: &Workspace, runs: &[String], published: Option<&Path>, 
     let published = published.map(Published::read).transpose()?;
     // The report names runs that cannot be compared, and the reason.
     if let Ok(comparison) = Comparison::of(&runs) {
-        println!("{comparison}\n");
+        say(format_args!("{comparison}\n"));
     }
     let report = Report::new(workspace, &runs, published.as_ref())?;
-    println!("{}", report.write(out.unwrap_or(workspace.home()))?.display());
+    say(report.write(out.unwrap_or(workspace.home()))?.display());
     Ok(())
 }

@@ -3,7 +3,9 @@
 use super::bar::TerminalProgress;
 use super::{RunArgs, Trained};
 use anyhow::Result;
-use covid_ct::{Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace};
+use covid_ct::{
+    Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace, say,
+};
 use std::path::Path;
 
 fn opened(workspace: &Workspace, args: &RunArgs) -> Result<Experiment> {
@@ -17,14 +19,14 @@ fn reopened(workspace: &Workspace, Trained { name }: &Trained) -> Result<Experim
 /// Shows the split that a run would be trained with; training writes it into the run's folder.
 pub fn split(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     let split = Split::new(&workspace.audit()?.accepted(), &args.config()?.split)?;
-    println!("{split}\n\n{}", split.overlap_table(20));
+    say(format_args!("{split}\n\n{}", split.overlap_table(20)));
     Ok(())
 }
 
 pub fn train(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     let run = opened(workspace, args)?;
-    println!("{}\n", run.settings());
-    println!("\n{}\n\nNext: covid-ct evaluate --name {}", run.train()?, run.settings().name);
+    say(format_args!("{}\n", run.settings()));
+    say(format_args!("\n{}\n\nNext: covid-ct evaluate --name {}", run.train()?, run.settings().name));
     Ok(())
 }
 
@@ -32,36 +34,36 @@ pub fn train(workspace: &Workspace, args: &RunArgs) -> Result<()> {
 pub fn ablation(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     let complete = args.config()?;
     let found = Ablation::run(workspace, &complete, &complete.without_each_part(), TerminalProgress::new().show())?;
-    println!("\n{found}");
+    say(format_args!("\n{found}"));
     Ok(())
 }
 
 pub fn cross_validate(workspace: &Workspace, args: &RunArgs, folds: usize) -> Result<()> {
     let found = CrossValidation::run(workspace, &args.config()?, folds, TerminalProgress::new().show())?;
-    println!("\n{}\n", found.table());
+    say(format_args!("\n{}\n", found.table()));
     if !found.total.sources.is_empty() {
-        println!("{}\n", found.sources_table());
+        say(format_args!("{}\n", found.sources_table()));
     }
-    println!("Written to {}", workspace.run(&found.about.run).path().display());
+    say(format_args!("Written to {}", workspace.run(&found.about.run).path().display()));
     Ok(())
 }
 
 /// Trains and evaluates `count` seeds, from the run's own on, and averages their predictions.
-pub fn average_seeds(workspace: &Workspace, args: &RunArgs, count: u64) -> Result<()> {
+pub fn average_seeds(workspace: &Workspace, args: &RunArgs, count: usize) -> Result<()> {
     let config = args.config()?;
-    let seeds: Vec<u64> = (0..count).map(|index| config.seed.wrapping_add(index)).collect();
+    let seeds: Vec<u64> = (0..count as u64).map(|index| config.seed.wrapping_add(index)).collect();
     let found = SeedAverage::run(workspace, &config, &seeds, TerminalProgress::new().show())?;
-    println!("\n{}\n\n{}\n", found.table(), found.paired_table());
-    println!("Written to {}", workspace.run(&found.averaged.run).path().display());
+    say(format_args!("\n{}\n\n{}\n", found.table(), found.paired_table()));
+    say(format_args!("Written to {}", workspace.run(&found.averaged.run).path().display()));
     Ok(())
 }
 
 pub fn evaluate(workspace: &Workspace, trained: &Trained) -> Result<()> {
     let evaluation = reopened(workspace, trained)?.evaluate()?;
-    println!("\n{evaluation}\n");
+    say(format_args!("\n{evaluation}\n"));
     for subset in evaluation.subsets.iter().map(|of| of.subset) {
-        println!("{subset}, by slice\n{}", evaluation.slice_report(subset)?);
-        println!("{subset}, by scan\n{}", evaluation.scan_report(subset)?);
+        say(format_args!("{subset}, by slice\n{}", evaluation.slice_report(subset)?));
+        say(format_args!("{subset}, by scan\n{}", evaluation.scan_report(subset)?));
     }
     Ok(())
 }
@@ -69,7 +71,7 @@ pub fn evaluate(workspace: &Workspace, trained: &Trained) -> Result<()> {
 /// Fits the scan model, or reads it, and shows its figures.
 pub fn scan_model(workspace: &Workspace, trained: &Trained) -> Result<()> {
     let run = reopened(workspace, trained)?;
-    println!("\n{}\n\nWritten to {}", run.scan_model()?.page()?, run.folder().path().display());
+    say(format_args!("\n{}\n\nWritten to {}", run.scan_model()?.page()?, run.folder().path().display()));
     Ok(())
 }
 
@@ -78,7 +80,7 @@ pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
     let inference = run.predict()?;
     run.heat_by_scan()?;
     let predictions = run.predictions(Subset::Prediction)?;
-    println!("\n{}\n\n{inference}\n\nWritten to {}", predictions.summary(), run.folder().path().display());
+    say(format_args!("\n{}\n\n{inference}\n\nWritten to {}", predictions.summary(), run.folder().path().display()));
     Ok(())
 }
 
@@ -86,7 +88,7 @@ pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
 pub fn judge(run: &RunFolder, path: &Path) -> Result<()> {
     run.config()?;
     let scans = run.judge(path, TerminalProgress::new().progress())?;
-    println!("\n{scans}\n\nWritten to {}", scans.write(run)?.display());
+    say(format_args!("\n{scans}\n\nWritten to {}", scans.write(run)?.display()));
     Ok(())
 }
 
@@ -94,7 +96,7 @@ pub fn judge(run: &RunFolder, path: &Path) -> Result<()> {
 pub fn validate(run: &RunFolder, path: &Path) -> Result<()> {
     run.config()?;
     let validated = run.validate(path, TerminalProgress::new().progress())?;
-    println!("\n{validated}\n\nWritten to {}", validated.write(run)?.display());
+    say(format_args!("\n{validated}\n\nWritten to {}", validated.write(run)?.display()));
     Ok(())
 }
 
@@ -104,14 +106,14 @@ pub fn explain(workspace: &Workspace, trained: &Trained, subset: Option<Subset>)
     let explanations = run.explain(subset)?;
     for (number, gallery) in (1..).zip(&explanations.galleries) {
         let file = run.folder().path_of(Artifact::Gallery(subset, number));
-        println!("{}: {}", gallery.figure.title(), file.display());
+        say(format_args!("{}: {}", gallery.figure.title(), file.display()));
     }
-    println!("\n{explanations}");
+    say(format_args!("\n{explanations}"));
     Ok(())
 }
 
 pub fn export(workspace: &Workspace, trained: &Trained, file: &Path) -> Result<()> {
     let card = workspace.run(&trained.name).classifier()?.export(file)?;
-    println!("{}\n{}", file.display(), card.display());
+    say(format_args!("{}\n{}", file.display(), card.display()));
     Ok(())
 }

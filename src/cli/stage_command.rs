@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
+use covid_ct::say;
 use covid_ct::staging::{ArchiveLimits, Bucket, StageOptions, stage};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,11 +59,11 @@ impl StageArgs {
 /// Lists or fetches the objects.
 pub fn run(args: &StageArgs) -> Result<()> {
     if args.list {
-        println!("{}", Bucket::open(&args.url)?.list()?);
+        say(Bucket::open(&args.url)?.list()?);
         return Ok(());
     }
     let dir = args.dir.as_ref().context("staging: expected a folder to fill")?;
     let staged = stage(&args.url, dir, &args.options(), TerminalProgress::new().progress())?;
-    println!("{staged}\n\nNext: COVID_CT_DATA={} covid-ct audit", dir.display());
+    say(format_args!("{staged}\n\nNext: COVID_CT_DATA={} covid-ct audit", dir.display()));
     Ok(())
 }

@@ -28,10 +28,13 @@ use self::defects::Kind;
 use self::noise::{Stream, stream};
 use self::patient::Patient;
 use self::scan_plan::{File, PhantomPlan};
-use crate::base::progress::{Meter, Progress};
+use crate::base::progress::{Meter, Progress, thousands};
 
 /// Name of the description in the root of a phantom.
 const DESCRIPTION: &str = "phantom.json";
+
+/// More than twice as many as the slides' data set has.
+const MOST_SLICES: usize = 1_000_000;
 
 /// What to draw. Counts of scans are per class for train and val.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,7 +50,7 @@ pub struct PhantomConfig {
     pub val_scans: usize,
     /// Scans in prediction; those with an even number are of covid patients.
     pub prediction_scans: usize,
-    /// Mean number of slices of a scan, at least 4; each scan draws its own within 25 %.
+    /// Mean number of slices of a scan, at least 4, and in all scans together 1,000,000 at most; each scan draws its own within 25 %.
     pub slices: usize,
     /// JPEG quality, 1..=100.
     pub quality: u8,
@@ -91,6 +94,16 @@ impl PhantomConfig {
     fn check(&self) -> Result<()> {
         ensure!((64..=4096).contains(&self.size), "phantom: size must be within 64..=4096 pixels, found {}", self.size);
         ensure!(self.slices >= 4, "phantom: slices must be at least 4 per scan, found {}", self.slices);
+        // A scan has up to a quarter more slices than the mean.
+        let scans =
+            self.train_scans.saturating_add(self.val_scans).saturating_mul(2).saturating_add(self.prediction_scans);
+        let slices = scans.saturating_mul(self.slices).saturating_add(scans.saturating_mul(self.slices) / 4);
+        ensure!(
+            self.slices <= MOST_SLICES && slices <= MOST_SLICES,
+            "phantom: expected {} slices in all at most, found {scans} scans of {}",
+            thousands(MOST_SLICES as u64),
+            self.slices
+        );
         ensure!((1..=100).contains(&self.quality), "phantom: quality must be within 1..=100, found {}", self.quality);
         for (name, scans) in [("train_scans", self.train_scans), ("val_scans", self.val_scans)] {
             ensure!(

@@ -1,6 +1,6 @@
 //! Ablation: the same training with one part of its recipe left out.
 
-use crate::base::progress::human_duration;
+use crate::base::progress::human_seconds;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::split::Subset;
 use crate::data::workspace::Workspace;
@@ -14,7 +14,6 @@ use crate::train::run_folder::RunFolder;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// One training of an [`Ablation`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -113,7 +112,7 @@ impl Ablation {
                 shown(&row.difference),
                 shown(&row.balanced_accuracy),
                 shown(&row.validation),
-                human_duration(Duration::from_secs_f64(row.seconds)),
+                human_seconds(row.seconds),
             ]);
         }
         table.note(

@@ -1,7 +1,7 @@
 //! Comparison of runs with each other and with the slides' results.
 
 use crate::base::figure::{Figure, lines};
-use crate::base::progress::{human_duration, thousands};
+use crate::base::progress::{human_seconds, thousands};
 use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::split::SplitUnit;
 use crate::data::split::Subset;
@@ -14,7 +14,6 @@ use crate::train::history::History;
 use crate::train::run_folder::RunFolder;
 use anyhow::{Result, ensure};
 use serde::Serialize;
-use std::time::Duration;
 
 /// One row of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -240,7 +239,7 @@ impl Comparison {
                 percent(row.accuracy[2]),
                 row.gap.map_or("–".to_owned(), |gap| format!("{:+.1}", 100.0 * gap)),
                 row.parameters.map_or("–".to_owned(), thousands),
-                row.seconds.map_or("–".to_owned(), |s| human_duration(Duration::from_secs_f64(s))),
+                row.seconds.map_or("–".to_owned(), human_seconds),
                 row.images_per_second.map_or("–".to_owned(), |rate| thousands(rate.round() as u64)),
             ];
             table.row(first.into_iter().chain(test).chain(validation).chain(slices));

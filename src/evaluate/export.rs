@@ -1,13 +1,17 @@
 //! Export of a trained network for other programs.
 
-use crate::base::files::{Digest, write_atomic_at, write_json, write_text};
+use crate::base::files::{Digest, write_atomic, write_json, write_text};
 use crate::evaluate::predict::Classifier;
 use crate::nn::model::Network;
+use anyhow::{Context, Result, anyhow, bail};
 use crate::nn::tensor_file::write_tensors;
-use anyhow::{Context, Result, bail};
 use card::Card;
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::thread;
 use tch::{CModule, Device, Kind, Tensor};
 
 mod card;
@@ -69,6 +73,26 @@ impl Classifier {
         if let Some(error) = failed {
             return Err(error);
         }
-        write_atomic_at(path, |partial| Ok(module.save(partial)?))
+        write_atomic(path, |file| through_pipe(&module, file))
     }
+}
+
+/// Writes a module through a pipe, in which no write fails: after one that did libtorch ends the process. What cannot be written
+/// to the file is then an error of ours.
+fn through_pipe(module: &CModule, file: &mut File) -> Result<()> {
+    let (mut reader, writer) = io::pipe()?;
+    thread::scope(|scope| {
+        let copying = scope.spawn(move || {
+            let copied = io::copy(&mut reader, file);
+            // What comes after a write that failed is read, too: libtorch waits until all is.
+            let rest = io::copy(&mut reader, &mut io::sink());
+            copied.and(rest)
+        });
+        let saved = module.save(format!("/proc/self/fd/{}", writer.as_raw_fd()));
+        drop(writer);
+        let copied = copying.join().map_err(|_| anyhow!("the thread that writes it has ended"))?;
+        saved?;
+        copied?;
+        Ok(())
+    })
 }

@@ -11,7 +11,7 @@
 
 use crate::base::checksums::Sha256Sums;
 use crate::base::files::{Digest, read_json, write_json};
-use crate::base::progress::{Meter, Progress};
+use crate::base::progress::{Meter, Progress, thousands};
 use crate::data::cache::SliceCache;
 use crate::data::split::{SplitConfig, SplitUnit};
 use crate::data::workspace::Workspace;
@@ -111,6 +111,9 @@ impl LeakProbe {
     /// four points of chance, in minutes on two cores where a head is trained over frozen features.
     pub const REPEATS: usize = 30;
 
+    /// The most repetitions: far more than narrow an interval.
+    pub const MOST_REPEATS: usize = 10_000;
+
     /// Measures the leak on the audited data set of a workspace: see [`run`](Self::run).
     ///
     /// # Errors
@@ -133,7 +136,7 @@ impl LeakProbe {
     /// training, and on a CPU in parallel, with the same results as one after the other.
     ///
     /// # Errors
-    /// No repetitions, fewer than 5 patients of a label with scans of four slices or more in `train/`, or settings that
+    /// No repetitions or more than 10,000, fewer than 5 patients of a label with scans of four slices or more in `train/`, or settings that
     /// cannot work.
     pub fn run(
         folder: impl AsRef<Path>,
@@ -152,7 +155,11 @@ impl LeakProbe {
         repeats: usize,
         progress: &(dyn Fn(&Progress) + Sync),
     ) -> Result<Self> {
-        ensure!(repeats > 0, "measuring the leak: expected one repetition or more, found 0");
+        ensure!(
+            (1..=Self::MOST_REPEATS).contains(&repeats),
+            "measuring the leak: expected 1 to {} repetitions, found {repeats}",
+            thousands(Self::MOST_REPEATS as u64)
+        );
         run.check().context("measuring the leak")?;
         let stored = Self::read(folder).ok().filter(|found| {
             found.manifest == cache.manifest_hash()

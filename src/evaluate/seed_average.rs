@@ -17,6 +17,7 @@ use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 #[cfg(test)]
 mod tests;
@@ -72,16 +73,19 @@ pub struct SeedAverage {
 }
 
 impl SeedAverage {
+    /// How many seeds may be averaged.
+    pub const SEEDS: RangeInclusive<usize> = 2..=100;
+
     /// Opens, trains and evaluates the runs `<name>-seed1`, `<name>-seed2`, …, one for each of `seeds`, and averages their
     /// predictions of validation and test. Each is an ordinary run: a finished one is not repeated, an interrupted one is
     /// resumed. Written are `seed-average.json`, the averaged predictions by slice and by scan, the scan rule and the
     /// assessment, in the folder `runs/<data set>/<name>-seeds/`.
     ///
-    /// Two or more different seeds; the seed of the split is that of `config.split` for all. `report` is called with every
+    /// 2 to 100 different seeds; the seed of the split is that of `config.split` for all. `report` is called with every
     /// event of the runs.
     ///
     /// # Errors
-    /// Settings that cannot work, fewer than two seeds or one twice, no audit yet, or the error of a run.
+    /// Settings that cannot work, another number of seeds or one twice, no audit yet, or the error of a run.
     pub fn run(
         work: &Workspace,
         config: &RunConfig,
@@ -89,7 +93,7 @@ impl SeedAverage {
         report: impl Fn(&RunEvent) + Send + Sync + 'static,
     ) -> Result<Self> {
         let doing = || format!("averaging several seeds of {}", config.name);
-        ensure!(seeds.len() > 1, "{}: expected two seeds or more, found {}", doing(), seeds.len());
+        ensure!(Self::SEEDS.contains(&seeds.len()), "{}: expected 2 to 100 seeds, found {}", doing(), seeds.len());
         let different: BTreeSet<u64> = seeds.iter().copied().collect();
         ensure!(different.len() == seeds.len(), "{}: expected different seeds, found {seeds:?}", doing());
         let folder = common_folder(work, &config.name, "seeds").with_context(doing)?;

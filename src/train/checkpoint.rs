@@ -1,6 +1,7 @@
 //! Checkpoints: weights, optimizer, position and description of a training in one safetensors file.
 
 use crate::base::files::Digest;
+use crate::base::progress::seconds_if_any;
 use crate::data::split::Subset;
 use crate::nn::model::Network;
 use crate::nn::tensor_file::{TensorFile, all_finite, checksum, write_tensors};
@@ -39,6 +40,7 @@ pub struct CheckpointInfo {
     /// Hash of the frozen backbone; `None` where the whole network is trained.
     pub backbone: Option<Digest>,
     /// Seconds that computing the features of a frozen backbone took, once, for all slices.
+    #[serde(default, deserialize_with = "seconds_if_any")]
     pub feature_seconds: Option<f64>,
     /// The position of the training.
     pub position: Position,
@@ -103,6 +105,23 @@ impl CheckpointInfo {
         let file = TensorFile::open(path).with_context(doing)?;
         Ok(sealed(&file).with_context(doing)?.description)
     }
+
+    /// # Errors
+    /// Settings that cannot work, and counts that no training leaves.
+    fn check(&self) -> Result<()> {
+        self.run.check_values()?;
+        let Position { epoch, batch, adam_steps, sums, .. } = self.position;
+        let numbered = self.epochs.iter().map(|record| record.epoch).eq(1..=epoch);
+        ensure!(numbered, "position.epoch: expected {}, its finished epochs, found {epoch}", self.epochs.len());
+        let most = batch.saturating_mul(self.run.batch_size) as u64;
+        ensure!(
+            sums.batches == batch as u64 && sums.correct <= sums.seen && sums.seen <= most,
+            "position.sums: expected those of {batch} batches of {} slices, found {sums:?}",
+            self.run.batch_size
+        );
+        ensure!((0..=1 << 60).contains(&adam_steps), "position.adam_steps: expected 0 or more, found {adam_steps}");
+        Ok(())
+    }
 }
 
 /// The description in a checkpoint's header, and the checksum that its tensors should have.
@@ -114,6 +133,7 @@ fn sealed(file: &TensorFile) -> Result<Sealed<CheckpointInfo>> {
         .context("its description cannot be read; if another version wrote it, train again under another name")?;
     let found = crc32c::crc32c(serde_json::to_string(&sealed.description)?.as_bytes());
     same_checksum("its description", sealed.description_crc32c, found)?;
+    sealed.description.check().context("its description")?;
     Ok(sealed)
 }
 

@@ -1,6 +1,7 @@
 //! The settings of an experiment, stored as one JSON file.
 
 use crate::base::files::{read_json, write_json};
+use crate::base::progress::thousands;
 use crate::data::preprocess::{Preprocess, Storage};
 use crate::data::split::{SplitConfig, SplitUnit};
 use crate::nn::device::device_name;
@@ -17,6 +18,9 @@ mod presets;
 mod shown;
 #[cfg(test)]
 mod tests;
+
+/// The most epochs, and the most slices of a batch: far beyond what is trained, and far below what counters hold.
+const MOST: usize = 1_000_000;
 
 /// How the accuracy of an epoch is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,11 +64,11 @@ pub struct RunConfig {
     pub split: SplitConfig,
     /// How slices are preprocessed.
     pub preprocess: Preprocess,
-    /// Slices in a batch, 1 or more.
+    /// Slices in a batch, 1 to 1,000,000.
     pub batch_size: usize,
     /// Adam's learning rate, more than 0; the highest of a schedule.
     pub learning_rate: f64,
-    /// Passes over the training set, 1 or more.
+    /// Passes over the training set, 1 to 1,000,000.
     pub epochs: usize,
     /// Seed of the initial weights and of the sampler.
     pub seed: u64,
@@ -130,8 +134,9 @@ impl RunConfig {
             self.name
         );
         self.preprocess.check()?;
-        ensure!(self.batch_size > 0, "batch_size: expected 1 or more, found 0");
-        ensure!(self.epochs > 0, "epochs: expected 1 or more, found 0");
+        for (field, count) in [("batch_size", self.batch_size), ("epochs", self.epochs)] {
+            ensure!((1..=MOST).contains(&count), "{field}: expected 1 to {}, found {count}", thousands(MOST as u64));
+        }
         let rate = self.learning_rate;
         ensure!(rate.is_finite() && rate > 0.0, "learning_rate: expected more than 0, found {rate}");
         ensure!(

@@ -1,5 +1,6 @@
 //! Loss and accuracy of an epoch.
 
+use crate::base::progress::seconds;
 use crate::train::config::{AccuracyRule, RunConfig};
 use crate::train::recipe::Selection;
 use serde::{Deserialize, Serialize};
@@ -90,9 +91,10 @@ pub struct EpochRecord {
     /// [`RunConfig::test_every_epoch`](crate::RunConfig::test_every_epoch).
     pub test: Option<Score>,
     /// Seconds of training (without the scoring).
+    #[serde(deserialize_with = "seconds")]
     pub seconds: f64,
     /// Of these, seconds that the training waited for its prefetch; a GPU may still have had work meanwhile.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     pub waited: f64,
     /// Training slices per second.
     pub images_per_second: f64,
@@ -149,7 +151,8 @@ pub(crate) fn best(epochs: &[EpochRecord], selection: Selection) -> Option<&Epoc
 /// Whether a training has ended: all epochs are done, or as many as its patience allows after the best one.
 pub(crate) fn has_ended(epochs: &[EpochRecord], run: &RunConfig) -> bool {
     let patience = || run.recipe.patience.zip(best(epochs, run.recipe.selection));
-    epochs.len() >= run.epochs || patience().is_some_and(|(patience, best)| epochs.len() >= best.epoch + patience)
+    epochs.len() >= run.epochs
+        || patience().is_some_and(|(patience, best)| epochs.len() >= best.epoch.saturating_add(patience))
 }
 
 #[cfg(test)]
@@ -197,7 +200,19 @@ mod tests {
         };
         assert!(!has_ended(&epochs, &run(None, 4)) && has_ended(&epochs, &run(None, 3)));
         assert!(has_ended(&epochs, &run(Some(2), 9)) && !has_ended(&epochs, &run(Some(3), 9)));
-        assert!(!has_ended(&[], &run(Some(1), 9)));
+        assert!(!has_ended(&[], &run(Some(1), 9)) && !has_ended(&epochs, &run(Some(usize::MAX), 9)));
+    }
+
+    #[test]
+    fn an_epoch_that_took_no_time_that_there_is_cannot_be_read() {
+        let mut json = serde_json::to_value(epoch(1, 0.7)).expect("writes");
+        for (field, value) in [("seconds", -1.0), ("waited", 1e300)] {
+            let before = std::mem::replace(&mut json[field], value.into());
+            let error = serde_json::from_value::<EpochRecord>(json.clone()).expect_err("no time").to_string();
+            assert_eq!(error, format!("expected 0 to 1e10 seconds, found {value:e}"));
+            json[field] = before;
+        }
+        assert_eq!(serde_json::from_value::<EpochRecord>(json).expect("reads"), epoch(1, 0.7));
     }
 
     #[test]

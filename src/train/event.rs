@@ -1,4 +1,5 @@
 //! Events that a run reports.
+use crate::base::output::say;
 use crate::base::progress::{Progress, human_duration, rate};
 use crate::train::epoch::EpochRecord;
 use std::fmt;
@@ -19,9 +20,8 @@ pub enum RunEvent {
 
 impl RunEvent {
     /// Prints the line to standard output: the default of an experiment.
-    #[allow(clippy::print_stdout, reason = "the one place that prints; callers choose it by name")]
     pub fn print(&self) {
-        println!("{self}");
+        say(self);
     }
 }
 

@@ -1,7 +1,7 @@
 //! A training's history, epoch by epoch.
 
 use crate::base::figure::{Figure, lines};
-use crate::base::progress::{human_duration, rate};
+use crate::base::progress::{human_seconds, rate, seconds_if_any};
 use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::split::{Subset, listed};
 use crate::nn::device::device_name;
@@ -11,7 +11,6 @@ use crate::train::epoch::{EpochRecord, Score, best};
 use crate::train::recipe::Selection;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 use tch::Device;
 
 /// A finished (or unfinished) training: its settings and its epochs.
@@ -26,6 +25,7 @@ pub struct History {
     pub device: String,
     /// Seconds that computing the features of a frozen backbone took, once, for all slices; `None` without a frozen
     /// backbone.
+    #[serde(default, deserialize_with = "seconds_if_any")]
     pub feature_seconds: Option<f64>,
     /// Finished epochs.
     pub epochs: Vec<EpochRecord>,
@@ -124,13 +124,13 @@ impl History {
                 e.validation_scan_auc.map_or("–".to_owned(), |auc| format!("{auc:.3}")),
                 loss(e.test),
                 accuracy(e.test),
-                human_duration(Duration::from_secs_f64(e.seconds)),
+                human_seconds(e.seconds),
                 rate(e.images_per_second),
                 percent(Some(e.waited / e.seconds.max(1e-9))),
             ]);
         }
         if let Some(seconds) = self.feature_seconds {
-            let once = human_duration(Duration::from_secs_f64(seconds));
+            let once = human_seconds(seconds);
             table =
                 table.note(format!("The frozen backbone's features took {once}, once; times are those of the head."));
         }

@@ -1,5 +1,6 @@
 //! Where a training is.
 
+use crate::base::progress::seconds;
 use crate::nn::optimizer::LossScale;
 use crate::train::epoch::Sums;
 use serde::{Deserialize, Serialize};
@@ -17,9 +18,10 @@ pub struct Position {
     /// Sums over the finished batches.
     pub sums: Sums,
     /// Seconds spent on them.
+    #[serde(deserialize_with = "seconds")]
     pub seconds: f64,
     /// Of these, seconds that the training waited for its prefetch.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     pub waited: f64,
     /// The loss scale of f16.
     pub loss_scale: LossScale,

@@ -189,6 +189,9 @@ fn refuses_foreign_folders_and_bad_configurations() {
         (PhantomConfig { quality: 0, ..small() }, "quality"),
         (PhantomConfig { train_scans: 2, ..small() }, "train_scans"),
         (PhantomConfig { val_scans: 2, ..small() }, "val_scans"),
+        (PhantomConfig { slices: usize::MAX, ..small() }, "1,000,000 slices in all at most"),
+        (PhantomConfig { train_scans: usize::MAX, ..small() }, "1,000,000 slices in all at most"),
+        (PhantomConfig { prediction_scans: usize::MAX, ..small() }, "1,000,000 slices in all at most"),
     ] {
         assert!(refused(&bad, &root).contains(word));
     }

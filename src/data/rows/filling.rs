@@ -6,7 +6,6 @@ use crate::base::files::{begin_partial, lock_or_wait};
 use crate::base::parallel::locked;
 use anyhow::{Context, Result};
 use serde::Serialize;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -24,7 +23,7 @@ pub(crate) struct Filling {
 
 impl Filling {
     pub(crate) fn begin(folder: &Path) -> Result<Self> {
-        let (file, partial) = begin_partial(folder, OsStr::new(".rows"))?.into_parts();
+        let (file, partial) = begin_partial(folder)?.into_parts();
         let rows = Growing { file, path: partial.to_path_buf(), end: Mutex::new(0) };
         Ok(Self { folder: folder.to_owned(), rows, spots: Mutex::default(), partial })
     }

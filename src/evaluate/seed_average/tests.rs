@@ -57,6 +57,6 @@ fn one_seed_or_the_same_twice_is_refused() {
     let work = Workspace::at(Some(folder.path().to_owned()), Some(folder.path().to_owned())).expect("opens");
     let error =
         |seeds: &[u64]| format!("{:#}", SeedAverage::run(&work, &config(), seeds, |_| ()).expect_err("refused"));
-    assert!(error(&[3]).contains("expected two seeds or more, found 1"));
+    assert!(error(&[3]).contains("expected 2 to 100 seeds, found 1"));
     assert!(error(&[3, 4, 3]).contains("expected different seeds, found [3, 4, 3]"));
 }

@@ -1,0 +1,37 @@
+//! Standard output and standard error, whoever reads them: a reader that has gone ends nothing.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// The first error of standard output other than a reader that has gone, as the system numbers it; 0: none.
+static LOST: AtomicI32 = AtomicI32::new(0);
+
+/// Writes a line to standard output.
+///
+/// Where `println!` panics, this goes on: what reads the lines may have ended (`covid-ct train | head`), and the work counts
+/// more than its lines. What was lost otherwise, for example to a full disk, [`lost_output`] tells at the end.
+pub fn say(line: impl Display) {
+    tell(&mut io::stdout().lock(), &format!("{line}\n"));
+}
+
+/// Writes a line to standard error, as far as somebody reads it.
+pub fn complain(line: impl Display) {
+    // There is nobody left to tell.
+    writeln!(io::stderr().lock(), "{line}").ok();
+}
+
+/// Why lines of [`say`] did not reach standard output; `None` where all did, or where their reader had seen enough.
+pub fn lost_output() -> Option<io::Error> {
+    tell(&mut io::stdout().lock(), "");
+    Some(LOST.load(Ordering::Relaxed)).filter(|code| *code != 0).map(io::Error::from_raw_os_error)
+}
+
+fn tell(output: &mut dyn Write, text: &str) {
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        LOST.compare_exchange(0, error.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed, Ordering::Relaxed).ok();
+    }
+}
