@@ -2,12 +2,15 @@
 # make lab    JupyterLab with the kernel
 # make test   set up and pass every test
 # make bench  compare the speed with the same work in Python
+# make faults damage, kills, full disks and limits for 30 minutes, into docs/faults.md
+# make fuzz   random bytes for every parser
 # make setup  only what the others need; up to date, it takes a second
 # make clean  removes what can be made again in minutes
 PYTHON ?= python3
 OUT ?= runs/demo
 # More options for JupyterLab, for example LAB="--no-browser --port 8890"
 LAB ?=
+FUZZ_SECONDS ?= 3600
 SHELL := /bin/bash
 CACHE := $(or $(COVID_CT_CACHE),$(HOME)/.cache/covid-ct)
 CLONE := $(CACHE)/kernels/$(shell printf '%s' "$(CURDIR)" | sha256sum | cut -c1-12)
@@ -16,7 +19,7 @@ ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
 	[ -d "$$COVID_CT_DATA" ] || { echo "COVID_CT_DATA=$$COVID_CT_DATA: there is no such folder"; exit 1; }; \
 	export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
 
-.PHONY: help setup demo lab test lint bench check-formats check-gpu kernel-times clean
+.PHONY: help setup demo lab test lint bench faults fuzz check-formats check-gpu kernel-times clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +50,14 @@ test: lint
 # Runs the program and Python in turns, and writes docs/performance.md; BENCH="--only audit --rounds 3" for less
 bench: setup
 	@$(ENV) && python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt && python benches/bench.py $(BENCH)
+
+# Every trial is judged: FAULTS="--minutes 5", or the command of a failure to repeat it
+faults: setup
+	@$(ENV) && python scripts/faults --out docs/faults.md $(FAULTS)
+
+# Each target for FUZZ_SECONDS; FUZZ="pickle names" for some
+fuzz: setup
+	@$(ENV) && python fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 # Compares the values read from DICOM, NIfTI, NRRD and MetaImage with pydicom, nibabel and SimpleITK; FILES="folder …" for others
 check-formats: setup

@@ -15,6 +15,7 @@ mod corrupt;
 mod cropped;
 mod custom;
 mod dicom_writer;
+mod faults;
 mod gcs;
 mod google;
 mod gradcam;
