@@ -11,6 +11,7 @@ pub(crate) mod evaluation;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod external;
+pub(crate) mod incomplete;
 pub(crate) mod inference;
 pub(crate) mod judge;
 pub(crate) mod leak;

@@ -82,6 +82,7 @@ pub use evaluate::decision_rules::{Choice, LabelledScan, Rule, RuleKind};
 pub use evaluate::evaluation::{Block, Evaluation, NetworkSummary, SubsetCount, SubsetEvaluation};
 pub use evaluate::explain::{Explained, Explanations, Gallery, GalleryKind, HeatMap, LungsFrom};
 pub use evaluate::external::{ExternalValidation, Validated};
+pub use evaluate::incomplete::IncompleteScan;
 pub use evaluate::inference::{Inference, InferredScan};
 pub use evaluate::judge::NewScans;
 pub use evaluate::leak::{LeakArm, LeakGap, LeakProbe};

@@ -70,7 +70,7 @@ fn what_is_accepted_leaves_out_exactly_what_must_not_be_trained_on() {
 }
 
 #[test]
-fn a_dark_slice_is_not_trained_on_but_predicted() {
+fn a_dark_slice_is_neither_trained_on_nor_predicted_and_counted() {
     let folder = folder();
     let bright = fixture().root.join("train/covid/ct_scan_3/0.jpg");
     let dark = &fixture().phantom.defects.iter().find(|d| d.check == "nearly-black").expect("planted").paths[0];
@@ -81,9 +81,14 @@ fn a_dark_slice_is_not_trained_on_but_predicted() {
     }
     let audit = Audit::run(&Manifest::scan(folder.path(), silent).expect("scans"), silent).expect("audits");
     assert_eq!(audit.count(Check::NearlyBlack), 3);
-    let excluded = audit.excluded();
-    assert!(excluded.contains_key("train/covid/ct_scan_0/1.jpg"));
-    assert!(!excluded.contains_key("prediction/ct_scan_0/1.jpg"), "every readable slice is predicted");
+    let (excluded, accepted) = (audit.excluded(), audit.accepted());
+    for scan in ["train/covid/ct_scan_0", "train/non-covid/ct_scan_0", "prediction/ct_scan_0"] {
+        assert_eq!(excluded[&format!("{scan}/1.jpg")].check, Check::NearlyBlack);
+        assert_eq!(accepted.left_out[scan]["nearly-black"], 1);
+    }
+    assert_eq!(accepted.left_out["prediction/ct_scan_0"].values().sum::<usize>(), 2, "and a copy of a picture");
+    assert_eq!(accepted.slices.len() + excluded.len(), audit.manifest().slices.len());
+    assert!(audit.manifest().left_out.is_empty());
 }
 
 #[test]

@@ -58,6 +58,8 @@ fn slices_without_lungs_take_no_part_and_new_scans_are_prepared_alike() {
 
     let inference = experiment.predict().expect("predicts");
     assert_eq!(inference.scans.iter().map(|scan| scan.slices).collect::<Vec<_>>(), [3, 4], "no scan is lost");
+    assert_eq!(inference.scans[0].left_out, [("without-lungs".to_owned(), 1)].into());
+    assert!(inference.scans[1].left_out.is_empty() && inference.not_judged.is_empty());
     let explained = experiment.explain(Subset::Validation).expect("explains");
     assert_eq!(explained.slices.len(), 22 * 3);
     for slice in &explained.slices {
@@ -76,6 +78,8 @@ fn same_elsewhere(experiment: &Experiment, home: &Path) {
     assert!(new.findings().to_string().contains("1 slice without lungs left out"), "{}", new.findings());
     let labelled = experiment.validate(home.join("data/val")).expect("validates").external;
     assert_eq!((labelled.without_lungs, labelled.matrices.slices.total()), (22, 66));
+    assert_eq!(labelled.incomplete.len(), 22);
+    assert!(labelled.incomplete.iter().all(|of| of.judged == 3 && of.left_out["without-lungs"] == 1));
     assert!(labelled.counts().to_string().contains("22 slices without lungs left out"), "{}", labelled.counts());
     // Grey levels of slices that were prepared otherwise are no measure.
     let mut whole = cropped("whole");

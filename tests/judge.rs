@@ -99,9 +99,78 @@ fn what_cannot_be_judged_is_said() {
         "{said}"
     );
     fs::write(empty.join("1.png"), "text").expect("writes");
-    assert!(message(empty).contains("expected slices that can be read, found none among 1 files, first empty/1.png"));
+    assert!(message(empty).contains("expected slices that can be used, found none among 1 files, first empty/1.png"));
     let fresh = prepared(home.path(), &tiny_run("untrained"));
     assert!(fresh.judge(&scan).is_err(), "a run that was not trained");
+}
+
+/// The files of the fixture's planted defect of a check.
+fn planted(check: &str) -> PathBuf {
+    let defect = fixture().phantom.defects.iter().find(|of| of.check == check).expect("planted");
+    fixture().root.join(&defect.paths[0])
+}
+
+#[test]
+fn slices_that_are_left_out_are_counted_in_each_scan() {
+    let home = folder();
+    let (experiment, inference) = judged(home.path());
+    assert!(inference.not_judged.is_empty() && inference.scans.iter().all(|scan| scan.left_out.is_empty()));
+    let scans = home.path().join("scans");
+    copied(&inference.scans[0], &scans.join("partly"), |slice| format!("{slice}.jpg"));
+    fs::copy(planted("black-slice"), scans.join("partly/1.jpg")).expect("copies");
+    let whole = fs::read(scans.join("partly/2.jpg")).expect("reads");
+    fs::write(scans.join("partly/2.jpg"), &whole[..whole.len() / 2]).expect("cuts");
+    copied(&inference.scans[1], &scans.join("dark"), |slice| format!("{slice}.jpg"));
+    let dark = fs::read_dir(scans.join("dark")).expect("lists").count();
+    for slice in 0..dark {
+        fs::copy(planted("black-slice"), scans.join(format!("dark/{slice}.jpg"))).expect("copies");
+    }
+    let new = experiment.judge(&scans).expect("judges");
+    let [partly] = &new.inference.scans[..] else { panic!("one scan: {:?}", new.inference.scans) };
+    assert_eq!((partly.scan.as_str(), partly.slices), ("scans/partly", inference.scans[0].slices - 2));
+    assert_eq!(
+        partly.left_out,
+        [("black-slice", 1), ("truncated", 1)].map(|(why, count)| (why.to_owned(), count)).into()
+    );
+    let [lost] = &new.inference.not_judged[..] else { panic!("one scan: {:?}", new.inference.not_judged) };
+    assert_eq!((lost.scan.as_str(), lost.judged), ("scans/dark", 0));
+    assert_eq!(lost.left_out, [("black-slice".to_owned(), dark)].into());
+    // Table, page and JSON.
+    let table = new.inference.to_string();
+    assert!(table.contains("1 black-slice, 1 truncated") && table.contains("not judged"), "{table}");
+    assert!(table.contains("1 scan not judged: none of the slices could be used."), "{table}");
+    let patient = new.inference.patient("dark").expect("a table").to_string();
+    assert!(patient.contains(&format!("{dark} black-slice")), "{patient}");
+    let run = experiment.folder();
+    let page = fs::read_to_string(new.write(run).expect("writes")).expect("a page");
+    assert!(page.contains("1 black-slice, 1 truncated") && page.contains(&format!("scans/dark ({dark} black-slice)")));
+    let name = format!("scans-{}", new.audit.manifest().hash().short());
+    assert_eq!(run.judged(&name).inference().expect("reads"), new.inference);
+    let alone = format!("{:#}", experiment.judge(scans.join("dark")).expect_err("nothing to judge"));
+    assert!(alone.contains("expected slices that can be used, found none among"), "{alone}");
+    assert!(alone.contains("first dark/0.jpg: grey levels 0 to"), "{alone}");
+}
+
+#[test]
+fn the_prediction_set_says_what_was_left_out() {
+    let home = folder();
+    let mut accepted = fixture().audit.accepted();
+    let lost = accepted.scans.iter().position(|scan| scan.folder == "prediction/ct_scan_1").expect("a scan");
+    let count = accepted.slices.iter().filter(|slice| slice.scan == lost).count();
+    accepted.slices.retain(|slice| slice.scan != lost);
+    accepted.left_out.insert("prediction/ct_scan_1".to_owned(), [("corrupt".to_owned(), count)].into());
+    accepted.left_out.insert("prediction/ct_scan_0".to_owned(), [("black-slice".to_owned(), 2)].into());
+    let experiment = crate::support::experiment(home.path(), &accepted, &tiny_run("fcn"));
+    experiment.train().expect("trains");
+    experiment.evaluate().expect("evaluates");
+    let inference = experiment.predict().expect("predicts");
+    let scans: Vec<&str> = inference.scans.iter().map(|scan| scan.scan.as_str()).collect();
+    assert_eq!(scans, ["prediction/ct_scan_0", "prediction/ct_scan_2"]);
+    assert_eq!(inference.scans[0].left_out, [("black-slice".to_owned(), 2)].into());
+    assert!(inference.scans[1].left_out.is_empty());
+    let [scan] = &inference.not_judged[..] else { panic!("one scan: {:?}", inference.not_judged) };
+    assert_eq!((scan.scan.as_str(), &scan.left_out["corrupt"]), ("prediction/ct_scan_1", &count));
+    assert_eq!(experiment.folder().inference().expect("reads"), inference);
 }
 
 #[test]

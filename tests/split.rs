@@ -123,6 +123,7 @@ fn the_slides_counts_come_out() {
         rejected: Vec::new(),
         sixteen_bit: None,
         tables: None,
+        left_out: BTreeMap::new(),
     };
     let split = split_of(&manifest, RunConfig::published(Architecture::Fcn).split);
     let counts = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| split.slices(subset).len());

@@ -6,6 +6,7 @@ use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress, counted, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::contact_sheet::ContactSheet;
+use crate::data::decode::room_for;
 use crate::data::manifest::{Manifest, Rejection, Set, Slice};
 use crate::data::window::Window;
 use anyhow::{Context, Result, ensure};
@@ -83,6 +84,7 @@ impl Audit {
             slice
                 .must_be(&contents)
                 .with_context(|| format!("auditing slice {}", manifest.place_of(slice).display()))?;
+            let _room = room_for(slice.header);
             let (look, _) = Inspection::of(manifest, slice, contents, &levels);
             meter.add(1);
             Ok((look, ()))
@@ -121,17 +123,24 @@ impl Audit {
         self.findings.iter().filter(|f| f.check == check).count()
     }
 
-    /// The manifest without the files that must not be used; [`excluded`](Self::excluded) gives the reason for each
-    /// file.
+    /// The manifest without the files that must not be used, and with their number in each scan;
+    /// [`excluded`](Self::excluded) gives the reason for each file.
     pub fn accepted(&self) -> Manifest {
-        let reasons = self.excluded();
-        let keep: Vec<bool> =
-            self.manifest.slices.iter().map(|s| !reasons.contains_key(&self.manifest.path(s))).collect();
-        self.manifest.filtered(&keep)
+        let (excluded, slices) = (self.excluded(), &self.manifest.slices);
+        let reasons: Vec<_> = slices.iter().map(|slice| excluded.get(&self.manifest.path(slice))).collect();
+        let keep: Vec<bool> = reasons.iter().map(Option::is_none).collect();
+        let mut accepted = self.manifest.filtered(&keep);
+        for (slice, reason) in slices.iter().zip(reasons) {
+            let Some(finding) = reason else { continue };
+            let of_scan = accepted.left_out.entry(self.manifest.scan_of(slice).folder.clone()).or_default();
+            *of_scan.entry(finding.check.name().to_owned()).or_default() += 1;
+        }
+        accepted
     }
 
     /// Every excluded file with its first (most severe) finding. Slices of the prediction set, and of
-    /// [new scans](Manifest::of_new_scans), are excluded only when they cannot be read.
+    /// [new scans](Manifest::of_new_scans), are excluded as all others are: a network that was trained on none like them cannot
+    /// judge them.
     pub fn excluded(&self) -> BTreeMap<String, &Finding> {
         // Slices are sorted by scan.
         let (scans, slices) = (&self.manifest.scans, &self.manifest.slices);
@@ -143,15 +152,10 @@ impl Audit {
         // Those were never slices of a scan.
         let rejected: HashSet<&str> = self.manifest.rejected.iter().map(|file| file.path.as_str()).collect();
         let folders: HashSet<&str> = scans.iter().map(|scan| scan.folder.as_str()).collect();
-        let unlabelled: HashSet<&str> =
-            scans.iter().filter(|scan| scan.set == Set::Prediction).map(|scan| scan.folder.as_str()).collect();
-        let is_unlabelled = |path: &str| path.rsplit_once('/').is_some_and(|(scan, _)| unlabelled.contains(scan));
-        let left_out = |f: &&Finding| {
-            let dark = matches!(f.check, Check::BlackSlice | Check::NearlyBlack | Check::LowContrast);
-            f.check.severity() == Severity::Exclude && !(dark && is_unlabelled(&f.path))
+        let is_out = |finding: &&Finding| {
+            finding.check.severity() == Severity::Exclude && !rejected.contains(finding.path.as_str())
         };
-        for finding in self.findings.iter().filter(left_out).filter(|finding| !rejected.contains(finding.path.as_str()))
-        {
+        for finding in self.findings.iter().filter(is_out) {
             if folders.contains(finding.path.as_str()) {
                 let folders = [Some(&finding.path), finding.with.as_ref()].into_iter().flatten();
                 for slice in folders.flat_map(of_folder) {

@@ -2,12 +2,21 @@
 
 use crate::data::pixels::{GreyImage, Pixels, SixteenBit};
 use anyhow::Result;
-use image::{ColorType, DynamicImage, ImageDecoder as _};
+use image::{ColorType, ImageDecoder as _};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::io::Cursor;
-use turbojpeg::{Decompressor, PixelFormat};
+
+mod damage;
+pub(crate) mod libjpeg;
+mod limits;
+mod lossless;
+pub(crate) mod segments;
+
+use libjpeg::JpegValues;
+pub(crate) use limits::{DecodeLimits, room_for};
+use lossless::StoredValues;
+use segments::{StartOfFrame, after_header, start_of_frame};
 
 /// The longest side that is decoded, in pixels. A CT slice has 512; a header that claims more than this is a defect or
 /// an attack on memory.
@@ -109,39 +118,12 @@ impl Header {
         }
     }
 
-    /// Walks the marker segments up to the start of frame (ITU T.81, B.1 and B.2.2).
+    /// By the start of frame (ITU T.81, B.2.2).
     fn parse_jpeg(bytes: &[u8]) -> Option<Self> {
-        let mut at = 2;
-        loop {
-            while *bytes.get(at)? != 0xFF {
-                at += 1;
-            }
-            let marker = *bytes.get(at + 1)?;
-            match marker {
-                0xFF => at += 1,
-                0x00 | 0x01 | 0xD0..=0xD8 => at += 2,
-                0xD9 | 0xDA => return None,
-                // SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
-                0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
-                    let frame = bytes.get(at + 4..at + 10)?;
-                    let format = if matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE) {
-                        Format::ProgressiveJpeg
-                    } else {
-                        Format::Jpeg
-                    };
-                    return Some(Self {
-                        format,
-                        height: u32::from(u16::from_be_bytes([frame[1], frame[2]])),
-                        width: u32::from(u16::from_be_bytes([frame[3], frame[4]])),
-                        colour: if frame[5] == 1 { ColourMode::Grey } else { ColourMode::Colour },
-                    });
-                }
-                _ => {
-                    let length = u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]);
-                    at += 2 + usize::from(length.max(2));
-                }
-            }
-        }
+        let frame = start_of_frame(bytes)?;
+        let format = if frame.is_progressive() { Format::ProgressiveJpeg } else { Format::Jpeg };
+        let colour = if frame.components == 1 { ColourMode::Grey } else { ColourMode::Colour };
+        Some(Self { format, width: frame.width.into(), height: frame.height.into(), colour })
     }
 
     /// The IHDR chunk comes first and has a fixed place (PNG specification, 11.2.2).
@@ -204,14 +186,18 @@ impl std::error::Error for DecodeError {}
 /// # Errors
 /// [`DecodeError`]; 16-bit pictures are [`DecodeError::UnknownValues`].
 pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
-    match decode_picture(bytes, None)? {
+    match decode_picture(bytes, None, DecodeLimits::USUAL)? {
         Pixels::Grey(image) => Ok(image),
         Pixels::Hounsfield(_) => Err(DecodeError::UnknownValues),
     }
 }
 
 /// Decodes a JPEG, PNG or TIFF as [`decode_grey`] does, and those with 16 bits by what their values are said to mean.
-pub(crate) fn decode_picture(bytes: &[u8], sixteen_bit: Option<SixteenBit>) -> Result<Pixels, DecodeError> {
+pub(crate) fn decode_picture(
+    bytes: &[u8],
+    sixteen_bit: Option<SixteenBit>,
+    limits: DecodeLimits,
+) -> Result<Pixels, DecodeError> {
     let header = Header::parse(bytes).ok_or_else(|| match bytes {
         // A JPEG that ends inside its header is truncated, not another format.
         [0xFF, 0xD8, ..] | [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => DecodeError::Truncated,
@@ -221,21 +207,15 @@ pub(crate) fn decode_picture(bytes: &[u8], sixteen_bit: Option<SixteenBit>) -> R
     if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
         return Err(DecodeError::Oversized(width, height));
     }
+    limits.check(header)?;
     let pixels = match header.format {
-        Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes, (width, height))?,
-        format => match decode_lossless(bytes, format)? {
-            DynamicImage::ImageLuma8(grey) => grey.into_raw(),
-            DynamicImage::ImageLuma16(grey) => {
+        Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes, limits)?,
+        format => match lossless::decode(bytes, format)? {
+            StoredValues::Bytes(levels) => levels,
+            StoredValues::Words(values) => {
                 let meaning = sixteen_bit.ok_or(DecodeError::UnknownValues)?;
-                return Ok(meaning.picture(width, height, &grey));
+                return Ok(meaning.picture(width, height, &values));
             }
-            other if other.color().bytes_per_pixel() == other.color().channel_count() => {
-                other.to_rgb8().pixels().map(|p| luma(p.0)).collect()
-            }
-            _ => return Err(DecodeError::Unsupported(
-                "a colour picture with more than 8 bits a channel is no CT slice: expected 8 bits, or one grey channel of 16"
-                    .to_owned(),
-            )),
         },
     };
     if pixels.len() != width as usize * height as usize {
@@ -245,63 +225,40 @@ pub(crate) fn decode_picture(bytes: &[u8], sixteen_bit: Option<SixteenBit>) -> R
     Ok(Pixels::Grey(GreyImage { width, height, pixels }))
 }
 
-thread_local! {
-    /// One per thread, so that its buffers are reused. Dropped after an error: libjpeg-turbo does not always reset itself, and
-    /// would refuse the good pictures that follow.
-    static DECOMPRESSOR: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
-}
-
-fn decode_jpeg(bytes: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, DecodeError> {
+/// The luma of a JPEG.
+fn decode_jpeg(bytes: &[u8], limits: DecodeLimits) -> Result<Vec<u8>, DecodeError> {
+    let frame = start_of_frame(bytes).ok_or(DecodeError::Truncated)?;
+    if let Some(kind) = unread_kind(bytes, frame) {
+        return Err(DecodeError::Unsupported(kind));
+    }
     // Inside the compressed data every FF byte is followed by 00 or a restart marker, so FF D9 is the end of the image
     // and nothing else; decoders fill the missing rows with grey without a warning.
-    let start_of_scan = memmem::find(bytes, &[0xFF, 0xDA]).ok_or(DecodeError::Truncated)?;
-    if !bytes.ends_with(&[0xFF, 0xD9]) && memmem::find(&bytes[start_of_scan..], &[0xFF, 0xD9]).is_none() {
+    let data = after_header(bytes).ok_or(DecodeError::Truncated)?;
+    if !bytes.ends_with(&[0xFF, 0xD9]) && memmem::find(data, &[0xFF, 0xD9]).is_none() {
         return Err(DecodeError::Truncated);
     }
-    DECOMPRESSOR.with_borrow_mut(|kept| {
-        let mut decompressor = match kept.take() {
-            Some(decompressor) => decompressor,
-            None => Decompressor::new().map_err(decode_error)?,
-        };
-        let mut pixels = vec![0; width as usize * height as usize];
-        let (width, height) = (width as usize, height as usize);
-        let grey = PixelFormat::GRAY;
-        let image = turbojpeg::Image { pixels: pixels.as_mut_slice(), width, pitch: width, height, format: grey };
-        match decompressor.decompress(bytes, image).map_err(decode_error) {
-            Ok(()) => {
-                *kept = Some(decompressor);
-                Ok(pixels)
-            }
-            // Bytes between two markers that belong to neither: nothing is lost.
-            Err(DecodeError::Corrupt(reason)) if reason.contains("extraneous bytes") => Ok(pixels),
-            Err(error) => Err(error),
-        }
-    })
-}
-
-/// Translates libjpeg-turbo's messages. It fills missing rows with grey and only warns; here a warning is an error.
-fn decode_error(error: turbojpeg::Error) -> DecodeError {
-    match error {
-        turbojpeg::Error::TurboJpegError(reason) if reason.to_lowercase().contains("premature end") => {
-            DecodeError::Truncated
-        }
-        turbojpeg::Error::TurboJpegError(reason) => DecodeError::Corrupt(reason),
-        other => DecodeError::Corrupt(other.to_string()),
+    match libjpeg::decode(bytes, frame, limits.scans)? {
+        JpegValues::Bytes(pixels) => Ok(pixels),
+        JpegValues::Words(_) => Err(DecodeError::Corrupt(format!("{} bits a value, expected 8", frame.precision))),
     }
 }
 
-/// PNG or TIFF.
-fn decode_lossless(bytes: &[u8], format: Format) -> Result<DynamicImage, DecodeError> {
-    let format = if format == Format::Tiff { image::ImageFormat::Tiff } else { image::ImageFormat::Png };
-    image::load_from_memory_with_format(bytes, format).map_err(|error| match error {
-        image::ImageError::Unsupported(what) => DecodeError::Unsupported(what.to_string()),
-        error if error.to_string().contains("unexpected end") => DecodeError::Truncated,
-        error => DecodeError::Corrupt(error.to_string()),
+/// A valid kind of JPEG that is not read, and how to convert it.
+fn unread_kind(bytes: &[u8], frame: StartOfFrame) -> Option<String> {
+    if frame.components == 4 {
+        let kind = if segments::is_ycck(bytes) { "YCCK" } else { "CMYK" };
+        return Some(format!(
+            "a {kind} JPEG, with four channels for printing: convert it, for example by `convert in.jpg -colorspace Gray \
+             out.png` (ImageMagick)"
+        ));
+    }
+    (frame.precision != 8).then(|| {
+        format!(
+            "a JPEG of {} bits a value, 8 are read: convert it, for example by `djpeg in.jpg | pnmtopng > out.png` \
+             (libjpeg-turbo 3 and Netpbm)",
+            frame.precision
+        )
     })
-}
-
-fn luma([r, g, b]: [u8; 3]) -> u8 {
-    ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 0x8000) >> 16) as u8
 }
 
 fn first_bytes(bytes: &[u8]) -> String {

@@ -10,7 +10,6 @@ mod dataset;
 mod element_source;
 mod fragments;
 mod header;
-mod jpeg;
 mod markers;
 mod names;
 mod pixel_layout;

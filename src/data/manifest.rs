@@ -9,7 +9,7 @@ use crate::data::pixels::SixteenBit;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -164,6 +164,9 @@ pub struct Manifest {
     pub sixteen_bit: Option<SixteenBit>,
     /// The tables in the root as they were read; `None` for scans outside of a data set.
     pub tables: Option<RootTables>,
+    /// Of [`Audit::accepted`](crate::Audit::accepted) the slices that it is without: their number by scan folder and check. Not
+    /// part of the hash, nor of the files.
+    pub left_out: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
 impl Manifest {
@@ -228,6 +231,7 @@ impl Manifest {
             rejected,
             sixteen_bit,
             tables: None,
+            left_out: BTreeMap::new(),
         })
     }
 
@@ -235,8 +239,8 @@ impl Manifest {
     pub(crate) fn of_folders(name: &str, folders: Vec<String>, slices: Vec<Slice>) -> Self {
         let scans = folders.into_iter().map(Scan::new).collect();
         let (root, same_patient, strays, rejected) = (PathBuf::from(name), Vec::new(), Vec::new(), Vec::new());
-        let (name, sixteen_bit, tables) = (name.to_owned(), None, None);
-        Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, tables }
+        let (name, sixteen_bit, tables, left_out) = (name.to_owned(), None, None, BTreeMap::new());
+        Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, tables, left_out }
     }
 
     /// The path of a slice under the root, with `/`.

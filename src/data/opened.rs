@@ -4,7 +4,7 @@
 use crate::base::files::Digest;
 use crate::base::parallel::in_parallel;
 use crate::base::regular_file::read_regular;
-use crate::data::decode::{DecodeError, Format, Header, decode_picture};
+use crate::data::decode::{DecodeError, DecodeLimits, Format, Header, decode_picture};
 use crate::data::dicom::DicomFile;
 use crate::data::pixels::{Pixels, SixteenBit, Turn};
 use crate::data::volume::{Volume, data_file, joined, may_name_data};
@@ -93,7 +93,7 @@ impl Contents<'_> {
             (Self::Bytes(bytes), Some(format)) => {
                 Opened::of(Path::new(""), bytes.into_owned(), format)?.frame(view.frame, view.turn)
             }
-            (Self::Bytes(bytes), None) => decode_picture(&bytes, view.sixteen_bit),
+            (Self::Bytes(bytes), None) => decode_picture(&bytes, view.sixteen_bit, DecodeLimits::USUAL),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::data::audit::Audit;
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::SubsetEvaluation;
+use crate::evaluate::incomplete::IncompleteScan;
 use crate::evaluate::judge::{NewPredictions, STYLE};
 use crate::evaluate::predict::{About, Predictions};
 use crate::evaluate::scan_decisions::ScanRule;
@@ -16,6 +17,9 @@ use anyhow::{Context, Result};
 use maud::{PreEscaped, html};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// Scans that are named.
+const SHOWN: usize = 60;
 
 /// The results of a finished network on labelled scans that had no part in it (CLAIM 33): nothing was chosen, fitted or
 /// calibrated on them.
@@ -39,6 +43,9 @@ pub struct ExternalValidation {
     /// Slices without lungs that the run leaves out.
     #[serde(default)]
     pub without_lungs: usize,
+    /// Labelled scans of which slices were left out, also those that do not count because all were.
+    #[serde(default)]
+    pub incomplete: Vec<IncompleteScan>,
 }
 
 /// An external validation with all that it was made from.
@@ -84,6 +91,7 @@ impl RunFolder {
             unlabelled: manifest.scans.iter().filter(|scan| scan.label.is_none()).count(),
             left_out: audit.left_out(),
             without_lungs: manifest.slices.len() - predictions.rows().len(),
+            incomplete: IncompleteScan::all(manifest, predictions, |scan| scan.label.is_some()),
         };
         Ok(Validated { external, predictions: predictions.clone(), audit: audit.clone() })
     }
@@ -137,6 +145,12 @@ impl ExternalValidation {
         if self.without_lungs > 0 {
             table = table.note(format!("{} without lungs left out.", counted(self.without_lungs as u64, "slice")));
         }
+        let lost: Vec<&str> = self.incomplete.iter().filter(|of| of.judged == 0).map(|of| of.scan.as_str()).collect();
+        if !lost.is_empty() {
+            let count = counted(lost.len() as u64, "scan");
+            let scans = lost.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+            table = table.note(format!("{count} not judged, for none of the slices can be used: {scans}."));
+        }
         table.note(format!(
             "No threshold, weight or calibration was chosen on these scans. A scan is {} ({}), as in the test set. Weights {}, \
              manifest {}. Whether one of the patients was also in the training set is not known here.",
@@ -156,7 +170,11 @@ impl ExternalValidation {
         let of = |unit: &str| format!("external {unit}: {}", self.data);
         let by_slice = Page::new().with(&confusion(&of("slices"), slices)?).with(&slices.report());
         let by_scan = Page::new().with(&confusion(&of("scans"), scans)?).with(&scans.report());
-        let mut page = Page::new().with(&self.counts()).with(&self.assessment).with_row(&[by_slice, by_scan]);
+        let mut page = Page::new().with(&self.counts());
+        if let Some(table) = IncompleteScan::table(&self.incomplete, SHOWN) {
+            page = page.with(&table);
+        }
+        page = page.with(&self.assessment).with_row(&[by_slice, by_scan]);
         page = page.with_row(&self.assessment.roc_figures()?).with(&self.assessment.calibration_page()?);
         if self.assessment.subsets.iter().any(|of| !of.sources.is_empty()) {
             page = page.with(&self.assessment.sources_table());

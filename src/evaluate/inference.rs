@@ -2,11 +2,13 @@
 
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
+use crate::base::progress::counted;
 use crate::base::table::{Table, percent, shown_as_table};
 use crate::data::cache::SliceCache;
-use crate::data::manifest::Label;
+use crate::data::manifest::{Label, Set};
 use crate::evaluate::assessment::{Assessment, Part};
 use crate::evaluate::explain::{Pictured, sheet, slices_by_path};
+use crate::evaluate::incomplete::{IncompleteScan, reasons};
 use crate::evaluate::out_of_distribution::{GreyLevels, OutOfDistribution};
 use crate::evaluate::predict::{About, Classifier, Predictions, SlicePrediction, named};
 use crate::evaluate::scan_decisions::ScanRule;
@@ -14,6 +16,7 @@ use crate::stats::metrics::Interval;
 use crate::train::run_folder::{Artifact, RunFolder};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Scans shown in a table or a figure.
 const SHOWN: usize = 60;
@@ -26,8 +29,11 @@ pub struct InferredScan {
     pub scan: String,
     /// Number of slices called covid.
     pub covid_slices: usize,
-    /// Number of slices.
+    /// Number of slices that were judged.
     pub slices: usize,
+    /// Number of slices that were left out, by the reason: a check of the audit, or `without-lungs`.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, usize>,
     /// Mean covid probability of the slices, 0 to 1; not calibrated.
     pub mean: f64,
     /// Calibrated probability that the scan is covid, by the run's [`ScanCalibrator`](crate::ScanCalibrator), 0 to 1;
@@ -58,8 +64,11 @@ pub struct Inference {
     pub calibrated: String,
     /// Why there is no out-of-distribution hint; `None` if there is one.
     pub no_hint: Option<String>,
-    /// One entry for each scan.
+    /// One entry for each scan that was judged.
     pub scans: Vec<InferredScan>,
+    /// Scans of which nothing could be judged.
+    #[serde(default)]
+    pub not_judged: Vec<IncompleteScan>,
 }
 
 /// What an evaluated run judges unlabelled scans by.
@@ -103,7 +112,10 @@ impl Inference {
         let hints = OutOfDistribution::of(grey_levels, cache, slices)?;
         let calibrator = assessment.scan_calibrator.as_ref();
         let scans = predictions.by_scan(rule);
+        let incomplete = IncompleteScan::all(cache.manifest(), predictions, |scan| scan.set == Set::Prediction);
+        let left_out = |folder: &str| incomplete.iter().find(|of| of.scan == folder).map(|of| of.left_out.clone());
         let rows = scans.rows().iter().map(|row| InferredScan {
+            left_out: left_out(&row.scan).unwrap_or_default(),
             scan: row.scan.clone(),
             covid_slices: row.covid_slices,
             slices: row.slices,
@@ -115,16 +127,23 @@ impl Inference {
             unusual: hints.is_unusual(&row.scan),
             hint: hints.hint(&row.scan).to_owned(),
         });
-        let (about, calibrated) = (predictions.about.clone(), calibrated(assessment));
-        Ok(Self { about, rule: rule.clone(), calibrated, no_hint: hints.why_not.clone(), scans: rows.collect() })
+        let (about, calibrated, no_hint) = (predictions.about.clone(), calibrated(assessment), hints.why_not.clone());
+        let scans = rows.collect();
+        let not_judged = incomplete.into_iter().filter(|scan| scan.judged == 0).collect();
+        Ok(Self { about, rule: rule.clone(), calibrated, no_hint, scans, not_judged })
     }
 
-    /// One row for each scan, of the first 60: the confidence interval before the value.
+    /// One row for each scan, of the first 60: the confidence interval before the value. Then the scans that were not judged.
     pub fn table(&self) -> Table {
         let mut table = Table::new(self.about.title("scans"), &COLUMNS);
         self.scans.iter().take(SHOWN).for_each(|scan| table.row(scan.cells()));
         if self.scans.len() > SHOWN {
             table = table.note(format!("The first {SHOWN} of {} scans.", self.scans.len()));
+        }
+        self.not_judged.iter().take(SHOWN).for_each(|scan| table.row(not_judged_cells(scan)));
+        if !self.not_judged.is_empty() {
+            let count = counted(self.not_judged.len() as u64, "scan");
+            table = table.note(format!("{count} not judged: none of the slices could be used."));
         }
         let covid = self.scans.iter().filter(|row| row.decision == Label::Covid).count();
         let covid = format!(
@@ -151,20 +170,17 @@ impl Inference {
         table.note(self.calibrated.clone()).note(hint).note("For research, not for diagnosis.")
     }
 
-    fn scan(&self, scan: &str) -> Result<&InferredScan> {
-        let scan = named(self.scans.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
-        self.scans.iter().find(|row| row.scan == scan).with_context(|| format!("showing {scan}"))
-    }
-
     /// The table of one scan: its calibrated probability with its confidence interval, the decision, and the
     /// out-of-distribution hint. `scan` is its folder, or the folder's last part if it is unique.
     ///
     /// # Errors
     /// No such scan, or several.
     pub fn patient(&self, scan: &str) -> Result<Table> {
-        let scan = self.scan(scan)?;
-        let mut table = Table::new(format!("Patient: {}", scan.scan), &COLUMNS);
-        table.row(scan.cells());
+        let folders = self.scans.iter().map(|row| &row.scan).chain(self.not_judged.iter().map(|of| &of.scan));
+        let folder = named(folders.map(String::as_str), scan, self.about.subset)?;
+        let mut table = Table::new(format!("Patient: {folder}"), &COLUMNS);
+        self.scans.iter().filter(|row| row.scan == folder).for_each(|row| table.row(row.cells()));
+        self.not_judged.iter().filter(|of| of.scan == folder).for_each(|of| table.row(not_judged_cells(of)));
         let rule = format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen);
         Ok(self.notes(table.note(rule)))
     }
@@ -218,22 +234,30 @@ impl RunFolder {
 
 shown_as_table!(Inference);
 
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 7] = [
     "Scan",
     "Covid probability, calibrated: 95 % interval (value)",
     "Decision",
     "Covid slices",
+    "Slices left out",
     "Mean of the slices, not calibrated",
     "Grey levels",
 ];
 
+fn not_judged_cells(scan: &IncompleteScan) -> [String; 7] {
+    let [none, covid_slices] = ["–", "0/0"].map(str::to_owned);
+    let [probability, mean, hint] = [none.clone(), none.clone(), none];
+    [scan.scan.clone(), probability, "not judged".to_owned(), covid_slices, scan.reasons(), mean, hint]
+}
+
 impl InferredScan {
-    fn cells(&self) -> [String; 6] {
+    fn cells(&self) -> [String; 7] {
         [
             self.scan.clone(),
             self.probability_text(),
             self.decision.to_string(),
             format!("{}/{}", self.covid_slices, self.slices),
+            reasons(&self.left_out),
             format!("{:.2}", self.mean),
             self.hint.clone(),
         ]

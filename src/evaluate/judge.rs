@@ -47,11 +47,11 @@ pub struct NewScans {
 impl RunFolder {
     /// Judges scans that are not part of the run's data set: `path` is a picture, a DICOM series, a volume, a folder of
     /// scans, or a zip archive of them (see [`Manifest::of_new_scans`]). Nothing of the training data is needed, only the
-    /// files of this folder. Files that cannot be read are left out and listed. The result is not written; see
+    /// files of this folder. Slices that an audit excludes are left out and listed. The result is not written; see
     /// [`NewScans::write`].
     ///
     /// # Errors
-    /// A run that was not trained and evaluated, no pictures at `path`, or none that can be read.
+    /// A run that was not trained and evaluated, no pictures at `path`, or none that can be used.
     pub fn judge(&self, path: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<NewScans> {
         let path = path.as_ref();
         self.judge_in(path, &progress)
@@ -90,7 +90,7 @@ impl NewPredictions {
     /// labelled ones as the external, of which others take no part.
     ///
     /// # Errors
-    /// A run that was not evaluated; no slice that can be read.
+    /// A run that was not evaluated; no slice that can be used.
     pub(super) fn of(
         run: &RunFolder,
         path: &Path,
@@ -118,7 +118,7 @@ impl NewPredictions {
         let first = audit.findings().first().map_or(String::new(), |of| format!(", first {}: {}", of.path, of.detail));
         ensure!(
             !accepted.slices.is_empty(),
-            "expected slices that can be read, found none among {} files{first}",
+            "expected slices that can be used, found none among {} files{first}",
             manifest.slices.len()
         );
         let folder = tempfile::tempdir().context("making a temporary folder for the slices")?;
@@ -176,18 +176,18 @@ impl NewScans {
     }
 
     fn notes(&self) -> Vec<String> {
-        let manifest = self.audit.manifest();
-        let judged = |folder: &str| self.inference.scans.iter().any(|of| of.scan == folder);
-        let lost = manifest.scans.iter().filter(|scan| !judged(&scan.folder)).map(|scan| scan.folder.as_str());
-        let lost: Vec<&str> = lost.collect();
         let short = self.inference.scans.iter().filter(|scan| scan.slices < self.fewest_slices).count();
         let mut notes = vec![format!("Read from {}.", self.read_from.display())];
         let without_lungs = self.audit.accepted().slices.len().saturating_sub(self.predictions.rows().len());
         if without_lungs > 0 {
             notes.push(format!("{} without lungs left out.", counted(without_lungs as u64, "slice")));
         }
-        if !lost.is_empty() {
-            notes.push(format!("Not judged, for none of their files can be read: {}.", lost.join(", ")));
+        if !self.inference.not_judged.is_empty() {
+            let lost = self.inference.not_judged.iter().map(|of| format!("{} ({})", of.scan, of.reasons()));
+            notes.push(format!(
+                "Not judged, for none of their slices can be used: {}.",
+                lost.collect::<Vec<_>>().join(", ")
+            ));
         }
         if short > 0 {
             notes.push(format!(

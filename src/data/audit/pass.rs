@@ -5,6 +5,7 @@ use super::inspect::Inspection;
 use super::pixel_measures::Levels;
 use crate::base::progress::Progress;
 use crate::data::cache::{CacheFilling, SliceCache};
+use crate::data::decode::room_for;
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::Contents;
 use crate::data::preprocess::Preprocess;
@@ -32,6 +33,7 @@ impl Pass {
         slice: &Slice,
         contents: Contents<'_>,
     ) -> Result<Inspection> {
+        let _room = room_for(slice.header);
         let (look, pixels) = Inspection::of(manifest, slice, contents, &self.levels);
         if let (Some(filling), Some(pixels)) = (&self.filling, pixels) {
             let caching = || format!("caching slice {}", manifest.place_of(slice).display());

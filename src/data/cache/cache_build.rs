@@ -3,6 +3,7 @@
 use super::CacheIndex;
 use super::lungs_found::FOUND;
 use crate::base::progress::{Meter, Progress};
+use crate::data::decode::room_for;
 use crate::data::manifest::Manifest;
 use crate::data::opened::{Contents, Loaded, VolumePairs, runs};
 use crate::data::pack::pack;
@@ -102,6 +103,7 @@ impl CacheBuild<'_> {
         let listed = &self.manifest.slices[slice];
         let path = || self.manifest.place_of(listed).display().to_string();
         listed.must_be(&contents).with_context(|| format!("reading slice {}", path()))?;
+        let _room = room_for(listed.header);
         let pixels = self.manifest.decoded(listed, contents).with_context(|| format!("decoding slice {}", path()))?;
         let row = self.preprocess.stored(pixels)?;
         self.meter.add(1);

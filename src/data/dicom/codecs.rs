@@ -3,9 +3,11 @@
 use super::convert::Samples;
 use super::markers::{self, FrameHeader};
 use super::pixel_layout::PixelLayout;
+use super::rle;
 use super::start::BIG_ENDIAN;
-use super::{jpeg, rle};
-use crate::data::decode::DecodeError;
+use crate::data::decode::libjpeg::{self, JpegValues};
+use crate::data::decode::segments::start_of_frame;
+use crate::data::decode::{DecodeError, DecodeLimits};
 use dicom_dictionary_std::uids;
 use dicom_encoding::TransferSyntaxIndex;
 use dicom_encoding::adapters::{PixelDataObject, RawPixelData};
@@ -74,7 +76,10 @@ impl Codec {
             Self::Native { big } => Ok(Samples::Bytes { bytes: frame, value_bytes, big }),
             Self::Encapsulated => Ok(Samples::Bytes { bytes: frame, value_bytes, big: false }),
             Self::Rle => rle::decode(&frame, layout.pixels(), value_bytes),
-            Self::Jpeg => jpeg::decode(&frame, markers::jpeg(&frame)?.check(layout)?),
+            Self::Jpeg => {
+                markers::jpeg(&frame)?.check(layout)?;
+                jpeg(&frame)
+            }
             Self::JpegLs | Self::Jpeg2000 => {
                 let header = if self == Self::JpegLs { markers::jpeg } else { markers::jpeg_2000 };
                 let header = header(&frame)?.check(layout)?;
@@ -86,6 +91,15 @@ impl Codec {
             }
         }
     }
+}
+
+/// Decodes a JPEG frame whose header has been compared with that of the DICOM file.
+fn jpeg(bytes: &[u8]) -> Result<Samples<'static>, DecodeError> {
+    let frame = start_of_frame(bytes).ok_or(DecodeError::Truncated)?;
+    Ok(match libjpeg::decode(bytes, frame, DecodeLimits::USUAL.scans)? {
+        JpegValues::Bytes(bytes) => Samples::Bytes { bytes: Cow::Owned(bytes), value_bytes: 1, big: false },
+        JpegValues::Words(words) => Samples::Words(words),
+    })
 }
 
 /// A frame for the decoders of the registry.

@@ -2,6 +2,7 @@
 
 use super::pixel_layout::PixelLayout;
 use crate::data::decode::DecodeError;
+use crate::data::decode::segments::Segments;
 
 /// What a compressed frame says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +16,6 @@ pub(super) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Pixels of the frame; only to be used once `check` has been called.
-    pub(super) fn pixels(&self) -> usize {
-        self.width as usize * self.height as usize
-    }
-
     /// Compares the frame with the file's header.
     pub(super) fn check(self, layout: &PixelLayout) -> Result<Self, DecodeError> {
         let Self { width, height, precision, components } = self;
@@ -44,29 +40,21 @@ pub(super) fn jpeg(bytes: &[u8]) -> Result<FrameHeader, DecodeError> {
     if !bytes.starts_with(&[0xFF, 0xD8]) {
         return Err(DecodeError::Corrupt("expected a JPEG frame, found other bytes".to_owned()));
     }
-    let mut at = 2;
-    let byte = |at: usize| bytes.get(at).copied().ok_or(DecodeError::Truncated);
-    loop {
-        while byte(at)? != 0xFF {
-            at += 1;
+    for segment in Segments::of(bytes) {
+        if segment.ends_header() {
+            return Err(DecodeError::Corrupt("expected a start of frame, found a scan".to_owned()));
         }
-        match byte(at + 1)? {
-            0xFF => at += 1,
-            0x00 | 0x01 | 0xD0..=0xD8 => at += 2,
-            0xD9 | 0xDA => return Err(DecodeError::Corrupt("expected a start of frame, found a scan".to_owned())),
-            // SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC); F7 is that of JPEG-LS.
-            0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7 => {
-                let frame = bytes.get(at + 4..at + 10).ok_or(DecodeError::Truncated)?;
-                return Ok(FrameHeader {
-                    precision: frame[0].into(),
-                    height: u16::from_be_bytes([frame[1], frame[2]]).into(),
-                    width: u16::from_be_bytes([frame[3], frame[4]]).into(),
-                    components: frame[5].into(),
-                });
-            }
-            _ => at += 2 + usize::from(u16::from_be_bytes([byte(at + 2)?, byte(at + 3)?]).max(2)),
+        if segment.starts_frame() {
+            let frame = segment.frame().ok_or(DecodeError::Truncated)?;
+            return Ok(FrameHeader {
+                precision: frame.precision.into(),
+                height: frame.height.into(),
+                width: frame.width.into(),
+                components: frame.components.into(),
+            });
         }
     }
+    Err(DecodeError::Truncated)
 }
 
 /// Start of a JPEG 2000 codestream, SOC and SIZ.

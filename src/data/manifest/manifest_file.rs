@@ -6,6 +6,7 @@ use crate::base::files::{Digest, read_json, write_json};
 use crate::data::pixels::SixteenBit;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const SUMMARY: &str = "manifest.json";
@@ -83,7 +84,9 @@ impl Manifest {
             table.display(),
             slices.len()
         );
-        let manifest = Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, tables };
+        let left_out = BTreeMap::new();
+        let manifest =
+            Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, tables, left_out };
         let found = manifest.hash();
         ensure!(
             found == hash,

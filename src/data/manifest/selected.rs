@@ -22,6 +22,7 @@ impl Manifest {
             rejected: self.rejected.clone(),
             sixteen_bit: self.sixteen_bit,
             tables: self.tables.clone(),
+            left_out: self.left_out.clone(),
         }
     }
 }

@@ -43,6 +43,7 @@ fn manifest_of(patients: &[Dealt<'_>]) -> Manifest {
         slices: slices.collect(),
         scans,
         same_patient: Vec::new(),
+        left_out: BTreeMap::new(),
         strays: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,

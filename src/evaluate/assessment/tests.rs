@@ -5,6 +5,7 @@ use crate::data::manifest::{Label, Scan, Set};
 use crate::evaluate::decision_rules::RuleKind;
 use crate::evaluate::predict::About;
 use crate::stats::metrics::Measure;
+use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 /// Scans of two slices with these labels and slice probabilities, as an evaluation of the validation subset finds them.
@@ -25,6 +26,7 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
         scans: scans.iter().enumerate().map(scan).collect(),
         slices: Vec::new(),
         same_patient: Vec::new(),
+        left_out: BTreeMap::new(),
         strays: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,

@@ -80,6 +80,20 @@ fn every_compressed_syntax_gives_its_values() {
     }
 }
 
+/// Bytes between two segments are nobody's loss; a frame with damage in its data never counts.
+#[test]
+fn warnings_of_jpeg_frames_are_told_apart() {
+    let frame = |stream: &[u8]| decode(file(uids::JPEG_LOSSLESS_SV1, 16, 1, &[&[], stream]));
+    let whole = hex(LOSSLESS_16);
+    let between = [&whole[..2], &[1, 2, 3], &whole[2..]].concat();
+    assert_eq!(frame(&between).expect("decodes").values, wanted(16));
+    let left_over = [&whole[..whole.len() - 2], &[1; 20], &whole[whole.len() - 2..]].concat();
+    let reason =
+        " extraneous bytes before marker 0xd9; it comes after the last of 4 rows, and none shows where they are wrong";
+    let error = frame(&left_over).map(|_| ()).expect_err("left over");
+    assert!(matches!(&error, DecodeError::Corrupt(text) if text.ends_with(reason)), "{error}");
+}
+
 #[test]
 fn a_broken_frame_does_not_spoil_the_next() {
     let (syntax, whole) = (uids::JPEG_LOSSLESS_SV1, hex(LOSSLESS_16));
