@@ -54,6 +54,7 @@ mod report;
 mod stats;
 mod train;
 
+pub use base::escape::visible;
 pub use base::figure::Figure;
 pub use base::files::Digest;
 pub use base::output::{complain, lost_output, say};

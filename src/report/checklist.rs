@@ -243,7 +243,7 @@ impl Item {
                 ensure!(self.left.as_ref().is_none_or(|left| !left.trim().is_empty()), "left is empty");
             }
             Answerer::Author(author) => {
-                ensure!(author, "author: expected true, or a section");
+                ensure!(*author, "author: expected true, or a section");
                 ensure!(self.left.is_none() && self.missing.is_none(), "left, missing: the author has all of it");
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::data::lungs::LungMask;
 use crate::data::pixels::GreyImage;
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -49,7 +49,7 @@ impl Crop {
         match self {
             Self::Lungs { margin } | Self::LungBox { margin } if !(0.0..=1.0).contains(&margin) => {
                 let kind = if matches!(self, Self::Lungs { .. }) { "lungs" } else { "lung-box" };
-                Err(Error::msg(format!("preprocess.crop.{kind}.margin: expected 0 to 1, found {margin}")))
+                Err(anyhow!("preprocess.crop.{kind}.margin: expected 0 to 1, found {margin}"))
             }
             _ => Ok(()),
         }
@@ -119,7 +119,7 @@ impl FromStr for Crop {
             "whole" if text == "whole" => Ok(Self::Whole),
             "lungs" => Ok(Self::Lungs { margin }),
             "lung-box" => Ok(Self::LungBox { margin }),
-            _ => Err(Error::msg(expected())),
+            _ => Err(anyhow!("{}", expected())),
         }
     }
 }

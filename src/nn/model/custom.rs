@@ -139,7 +139,7 @@ fn caught<T>(call: impl FnOnce() -> T) -> Result<T> {
         (_, Some(text)) => (*text).to_owned(),
         _ => "it panicked".to_owned(),
     };
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| anyhow::Error::msg(text(panic)))
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| anyhow::anyhow!("{}", text(panic)))
 }
 
 /// New parameters, the same on every device.

@@ -1,7 +1,7 @@
 //! The script with which a new instance sets itself up, and the state of the set-up as a notebook shows it.
 
 use super::cloud_config::CloudConfig;
-use super::command::quoted;
+use crate::base::escape::shell_word;
 use crate::base::table::{Table, shown_as_table};
 use anyhow::{Context, Result};
 use std::fs;
@@ -20,7 +20,7 @@ const LAST_LINES: usize = 12;
 pub(super) fn render_script(config: &CloudConfig) -> Result<String> {
     let template = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/cloud/post-startup.sh"));
     let repository = config.repository.as_deref().context("repository; an address the instance can clone this from")?;
-    Ok(template.replace("@REPOSITORY@", &quoted(repository)))
+    Ok(template.replace("@REPOSITORY@", &shell_word(repository)))
 }
 
 /// The stage that the set-up of an instance has reached.

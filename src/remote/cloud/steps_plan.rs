@@ -1,10 +1,11 @@
 //! The slides' cloud workflow as numbered steps with the commands that do them today.
 
 use super::cloud_config::CloudConfig;
-use super::command::{Command, quoted};
+use super::command::Command;
 use super::costs::Costs;
 use super::setup::render_script;
 use super::steps;
+use crate::base::escape::shell_word;
 use crate::base::table::{Table, shown_as_table};
 use anyhow::{Context, Result};
 use std::fmt::Write;
@@ -146,8 +147,7 @@ impl Plan {
         let mut text =
             "# Lines that cost money or delete something begin with \"#! \": remove it from the one you want to run.\n\n"
                 .to_owned();
-        let config =
-            settings.map_or(String::new(), |path| format!(" --config {}", quoted(&path.display().to_string())));
+        let config = settings.map_or(String::new(), |path| format!(" --config {}", shell_word(path)));
         for (number, step) in self.steps.iter().enumerate() {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "# {}. {} ({}): {}", number + 1, step.name, step.costs(), step.what);
@@ -158,7 +158,7 @@ impl Plan {
             let live = if harmless { "" } else { "#! " };
             if let Some((path, _)) = &step.writes {
                 let folder = Path::new(path).parent().unwrap_or(Path::new(".")).display().to_string();
-                let (folder, path) = (quoted(&folder), quoted(path));
+                let (folder, path) = (shell_word(&folder), shell_word(path));
                 let _ = writeln!(text, "{live}mkdir -p {folder}\n{live}covid-ct cloud{config} script > {path}");
             }
             for command in &step.commands {

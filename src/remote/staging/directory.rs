@@ -232,7 +232,7 @@ fn sizes(bytes: &[u8], mut extra: &[u8]) -> Result<[u64; 4]> {
 
 fn check_record(record: &Record, limits: &ArchiveLimits) -> Result<()> {
     if let Some(fault) = fault_in_name(&record.name) {
-        bail!(fault);
+        bail!("{fault}");
     }
     let Record { size, compressed, .. } = record;
     ensure!(!record.is_folder() || *size == 0, "it is a folder, and yet has {size} bytes");
