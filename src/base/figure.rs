@@ -1,5 +1,6 @@
 //! Figures: drawn with plotters as SVG, with a caption.
 
+use crate::base::escape::{visible, visible_lines};
 use crate::base::table::{Show, display};
 use anyhow::{Context, Result, anyhow};
 use base64::Engine as _;
@@ -39,9 +40,9 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// A figure from existing SVG.
-    pub(crate) fn new(title: &str, caption: &str, svg: String) -> Self {
-        Self { title: title.to_owned(), caption: caption.to_owned(), svg }
+    /// A figure from existing SVG. XML does not allow control characters: they are shown as escapes.
+    pub(crate) fn new(title: &str, caption: &str, svg: &str) -> Self {
+        Self { title: visible(title), caption: visible(caption), svg: visible_lines(svg) }
     }
 
     /// The SVG text.
@@ -84,7 +85,8 @@ impl Show for Figure {
     }
 
     fn text(&self) -> String {
-        format!("[figure] {}: {}", self.title, self.caption)
+        // As read from a file, perhaps.
+        visible(format!("[figure] {}: {}", self.title, self.caption))
     }
 }
 
@@ -113,7 +115,7 @@ pub(crate) fn draw(
             .and_then(|()| canvas.present().map_err(Into::into))
             .map_err(|error: Box<dyn std::error::Error>| anyhow!("drawing the figure {title:?}: {error}"))?;
     }
-    Ok(Figure::new(title, caption, svg))
+    Ok(Figure::new(title, caption, &svg))
 }
 
 pub(crate) fn font(size: u32) -> TextStyle<'static> {
@@ -155,7 +157,7 @@ pub(crate) fn unit_square<'c, 'svg>(
     top: f64,
 ) -> Result<Chart<'c, 'svg>, Box<dyn std::error::Error>> {
     let mut chart = ChartBuilder::on(canvas)
-        .caption(title, font(18))
+        .caption(visible(title), font(18))
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(62)
@@ -192,7 +194,7 @@ pub(crate) fn lines(
     let above = room + legend_share(series.len(), 290) * (y.1 - y.0);
     draw(title, caption, (640, 380), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
-            .caption(title, font(18))
+            .caption(visible(title), font(18))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
@@ -214,7 +216,7 @@ pub(crate) fn lines(
             let drawn = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
             if series.len() > 1 {
                 drawn
-                    .label(name.as_str())
+                    .label(visible(name))
                     .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
             }
             if points.len() <= 20 {
@@ -252,7 +254,7 @@ pub(crate) fn histogram(
     let tallest = counted.iter().flatten().copied().max().unwrap_or(1).max(1);
     draw(title, caption, (640, 360), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
-            .caption(title, font(18))
+            .caption(visible(title), font(18))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
@@ -278,10 +280,39 @@ pub(crate) fn histogram(
             });
             chart
                 .draw_series(bars)?
-                .label(name.as_str())
+                .label(visible(name))
                 .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
         }
         legend(&mut chart, SeriesLabelPosition::UpperRight)?;
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_a_figure_are_text_that_xml_allows() {
+        const NAME: &str = "ct\n1\u{1b}[1m\0<b>marker</b>\u{ffff}\u{202e}";
+        const SHOWN: &str = r"ct\n1\u{1b}[1m\u{0}&lt;b&gt;marker&lt;/b&gt;\u{ffff}\u{202e}";
+        let points = || vec![(0.0, 0.0), (1.0, 1.0)];
+        let series = [(NAME.to_owned(), points()), ("other".to_owned(), points())];
+        let bar = Bar { group: NAME.into(), series: NAME.into(), value: 0.5, interval: None };
+        let other = Bar { series: "other".into(), group: NAME.into(), ..bar };
+        let bar = Bar { group: NAME.into(), series: NAME.into(), value: 0.5, interval: None };
+        let step = FlowStep { stays: vec![NAME.into()], leaves: vec![NAME.into()] };
+        let drawn = [
+            (2, lines(NAME, "x", "y", &series, NAME).expect("draws")),
+            (2, histogram(NAME, "x", "y", &[(NAME.to_owned(), vec![1.0, 2.0])], NAME).expect("draws")),
+            (3, bars(NAME, "y", (0.0, 1.0), None, &[bar, other], NAME).expect("draws")),
+            (4, flow(NAME, &[step], &[vec![NAME.into()]], NAME).expect("draws")),
+        ];
+        for (number, (times, figure)) in drawn.iter().enumerate() {
+            let svg = figure.svg();
+            assert_eq!(svg.matches(SHOWN).count(), *times, "figure {number}: {svg}");
+            assert!(!svg.contains(|c: char| c.is_control() && c != '\n'), "figure {number}: {svg}");
+            assert!(!figure.text().contains(char::is_control) && figure.title() == visible(NAME));
+        }
+    }
 }

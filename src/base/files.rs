@@ -1,5 +1,6 @@
 //! Reading and writing whole files so that a kill at any moment leaves either the old file or the new one.
 
+use crate::base::escape::visible_json;
 use crate::base::regular_file::{JSON_AT_MOST, open_regular, read_regular};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -207,11 +208,11 @@ pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     write_whole(path, text.as_bytes())
 }
 
-/// Writes `value` as indented JSON, atomically.
+/// Writes `value` as indented JSON in which everything can be seen, atomically.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).with_context(|| format!("writing {}", path.display()))?;
     text.push('\n');
-    write_text(path, &text)
+    write_text(path, &visible_json(text))
 }
 
 /// Reads JSON; the error names the file, what it should hold, and where in it the fault lies.

@@ -1,5 +1,7 @@
-//! Standard output and standard error, whoever reads them: a reader that has gone ends nothing.
+//! Standard output and standard error, whoever reads them: a reader that has gone ends nothing, and a terminal or a notebook
+//! is told nothing but text.
 
+use crate::base::escape::visible_lines;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -7,18 +9,23 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// The first error of standard output other than a reader that has gone, as the system numbers it; 0: none.
 static LOST: AtomicI32 = AtomicI32::new(0);
 
-/// Writes a line to standard output.
+/// Writes a line, or several, to standard output; what cannot be seen is shown as an escape ([`visible`](crate::visible)).
 ///
 /// Where `println!` panics, this goes on: what reads the lines may have ended (`covid-ct train | head`), and the work counts
 /// more than its lines. What was lost otherwise, for example to a full disk, [`lost_output`] tells at the end.
 pub fn say(line: impl Display) {
-    tell(&mut io::stdout().lock(), &format!("{line}\n"));
+    say_as_it_is(&visible_lines(&line.to_string()));
 }
 
-/// Writes a line to standard error, as far as somebody reads it.
+/// The same for what the notebook is to understand.
+pub(crate) fn say_as_it_is(text: &str) {
+    tell(&mut io::stdout().lock(), &format!("{text}\n"));
+}
+
+/// Writes a line to standard error, as far as somebody reads it; what cannot be seen is shown as an escape.
 pub fn complain(line: impl Display) {
     // There is nobody left to tell.
-    writeln!(io::stderr().lock(), "{line}").ok();
+    writeln!(io::stderr().lock(), "{}", visible_lines(&line.to_string())).ok();
 }
 
 /// Why lines of [`say`] did not reach standard output; `None` where all did, or where their reader had seen enough.

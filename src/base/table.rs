@@ -1,15 +1,16 @@
 //! Tables as text and HTML, and the display protocol of notebooks.
 
-use crate::base::output::say;
+use crate::base::escape::{visible, visible_lines};
+use crate::base::output::say_as_it_is;
 use maud::{PreEscaped, html};
 use polars::prelude::{AnyValue, DataFrame};
 use serde::Serialize;
 use std::fmt;
 
-mod escape;
 mod markup;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use escape::escape;
 use markup::{column_name, heading, table_cell};
 pub(crate) use markup::{document, preformatted};
 
@@ -17,8 +18,15 @@ pub(crate) use markup::{document, preformatted};
 ///
 /// evcxr reads these blocks from the output of a cell; of several blocks of one kind it shows the last.
 pub(crate) fn display(html: &str, text: &str) {
-    say(format_args!("EVCXR_BEGIN_CONTENT text/html\n{html}\nEVCXR_END_CONTENT"));
-    say(format_args!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT"));
+    say_as_it_is(&blocks(html, text));
+}
+
+/// What the notebook reads: nothing inside begins or ends a block.
+fn blocks(html: &str, text: &str) -> String {
+    let block = |kind: &str, content: &str| {
+        format!("EVCXR_BEGIN_CONTENT {kind}\n{}\nEVCXR_END_CONTENT", visible_lines(content))
+    };
+    block("text/html", html) + "\n" + &block("text/plain", text)
 }
 
 /// Several tables and figures in one output cell; evcxr shows only one result per cell.
@@ -37,14 +45,15 @@ impl Page {
     /// Adds a table, a figure or anything else that can be shown.
     pub fn with(mut self, part: &impl Show) -> Self {
         self.html.push_str(&part.html());
-        self.text.push_str(&part.text());
+        self.text.push_str(&visible_lines(&part.text()));
         self.text.push('\n');
         self
     }
 
     /// Adds a part without a title, under a title.
     pub(crate) fn titled(mut self, title: &str, part: &impl Show) -> Self {
-        self.html.push_str(&heading(title).into_string());
+        let title = visible(title);
+        self.html.push_str(&heading(&title).into_string());
         self.text.push_str(&format!("{title}\n"));
         self.with(part)
     }
@@ -57,7 +66,7 @@ impl Page {
             }
         };
         self.html.push_str(&row.into_string());
-        parts.iter().for_each(|part| self.text.push_str(&(part.text() + "\n")));
+        parts.iter().for_each(|part| self.text.push_str(&(visible_lines(&part.text()) + "\n")));
         self
     }
 
@@ -126,7 +135,8 @@ macro_rules! shown_as_table {
 }
 pub(crate) use shown_as_table;
 
-/// A titled table with notes under it. Cells are text; columns of numbers are right-aligned.
+/// A titled table with notes under it. Cells are text; columns of numbers are right-aligned. What cannot be seen in them is
+/// shown as an escape ([`visible`](crate::visible)), so that each stays on its line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
     title: String,
@@ -138,8 +148,8 @@ pub struct Table {
 impl Table {
     /// An empty table.
     pub fn new(title: impl Into<String>, columns: &[&str]) -> Self {
-        let columns = columns.iter().map(|c| (*c).to_owned()).collect();
-        Self { title: title.into(), columns, rows: Vec::new(), notes: Vec::new() }
+        let columns = columns.iter().map(visible).collect();
+        Self { title: visible(title.into()), columns, rows: Vec::new(), notes: Vec::new() }
     }
 
     /// The first `max_rows` rows of a polars frame, with a note when rows were left out.
@@ -147,7 +157,7 @@ impl Table {
         let names: Vec<String> = frame.get_column_names().iter().map(|n| n.to_string()).collect();
         let mut table = Self::new(title, &names.iter().map(String::as_str).collect::<Vec<_>>());
         for row in 0..frame.height().min(max_rows) {
-            table.rows.push(frame.columns().iter().map(|column| cell(column.get(row))).collect());
+            table.row(frame.columns().iter().map(|column| cell(column.get(row))));
         }
         if frame.height() > max_rows {
             return table.note(format!("The first {max_rows} of {} rows.", frame.height()));
@@ -157,14 +167,14 @@ impl Table {
 
     /// Adds a row; missing cells are empty, and cells beyond the last column are dropped.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        let mut row: Vec<String> = cells.into_iter().map(Into::into).collect();
+        let mut row: Vec<String> = cells.into_iter().map(|cell| visible(cell.into())).collect();
         row.resize(self.columns.len(), String::new());
         self.rows.push(row);
     }
 
     /// Adds a line under the table.
     pub fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+        self.notes.push(visible(note.into()));
         self
     }
 
@@ -273,11 +283,11 @@ macro_rules! shown_as_text {
     ($($type:ty),+ $(,)?) => {$(
         impl $crate::base::table::Show for $type {
             fn html(&self) -> String {
-                $crate::base::table::preformatted(&self.to_string())
+                $crate::base::table::preformatted(&$crate::base::table::Show::text(self))
             }
 
             fn text(&self) -> String {
-                self.to_string()
+                $crate::base::escape::visible_lines(&self.to_string())
             }
         }
 
@@ -308,28 +318,4 @@ fn cell(value: polars::prelude::PolarsResult<AnyValue<'_>>) -> String {
 /// `0.8108` as `"81.1 %"`; absent as `"–"`.
 pub(crate) fn percent(ratio: Option<f64>) -> String {
     ratio.map_or("–".to_owned(), |r| format!("{:.1} %", 100.0 * r))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table() -> Table {
-        let mut table = Table::new("Scans", &["Set", "Slices"]);
-        table.row(["train", "153,680"]);
-        table.row(["<val>", "–"]);
-        table.note("Two rows.")
-    }
-
-    #[test]
-    fn text_is_aligned() {
-        assert_eq!(table().text(), "Scans\nSet     Slices\n─────  ───────\ntrain  153,680\n<val>        –\nTwo rows.");
-    }
-
-    #[test]
-    fn html_is_escaped_and_numbers_stand_right() {
-        let html = table().html();
-        assert!(html.contains("&lt;val&gt;") && !html.contains("<val>"));
-        assert!(html.contains("text-align:right"));
-    }
 }

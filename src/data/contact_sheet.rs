@@ -1,7 +1,7 @@
 //! Contact sheets of slices.
 
+use crate::base::escape::{markup, visible};
 use crate::base::figure::Figure;
-use crate::base::table::escape;
 use crate::data::decode::encode_png;
 use crate::data::lungs::LungMask;
 use crate::data::pixels::GreyImage;
@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// Images of slices in rows, each with its name below.
+/// Images of slices in rows, each with lines of text below, the first of which is its name.
 pub(crate) struct ContactSheet {
     title: String,
-    tiles: Vec<(String, Option<Vec<u8>>)>,
+    tiles: Vec<(Vec<String>, Option<Vec<u8>>)>,
 }
 
 impl ContactSheet {
@@ -29,7 +29,7 @@ impl ContactSheet {
         // Twice the shown side, for sharp screens.
         let side = 2 * Self::SIDE;
         let png = image.map(|image| encode_png(side, &resize_grey(image, side)?)).transpose();
-        self.tiles.push((name.to_owned(), png.with_context(|| format!("drawing {name}"))?));
+        self.tiles.push((vec![name.to_owned()], png.with_context(|| format!("drawing {name}"))?));
         Ok(())
     }
 
@@ -37,7 +37,7 @@ impl ContactSheet {
     /// denser; and the outline of its lungs in blue.
     pub(crate) fn add_explained(
         &mut self,
-        name: &str,
+        lines: &[String],
         image: &GreyImage,
         heat: Option<&[f32]>,
         lungs: &LungMask,
@@ -52,14 +52,14 @@ impl ContactSheet {
             if outline[at] { OUTLINE } else { warmed(image.pixels[source], heat) }
         };
         let pixels: Vec<u8> = (0..large * large).flat_map(pixel).collect();
-        let png = encode_png(large as u32, &pixels).with_context(|| format!("drawing {name}"))?;
-        self.tiles.push((name.to_owned(), Some(png)));
+        let png = encode_png(large as u32, &pixels).with_context(|| format!("drawing {}", lines.join(", ")))?;
+        self.tiles.push((lines.to_vec(), Some(png)));
         Ok(())
     }
 
     pub(crate) fn figure(&self, caption: &str) -> Figure {
         let columns = Self::COLUMNS.min(self.tiles.len().max(2));
-        let names: Vec<Vec<&str>> = self.tiles.iter().map(|(name, _)| lines_of(name)).collect();
+        let names: Vec<Vec<String>> = self.tiles.iter().map(|(lines, _)| lines_of(lines)).collect();
         let most = names.iter().map(Vec::len).max().unwrap_or(0).max(2);
         let (cell, row) = (Self::SIDE as usize + 10, Self::SIDE as usize + 16 + 13 * most);
         let rows = self.tiles.len().div_ceil(columns);
@@ -68,7 +68,7 @@ impl ContactSheet {
             "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" \
              xmlns:xlink=\"http://www.w3.org/1999/xlink\" font-family=\"sans-serif\">\
              <rect width=\"100%\" height=\"100%\" fill=\"white\"/><text x=\"10\" y=\"22\" font-size=\"15\">{}</text>",
-            escape(&self.title)
+            markup(&self.title)
         );
         if self.tiles.is_empty() {
             svg.push_str("<text x=\"10\" y=\"70\" font-size=\"13\">nothing to show</text>");
@@ -92,12 +92,12 @@ impl ContactSheet {
                 svg.push_str(&format!(
                     "<text x=\"{x}\" y=\"{}\" font-size=\"11\" fill=\"#333\">{}</text>",
                     y + side as usize + 13 + 13 * line,
-                    escape(text)
+                    markup(text)
                 ));
             }
         }
         svg.push_str("</svg>");
-        Figure::new(&self.title, caption, svg)
+        Figure::new(&self.title, caption, &svg)
     }
 }
 
@@ -110,19 +110,20 @@ fn warmed(grey: u8, heat: f32) -> [u8; 3] {
     [255.0, 230.0 * (1.0 - heat), 30.0].map(|hot: f32| ((1.0 - cover) * f32::from(grey) + cover * hot).round() as u8)
 }
 
-/// A name cut at slashes, spaces and line ends into lines that fit under a picture.
-fn lines_of(name: &str) -> Vec<&str> {
+/// Lines cut at slashes and spaces into shorter ones that fit under a picture.
+fn lines_of(long: &[String]) -> Vec<String> {
     const FITS: usize = 25;
     let mut lines = Vec::new();
-    for mut rest in name.lines() {
+    for line in long.iter().map(visible) {
+        let mut rest = line.as_str();
         while rest.chars().count() > FITS {
             let cuts = rest.char_indices().take(FITS).filter(|(_, c)| matches!(c, '/' | ' ')).map(|(at, _)| at + 1);
             let (head, tail) = rest.split_at(cuts.last().unwrap_or(rest.len()));
-            lines.push(head.trim_end());
+            lines.push(head.trim_end().to_owned());
             rest = tail;
         }
         if !rest.is_empty() {
-            lines.push(rest);
+            lines.push(rest.to_owned());
         }
     }
     lines
@@ -140,7 +141,7 @@ mod tests {
         let lungs = LungMask { width: 300, height: 300, inside: mask };
         let heat: Vec<f32> = (0..90_000).map(|at| if at < 300 { 1.0 } else { 0.0 }).collect();
         let mut sheet = ContactSheet::new("x");
-        sheet.add_explained("a", &image, Some(&heat), &lungs).expect("draws");
+        sheet.add_explained(&["a".to_owned()], &image, Some(&heat), &lungs).expect("draws");
         let png = sheet.tiles[0].1.as_ref().expect("a picture");
         let drawn = image::load_from_memory(png).expect("a PNG").to_rgb8();
         let at = |x, y| drawn.get_pixel(x, y).0;
@@ -152,12 +153,16 @@ mod tests {
 
     #[test]
     fn names_are_cut_where_they_may_be() {
-        assert_eq!(lines_of("0.jpg"), ["0.jpg"]);
-        assert_eq!(lines_of("train/non-covid/ct_scan_10/5.jpg"), ["train/non-covid/", "ct_scan_10/5.jpg"]);
-        assert_eq!(
-            lines_of("val/covid/ct_scan_1/5.jpg\ncovid 0.98\n12 % outside"),
-            ["val/covid/ct_scan_1/5.jpg", "covid 0.98", "12 % outside"]
-        );
-        assert_eq!(lines_of("a_name_without_any_place_to_cut.jpg"), ["a_name_without_any_place_to_cut.jpg"]);
+        let cut = |lines: &[&str]| lines_of(&lines.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(cut(&["0.jpg"]), ["0.jpg"]);
+        assert_eq!(cut(&["train/non-covid/ct_scan_10/5.jpg"]), ["train/non-covid/", "ct_scan_10/5.jpg"]);
+        let of_slice = ["val/covid/ct_scan_1/5.jpg", "covid 0.98", "12 % outside"];
+        assert_eq!(cut(&of_slice), of_slice);
+        assert_eq!(cut(&["a_name_without_any_place_to_cut.jpg"]), ["a_name_without_any_place_to_cut.jpg"]);
+        assert_eq!(cut(&["ct\n1/5.jpg"]), [r"ct\n1/5.jpg"]);
+        let mut sheet = ContactSheet::new("Patient: <b>");
+        sheet.add("ct\n1\u{1b}<b>.jpg", None).expect("draws");
+        let figure = sheet.figure("");
+        assert!(figure.svg().contains(r"ct\n1\u{1b}&lt;b&gt;.jpg") && figure.svg().contains("Patient: &lt;b&gt;"));
     }
 }

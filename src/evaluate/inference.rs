@@ -214,8 +214,9 @@ impl Inference {
             let row = row.with_context(|| format!("{doing}: {} has no slices", scan.scan))?;
             let slice = number.get(&row.path).with_context(|| format!("{doing}: {} is not in the cache", row.path))?;
             let file = row.path.rsplit('/').next().unwrap_or(&row.path);
-            let name = format!("{}\n{file}: {}\n{}\n{}", scan.scan, scan.decision, scan.probability_text(), scan.hint);
-            Ok(Pictured { name, slice: *slice, class: Some(scan.decision) })
+            let said = [format!("{file}: {}", scan.decision), scan.probability_text(), scan.hint.clone()];
+            let lines = std::iter::once(scan.scan.clone()).chain(said).collect();
+            Ok(Pictured { lines, slice: *slice, class: Some(scan.decision) })
         };
         let pictures = self.scans.iter().take(SHOWN).map(picture).collect::<Result<Vec<_>>>()?;
         let caption = "One slice of each scan: the one with the highest probability of the scan's decision, with the \

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::base::escape::visible;
 use crate::base::table::shown_as_text;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -285,20 +286,21 @@ impl ConfusionMatrix {
 impl fmt::Display for ConfusionMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let length = |name: &str| name.chars().count();
-        let names = self.classes.iter().map(|name| length(name)).max().unwrap_or(0).max(length("truth"));
+        let classes: Vec<String> = self.classes.iter().map(visible).collect();
+        let names = classes.iter().map(|name| length(name)).max().unwrap_or(0).max(length("truth"));
         let columns: Vec<usize> = (self.class_indices())
             .map(|predicted| {
                 let counts = self.counts.iter().map(|row| row[predicted].to_string().len());
-                counts.max().unwrap_or(0).max(length(&self.classes[predicted]))
+                counts.max().unwrap_or(0).max(length(&classes[predicted]))
             })
             .collect();
         writeln!(f, "{:names$}  predicted", "")?;
         write!(f, "{:names$}", "truth")?;
-        for (class, &width) in self.classes.iter().zip(&columns) {
+        for (class, &width) in classes.iter().zip(&columns) {
             write!(f, "  {class:>width$}")?;
         }
         writeln!(f)?;
-        for (class, row) in self.classes.iter().zip(&self.counts) {
+        for (class, row) in classes.iter().zip(&self.counts) {
             write!(f, "{class:names$}")?;
             for (count, &width) in row.iter().zip(&columns) {
                 write!(f, "  {count:>width$}")?;

@@ -1,6 +1,7 @@
 //! Grouped bar charts with intervals.
 
 use super::{Canvas, Chart, Figure, PALETTE, draw, font, legend};
+use crate::base::escape::visible;
 use anyhow::{Result, ensure};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -33,7 +34,7 @@ pub(crate) fn bars(
     let x = -0.5..plot.groups.len() as f64 - 0.5 + right;
     draw(title, caption, (plot.width(), 400), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
-            .caption(title, font(18))
+            .caption(visible(title), font(18))
             .margin(12)
             .x_label_area_size(34)
             .y_label_area_size(62)
@@ -46,7 +47,7 @@ pub(crate) fn bars(
             let stroke = BLACK.mix(0.6).stroke_width(1);
             chart.draw_series([PathElement::new([(x.start, value), (x.end, value)], stroke)])?;
             let style = font(12).pos(Pos::new(HPos::Right, VPos::Bottom));
-            chart.draw_series([Text::new(name.to_owned(), (x.end, value), style)])?;
+            chart.draw_series([Text::new(visible(name), (x.end, value), style)])?;
         }
         plot.draw_group_names(canvas, &chart)?;
         if plot.series.len() > 1 {
@@ -136,7 +137,7 @@ impl<'a> Plot<'a> {
                 let (left, right) = self.edges(bar);
                 Rectangle::new([(left, self.range.0.max(0.0)), (right, bar.value)], colour.filled())
             }))?
-            .label(name)
+            .label(visible(name))
             .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
         for bar in of_series() {
             self.draw_interval_and_value(chart, bar)?;
@@ -161,7 +162,7 @@ impl<'a> Plot<'a> {
         for (index, name) in self.groups.iter().enumerate() {
             let at = chart.backend_coord(&(index as f64, self.range.0));
             let style = font(13).pos(Pos::new(HPos::Center, VPos::Top));
-            canvas.draw(&Text::new((*name).to_owned(), (at.0, at.1 + 8), style))?;
+            canvas.draw(&Text::new(visible(name), (at.0, at.1 + 8), style))?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Flow diagrams: what was included, and what was excluded at each step.
 
 use super::{Canvas, Figure, PALETTE, draw, font};
+use crate::base::escape::visible;
 use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -29,7 +30,7 @@ fn text_box(canvas: &Canvas<'_>, (x, y): (i32, i32), width: i32, lines: &[String
     let style = font(13).pos(Pos::new(HPos::Left, VPos::Center));
     for (number, line) in (0..).zip(lines) {
         let at = (x + 10, y + 9 + LINE / 2 + number * LINE);
-        canvas.draw(&Text::new(line.clone(), at, style.clone()))?;
+        canvas.draw(&Text::new(visible(line), at, style.clone()))?;
     }
     Ok(())
 }
@@ -55,7 +56,7 @@ pub(crate) fn flow(title: &str, steps: &[FlowStep], ends: &[Vec<String>], captio
     let width = (20 + MAIN + 60 + SIDE + 10).max(20 + count * (end_width + 12));
     let size = (width as u32, (44 + total + tallest_end + 24) as u32);
     draw(title, caption, size, |canvas| {
-        canvas.draw(&Text::new(title.to_owned(), (20, 12), font(18)))?;
+        canvas.draw(&Text::new(visible(title), (20, 12), font(18)))?;
         let (mut y, middle) = (44, 20 + MAIN / 2);
         for (number, step) in steps.iter().enumerate() {
             text_box(canvas, (20, y), MAIN, &step.stays, PALETTE[0])?;

@@ -1,6 +1,7 @@
 //! Two lines over one axis, each with a scale of its own.
 
 use super::{Figure, PALETTE, draw, font, legend_share};
+use crate::base::escape::visible;
 use anyhow::{Result, ensure};
 use plotters::prelude::*;
 
@@ -30,7 +31,7 @@ pub(crate) fn two_scales(
     let above = 1.0 + legend_share(2, 290);
     draw(title, caption, (640, 380), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
-            .caption(title, font(18))
+            .caption(visible(title), font(18))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
@@ -58,11 +59,11 @@ pub(crate) fn two_scales(
         let [first, second] = [PALETTE[0], PALETTE[1]];
         chart
             .draw_series(LineSeries::new(left.points.iter().copied(), first.stroke_width(2)))?
-            .label(left.name)
+            .label(visible(left.name))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], first.stroke_width(3)));
         chart
             .draw_secondary_series(LineSeries::new(right.points.iter().copied(), second.stroke_width(2)))?
-            .label(right.name)
+            .label(visible(right.name))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], second.stroke_width(3)));
         chart
             .configure_series_labels()

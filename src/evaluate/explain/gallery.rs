@@ -51,9 +51,9 @@ pub struct Gallery {
     pub figure: Figure,
 }
 
-/// A slice of the cache, and its caption.
+/// A slice of the cache, and the lines below it.
 pub(crate) struct Pictured {
-    pub(crate) name: String,
+    pub(crate) lines: Vec<String>,
     pub(crate) slice: usize,
     /// The class whose heat is shown; without one only the lungs are.
     pub(crate) class: Option<Label>,
@@ -81,7 +81,7 @@ pub(crate) fn sheet(
     for of in pictures {
         let map: Option<HeatMap> = of.class.and_then(|_| maps.next());
         let heat = map.as_ref().map(|map| map.values.as_slice());
-        sheet.add_explained(&of.name, &picture(cache, of.slice)?, heat, &lungs(cache, of.slice)?.0)?;
+        sheet.add_explained(&of.lines, &picture(cache, of.slice)?, heat, &lungs(cache, of.slice)?.0)?;
     }
     match no_heat {
         Some(why) => Ok(sheet.figure(&format!("No heat is drawn: {why}. {caption}"))),
@@ -161,16 +161,17 @@ fn one_a_scan<T>(mut all: Vec<T>, scan: impl Fn(&T) -> &String, order: impl Fn(&
 }
 
 fn heat_of(row: &Explained, slice: usize) -> Pictured {
-    let truth = row.label.map_or(String::new(), |label| format!("\ntruth: {label}"));
-    let outside = row.outside.map_or(String::new(), |share| format!("\n{} outside", percent(Some(share))));
-    let name = format!("{}\n{} {:.2}{truth}{outside}", row.path, row.decision(), row.confidence());
-    Pictured { name, slice, class: Some(row.decision()) }
+    let truth = row.label.map(|label| format!("truth: {label}"));
+    let outside = row.outside.map(|share| format!("{} outside", percent(Some(share))));
+    let said = format!("{} {:.2}", row.decision(), row.confidence());
+    let lines = [row.path.clone(), said].into_iter().chain(truth).chain(outside).collect();
+    Pictured { lines, slice, class: Some(row.decision()) }
 }
 
 fn mask_of(row: &Explained, slice: usize) -> Pictured {
     let mask = if row.plausible { "used" } else { "refused" };
-    let name = format!("{}\n{mask}: {} of the slice", row.path, percent(Some(row.lungs)));
-    Pictured { name, slice, class: None }
+    let lines = vec![row.path.clone(), format!("{mask}: {} of the slice", percent(Some(row.lungs)))];
+    Pictured { lines, slice, class: None }
 }
 
 /// The gallery of these slices; `None` without any.

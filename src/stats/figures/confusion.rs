@@ -1,5 +1,6 @@
 //! The figure of a confusion matrix.
 
+use crate::base::escape::visible;
 use crate::base::figure::{Figure, PALETTE, draw, font};
 use crate::base::progress::thousands;
 use crate::base::table::percent;
@@ -23,17 +24,17 @@ pub(crate) fn confusion(title: &str, matrix: &ConfusionMatrix) -> Result<Figure>
     draw(title, &caption, (size.0.max(330) as u32, size.1 as u32), |canvas| {
         let centred = |size: u32| font(size).pos(Pos::new(HPos::Center, VPos::Center));
         let middle = left + cell * classes.len() as i32 / 2;
-        canvas.draw(&Text::new(title.to_owned(), (size.0.max(330) / 2, 18), centred(18)))?;
+        canvas.draw(&Text::new(visible(title), (size.0.max(330) / 2, 18), centred(18)))?;
         canvas.draw(&Text::new("predicted", (middle, 44), centred(14)))?;
         canvas.draw(&Text::new("truth", (34, top + cell * classes.len() as i32 / 2), centred(14)))?;
         for (row, name) in classes.iter().enumerate() {
             let y = top + cell * row as i32;
             canvas.draw(&Text::new(
-                name.clone(),
+                visible(name),
                 (left - 8, y + cell / 2),
                 font(14).pos(Pos::new(HPos::Right, VPos::Center)),
             ))?;
-            canvas.draw(&Text::new(name.clone(), (left + cell * row as i32 + cell / 2, top - 12), centred(14)))?;
+            canvas.draw(&Text::new(visible(name), (left + cell * row as i32 + cell / 2, top - 12), centred(14)))?;
             let support: u64 = matrix.rows()[row].iter().sum();
             for column in 0..classes.len() {
                 let x = left + cell * column as i32;

@@ -1,5 +1,6 @@
 //! ROC curves: sensitivity over the false positive rate.
 
+use crate::base::escape::visible;
 use crate::base::figure::{Figure, PALETTE, draw, legend, unit_square};
 use anyhow::Result;
 use plotters::prelude::*;
@@ -21,7 +22,7 @@ pub(crate) fn roc(title: &str, curves: &[Curve<'_>], caption: &str) -> Result<Fi
             let colour = PALETTE[index % PALETTE.len()];
             chart
                 .draw_series(LineSeries::new(corners.iter().map(|&[x, y]| (x, y)), colour.stroke_width(2)))?
-                .label(name.as_str())
+                .label(visible(name))
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
             chart.draw_series(decided.iter().map(|&[x, y]| Circle::new((x, y), 5, colour.filled())))?;
         }

@@ -1,5 +1,6 @@
 //! Precision, recall and F1, class by class and on average.
 
+use crate::base::escape::visible;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -79,7 +80,8 @@ impl ClassificationReport {
     /// defined; an undefined one is a –. (Without a single right decision scikit-learn 1.9 writes
     /// supports as `2.0`; here they stay whole.)
     pub fn display_with_digits(&self, digits: usize) -> String {
-        let names = self.classes.iter().map(|line| line.class.chars().count());
+        let classes: Vec<String> = self.classes.iter().map(|line| visible(&line.class)).collect();
+        let names = classes.iter().map(|name| name.chars().count());
         let width = names.chain(["weighted avg".len(), digits]).max().unwrap_or(0);
         let show = |score: Option<f64>| score.map_or("–".into(), |score| format!("{score:.digits$}"));
         let line = |name: &str, scores: &Scores, support: u64| {
@@ -87,8 +89,8 @@ impl ClassificationReport {
             format!("{name:>width$}  {precision:>9} {recall:>9} {f1:>9} {support:>9}\n")
         };
         let mut text = format!("{:width$}  precision    recall  f1-score   support\n\n", "");
-        for class in &self.classes {
-            text += &line(&class.class, &class.scores, class.support);
+        for (name, class) in classes.iter().zip(&self.classes) {
+            text += &line(name, &class.scores, class.support);
         }
         let accuracy = show(self.accuracy);
         text += &format!("\n{:>width$}  {:19} {accuracy:>9} {:>9}\n", "accuracy", "", self.support);
@@ -118,6 +120,15 @@ mod tests {
         assert_eq!(report.classes[0].scores, Scores { precision: None, recall: Some(0.0), f1: Some(0.0) });
         assert_eq!((report.macro_avg.precision, report.weighted_avg.precision), (None, None));
         assert_eq!((report.macro_avg.recall, report.macro_avg.f1), (Some(0.5), Some(0.375)));
+    }
+
+    #[test]
+    fn a_name_of_a_class_stays_on_its_line() {
+        let matrix = ConfusionMatrix::new(&["a\n\u{1b}", "b"]);
+        for text in [matrix.to_string(), matrix.report().to_string()] {
+            assert!(text.contains(r"a\n\u{1b}") && !text.contains('\u{1b}'), "{text}");
+        }
+        assert_eq!(matrix.to_string().lines().count(), 4);
     }
 
     #[test]

@@ -1,0 +1,58 @@
+//! How tables look, and what the notebook reads.
+
+use super::*;
+
+fn table() -> Table {
+    let mut table = Table::new("Scans", &["Set", "Slices"]);
+    table.row(["train", "153,680"]);
+    table.row(["<val>", "–"]);
+    table.note("Two rows.")
+}
+
+#[test]
+fn text_is_aligned() {
+    assert_eq!(table().text(), "Scans\nSet     Slices\n─────  ───────\ntrain  153,680\n<val>        –\nTwo rows.");
+}
+
+/// What evcxr makes of a cell's output: the blocks by their kind, and the other lines. A block may begin anywhere in a line.
+fn read_by_notebook(output: &str) -> (Vec<(String, String)>, Vec<&str>) {
+    let (mut blocks, mut others, mut lines) = (Vec::new(), Vec::new(), output.lines());
+    while let Some(line) = lines.next() {
+        match line.split_once("EVCXR_BEGIN_CONTENT ").and_then(|(_, kind)| kind.split(' ').next()) {
+            Some(kind) => {
+                let content: Vec<&str> = lines.by_ref().take_while(|line| *line != "EVCXR_END_CONTENT").collect();
+                blocks.push((kind.to_owned(), content.join("\n")));
+            }
+            None => others.push(line),
+        }
+    }
+    (blocks, others)
+}
+
+#[test]
+fn no_name_begins_or_ends_a_block_of_the_notebook() {
+    const BLOCK: &str = "\nEVCXR_BEGIN_CONTENT text/html\n<i>x</i>\nEVCXR_END_CONTENT";
+    let mut table = Table::new(BLOCK, &[BLOCK, "B"]);
+    table.row([BLOCK, "EVCXR_BEGIN_CONTENT text/html"]);
+    table.row(["EVCXR_END_CONTENT", "2"]);
+    let table = table.note("EVCXR_END_CONTENT");
+    let page = Page::new().titled(BLOCK, &table);
+    for part in [&table as &dyn Show, &page] {
+        let output = blocks(&part.html(), &part.text());
+        let (blocks, others) = read_by_notebook(&output);
+        let kinds: Vec<&str> = blocks.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!((kinds, others), (vec!["text/html", "text/plain"], Vec::new()), "{output}");
+        assert!(!blocks[0].1.contains("<i>") && blocks[1].1 == part.text(), "{output}");
+        assert!(read_by_notebook(&part.text()).0.is_empty(), "printed by println");
+    }
+    let raw = blocks("EVCXR_END_CONTENT", "a\r\u{1b}\nEVCXR_BEGIN_CONTENT text/html");
+    assert_eq!(read_by_notebook(&raw).0[1].1, "a\\r\\u{1b}\nEVCXR\\u{5f}BEGIN_CONTENT text/html");
+    assert_eq!(table.text().lines().count(), 1 + 2 + 2 + 1);
+}
+
+#[test]
+fn html_is_escaped_and_numbers_stand_right() {
+    let html = table().html();
+    assert!(html.contains("&lt;val&gt;") && !html.contains("<val>"));
+    assert!(html.contains("text-align:right"));
+}
