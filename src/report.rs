@@ -1,5 +1,6 @@
 //! One self-contained HTML page (and JSON) for readers who want to check every figure.
 
+use crate::base::escape::{shell_word, visible};
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, write_json, write_text};
 use crate::data::audit::Audit;
@@ -70,8 +71,9 @@ impl<'a> Sources<'a> {
                     what: format!("the run {name}, all of it"),
                     why: format!("{error:#}"),
                     repeat: format!(
-                        "covid-ct train --config {} --name NEW, or covid-ct evaluate --name {name}",
-                        folder.path_of(Artifact::Config).display()
+                        "covid-ct train --config {} --name NEW, or covid-ct evaluate --name {}",
+                        shell_word(folder.path_of(Artifact::Config)),
+                        shell_word(&name)
                     ),
                 }),
             }
@@ -132,7 +134,7 @@ impl Report {
     /// No audit, or a run that is not there.
     pub fn new(workspace: &Workspace, runs: &[RunFolder], published: Option<&Published>) -> Result<Self> {
         let from = Sources::read(workspace, runs, published)?;
-        let title = format!("covid-ct: {}", from.audit.manifest().name);
+        let title = visible(format!("covid-ct: {}", from.audit.manifest().name));
         let mut report =
             Self { title, sections: Vec::new(), figures: Vec::new(), json: json!({ "left_out": from.left_out }) };
         report.intended_use();

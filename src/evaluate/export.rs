@@ -1,5 +1,6 @@
 //! Export of a trained network for other programs.
 
+use crate::base::escape::visible_json;
 use crate::base::files::{Digest, write_atomic, write_json, write_text};
 use crate::evaluate::predict::Classifier;
 use crate::nn::model::Network;
@@ -33,7 +34,7 @@ impl Classifier {
         let card = Card::of(self, path);
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("safetensors") => {
-                let card = serde_json::to_string(&card).with_context(doing)?;
+                let card = visible_json(serde_json::to_string(&card).with_context(doing)?);
                 // A single key: safetensors writes several in an order that changes from run to run, and with it the
                 // file's hash.
                 let metadata = HashMap::from([("covid-ct-card".to_owned(), card)]);

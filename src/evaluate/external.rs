@@ -1,5 +1,6 @@
 //! External validation: a finished network on labelled scans from elsewhere.
 
+use crate::base::escape::visible;
 use crate::base::files::{Digest, write_text};
 use crate::base::progress::{Progress, counted};
 use crate::base::table::{Page, Show, Table, document};
@@ -128,7 +129,7 @@ impl Validated {
     }
 
     fn document(&self) -> String {
-        let title = format!("{}: external validation of {}", self.external.data, self.external.about.run);
+        let title = visible(format!("{}: external validation of {}", self.external.data, self.external.about.run));
         document(&title, STYLE, &html! { h1 { (title) } (PreEscaped(self.html())) })
     }
 }

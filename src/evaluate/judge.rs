@@ -1,10 +1,11 @@
 //! New scans, judged by a run: whatever comes after the data set that it was trained on.
 
+use crate::base::escape::visible;
 use crate::base::figure::Figure;
 use crate::base::files::write_text;
 use crate::base::progress::{Progress, counted};
 use crate::base::table::{Page, Show, Table, document};
-use crate::data::audit::{Audit, Check, Finding};
+use crate::data::audit::{Audit, Finding};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Manifest, unzipped};
 use crate::data::split::Subset;
@@ -142,7 +143,8 @@ impl NewScans {
         folder.write_by(Artifact::HeatByScan, |path| self.heat.save(path))?;
         for (number, (scan, heat)) in (1..).zip(self.inference.scans.iter().zip(&self.scan_heats)) {
             let body = Page::new().with(&self.inference.patient(&scan.scan)?).with(heat).html();
-            let body = html! { h1 { (scan.scan) } p { a href="judged.html" { "all scans" } } (PreEscaped(body)) };
+            let body =
+                html! { h1 { (visible(&scan.scan)) } p { a href="judged.html" { "all scans" } } (PreEscaped(body)) };
             let page = folder.path().join(format!("scan-{number}.html"));
             write_text(&page, &document(&scan.scan, STYLE, &body))?;
         }
@@ -154,15 +156,16 @@ impl NewScans {
     pub fn findings(&self) -> Table {
         let (excluded, manifest) = (self.audit.excluded(), self.audit.manifest());
         let rejected: BTreeSet<&str> = manifest.rejected.iter().map(|of| of.path.as_str()).collect();
+        let strays: BTreeSet<&str> = manifest.strays.iter().map(String::as_str).collect();
         // A finding on a scan leaves out all of its slices.
         let is_out = |of: &Finding| excluded.values().any(|reason| reason.path == of.path && reason.check == of.check);
         let mut table = Table::new("Findings in the files", &["File", "Check", "Found", "Judged"]);
         let findings = self.audit.findings();
         for of in findings.iter().take(SHOWN) {
-            let judged = match of.check {
-                Check::StrayFile => "no: not a picture",
-                _ if rejected.contains(of.path.as_str()) => "no: no slice of a scan",
-                _ if excluded.contains_key(&of.path) || is_out(of) => "no: left out",
+            let judged = match of.path.as_str() {
+                path if strays.contains(path) => "no: not a picture",
+                path if rejected.contains(path) => "no: no slice of a scan",
+                path if excluded.contains_key(path) || is_out(of) => "no: left out",
                 _ => "yes",
             };
             table.row([of.path.clone(), of.check.name().to_owned(), of.detail.clone(), judged.to_owned()]);
@@ -205,10 +208,9 @@ impl NewScans {
     }
 
     fn document(&self) -> String {
-        let title = format!("{}, judged by {}", self.audit.manifest().name, self.inference.about.run);
+        let title = visible(format!("{}, judged by {}", self.audit.manifest().name, self.inference.about.run));
         let scans = (1..).zip(self.inference.scans.iter().take(self.scan_heats.len()));
-        let links =
-            html! { ul { @for (number, of) in scans { li { a href={ "scan-" (number) ".html" } { (of.scan) } } } } };
+        let links = html! { ul { @for (number, of) in scans { li { a href={ "scan-" (number) ".html" } { (visible(&of.scan)) } } } } };
         document(&title, STYLE, &html! { h1 { (title) } (PreEscaped(self.html())) h2 { "Each scan" } (links) })
     }
 }

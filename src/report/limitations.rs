@@ -2,6 +2,7 @@
 
 use super::html::warning;
 use super::{Report, Sources};
+use crate::base::escape::visible;
 use crate::base::table::Show;
 use crate::evaluate::paired_runs::PairedRuns;
 use crate::train::run_folder::RunFolder;
@@ -58,7 +59,7 @@ impl Report {
 
     pub(super) fn limits(&mut self, from: &Sources<'_>) {
         let limits = limits(from);
-        let list = html! { ul { @for limit in &limits { li { (limit) } } } };
+        let list = html! { ul { @for limit in &limits { li { (visible(limit)) } } } };
         self.section("limits", "Limits", list.into_string());
         self.json["limits"] = json!(limits);
     }

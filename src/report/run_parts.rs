@@ -1,6 +1,7 @@
 //! The contents of a run's folder; a part that does not belong to the run's evaluation is left out.
 
 use super::html::heading;
+use crate::base::escape::shell_word;
 use crate::base::files::Digest;
 use crate::base::table::Table;
 use crate::data::manifest::Manifest;
@@ -126,7 +127,7 @@ impl Run {
 /// The external validations of the evaluated weights.
 fn external_of(folder: &RunFolder, evaluation: &Evaluation, left_out: &mut Vec<Omission>) -> Vec<ExternalValidation> {
     let mut omit = |what: String, why: String| {
-        let repeat = format!("covid-ct validate PATH --name {}", folder.name());
+        let repeat = format!("covid-ct validate PATH --name {}", shell_word(folder.name()));
         left_out.push(Omission { what, why, repeat });
     };
     match folder.external_validations(evaluation.weights) {
@@ -239,7 +240,7 @@ fn belongs_to_checkpoint(folder: &RunFolder, evaluation: &Evaluation, left_out: 
         left_out.push(Omission {
             what: format!("{} of {}", Artifact::BestCheckpoint.file_name(), folder.name()),
             why: format!("it is not there: that it hashes to {} cannot be checked", evaluation.weights),
-            repeat: format!("covid-ct train --config {}", folder.path_of(Artifact::Config).display()),
+            repeat: format!("covid-ct train --config {}", shell_word(folder.path_of(Artifact::Config))),
         });
         return Ok(());
     }
@@ -270,7 +271,7 @@ fn split_of(
         Err(error) => format!("{error:#}"),
     };
     let file = Artifact::Split.file_name();
-    let train = format!("covid-ct train --config {}", folder.path_of(Artifact::Config).display());
+    let train = format!("covid-ct train --config {}", shell_word(folder.path_of(Artifact::Config)));
     let repeat = if folder.has(Artifact::Split) { format!("delete the file, then {train}") } else { train };
     left_out.push(Omission {
         what: format!("{file} of {}", folder.name()),

@@ -2,6 +2,7 @@
 
 use super::html::{paragraph, warning};
 use super::{Report, Sources};
+use crate::base::escape::{shell_word, visible};
 use crate::base::table::{Show, Table};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
@@ -195,7 +196,7 @@ impl Report {
         }
         let here = Provenance::here();
         self.json["made_by"] = json!(here);
-        let settings = format!("runs/{}/<run>/config.json", from.accepted.name);
+        let settings = visible(format!("runs/{}/<run>/config.json", shell_word(&from.accepted.name)));
         let commands = format!(
             "covid-ct audit\ncovid-ct train --config {settings}\ncovid-ct evaluate --name <run>\ncovid-ct explain \
              --name <run>\ncovid-ct predict --name <run>\ncovid-ct leakage\ncovid-ct report"

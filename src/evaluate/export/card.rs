@@ -1,5 +1,6 @@
 //! Model cards of exported networks.
 
+use crate::base::escape::{markdown, markdown_code, shell_word};
 use crate::base::files::Digest;
 use crate::base::progress::{counted, thousands};
 use crate::data::preprocess::Preprocess;
@@ -90,7 +91,9 @@ impl Card {
         let folder = RunFolder::at(classifier.path().parent().unwrap_or(Path::new(".")));
         let (evaluated, not_evaluated) = match Evaluated::of(classifier, &folder) {
             Ok(found) => (Some(found), None),
-            Err(error) => (None, Some(format!("{error:#}: run `covid-ct evaluate --name {}`", info.run.name))),
+            Err(error) => {
+                (None, Some(format!("{error:#}: run `covid-ct evaluate --name {}`", shell_word(&info.run.name))))
+            }
         };
         let size = info.run.preprocess.size;
         Self {
@@ -137,15 +140,18 @@ impl Card {
     pub(super) fn markdown(&self) -> Result<String> {
         let mut page = String::new();
         let file = self.sha256.map_or(String::new(), |hash| format!(" (SHA-256 {hash})"));
-        writeln!(page, "# Model card: {}\n\n{}.\n\nFile: `{}`{file}\n", self.run.name, self.what, self.model)?;
+        let (name, what, model) = (markdown(&self.run.name), markdown(&self.what), markdown_code(&self.model));
+        writeln!(page, "# Model card: {name}\n\n{what}.\n\nFile: {model}{file}\n")?;
         writeln!(page, "## Intended use\n\n**{}**\n\n## Use\n", self.intended_use)?;
         let Preprocess { mean, std, .. } = self.preprocess;
         writeln!(page, "- Input: {}; then (grey level / 255 − {mean}) / {std}.", self.input)?;
-        writeln!(page, "- Output: {}, in the order {}.", self.output, self.classes.join(", "))?;
+        writeln!(page, "- Output: {}, in the order {}.", self.output, markdown(&self.classes.join(", ")))?;
         self.network_and_training(&mut page)?;
         match (&self.evaluated, &self.not_evaluated) {
             (Some(of), _) => of.markdown(&mut page)?,
-            (None, why) => writeln!(page, "\n## Results\n\nNone on this card: {}.", why.as_deref().unwrap_or("–"))?,
+            (None, why) => {
+                writeln!(page, "\n## Results\n\nNone on this card: {}.", markdown(why.as_deref().unwrap_or("–")))?
+            }
         }
         writeln!(page, "\n## Limits\n")?;
         self.limits.iter().try_for_each(|limit| writeln!(page, "- {limit}"))?;
@@ -153,11 +159,14 @@ impl Card {
         writeln!(
             page,
             "Trained with covid-ct {}, exported with {}, libtorch {}.",
-            self.trained_with, self.exported_with, self.libtorch
+            markdown(&self.trained_with),
+            self.exported_with,
+            markdown(&self.libtorch)
         )?;
         for of in &self.machines {
             let commit = of.built_from.as_ref().or(of.commit.as_ref()).map_or("–", String::as_str);
-            writeln!(page, "Trained on {} from {} UTC, commit {commit}.", of.processor, of.when)?;
+            let [processor, when, commit] = [of.processor.as_str(), &of.when, commit].map(markdown);
+            writeln!(page, "Trained on {processor} from {when} UTC, commit {commit}.")?;
         }
         Ok(page)
     }
@@ -206,14 +215,18 @@ impl Evaluated {
     }
 
     fn markdown(&self, page: &mut String) -> Result<()> {
-        writeln!(page, "\n## Data: {}\n\n| Subset | Class | Slices | Scans |\n|---|---|---:|---:|", self.data)?;
+        writeln!(
+            page,
+            "\n## Data: {}\n\n| Subset | Class | Slices | Scans |\n|---|---|---:|---:|",
+            markdown(&self.data)
+        )?;
         for of in &self.counts {
             let label = of.label.map_or("–".to_owned(), |label| label.to_string());
             let (slices, scans) = (thousands(of.slices as u64), thousands(of.scans as u64));
             writeln!(page, "| {} | {label} | {slices} | {scans} |", of.subset)?;
         }
         if let Some(leak) = &self.leak {
-            writeln!(page, "\n**{leak}**")?;
+            writeln!(page, "\n**{}**", markdown(leak))?;
         }
         writeln!(page, "\n## Results\n\n| Measure | Subset | By | 95 % interval (value) |\n|---|---|---|---|")?;
         for of in &self.results {
@@ -225,8 +238,8 @@ impl Evaluated {
         writeln!(
             page,
             "\n## From a slice to a scan\n\nA scan is {} ({}).",
-            self.scan_rule.text(),
-            self.scan_rule.chosen
+            markdown(&self.scan_rule.text()),
+            markdown(&self.scan_rule.chosen)
         )?;
         writeln!(page, "\n## Calibration\n")?;
         match &self.temperature {
@@ -255,7 +268,7 @@ fn initial_weights(file: Option<&WeightsFile>, seed: u64) -> String {
         ),
         None => "  - Source and licence are not known.\n".to_owned(),
     };
-    format!("- Initial weights: `{}`, SHA-256 {}.\n{terms}", file.name, file.sha256)
+    format!("- Initial weights: {}, SHA-256 {}.\n{terms}", markdown_code(&file.name), file.sha256)
 }
 
 fn results(evaluation: &Evaluation, assessment: &Assessment) -> Vec<CardResult> {
@@ -306,6 +319,8 @@ mod tests {
         assert!(shown.contains("Licence: BSD-3-Clause") && shown.contains("ImageNet"), "{shown}");
         let shown = initial_weights(Some(&file("mine.pth", "ab")), 1);
         assert!(shown.ends_with("\n  - Source and licence are not known.\n"), "{shown}");
+        let shown = initial_weights(Some(&file("a`b\n<b>.pth", "ab")), 1);
+        assert!(shown.starts_with(r"- Initial weights: ``a`b\n<b>.pth``, SHA-256 ab0"), "{shown}");
         assert_eq!(initial_weights(None, 7), "- Initial weights: random, seed 7.\n");
     }
 }
