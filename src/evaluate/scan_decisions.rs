@@ -1,5 +1,6 @@
 //! Decisions by scan: a score of its slices, compared with a threshold chosen on the validation set.
 
+use crate::base::escape::csv_text;
 use crate::base::figure::Figure;
 use crate::base::files::write_whole;
 use crate::base::progress::thousands;
@@ -213,7 +214,7 @@ impl ScanPredictions {
         const SHOWN: usize = 60;
         for row in self.rows.iter().take(SHOWN) {
             table.row([
-                row.scan.clone(),
+                csv_text(&row.scan),
                 row.label.map_or("–".to_owned(), |l| l.to_string()),
                 format!("{}/{}", row.covid_slices, row.slices),
                 percent(Some(row.share())),
@@ -233,13 +234,13 @@ impl ScanPredictions {
         ))
     }
 
-    /// Writes them as CSV.
+    /// Writes them as CSV, for spreadsheets.
     pub(crate) fn write(&self, folder: &RunFolder) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         csv.write_record(["scan", "label", "covid_slices", "slices", "share", "mean_covid", "decision"])?;
         for row in &self.rows {
             csv.write_record([
-                row.scan.clone(),
+                csv_text(&row.scan),
                 row.label.map_or(String::new(), |l| l.to_string()),
                 row.covid_slices.to_string(),
                 row.slices.to_string(),

@@ -7,10 +7,12 @@ use super::patients::hide_numbers;
 use super::pseudonym::Pseudonyms;
 use super::root_tables::{cut, table_in};
 use super::{Label, Manifest, Scan, Set};
+use crate::base::escape::csv_text;
 use crate::base::files::{Digest, write_whole};
 use crate::base::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
-use columns::Columns;
+pub(super) use columns::as_written;
+use columns::{Columns, normalised};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
@@ -124,7 +126,10 @@ impl LabelTable {
     fn pictures_apart(&self, listing: FolderListing) -> FolderListing {
         let by_path: HashMap<&str, &LabelRow> =
             self.rows.iter().filter_map(|row| Some((row.path.as_deref()?, row))).collect();
-        let row = |file: &ListedSlice| by_path.get(listing.path(file).as_str()).copied();
+        let row = |file: &ListedSlice| {
+            let path = listing.path(file);
+            by_path.get(path.as_str()).or_else(|| by_path.get(as_written(&path).as_str())).copied()
+        };
         let mut parts: BTreeMap<String, Vec<ListedSlice>> = BTreeMap::new();
         // Files are listed scan by scan.
         for files in listing.files.chunk_by(|a, b| a.scan == b.scan) {
@@ -173,7 +178,7 @@ impl Manifest {
         for scan in &listing.scans {
             let next = numbers.len() + 1;
             let patient = scan.pseudonym().map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
-            table.write_record([scan.folder.as_str(), "", "", "", &patient.unwrap_or_default()])?;
+            table.write_record([csv_text(&scan.folder).as_str(), "", "", "", &patient.unwrap_or_default()])?;
         }
         let bytes = table.into_inner().map_err(|error| error.into_error()).with_context(doing)?;
         write_whole(to, &bytes).with_context(doing)?;
@@ -233,46 +238,71 @@ impl Rejected {
 /// Finds the scans that a row names.
 struct Finder {
     by_name: HashMap<String, Vec<usize>>,
+    /// By the names that differ in a table of ours.
+    as_written: HashMap<String, Vec<usize>>,
     pseudonyms: Option<Pseudonyms>,
 }
 
 impl Finder {
     fn of(listing: &FolderListing, needs_pseudonyms: bool) -> Result<Self> {
-        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut add = |name: String, scan: usize| {
-            let scans = by_name.entry(name).or_default();
+        let (mut by_name, mut written) = (HashMap::new(), HashMap::new());
+        let insert = |names: &mut HashMap<String, Vec<usize>>, name: String, scan: usize| {
+            let scans = names.entry(name).or_default();
             if !scans.contains(&scan) {
                 scans.push(scan);
             }
         };
+        let mut add = |kind: &str, name: &str, scan: usize| {
+            let other = as_written(name);
+            if other != name {
+                insert(&mut written, format!("{kind}{other}"), scan);
+            }
+            insert(&mut by_name, format!("{kind}{name}"), scan);
+        };
         for (index, scan) in listing.scans.iter().enumerate() {
-            add(scan.folder.clone(), index);
-            add(format!("scan {}", scan.id()), index);
-            let hidden = scan.acquisition.iter().flat_map(|of| [("patient", &of.patient), ("series", &of.series)]);
-            hidden.for_each(|(kind, value)| value.iter().for_each(|value| add(format!("{kind} {value}"), index)));
+            add("", &scan.folder, index);
+            add("scan ", scan.id(), index);
+            let hidden = scan.acquisition.iter().flat_map(|of| [("patient ", &of.patient), ("series ", &of.series)]);
+            hidden.for_each(|(kind, value)| value.iter().for_each(|value| add(kind, value, index)));
         }
         for file in &listing.files {
-            add(listing.path(file), file.scan);
-            file.at.iter().for_each(|at| add(at.to_string(), file.scan));
+            add("", &listing.path(file), file.scan);
+            file.at.iter().for_each(|at| add("", at, file.scan));
         }
-        Ok(Self { by_name, pseudonyms: needs_pseudonyms.then(Pseudonyms::open).transpose()? })
+        Ok(Self { by_name, as_written: written, pseudonyms: needs_pseudonyms.then(Pseudonyms::open).transpose()? })
+    }
+
+    /// The scans of this name, or of a name that is written like this.
+    ///
+    /// # Errors
+    /// Several that are.
+    fn named(&self, name: &str, line: u64, listing: &FolderListing) -> Result<Vec<usize>> {
+        if let Some(scans) = self.by_name.get(name) {
+            return Ok(scans.clone());
+        }
+        let scans = self.as_written.get(&normalised(name)).map_or(&[][..], Vec::as_slice);
+        if let [first, second, ..] = *scans {
+            let (first, second) = (&listing.scans[first].folder, &listing.scans[second].folder);
+            bail!("line {line}: {} may be {first:?} or {second:?}: rename one of them", cut(name));
+        }
+        Ok(scans.to_vec())
     }
 
     /// By path where there is one, or else by series, scan, or patient; and whether it names them, or a picture beside
     /// theirs that is not here.
     ///
     /// # Errors
-    /// Several folders of the name in the column `scan`.
+    /// Several folders of the name in the column `scan`, or that are written like it.
     fn scans_of(&self, row: &LabelRow, listing: &FolderListing) -> Result<(Vec<usize>, bool)> {
         let hidden = |kind: &str, value: &Option<String>| {
             Some(format!("{kind} {}", self.pseudonyms.as_ref()?.of(kind, value.as_deref()?)))
         };
-        let named = |name: String| self.by_name.get(&name).cloned().unwrap_or_default();
+        let named = |name: &str| self.named(name, row.line, listing);
         if let Some(path) = &row.path {
-            let exactly = named(path.clone());
+            let exactly = named(path)?;
             // A table may list more pictures of a scan than were copied here.
             let folder = path.rsplit_once('/').filter(|(_, last)| exactly.is_empty() && is_picture(last));
-            let of_folder = folder.map_or(Vec::new(), |(folder, _)| named(folder.to_owned()));
+            let of_folder = folder.map_or(Ok(Vec::new()), |(folder, _)| named(folder))?;
             let of_pictures = of_folder.into_iter().filter(|scan| listing.scans[*scan].acquisition.is_none());
             return Ok(match exactly.is_empty() {
                 false => (exactly, true),
@@ -280,18 +310,20 @@ impl Finder {
             });
         }
         if let Some(series) = hidden("series", &row.series) {
-            return Ok((named(series), true));
+            return Ok((named(&series)?, true));
         }
         if let Some(scan) = &row.scan {
-            let found =
-                [named(scan.clone()), named(format!("scan {scan}"))].into_iter().find(|found| !found.is_empty());
-            let found = found.unwrap_or_default();
+            let mut found = named(scan)?;
+            if found.is_empty() {
+                found = named(&format!("scan {scan}"))?;
+            }
             if let [first, second, ..] = found[..] {
                 let (first, second) = (&listing.scans[first].folder, &listing.scans[second].folder);
                 bail!("line {}: the scan {} may be {first} or {second}: name its path", row.line, cut(scan));
             }
             return Ok((found, true));
         }
-        Ok((hidden("patient", &row.patient).map(named).unwrap_or_default(), true))
+        let of_patient = hidden("patient", &row.patient).map(|patient| named(&patient)).transpose()?;
+        Ok((of_patient.unwrap_or_default(), true))
     }
 }

@@ -1,10 +1,11 @@
 //! Which scans belong to one patient.
 
+use super::label_table::as_written;
 use super::pseudonym::Pseudonyms;
 use super::root_tables::cut;
 use super::{Manifest, Scan};
 use crate::base::progress::{counted, thousands};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 impl Scan {
@@ -157,6 +158,16 @@ impl Manifest {
         let source_column = find("source").or_else(|| find("scanner"));
         let by_folder: HashMap<String, usize> =
             self.scans.iter().enumerate().map(|(i, s)| (s.folder.clone(), i)).collect();
+        // As tables of ours have them.
+        let mut by_written: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, scan) in self.scans.iter().enumerate() {
+            by_written.entry(as_written(&scan.folder)).or_default().push(index);
+        }
+        let named = |name: &str| match (by_folder.get(name), by_written.get(name).map(Vec::as_slice)) {
+            (Some(scan), _) | (None, Some([scan])) => Ok(Some(*scan)),
+            (None, Some(_)) => Err(anyhow!("{}: {} may be several scans: rename all but one", wrong(), cut(name))),
+            (None, None) => Ok(None),
+        };
         let has_pseudonyms = self.scans.iter().any(|scan| scan.pseudonym().is_some());
         let pseudonyms = has_pseudonyms.then(Pseudonyms::open).transpose()?;
         let (mut rows, mut matched, mut example) = (0, 0, String::new());
@@ -167,7 +178,11 @@ impl Manifest {
             let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
             // A patient table may list more slices than were copied here.
             rows += 1;
-            let Some(&scan) = by_folder.get(file).or_else(|| by_folder.get(folder)) else {
+            let found = match named(file)? {
+                None => named(folder)?,
+                found => found,
+            };
+            let Some(scan) = found else {
                 example = cut(file);
                 continue;
             };

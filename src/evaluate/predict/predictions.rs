@@ -1,5 +1,6 @@
 //! A subset's predictions, and their files.
 
+use crate::base::escape::csv_text;
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, write_whole};
 use crate::base::progress::thousands;
@@ -221,7 +222,7 @@ impl Predictions {
         DataFrame::new(self.rows.len(), columns).context("making a frame of predictions")
     }
 
-    /// Writes the predictions as Parquet and CSV, and [`About`] as JSON.
+    /// Writes the predictions as Parquet and, for spreadsheets, as CSV; and [`About`] as JSON.
     pub(crate) fn write(&self, folder: &RunFolder) -> Result<()> {
         let subset = self.about.subset;
         let mut frame = self.to_frame()?;
@@ -233,8 +234,9 @@ impl Predictions {
             for row in &self.rows {
                 let label = row.label.map_or(String::new(), |l| l.to_string());
                 let (covid, decision) = (row.covid.to_string(), row.decision().to_string());
-                let patient = row.patient.as_deref().unwrap_or("");
-                csv.write_record([&row.path, &row.scan, patient, &label, &covid, &decision])?;
+                let [path, scan, patient] =
+                    [row.path.as_str(), &row.scan, row.patient.as_deref().unwrap_or("")].map(csv_text);
+                csv.write_record([path, scan, patient, label, covid, decision])?;
             }
             write_whole(path, &csv.into_inner()?)
         })

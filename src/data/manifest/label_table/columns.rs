@@ -1,6 +1,7 @@
 //! The columns of a table of labels.
 
 use super::{LabelRow, Sets};
+use crate::base::escape::csv_text;
 use crate::data::manifest::root_tables::cut;
 use crate::data::manifest::{Label, Set};
 use anyhow::{Context, Result, bail, ensure};
@@ -102,8 +103,14 @@ impl Columns {
     }
 }
 
+/// A path as tables of ours have it: one that starts like a formula or holds what is not seen is written otherwise, and any
+/// loses the space around it.
+pub(in crate::data::manifest) fn as_written(path: &str) -> String {
+    normalised(csv_text(path).trim())
+}
+
 /// A path under the root, with `/`.
-fn normalised(path: &str) -> String {
+pub(super) fn normalised(path: &str) -> String {
     let path = path.replace('\\', "/");
     path.trim_start_matches("./").trim_matches('/').to_owned()
 }

@@ -44,6 +44,63 @@ fn a_table_gives_sets_labels_and_patients_in_any_of_its_forms() {
     }
 }
 
+/// Folders whose names a table of ours writes otherwise.
+const ODD: [&str; 6] = ["=1+1", "-2/+3", "ct\u{1b}[1m/a", "line\nbreak", " space ", "back\\slash"];
+
+#[test]
+fn a_table_of_ours_names_the_scans_that_it_was_written_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (scan, size) in ODD.iter().chain(&["plain/1", "plain/2"]).zip(64..) {
+        let folder = folder.path().join(scan);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let picture = crate::data::decode::encode_png(size, &vec![90; (size * size) as usize]).expect("a picture");
+        std::fs::write(folder.join("0.png"), picture).expect("writes");
+    }
+    let path = folder.path().join(LABELS);
+    assert_eq!(Manifest::write_label_table(folder.path(), &path, |_| {}).expect("writes"), 8);
+    let written = std::fs::read_to_string(&path).expect("reads");
+    for row in ["'=1+1,", "'-2/+3,", r"ct\u{1b}[1m/a,", r"line\nbreak,", "plain/1,"] {
+        assert!(written.lines().any(|line| line.starts_with(row)), "{row} in\n{written}");
+    }
+    // Filled in as in a spreadsheet, each second scan covid.
+    let labels = ["covid", "non-covid"].into_iter().cycle();
+    let rows = written
+        .lines()
+        .skip(1)
+        .zip(labels)
+        .map(|(row, label)| row.replacen(",,,,", &format!(",{label},train,=src,@p"), 1));
+    let filled: Vec<String> = written.lines().take(1).map(str::to_owned).chain(rows).collect();
+    std::fs::write(&path, filled.join("\n")).expect("writes");
+    let manifest = Manifest::scan(folder.path(), |_| {}).expect("scans");
+    assert_eq!((manifest.scans.len(), manifest.rejected.len()), (8, 0), "{:?}", manifest.rejected);
+    for scan in &manifest.scans {
+        assert!(scan.label.is_some() && scan.source.as_deref() == Some("=src"), "{scan:?}");
+    }
+    let found: BTreeSet<&str> = manifest.scans.iter().map(|scan| scan.folder.as_str()).collect();
+    assert_eq!(found, ODD.into_iter().chain(["plain/1", "plain/2"]).collect());
+    // A table of patients made of it.
+    let mut manifest =
+        Manifest { scans: manifest.scans.iter().map(|of| Scan::new(of.folder.clone())).collect(), ..manifest };
+    let patients = format!(
+        "path,patient\n{}",
+        filled[1..].iter().map(|row| format!("{},P1\n", row.split(',').next().unwrap())).collect::<String>()
+    );
+    manifest.read_patients(&"patients.csv", patients.as_bytes()).expect("reads");
+    assert!(manifest.scans.iter().all(|scan| scan.patient.as_deref() == Some("P1")), "{:?}", manifest.scans);
+}
+
+#[test]
+fn names_that_are_written_alike_are_not_guessed_between() {
+    let listing = || folders(&[("a\n1", 1), (r"a\n1", 1)]);
+    let error = format!("{:#}", table("path,label\n\"a\\n1\",covid\n").apply(listing()).err().expect("two"));
+    assert!(error.ends_with("line 2: a/n1 may be \"a\\n1\" or \"a\\\\n1\": rename one of them"), "{error}");
+    let manifest = Manifest::of_folders("m", vec!["a\n1".to_owned(), r"a\n1".to_owned()], Vec::new());
+    let error = { manifest }.read_patients(&"patients.csv", b"path,patient\na\\n1,P1\n").expect_err("two").to_string();
+    assert_eq!(error, "reading patients from patients.csv: a/n1 may be several scans: rename all but one");
+    let listing = table("path,label\na/n1,covid\n").apply(folders(&[("a/n1", 1), ("a\n1", 1)])).expect("the first");
+    assert_eq!(listing.scans.iter().map(|of| of.label).collect::<Vec<_>>(), [Some(Label::Covid), None]);
+}
+
 #[test]
 fn rows_without_a_scan_are_listed_by_line_and_the_patients_number_is_not() {
     let listing = table("path,label\na/1,covid\nb/9,covid\n").apply(folders(&[("a/1", 1)])).expect("applies");
