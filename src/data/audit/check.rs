@@ -109,6 +109,8 @@ checks! {
     WideWindow "wide-window" Warning "Dark: 99 % of the pixels at level 64 of 255 or darker, from a very wide window at export. Enough levels are left for the stretch lung-to-tissue, without which a network sees little.";
     /// Colour in a grey data set.
     Colour "colour" Warning "Stored in colour: it may carry annotations or come from a screenshot; it is read as grey.";
+    /// Control characters, marks of writing direction and the like in a name.
+    HiddenCharacters "hidden-characters" Warning "The name of a file, scan, patient or source holds characters that are not seen, such as a line break, or that turn the direction of writing; they are shown as escapes, such as \\n.";
     /// The gantry was tilted.
     GantryTilt "gantry-tilt" Note "The slices are tilted against the patient's axis; they are used as they are.";
     /// PNG inside, `.jpg` outside.

@@ -1,8 +1,9 @@
 //! Findings that take more than one file: folders, equal pictures, and scans that look like one patient.
 
 use super::{Check, Finding, Inspection, look_alikes};
+use crate::base::escape::hidden_in;
 use crate::base::progress::thousands;
-use crate::data::manifest::{IrregularKind, Manifest, Rejected, Rejection, Scan, Set, missing_numbers};
+use crate::data::manifest::{IrregularKind, Manifest, Rejected, Rejection, Scan, Set, Slice, missing_numbers};
 use std::collections::BTreeSet;
 
 /// What the folders show: stray files, empty scans and missing slice numbers.
@@ -16,6 +17,7 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     }
     found.extend(manifest.rejected.iter().map(Finding::of_rejected));
     found.extend(manifest.scans.iter().flat_map(irregular));
+    found.extend(hidden_characters(manifest));
     for (scan, gaps) in missing_numbers(manifest) {
         let count: u64 = gaps.iter().map(|(a, b)| u64::from(b - a) + 1).sum();
         let shown: Vec<String> =
@@ -24,6 +26,39 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
         let detail = format!("{} missing: {}{more}", thousands(count), shown.join(", "));
         found.push(finding(Check::MissingSlice, manifest.scans[scan].folder.clone(), detail));
     }
+    found
+}
+
+/// Names that hold what is not seen: of the data set, of scans with their patients and sources, and of files.
+fn hidden_characters(manifest: &Manifest) -> Vec<Finding> {
+    let finding = |path: String, detail: String| Finding { check: Check::HiddenCharacters, path, detail, with: None };
+    let named = |name: &String| Some(finding(name.clone(), format!("{} in its name", hidden_in(name)?)));
+    let of_scan = |scan: &Scan| {
+        let names = [
+            ("path", Some(&scan.folder)),
+            ("patient's name", scan.patient.as_ref()),
+            ("source's name", scan.source.as_ref()),
+        ];
+        let hidden =
+            names.iter().filter_map(|(what, name)| Some(format!("{} in its {what}", hidden_in(name.as_ref()?)?)));
+        let hidden: Vec<String> = hidden.collect();
+        (!hidden.is_empty()).then(|| finding(scan.folder.clone(), hidden.join("; ")))
+    };
+    let of_slice = |slice: &Slice| {
+        let file = match slice.at.as_deref() {
+            // The file is the scan, of which it is said.
+            Some(at) if at == manifest.scan_of(slice).folder => return None,
+            // That of a folder is said of the scan.
+            Some(at) => at.rsplit('/').next().unwrap_or(at),
+            None => &slice.file,
+        };
+        Some(finding(manifest.path(slice), format!("{} in its name", hidden_in(file)?)))
+    };
+    let others = manifest.strays.iter().chain(manifest.rejected.iter().map(|of| &of.path));
+    let mut found: Vec<Finding> = named(&manifest.name).into_iter().collect();
+    found.extend(manifest.scans.iter().filter_map(of_scan));
+    found.extend(manifest.slices.iter().filter_map(of_slice));
+    found.extend(others.filter_map(named));
     found
 }
 
