@@ -22,6 +22,7 @@ mod gradcam;
 mod judge;
 mod kernel;
 mod metrics;
+mod names;
 mod network;
 mod notebooks;
 mod outputs;
