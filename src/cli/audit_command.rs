@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use anyhow::{Context, Result};
 use clap::Args;
-use covid_ct::{Audit, Check, Expectation, RunConfig, Workspace, say};
+use covid_ct::{Audit, Check, Expectation, RunConfig, Workspace, say, visible};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,7 +42,7 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     if let Some(check) = check {
         say(format_args!("\n{}", audit.details(*check)));
     }
-    say(format_args!("\nWritten to {}", workspace.manifest_folder().display()));
+    say(format_args!("\nWritten to {}", visible(workspace.manifest_folder())));
     if let Some(expected) = expected {
         say(format_args!("\n{}", audit.against(&expected)));
         return Ok(if audit.fits(&expected) { ExitCode::SUCCESS } else { ExitCode::from(3) });

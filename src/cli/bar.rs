@@ -1,6 +1,6 @@
 //! A progress bar on a terminal.
 
-use covid_ct::{Progress, RunEvent, complain};
+use covid_ct::{Progress, RunEvent, complain, visible};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl TerminalProgress {
         move |event| match event {
             RunEvent::Working(progress) => self.draw(progress),
             other if self.bar.is_hidden() => complain(other),
-            other => self.bar.println(other.to_string()),
+            other => self.bar.println(visible(other.to_string())),
         }
     }
 
@@ -44,10 +44,10 @@ impl TerminalProgress {
         self.bar.enable_steady_tick(Duration::from_millis(200));
         self.bar.set_length(progress.total as u64);
         self.bar.set_position(progress.done as u64);
-        self.bar.set_prefix(progress.stage.clone());
+        self.bar.set_prefix(visible(&progress.stage));
         let left = progress.left().map_or(String::new(), |left| format!(", {} s left", left.as_secs()));
         let note = if progress.note.is_empty() { String::new() } else { format!(", {}", progress.note) };
-        self.bar.set_message(format!("{:.0} {}/s{note}{left}", progress.rate, progress.unit));
+        self.bar.set_message(visible(format!("{:.0} {}/s{note}{left}", progress.rate, progress.unit)));
         if progress.done == progress.total {
             self.bar.finish();
         }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use covid_ct::cloud::{CloudConfig, Outcome, Plan, Question, RunOptions, run_step};
-use covid_ct::say;
+use covid_ct::{say, visible};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -65,9 +65,9 @@ pub fn cloud(args: &CloudArgs, home: &Path) -> Result<()> {
         CloudCommand::Plan { .. } => say(plan),
         CloudCommand::Cost => say(plan.costs()?),
         CloudCommand::Settings { file } => {
-            ensure!(!file.exists(), "writing settings: {} is there already", file.display());
+            ensure!(!file.exists(), "writing settings: {} is there already", visible(file));
             config.write(file)?;
-            say(file.display());
+            say(visible(file));
         }
         CloudCommand::Script => say(plan.script()?.trim_end()),
         CloudCommand::Run { step, yes, name_again } => {

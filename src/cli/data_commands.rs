@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use super::{PhantomArgs, RunArgs};
 use anyhow::Result;
-use covid_ct::{Doctor, Manifest, PhantomConfig, SliceCache, Workspace, draw_phantom, say};
+use covid_ct::{Doctor, Manifest, PhantomConfig, SliceCache, Workspace, draw_phantom, say, visible};
 use std::path::Path;
 
 pub fn phantom(args: &PhantomArgs) -> Result<()> {
@@ -23,7 +23,7 @@ pub fn phantom(args: &PhantomArgs) -> Result<()> {
         phantom.scans,
         phantom.slices,
         phantom.defects.len(),
-        args.dir.display()
+        visible(&args.dir)
     ));
     Ok(())
 }
@@ -46,7 +46,7 @@ pub fn labels(dir: &Path, out: Option<&Path>) -> Result<()> {
     let scans = Manifest::write_label_table(dir, &out, TerminalProgress::new().progress())?;
     say(format_args!(
         "{scans} scans in {}: fill in the columns label (covid or non-covid; empty where unknown), set (train or val) and source.",
-        out.display()
+        visible(&out)
     ));
     Ok(())
 }

@@ -3,7 +3,9 @@
 use super::RunArgs;
 use super::bar::TerminalProgress;
 use anyhow::Result;
-use covid_ct::{Architecture, Comparison, LeakProbe, Published, Report, RunConfig, Shortcuts, Weights, Workspace, say};
+use covid_ct::{
+    Architecture, Comparison, LeakProbe, Published, Report, RunConfig, Shortcuts, Weights, Workspace, say, visible,
+};
 use std::path::Path;
 
 pub fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<()> {
@@ -12,7 +14,7 @@ pub fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<
     let folder = workspace.manifest_folder();
     probe.figure()?.save(folder.join("leakage.svg"))?;
     probe.gap_figure()?.save(folder.join("leakage-gap.svg"))?;
-    say(format_args!("\n{probe}\n\nFigure: {}", folder.join("leakage.svg").display()));
+    say(format_args!("\n{probe}\n\nFigure: {}", visible(folder.join("leakage.svg"))));
     Ok(())
 }
 
@@ -45,6 +47,6 @@ pub fn report(workspace: &Workspace, runs: &[String], published: Option<&Path>, 
         say(format_args!("{comparison}\n"));
     }
     let report = Report::new(workspace, &runs, published.as_ref())?;
-    say(report.write(out.unwrap_or(workspace.home()))?.display());
+    say(visible(report.write(out.unwrap_or(workspace.home()))?));
     Ok(())
 }

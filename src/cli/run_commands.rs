@@ -4,7 +4,7 @@ use super::bar::TerminalProgress;
 use super::{RunArgs, Trained};
 use anyhow::Result;
 use covid_ct::{
-    Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace, say,
+    Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace, say, visible,
 };
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub fn cross_validate(workspace: &Workspace, args: &RunArgs, folds: usize) -> Re
     if !found.total.sources.is_empty() {
         say(format_args!("{}\n", found.sources_table()));
     }
-    say(format_args!("Written to {}", workspace.run(&found.about.run).path().display()));
+    say(format_args!("Written to {}", visible(workspace.run(&found.about.run).path())));
     Ok(())
 }
 
@@ -54,7 +54,7 @@ pub fn average_seeds(workspace: &Workspace, args: &RunArgs, count: usize) -> Res
     let seeds: Vec<u64> = (0..count as u64).map(|index| config.seed.wrapping_add(index)).collect();
     let found = SeedAverage::run(workspace, &config, &seeds, TerminalProgress::new().show())?;
     say(format_args!("\n{}\n\n{}\n", found.table(), found.paired_table()));
-    say(format_args!("Written to {}", workspace.run(&found.averaged.run).path().display()));
+    say(format_args!("Written to {}", visible(workspace.run(&found.averaged.run).path())));
     Ok(())
 }
 
@@ -71,7 +71,7 @@ pub fn evaluate(workspace: &Workspace, trained: &Trained) -> Result<()> {
 /// Fits the scan model, or reads it, and shows its figures.
 pub fn scan_model(workspace: &Workspace, trained: &Trained) -> Result<()> {
     let run = reopened(workspace, trained)?;
-    say(format_args!("\n{}\n\nWritten to {}", run.scan_model()?.page()?, run.folder().path().display()));
+    say(format_args!("\n{}\n\nWritten to {}", run.scan_model()?.page()?, visible(run.folder().path())));
     Ok(())
 }
 
@@ -80,7 +80,7 @@ pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
     let inference = run.predict()?;
     run.heat_by_scan()?;
     let predictions = run.predictions(Subset::Prediction)?;
-    say(format_args!("\n{}\n\n{inference}\n\nWritten to {}", predictions.summary(), run.folder().path().display()));
+    say(format_args!("\n{}\n\n{inference}\n\nWritten to {}", predictions.summary(), visible(run.folder().path())));
     Ok(())
 }
 
@@ -88,7 +88,7 @@ pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
 pub fn judge(run: &RunFolder, path: &Path) -> Result<()> {
     run.config()?;
     let scans = run.judge(path, TerminalProgress::new().progress())?;
-    say(format_args!("\n{scans}\n\nWritten to {}", scans.write(run)?.display()));
+    say(format_args!("\n{scans}\n\nWritten to {}", visible(scans.write(run)?)));
     Ok(())
 }
 
@@ -96,7 +96,7 @@ pub fn judge(run: &RunFolder, path: &Path) -> Result<()> {
 pub fn validate(run: &RunFolder, path: &Path) -> Result<()> {
     run.config()?;
     let validated = run.validate(path, TerminalProgress::new().progress())?;
-    say(format_args!("\n{validated}\n\nWritten to {}", validated.write(run)?.display()));
+    say(format_args!("\n{validated}\n\nWritten to {}", visible(validated.write(run)?)));
     Ok(())
 }
 
@@ -106,7 +106,7 @@ pub fn explain(workspace: &Workspace, trained: &Trained, subset: Option<Subset>)
     let explanations = run.explain(subset)?;
     for (number, gallery) in (1..).zip(&explanations.galleries) {
         let file = run.folder().path_of(Artifact::Gallery(subset, number));
-        say(format_args!("{}: {}", gallery.figure.title(), file.display()));
+        say(format_args!("{}: {}", gallery.figure.title(), visible(&file)));
     }
     say(format_args!("\n{explanations}"));
     Ok(())
@@ -114,6 +114,6 @@ pub fn explain(workspace: &Workspace, trained: &Trained, subset: Option<Subset>)
 
 pub fn export(workspace: &Workspace, trained: &Trained, file: &Path) -> Result<()> {
     let card = workspace.run(&trained.name).classifier()?.export(file)?;
-    say(format_args!("{}\n{}", file.display(), card.display()));
+    say(format_args!("{}\n{}", visible(file), visible(card)));
     Ok(())
 }
