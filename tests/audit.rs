@@ -32,6 +32,12 @@ fn each_planted_defect_is_found_once_where_it_was_planted() {
 }
 
 #[test]
+fn the_readme_counts_the_checks() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("reads");
+    assert!(readme.contains(&format!(" {} checks,", Check::ALL.len())), "there are {} checks", Check::ALL.len());
+}
+
+#[test]
 fn a_phantom_without_defects_is_clean() {
     let folder = folder();
     let config = covid_ct::PhantomConfig { defects: false, ..crate::support::small_phantom() };
