@@ -1,5 +1,6 @@
 //! One self-contained HTML page (and JSON) for readers who want to check every figure.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::{shell_word, visible};
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, write_json, write_text};
@@ -10,7 +11,6 @@ use crate::evaluate::leak::LeakProbe;
 use crate::evaluate::published::Published;
 use crate::evaluate::shortcuts::Shortcuts;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use maud::{PreEscaped, html};
 use run_parts::{Omission, Run};
 use serde_json::json;

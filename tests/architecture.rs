@@ -119,6 +119,19 @@ fn the_map_names_every_module_and_no_other_and_no_file_is_long() {
     }
 }
 
+/// Messages name files: see `base/errors`.
+#[test]
+fn messages_of_errors_are_made_in_one_place() {
+    let is_library = |file: &Path| place(file).is_some() && !file.ends_with("base/errors.rs");
+    for (file, text) in sources(&repository().join("src")).into_iter().filter(|(file, _)| is_library(file)) {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let others: Vec<&str> = code
+            .filter(|line| line.contains("use anyhow::") || line.contains(" anyhow::") || line.contains("Error::msg("))
+            .collect();
+        assert!(others.is_empty(), "{}: {others:?}: take it from crate::base::errors", file.display());
+    }
+}
+
 /// The type that a line declares.
 fn declared(line: &str) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().filter(|word| !word.starts_with("pub")).collect();

@@ -2,7 +2,7 @@
 //! elsewhere, is not taken for one that belongs there.
 
 use super::files::{Digest, lock_or_wait, write_atomic_sealed, write_text};
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Figures: drawn with plotters as SVG, with a caption.
 
+use crate::base::errors::{Context, Result, anyhow};
 use crate::base::escape::{visible, visible_lines};
 use crate::base::table::{Show, display};
-use anyhow::{Context, Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use maud::html;

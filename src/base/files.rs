@@ -1,8 +1,8 @@
 //! Reading and writing whole files so that a kill at any moment leaves either the old file or the new one.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::visible_json;
 use crate::base::regular_file::{JSON_AT_MOST, open_regular, read_regular};
-use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -193,7 +193,7 @@ fn atomically(
         partial.as_file().sync_all()?;
         seal(&sibling)?;
         partial.persist(path)?;
-        anyhow::Ok(())
+        crate::base::errors::Ok(())
     })();
     written.with_context(|| format!("writing {}", path.display()))
 }

@@ -1,6 +1,6 @@
 //! Parallel work on many items.
 
-use anyhow::Result;
+use crate::base::errors::Result;
 use rayon::prelude::*;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -133,7 +133,7 @@ mod tests {
     fn results_come_in_order_and_a_failure_ends_the_work() {
         let (squares, halves) = in_parallel((0..1000_u32).into_par_iter(), |n| Ok((n * n, n / 2))).expect("works");
         assert_eq!((squares[999], halves[999], squares.len(), halves.len()), (998_001, 499, 1000, 1000));
-        let failing = |n: u32| if n == 7 { anyhow::bail!("at {n}") } else { Ok((n, ())) };
+        let failing = |n: u32| if n == 7 { crate::base::errors::bail!("at {n}") } else { Ok((n, ())) };
         assert_eq!(in_parallel((0..1000_u32).into_par_iter(), failing).expect_err("fails").to_string(), "at 7");
     }
 }

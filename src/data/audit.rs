@@ -1,6 +1,7 @@
 //! Checks every file and scan of a data set for defects before training.
 
 use crate::base::checksums::Sha256Sums;
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress, counted, thousands};
@@ -9,7 +10,6 @@ use crate::data::contact_sheet::ContactSheet;
 use crate::data::decode::room_for;
 use crate::data::manifest::{Manifest, Rejection, Set, Slice};
 use crate::data::window::Window;
-use anyhow::{Context, Result, ensure};
 pub(crate) use inspect::Inspection;
 use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;

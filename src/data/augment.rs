@@ -4,12 +4,12 @@
 //! one pass (`tone.rs`); an erased rectangle. What a slice gets depends only on the run's seed, the epoch and the slice:
 //! not on its batch, not on threads, and not on whether the training was resumed.
 
+use crate::base::errors::{Result, ensure};
 use crate::data::augment::gaussian::Gaussian;
 use crate::data::augment::tone::Tone;
 use crate::data::augment::variation::{Draw, Variation};
 use crate::data::augment::warp::{Affine, LONGEST_SIDE};
 use crate::data::pixels::GreyImage;
-use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 mod augmented;

@@ -4,6 +4,7 @@
 //! uncompressed ([`Storage`]), each with a checksum that is compared whenever the slice is read. The key is derived from the manifest's hash and the preprocessing, so a cache is only
 //! ever used for the data that it was built from.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
 use crate::base::progress::{Progress, human_bytes, thousands};
@@ -17,7 +18,6 @@ use crate::data::rows::{Checking, Filling, Place, Rows};
 use crate::data::split::{Split, Subset};
 use crate::data::window::Window;
 use crate::nn::transfer::{pinned, sent};
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

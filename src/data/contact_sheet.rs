@@ -1,12 +1,12 @@
 //! Contact sheets of slices.
 
+use crate::base::errors::{Context, Result};
 use crate::base::escape::{markup, visible};
 use crate::base::figure::Figure;
 use crate::data::decode::encode_png;
 use crate::data::lungs::LungMask;
 use crate::data::pixels::GreyImage;
 use crate::data::resize::resize_grey;
-use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 

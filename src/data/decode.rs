@@ -1,7 +1,7 @@
 //! Reads picture files: their header, and their pixels.
 
+use crate::base::errors::Result;
 use crate::data::pixels::{GreyImage, Pixels, SixteenBit};
-use anyhow::Result;
 use image::{ColorType, ImageDecoder as _};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};

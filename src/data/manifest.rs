@@ -1,12 +1,12 @@
 //! The contents of a data set: scans, slices, labels, file sizes and hashes.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::{Progress, human_bytes, thousands};
 use crate::base::table::Table;
 use crate::data::decode::Header;
 use crate::data::opened::Contents;
 use crate::data::pixels::SixteenBit;
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};

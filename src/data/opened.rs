@@ -1,6 +1,7 @@
 //! Opens the files of slices: pictures, DICOM files and volumes. A file of many slices is read once for all of them; two
 //! volumes are in memory at a time, however many there are.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::parallel::in_parallel;
 use crate::base::regular_file::read_regular;
@@ -8,7 +9,6 @@ use crate::data::decode::{DecodeError, DecodeLimits, Format, Header, decode_pict
 use crate::data::dicom::DicomFile;
 use crate::data::pixels::{Pixels, SixteenBit, Turn};
 use crate::data::volume::{Volume, data_file, joined, may_name_data};
-use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::iter::Peekable;

@@ -3,7 +3,7 @@
 //! Each row of pixels is stored as the difference to the row above it, compressed with Zstandard at its fastest level:
 //! CT slices shrink to about half, and are unpacked faster than a network trains on them.
 
-use anyhow::{Context, Result, ensure};
+use crate::base::errors::{Context, Result, ensure};
 use std::cell::RefCell;
 
 const LEVEL: i32 = 1;

@@ -20,7 +20,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -234,7 +234,7 @@ fn draw_files(
             content(config, plan, &patients[file.scan], file).with_context(|| format!("drawing {}", file.path))?;
         write(root, &file.path, &bytes)?;
         meter.add(1);
-        anyhow::Ok(())
+        crate::base::errors::Ok(())
     })?;
     meter.finish();
     Ok(())

@@ -1,7 +1,7 @@
 //! Slices as they are decoded: grey levels, or Hounsfield units (HU).
 
+use crate::base::errors::{Context, Error, Result};
 use crate::data::window::Window;
-use anyhow::{Context, Error, Result};
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;

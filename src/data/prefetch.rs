@@ -1,10 +1,10 @@
 //! Prefetching: the next batch is made in a thread, and the system is asked to read ahead.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::data::cache::SliceCache;
 use crate::data::rows::Rows;
 use crate::data::sampler::{WINDOW, shuffled};
 use crate::nn::transfer::{pinned, sent};
-use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;

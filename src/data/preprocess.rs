@@ -1,10 +1,10 @@
 //! What a file becomes before a network sees it.
 
+use crate::base::errors::{Result, ensure};
 use crate::base::files::Digest;
 use crate::data::lungs::LungMask;
 use crate::data::pixels::{GreyImage, SixteenBit};
 use crate::data::window::Window;
-use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 

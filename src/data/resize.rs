@@ -3,8 +3,8 @@
 //! Written here because networks are compared with PyTorch pipelines, which resize with Pillow; libraries that compute
 //! in another order or precision differ from it by up to two grey levels.
 
+use crate::base::errors::{Result, ensure};
 use crate::data::pixels::GreyImage;
-use anyhow::{Result, ensure};
 use multiversion::multiversion;
 use std::cell::RefCell;
 use std::rc::Rc;

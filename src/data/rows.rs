@@ -6,9 +6,9 @@
 //!
 //! The file is not mapped into memory: a mapped file that is cut, or a disk that fails, would end the program by a signal.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{read_json, write_json, write_whole};
 use crate::base::parallel::locked;
-use anyhow::{Context, Result, ensure};
 use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,10 +1,10 @@
 //! Splits a data set into training, validation and test set, and checks that they share no patients.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::{counted, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::{Label, Manifest, Set};
-use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -279,7 +279,7 @@ shown_as_table!(Split);
 
 /// A subset's name, for the command line.
 impl std::str::FromStr for Subset {
-    type Err = anyhow::Error;
+    type Err = crate::base::errors::Error;
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL

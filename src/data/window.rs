@@ -1,6 +1,6 @@
 //! The window through which Hounsfield units (HU) become grey levels.
 
-use anyhow::{Context, Error, Result, ensure};
+use crate::base::errors::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -1,10 +1,10 @@
 //! The folders of data and results, through which notebooks find each other's results.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::audit::Audit;
 use crate::data::phantom::{PhantomConfig, draw_phantom};
-use anyhow::{Context, Result, ensure};
 use std::env;
 use std::path::{Path, PathBuf};
 

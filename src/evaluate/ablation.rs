@@ -1,5 +1,6 @@
 //! Ablation: the same training with one part of its recipe left out.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::human_seconds;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::split::Subset;
@@ -11,7 +12,6 @@ use crate::stats::metrics::{Estimate, Measure};
 use crate::train::config::RunConfig;
 use crate::train::event::RunEvent;
 use crate::train::run_folder::RunFolder;
-use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::collections::BTreeSet;
 

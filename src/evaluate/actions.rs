@@ -1,5 +1,6 @@
 //! Evaluation, prediction and explanation, as methods of an experiment.
 
+use crate::base::errors::{Result, ensure};
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
 use crate::base::table::Page;
@@ -14,7 +15,6 @@ use crate::evaluate::predict::{Classifier, Predictions};
 use crate::train::checkpoint::CheckpointInfo;
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::Artifact;
-use anyhow::{Result, ensure};
 use std::path::Path;
 
 impl Experiment {

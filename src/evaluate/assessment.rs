@@ -1,5 +1,6 @@
 //! Uncertainty of a run's figures: confidence intervals over patients, comparison of scan rules, calibration, sources.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::data::manifest::Manifest;
 use crate::data::split::Subset;
@@ -9,7 +10,6 @@ use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::calibration::{Calibration, ScanCalibrator, Temperature, logit};
 use crate::stats::metrics::{DRAWS, Estimate, Performance, ScoredSample};
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -1,5 +1,6 @@
 //! Comparison of runs with each other and with the slides' results.
 
+use crate::base::errors::{Result, ensure};
 use crate::base::figure::{Figure, lines};
 use crate::base::progress::{human_seconds, thousands};
 use crate::base::table::{Page, Table, percent, shown_as_table};
@@ -12,7 +13,6 @@ use crate::stats::figures::confusion;
 use crate::stats::metrics::Measure;
 use crate::train::history::History;
 use crate::train::run_folder::RunFolder;
-use anyhow::{Result, ensure};
 use serde::Serialize;
 
 /// One row of the comparison.

@@ -1,5 +1,6 @@
 //! Cross-validation: every labelled scan is judged by a network that has learned from other patients.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
 use crate::base::progress::thousands;
@@ -15,7 +16,6 @@ use crate::stats::metrics::{DRAWS, Measure, Performance, ScoredSample};
 use crate::train::config::RunConfig;
 use crate::train::event::RunEvent;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,6 +1,6 @@
 //! From a scan's slices to a decision on the scan: [`Rule`], chosen on validation scans.
 
-use anyhow::{Result, bail, ensure};
+use crate::base::errors::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The probability from which a slice is called covid.
@@ -28,7 +28,7 @@ enum UncheckedRule {
 }
 
 impl TryFrom<UncheckedRule> for Rule {
-    type Error = anyhow::Error;
+    type Error = crate::base::errors::Error;
 
     fn try_from(read: UncheckedRule) -> Result<Self> {
         let threshold = |value: f64| {

@@ -1,5 +1,6 @@
 //! Evaluation of a trained network on train, validation and test, by slice and by scan.
 
+use crate::base::errors::{Context, Result};
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
 use crate::base::progress::thousands;
@@ -16,7 +17,6 @@ use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::train::config::RunConfig;
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 mod network_summary;

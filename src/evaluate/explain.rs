@@ -4,6 +4,7 @@
 //! lung masks come from classical image processing with known failures (see [`LungMask`](crate::LungMask)), which a
 //! gallery shows.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, thousands};
 use crate::base::table::{Page, Table, percent, shown_as_table};
@@ -15,7 +16,6 @@ use crate::nn::learn::Learn;
 use crate::nn::model::Network;
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ impl Explanations {
         let doing = || format!("explaining the {subset} subset of {}", folder.path().display());
         let classifier = folder.classifier()?;
         if let Some(why) = classifier.network().no_heat() {
-            anyhow::bail!("{}: {why}", doing());
+            crate::base::errors::bail!("{}: {why}", doing());
         }
         let predictions = folder.predictions(subset).with_context(|| {
             format!("{}: expected its predictions: run `covid-ct evaluate`, or `predict` for the unlabelled", doing())

@@ -1,5 +1,6 @@
 //! Export of a trained network for other programs.
 
+use crate::base::errors::{Context, Result, anyhow, bail};
 use crate::base::escape::visible_json;
 use crate::base::files::{Digest, write_atomic, write_json, write_text};
 use crate::evaluate::predict::Classifier;

@@ -1,5 +1,6 @@
 //! External validation: a finished network on labelled scans from elsewhere.
 
+use crate::base::errors::{Context, Result};
 use crate::base::escape::visible;
 use crate::base::files::{Digest, write_text};
 use crate::base::progress::{Progress, counted};
@@ -14,7 +15,6 @@ use crate::evaluate::predict::{About, Predictions};
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::figures::confusion;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result};
 use maud::{PreEscaped, html};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

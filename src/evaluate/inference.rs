@@ -1,5 +1,6 @@
 //! Predictions of unlabelled scans, with calibrated probabilities and an out-of-distribution hint.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
 use crate::base::progress::counted;
@@ -14,7 +15,6 @@ use crate::evaluate::predict::{About, Classifier, Predictions, SlicePrediction, 
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::stats::metrics::Interval;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

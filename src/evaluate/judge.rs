@@ -1,5 +1,6 @@
 //! New scans, judged by a run: whatever comes after the data set that it was trained on.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::visible;
 use crate::base::figure::Figure;
 use crate::base::files::write_text;
@@ -12,7 +13,6 @@ use crate::data::split::Subset;
 use crate::evaluate::inference::{Basis, Inference};
 use crate::evaluate::predict::{Classifier, Predictions};
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use maud::{PreEscaped, html};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

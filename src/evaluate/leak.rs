@@ -10,6 +10,7 @@
 //! by the permuted labels, and it is scored by balanced accuracy, the mean recall of the two labels.
 
 use crate::base::checksums::Sha256Sums;
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress, thousands};
 use crate::data::cache::SliceCache;
@@ -19,7 +20,6 @@ use crate::nn::learn::Learn;
 use crate::train::config::RunConfig;
 use crate::train::initial::initial_network;
 use crate::train::recipe::Recipe;
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -1,13 +1,13 @@
 //! Out-of-distribution detection by grey levels: a hint which unlabelled scans differ from the training scans, not a
 //! test.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::data::cache::{SliceCache, spread};
 use crate::data::preprocess::Preprocess;
 use crate::data::split::Subset;
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
 //! Paired comparison of runs on the same scans.
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::Manifest;
 use crate::data::split::Subset;
@@ -6,7 +7,6 @@ use crate::evaluate::assessment::{estimated, scored_scans};
 use crate::evaluate::evaluation::Evaluation;
 use crate::stats::metrics::{DRAWS, Estimate, Measure, Paired, ScoredSample, holm};
 use crate::train::run_folder::RunFolder;
-use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 /// Seed of the bootstrap.

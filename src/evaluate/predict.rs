@@ -1,5 +1,6 @@
 //! Predictions of slices by a trained network.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, thousands};
 use crate::base::table::{Table, shown_as_table};
@@ -11,7 +12,6 @@ use crate::train::batch_source::BatchSource;
 use crate::train::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use tch::Device;
 

@@ -1,7 +1,7 @@
 //! The slides' published results: every epoch, every classification report, and the comparison, as printed.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::read_json;
-use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Decisions by scan: a score of its slices, compared with a threshold chosen on the validation set.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::csv_text;
 use crate::base::figure::Figure;
 use crate::base::files::write_whole;
@@ -14,7 +15,6 @@ use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::train::config::RunConfig;
 use crate::train::recipe::Selection;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

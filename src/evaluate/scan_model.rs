@@ -1,6 +1,7 @@
 //! The scan model: a scan judged by the features of all its slices, pooled by gated attention or more simply. It is trained on
 //! scans, where a run's network is trained on slices that have the label of their scan, many of which show no trace of it.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
@@ -15,7 +16,6 @@ use crate::stats::calibration::ScanCalibrator;
 use crate::stats::metrics::{Interval, Paired, Performance};
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use tch::{Kind, Tensor};

@@ -1,5 +1,6 @@
 //! Several seeds: how much results vary between trainings, and the networks' averaged predictions.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::thousands;
 use crate::base::table::{Page, Table, shown_by};
@@ -14,7 +15,6 @@ use crate::stats::metrics::{DRAWS, Estimate, Measure, Paired, Performance, Score
 use crate::train::config::RunConfig;
 use crate::train::event::RunEvent;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

@@ -1,5 +1,6 @@
 //! Runs that are trained and evaluated one after the other, to be judged together.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::Progress;
 use crate::data::split::Subset;
 use crate::data::workspace::Workspace;
@@ -10,7 +11,6 @@ use crate::train::config::RunConfig;
 use crate::train::event::RunEvent;
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use std::sync::Arc;
 
 /// A run that is trained and evaluated.

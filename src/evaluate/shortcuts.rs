@@ -12,9 +12,9 @@ mod cues;
 pub use cue_comparison::{CueComparison, CueComparisonRow};
 pub use cues::Shortcuts;
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::stats::calibration::Logistic;
 use crate::stats::metrics::{DRAWS, Estimate, Measure, Performance, ScoredSample};
-use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

@@ -148,7 +148,7 @@ impl fmt::Display for Architecture {
 }
 
 impl std::str::FromStr for Architecture {
-    type Err = anyhow::Error;
+    type Err = crate::base::errors::Error;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         if let Some(name) = name.strip_prefix(Self::CUSTOM) {
@@ -156,7 +156,7 @@ impl std::str::FromStr for Architecture {
         }
         let known = || Self::ALL.map(Self::key).join(", ");
         let found = Self::ALL.into_iter().find(|a| a.key() == name);
-        found.ok_or_else(|| anyhow::anyhow!("expected one of {} or custom:NAME, found {name:?}", known()))
+        found.ok_or_else(|| crate::base::errors::anyhow!("expected one of {} or custom:NAME, found {name:?}", known()))
     }
 }
 

@@ -5,8 +5,8 @@
 //! them. Parameter by parameter, ResNet-152's 467 parameters needed 4,000 kernel launches, and the GPU had to wait for
 //! most of them.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::nn::script;
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::{Device, IValue, Kind, Tensor};

@@ -1,6 +1,6 @@
 //! From the features of a scan's slices to one logit of the scan: gated attention, and simpler ways of pooling.
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

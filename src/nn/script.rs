@@ -1,7 +1,7 @@
 //! Operators of libtorch that tch does not expose, called through a small TorchScript program: those that change lists
 //! of tensors, and pinning memory without a warning on each call.
 
-use anyhow::{Context, Result};
+use crate::base::errors::{Context, Result};
 use std::io::{Cursor, Write};
 use std::sync::OnceLock;
 use tch::{CModule, IValue, Tensor};

@@ -1,6 +1,6 @@
 //! Work on libtorch in several threads, each of which computes on one: sums then round alike on every machine.
 
-use anyhow::Result;
+use crate::base::errors::Result;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(squares, (0..7).map(|job| (job * job, 1)).collect::<Vec<_>>());
         assert_eq!(tch::get_num_threads(), 3);
         assert_eq!(std::thread::spawn(tch::get_num_threads).join().expect("joins"), 3);
-        let failing = |job| if job == 2 { anyhow::bail!("at {job}") } else { Ok(job) };
+        let failing = |job| if job == 2 { crate::base::errors::bail!("at {job}") } else { Ok(job) };
         assert_eq!(side_by_side(9, failing).expect_err("fails").to_string(), "at 2");
         assert_eq!(side_by_side(0, |_| Ok(())).expect("nothing to do"), []);
     }

@@ -2,10 +2,10 @@
 //!
 //! The file is not mapped into memory: a mapped file that is cut would end the program by a signal.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::write_atomic_at;
 use crate::base::progress::thousands;
 use crate::nn::transfer::bytes;
-use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, View};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -38,11 +38,11 @@ struct Stored<'a> {
     tensor: &'a Tensor,
     shape: Vec<usize>,
     /// The first error of a copy, because [`View::data`] cannot return one.
-    failed: &'a RefCell<Option<anyhow::Error>>,
+    failed: &'a RefCell<Option<crate::base::errors::Error>>,
 }
 
 impl<'a> Stored<'a> {
-    fn of(tensor: &'a Tensor, failed: &'a RefCell<Option<anyhow::Error>>) -> Self {
+    fn of(tensor: &'a Tensor, failed: &'a RefCell<Option<crate::base::errors::Error>>) -> Self {
         Self { tensor, shape: shape_of(tensor), failed }
     }
 }

@@ -1,7 +1,7 @@
 //! Transfer of tensors between memory and device.
 
+use crate::base::errors::Result;
 use crate::nn::script;
-use anyhow::Result;
 use tch::{Device, Tensor};
 
 /// Pins memory that will be copied to a GPU.

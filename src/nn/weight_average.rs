@@ -1,8 +1,8 @@
 //! The exponential average of a network's weights.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::nn::learn::Learn;
 use crate::nn::model::Network;
-use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 

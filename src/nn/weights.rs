@@ -3,12 +3,12 @@
 //! The crate `pytorch-reader` 0.22 cannot replace `container`, `pickle` and `torch_file`: it skips unknown calls such
 //! as `os.system` and entries that are not tensors instead of refusing the file.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
 use crate::nn::model::Architecture;
 use crate::nn::tensor_file::all_finite;
-use anyhow::{Context, Result, ensure};
 use catalogue::{ExpectedInput, PublishedWeights};
 use download::PAUSES;
 use serde::{Deserialize, Serialize};

@@ -2,13 +2,13 @@
 
 use super::run_parts::Run;
 use super::{Report, Sources};
+use crate::base::errors::Result;
 use crate::base::progress::{counted, thousands};
 use crate::base::table::{Show, Table, percent};
 use crate::data::audit::Check;
 use crate::data::manifest::Manifest;
 use crate::data::split::Subset;
 use crate::report::checklist::{Answer, Checklist, Facts};
-use anyhow::Result;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! The reporting checklists CLAIM and TRIPOD+AI, and which of their items a report answers.
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 use facts::{FACTS, quoted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,13 +1,13 @@
 //! The flow of data from the files that were read to the slices that each split uses.
 
 use super::run_parts::Run;
+use crate::base::errors::Result;
 use crate::base::figure::{Figure, FlowStep, flow};
 use crate::base::progress::{counted, thousands};
 use crate::base::table::Table;
 use crate::data::manifest::Manifest;
 use crate::data::split::{Split, Subset};
 use crate::evaluate::evaluation::NetworkSummary;
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
 

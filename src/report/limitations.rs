@@ -2,11 +2,11 @@
 
 use super::html::warning;
 use super::{Report, Sources};
+use crate::base::errors::Result;
 use crate::base::escape::visible;
 use crate::base::table::Show;
 use crate::evaluate::paired_runs::PairedRuns;
 use crate::train::run_folder::RunFolder;
-use anyhow::Result;
 use maud::html;
 use serde_json::json;
 

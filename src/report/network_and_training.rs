@@ -4,9 +4,9 @@ use super::data_flow::{by_network, names};
 use super::html::{heading, paragraph, side_by_side, small};
 use super::run_parts::Run;
 use super::{Report, Sources};
+use crate::base::errors::Result;
 use crate::base::progress::thousands;
 use crate::base::table::{Show, Table};
-use anyhow::Result;
 use serde_json::json;
 
 impl Report {

@@ -1,6 +1,7 @@
 //! The contents of a run's folder; a part that does not belong to the run's evaluation is left out.
 
 use super::html::heading;
+use crate::base::errors::{Result, ensure};
 use crate::base::escape::shell_word;
 use crate::base::files::Digest;
 use crate::base::table::Table;
@@ -19,7 +20,6 @@ use crate::train::config::RunConfig;
 use crate::train::history::History;
 use crate::train::provenance::Provenance;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Result, ensure};
 use serde::Serialize;
 
 /// A part that is not shown, because it belongs to other data, another split or other weights.
@@ -171,7 +171,7 @@ impl RunReader<'_> {
         part.ok()
     }
 
-    fn leave_out(&mut self, artifact: Artifact, stage: &str, error: &anyhow::Error) {
+    fn leave_out(&mut self, artifact: Artifact, stage: &str, error: &crate::base::errors::Error) {
         let name = self.folder.name();
         self.left_out.push(Omission {
             what: format!("{} of {name}", artifact.file_name()),

@@ -2,13 +2,13 @@
 
 use super::html::{paragraph, warning};
 use super::{Report, Sources};
+use crate::base::errors::Result;
 use crate::base::escape::{shell_word, visible};
 use crate::base::table::{Show, Table};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::explain::GalleryKind;
 use crate::train::provenance::Provenance;
-use anyhow::Result;
 use maud::{PreEscaped, html};
 use serde_json::json;
 

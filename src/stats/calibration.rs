@@ -1,8 +1,8 @@
 //! Calibration of probabilities: measured by [`Calibration`], and improved by [`Temperature`] for slices and
 //! [`ScanCalibrator`] for scans.
 
+use crate::base::errors::{Result, bail, ensure};
 use crate::stats::metrics::Interval;
-use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 mod logistic;

@@ -14,7 +14,7 @@
 //! x · (w/σ) - μ · (w/σ)`. Products are summed in f64.
 
 use super::calibration::sigmoid;
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 
 mod feature_rows;
 mod newton;

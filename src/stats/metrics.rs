@@ -6,9 +6,9 @@
 
 use std::fmt;
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::escape::visible;
 use crate::base::table::shown_as_text;
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 mod auc_by_source;
@@ -81,7 +81,7 @@ struct Unchecked {
 }
 
 impl TryFrom<Unchecked> for ConfusionMatrix {
-    type Error = anyhow::Error;
+    type Error = crate::base::errors::Error;
 
     fn try_from(Unchecked { classes, counts }: Unchecked) -> Result<Self> {
         let expected = vec![classes.len(); classes.len()];

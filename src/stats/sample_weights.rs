@@ -1,6 +1,6 @@
 //! Weights of samples that make patients, labels and sources count alike.
 
-use anyhow::{Result, ensure};
+use crate::base::errors::{Result, ensure};
 use std::collections::BTreeMap;
 
 /// A weight for each sample (slice), with mean 1:

@@ -1,8 +1,8 @@
 //! The loss of a batch, and what training adds to it: weights of slices, label smoothing, mixup.
 
+use crate::base::errors::Result;
 use crate::train::epoch::Sums;
 use crate::train::recipe::Recipe;
-use anyhow::Result;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Reduction, Tensor};

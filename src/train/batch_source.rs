@@ -1,5 +1,6 @@
 //! Batches for a run's network: slices, or the stored features of its frozen backbone.
 
+use crate::base::errors::{Context, Result};
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
 use crate::data::augment::Augmentation;
@@ -13,7 +14,6 @@ use crate::train::batch_loss::{BatchLoss, mixed_rows};
 use crate::train::config::RunConfig;
 use crate::train::epoch::Sums;
 use crate::train::features::FeatureCache;
-use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
 /// The source of a network's input, and the modes it computes in, by a run's settings.

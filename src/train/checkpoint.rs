@@ -1,5 +1,6 @@
 //! Checkpoints: weights, optimizer, position and description of a training in one safetensors file.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::seconds_if_any;
 use crate::data::split::Subset;
@@ -10,7 +11,6 @@ use crate::train::config::RunConfig;
 use crate::train::epoch::EpochRecord;
 use crate::train::optimization::Optimization;
 use crate::train::position::Position;
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

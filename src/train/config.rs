@@ -1,5 +1,6 @@
 //! The settings of an experiment, stored as one JSON file.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::{read_json, write_json};
 use crate::base::progress::thousands;
 use crate::data::preprocess::{Preprocess, Storage};
@@ -8,7 +9,6 @@ use crate::nn::device::device_name;
 use crate::nn::learn::{Learn, Precision};
 use crate::nn::model::Architecture;
 use crate::train::recipe::Recipe;
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::Device;

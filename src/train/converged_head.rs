@@ -1,6 +1,7 @@
 //! The head solved to convergence over the stored features of a frozen backbone, one strength of regularisation after
 //! the other, from strong to weak: each strength is an epoch of the training.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::data::manifest::{Label, Manifest};
 use crate::data::split::Subset;
 use crate::nn::model::Network;
@@ -9,7 +10,6 @@ use crate::train::batch_source::BatchSource;
 use crate::train::epoch::SolvedHead;
 use crate::train::experiment::Experiment;
 use crate::train::features::FeatureCache;
-use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -90,7 +90,9 @@ fn head_of(network: &Network) -> Result<LogisticHead> {
         let odds = logits.f_select(0, covid)?.f_sub(&logits.f_select(0, other)?)?;
         Ok(Vec::try_from(odds.f_reshape([-1])?)?)
     };
-    let [(_, weight), (_, bias)] = network.head() else { anyhow::bail!("expected a head of weight and bias") };
+    let [(_, weight), (_, bias)] = network.head() else {
+        crate::base::errors::bail!("expected a head of weight and bias")
+    };
     Ok(LogisticHead { weight: odds(weight)?, bias: odds(bias)?.first().copied().unwrap_or(0.0) })
 }
 

@@ -1,5 +1,6 @@
 //! An experiment: settings, slices, split, cache and run folder.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::{Progress, counted, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::SliceCache;
@@ -11,7 +12,6 @@ use crate::train::config::RunConfig;
 use crate::train::event::RunEvent;
 use crate::train::position::Position;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use std::fmt;
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@
 //! after an active dropout: there features are stored up to the dropout, and the layers from it on are computed for
 //! every batch.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::{Meter, Progress};
 use crate::data::cache::SliceCache;
@@ -15,7 +16,6 @@ use crate::data::preprocess::{Preprocess, WithoutLungs};
 use crate::data::rows::{Building, Checking, Place, Rows};
 use crate::nn::model::Network;
 use crate::train::config::RunConfig;
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};

@@ -1,5 +1,6 @@
 //! A training's history, epoch by epoch.
 
+use crate::base::errors::Result;
 use crate::base::figure::{Figure, lines};
 use crate::base::progress::{human_seconds, rate, seconds_if_any};
 use crate::base::table::{Page, Table, percent, shown_as_table};
@@ -9,7 +10,6 @@ use crate::train::checkpoint::CheckpointInfo;
 use crate::train::config::RunConfig;
 use crate::train::epoch::{EpochRecord, Score, best};
 use crate::train::recipe::Selection;
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 

@@ -1,10 +1,10 @@
 //! A run's initial network.
+use crate::base::errors::{Context, Result};
 use crate::base::progress::Progress;
 use crate::nn::learn::Learn;
 use crate::nn::model::Network;
 use crate::nn::weights::{Weights, WeightsFile};
 use crate::train::config::RunConfig;
-use anyhow::{Context, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};

@@ -1,5 +1,6 @@
 //! One step of a training: gradient, learning rate, AdamW, and the average of the weights.
 
+use crate::base::errors::Result;
 use crate::nn::learn::Precision;
 use crate::nn::model::Network;
 use crate::nn::optimizer::{Adam, Scaling, clip, gradient};
@@ -7,7 +8,6 @@ use crate::nn::weight_average::{self, WeightAverage};
 use crate::train::batch_loss::mixed_share;
 use crate::train::config::RunConfig;
 use crate::train::position::Position;
-use anyhow::Result;
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 

@@ -1,7 +1,7 @@
 //! How a network is trained, beyond the slides' Adam at a fixed rate.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::data::augment::Augmentation;
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 

@@ -1,6 +1,7 @@
 //! The folder of a run, and the files in it.
 
 use crate::base::checksums::Sha256Sums;
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::human_bytes;
 use crate::base::table::{Table, shown_as_table};
@@ -12,7 +13,6 @@ use crate::train::checkpoint::CheckpointInfo;
 use crate::train::config::RunConfig;
 use crate::train::history::History;
 use crate::train::provenance::Provenance;
-use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;

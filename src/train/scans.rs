@@ -1,12 +1,12 @@
 //! What training needs to know of scans and patients: how much each slice counts, and how well scans are ranked.
 
+use crate::base::errors::{Context, Result};
 use crate::data::manifest::{Label, Manifest};
 use crate::data::split::Subset;
 use crate::stats::metrics::source_mean_auc;
 use crate::stats::sample_weights::balanced_weights;
 use crate::train::experiment::Experiment;
 use crate::train::recipe::Weighting;
-use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
 /// How much each slice of the manifest counts in the loss, 1 in the mean over the training slices; `None`: all the same.

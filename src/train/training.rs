@@ -1,5 +1,6 @@
 //! The training loop.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::lock;
 use crate::base::progress::{Meter, Progress};
 use crate::data::prefetch::Batch;
@@ -24,7 +25,6 @@ use crate::train::position::Position;
 use crate::train::provenance::Provenance;
 use crate::train::run_folder::{Artifact, RunFolder};
 use crate::train::scans::{scan_auc, slice_weights};
-use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::fs;

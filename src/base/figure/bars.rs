@@ -1,8 +1,8 @@
 //! Grouped bar charts with intervals.
 
 use super::{Canvas, Chart, Figure, PALETTE, draw, font, legend};
+use crate::base::errors::{Result, ensure};
 use crate::base::escape::visible;
-use anyhow::{Result, ensure};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 

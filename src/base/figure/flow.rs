@@ -1,8 +1,8 @@
 //! Flow diagrams: what was included, and what was excluded at each step.
 
 use super::{Canvas, Figure, PALETTE, draw, font};
+use crate::base::errors::Result;
 use crate::base::escape::visible;
-use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 

@@ -1,8 +1,8 @@
 //! Two lines over one axis, each with a scale of its own.
 
 use super::{Figure, PALETTE, draw, font, legend_share};
+use crate::base::errors::{Result, ensure};
 use crate::base::escape::visible;
-use anyhow::{Result, ensure};
 use plotters::prelude::*;
 
 /// A line, the text beside its scale, and the highest value of the scale, which begins at 0.

@@ -1,11 +1,11 @@
 //! Compares an audit with what is known about a data set in advance.
 
 use super::{Audit, Check};
+use crate::base::errors::{Context, Result};
 use crate::base::files::read_json;
 use crate::base::progress::thousands;
 use crate::base::table::Table;
 use crate::data::manifest::{Label, Set};
-use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::path::Path;
 

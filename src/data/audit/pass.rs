@@ -3,13 +3,13 @@
 use super::Audit;
 use super::inspect::Inspection;
 use super::pixel_measures::Levels;
+use crate::base::errors::{Context, Result};
 use crate::base::progress::Progress;
 use crate::data::cache::{CacheFilling, SliceCache};
 use crate::data::decode::room_for;
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::Contents;
 use crate::data::preprocess::Preprocess;
-use anyhow::{Context, Result};
 use std::path::Path;
 
 /// Inspects files from a folder or an archive and, on request, caches them in the same pass.

@@ -3,6 +3,7 @@
 use super::inspect::Inspection;
 use super::pixel_measures::{DESCRIPTOR, Descriptor, Picture};
 use super::{Audit, Check};
+use crate::base::errors::{Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::thousands;
 use crate::base::table::{Show, Table, shown_as_table};
@@ -11,7 +12,6 @@ use crate::data::manifest::{Label, Manifest, Set, Slice};
 use crate::data::preprocess::Preprocess;
 use crate::data::split::Split;
 use crate::data::split::{SplitConfig, SplitUnit};
-use anyhow::{Result, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;

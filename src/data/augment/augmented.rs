@@ -1,12 +1,12 @@
 //! Augmented slices of a cache: the batches of a training, and pictures of them.
 
+use crate::base::errors::{Context, Result};
 use crate::base::figure::Figure;
 use crate::data::augment::{Augmentation, Draw};
 use crate::data::cache::{SliceCache, spread};
 use crate::data::contact_sheet::ContactSheet;
 use crate::data::pixels::GreyImage;
 use crate::data::split::{Split, Subset};
-use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
 /// How many augmented versions of a slice fill a row of the sheet, together with the slice itself.

@@ -2,6 +2,7 @@
 
 use super::CacheIndex;
 use super::lungs_found::FOUND;
+use crate::base::errors::{Context, Result};
 use crate::base::progress::{Meter, Progress};
 use crate::data::decode::room_for;
 use crate::data::manifest::Manifest;
@@ -11,7 +12,6 @@ use crate::data::pixels::Pixels;
 use crate::data::preprocess::{Preprocess, Storage};
 use crate::data::resize::resize_grey;
 use crate::data::rows::{Building, Place, Row};
-use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 

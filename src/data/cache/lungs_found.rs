@@ -1,8 +1,8 @@
 //! In which cached slices lungs were found.
 
 use super::SliceCache;
+use crate::base::errors::Result;
 use crate::data::preprocess::WithoutLungs;
-use anyhow::Result;
 use std::collections::HashSet;
 
 /// What a slice's row is marked with where lungs were found in it.

@@ -3,8 +3,8 @@
 use super::listing::{FolderListing, ListedSlice};
 use super::walk::check_classes;
 use super::{Label, Scan, Set};
+use crate::base::errors::{Result, bail};
 use crate::base::natural::{NumericKey, numeric_key};
-use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Set, label, number and path of a scan folder: sorts as the folders are listed.

@@ -4,8 +4,8 @@ use super::label_table::{LABELS, LabelTable, Sets};
 use super::listing::FolderListing;
 use super::new_scans::anywhere_below;
 use super::{Label, Manifest, Set};
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::Progress;
-use anyhow::{Context, Result, ensure};
 use std::path::Path;
 
 /// Names of folders, in lower case.

@@ -2,9 +2,9 @@
 
 use super::{Manifest, Rejected, RootTables, Scan, parquet};
 use crate::base::checksums::Sha256Sums;
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::data::pixels::SixteenBit;
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,11 +2,11 @@
 
 use super::listing::{FolderListing, ListedSlice};
 use super::{Manifest, Rejected, Scan, Set};
+use crate::base::errors::{Context, Result, bail};
 use crate::base::natural::numeric_key;
 use crate::base::progress::Progress;
 use crate::base::regular_file::{FolderId, Lies};
 use crate::data::opened::SLICE_AT_MOST;
-use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

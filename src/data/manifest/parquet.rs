@@ -1,9 +1,9 @@
 //! The manifest as a polars frame and as a Parquet file.
 
 use super::{Manifest, Scan, Slice};
+use crate::base::errors::{Context, Result, bail};
 use crate::base::files::Digest;
 use crate::data::decode::{ColourMode, Format, Header};
-use anyhow::{Context, Result, bail};
 use polars::prelude::{Column, DataFrame, ParquetReader, ParquetWriter, SerReader};
 use std::collections::HashMap;
 use std::path::Path;

@@ -4,8 +4,8 @@ use super::label_table::as_written;
 use super::pseudonym::Pseudonyms;
 use super::root_tables::cut;
 use super::{Manifest, Scan};
+use crate::base::errors::{Context, Result, anyhow, bail, ensure};
 use crate::base::progress::{counted, thousands};
-use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 impl Scan {

@@ -1,7 +1,7 @@
 //! Keyed hashes in the place of patients' numbers.
 
+use crate::base::errors::{Context, Result};
 use crate::base::regular_file::read_regular;
-use anyhow::{Context, Result};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fs::File;

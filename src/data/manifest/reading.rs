@@ -1,12 +1,12 @@
 //! Reads and decodes the slices of a manifest.
 
 use super::{ListedSlice, Manifest, Slice};
+use crate::base::errors::{Context, Result, bail};
 use crate::base::progress::{Meter, Progress};
 use crate::data::decode::DecodeError;
 use crate::data::opened::{Contents, FrameView, Loaded, VolumeFile, each_slice};
 use crate::data::pixels::{GreyImage, Pixels};
 use crate::data::window::Window;
-use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 impl Manifest {

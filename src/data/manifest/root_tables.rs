@@ -4,9 +4,9 @@
 use super::Manifest;
 use super::label_table::LABELS;
 use super::patients::PATIENTS;
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 use crate::base::regular_file::{Lies, read_regular};
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;

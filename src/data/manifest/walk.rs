@@ -4,11 +4,11 @@ use super::label_table::{LabelTable, Sets};
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::{anywhere_below, below, is_picture};
 use super::{Label, Manifest, Rejected, Scan, Set};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::natural::numeric_key;
 use crate::base::progress::Progress;
 use crate::base::regular_file::Lies;
 use crate::data::opened::SLICE_AT_MOST;
-use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -97,8 +97,8 @@ fn groups(root: &Path, listing: &mut FolderListing) -> Result<Vec<String>> {
     Ok(groups)
 }
 
-fn no_folder(root: &Path, name: &str, what: &str) -> anyhow::Error {
-    anyhow::anyhow!("scanning a data set: {} should be a folder, found {what}", root.join(name).display())
+fn no_folder(root: &Path, name: &str, what: &str) -> crate::base::errors::Error {
+    crate::base::errors::anyhow!("scanning a data set: {} should be a folder, found {what}", root.join(name).display())
 }
 
 /// Refuses a folder with a misnamed class: a whole class would be missed.
@@ -131,10 +131,9 @@ impl FolderEntries {
         let mut found = Self::default();
         for entry in fs::read_dir(&path).with_context(listing)? {
             let entry = entry.with_context(listing)?;
-            let name = entry
-                .file_name()
-                .into_string()
-                .map_err(|name| anyhow::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing()))?;
+            let name = entry.file_name().into_string().map_err(|name| {
+                crate::base::errors::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing())
+            })?;
             // Links are followed, so a data set put together from links works.
             match Lies::at(&entry.path()) {
                 Lies::Folder(_) => found.folders.push(name),

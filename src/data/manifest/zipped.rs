@@ -1,8 +1,8 @@
 //! Scans in a zip archive.
 
 use super::labelled_scans::label_named;
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::regular_file::open_regular;
-use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The planted defects: where they go, and how their files differ from a plain slice.
 
-use anyhow::{Context, Result, bail};
+use crate::base::errors::{Context, Result, bail};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};

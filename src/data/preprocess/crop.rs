@@ -1,8 +1,8 @@
 //! The part of a picture that is kept: the whole, the bounding box of the lungs, or the square around them.
 
+use crate::base::errors::{Context, Error, Result, anyhow, ensure};
 use crate::data::lungs::LungMask;
 use crate::data::pixels::GreyImage;
-use anyhow::{Context, Error, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -1,9 +1,9 @@
 //! One scale of grey levels for pictures that went through unknown windows.
 
 use super::crop::{MARGIN, Square};
+use crate::base::errors::{Error, Result, bail};
 use crate::data::lungs::{LungMask, otsu_threshold};
 use crate::data::pixels::GreyImage;
-use anyhow::{Error, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -2,9 +2,9 @@
 
 use super::row_table::{MEASURES, Spot};
 use super::{BLOCK, Growing, Place, name_it};
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{lock_or_wait, write_whole};
 use crate::base::parallel::locked;
-use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};

@@ -2,9 +2,9 @@
 
 use super::row_table::Spot;
 use super::{Growing, Place, Row, name_it};
+use crate::base::errors::{Context, Result};
 use crate::base::files::{begin_partial, lock_or_wait};
 use crate::base::parallel::locked;
-use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Where the rows of a file lie, with their checksums and marks, and the index that names what they were made from.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Draws the subsets.
 
 use super::{ExcludedScan, Fold, SplitConfig, Subset};
+use crate::base::errors::{Result, ensure};
 use crate::data::manifest::{Label, Manifest, Set};
-use anyhow::{Result, ensure};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};

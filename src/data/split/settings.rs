@@ -1,7 +1,7 @@
 //! Settings of a split.
 
 use super::Subset;
-use anyhow::{Result, ensure};
+use crate::base::errors::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -1,9 +1,9 @@
 //! A split on disk, as JSON.
 
 use super::{ExcludedScan, Overlap, Split, SplitConfig, SplitUnit, Subset, draw};
+use crate::base::errors::{Result, bail, ensure};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::data::manifest::Manifest;
-use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;

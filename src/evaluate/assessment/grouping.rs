@@ -1,11 +1,11 @@
 //! Groups predictions by scan, patient and source.
 
 use super::{Assessed, RocCurves, RuleResult, SEED};
+use crate::base::errors::{Context, Result};
 use crate::data::manifest::{Label, Manifest};
 use crate::evaluate::decision_rules::{Rule, RuleKind};
 use crate::evaluate::predict::{Predictions, SlicePrediction};
 use crate::stats::metrics::{DRAWS, Estimate, Measure, Performance, RocCurve, ScoredSample};
-use anyhow::{Context, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Patient and source of each scan folder.

@@ -2,6 +2,7 @@
 
 use super::Part;
 use super::{Assessed, Assessment, Calibrated, RocCurves};
+use crate::base::errors::{Context, Result};
 use crate::base::figure::Figure;
 use crate::base::progress::thousands;
 use crate::base::table::{Page, Table, percent, shown_as_table};
@@ -10,7 +11,6 @@ use crate::evaluate::decision_rules::Rule;
 use crate::stats::calibration::Calibration;
 use crate::stats::figures::{Curve, reliability, roc};
 use crate::stats::metrics::{DRAWS, Estimate, Interval, Measure, Performance};
-use anyhow::{Context, Result};
 
 /// Fewer patients are too few for reliable confidence intervals.
 const FEW: usize = 20;

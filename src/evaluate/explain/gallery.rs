@@ -2,6 +2,7 @@
 
 use super::mask::{lungs, picture};
 use super::{Explained, HeatMap, PER_SCAN};
+use crate::base::errors::{Context, Result};
 use crate::base::figure::Figure;
 use crate::base::progress::thousands;
 use crate::base::table::percent;
@@ -9,7 +10,6 @@ use crate::data::cache::{SliceCache, spread};
 use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::Label;
 use crate::evaluate::predict::{Classifier, Predictions};
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 

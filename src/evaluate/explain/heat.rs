@@ -1,10 +1,10 @@
 //! Grad-CAM heat maps.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
 use crate::evaluate::predict::Classifier;
 use crate::nn::model::Network;
-use anyhow::{Context, Result, ensure};
 use tch::Device;
 
 /// A Grad-CAM heat map of a slice for a class.

@@ -1,9 +1,9 @@
 //! Lung masks of slices, from the file or else from the cached slice.
 
+use crate::base::errors::Result;
 use crate::data::cache::SliceCache;
 use crate::data::lungs::LungMask;
 use crate::data::pixels::GreyImage;
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// The smallest side of a cached slice for a mask: in smaller ones the two lungs are only a few pixels apart.

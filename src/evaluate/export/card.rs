@@ -1,5 +1,6 @@
 //! Model cards of exported networks.
 
+use crate::base::errors::{Result, ensure};
 use crate::base::escape::{markdown, markdown_code, shell_word};
 use crate::base::files::Digest;
 use crate::base::progress::{counted, thousands};
@@ -15,7 +16,6 @@ use crate::stats::metrics::{Estimate, Measure};
 use crate::train::config::RunConfig;
 use crate::train::provenance::Provenance;
 use crate::train::run_folder::RunFolder;
-use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! The slices that take part in the probe, and the labels and test set of each repetition (a permutation test).
 
+use crate::base::errors::{Result, ensure};
 use crate::data::cache::spread;
 use crate::data::manifest::{Label, Manifest, Set};
 use crate::data::split::SplitUnit;
-use anyhow::{Result, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

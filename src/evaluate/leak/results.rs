@@ -2,12 +2,12 @@
 
 use super::label_permutation::{LEAST_SLICES, MOST_PATIENTS, MOST_SLICES};
 use super::{LeakArm, LeakProbe};
+use crate::base::errors::Result;
 use crate::base::figure::{Bar, Figure, bars};
 use crate::base::progress::thousands;
 use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::split::SplitUnit;
 use crate::evaluate::published::Published;
-use anyhow::Result;
 
 const SHUFFLED: &str = "shuffled among patients";
 

@@ -1,6 +1,7 @@
 //! The trainings of the leak probe.
 
 use super::label_permutation::{Participants, Repetition, balanced};
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
@@ -12,7 +13,6 @@ use crate::nn::optimizer::{Adam, gradient};
 use crate::nn::single_threads::in_threads;
 use crate::train::batch_source::BatchSource;
 use crate::train::config::RunConfig;
-use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

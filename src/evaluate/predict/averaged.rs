@@ -1,8 +1,8 @@
 //! The predictions of several networks, averaged.
 
 use super::{About, Predictions, SlicePrediction};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
-use anyhow::{Context, Result, bail, ensure};
 
 impl Predictions {
     /// The mean over several networks of each slice's covid probability, as the predictions of a network named `run` with

@@ -1,5 +1,6 @@
 //! A subset's predictions, and their files.
 
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::escape::csv_text;
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, write_whole};
@@ -14,7 +15,6 @@ use crate::evaluate::decision_rules::LabelledScan;
 use crate::stats::figures::confusion;
 use crate::stats::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, bail, ensure};
 use polars::prelude::{Column, DataFrame};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,12 +2,12 @@
 
 use super::ScanCandidateResult;
 use super::scan_slices::ScanSlices;
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::parallel::locked;
 use crate::base::progress::{Meter, Progress};
 use crate::data::cache::spread;
 use crate::nn::scan_pooling::{FeatureReduction, SAMPLE, ScanNetwork, ScanSet, ScanTraining, train};
 use crate::nn::single_threads::side_by_side;
-use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::sync::Mutex;

@@ -2,6 +2,7 @@
 
 use super::scan_slices::{features_of, scans_in, slice_predictions};
 use super::{ModelAndVote, ModelledScan, ScanModel, ScanModelResults, ScanVerdict};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::figure::{Figure, ScaledLine, two_scales};
 use crate::base::progress::{Progress, thousands};
 use crate::base::table::{Page, Table, percent, shown_by};
@@ -11,7 +12,6 @@ use crate::evaluate::assessment::estimated;
 use crate::stats::figures::reliability;
 use crate::stats::metrics::{DRAWS, Estimate, Measure, Performance};
 use crate::train::experiment::Experiment;
-use anyhow::{Context, Result, bail, ensure};
 use tch::Kind;
 
 /// Fewer patients are too few for reliable confidence intervals.

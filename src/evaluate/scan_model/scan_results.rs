@@ -3,6 +3,7 @@
 use super::scan_fit::FittedScanModel;
 use super::scan_slices::{ScanSlices, scans_in, slice_predictions};
 use super::{ModelAndVote, ModelledScan, ModelledSubset, ScanModelResults};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 use crate::data::manifest::{Label, Manifest};
 use crate::data::split::Subset;
@@ -14,7 +15,6 @@ use crate::nn::scan_pooling::ScanTraining;
 use crate::stats::calibration::{Calibration, ScanCalibrator};
 use crate::stats::metrics::{DRAWS, Paired, Performance, ScoredSample};
 use crate::train::experiment::Experiment;
-use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, HashMap};
 use tch::Tensor;
 

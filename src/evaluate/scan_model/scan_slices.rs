@@ -1,5 +1,6 @@
 //! The scans of a subset, their slices, and the features of these.
 
+use crate::base::errors::{Context, Result};
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Label, Manifest};
@@ -8,7 +9,6 @@ use crate::evaluate::predict::{Classifier, Predictions};
 use crate::train::experiment::Experiment;
 use crate::train::features::FeatureCache;
 use crate::train::run_folder::Artifact;
-use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A scan, as far as a subset has slices of it.

@@ -136,7 +136,8 @@ fn refuses_one_label(home: &Path, experiment: &Experiment) {
     }
     let scans = |subset| scan_slices::scans_of(&manifest, &experiment.slices(subset).expect("slices"));
     let fit = |training, validation| {
-        let features = |_: &[usize]| anyhow::bail!("no features are read for scans that cannot be learned from");
+        let features =
+            |_: &[usize]| crate::base::errors::bail!("no features are read for scans that cannot be learned from");
         let fitted = scan_fit::fit(training, validation, &features, &quick(), &|_| ());
         fitted.map_or_else(|error| format!("{error:#}"), |_| "fits".to_owned())
     };

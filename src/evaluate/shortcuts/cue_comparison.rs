@@ -2,6 +2,7 @@
 
 use super::cues::cue_rows;
 use super::{CueClassifier, CueRow};
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::figure::{Bar, Figure, bars};
 use crate::base::files::Digest;
 use crate::base::progress::thousands;
@@ -14,7 +15,6 @@ use crate::evaluate::predict::Predictions;
 use crate::stats::metrics::{DRAWS, Difference, Estimate, Measure, Paired, Performance, ScoredSample};
 use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 
@@ -120,8 +120,9 @@ impl CueComparison {
         let network: Vec<ScoredSample> = scans.into_iter().map(|scan| scan.1).collect();
         let by_cues = |(scan, row): (&ScoredSample, &CueRow)| classified(scan, row, classifier);
         let cues: Vec<ScoredSample> = network.iter().zip(&cues).map(by_cues).collect();
-        let area =
-            |scans: &[ScoredSample]| Ok::<_, anyhow::Error>(*Performance::of(scans, DRAWS, SEED)?.get(Measure::RocAuc));
+        let area = |scans: &[ScoredSample]| {
+            Ok::<_, crate::base::errors::Error>(*Performance::of(scans, DRAWS, SEED)?.get(Measure::RocAuc))
+        };
         let paired = Paired::of(&cues, &network, DRAWS, SEED)?;
         self.rows.push(CueComparisonRow {
             subset,

@@ -2,6 +2,7 @@
 
 use super::{CueRow, Cues, Probe, ProbeRow};
 use crate::base::checksums::Sha256Sums;
+use crate::base::errors::{Context, Result};
 use crate::base::figure::{Bar, Figure, bars};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::progress::Progress;
@@ -11,7 +12,6 @@ use crate::data::manifest::Label;
 use crate::data::preprocess::Preprocess;
 use crate::data::workspace::Workspace;
 use crate::evaluate::assessment::estimated;
-use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Builds layers and the list of a network's parameters, from given tensors or from a seed.
 
 use super::layer::{Layer, NormNumbers, Padding};
-use anyhow::{Context, Result, ensure};
+use crate::base::errors::{Context, Result, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -161,7 +161,7 @@ impl Builder {
         let tensor = match (self.given.remove(name), &mut self.rng) {
             (Some(tensor), _) => tensor,
             (None, Some(rng)) => draw(rng)?,
-            (None, None) => anyhow::bail!("{name} is missing"),
+            (None, None) => crate::base::errors::bail!("{name} is missing"),
         };
         ensure!(tensor.size() == shape, "{name} should be {shape:?}, it is {:?}", tensor.size());
         tensor

@@ -2,7 +2,7 @@
 
 use super::layer::{Layer, Mode, run};
 use super::network::{Network, channels_last};
-use anyhow::{Context, Result};
+use crate::base::errors::{Context, Result};
 use tch::{Kind, Tensor};
 
 impl Network {
@@ -34,7 +34,7 @@ impl Network {
     /// A network of the user's: it gives no maps.
     pub fn class_activation(&self, images: &Tensor, classes: &[i64]) -> Result<Tensor> {
         if let Some(why) = self.no_heat() {
-            anyhow::bail!("class activation: {why}");
+            crate::base::errors::bail!("class activation: {why}");
         }
         let (mode, at) = (Mode::evaluation(Kind::Float), self.last_maps()?);
         let maps = tch::no_grad(|| run(&self.layers[..at], &channels_last(images, mode.kind)?, mode))?;

@@ -3,7 +3,7 @@
 use super::layer::Mode;
 use super::network::{CLASSES, Network, channels_last};
 use super::{Architecture, NormStatistics};
-use anyhow::{Context, Result, ensure};
+use crate::base::errors::{Context, Result, ensure};
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -139,7 +139,7 @@ fn caught<T>(call: impl FnOnce() -> T) -> Result<T> {
         (_, Some(text)) => (*text).to_owned(),
         _ => "it panicked".to_owned(),
     };
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| anyhow::anyhow!("{}", text(panic)))
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| crate::base::errors::anyhow!("{}", text(panic)))
 }
 
 /// New parameters, the same on every device.
@@ -164,7 +164,7 @@ pub(super) fn taken(name: &'static str, mut named: BTreeMap<String, Tensor>, dev
         tensor.shallow_clone().f_copy_(&given).with_context(doing)?;
     }
     if let Some(name) = named.keys().next() {
-        anyhow::bail!("{}: {name} is no part of it", doing());
+        crate::base::errors::bail!("{}: {name} is no part of it", doing());
     }
     Ok(network)
 }

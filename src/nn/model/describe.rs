@@ -2,7 +2,7 @@
 
 use super::build::{Builder, Init};
 use super::layer::{Layer, NormNumbers};
-use anyhow::Result;
+use crate::base::errors::Result;
 
 const POOL_3: Layer = Layer::MaxPool { kernel: 3, stride: 2, padding: 1 };
 const POOL_2: Layer = Layer::MaxPool { kernel: 2, stride: 2, padding: 0 };

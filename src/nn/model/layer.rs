@@ -1,6 +1,6 @@
 //! The layers of the networks, and their computation.
 
-use anyhow::{Result, bail};
+use crate::base::errors::{Result, bail};
 use tch::{Kind, Tensor};
 
 /// One layer of a network. The tensors are those of [`Network::parameters`](super::Network::parameters): shared, not

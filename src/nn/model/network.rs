@@ -5,11 +5,11 @@ use super::custom::{self, CustomModule};
 use super::describe::{LiteScale, ResidualBlock};
 use super::layer::{Layer, Mode};
 use super::{Architecture, describe};
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::thousands;
 use crate::base::table::{Table, shown_as_table};
 use crate::nn::learn::{Learn, Precision};
-use anyhow::{Context, Result, ensure};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
@@ -126,7 +126,7 @@ impl Network {
             None => describe::fcn_head(b, architecture.head(), classes)?,
         });
         if let Some(name) = builder.left_over() {
-            anyhow::bail!("{name} is no part of {architecture}");
+            crate::base::errors::bail!("{name} is no part of {architecture}");
         }
         let Builder { parameters, buffers, .. } = builder;
         Ok(Self { architecture, layers, head, before: 0, stages, parameters, buffers, classes, custom: None })
@@ -293,7 +293,7 @@ fn freeze(parameters: &[(String, Tensor)]) -> Result<()> {
 
 fn backbone(architecture: Architecture, builder: &mut Builder) -> Result<Vec<Layer>> {
     match architecture {
-        Architecture::Custom(name) => anyhow::bail!("the custom network {name} has no layers known here"),
+        Architecture::Custom(name) => crate::base::errors::bail!("the custom network {name} has no layers known here"),
         Architecture::Fcn => describe::fcn(builder),
         Architecture::Vgg19 => describe::vgg19(builder),
         Architecture::ResNet152 => describe::resnet(builder, ResidualBlock::Bottleneck, [3, 8, 36, 3]),

@@ -2,8 +2,8 @@
 
 use super::layer::{Layer, Mode, run};
 use super::network::{Network, channels_last};
+use crate::base::errors::{Context, Result};
 use crate::nn::learn::Learn;
-use anyhow::{Context, Result};
 use tch::{Kind, Tensor};
 
 impl Network {

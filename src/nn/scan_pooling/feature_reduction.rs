@@ -1,7 +1,7 @@
 //! Features of slices, standardised and reduced to their principal components.
 
 use super::taken;
-use anyhow::{Context, Result, ensure};
+use crate::base::errors::{Context, Result, ensure};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ impl FeatureReduction {
         let _guard = tch::no_grad_guard();
         let doing = "fitting the reduction of features";
         let [count, features] = slices.size()[..] else {
-            anyhow::bail!("{doing}: expected slices [N, F], found {:?}", slices.size())
+            crate::base::errors::bail!("{doing}: expected slices [N, F], found {:?}", slices.size())
         };
         ensure!(count > 0, "{doing}: expected slices, found none");
         let mean = slices.f_mean_dim(0, false, Kind::Float)?;

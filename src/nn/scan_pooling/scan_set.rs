@@ -1,7 +1,7 @@
 //! Scans of unequal lengths, batches of them, and how well they are judged.
 
+use crate::base::errors::{Context, Result, ensure};
 use crate::stats::metrics::source_mean_auc;
-use anyhow::{Context, Result, ensure};
 use tch::Tensor;
 
 /// Scans with the reduced features of their slices.

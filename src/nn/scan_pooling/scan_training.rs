@@ -2,8 +2,8 @@
 
 use super::scan_set::{PaddedScans, ScanScore, ScanSet, StoredScan};
 use super::{Pooling, PoolingLayers};
+use crate::base::errors::{Context, Result, ensure};
 use crate::nn::optimizer::{Adam, gradient};
-use anyhow::{Context, Result, ensure};
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -222,7 +222,7 @@ impl PoolingLayers {
     fn copied(&self) -> Result<Self> {
         let copy = |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_detach_copy()?) };
         let copies = |of: &[Tensor]| of.iter().map(copy).collect::<Result<Vec<_>>>();
-        let lost = |_| anyhow::anyhow!("copying the layers of a scan network");
+        let lost = |_| crate::base::errors::anyhow!("copying the layers of a scan network");
         Ok(Self {
             hidden: self.hidden.as_ref().map(|of| copies(of)?.try_into().map_err(lost)).transpose()?,
             attention: self.attention.as_ref().map(|of| copies(of)?.try_into().map_err(lost)).transpose()?,

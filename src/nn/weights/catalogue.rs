@@ -7,9 +7,9 @@ use super::official::{
     checkpoint_folder, official_file,
 };
 use super::pypi::{Packaged, Pip, Wheel};
+use crate::base::errors::Result;
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
-use anyhow::Result;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;

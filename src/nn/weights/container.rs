@@ -5,7 +5,7 @@
 
 use super::pickle::{Id, Pickle, Value};
 use super::torch_file::ElementType;
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 use std::io::Cursor;
 use zip::{CompressionMethod, ZipArchive};

@@ -1,8 +1,8 @@
 //! Downloads one large file over HTTP, robust against cut connections, kills and a second process.
 
+use crate::base::errors::{Context, Error, Result, anyhow, ensure};
 use crate::base::files::{Digest, lock};
 use crate::base::progress::{Meter, Progress, counted, human_bytes};
-use anyhow::{Context, Error, Result, anyhow, ensure};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

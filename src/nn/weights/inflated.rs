@@ -5,9 +5,9 @@
 
 use super::pypi::Packaged;
 use super::torch_file::{ElementType, RawTensor, read_torch_file};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
-use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, View};
 use std::borrow::Cow;
 use std::fs::File;

@@ -1,9 +1,9 @@
 //! torchvision's ImageNet weights, in PyTorch's own cache folder, so that each file is downloaded only once.
 
 use super::download::{check_sha256, download};
+use crate::base::errors::{Context, Result};
 use crate::base::files::Digest;
 use crate::base::progress::Progress;
-use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -10,7 +10,7 @@
 mod machine;
 mod reader;
 
-use anyhow::Result;
+use crate::base::errors::Result;
 use machine::Machine;
 
 /// The class of parameters, which old files call without arguments and then give a state.

@@ -2,9 +2,9 @@
 
 use super::download::{check_sha256, sibling};
 use super::official::Official;
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::{Digest, lock};
 use crate::base::progress::{Meter, Progress};
-use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};

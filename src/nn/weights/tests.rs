@@ -38,6 +38,6 @@ fn reference_json(name: &str) -> serde_json::Value {
 }
 
 /// All of an error, on one line.
-fn message<T>(result: anyhow::Result<T>) -> String {
+fn message<T>(result: crate::base::errors::Result<T>) -> String {
     format!("{:#}", result.err().expect("an error"))
 }

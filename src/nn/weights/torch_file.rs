@@ -2,8 +2,8 @@
 
 use super::container::Container;
 use super::pickle::{Id, PARAMETER, Value};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::progress::human_bytes;
-use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashSet;
 use std::path::Path;
 

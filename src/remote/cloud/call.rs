@@ -1,7 +1,7 @@
 //! Starting gcloud and reading both its streams while it runs.
 
 use super::command::{Command, CommandOutput};
-use anyhow::{Context, Result, bail};
+use crate::base::errors::{Context, Result, bail};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::process::{Command as Process, Stdio};

@@ -1,9 +1,9 @@
 //! The settings: what is rented, where, and what is uploaded, in one JSON file.
 
 use super::naming_rules::{check_bucket, is_label};
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{read_json, write_json};
 use crate::base::table::{Table, shown_as_table};
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! What the rented machine costs: `data_manifest/gcp-prices.json` times the sizes of a configuration.
 
 use super::cloud_config::CloudConfig;
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::table::{Table, shown_as_table};
-use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
 //! Staging from a notebook: from the bucket that the user names, or from one emulated on this machine.
 
 use super::cloud_config::CloudConfig;
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::workspace::Workspace;
 use crate::remote::staging::{self, StageOptions, Staged};
-use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,6 +1,6 @@
 //! What Google lets things be called.
 
-use anyhow::{Result, ensure};
+use crate::base::errors::{Result, ensure};
 
 /// Lower-case letters, digits and hyphens; a letter first, no hyphen last.
 pub(super) fn is_label(name: &str) -> bool {

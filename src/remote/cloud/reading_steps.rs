@@ -2,8 +2,8 @@
 
 use super::call::call;
 use super::steps_plan::{Effect, Plan};
+use crate::base::errors::{Result, ensure};
 use crate::base::table::{Table, shown_as_table};
-use anyhow::{Result, ensure};
 use std::path::Path;
 
 /// The result of each command of a step that only reads. It does not hold what they print: an account's name does not

@@ -3,8 +3,8 @@
 use super::call::call;
 use super::command::{Command, CommandOutput};
 use super::steps_plan::{Effect, Plan, Step};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::write_text;
-use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::fmt;
 use std::fs::OpenOptions;
@@ -142,7 +142,7 @@ fn execute(step: &Step, options: &RunOptions, log: &mut dyn FnMut(&str)) -> Resu
         log(&format!("$ {command}"));
         let answer = logged_call(step, command, options, log)?;
         let judged = command.expects.judge(&answer, &options.folder);
-        judged.map_err(|reason| anyhow::anyhow!("step {}, `{command}`: {reason}", step.name))?;
+        judged.map_err(|reason| crate::base::errors::anyhow!("step {}, `{command}`: {reason}", step.name))?;
         answers.push(answer);
     }
     compare_pairs(step, &answers)
@@ -206,7 +206,7 @@ fn logged_call(
         let mut line = serde_json::to_string(&record)?;
         line.push('\n');
         file.write_all(line.as_bytes())?;
-        anyhow::Ok(())
+        crate::base::errors::Ok(())
     })();
     written.with_context(|| format!("adding a line to {}", path.display()))?;
     Ok(answer)

@@ -1,9 +1,9 @@
 //! The script with which a new instance sets itself up, and the state of the set-up as a notebook shows it.
 
 use super::cloud_config::CloudConfig;
+use crate::base::errors::{Context, Result};
 use crate::base::escape::shell_word;
 use crate::base::table::{Table, shown_as_table};
-use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -67,7 +67,7 @@ impl SetupState {
             None if first == "ok" => SetupStage::Ok,
             Some(("running", step)) => SetupStage::Running(step.to_owned()),
             Some(("failed", step)) => SetupStage::Failed(step.to_owned()),
-            _ => anyhow::bail!(
+            _ => crate::base::errors::bail!(
                 "reading the state of the set-up from {}: expected ok, running: STEP or failed: STEP, found {first:?}",
                 status.display()
             ),

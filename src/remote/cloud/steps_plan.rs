@@ -5,9 +5,9 @@ use super::command::Command;
 use super::costs::Costs;
 use super::setup::render_script;
 use super::steps;
+use crate::base::errors::{Context, Result};
 use crate::base::escape::shell_word;
 use crate::base::table::{Table, shown_as_table};
-use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::path::Path;
 

@@ -123,7 +123,7 @@ impl Account {
         }
     }
 
-    fn run(&self, step: &str) -> anyhow::Result<Outcome> {
+    fn run(&self, step: &str) -> crate::base::errors::Result<Outcome> {
         run_step(&self.plan, step, &self.options(), |_| panic!("asked in spite of --yes"), |_| ())
     }
 

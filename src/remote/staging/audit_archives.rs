@@ -4,6 +4,7 @@ use super::archive::Archive;
 use super::bucket::{Bucket, Object, Remote};
 use super::name_conflicts::below;
 use super::stage_objects::{StageOptions, above, check_keys, check_names, open_archives};
+use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::parallel::locked;
 use crate::base::progress::Progress;
@@ -12,7 +13,6 @@ use crate::data::cache::SliceCache;
 use crate::data::manifest::{Manifest, PATIENTS, RootTables, Set, Slice, listing_of};
 use crate::data::opened::Contents;
 use crate::data::preprocess::Preprocess;
-use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -52,7 +52,7 @@ fn audit(
     ensure!(!archives.is_empty(), "{}: there is no zip archive", doing());
     let of_set = |object: &&Object| Set::ALL.iter().any(|set| object.name.starts_with(&format!("{}/", set.folder())));
     if let Some(loose) = beside.iter().find(of_set) {
-        anyhow::bail!(
+        crate::base::errors::bail!(
             "{}: {} is not in an archive; fetch everything with `covid-ct stage --stream` instead",
             doing(),
             loose.name

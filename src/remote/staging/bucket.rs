@@ -3,10 +3,10 @@
 use super::connect::{Connection, connect, is_refused, watch};
 use super::fetch::in_parallel;
 use super::source::ByteSource;
+use crate::base::errors::{Context, Error, Result, anyhow, ensure};
 use crate::base::parallel::locked;
 use crate::base::progress::human_bytes;
 use crate::base::table::{Table, shown_as_table};
-use anyhow::{Context, Error, Result, anyhow, ensure};
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};

@@ -1,7 +1,7 @@
 //! Opens a store with the credentials found, and reads the one header of the answers that object_store does not pass
 //! on: `x-goog-hash`, with the object's CRC-32C.
 
-use anyhow::{Context, Result, bail};
+use crate::base::errors::{Context, Result, bail};
 use async_trait::async_trait;
 use base64::Engine;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};

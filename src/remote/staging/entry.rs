@@ -2,7 +2,7 @@
 
 use super::directory::{LOCAL_HEADER, Record, u16_at, u32_at};
 use super::source::ByteSource;
-use anyhow::{Context, Result, anyhow, ensure};
+use crate::base::errors::{Context, Result, anyhow, ensure};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// Size of the output buffer: most slices fit as a whole.

@@ -7,8 +7,8 @@
 
 use super::bucket::{Bucket, Object};
 use super::folder::{self, Folder, RESERVED, parent_and_leaf};
+use crate::base::errors::{Context, Result, anyhow, ensure};
 use crate::base::parallel::locked;
-use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! A folder outside of which nothing is written: names are checked, and every folder on the way is opened without
 //! following links, so that neither a hostile name nor an existing link redirects a write.
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;

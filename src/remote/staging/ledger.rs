@@ -4,9 +4,9 @@
 use super::bucket::Object;
 use super::fetch::FetchedObject;
 use super::folder::Glance;
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::parallel::locked;
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};

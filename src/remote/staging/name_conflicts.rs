@@ -3,8 +3,8 @@
 
 use super::bucket::Object;
 use super::directory::Directory;
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::progress::thousands;
-use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 

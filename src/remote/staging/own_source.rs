@@ -1,7 +1,7 @@
 //! Refuses to stage a folder of this machine to itself.
 
 use super::connect::local_path;
-use anyhow::{Result, ensure};
+use crate::base::errors::{Result, ensure};
 use std::path::{Path, PathBuf};
 
 /// # Errors
@@ -21,7 +21,10 @@ pub(super) fn must_lie_apart(url: &str, target: &Path, unpacks: bool) -> Result<
         () if source.starts_with(&target) => "holds",
         () => return Ok(()),
     };
-    anyhow::bail!("the folder to fill {how} the one that is copied; expected a folder apart from {}", source.display())
+    crate::base::errors::bail!(
+        "the folder to fill {how} the one that is copied; expected a folder apart from {}",
+        source.display()
+    )
 }
 
 /// The path without links on the way, as far as there is something.

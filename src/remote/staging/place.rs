@@ -9,7 +9,7 @@ use super::directory::Record;
 use super::entry::EntryReader;
 use super::folder::{self, Folder, Glance, RESERVED, parent_and_leaf};
 use super::name_conflicts::below;
-use anyhow::{Context, Result, ensure};
+use crate::base::errors::{Context, Result, ensure};
 use std::fs::FileTimes;
 use std::io::Write;
 use std::os::fd::OwnedFd;

@@ -2,9 +2,9 @@
 //! finished.
 
 use super::directory::Directory;
+use crate::base::errors::{Result, anyhow};
 use crate::base::parallel::locked;
 use crate::base::progress::Meter;
-use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
 //! Sources that can be read by ranges: a file, bytes in memory, an object in a bucket.
 
+use crate::base::errors::{Context, Result};
 use crate::base::regular_file::open_regular;
-use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use super::logistic::line_through;
 use super::{CalibrationLine, logit, sigmoid};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::stats::metrics::{BOUNDS, Interval, ScoredSample, draw, percentile};
-use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

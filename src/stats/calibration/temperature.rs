@@ -2,7 +2,7 @@
 
 use super::logistic::{loss, root};
 use super::{check, logit, sigmoid, truth};
-use anyhow::{Result, bail};
+use crate::base::errors::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 const LOWEST: f64 = 0.05;

@@ -1,11 +1,11 @@
 //! The figure of a confusion matrix.
 
+use crate::base::errors::Result;
 use crate::base::escape::visible;
 use crate::base::figure::{Figure, PALETTE, draw, font};
 use crate::base::progress::thousands;
 use crate::base::table::percent;
 use crate::stats::metrics::{ConfusionMatrix, Predicted, Truth};
-use anyhow::Result;
 use plotters::prelude::*;
 
 /// A confusion matrix: counts and shares of each true class.

@@ -1,8 +1,8 @@
 //! Reliability diagrams: observed frequencies over predicted probabilities.
 
+use crate::base::errors::Result;
 use crate::base::figure::{Figure, PALETTE, draw, legend, legend_share, unit_square};
 use crate::stats::calibration::Calibration;
-use anyhow::Result;
 use plotters::prelude::*;
 
 /// One line of points with intervals for each calibration, and the diagonal.

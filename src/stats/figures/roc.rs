@@ -1,8 +1,8 @@
 //! ROC curves: sensitivity over the false positive rate.
 
+use crate::base::errors::Result;
 use crate::base::escape::visible;
 use crate::base::figure::{Figure, PALETTE, draw, legend, unit_square};
-use anyhow::Result;
 use plotters::prelude::*;
 
 /// A curve's name, its corners (1 - specificity, sensitivity), and the operating point of the decisions.

@@ -1,6 +1,6 @@
 //! Features that are read row by row, and passes over them.
 
-use anyhow::Result;
+use crate::base::errors::Result;
 use multiversion::multiversion;
 use rayon::prelude::*;
 use std::ops::Range;

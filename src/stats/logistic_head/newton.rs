@@ -2,7 +2,7 @@
 
 use super::feature_rows::{add, dot, pass};
 use super::{HeadFit, Solution, Stop, log_loss};
-use anyhow::Result;
+use crate::base::errors::Result;
 
 /// A step must lower the objective by this share of what the gradient promises (Armijo).
 const ENOUGH: f64 = 1e-4;

@@ -2,7 +2,7 @@
 
 use super::LogisticHead;
 use super::feature_rows::{FeatureRows, add, pass};
-use anyhow::{Result, bail};
+use crate::base::errors::{Result, bail};
 
 /// Weighted mean and standard deviation of each feature, with the weights of the samples, as scikit-learn's
 /// `StandardScaler` computes them. A constant feature has the standard deviation 1, and its standardised value is 0.

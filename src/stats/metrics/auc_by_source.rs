@@ -1,7 +1,7 @@
 //! The area under the ROC curve within sources.
 
 use super::RocCurve;
-use anyhow::Result;
+use crate::base::errors::Result;
 use std::collections::BTreeMap;
 
 /// The mean over sources of the area under the ROC curve, in 0..=1: a high score that only tells one source from another

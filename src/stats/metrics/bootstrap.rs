@@ -3,7 +3,7 @@
 
 use super::measure::{MEASURES, Measure, Tally, Values};
 use super::performance::ScoredSample;
-use anyhow::{Result, bail, ensure};
+use crate::base::errors::{Result, bail, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;

@@ -108,7 +108,7 @@ impl fmt::Display for ClassificationReport {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Result;
+    use crate::base::errors::Result;
 
     use super::super::ConfusionMatrix;
     use super::super::tests::matrix;

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_measure_has_its_place_its_name_and_one_sentence() -> anyhow::Result<()> {
+    fn every_measure_has_its_place_its_name_and_one_sentence() -> crate::base::errors::Result<()> {
         for (index, measure) in Measure::ALL.into_iter().enumerate() {
             assert_eq!(measure as usize, index);
             assert!(measure.meaning().ends_with('.') && measure.meaning().matches(". ").count() == 0);

@@ -3,7 +3,7 @@
 use super::bootstrap::{Clusters, Interval, LEVEL, draw, intervals};
 use super::measure::{MEASURES, Measure, OfMeasure, Values, in_order};
 use super::performance::ScoredSample;
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 /// One measure of two models, and their difference.

@@ -2,7 +2,7 @@
 
 use super::bootstrap::{Clusters, Interval, LEVEL, draw, intervals};
 use super::measure::{MEASURES, Measure, OfMeasure, in_order};
-use anyhow::Result;
+use crate::base::errors::Result;
 use serde::{Deserialize, Serialize};
 
 /// One judged sample: a slice or a scan.

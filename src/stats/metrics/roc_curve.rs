@@ -1,6 +1,6 @@
 //! Measures of a score over all thresholds.
 
-use anyhow::{Result, bail, ensure};
+use crate::base::errors::{Result, bail, ensure};
 
 /// Receiver operating characteristic: true and false positive rate at each threshold.
 ///

@@ -1,10 +1,10 @@
 //! The columns of a table of labels.
 
 use super::{LabelRow, Sets};
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::escape::csv_text;
 use crate::data::manifest::root_tables::cut;
 use crate::data::manifest::{Label, Set};
-use anyhow::{Context, Result, bail, ensure};
 use csv::StringRecord;
 use std::collections::BTreeSet;
 

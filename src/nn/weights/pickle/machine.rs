@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use super::{Id, PARAMETER, Pickle, Value};
-use anyhow::{Context, Result, bail, ensure};
+use crate::base::errors::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 
 /// The most values, references, marks and memo entries together. A state dict takes about forty for a tensor, so this is

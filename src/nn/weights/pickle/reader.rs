@@ -1,7 +1,7 @@
 //! The bytes of a pickle: arguments of opcodes, and the values that stand in it as they are.
 
 use super::Value;
-use anyhow::{Context, Result, ensure};
+use crate::base::errors::{Context, Result, ensure};
 
 /// The longest line, such as the name of a module; keeps errors that show one short, too.
 const MAX_LINE: usize = 1024;

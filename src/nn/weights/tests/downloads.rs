@@ -49,7 +49,7 @@ impl Download {
         Digest::of(&self.contents).to_string()
     }
 
-    fn run_with(&self, sha256_prefix: &str) -> anyhow::Result<()> {
+    fn run_with(&self, sha256_prefix: &str) -> crate::base::errors::Result<()> {
         let url = format!("{}/a.pth", self.server.url);
         let progress = |line: &Progress| self.lines.lock().expect("lines").push(line.clone());
         download(&url, &self.target(), sha256_prefix, &NO_PAUSES, &progress).map(drop)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// A small file in the place of a large one; its SHA-256 begins with `ba7816bf`.
 const FILE: Official = Official { file: "abc-ba7816bf.pth", sha256_prefix: "ba7816bf" };
 
-fn fetch(folder: &Path, url: &str) -> anyhow::Result<PathBuf> {
+fn fetch(folder: &Path, url: &str) -> crate::base::errors::Result<PathBuf> {
     official_file_in(folder, &FILE, url, &[], &|_| {}).map(|(path, _)| path)
 }
 

