@@ -6,7 +6,6 @@ use crate::base::files::{Digest, write_atomic, write_json, write_text};
 use crate::evaluate::predict::Classifier;
 use crate::nn::model::Network;
 use crate::nn::tensor_file::write_tensors;
-use anyhow::{Context, Result, anyhow, bail};
 use card::Card;
 use std::collections::HashMap;
 use std::fs::File;
