@@ -2,6 +2,7 @@
 //! elsewhere, is not taken for one that belongs there.
 
 use super::files::{Digest, lock_or_wait, write_atomic_sealed, write_text};
+use super::regular_file::read_regular;
 use crate::base::errors::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The record's file, in the format of coreutils: `sha256sum --check SHA256SUMS` compares the same.
 const RECORD: &str = "SHA256SUMS";
+/// A line is of about 100 bytes.
+const RECORD_AT_MOST: u64 = 1_000_000;
 /// Held while the record is changed: several processes may write into one folder.
 const LOCK: &str = ".SHA256SUMS.lock";
 
@@ -96,7 +99,9 @@ impl<'a> Sha256Sums<'a> {
         if !path.exists() {
             return Ok(Sums::new());
         }
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let reading = || format!("reading {}", path.display());
+        let bytes = read_regular(&path, RECORD_AT_MOST).with_context(reading)?;
+        let text = String::from_utf8(bytes).with_context(reading)?;
         let mut sums = Sums::new();
         for (number, line) in (1..).zip(text.lines()) {
             let parts = line.split_once("  ").and_then(|(sum, name)| Some((Digest::parse(sum)?, name)));

@@ -9,6 +9,7 @@
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{read_json, write_json, write_whole};
 use crate::base::parallel::locked;
+use crate::base::regular_file::{JSON_AT_MOST, open_regular, read_regular};
 use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,7 +50,7 @@ impl Place {
 
     /// Whether an earlier version built the file: then it is built again.
     fn is_without_checksums(&self) -> bool {
-        let found = fs::read(self.index()).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        let found = read_regular(&self.index(), JSON_AT_MOST).ok().and_then(|json| serde_json::from_slice(&json).ok());
         found.is_some_and(|index: serde_json::Map<_, _>| {
             !RowIndex::<()>::KEYS.iter().any(|key| index.contains_key(*key))
         })
@@ -105,7 +106,7 @@ impl Rows {
         ensure!(found.made_from == *index, "{}: it was made from something else", doing());
         let table = RowTable::read(&place.path(".rows"), place.rows, found.table).with_context(doing)?;
         let path = place.path("");
-        let file = File::open(&path).with_context(doing)?;
+        let file = open_regular(&path).with_context(doing)?;
         let (expected, length) = (table.end(), file.metadata().with_context(doing)?.len());
         ensure!(length >= expected, "{}: {} should have {expected} bytes, it has {length}", doing(), path.display());
         // Otherwise reading a row from disk would also read its neighbours, which are needed at another time.

@@ -5,6 +5,7 @@
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::write_atomic_at;
 use crate::base::progress::thousands;
+use crate::base::regular_file::open_regular;
 use crate::nn::transfer::bytes;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, View};
 use std::borrow::Cow;
@@ -100,7 +101,7 @@ impl TensorFile {
     /// # Errors
     /// Anything but a whole safetensors file.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let mut file = File::open(path)?;
+        let mut file = open_regular(path)?;
         let foreign = "expected a safetensors file, found damaged or foreign contents";
         let (header, begin) = read_header(&mut file).context(foreign)?;
         Ok(Self { file, header, begin })

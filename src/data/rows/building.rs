@@ -5,6 +5,7 @@ use super::{BLOCK, Growing, Place, name_it};
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{lock_or_wait, write_whole};
 use crate::base::parallel::locked;
+use crate::base::regular_file::read_regular;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -12,6 +13,9 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+/// The longest journal that is read, in bytes; there are about 13 to a row.
+const JOURNAL_AT_MOST: u64 = 2_000_000_000;
 
 /// Rows that are built block by block; finished blocks survive a kill.
 pub(crate) struct Building {
@@ -140,7 +144,7 @@ impl Entry {
 
     /// The entries of a journal up to the first incomplete one.
     fn read_all(journal: &Path, place: &Place) -> Vec<Self> {
-        let bytes = fs::read(journal).unwrap_or_default();
+        let bytes = read_regular(journal, JOURNAL_AT_MOST).unwrap_or_default();
         let (mut rest, mut entries) = (bytes.as_slice(), Vec::new());
         while let Some((entry, tail)) = Self::read(rest, place) {
             entries.push(entry);

@@ -2,8 +2,8 @@
 
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
+use crate::base::regular_file::read_regular;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::Path;
 
 /// Version of the files. The first had no checksums, and an index without a version.
@@ -77,7 +77,7 @@ impl RowTable {
 
     /// Reads the table of so many rows, with this hash.
     pub(super) fn read(path: &Path, rows: usize, expected: Digest) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let bytes = read_regular(path, (rows * SPOT) as u64).with_context(|| format!("reading {}", path.display()))?;
         let found = Digest::of(&bytes);
         ensure!(found == expected, "{} should have the SHA-256 {expected}, it has {found}", path.display());
         let length = bytes.len();

@@ -4,6 +4,7 @@ use super::container::Container;
 use super::pickle::{Id, PARAMETER, Value};
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::progress::human_bytes;
+use crate::base::regular_file::read_regular;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -65,6 +66,9 @@ pub(crate) struct RawTensor {
     pub data: Vec<u8>,
 }
 
+/// The longest file of weights that is read, in bytes; VGG19's has 575 million.
+const WEIGHTS_AT_MOST: u64 = 8_000_000_000;
+
 /// Reads a state dict, in the file's order: one that stands alone, or under `state_dict` or `model` as in most
 /// checkpoints. The prefix `module.` that `DataParallel` gives to all names is taken off.
 ///
@@ -72,11 +76,9 @@ pub(crate) struct RawTensor {
 /// A file that is damaged, is not a state dict, or would run Python code.
 pub(crate) fn read_torch_file(path: &Path) -> Result<Vec<(String, RawTensor)>> {
     let doing = || format!("reading the weights in {}", path.display());
-    // Checked before opening, since opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path).with_context(doing)?;
-    ensure!(metadata.is_file(), "{}: expected a file, found a folder or a device", doing());
-    ensure!(metadata.len() > 0, "{}: expected a file of torch.save, found an empty file", doing());
-    state_dict(&std::fs::read(path).with_context(doing)?).with_context(doing)
+    let bytes = read_regular(path, WEIGHTS_AT_MOST).with_context(doing)?;
+    ensure!(!bytes.is_empty(), "{}: expected a file of torch.save, found an empty file", doing());
+    state_dict(&bytes).with_context(doing)
 }
 
 /// The state dict in a file's bytes.

@@ -126,7 +126,7 @@ fn foreign_files_are_named() {
     assert!(of(b"PK\x03\x04").contains("the file does not end as a zip archive ends: it is truncated"));
     let empty = [b"PK\x05\x06".as_slice(), &[0; 18]].concat();
     assert_eq!(of(&empty), "expected a zip archive of torch.save, found one without data.pkl");
-    assert!(message(read_torch_file(folder.path())).ends_with("expected a file, found a folder or a device"));
+    assert!(message(read_torch_file(folder.path())).ends_with("expected a regular file, found a folder"));
     assert!(message(read_torch_file(&folder.path().join("none"))).contains("No such file"));
 }
 
