@@ -54,7 +54,7 @@ pub enum CliCommand {
     Audit(audit_command::AuditArgs),
     /// Divide the slices into train, validation and test, and prove that no patient is in two of them
     Split(RunArgs),
-    /// Decode and resize every accepted slice once, into one memory-mapped file
+    /// Decode and resize every accepted slice once, into one file, with checksums
     Cache(RunArgs),
     /// Train a network; resumes after a kill
     ///

@@ -71,7 +71,7 @@ impl Place {
 
 /// A row to be written: its bytes, and a mark that is known without reading them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct CachedRow {
     pub(crate) bytes: Vec<u8>,
     pub(crate) mark: u8,
 }
@@ -108,7 +108,7 @@ impl Rows {
         let path = place.path("");
         let file = open_regular(&path).with_context(doing)?;
         let (expected, length) = (table.end(), file.metadata().with_context(doing)?.len());
-        ensure!(length >= expected, "{}: {} should have {expected} bytes, it has {length}", doing(), path.display());
+        ensure!(length >= expected, "{}: expected {expected} bytes in {}, found {length}", doing(), path.display());
         // Otherwise reading a row from disk would also read its neighbours, which are needed at another time.
         fadvise(&file, 0, None, Advice::Random).ok();
         let compared = if checking == Checking::Once { place.rows } else { 0 };

@@ -11,20 +11,20 @@ use crate::data::pack::pack;
 use crate::data::pixels::Pixels;
 use crate::data::preprocess::{Preprocess, Storage};
 use crate::data::resize::resize_grey;
-use crate::data::rows::{Building, Place, Row};
+use crate::data::rows::{Building, CachedRow, Place};
 use rayon::prelude::*;
 use std::ops::Range;
 
 impl Preprocess {
     /// A slice as the cache stores it, marked where lungs are looked for and were found.
-    pub(super) fn stored(&self, pixels: Pixels) -> Result<Row> {
+    pub(super) fn stored(&self, pixels: Pixels) -> Result<CachedRow> {
         let (framed, has_lungs) = self.framed(pixels.into_grey(self.window));
         let pixels = resize_grey(&framed, self.size)?;
         let bytes = match self.storage {
             Storage::Packed => pack(&pixels, self.size as usize)?,
             Storage::Raw => pixels,
         };
-        Ok(Row { bytes, mark: if has_lungs == Some(true) { FOUND } else { 0 } })
+        Ok(CachedRow { bytes, mark: if has_lungs == Some(true) { FOUND } else { 0 } })
     }
 }
 
@@ -71,7 +71,7 @@ impl CacheBuild<'_> {
         for block in missing {
             let mut made = Vec::with_capacity(block.len());
             for (range, volume) in runs(block.clone(), volume) {
-                let part: Vec<Row> = match volume {
+                let part: Vec<CachedRow> = match volume {
                     None => range.into_par_iter().map(|slice| self.row_of_file(slice)).collect::<Result<_>>()?,
                     Some((path, _)) => {
                         let loaded = volumes.get(&path)?;
@@ -86,11 +86,11 @@ impl CacheBuild<'_> {
         Ok(())
     }
 
-    fn put(&self, block: &Range<usize>, rows: &[Row]) -> Result<()> {
+    fn put(&self, block: &Range<usize>, rows: &[CachedRow]) -> Result<()> {
         self.building.put(block, rows.iter().map(|row| (row.bytes.as_slice(), row.mark)))
     }
 
-    fn row_of_file(&self, slice: usize) -> Result<Row> {
+    fn row_of_file(&self, slice: usize) -> Result<CachedRow> {
         let path = self.manifest.place_of(&self.manifest.slices[slice]);
         let loaded = Loaded::read(&path, None).with_context(|| match path.exists() {
             true => "building a slice cache".to_owned(),
@@ -99,7 +99,7 @@ impl CacheBuild<'_> {
         self.row(slice, loaded.into_contents())
     }
 
-    fn row(&self, slice: usize, contents: Contents<'_>) -> Result<Row> {
+    fn row(&self, slice: usize, contents: Contents<'_>) -> Result<CachedRow> {
         let listed = &self.manifest.slices[slice];
         let path = || self.manifest.place_of(listed).display().to_string();
         listed.must_be(&contents).with_context(|| format!("reading slice {}", path()))?;

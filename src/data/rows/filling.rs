@@ -1,8 +1,8 @@
 //! Rows that are written in any order, of which a selection is kept.
 
 use super::row_table::Spot;
-use super::{Growing, Place, Row, name_it};
 use crate::base::errors::{Context, Result};
+use super::{CachedRow, Growing, Place, name_it};
 use crate::base::files::{begin_partial, lock_or_wait};
 use crate::base::parallel::locked;
 use serde::Serialize;
@@ -33,7 +33,7 @@ impl Filling {
         &self.folder
     }
 
-    pub(crate) fn put(&self, number: usize, row: &Row) -> Result<()> {
+    pub(crate) fn put(&self, number: usize, row: &CachedRow) -> Result<()> {
         let spot = Spot::of(&row.bytes, row.mark, self.rows.add(&row.bytes)?);
         let mut spots = locked(&self.spots);
         if spots.len() <= number {

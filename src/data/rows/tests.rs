@@ -291,7 +291,7 @@ fn a_filled_file_holds_the_rows_that_are_kept_and_leaves_nothing_behind() {
     let filling = |rows: &[usize]| {
         let filling = Filling::begin(folder.path()).expect("begins");
         for &number in rows {
-            filling.put(number, &Row { bytes: row(number), mark: mark(number) }).expect("puts");
+            filling.put(number, &CachedRow { bytes: row(number), mark: mark(number) }).expect("puts");
         }
         filling
     };
