@@ -58,7 +58,7 @@ checks! {
     /// A pipe, a socket, a device, a link without an end.
     NotAFile "not-a-file" Exclude "Not a regular file but a pipe, a socket, a device, or a link that leads nowhere or in a circle: it is never opened.";
     /// Longer than any slice or volume.
-    TooLarge "too-large" Exclude "Longer than 256 MB for one slice, or 4 GB for a file of many: it is not read.";
+    TooLarge "too-large" Exclude "Longer than 256 MB for one slice, or 4.2 GB for a file of many: it is not read.";
     /// Neither JPEG nor PNG.
     NotAnImage "not-an-image" Exclude "Named like an image but holds something else.";
     /// A header claiming more pixels than any slice has.

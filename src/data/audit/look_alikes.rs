@@ -23,7 +23,7 @@ mod tests;
 /// Width of the narrowest bands in bits.
 const BAND: usize = 16;
 /// Comparisons of one slice in a bucket, for each label.
-const CROWDED: usize = 1024;
+const CROWDED: usize = 512;
 /// A slice looks for no more scans in a bucket, for each label, that show the same.
 const ENOUGH: usize = 16;
 /// From this correlation on, two slices are taken to show one patient at one height. Measured: the closest slices of
@@ -92,19 +92,46 @@ pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
     groups.pairs()
 }
 
+/// Bits for the label, below those of a band.
+const LABEL: u32 = 2;
+
+/// One band: the slices in the order of its bits.
+struct Band {
+    /// Bits and label as one number, and the candidate; sorted.
+    order: Vec<(u32, u32)>,
+    /// Where each bucket begins, and the end of the last.
+    bounds: Vec<u32>,
+    /// The bucket of each candidate.
+    bucket_of: Vec<u32>,
+}
+
+impl Band {
+    fn of(mut order: Vec<(u32, u32)>) -> Self {
+        order.sort_unstable();
+        let (mut bounds, mut bucket_of) = (vec![0], vec![0; order.len()]);
+        for bucket in order.chunk_by(|a, b| a.0 >> LABEL == b.0 >> LABEL) {
+            let number = bounds.len() as u32 - 1;
+            bucket.iter().for_each(|(_, candidate)| bucket_of[*candidate as usize] = number);
+            bounds.push(bounds[number as usize] + bucket.len() as u32);
+        }
+        Self { order, bounds, bucket_of }
+    }
+
+    /// All with the same bits as this candidate, itself among them.
+    fn bucket(&self, candidate: usize) -> &[(u32, u32)] {
+        let number = self.bucket_of[candidate] as usize;
+        &self.order[self.bounds[number] as usize..self.bounds[number + 1] as usize]
+    }
+}
+
 /// The slices by the bits of each band.
 struct Bands<'a> {
     slices: &'a [Candidate<'a>],
     usual: Usual,
-    width: usize,
     /// Sum of the squared whitened frequencies of each slice.
     squares: Vec<f32>,
-    /// For each band, sorted: bits and label as one number, and the candidate.
-    orders: Vec<Vec<(u32, u32)>>,
+    bands: Vec<Band>,
 }
-
-/// Bits for the label, below those of a band.
-const LABEL: u32 = 2;
 
 impl<'a> Bands<'a> {
     fn of(slices: &'a [Candidate<'a>]) -> Self {
@@ -116,30 +143,26 @@ impl<'a> Bands<'a> {
             (signature(&whitened), dot(&whitened, &whitened))
         };
         let (signatures, squares): (Vec<u128>, Vec<f32>) = slices.par_iter().map(of_slice).unzip();
-        let order = |band: usize| {
+        let band = |band: usize| {
             let place = |(of, bits): (&Candidate<'_>, &u128)| {
                 key(*bits, band, width) << LABEL | of.label.map_or(0, |label| 1 + label.index() as u32)
             };
-            let mut order: Vec<(u32, u32)> = slices.iter().zip(&signatures).map(place).zip(0..).collect();
-            order.sort_unstable();
-            order
+            Band::of(slices.iter().zip(&signatures).map(place).zip(0..).collect())
         };
-        let orders = (0..DESCRIPTOR / width).into_par_iter().map(order).collect();
-        Self { slices, usual, width, squares, orders }
+        let bands = (0..DESCRIPTOR / width).into_par_iter().map(band).collect();
+        Self { slices, usual, squares, bands }
     }
 
     /// Pairs of this scan (a range of candidates) with earlier ones that look alike, and with any of the other label.
     fn pairs(&self, of: Range<usize>, lengths: &BTreeMap<u32, usize>) -> Vec<ScanPair> {
         let mut matches: BTreeMap<u32, Vec<SliceMatch>> = BTreeMap::new();
         for at in of.clone() {
-            let whitened = self.usual.whitened(self.slices[at].descriptor);
-            let bits = signature(&whitened);
-            for (band, order) in self.orders.iter().enumerate() {
-                let key = key(bits, band, self.width);
-                let mut rest = &order[order.partition_point(|(place, _)| place >> LABEL < key)..];
-                while let Some(&(place, _)) = rest.first().filter(|(place, _)| place >> LABEL == key) {
-                    let (bucket, others) = rest.split_at(rest.partition_point(|(other, _)| *other == place));
-                    self.compare(at, &whitened, bucket, &mut matches);
+            let mut whitened = None;
+            for mut rest in self.bands.iter().map(|band| band.bucket(at)).filter(|bucket| bucket.len() > 1) {
+                let whitened = whitened.get_or_insert_with(|| self.usual.whitened(self.slices[at].descriptor));
+                while let Some(&(place, _)) = rest.first() {
+                    let (of_label, others) = rest.split_at(rest.partition_point(|(other, _)| *other == place));
+                    self.compare(at, whitened, of_label, &mut matches);
                     rest = others;
                 }
             }

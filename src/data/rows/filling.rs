@@ -1,8 +1,8 @@
 //! Rows that are written in any order, of which a selection is kept.
 
 use super::row_table::Spot;
-use crate::base::errors::{Context, Result};
 use super::{CachedRow, Growing, Place, name_it};
+use crate::base::errors::{Context, Result};
 use crate::base::files::{begin_partial, lock_or_wait};
 use crate::base::parallel::locked;
 use serde::Serialize;
