@@ -57,7 +57,7 @@ mod train;
 pub use base::escape::visible;
 pub use base::figure::Figure;
 pub use base::files::Digest;
-pub use base::output::{complain, lost_output, say};
+pub use base::output::{complain, keep_going_at_file_size_limit, lost_output, say};
 pub use base::progress::Progress;
 pub use base::table::{Page, Show, Shown, Table};
 pub use data::audit::{Audit, Check, Expectation, Finding, Scale, Severity};

@@ -5,14 +5,14 @@
 use anyhow::{Context, Result};
 use clap::Parser;
 use cli::{Cli, CliCommand, data_commands, report_commands, run_commands};
-use covid_ct::{RunFolder, Workspace, complain, lost_output};
+use covid_ct::{RunFolder, Workspace, complain, keep_going_at_file_size_limit, lost_output};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 mod cli;
 
 fn main() -> ExitCode {
-    report_the_file_size_limit();
+    keep_going_at_file_size_limit();
     let done = work(Cli::parse()).and_then(|code| match lost_output() {
         Some(error) => Err(error).context("writing to standard output"),
         None => Ok(code),
@@ -21,16 +21,6 @@ fn main() -> ExitCode {
         complain(format_args!("covid-ct: {error:#}"));
         ExitCode::from(1)
     })
-}
-
-/// Beyond the limit of `ulimit -f` a write is an error, which is reported with the file's name; otherwise the signal would end the
-/// program without a word.
-fn report_the_file_size_limit() {
-    // SAFETY: nothing of ours runs when the signal comes, and it is set before there are other threads.
-    #[allow(unsafe_code)]
-    unsafe {
-        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-    }
 }
 
 /// Does what the command asks for. Exit code 3: it worked, and found something that is not as it should be.

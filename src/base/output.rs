@@ -34,6 +34,16 @@ pub fn lost_output() -> Option<io::Error> {
     Some(LOST.load(Ordering::Relaxed)).filter(|code| *code != 0).map(io::Error::from_raw_os_error)
 }
 
+/// For programs to call first. Beyond the limit of `ulimit -f` a write is then an error, which is reported with the file's name;
+/// otherwise the signal would end the program without a word.
+pub fn keep_going_at_file_size_limit() {
+    // SAFETY: nothing of ours runs when the signal comes, and it is set before there are other threads.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 fn tell(output: &mut dyn Write, text: &str) {
     let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
     if let Err(error) = written
