@@ -11,7 +11,7 @@
 #   kept decompressor, a marker's byte damaged: Unsupported marker type 0xb0
 #   kept decompressor, good file, 100 times:    Unsupported marker type 0xb0, 100 times
 #   new decompressor, good file:                read
-# What this project does about it: the decompressor is dropped after any error (src/data/decode.rs, which tests it).
+# What this project does about it: the decompressor is dropped after any error (src/data/decode/libjpeg.rs; src/data/decode/tests.rs tests it).
 #
 # Needs cargo and a C compiler; cmake is from PyPI. The build takes about half a minute.
 # Fails if the behaviour changes: if the kept decompressor reads the good file again, or is lost by a file cut off.

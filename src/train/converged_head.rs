@@ -10,6 +10,7 @@ use crate::train::batch_source::BatchSource;
 use crate::train::epoch::SolvedHead;
 use crate::train::experiment::Experiment;
 use crate::train::features::FeatureCache;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -46,7 +47,7 @@ pub(crate) fn solve_head(
         None => vec![1.0; slices.len()],
     };
     cache.rows().read_ahead(&slices);
-    let features = TrainingFeatures { cache, slices: &slices, manifest };
+    let features = TrainingFeatures::of(cache, &slices, manifest, KEPT)?;
     let fit = HeadFit::new(&features, &covid, &weights)?;
     let start = (epoch > 0).then(|| head_of(network)).transpose()?;
     let solution = fit.solve(penalty_at(epoch), start.as_ref(), Stop::default())?;
@@ -96,11 +97,29 @@ fn head_of(network: &Network) -> Result<LogisticHead> {
     Ok(LogisticHead { weight: odds(weight)?, bias: odds(bias)?.first().copied().unwrap_or(0.0) })
 }
 
+/// Features that are kept in memory, in bytes: a solution takes a hundred passes over them and more.
+const KEPT: usize = 1 << 30;
+
 /// The stored features of the training slices.
 struct TrainingFeatures<'a> {
     cache: &'a FeatureCache,
     slices: &'a [usize],
     manifest: &'a Manifest,
+    /// Those of the first slices; the others are read in every pass.
+    kept: Vec<f32>,
+}
+
+impl<'a> TrainingFeatures<'a> {
+    /// Reads as many as `most` bytes hold.
+    fn of(cache: &'a FeatureCache, slices: &'a [usize], manifest: &'a Manifest, most: usize) -> Result<Self> {
+        const TOGETHER: usize = 256;
+        let width = cache.width().max(1);
+        let rows = slices.len().min(most / (width * size_of::<f32>()));
+        let mut kept = vec![0.0; rows * width];
+        let together = kept.par_chunks_mut(width * TOGETHER).zip(slices[..rows].par_chunks(TOGETHER));
+        together.try_for_each(|(into, slices)| cache.read(slices, into))?;
+        Ok(Self { cache, slices, manifest, kept })
+    }
 }
 
 impl FeatureRows for TrainingFeatures<'_> {
@@ -113,7 +132,12 @@ impl FeatureRows for TrainingFeatures<'_> {
     }
 
     fn read(&self, rows: Range<usize>, into: &mut [f32]) -> Result<()> {
-        self.cache.read(&self.slices[rows], into)
+        let width = self.width();
+        let kept = self.kept.get(rows.start * width..).unwrap_or_default();
+        let length = kept.len().min(into.len());
+        let (of_kept, of_cache) = into.split_at_mut(length);
+        of_kept.copy_from_slice(&kept[..length]);
+        self.cache.read(&self.slices[rows.start + length / width.max(1)..rows.end], of_cache)
     }
 
     fn named(&self, row: usize) -> String {

@@ -100,3 +100,31 @@ fn the_softmax_of_the_networks_head_gives_the_probability() {
     network.set_head(&names.zip(head_tensors(&wide).expect("tensors")).collect()).expect("fits");
     assert_eq!(head_of(&network).expect("a head"), wide);
 }
+
+#[test]
+fn features_are_the_same_whether_all_some_or_none_are_kept_in_memory() {
+    let home = tempfile::tempdir().expect("a folder");
+    let experiment = experiment(home.path(), "run");
+    let network = Network::new(Architecture::ResNet152, 1, Device::Cpu).expect("a network");
+    let backbone = network.backbone_hash().expect("hashes");
+    let run = experiment.settings();
+    let source = BatchSource::new(experiment.cache(), &network, Some(backbone), run, Device::Cpu, &|_| ());
+    let source = source.expect("features");
+    let cache = source.features().expect("a frozen backbone");
+    let slices = experiment.slices(Subset::Train).expect("slices");
+    let (rows, width) = (slices.len(), cache.width());
+    let read = |most: usize, from: usize, until: usize| {
+        let features = TrainingFeatures::of(cache, &slices, experiment.manifest(), most).expect("reads");
+        assert_eq!(features.kept.len(), (most / (4 * width)).min(rows) * width);
+        let mut values = vec![f32::NAN; (until - from) * width];
+        features.read(from..until, &mut values).expect("reads");
+        values
+    };
+    let (all, none) = (read(KEPT, 0, rows), read(0, 0, rows));
+    assert!(rows > 8 && all == none && all.iter().any(|value| *value != 0.0));
+    // Three rows are kept, and a fourth does not fit.
+    let most = 4 * 4 * width - 1;
+    for (from, until) in [(0, 2), (0, 3), (1, 6), (3, 5), (7, rows)] {
+        assert_eq!(read(most, from, until), all[from * width..until * width], "{from} to {until}");
+    }
+}
