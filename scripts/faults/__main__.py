@@ -46,6 +46,14 @@ def one(ref, kind, number, seed, keep):
     return words, faults, runs, time.monotonic() - begun
 
 
+def shared(trials, kinds):
+    """How many of these trials each kind gets, by its share."""
+    asked = {kind: 0 for kind in kinds}
+    for _ in range(trials or 0):
+        asked[min(kinds, key=lambda kind: (asked[kind] + 1) / KINDS[kind][1])] += 1
+    return asked
+
+
 class Campaign:
     """Trials of all kinds by turns, until the time or their number is up."""
 
@@ -54,6 +62,7 @@ class Campaign:
         self.kinds = args.only or list(KINDS)
         self.tallies = {kind: Tally() for kind in self.kinds}
         self.begun = {kind: 0 for kind in self.kinds}
+        self.asked = shared(args.trials, self.kinds)
         self.spent = {kind: 0.0 for kind in self.kinds}
         self.lock, self.shown, self.start = threading.Lock(), 0.0, time.monotonic()
 
@@ -63,7 +72,7 @@ class Campaign:
         with self.lock:
             if args.trials is None and time.monotonic() - self.start > 60 * args.minutes:
                 return None
-            open_ = [kind for kind in self.kinds if args.trials is None or self.begun[kind] < args.trials]
+            open_ = [kind for kind in self.kinds if args.trials is None or self.begun[kind] < self.asked[kind]]
             if not open_:
                 return None
             kind = min(open_, key=lambda kind: self.spent[kind] / KINDS[kind][1])
@@ -105,7 +114,7 @@ class Campaign:
         tried = sum(tally.tried for tally in self.tallies.values())
         failed = sum(tally.failed for tally in self.tallies.values())
         left = f"{max(0, self.args.minutes - (now - self.start) / 60):.1f} min left" if self.args.trials is None else \
-            f"{self.args.trials * len(self.kinds) - tried} trials left"
+            f"{self.args.trials - tried} trials left"
         print(f"faults: {tried} tried, {failed} failed, {left}", flush=True)
 
     def run(self):
@@ -117,7 +126,7 @@ class Campaign:
 def arguments():
     parser = argparse.ArgumentParser(prog="faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--trials", type=int, help="this many of each kind instead of a time")
+    parser.add_argument("--trials", type=int, help="this many instead of a time, divided among the kinds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first trial of each kind")
     parser.add_argument("--only", nargs="+", choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
@@ -133,8 +142,8 @@ def main():
     args = arguments()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="covid-ct-faults-"))
+    ref = Reference(args.program, folder)
     try:
-        ref = Reference(args.program, folder)
         ref.prepare(lambda line: print(f"faults: {line}", flush=True))
         if not args.only or "weights" in args.only:
             weights.prepare(ref)
@@ -142,6 +151,7 @@ def main():
         campaign.run()
         failed = table.conclude(campaign, args, REPO)
     finally:
+        ref.apart.shutdown()
         if args.keep:
             print(f"faults: kept in {folder}")
         else:

@@ -23,11 +23,12 @@ STAGES = [
     ("export", ["export", "--name", "first", "exported/model.pt"]),
     ("leakage", LEAKAGE),
     ("shortcuts", ["shortcuts"]),
-    ("report", ["report"]),
     ("head", ["train", *HEAD]),
+    ("evaluate head", ["evaluate", "--name", "head"]),
+    ("report", ["report"]),
 ]
-# Fields that differ from one training to the next: times, and what follows from them.
-TIMES = {"seconds", "waited", "images_per_second", "feature_seconds", "time", "date", "made", "written", "created", "peak_mb", "when"}
+# Fields that differ from one training to the next: times, and what follows from them; a checkpoint's hash is of its times, too.
+TIMES = {"weights", "checkpoint", "checkpoint_minutes", "seconds", "waited", "images_per_second", "feature_seconds", "time", "date", "made", "written", "created", "peak_mb", "when"}
 
 
 class Reference:

@@ -30,7 +30,7 @@ def rows(tallies):
 
 def about(campaign, args, repo, failed):
     day = datetime.date.today().isoformat()
-    length = f"{args.minutes:g} minutes" if args.trials is None else f"{args.trials} trials of each kind"
+    length = f"{args.minutes:g} minutes" if args.trials is None else f"{args.trials} trials"
     outcome = "None failed." if not failed else f"{failed} failed; they are listed under the table."
     return [f"{day}, commit {commit(repo)}, seed {args.seed}, {length}, {args.jobs} trials at once on {machine()}. {outcome}"]
 
