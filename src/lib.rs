@@ -48,6 +48,9 @@
 mod base;
 mod data;
 mod evaluate;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod nn;
 mod remote;
 mod report;

@@ -17,6 +17,8 @@ mod acquisition;
 mod archive_listing;
 mod file_beginning;
 mod from_series;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed_names;
 mod label;
 mod label_table;
 mod labelled_scans;

@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 mod building;
 mod filling;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed_rows;
 mod row_table;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,8 @@ use torch_file::{ElementType, read_torch_file};
 mod catalogue;
 mod container;
 mod download;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed_weights;
 mod inflated;
 mod official;
 mod pickle;

@@ -8,6 +8,8 @@ mod directory;
 mod entry;
 mod fetch;
 mod folder;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed_directory;
 mod ledger;
 mod name_conflicts;
 mod own_source;
