@@ -57,5 +57,5 @@ def recorded(home, path):
     best = home / "runs/data/weights/best.safetensors"
     with open(best, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        info = json.loads(json.loads(file.read(length))["__metadata__"]["covid-ct"])
+        info = json.loads(json.loads(file.read(length))["__metadata__"]["covid-ct"])["description"]
     return [] if (info.get("pretrained") or {}).get("sha256") == digest(path) else ["its checkpoint does not name the file by its hash"]
