@@ -37,7 +37,7 @@ lab: setup
 	@$(ENV) && jupyter lab --notebook-dir . --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB) $$([ "$$(id -u)" = 0 ] && echo --allow-root)
 
 lint: setup
-	@$(ENV) && cargo fmt --check && cargo clippy --locked --quiet --all-targets -- -D warnings
+	@$(ENV) && cargo fmt --check && cargo clippy --locked --quiet --all-targets --all-features -- -D warnings
 	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items
 
 # Each integration test computes on one thread, because several of them share few cores. Unit tests compute as users do: on

@@ -2,7 +2,6 @@
 
 use super::label_table::{LABELS, LabelTable, Sets};
 use super::{FolderListing, ListedSlice, Manifest, Scan, listing_of};
-use std::path::PathBuf;
 
 /// Lists names as if they lay in one folder: every slice belongs to a scan, and every name is listed once.
 pub(crate) fn listed(names: &[String]) {
@@ -37,16 +36,7 @@ pub(crate) fn labels(bytes: &[u8]) {
 /// Reads a table of patients.
 pub(crate) fn patients(bytes: &[u8]) {
     let FolderListing { scans, .. } = listing();
-    let mut manifest = Manifest {
-        name: "fuzzed".to_owned(),
-        root: PathBuf::new(),
-        scans,
-        slices: Vec::new(),
-        same_patient: Vec::new(),
-        strays: Vec::new(),
-        rejected: Vec::new(),
-        sixteen_bit: None,
-    };
+    let mut manifest = Manifest { scans, ..Manifest::of_folders("fuzzed", Vec::new(), Vec::new()) };
     if manifest.read_patients(&"patients.csv", bytes).is_ok() {
         assert_eq!(manifest.patient_of_scans().len(), manifest.scans.len());
     }

@@ -40,7 +40,7 @@ pub(super) struct Spot {
 /// Bytes of a row's length, checksum and mark in a file.
 pub(super) const MEASURES: usize = 9;
 /// Bytes of a spot in a file: its offset before these.
-const SPOT: usize = 8 + MEASURES;
+pub(super) const SPOT: usize = 8 + MEASURES;
 
 impl Spot {
     /// Of a row that is written at `offset`.
