@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Builds the fuzz targets and runs each for a while, with what is kept in corpus/ as its beginning.
+"""Builds the fuzz targets and runs each for a while, with the valid inputs in corpus/ as its beginning.
 
-  python fuzz/run.py [--seconds 3600] [--jobs 2] [--keep 100000] [TARGET …]
+  python fuzz/run.py [--seconds 3600] [--jobs 2] [TARGET …]
 
-Inputs that reach something new are added to work/; at its end each corpus is minimised, and what fits into --keep bytes is kept in
-corpus/. A crash is kept in artifacts/, and the exit code is then 1. Runs on the stable compiler: fuzz/coverage.sh says how.
+Inputs that reach something new are added to work/, which is minimised at the end and from where the next run goes on. It is not
+committed: damaged files may not be harmless to other programs. A crash is kept in artifacts/, and the exit code is then 1. Runs on
+the stable compiler: fuzz/coverage.sh says how.
 """
 import argparse, concurrent.futures, os, pathlib, re, shutil, subprocess, sys
 
@@ -30,21 +31,15 @@ def run(programs, target, seconds):
     return done.returncode, done.stderr
 
 
-def minimised(programs, target, most):
-    """Merges what was found into as few inputs as reach the same, and keeps the smallest of them up to `most` bytes."""
+def minimised(programs, target):
+    """Merges what was found into as few inputs as reach the same."""
     corpus, work, merged = HERE / "corpus" / target, HERE / "work" / target, HERE / "merged" / target
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir(parents=True)
     subprocess.run([programs / target, "-merge=1", "-max_len=65536", merged, work, corpus], capture_output=True, check=False)
-    shutil.rmtree(corpus)
-    corpus.mkdir()
-    kept = 0
-    for path in sorted(merged.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
-        kept += path.stat().st_size
-        if kept > most:
-            break
-        shutil.copy(path, corpus)
-    shutil.rmtree(HERE / "merged")
+    if any(merged.iterdir()):
+        shutil.rmtree(work)
+        merged.rename(work)
 
 
 def said(text):
@@ -60,7 +55,6 @@ def main():
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=3600)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--keep", type=int, default=100_000, help="bytes kept of a corpus")
     args = parser.parse_args()
     unknown = set(args.targets) - set(TARGETS)
     if unknown:
@@ -69,7 +63,7 @@ def main():
 
     def one(target):
         code, text = run(programs, target, args.seconds)
-        minimised(programs, target, args.keep)
+        minimised(programs, target)
         return target, code, text
 
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
@@ -81,4 +75,5 @@ def main():
     sys.exit(1 if failed else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

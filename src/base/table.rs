@@ -136,7 +136,7 @@ macro_rules! shown_as_table {
 pub(crate) use shown_as_table;
 
 /// A titled table with notes under it. Cells are text; columns of numbers are right-aligned. What cannot be seen in them is
-/// shown as an escape ([`visible`](crate::visible)), so that each stays on its line.
+/// shown as an escape ([`visible`]), so that each stays on its line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
     title: String,
