@@ -1,5 +1,6 @@
 use super::*;
 use crate::nn::model::Architecture;
+use crate::train::epoch::Sums;
 use std::fs;
 
 fn info() -> CheckpointInfo {
@@ -13,7 +14,12 @@ fn info() -> CheckpointInfo {
         pretrained: None,
         backbone: None,
         feature_seconds: Some(0.1 + 0.2),
-        position: Position { epoch: 1, batch: 2, waited: 1.0 / 3.0, ..Position::default() },
+        position: Position {
+            batch: 2,
+            sums: Sums { batches: 2, ..Sums::default() },
+            waited: 1.0 / 3.0,
+            ..Position::default()
+        },
         epochs: Vec::new(),
     }
 }
