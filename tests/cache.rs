@@ -156,7 +156,8 @@ fn a_cut_cache_and_an_undecodable_slice_are_errors_that_name_the_file() {
     fs::write(&pixels, &bytes[1..]).expect("writes");
     let error =
         format!("{:#}", SliceCache::open_or_build(folder.path(), &accepted, &preprocess, silent).expect_err("cut"));
-    assert!(error.contains("expected") && error.contains("delete the folder"), "{error}");
+    let found = format!("expected {} bytes in {}, found {}", bytes.len(), pixels.display(), bytes.len() - 1);
+    assert!(error.contains("which can be deleted to have it built again") && error.ends_with(&found), "{error}");
     // Everything, the broken files included.
     let all = &fixture().manifest;
     let error =
