@@ -3,6 +3,7 @@
 
 use covid_ct::{GreyImage, Manifest};
 use image::codecs::jpeg::JpegEncoder;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -87,7 +88,8 @@ pub fn data(root: &Path) -> Manifest {
 pub fn see_white_alone(checkpoint: &Path) {
     let mut bytes = fs::read(checkpoint).expect("reads");
     let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
-    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
+    let mut checksums = BTreeMap::new();
     for (name, tensor) in header.as_object().expect("tensors").iter().filter(|(name, _)| *name != "__metadata__") {
         let offset = |which: usize| tensor["data_offsets"][which].as_u64().expect("an offset") as usize + 8 + length;
         let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).expect("a shape");
@@ -103,6 +105,16 @@ pub fn see_white_alone(checkpoint: &Path) {
             "classifier.bias" => set(0, 1.0),
             _ => {}
         }
+        checksums.insert(name.clone(), format!("Float {shape:?} {:08x}", crc32c::crc32c(values)));
     }
-    fs::write(checkpoint, bytes).expect("writes");
+    // As if a training had written it so: the checksum of all tensors.
+    let whole =
+        checksums.iter().fold(0, |sum, (name, of)| crc32c::crc32c_append(sum, format!("{name} {of}\n").as_bytes()));
+    let sealed = header["__metadata__"]["covid-ct"].as_str().expect("a description");
+    let mut sealed: serde_json::Value = serde_json::from_str(sealed).expect("JSON");
+    sealed["tensors_crc32c"] = whole.into();
+    header["__metadata__"]["covid-ct"] = sealed.to_string().into();
+    let header = header.to_string();
+    let parts = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + length..]];
+    fs::write(checkpoint, parts.concat()).expect("writes");
 }
