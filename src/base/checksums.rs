@@ -1,9 +1,11 @@
 //! `SHA256SUMS`: the SHA-256 of every file that was written into a folder, so that a file that was changed, or comes from
 //! elsewhere, is not taken for one that belongs there.
 
-use super::files::{Digest, lock_or_wait, write_atomic_sealed, write_text};
+use super::files::{Digest, lock_or_wait, read_json, write_atomic_sealed, write_json, write_text};
 use super::regular_file::read_regular;
 use crate::base::errors::{Context, Result, bail, ensure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,25 @@ impl<'a> Sha256Sums<'a> {
             self.record(&sums)?;
         }
         Ok(())
+    }
+
+    /// The same of a value as JSON.
+    pub(crate) fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        self.write(name, |path| write_json(path, value))
+    }
+
+    /// Reads JSON that is as it was written: `what`, by the command `command`.
+    ///
+    /// # Errors
+    /// A missing or damaged file, or one that is not what was written there; the message names it, what it should hold, and
+    /// the command that writes it.
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str, what: &str, command: &str) -> Result<T> {
+        let path = self.folder.join(name);
+        // A missing file is named by the reader of JSON.
+        if path.is_file() {
+            self.checked(name).with_context(|| format!("reading {what} (`covid-ct {command}` writes it again)"))?;
+        }
+        read_json(&path, &format!("{what} (written by `covid-ct {command}`)"))
     }
 
     /// The path of a file that is as it was written.

@@ -3,7 +3,7 @@
 use crate::base::checksums::Sha256Sums;
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::figure::Figure;
-use crate::base::files::{Digest, read_json, write_json};
+use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, counted, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::contact_sheet::ContactSheet;
@@ -295,7 +295,7 @@ impl Audit {
             findings: self.findings.clone(),
             histogram: self.histogram.clone(),
         };
-        Sha256Sums::of(folder).write(AUDIT, |path| write_json(path, &file))
+        Sha256Sums::of(folder).write_json(AUDIT, &file)
     }
 
     /// Reads what [`write`](Self::write) wrote.
@@ -308,10 +308,9 @@ impl Audit {
 
     fn read_in(folder: &Path) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
-        let path =
-            Sha256Sums::of(folder).checked(AUDIT).context("reading an audit (`covid-ct audit` writes it again)")?;
+        let path = folder.join(AUDIT);
         let AuditFile { manifest: hash, findings, histogram } =
-            read_json(&path, "an audit (written by `covid-ct audit`)")?;
+            Sha256Sums::of(folder).read_json(AUDIT, "an audit", "audit")?;
         let found = manifest.hash();
         ensure!(
             found == hash,

@@ -11,7 +11,7 @@
 
 use crate::base::checksums::Sha256Sums;
 use crate::base::errors::{Context, Result, ensure};
-use crate::base::files::{Digest, read_json, write_json};
+use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, thousands};
 use crate::data::cache::SliceCache;
 use crate::data::split::{SplitConfig, SplitUnit};
@@ -200,14 +200,13 @@ impl LeakProbe {
             slices: eligible.slices.len(),
             arms,
         };
-        Sha256Sums::of(folder).write(FILE, |path| write_json(path, &found))?;
+        Sha256Sums::of(folder).write_json(FILE, &found)?;
         Ok(found)
     }
 
     /// Reads what [`run`](Self::run) wrote.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
-        let path = Sha256Sums::of(folder.as_ref()).checked(FILE);
-        read_json(&path.context("reading a leak probe (`covid-ct leakage` writes it again)")?, "a leak probe")
+        Sha256Sums::of(folder.as_ref()).read_json(FILE, "a leak probe", "leakage")
     }
 
     /// The arm with this split and these labels.

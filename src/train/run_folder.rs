@@ -2,7 +2,7 @@
 
 use crate::base::checksums::Sha256Sums;
 use crate::base::errors::{Context, Result, ensure};
-use crate::base::files::{Digest, read_json, write_json};
+use crate::base::files::Digest;
 use crate::base::progress::human_bytes;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::Manifest;
@@ -92,10 +92,7 @@ impl RunFolder {
     /// command that writes it.
     pub(crate) fn read<T: DeserializeOwned>(&self, artifact: Artifact) -> Result<T> {
         let (what, command) = artifact.holds();
-        let what = format!("{what} (written by `covid-ct {command}`)");
-        // A missing file is named by the reader of JSON.
-        let path = if self.has(artifact) { self.checked(artifact)? } else { self.path_of(artifact) };
-        read_json(&path, &what)
+        Sha256Sums::of(&self.path).read_json(&artifact.file_name(), what, command)
     }
 
     /// The path of a file as this run wrote it, by its [`Sha256Sums`].
@@ -118,7 +115,7 @@ impl RunFolder {
 
     /// Writes JSON, atomically.
     pub(crate) fn write<T: Serialize>(&self, artifact: Artifact, value: &T) -> Result<()> {
-        self.write_by(artifact, |path| write_json(path, value))
+        Sha256Sums::of(&self.path).write_json(&artifact.file_name(), value)
     }
 
     /// Writes a file by a function that is given the path of a sibling, and records its SHA-256.

@@ -2,8 +2,8 @@
 
 use super::{Manifest, Rejected, RootTables, Scan, parquet};
 use crate::base::checksums::Sha256Sums;
-use crate::base::errors::{Context, Result, ensure};
-use crate::base::files::{Digest, read_json, write_json};
+use crate::base::errors::{Result, ensure};
+use crate::base::files::Digest;
 use crate::data::pixels::SixteenBit;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl Manifest {
             sixteen_bit: self.sixteen_bit,
             tables: self.tables.clone(),
         };
-        Sha256Sums::of(folder).write(SUMMARY, |path| write_json(path, &summary))
+        Sha256Sums::of(folder).write_json(SUMMARY, &summary)
     }
 
     /// Reads what [`write`](Self::write) wrote.
@@ -59,10 +59,8 @@ impl Manifest {
     /// A missing or broken file, or two files that do not belong together (rows and hash are compared).
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let checked = || Sha256Sums::of(folder).checked(SUMMARY);
-        let json = checked().context("reading a manifest's summary (`covid-ct audit` writes it again)")?;
-        let table = folder.join("manifest.parquet");
-        let summary: Summary = read_json(&json, "a manifest's summary (written by `covid-ct audit`)")?;
+        let (json, table) = (folder.join(SUMMARY), folder.join("manifest.parquet"));
+        let summary: Summary = Sha256Sums::of(folder).read_json(SUMMARY, "a manifest's summary", "audit")?;
         let as_written = Digest::of_file(&table)?;
         ensure!(
             as_written == summary.parquet,

@@ -4,7 +4,7 @@ use super::{CueRow, Cues, Probe, ProbeRow};
 use crate::base::checksums::Sha256Sums;
 use crate::base::errors::{Context, Result};
 use crate::base::figure::{Bar, Figure, bars};
-use crate::base::files::{Digest, read_json, write_json};
+use crate::base::files::Digest;
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::{SliceCache, spread};
@@ -66,14 +66,13 @@ impl Shortcuts {
         let rows = cue_rows(cache, &scans).context("collecting the cues of shortcuts")?;
         let probe = Probe::run(&rows, FOLDS, SEED)?;
         let found = Self { manifest: cache.manifest_hash(), scans: rows.len(), rows: probe.rows };
-        Sha256Sums::of(folder).write(FILE, |path| write_json(path, &found))?;
+        Sha256Sums::of(folder).write_json(FILE, &found)?;
         Ok(found)
     }
 
     /// Reads what [`run`](Self::run) wrote.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
-        let path = Sha256Sums::of(folder.as_ref()).checked(FILE);
-        read_json(&path.context("reading a shortcut probe (`covid-ct shortcuts` writes it again)")?, "a shortcut probe")
+        Sha256Sums::of(folder.as_ref()).read_json(FILE, "a shortcut probe", "shortcuts")
     }
 
     /// One row for each cue, the confidence interval before the value.
