@@ -185,6 +185,9 @@ pub struct PhantomArgs {
     /// Plant no defects
     #[arg(long)]
     pub no_defects: bool,
+    /// Also draw what real data brings: foreign files, wrong views, patients that come again
+    #[arg(long)]
+    pub field_cases: bool,
 }
 
 /// A trained run; its settings are read from its folder.

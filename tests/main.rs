@@ -16,6 +16,7 @@ mod cropped;
 mod custom;
 mod dicom_writer;
 mod faults;
+mod field_cases;
 mod gcs;
 mod google;
 mod gradcam;

@@ -16,6 +16,7 @@ pub fn phantom(args: &PhantomArgs) -> Result<()> {
         slices: args.slices,
         quality: args.quality,
         defects: !args.no_defects,
+        field_cases: args.field_cases,
     };
     let phantom = draw_phantom(&args.dir, &config, TerminalProgress::new().progress())?;
     say(format_args!(

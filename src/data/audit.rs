@@ -28,6 +28,7 @@ mod pixel_measures;
 mod scale;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;

@@ -8,6 +8,7 @@
 mod anatomy;
 mod canvas;
 mod defects;
+mod field_cases;
 mod noise;
 mod patient;
 mod scan_plan;
@@ -54,8 +55,11 @@ pub struct PhantomConfig {
     pub slices: usize,
     /// JPEG quality, 1..=100.
     pub quality: u8,
-    /// Plant one defect of every kind.
+    /// Plant one defect of every kind that single files and folders have.
     pub defects: bool,
+    /// Also draw what real data brings, as further scans: foreign files, wrong views, scans of another orientation, patients
+    /// that come again.
+    pub field_cases: bool,
 }
 
 #[cfg(test)]
@@ -85,6 +89,7 @@ impl Default for PhantomConfig {
             slices: 8,
             quality: 90,
             defects: true,
+            field_cases: false,
         }
     }
 }
@@ -167,8 +172,15 @@ fn draw_phantom_in(root: &Path, config: &PhantomConfig, progress: &(dyn Fn(&Prog
     }
     let plan = PhantomPlan::new(config);
     draw_files(&partial, config, &plan, progress)?;
-    let phantom = describe(config, &plan);
-    write(&partial, "truth/patients.csv", patients_csv(&plan).as_bytes())?;
+    let mut phantom = describe(config, &plan);
+    let mut truth = patients_csv(&plan);
+    if config.field_cases {
+        let drawn = field_cases::draw(config, &plan)?;
+        drawn.files.iter().try_for_each(|(path, bytes)| write(&partial, path, bytes))?;
+        truth += &drawn.truth();
+        drawn.describe(&mut phantom);
+    }
+    write(&partial, "truth/patients.csv", truth.as_bytes())?;
     let json = serde_json::to_string_pretty(&phantom).context("describing the phantom")? + "\n";
     write(&partial, DESCRIPTION, json.as_bytes())?;
     if root.exists() {

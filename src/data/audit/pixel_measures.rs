@@ -1,12 +1,13 @@
 //! Statistics of a slice's pixels, computed in one pass.
 
+use super::thumbnail::Thumbnail;
 use crate::data::pixels::GreyImage;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// Side of the thumbnail the descriptor is made from, and number of its frequencies used per axis.
-const THUMBNAIL: usize = 32;
+/// Side of the picture that the descriptor is made from, and number of its frequencies used per axis.
+const SIDE: usize = 32;
 const FREQUENCIES: usize = 12;
 /// Numbers in a descriptor: the lowest frequencies without the mean.
 pub(super) const DESCRIPTOR: usize = 96;
@@ -101,7 +102,7 @@ impl PixelMeasure {
             spread: (level(0.01), level(0.99)),
             picture: Picture {
                 pixels: xxh3_128_with_seed(&image.pixels, dimensions).to_le_bytes(),
-                descriptor: descriptor(image),
+                descriptor: descriptor(&Thumbnail::of(image).halved()),
             },
         }
     }
@@ -127,36 +128,12 @@ fn histogram(pixels: &[u8]) -> [u32; 256] {
     std::array::from_fn(|level| tables.iter().map(|table| table[level]).sum())
 }
 
-/// Means over 32×32 fields that divide the picture, row by row.
-fn thumbnail(image: &GreyImage) -> [[f32; THUMBNAIL]; THUMBNAIL] {
-    let (width, height) = (image.width as usize, image.height as usize);
-    // In an image with fewer pixels than fields, a pixel may belong to two fields.
-    let field = |number: usize, length: usize| {
-        let begin = number * length / THUMBNAIL;
-        begin..((number + 1) * length / THUMBNAIL).max(begin + 1)
-    };
-    // A field has 256 rows at most (MAX_SIDE / THUMBNAIL), whose sum is below 65,536.
-    let mut columns = vec![0_u16; width];
-    std::array::from_fn(|y| {
-        let rows = field(y, height);
-        columns.fill(0);
-        for row in image.pixels[rows.start * width..rows.end * width].chunks_exact(width) {
-            columns.iter_mut().zip(row).for_each(|(sum, pixel)| *sum = sum.wrapping_add(u16::from(*pixel)));
-        }
-        std::array::from_fn(|x| {
-            let across = field(x, width);
-            let count = (across.len() * rows.len()) as f32;
-            columns[across].iter().map(|sum| u32::from(*sum)).sum::<u32>() as f32 / count
-        })
-    })
-}
-
 /// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the
 /// mean, scaled to length 1 so that brightness and contrast do not count.
-fn descriptor(image: &GreyImage) -> Descriptor {
+fn descriptor(thumbnail: &[[f32; SIDE]; SIDE]) -> Descriptor {
     static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
-        let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * THUMBNAIL) as f32;
-        (0..FREQUENCIES).flat_map(|k| (0..THUMBNAIL).map(move |x| angle(k, x).cos())).collect()
+        let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * SIDE) as f32;
+        (0..FREQUENCIES).flat_map(|k| (0..SIDE).map(move |x| angle(k, x).cos())).collect()
     });
     static ZIGZAG: LazyLock<Vec<(usize, usize)>> = LazyLock::new(|| {
         let all = (0..FREQUENCIES).flat_map(|u| (0..FREQUENCIES).map(move |v| (u, v)));
@@ -164,9 +141,9 @@ fn descriptor(image: &GreyImage) -> Descriptor {
         order.sort_by_key(|&(u, v)| (u + v, u));
         order
     });
-    let cosine = |k: usize| &COSINES[k * THUMBNAIL..(k + 1) * THUMBNAIL];
-    let mut rows = [[0.0_f32; THUMBNAIL]; FREQUENCIES];
-    for (y, line) in thumbnail(image).iter().enumerate() {
+    let cosine = |k: usize| &COSINES[k * SIDE..(k + 1) * SIDE];
+    let mut rows = [[0.0_f32; SIDE]; FREQUENCIES];
+    for (y, line) in thumbnail.iter().enumerate() {
         for (k, row) in rows.iter_mut().enumerate() {
             row[y] = line.iter().zip(cosine(k)).map(|(mean, c)| mean * c).sum();
         }
@@ -212,19 +189,6 @@ mod tests {
         pixels.iter().for_each(|&pixel| expected[usize::from(pixel)] += 1);
         assert_eq!(histogram(&pixels), expected);
         assert_eq!(histogram(&[0; 24])[0], 24);
-    }
-
-    #[test]
-    fn fields_of_a_thumbnail_divide_the_picture() {
-        let fields = |width: u32, height: u32| {
-            let pixels = (0..width * height).map(|i| (i % width) as u8).collect();
-            thumbnail(&GreyImage { width, height, pixels })
-        };
-        // 64 columns: two of each field, their mean is in between; 5 rows: every field is one of them.
-        assert_eq!(fields(64, 5)[31], std::array::from_fn(|x| 2.0 * x as f32 + 0.5));
-        assert_eq!(fields(1, 1), [[0.0; THUMBNAIL]; THUMBNAIL]);
-        let white = GreyImage { width: 70, height: 8192, pixels: vec![255; 70 * 8192] };
-        assert_eq!(thumbnail(&white), [[255.0; THUMBNAIL]; THUMBNAIL]);
     }
 
     #[test]

@@ -140,7 +140,7 @@ pub(super) fn encode(kind: Kind, mut grey: Vec<u8>, size: usize, quality: u8) ->
     }
 }
 
-fn jpeg(grey: &[u8], width: usize, height: usize, quality: u8) -> Result<Vec<u8>> {
+pub(super) fn jpeg(grey: &[u8], width: usize, height: usize, quality: u8) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(width * height / 3);
     JpegEncoder::new_with_quality(&mut bytes, quality)
         .encode(grey, width as u32, height as u32, ExtendedColorType::L8)
