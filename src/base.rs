@@ -4,6 +4,7 @@ pub(crate) mod checksums;
 pub(crate) mod errors;
 pub(crate) mod escape;
 pub(crate) mod figure;
+pub(crate) mod file_kind;
 pub(crate) mod files;
 pub(crate) mod natural;
 pub(crate) mod output;

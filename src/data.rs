@@ -6,6 +6,7 @@ pub(crate) mod cache;
 pub(crate) mod contact_sheet;
 pub(crate) mod decode;
 pub(crate) mod dicom;
+pub(crate) mod foreign;
 pub(crate) mod lungs;
 pub(crate) mod manifest;
 pub(crate) mod opened;

@@ -122,6 +122,7 @@ fn the_slides_counts_come_out() {
         strays: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
+        accepts_no_end: false,
         tables: None,
         left_out: BTreeMap::new(),
     };

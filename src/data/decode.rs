@@ -3,11 +3,11 @@
 use crate::base::errors::Result;
 use crate::data::pixels::{GreyImage, Pixels, SixteenBit};
 use image::{ColorType, ImageDecoder as _};
-use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 
 mod damage;
+mod jpeg_kinds;
 pub(crate) mod libjpeg;
 mod limits;
 mod lossless;
@@ -16,7 +16,7 @@ pub(crate) mod segments;
 use libjpeg::JpegValues;
 pub(crate) use limits::{DecodeLimits, room_for};
 use lossless::StoredValues;
-use segments::{StartOfFrame, after_header, start_of_frame};
+use segments::{after_header, start_of_frame};
 
 /// The longest side that is decoded, in pixels. A CT slice has 512; a header that claims more than this is a defect or
 /// an attack on memory.
@@ -151,6 +151,8 @@ pub enum DecodeError {
     Oversized(u32, u32),
     /// The pixels end too early.
     Truncated,
+    /// A JPEG with all of its picture, but without the marker of its end.
+    NoEndMarker,
     /// Any other error, with the decoder's message.
     Corrupt(String),
     /// A valid file of a kind that is not read; says which, and how to convert it.
@@ -167,6 +169,10 @@ impl std::fmt::Display for DecodeError {
             }
             Self::Oversized(w, h) => write!(f, "expected sides of 1 to {MAX_SIDE} pixels, the header claims {w}x{h}"),
             Self::Truncated => write!(f, "expected a whole image, the file ends before its last pixels"),
+            Self::NoEndMarker => f.write_str(
+                "all of the picture is there, only the two bytes FF D9 that mark a JPEG's end are missing: to use such files, \
+                 set COVID_CT_NO_END_MARKER=accept and run the audit again",
+            ),
             Self::Corrupt(reason) => write!(f, "expected a valid image, the decoder says: {reason}"),
             Self::Unsupported(what) => f.write_str(what),
             Self::UnknownValues => f.write_str(
@@ -186,34 +192,42 @@ impl std::error::Error for DecodeError {}
 /// # Errors
 /// [`DecodeError`]; 16-bit pictures are [`DecodeError::UnknownValues`].
 pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
-    match decode_picture(bytes, None, DecodeLimits::USUAL)? {
+    match decode_picture(bytes, PictureSettings::default(), DecodeLimits::USUAL)? {
         Pixels::Grey(image) => Ok(image),
         Pixels::Hounsfield(_) => Err(DecodeError::UnknownValues),
     }
 }
 
-/// Decodes a JPEG, PNG or TIFF as [`decode_grey`] does, and those with 16 bits by what their values are said to mean.
-pub(crate) fn decode_picture(
-    bytes: &[u8],
-    sixteen_bit: Option<SixteenBit>,
-    limits: DecodeLimits,
-) -> Result<Pixels, DecodeError> {
+/// What was said of a data set's pictures that their files do not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct PictureSettings {
+    /// What 16-bit values mean.
+    pub(crate) sixteen_bit: Option<SixteenBit>,
+    /// Whether JPEGs are used that are whole but for the marker of their end.
+    pub(crate) accepts_no_end: bool,
+}
+
+/// Decodes a JPEG, PNG or TIFF as [`decode_grey`] does, and by what was said of such pictures.
+pub(crate) fn decode_picture(bytes: &[u8], said: PictureSettings, limits: DecodeLimits) -> Result<Pixels, DecodeError> {
     let header = Header::parse(bytes).ok_or_else(|| match bytes {
         // A JPEG that ends inside its header is truncated, not another format.
         [0xFF, 0xD8, ..] | [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => DecodeError::Truncated,
         _ => DecodeError::NotAnImage(first_bytes(bytes)),
     })?;
     let (width, height) = (header.width, header.height);
+    if let Some(error) = jpeg_kinds::not_read(bytes) {
+        return Err(error);
+    }
     if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
         return Err(DecodeError::Oversized(width, height));
     }
     limits.check(header)?;
     let pixels = match header.format {
-        Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes, limits)?,
+        Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes, said.accepts_no_end, limits)?,
         format => match lossless::decode(bytes, format)? {
             StoredValues::Bytes(levels) => levels,
             StoredValues::Words(values) => {
-                let meaning = sixteen_bit.ok_or(DecodeError::UnknownValues)?;
+                let meaning = said.sixteen_bit.ok_or(DecodeError::UnknownValues)?;
                 return Ok(meaning.picture(width, height, &values));
             }
         },
@@ -226,39 +240,29 @@ pub(crate) fn decode_picture(
 }
 
 /// The luma of a JPEG.
-fn decode_jpeg(bytes: &[u8], limits: DecodeLimits) -> Result<Vec<u8>, DecodeError> {
+fn decode_jpeg(bytes: &[u8], accepts_no_end: bool, limits: DecodeLimits) -> Result<Vec<u8>, DecodeError> {
     let frame = start_of_frame(bytes).ok_or(DecodeError::Truncated)?;
-    if let Some(kind) = unread_kind(bytes, frame) {
-        return Err(DecodeError::Unsupported(kind));
-    }
-    // Inside the compressed data every FF byte is followed by 00 or a restart marker, so FF D9 is the end of the image
-    // and nothing else; decoders fill the missing rows with grey without a warning.
-    let data = after_header(bytes).ok_or(DecodeError::Truncated)?;
-    if !bytes.ends_with(&[0xFF, 0xD9]) && memmem::find(data, &[0xFF, 0xD9]).is_none() {
-        return Err(DecodeError::Truncated);
-    }
-    match libjpeg::decode(bytes, frame, limits.scans)? {
+    after_header(bytes).ok_or(DecodeError::Truncated)?;
+    let decoded = |bytes: &[u8]| match libjpeg::decode(bytes, frame, limits.scans)? {
         JpegValues::Bytes(pixels) => Ok(pixels),
         JpegValues::Words(_) => Err(DecodeError::Corrupt(format!("{} bits a value, expected 8", frame.precision))),
+    };
+    if segments::has_end(bytes) {
+        return decoded(bytes);
+    }
+    // Decoders fill the missing rows with grey. With the end marked, the library warns wherever a row lacks a bit.
+    let whole = Some(segments::with_end(bytes)).filter(|_| segments::has_all_scans(bytes));
+    match whole.map(|whole| decoded(&whole)) {
+        Some(Ok(pixels)) if accepts_no_end => Ok(pixels),
+        Some(Ok(_)) => Err(DecodeError::NoEndMarker),
+        Some(Err(error @ DecodeError::Unsupported(_))) => Err(error),
+        _ => Err(DecodeError::Truncated),
     }
 }
 
-/// A valid kind of JPEG that is not read, and how to convert it.
-fn unread_kind(bytes: &[u8], frame: StartOfFrame) -> Option<String> {
-    if frame.components == 4 {
-        let kind = if segments::is_ycck(bytes) { "YCCK" } else { "CMYK" };
-        return Some(format!(
-            "a {kind} JPEG, with four channels for printing: convert it, for example by `convert in.jpg -colorspace Gray \
-             out.png` (ImageMagick)"
-        ));
-    }
-    (frame.precision != 8).then(|| {
-        format!(
-            "a JPEG of {} bits a value, 8 are read: convert it, for example by `djpeg in.jpg | pnmtopng > out.png` \
-             (libjpeg-turbo 3 and Netpbm)",
-            frame.precision
-        )
-    })
+/// Whether the file is a JPEG of which the end is not marked.
+pub(crate) fn is_jpeg_without_end(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xFF, 0xD8]) && !segments::has_end(bytes)
 }
 
 fn first_bytes(bytes: &[u8]) -> String {

@@ -6,9 +6,8 @@ use crate::base::progress::{Progress, human_bytes, thousands};
 use crate::base::table::Table;
 use crate::data::decode::Header;
 use crate::data::opened::Contents;
-use crate::data::pixels::SixteenBit;
+use crate::data::pixels::{SixteenBit, accepts_no_end_marker};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -164,6 +163,8 @@ pub struct Manifest {
     pub rejected: Vec<Rejected>,
     /// What the values of 16-bit pictures mean, if that was said.
     pub sixteen_bit: Option<SixteenBit>,
+    /// Whether JPEGs are used that are whole but for the marker of their end (`COVID_CT_NO_END_MARKER=accept`).
+    pub accepts_no_end: bool,
     /// The tables in the root as they were read; `None` for scans outside of a data set.
     pub tables: Option<RootTables>,
     /// Of [`Audit::accepted`](crate::Audit::accepted) the slices that it is without: their number by scan folder and check. Not
@@ -222,7 +223,8 @@ impl Manifest {
         }
         let place = root.canonicalize().with_context(|| format!("finding the folder {}", root.display()))?;
         let name = place.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
-        let (slices, same_patient, sixteen_bit) = (Vec::new(), Vec::new(), SixteenBit::from_environment()?);
+        let (slices, same_patient) = (Vec::new(), Vec::new());
+        let (sixteen_bit, accepts_no_end) = (SixteenBit::from_environment()?, accepts_no_end_marker()?);
         Ok(Self {
             name,
             root: root.to_owned(),
@@ -232,6 +234,7 @@ impl Manifest {
             strays,
             rejected,
             sixteen_bit,
+            accepts_no_end,
             tables: None,
             left_out: BTreeMap::new(),
         })
@@ -242,7 +245,20 @@ impl Manifest {
         let scans = folders.into_iter().map(Scan::new).collect();
         let (root, same_patient, strays, rejected) = (PathBuf::from(name), Vec::new(), Vec::new(), Vec::new());
         let (name, sixteen_bit, tables, left_out) = (name.to_owned(), None, None, BTreeMap::new());
-        Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, tables, left_out }
+        let accepts_no_end = false;
+        Self {
+            name,
+            root,
+            scans,
+            slices,
+            same_patient,
+            strays,
+            rejected,
+            sixteen_bit,
+            accepts_no_end,
+            tables,
+            left_out,
+        }
     }
 
     /// The path of a slice under the root, with `/`.
@@ -262,27 +278,6 @@ impl Manifest {
     /// The scan a slice belongs to.
     pub fn scan_of(&self, slice: &Slice) -> &Scan {
         &self.scans[slice.scan]
-    }
-
-    /// SHA-256 over every path, label, patient and file hash, and over the pairs found to be one patient: split, cache,
-    /// checkpoint and predictions refer to it. It does not depend on the path of the root, nor on the key of pseudonyms.
-    pub fn hash(&self) -> Digest {
-        let mut hash = Sha256::new();
-        let patients = self.patients_for_hash();
-        for slice in &self.slices {
-            let (scan, patient) = (self.scan_of(slice), &patients[slice.scan]);
-            hash.update(format!("{}/{}\t{patient}\t{}\n", scan.folder, slice.file, slice.sha256));
-        }
-        for scan in self.scans.iter().filter(|scan| !scan.is_as_delivered()) {
-            hash.update(format!("{}\t{}\t{:?}\n", scan.folder, scan.set, scan.label));
-        }
-        for (a, b) in &self.same_patient {
-            hash.update(format!("{a}\t{b}\n"));
-        }
-        if let Some(meaning) = self.sixteen_bit {
-            hash.update(meaning.name());
-        }
-        Digest(hash.finalize().into())
     }
 
     /// Slice indices of each scan, in order; empty for an empty folder.

@@ -5,9 +5,12 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::parallel::in_parallel;
 use crate::base::regular_file::read_regular;
-use crate::data::decode::{DecodeError, DecodeLimits, Format, Header, decode_picture};
+use crate::data::decode::{
+    DecodeError, DecodeLimits, Format, Header, PictureSettings, decode_picture, is_jpeg_without_end,
+};
 use crate::data::dicom::DicomFile;
-use crate::data::pixels::{Pixels, SixteenBit, Turn};
+use crate::data::foreign::Foreign;
+use crate::data::pixels::{Pixels, Turn};
 use crate::data::volume::{Volume, data_file, joined, may_name_data};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -51,7 +54,7 @@ fn last_part(path: &Path) -> String {
 pub(crate) struct FrameView {
     pub(crate) frame: u32,
     pub(crate) turn: Turn,
-    pub(crate) sixteen_bit: Option<SixteenBit>,
+    pub(crate) said: PictureSettings,
 }
 
 /// The contents of a file: its bytes, or the volume that they hold.
@@ -78,6 +81,19 @@ impl Contents<'_> {
         }
     }
 
+    /// What a file of one slice holds that is no picture.
+    pub(crate) fn foreign(&self, name: &str) -> Option<Foreign> {
+        match self {
+            Self::Bytes(bytes) => Foreign::of(name, bytes),
+            Self::Opened(..) => None,
+        }
+    }
+
+    /// Whether the file is a JPEG of which the end is not marked.
+    pub(crate) fn lacks_end_marker(&self) -> bool {
+        matches!(self, Self::Bytes(bytes) if is_jpeg_without_end(bytes))
+    }
+
     /// The header of a picture.
     pub(crate) fn picture_header(&self) -> Option<Header> {
         match self {
@@ -93,7 +109,7 @@ impl Contents<'_> {
             (Self::Bytes(bytes), Some(format)) => {
                 Opened::of(Path::new(""), bytes.into_owned(), format)?.frame(view.frame, view.turn)
             }
-            (Self::Bytes(bytes), None) => decode_picture(&bytes, view.sixteen_bit, DecodeLimits::USUAL),
+            (Self::Bytes(bytes), None) => decode_picture(&bytes, view.said, DecodeLimits::USUAL),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Slices as they are decoded: grey levels, or Hounsfield units (HU).
 
-use crate::base::errors::{Context, Error, Result};
+use crate::base::errors::{Context, Error, Result, bail};
 use crate::data::window::Window;
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,23 @@ impl SixteenBit {
             Self::Plus32768 => shifted(32768.0),
         };
         Pixels::Hounsfield(Hounsfield { width, height, values, padding: None, own_window: None })
+    }
+}
+
+/// Whether the environment variable `COVID_CT_NO_END_MARKER` says of a data set that is listed that JPEGs are used which are
+/// whole but for the marker of their end.
+///
+/// # Errors
+/// Another value than `accept` and `refuse`.
+pub(crate) fn accepts_no_end_marker() -> Result<bool> {
+    accepts_no_end(&std::env::var("COVID_CT_NO_END_MARKER").unwrap_or_default())
+}
+
+fn accepts_no_end(said: &str) -> Result<bool> {
+    match said.trim().to_ascii_lowercase().as_str() {
+        "accept" => Ok(true),
+        "" | "refuse" => Ok(false),
+        _ => bail!("reading COVID_CT_NO_END_MARKER: expected accept or refuse, found {said:?}"),
     }
 }
 
@@ -236,6 +253,14 @@ mod tests {
         assert_eq!(Pixels::Hounsfield(picture.clone()).range(), Some((-2000.0, 31.0)));
         picture.padding = Some((-2048.0, -1999.0));
         assert_eq!(Pixels::Hounsfield(picture).range(), Some((-5.0, 31.0)));
+    }
+
+    #[test]
+    fn what_is_said_of_missing_end_markers_is_one_of_two_words() {
+        let said = |text| accepts_no_end(text).map_err(|error| error.to_string());
+        assert_eq!([said(""), said("refuse"), said(" Accept")], [Ok(false), Ok(false), Ok(true)]);
+        let error = "reading COVID_CT_NO_END_MARKER: expected accept or refuse, found \"yes\"";
+        assert_eq!(said("yes"), Err(error.to_owned()));
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub struct Preprocess {
     /// new scans.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sixteen_bit: Option<SixteenBit>,
+    /// Whether the data set's JPEGs without the marker of their end were used; taken from the manifest likewise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub accepts_no_end: bool,
     /// The part of the picture that is kept. Files from before it existed have the whole, and keep their keys.
     #[serde(default, skip_serializing_if = "is_default")]
     pub crop: Crop,
@@ -86,6 +89,7 @@ impl Default for Preprocess {
             storage: Storage::Packed,
             window: Window::LUNG,
             sixteen_bit: None,
+            accepts_no_end: false,
             crop: Crop::Whole,
             stretch: Stretch::AsIs,
             without_lungs: WithoutLungs::Keep,

@@ -110,6 +110,7 @@ impl NewPredictions {
             _ => Manifest::of_new_scans(at, progress)?,
         };
         manifest.sixteen_bit = manifest.sixteen_bit.or(preprocess.sixteen_bit);
+        manifest.accepts_no_end |= preprocess.accepts_no_end;
         let audit = Audit::run(&manifest, progress)?;
         let mut accepted = audit.accepted();
         if subset == Subset::External {

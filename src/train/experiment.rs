@@ -55,6 +55,7 @@ impl Experiment {
         let (accepted, begun) = (workspace.audit()?.accepted(), folder.checkpoint().with_context(opening)?);
         // So that new scans are read as these were.
         settings.preprocess.sixteen_bit = accepted.sixteen_bit;
+        settings.preprocess.accepts_no_end = accepted.accepts_no_end;
         if let Some(begun) = &begun {
             let advice = || format!("{}; give the new run another name, or delete the folder", opening());
             same_manifest(begun, &accepted).with_context(advice)?;

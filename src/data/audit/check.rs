@@ -60,11 +60,13 @@ checks! {
     /// Longer than any slice or volume.
     TooLarge "too-large" Exclude "Longer than 256 MB for one slice, or 4.2 GB for a file of many: it is not read.";
     /// Neither JPEG nor PNG.
-    NotAnImage "not-an-image" Exclude "Named like an image but holds something else.";
+    NotAnImage "not-an-image" Exclude "Named like an image but holds something else, or pictures in a format that is not read; what was found says which, and what to do.";
     /// A header claiming more pixels than any slice has.
     OversizedHeader "oversized-header" Exclude "The header claims more pixels than any CT slice has; reading it could take all memory.";
     /// Pixels that end early.
     Truncated "truncated" Exclude "The file ends before its last pixels; many readers would fill the rest with grey without a warning.";
+    /// A JPEG with all of its picture, but without its last marker.
+    NoEndMarker "no-end-marker" Exclude "A JPEG with all of its picture but without the marker of its end, which many readers accept: COVID_CT_NO_END_MARKER=accept uses such files.";
     /// Any other error of the decoder.
     Corrupt "corrupt" Exclude "The pixels cannot be decoded.";
     /// A valid file of a kind that is not read.
@@ -115,6 +117,8 @@ checks! {
     GantryTilt "gantry-tilt" Note "The slices are tilted against the patient's axis; they are used as they are.";
     /// PNG inside, `.jpg` outside.
     WrongFormat "wrong-format" Note "The name's ending does not fit the contents; it is read by its contents.";
+    /// A JPEG without its last marker that is used all the same.
+    NoEndAccepted "no-end-accepted" Note "A JPEG with all of its picture but without the marker of its end; it is used, as was said when the data set was audited.";
     /// Not the baseline JPEG that scanners export.
     ProgressiveJpeg "progressive-jpeg" Note "A progressive JPEG: re-saved by other software than the rest, and slower to read.";
     /// Outside every scan folder.

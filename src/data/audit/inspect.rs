@@ -40,10 +40,17 @@ impl Inspection {
         let mut found = |check, detail: String| {
             look.findings.push(Finding { check, path: manifest.path(slice), detail, with: None });
         };
+        // Of what begins as no picture, what it holds; known before the contents are decoded.
+        let foreign = slice.header.is_none().then(|| contents.foreign(&slice.file)).flatten();
         if slice.number.is_none() {
-            found(Check::JunkFile, format!("{} bytes", slice.bytes));
+            match foreign {
+                Some(foreign) if foreign.is_pictures => found(Check::NotAnImage, foreign.told),
+                Some(foreign) => found(Check::JunkFile, format!("{} bytes; {}", slice.bytes, foreign.told)),
+                None => found(Check::JunkFile, format!("{} bytes", slice.bytes)),
+            }
             return (look, None);
         }
+        let lacks_end = contents.lacks_end_marker();
         match manifest.decoded(slice, contents) {
             Err(_) if slice.bytes == 0 => found(Check::EmptyFile, "0 bytes".to_owned()),
             Err(error) => {
@@ -51,13 +58,17 @@ impl Inspection {
                     DecodeError::NotAnImage(_) => Check::NotAnImage,
                     DecodeError::Oversized(..) => Check::OversizedHeader,
                     DecodeError::Truncated => Check::Truncated,
+                    DecodeError::NoEndMarker => Check::NoEndMarker,
                     DecodeError::Corrupt(_) => Check::Corrupt,
                     DecodeError::Unsupported(_) => Check::Unsupported,
                     DecodeError::UnknownValues => Check::UnknownValues,
                 };
-                found(check, error.to_string());
+                found(check, foreign.map_or_else(|| error.to_string(), |foreign| foreign.told));
             }
             Ok(pixels) => {
+                if lacks_end {
+                    found(Check::NoEndAccepted, "used, as COVID_CT_NO_END_MARKER=accept said".to_owned());
+                }
                 let (measure, lung) = match &pixels {
                     Pixels::Grey(image) => (PixelMeasure::of(image, levels), None),
                     Pixels::Hounsfield(values) => {

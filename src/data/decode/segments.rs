@@ -59,6 +59,21 @@ impl StartOfFrame {
         matches!(self.marker, 0xC2 | 0xC6 | 0xCA | 0xCE)
     }
 
+    /// Of JPEG-LS, another standard.
+    pub(crate) fn is_jpeg_ls(&self) -> bool {
+        self.marker == 0xF7
+    }
+
+    /// Predicted from the neighbours, without loss.
+    pub(crate) fn is_lossless(&self) -> bool {
+        matches!(self.marker, 0xC3 | 0xC7 | 0xCB | 0xCF)
+    }
+
+    /// In a pyramid of pictures of increasing size, each stored as the difference to the one before.
+    pub(crate) fn is_hierarchical(&self) -> bool {
+        matches!(self.marker, 0xC5..=0xC7 | 0xCD..=0xCF)
+    }
+
     /// Coded by arithmetic, and not by Huffman's codes.
     pub(crate) fn is_arithmetic(&self) -> bool {
         (0xC9..=0xCF).contains(&self.marker)
@@ -129,8 +144,7 @@ impl<'a> Iterator for Segments<'a> {
 
 /// The start of the frame, which the header ends with.
 pub(crate) fn start_of_frame(bytes: &[u8]) -> Option<StartOfFrame> {
-    let mut header = Segments::of(bytes).take_while(|segment| !segment.ends_header());
-    header.find(|segment| segment.starts_frame() && segment.marker != 0xF7)?.frame()
+    Segments::of(bytes).take_while(|segment| !segment.ends_header()).find(Segment::starts_frame)?.frame()
 }
 
 /// What follows the header of the first scan.
@@ -144,6 +158,61 @@ pub(crate) fn after_header(bytes: &[u8]) -> Option<&[u8]> {
 pub(crate) fn is_ycck(bytes: &[u8]) -> bool {
     let mut header = Segments::of(bytes).take_while(|segment| !segment.ends_header());
     header.any(|of| of.marker == 0xEE && of.body.starts_with(b"Adobe") && of.body.get(11) == Some(&2))
+}
+
+/// Whether the image's end is marked. In compressed data every FF is followed by 00 or a restart marker, so that an end is
+/// nothing else.
+pub(crate) fn has_end(bytes: &[u8]) -> bool {
+    bytes.ends_with(&[0xFF, EOI]) || Segments::of(bytes).any(|segment| segment.marker == EOI)
+}
+
+/// The file with its end marked.
+pub(crate) fn with_end(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &[0xFF, EOI]].concat()
+}
+
+/// Whether the headers of the scans promise every bit of every coefficient of every channel (T.81, B.2.3 and G.1.1.1): a
+/// progressive file that ends between two scans decodes without a warning, to a picture that is less sharp.
+pub(crate) fn has_all_scans(bytes: &[u8]) -> bool {
+    const COEFFICIENTS: usize = 64;
+    let (mut channels, mut is_lossless): (Vec<(u8, [bool; COEFFICIENTS])>, bool) = (Vec::new(), false);
+    for segment in Segments::of(bytes) {
+        match (segment.marker, segment.body) {
+            (SOS, [count, rest @ ..]) => {
+                let Some((of, [first, last, bits, ..])) = rest.split_at_checked(2 * usize::from(*count)) else {
+                    return false;
+                };
+                // Without loss these numbers are of the prediction (T.81, H.1.1): one scan holds all.
+                let (first, last, bits) = if is_lossless { (&0, &63, &0) } else { (first, last, bits) };
+                let whole = usize::from(*first)..usize::from(*last).saturating_add(1).min(COEFFICIENTS);
+                for id in of.iter().step_by(2).filter(|_| bits & 0x0F == 0) {
+                    let channel = channels.iter_mut().find(|(known, _)| known == id);
+                    let Some((_, known)) = channel else { return false };
+                    known.get_mut(whole.clone()).unwrap_or_default().fill(true);
+                }
+            }
+            (_, [_, _, _, _, _, _, of @ ..]) if segment.starts_frame() => {
+                is_lossless = segment.frame().is_some_and(|frame| frame.is_lossless());
+                channels = of.chunks_exact(3).map(|channel| (channel[0], [false; COEFFICIENTS])).collect();
+            }
+            _ => {}
+        }
+    }
+    !channels.is_empty() && channels.iter().all(|(_, known)| known.iter().all(|known| *known))
+}
+
+/// The height that a DNL segment after the first scan states (T.81, B.2.5), for a header that leaves it open.
+pub(crate) fn height_after_scan(bytes: &[u8]) -> Option<u16> {
+    const DNL: u8 = 0xDC;
+    let segment = Segments::of(bytes).find(|segment| segment.marker == DNL)?;
+    segment.body.first_chunk().map(|height| u16::from_be_bytes(*height))
+}
+
+/// Where in the file the start of frame holds the height: two bytes, the higher one first.
+pub(crate) fn place_of_height(bytes: &[u8]) -> Option<usize> {
+    let frame = Segments::of(bytes).take_while(|of| !of.ends_header()).find(Segment::starts_frame)?;
+    // After the bits of a value.
+    Some(frame.body.as_ptr() as usize - bytes.as_ptr() as usize + 1)
 }
 
 /// Scans up to the end of the image.

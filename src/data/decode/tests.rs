@@ -238,7 +238,8 @@ fn bytes_left_over_after_the_last_row_are_damage() {
 #[test]
 fn a_jpeg_of_too_many_scans_is_refused() {
     let file = progressive();
-    let limited = |scans| decode_picture(&file, None, DecodeLimits { scans, ..DecodeLimits::USUAL });
+    let limited =
+        |scans| decode_picture(&file, PictureSettings::default(), DecodeLimits { scans, ..DecodeLimits::USUAL });
     assert_eq!(limited(6), Ok(Pixels::Grey(decode_grey(&file).expect("decodes"))));
     let reason = "a JPEG of 6 scans, 5 are the most that are read: save it as PNG, for example by `convert in.jpg out.png` \
                   (ImageMagick)";
@@ -248,7 +249,9 @@ fn a_jpeg_of_too_many_scans_is_refused() {
 #[test]
 fn a_picture_beyond_the_memory_is_refused() {
     let (png, jpeg) = (png(&gradient().pixels, image::ExtendedColorType::L8), jpeg(&gradient()));
-    let limited = |file: &[u8], memory| decode_picture(file, None, DecodeLimits { memory, ..DecodeLimits::USUAL });
+    let limited = |file: &[u8], memory| {
+        decode_picture(file, PictureSettings::default(), DecodeLimits { memory, ..DecodeLimits::USUAL })
+    };
     for (file, memory) in [(png, 8 * 64 * 48), (jpeg, 2 * 64 * 48)] {
         assert!(limited(&file, memory).is_ok());
         let (found, most) = (human_bytes(memory), human_bytes(memory - 1));
@@ -308,32 +311,4 @@ fn a_colour_picture_of_16_bits_is_refused_before_its_pixels_are_read() {
     assert_eq!(decode_grey(&claim), Err(DecodeError::Unsupported(reason.to_owned())));
 }
 
-#[test]
-fn kinds_of_jpeg_that_are_not_read_are_named() {
-    let unsupported = |file: &[u8]| match decode_grey(file) {
-        Err(DecodeError::Unsupported(reason)) => reason,
-        other => panic!("expected an unsupported file, found {other:?}"),
-    };
-    let (width, height, format) = (64, 48, turbojpeg::PixelFormat::CMYK);
-    let inks = vec![90; 4 * 64 * 48];
-    let image = turbojpeg::Image { pixels: inks.as_slice(), width, pitch: 4 * width, height, format };
-    let ycck = turbojpeg::compress(image, 90, turbojpeg::Subsamp::None).expect("encodes").to_vec();
-    let way_out = "with four channels for printing: convert it, for example by `convert in.jpg -colorspace Gray out.png` \
-                   (ImageMagick)";
-    assert_eq!(unsupported(&ycck), format!("a YCCK JPEG, {way_out}"));
-    let mut cmyk = ycck.clone();
-    let adobe = cmyk.windows(5).position(|bytes| bytes == b"Adobe").expect("Adobe's segment");
-    cmyk[adobe + 11] = 0;
-    assert_eq!(unsupported(&cmyk), format!("a CMYK JPEG, {way_out}"));
-    let mut twelve = jpeg(&gradient());
-    let frame = twelve.windows(2).position(|two| two == [0xFF, 0xC0]).expect("SOF0");
-    twelve[frame + 4] = 12;
-    let reason = "a JPEG of 12 bits a value, 8 are read: convert it, for example by `djpeg in.jpg | pnmtopng > out.png` \
-                  (libjpeg-turbo 3 and Netpbm)";
-    assert_eq!(unsupported(&twelve), reason);
-    // Coded by arithmetic, it is read: the same pixels, in other bytes.
-    let arithmetic = turbo_jpeg(|compressor| compressor.set_arithmetic(true).expect("sets"));
-    let huffman = turbo_jpeg(|_| ());
-    assert!(arithmetic.len() < huffman.len());
-    assert_eq!(decode_grey(&arithmetic), Ok(decode_grey(&huffman).expect("decodes")));
-}
+mod jpegs;

@@ -76,7 +76,7 @@ impl Beginning {
 impl Rejected {
     pub(super) fn unreadable(path: String, error: &DecodeError) -> Self {
         let reason = match error {
-            DecodeError::Truncated => Rejection::Truncated,
+            DecodeError::Truncated | DecodeError::NoEndMarker => Rejection::Truncated,
             DecodeError::Oversized(..) => Rejection::Oversized,
             DecodeError::Unsupported(_) | DecodeError::UnknownValues => Rejection::Unsupported,
             DecodeError::Corrupt(_) | DecodeError::NotAnImage(_) => Rejection::Corrupt,

@@ -1,4 +1,4 @@
-//! A manifest on disk: `manifest.parquet` holds the slices, `manifest.json` the rest.
+//! A manifest on disk, `manifest.parquet` with the slices and `manifest.json` with the rest, and its hash.
 
 use super::{Manifest, Rejected, RootTables, Scan, parquet};
 use crate::base::checksums::Sha256Sums;
@@ -6,6 +6,7 @@ use crate::base::errors::{Result, ensure};
 use crate::base::files::Digest;
 use crate::data::pixels::SixteenBit;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -27,11 +28,37 @@ struct Summary {
     rejected: Vec<Rejected>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sixteen_bit: Option<SixteenBit>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    accepts_no_end: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tables: Option<RootTables>,
 }
 
 impl Manifest {
+    /// SHA-256 over every path, label, patient and file hash, and over the pairs found to be one patient: split, cache,
+    /// checkpoint and predictions refer to it. It does not depend on the path of the root, nor on the key of pseudonyms.
+    pub fn hash(&self) -> Digest {
+        let mut hash = Sha256::new();
+        let patients = self.patients_for_hash();
+        for slice in &self.slices {
+            let (scan, patient) = (self.scan_of(slice), &patients[slice.scan]);
+            hash.update(format!("{}/{}\t{patient}\t{}\n", scan.folder, slice.file, slice.sha256));
+        }
+        for scan in self.scans.iter().filter(|scan| !scan.is_as_delivered()) {
+            hash.update(format!("{}\t{}\t{:?}\n", scan.folder, scan.set, scan.label));
+        }
+        for (a, b) in &self.same_patient {
+            hash.update(format!("{a}\t{b}\n"));
+        }
+        if let Some(meaning) = self.sixteen_bit {
+            hash.update(meaning.name());
+        }
+        if self.accepts_no_end {
+            hash.update("accepts no end marker");
+        }
+        Digest(hash.finalize().into())
+    }
+
     /// Writes `manifest.parquet` and `manifest.json` into `folder`.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
         let folder = folder.as_ref();
@@ -48,6 +75,7 @@ impl Manifest {
             strays: self.strays.clone(),
             rejected: self.rejected.clone(),
             sixteen_bit: self.sixteen_bit,
+            accepts_no_end: self.accepts_no_end,
             tables: self.tables.clone(),
         };
         Sha256Sums::of(folder).write_json(SUMMARY, &summary)
@@ -72,8 +100,8 @@ impl Manifest {
             summary.parquet
         );
         let slices = parquet::read_slices(&table, &summary.scans)?;
-        let Summary { name, root, hash, files, scans, same_patient, strays, rejected, sixteen_bit, tables, .. } =
-            summary;
+        let Summary { name, root, hash, files, scans, same_patient, strays, rejected, sixteen_bit, .. } = summary;
+        let Summary { accepts_no_end, tables, .. } = summary;
         ensure!(
             slices.len() == files,
             "reading the manifest {}: {} lists {files} files, {} holds {}",
@@ -83,8 +111,9 @@ impl Manifest {
             slices.len()
         );
         let left_out = BTreeMap::new();
+        #[rustfmt::skip]
         let manifest =
-            Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, tables, left_out };
+            Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, accepts_no_end, tables, left_out };
         let found = manifest.hash();
         ensure!(
             found == hash,

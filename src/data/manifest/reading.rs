@@ -3,7 +3,7 @@
 use super::{ListedSlice, Manifest, Slice};
 use crate::base::errors::{Context, Result, bail};
 use crate::base::progress::{Meter, Progress};
-use crate::data::decode::DecodeError;
+use crate::data::decode::{DecodeError, PictureSettings};
 use crate::data::opened::{Contents, FrameView, Loaded, VolumeFile, each_slice};
 use crate::data::pixels::{GreyImage, Pixels};
 use crate::data::window::Window;
@@ -59,7 +59,8 @@ impl Manifest {
     /// How a slice is read from its file.
     pub(crate) fn view(&self, slice: &Slice) -> FrameView {
         let turn = self.scan_of(slice).acquisition.as_ref().map(|of| of.turn).unwrap_or_default();
-        FrameView { frame: slice.frame.unwrap_or(0), turn, sixteen_bit: self.sixteen_bit }
+        let said = PictureSettings { sixteen_bit: self.sixteen_bit, accepts_no_end: self.accepts_no_end };
+        FrameView { frame: slice.frame.unwrap_or(0), turn, said }
     }
 
     /// A slice's pixels from the contents of its file.

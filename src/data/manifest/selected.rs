@@ -21,6 +21,7 @@ impl Manifest {
             strays: self.strays.clone(),
             rejected: self.rejected.clone(),
             sixteen_bit: self.sixteen_bit,
+            accepts_no_end: self.accepts_no_end,
             tables: self.tables.clone(),
             left_out: self.left_out.clone(),
         }

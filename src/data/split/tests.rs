@@ -47,6 +47,7 @@ fn manifest_of(patients: &[Dealt<'_>]) -> Manifest {
         strays: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
+        accepts_no_end: false,
         tables: None,
     }
 }

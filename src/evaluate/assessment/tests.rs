@@ -30,6 +30,7 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
         strays: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
+        accepts_no_end: false,
         tables: None,
     };
     let about = About {
