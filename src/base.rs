@@ -1,6 +1,7 @@
 //! What every room builds on: files, tables, figures, progress. Knows nothing of scans or networks.
 
 pub(crate) mod checksums;
+pub(crate) mod entry_name;
 pub(crate) mod errors;
 pub(crate) mod escape;
 pub(crate) mod figure;

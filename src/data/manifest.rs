@@ -32,6 +32,7 @@ mod root_tables;
 mod scanner_files;
 mod selected;
 mod walk;
+mod zip_end;
 mod zipped;
 
 pub use acquisition::{Acquisition, Irregular, IrregularKind, Rejected, Rejection};

@@ -3,6 +3,8 @@
 mod archive;
 mod audit_archives;
 mod bucket;
+mod central_end;
+mod central_record;
 mod connect;
 mod directory;
 mod entry;
@@ -18,6 +20,7 @@ mod queue;
 mod source;
 mod stage_objects;
 mod staged;
+mod top_folder;
 mod unpack;
 
 pub use archive::{Archive, ArchiveLimits};

@@ -164,7 +164,11 @@ impl<'a> Archive<'a> {
 
     /// Counts the archive's megabytes.
     pub(super) fn meter<'m>(&self, doing: &str, already: u64, show: &'m (dyn Fn(&Progress) + Sync)) -> Meter<'m> {
-        let stage = format!("{doing} {}", self.name.rsplit('/').next().unwrap_or_default());
+        let file = self.name.rsplit('/').next().unwrap_or_default();
+        let stage = match self.directory.top.as_str() {
+            "" => format!("{doing} {file}"),
+            top => format!("{doing} {file} without its folder {top}"),
+        };
         let megabytes = |bytes: u64| (bytes / 1_000_000) as usize;
         Meter::new(&stage, "MB", megabytes(self.source.size() + 999_999), megabytes(already), show)
     }

@@ -5,9 +5,10 @@ use super::bucket::{Bucket, Object, Remote};
 use super::name_conflicts::below;
 use super::stage_objects::{StageOptions, above, check_keys, check_names, open_archives};
 use crate::base::errors::{Context, Result, ensure};
+use crate::base::file_kind::FileKind;
 use crate::base::files::Digest;
 use crate::base::parallel::locked;
-use crate::base::progress::Progress;
+use crate::base::progress::{Progress, counted};
 use crate::data::audit::{Audit, Inspection, Pass};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Manifest, PATIENTS, RootTables, Set, Slice, listing_of};
@@ -49,7 +50,10 @@ fn audit(
     check_keys(&objects).with_context(doing)?;
     let (archives, beside): (Vec<Object>, Vec<Object>) =
         objects.into_iter().partition(|object| object.name.to_ascii_lowercase().ends_with(".zip"));
-    ensure!(!archives.is_empty(), "{}: there is no zip archive", doing());
+    if archives.is_empty() {
+        beside.iter().try_for_each(|object| must_be_read(&object.name)).with_context(doing)?;
+        crate::base::errors::bail!("{}: there is no zip archive", doing());
+    }
     let of_set = |object: &&Object| Set::ALL.iter().any(|set| object.name.starts_with(&format!("{}/", set.folder())));
     if let Some(loose) = beside.iter().find(of_set) {
         crate::base::errors::bail!(
@@ -65,6 +69,7 @@ fn audit(
     let opened = open_archives(&remotes, &options).with_context(doing)?;
     check_names(&[], &opened, options.limits.entries).with_context(doing)?;
     beside.iter().try_for_each(|object| must_not_be_misnamed(&object.name)).with_context(doing)?;
+    beside.iter().try_for_each(|object| must_be_read(&object.name)).with_context(doing)?;
     let mut tables: Vec<(String, Vec<u8>)> = Manifest::patients_in(root)?.into_iter().collect();
     for object in beside.iter().filter(|object| object.name == PATIENTS) {
         let mut bytes = Vec::new();
@@ -87,6 +92,26 @@ fn must_not_be_misnamed(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// # Errors
+/// An archive of a kind that is not read: what is in it would be missed.
+fn must_be_read(name: &str) -> Result<()> {
+    match FileKind::archive_named(name) {
+        Some(kind) => Err(crate::base::errors::anyhow!("{name} is {}", kind.told(name))),
+        None => Ok(()),
+    }
+}
+
+/// What to say where there is no slice: that archives lie in the archives.
+fn packed_twice(names: &[String]) -> Option<String> {
+    let is_archive = |name: &&String| name.to_ascii_lowercase().ends_with(".zip") || must_be_read(name).is_err();
+    let first = names.iter().find(is_archive)?;
+    let count = names.iter().filter(is_archive).count();
+    Some(format!(
+        "there are {} in the archives, {first} the first, which are not opened: unpack them and audit the folder",
+        counted(count as u64, "archive")
+    ))
+}
+
 /// The slices in archives that have been opened.
 struct Reading<'a> {
     archives: &'a [(&'a Object, Archive<'a>)],
@@ -106,7 +131,11 @@ impl Reading<'_> {
             names.extend(archive.names()?.iter().map(|name| below(above(object), name)));
         }
         names.iter().try_for_each(|name| must_not_be_misnamed(name))?;
-        let (mut listing, numbers) = listing_of(&names)?;
+        let listed = listing_of(&names).ok().filter(|(listing, _)| !listing.files.is_empty());
+        if let (None, Some(reason)) = (&listed, packed_twice(&names)) {
+            crate::base::errors::bail!("{reason}");
+        }
+        let (mut listing, numbers) = listed.map_or_else(|| listing_of(&names), Ok)?;
         let files = std::mem::take(&mut listing.files);
         let mut manifest = Manifest::listed(root, listing)?;
         tables.iter().try_for_each(|(from, bytes)| manifest.read_patients(from, bytes))?;

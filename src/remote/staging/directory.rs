@@ -1,62 +1,23 @@
 //! A zip archive's central directory: read once, checked in full, and kept as 16 bytes per entry.
 
 use super::archive::ArchiveLimits;
+use super::central_end::{End, Wraps};
+use super::central_record::{FIXED, Record, parse, variable_length};
 use super::folder::fault_in_name;
 use super::name_conflicts::{Names, check};
 use super::source::ByteSource;
-use crate::base::errors::{Context, Result, anyhow, bail, ensure};
+use super::top_folder::TopFolder;
+use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::progress::{human_bytes, thousands};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 
-const RECORD: u32 = 0x0201_4b50;
-const END: u32 = 0x0605_4b50;
-const END_64: u32 = 0x0606_4b50;
-const LOCATOR_64: u32 = 0x0706_4b50;
-
 /// Bytes of a local header before the name.
 pub(super) const LOCAL_HEADER: u64 = 30;
 
-/// Bytes of a record before the name.
-const FIXED: usize = 46;
-/// What a record may have: a name of 1,024 bytes, extra fields, a comment.
-const RECORD_AT_MOST: u64 = 4096;
-
 /// The ratio is checked for entries of at least this size: a small file of one colour can shrink to a thousandth.
 const RATIO_COUNTS_FROM: u64 = 1 << 20;
-
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
-    let field = bytes.get(at..at + 2).context("cut off")?;
-    Ok(u16::from_le_bytes(field.try_into()?))
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
-    let field = bytes.get(at..at + 4).context("cut off")?;
-    Ok(u32::from_le_bytes(field.try_into()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
-    let field = bytes.get(at..at + 8).context("cut off")?;
-    Ok(u64::from_le_bytes(field.try_into()?))
-}
-
-/// What the central directory says of one entry.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Record {
-    pub(super) name: String,
-    pub(super) deflated: bool,
-    pub(super) crc32: u32,
-    pub(super) compressed: u64,
-    pub(super) size: u64,
-    pub(super) offset: u64,
-}
-
-impl Record {
-    pub(super) fn is_folder(&self) -> bool {
-        self.name.ends_with('/')
-    }
-}
 
 /// Where an entry begins in the archive, and where its record begins in the directory.
 #[derive(Debug, Clone, Copy)]
@@ -74,19 +35,29 @@ pub(super) struct Directory {
     start: u64,
     size: u64,
     entries: u64,
+    /// Until the records have been counted.
+    wraps: Option<Wraps>,
     /// Bytes of all entries, unpacked.
     pub(super) bytes: u64,
+    /// The folders around all, which are left away; ends in `/` unless it is empty.
+    pub(super) top: String,
 }
 
 impl Directory {
     /// Reads and checks the directory.
     pub(super) fn read(source: &dyn ByteSource, limits: &ArchiveLimits) -> Result<Self> {
-        let end = End::find(source)?;
+        Self::read_wrapping(source, limits, Wraps::ARCHIVE_UTILITY)
+    }
+
+    /// The same, of an archive whose writer began at 0 again there.
+    fn read_wrapping(source: &dyn ByteSource, limits: &ArchiveLimits, wraps: Wraps) -> Result<Self> {
+        let end = End::find(source, wraps)?;
         end.check(limits)?;
         let mut spool = tempfile::tempfile().context("opening a temporary file for the archive's directory")?;
         copy(source, end.start, end.size, &mut spool)?;
-        let End { start, size, entries } = end;
-        let mut directory = Self { spool, slots: Vec::new(), start, size, entries, bytes: 0 };
+        let End { start, size, entries, wraps } = end;
+        let (slots, top) = (Vec::new(), String::new());
+        let mut directory = Self { spool, slots, start, size, entries, wraps, bytes: 0, top };
         directory.slots.try_reserve_exact(entries as usize).context("making room for the archive's directory")?;
         directory.check_records(limits)?;
         let only = Names::Archive { key: "", above: "", directory: &directory };
@@ -104,7 +75,8 @@ impl Directory {
     /// The entry at a place in the archive's own order.
     pub(super) fn record(&self, number: usize) -> Result<Record> {
         let slot = self.slots.get(number).with_context(|| format!("there is no entry {number}"))?;
-        self.record_at(slot.record)
+        // The record's own may have begun again at 0.
+        Ok(Record { offset: slot.offset, ..self.record_at(slot.record)? })
     }
 
     /// Where entry `number` begins; for the number after the last, where entries end.
@@ -122,40 +94,73 @@ impl Directory {
             bytes.resize(length, 0);
             self.spool.read_exact_at(bytes.get_mut(there..).unwrap_or_default(), at + there as u64)?;
         }
-        parse(&bytes)
+        self.parsed(&bytes)
     }
 
-    /// Runs through all records in the directory's order.
-    pub(super) fn each(&self, mut visit: impl FnMut(u64, Record) -> Result<()>) -> Result<()> {
+    /// The record of these bytes, with its name below the folders around all.
+    fn parsed(&self, bytes: &[u8]) -> Result<Record> {
+        let mut record = parse(bytes)?;
+        if record.name.starts_with(&self.top) {
+            record.name.drain(..self.top.len());
+        }
+        Ok(record)
+    }
+
+    /// Runs through all records in the directory's order, but for that of the folder around all.
+    pub(super) fn each(&self, mut visit: impl FnMut(u64, Record) -> Result<()>) -> Result<u64> {
         let mut spool = &self.spool;
         spool.rewind()?;
         let mut records = BufReader::with_capacity(1 << 18, spool);
         let (mut at, mut bytes) = (0, Vec::new());
-        for number in 0..self.entries {
-            let doing = || format!("reading the record of entry {} of {}", number + 1, self.entries);
+        let mut number = 0;
+        while number < self.entries || (self.wraps.is_some() && at < self.size) {
+            number += 1;
+            let doing = || format!("reading the record of entry {number} of {}", self.entries);
             bytes.resize(FIXED, 0);
             records.read_exact(&mut bytes).with_context(doing)?;
             bytes.resize(FIXED + variable_length(&bytes).with_context(doing)?, 0);
             records.read_exact(bytes.get_mut(FIXED..).unwrap_or_default()).with_context(doing)?;
-            visit(at, parse(&bytes).with_context(doing)?)?;
+            let record = self.parsed(&bytes).with_context(doing)?;
+            let is_around_all = record.name.is_empty() && !record.stored_name.is_empty();
+            if !is_around_all {
+                visit(at, record)?;
+            }
             at += bytes.len() as u64;
         }
         ensure!(at == self.size, "its directory of {} bytes should end after {at}", self.size);
-        Ok(())
+        let around = self.wraps.map_or(1, |wraps| wraps.entries);
+        ensure!(
+            number == self.entries || (self.wraps.is_some() && (number - self.entries).is_multiple_of(around)),
+            "its directory holds {number} entries, its end says {}",
+            self.entries
+        );
+        Ok(number)
     }
 
     fn check_records(&mut self, limits: &ArchiveLimits) -> Result<()> {
         let (mut slots, mut total) = (std::mem::take(&mut self.slots), 0_u64);
-        self.each(|at, record| {
+        let (mut top, mut before) = (TopFolder::default(), 0_u64);
+        // Entries lie in the order of their records where places begin again at 0.
+        let around = self.wraps.map(|wraps| wraps.bytes).filter(|bytes| self.start >= *bytes);
+        let entries = self.each(|at, record| {
             let said = || format!("entry {:?}", record.name);
             check_record(&record, limits).with_context(said)?;
             total = total.checked_add(record.size).filter(|total| *total <= limits.bytes).with_context(|| {
                 format!("{}: with it the archive unpacks to more than {}", said(), human_bytes(limits.bytes))
             })?;
-            slots.push(Slot { offset: record.offset, record: at });
+            let (found, most) = (slots.len() as u64 + 1, limits.entries);
+            ensure!(found <= most, "expected {} entries at most, found {} or more", thousands(most), thousands(found));
+            let offset = match around {
+                Some(bytes) => record.offset + before.saturating_sub(record.offset).div_ceil(bytes) * bytes,
+                None => record.offset,
+            };
+            before = offset;
+            slots.push(Slot { offset, record: at });
+            top.add(&record.name);
             Ok(())
         })?;
-        (self.slots, self.bytes) = (slots, total);
+        (self.slots, self.bytes, self.entries, self.wraps) = (slots, total, entries, None);
+        self.top = top.left_away();
         Ok(())
     }
 
@@ -163,7 +168,7 @@ impl Directory {
     fn check_overlaps(&self) -> Result<()> {
         for number in 0..self.len() {
             let (record, next) = (self.record(number)?, self.offset(number + 1));
-            let least = LOCAL_HEADER + record.name.len() as u64;
+            let least = LOCAL_HEADER + record.stored_name.len() as u64;
             let end = record.offset.checked_add(least).and_then(|start| start.checked_add(record.compressed));
             if end.is_none_or(|end| end > next) {
                 let what = match self.record(number + 1) {
@@ -175,59 +180,6 @@ impl Directory {
         }
         Ok(())
     }
-}
-
-/// Length of name, extra fields and comment.
-fn variable_length(header: &[u8]) -> Result<usize> {
-    let signature = u32_at(header, 0)?;
-    ensure!(signature == RECORD, "expected the signature {RECORD:08x}, found {signature:08x}");
-    Ok(usize::from(u16_at(header, 28)?) + usize::from(u16_at(header, 30)?) + usize::from(u16_at(header, 32)?))
-}
-
-fn parse(bytes: &[u8]) -> Result<Record> {
-    let name_end = FIXED + usize::from(u16_at(bytes, 28)?);
-    let name = bytes.get(FIXED..name_end).context("cut off")?;
-    let name = str::from_utf8(name).map_err(|_| anyhow!("its name {} is not UTF-8", name.escape_ascii()))?;
-    let extra = bytes.get(name_end..name_end + usize::from(u16_at(bytes, 30)?)).context("cut off")?;
-    let said = || format!("entry {name:?}");
-    let (flags, method) = (u16_at(bytes, 8)?, u16_at(bytes, 10)?);
-    // Bits 0 and 6: encrypted; 13: parts of the directory are. Method 99: AES.
-    ensure!(flags & 0x2041 == 0 && method != 99, "{}: it is encrypted", said());
-    ensure!(matches!(method, 0 | 8), "{}: expected stored (0) or deflated (8) data, found method {method}", said());
-    // The upper half is the Unix mode, where there is one.
-    let mode = u32_at(bytes, 38)? >> 16 & 0o170_000;
-    let kinds = [0, 0o100_000, 0o040_000];
-    ensure!(mode != 0o120_000, "{}: it is a link; links are not unpacked", said());
-    ensure!(kinds.contains(&mode), "{}: expected a file or a folder, found Unix mode {mode:o}", said());
-    let [size, compressed, offset, disk] = sizes(bytes, extra).with_context(said)?;
-    ensure!(disk == 0, "{}: it lies on disk {disk} of an archive of several; expected one file", said());
-    Ok(Record { name: name.to_owned(), deflated: method == 8, crc32: u32_at(bytes, 16)?, compressed, size, offset })
-}
-
-/// Size, compressed size, offset and disk; values that do not fit their field are in the zip64 field.
-fn sizes(bytes: &[u8], mut extra: &[u8]) -> Result<[u64; 4]> {
-    let narrow = [u32_at(bytes, 24)?, u32_at(bytes, 20)?, u32_at(bytes, 42)?].map(u64::from);
-    let disk = u64::from(u16_at(bytes, 34)?);
-    let mut values = [narrow[0], narrow[1], narrow[2], disk];
-    let is_wide = [narrow[0] == 0xffff_ffff, narrow[1] == 0xffff_ffff, narrow[2] == 0xffff_ffff, disk == 0xffff];
-    if is_wide == [false; 4] {
-        return Ok(values);
-    }
-    while extra.len() >= 4 {
-        let (kind, length) = (u16_at(extra, 0)?, usize::from(u16_at(extra, 2)?));
-        let mut field = extra.get(4..4 + length).context("its extra fields are cut off")?;
-        if kind == 1 {
-            for ((value, wide), width) in values.iter_mut().zip(is_wide).zip([8, 8, 8, 4]).filter(|((_, w), _)| *w) {
-                debug_assert!(wide);
-                *value = if width == 8 { u64_at(field, 0) } else { u32_at(field, 0).map(u64::from) }
-                    .context("its zip64 field is too short")?;
-                field = field.get(width..).unwrap_or_default();
-            }
-            return Ok(values);
-        }
-        extra = extra.get(4 + length..).unwrap_or_default();
-    }
-    bail!("its sizes need a zip64 field, and there is none")
 }
 
 fn check_record(record: &Record, limits: &ArchiveLimits) -> Result<()> {
@@ -246,80 +198,6 @@ fn check_record(record: &Record, limits: &ArchiveLimits) -> Result<()> {
     Ok(())
 }
 
-/// Where the directory lies, from the archive's end.
-struct End {
-    start: u64,
-    size: u64,
-    entries: u64,
-}
-
-impl End {
-    fn find(source: &dyn ByteSource) -> Result<Self> {
-        let length = source.size();
-        // The end record has 22 bytes and a comment of up to 65,535; the zip64 locator, 20 bytes, precedes it.
-        let tail_length = length.min(22 + 65_535 + 20);
-        let mut tail = vec![0; tail_length as usize];
-        source.read_at(length - tail_length, &mut tail).context("reading the archive's end")?;
-        let ends_here = |at: usize| {
-            u32_at(&tail, at).is_ok_and(|found| found == END)
-                && u16_at(&tail, at + 20).is_ok_and(|comment| at + 22 + usize::from(comment) == tail.len())
-        };
-        let at = (0..tail.len().saturating_sub(21)).rev().find(|at| ends_here(*at));
-        let at = at.context("no end record found: it is cut off, or not a zip archive")?;
-        let end_at = length - tail_length + at as u64;
-        let field = |offset| u16_at(&tail, at + offset).map(u64::from);
-        let (disks, entries) = ([field(4)?, field(6)?], [field(8)?, field(10)?]);
-        let (size, start) = (u64::from(u32_at(&tail, at + 12)?), u64::from(u32_at(&tail, at + 16)?));
-        let is_wide = entries[1] == 0xffff || size == 0xffff_ffff || start == 0xffff_ffff;
-        if is_wide && at >= 20 && u32_at(&tail, at - 20)? == LOCATOR_64 {
-            return Self::find_64(source, u64_at(&tail, at - 12)?, end_at - 20);
-        }
-        Self { start, size, entries: entries[1] }.checked(disks, entries[0], end_at)
-    }
-
-    fn find_64(source: &dyn ByteSource, at: u64, locator_at: u64) -> Result<Self> {
-        let doing = || format!("reading the zip64 end record at byte {at}");
-        ensure!(at.checked_add(56).is_some_and(|end| end <= locator_at), "{}: it is not there", doing());
-        let mut record = [0; 56];
-        source.read_at(at, &mut record).with_context(doing)?;
-        let signature = u32_at(&record, 0)?;
-        ensure!(signature == END_64, "{}: expected the signature {END_64:08x}, found {signature:08x}", doing());
-        let disks = [u64::from(u32_at(&record, 16)?), u64::from(u32_at(&record, 20)?)];
-        let entries = [u64_at(&record, 24)?, u64_at(&record, 32)?];
-        Self { start: u64_at(&record, 48)?, size: u64_at(&record, 40)?, entries: entries[1] }
-            .checked(disks, entries[0], at)
-    }
-
-    /// Refuses a directory that would fill memory or disk before its first entry is read.
-    fn check(&self, limits: &ArchiveLimits) -> Result<()> {
-        let Self { size, entries, .. } = *self;
-        let (found, most) = (thousands(entries), thousands(limits.entries));
-        ensure!(entries <= limits.entries, "expected {most} entries at most, found {found}");
-        let least = entries.saturating_mul(FIXED as u64);
-        ensure!(size >= least, "its directory of {entries} entries should have {least} bytes at least; it has {size}");
-        let most = entries.saturating_mul(RECORD_AT_MOST).min(limits.directory);
-        ensure!(
-            size <= most,
-            "its directory of {entries} entries should have {} at most; it has {}",
-            human_bytes(most),
-            human_bytes(size)
-        );
-        Ok(())
-    }
-
-    fn checked(self, disks: [u64; 2], entries_here: u64, end_at: u64) -> Result<Self> {
-        ensure!(disks == [0, 0] && entries_here == self.entries, "it is one of several parts; expected one file");
-        let end = self.start.checked_add(self.size);
-        ensure!(
-            end == Some(end_at),
-            "its directory should end at byte {end_at}; it begins at {} and has {} bytes",
-            self.start,
-            self.size
-        );
-        Ok(self)
-    }
-}
-
 fn copy(source: &dyn ByteSource, start: u64, length: u64, into: &mut File) -> Result<()> {
     let mut buffer = vec![0; source.part().min(length as usize)];
     let mut done = 0;
@@ -331,4 +209,95 @@ fn copy(source: &dyn ByteSource, start: u64, length: u64, into: &mut File) -> Re
         done += count as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::archive::Archive;
+    use super::super::central_record::u32_at;
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::io::Cursor;
+    use std::sync::Mutex;
+    use zip::write::FileOptions;
+
+    const ENTRIES: usize = 7;
+
+    fn content(number: usize) -> Vec<u8> {
+        vec![number as u8; 40]
+    }
+
+    /// Seven entries of 74 bytes each in the archive, and where the directory begins.
+    fn archive() -> (Vec<u8>, usize) {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let stored = FileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        for number in 0..ENTRIES {
+            zip.start_file(format!("{number}.jp"), stored).expect("starts");
+            zip.write_all(&content(number)).expect("writes");
+        }
+        let bytes = zip.finish().expect("finishes").into_inner();
+        let start = bytes.windows(4).position(|four| four == b"PK\x01\x02").expect("a record");
+        (bytes, start)
+    }
+
+    /// As an archive is written whose counts and places begin again at 0.
+    fn wrapped(wraps: Wraps) -> Vec<u8> {
+        let (mut bytes, start) = archive();
+        let rest = |value: u64| (value % wraps.bytes) as u32;
+        let mut at = start;
+        for _ in 0..ENTRIES {
+            let offset = u64::from(u32_at(&bytes, at + 42).expect("is there"));
+            bytes[at + 42..at + 46].copy_from_slice(&rest(offset).to_le_bytes());
+            at += FIXED + variable_length(&bytes[at..]).expect("is there");
+        }
+        let count = (ENTRIES as u64 % wraps.entries) as u16;
+        bytes[at + 8..at + 10].copy_from_slice(&count.to_le_bytes());
+        bytes[at + 10..at + 12].copy_from_slice(&count.to_le_bytes());
+        bytes[at + 16..at + 20].copy_from_slice(&rest(start as u64).to_le_bytes());
+        bytes
+    }
+
+    fn read(bytes: &Vec<u8>, wraps: Wraps, limits: &ArchiveLimits) -> Result<BTreeMap<String, Vec<u8>>> {
+        let directory = Directory::read_wrapping(bytes, limits, wraps)?;
+        let archive = Archive { name: "a.zip".to_owned(), source: bytes, directory };
+        let found = Mutex::new(BTreeMap::new());
+        let visit = |_, name: &str, bytes: &[u8]| {
+            found.lock().expect("not poisoned").insert(name.to_owned(), bytes.to_vec());
+            Ok(())
+        };
+        archive.each_entry(2, |_| true, visit, |_| ())?;
+        Ok(found.into_inner().expect("not poisoned"))
+    }
+
+    #[test]
+    fn all_entries_are_read_though_counts_and_places_began_again_at_0() {
+        let all: BTreeMap<String, Vec<u8>> = (0..ENTRIES).map(|of| (format!("{of}.jp"), content(of))).collect();
+        let limits = ArchiveLimits::default();
+        let (honest, start) = archive();
+        assert!(start > 500, "{start}");
+        for (entries, bytes) in [(3, 100), (7, 80), (6, 300), (1 << 16, 100), (3, 1 << 32)] {
+            let wraps = Wraps { entries, bytes };
+            assert_eq!(read(&wrapped(wraps), wraps, &limits).expect("reads"), all, "{wraps:?}");
+            assert_eq!(read(&honest, wraps, &limits).expect("reads"), all, "{wraps:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_that_began_again_is_within_the_limits_or_refused() {
+        let wraps = Wraps { entries: 3, bytes: 1 << 32 };
+        let error =
+            |bytes: &Vec<u8>, wraps, limits| format!("{:#}", read(bytes, wraps, &limits).expect_err("is refused"));
+        let few = ArchiveLimits { entries: 6, ..ArchiveLimits::default() };
+        assert_eq!(error(&wrapped(wraps), wraps, few), "expected 6 entries at most, found 7 or more");
+        // Another count is no rest of the division.
+        let bytes = wrapped(Wraps { entries: 5, bytes: 1 << 32 });
+        let reason = "its directory holds 7 entries, its end says 2";
+        assert_eq!(error(&bytes, wraps, ArchiveLimits::default()), reason);
+        // Nor is a place.
+        let mut bytes = archive().0;
+        let at = bytes.len() - 22 + 16;
+        bytes[at] ^= 4;
+        let reason = error(&bytes, Wraps::ARCHIVE_UTILITY, ArchiveLimits::default());
+        assert!(reason.starts_with("its directory should end at byte "), "{reason}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Reads and inflates one entry of an archive, and compares it with its record in the directory.
 
-use super::directory::{LOCAL_HEADER, Record, u16_at, u32_at};
+use super::central_record::{Record, u16_at, u32_at};
+use super::directory::LOCAL_HEADER;
 use super::source::ByteSource;
 use crate::base::errors::{Context, Result, anyhow, ensure};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -118,7 +119,7 @@ impl ReadWindow<'_> {
         ensure!(flags & 0x2041 == 0, "{doing}: it is encrypted");
         ensure!(method == if record.deflated { 8 } else { 0 }, "{doing}: it has another method, {method}");
         let name = self.exactly(record.offset + LOCAL_HEADER, usize::from(name_length)).context(doing)?;
-        ensure!(name == record.name.as_bytes(), "{doing}: it has another name, {}", name.escape_ascii());
+        ensure!(name == record.stored_name, "{doing}: it has another name, {}", name.escape_ascii());
         let data = record.offset + LOCAL_HEADER + u64::from(name_length) + u64::from(extra_length);
         ensure!(data + record.compressed <= room, "its {} bytes reach into what comes after it", record.compressed);
         Ok(data)

@@ -38,7 +38,7 @@ impl Names<'_> {
     fn each(&self, visit: &mut dyn FnMut(u64, &str) -> Result<()>) -> Result<()> {
         match self {
             Self::Archive { above, directory, .. } => {
-                directory.each(|at, record| visit(at, &below(above, &record.name)))
+                directory.each(|at, record| visit(at, &below(above, &record.name))).map(|_| ())
             }
             Self::Objects(objects) => (0..).zip(*objects).try_for_each(|(at, object)| visit(at, &object.name)),
         }

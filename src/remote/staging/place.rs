@@ -5,7 +5,7 @@
 //! millions of files, a damaged or outdated file of this archive is distinguished from any other, which is never
 //! replaced. On a file system without fractions of seconds no file has the mark: each is read, and none is replaced.
 
-use super::directory::Record;
+use super::central_record::Record;
 use super::entry::EntryReader;
 use super::folder::{self, Folder, Glance, RESERVED, parent_and_leaf};
 use super::name_conflicts::below;

@@ -147,7 +147,7 @@ impl Staging<'_> {
         for object in objects {
             let Object { name, size, .. } = (*object).clone();
             if let Some(verified) = self.is_there(object)? {
-                files.kept.push(StagedObject { name, size, unpacked: None, kept: true, verified });
+                files.kept.push(StagedObject { name, size, unpacked: None, left_away: None, kept: true, verified });
                 continue;
             }
             files.missing += size;
@@ -246,7 +246,7 @@ impl Staging<'_> {
             let (verified, Object { name, size, .. }) = (fetched.verified, object.clone());
             self.ledger.finish(object, fetched)?;
             let mut staged = locked(&staged);
-            staged.push(StagedObject { name, size, unpacked: None, kept: false, verified });
+            staged.push(StagedObject { name, size, unpacked: None, left_away: None, kept: false, verified });
             Ok(())
         };
         in_parallel(self.options.connections, &small, |object| finish(object, fetching.small(object)?))?;
@@ -275,7 +275,9 @@ impl Staging<'_> {
         };
         let unpacked = archive.unpack_into(self.folder, &how)?;
         let Object { name, size, .. } = object.clone();
-        Ok(StagedObject { name, size, unpacked: Some(unpacked), kept: unpacked.files == 0, verified: false })
+        let left_away = Some(archive.directory.top.clone()).filter(|top| !top.is_empty());
+        let kept = unpacked.files == 0;
+        Ok(StagedObject { name, size, unpacked: Some(unpacked), left_away, kept, verified: false })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The result of staging, as a table.
 
 use super::unpack::Unpacked;
+use crate::base::file_kind::FileKind;
 use crate::base::progress::human_bytes;
 use crate::base::table::{Table, shown_as_table};
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ pub struct StagedObject {
     pub size: u64,
     /// What was unpacked from it, for an archive.
     pub unpacked: Option<Unpacked>,
+    /// The folder around everything in an archive, which is not made.
+    pub left_away: Option<String>,
     /// Whether it was there already.
     pub kept: bool,
     /// Whether this run compared its CRC-32C with the one that the store states. For an archive that is unpacked while
@@ -36,8 +39,14 @@ pub struct Staged {
 impl StagedObject {
     fn now(&self) -> String {
         match self.unpacked {
-            Some(unpacked) if unpacked.files > 0 => format!("{unpacked}; CRC-32 of each file compared"),
-            Some(unpacked) => unpacked.to_string(),
+            Some(unpacked) => {
+                let compared = if unpacked.files > 0 { "; CRC-32 of each file compared" } else { "" };
+                let without = self.left_away.as_ref().map(|top| format!("; without the folder {top} around all"));
+                format!("{unpacked}{compared}{}", without.unwrap_or_default())
+            }
+            None if let Some(archive) = FileKind::archive_named(&self.name) => {
+                format!("{}; {}", if self.kept { "was there" } else { "fetched" }, archive.told(&self.name))
+            }
             None if self.kept && self.verified => "was there, CRC-32C verified".to_owned(),
             None if self.kept => "was there".to_owned(),
             None if self.verified => "fetched, CRC-32C verified".to_owned(),

@@ -5,7 +5,7 @@
 //! syncs the disk from time to time for all of them; a resumed run reads the files written after the last sync again.
 
 use super::archive::Archive;
-use super::directory::Record;
+use super::central_record::Record;
 use super::entry::EntryReader;
 use super::folder::{self, Folder, parent_and_leaf};
 use super::name_conflicts::below;
