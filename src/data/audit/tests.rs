@@ -1,5 +1,7 @@
 //! Audits of folders in which not everything is a file.
 
+mod foreign_slices;
+
 use super::{Audit, Check};
 use crate::data::manifest::Manifest;
 use crate::data::opened::SLICE_AT_MOST;

@@ -8,6 +8,7 @@ use super::{Phantom, PhantomConfig, PlantedDefect, anatomy, defects};
 use crate::base::errors::Result;
 use rayon::prelude::*;
 
+mod foreign_files;
 mod pictures;
 
 /// Slices of a scan that is drawn for a case.
@@ -17,6 +18,7 @@ const SLICES: usize = 8;
 pub(super) fn draw(config: &PhantomConfig, plan: &PhantomPlan) -> Result<CaseDrawing> {
     let mut drawing = CaseDrawing::beside(config, plan);
     pictures::draw(&mut drawing)?;
+    foreign_files::draw(&mut drawing)?;
     Ok(drawing)
 }
 
