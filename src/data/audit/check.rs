@@ -66,7 +66,7 @@ checks! {
     /// Pixels that end early.
     Truncated "truncated" Exclude "The file ends before its last pixels; many readers would fill the rest with grey without a warning.";
     /// A JPEG with all of its picture, but without its last marker.
-    NoEndMarker "no-end-marker" Exclude "A JPEG with all of its picture but without the marker of its end, which many readers accept: COVID_CT_NO_END_MARKER=accept uses such files.";
+    NoEndMarker "no-end-marker" Exclude "A JPEG with all of its picture but without the marker of its end, which some readers accept and others refuse: COVID_CT_NO_END_MARKER=accept uses such files.";
     /// Any other error of the decoder.
     Corrupt "corrupt" Exclude "The pixels cannot be decoded.";
     /// A valid file of a kind that is not read.

@@ -32,13 +32,13 @@ fn unread_kind(bytes: &[u8], frame: StartOfFrame) -> Option<String> {
         ));
     }
     let kind = if frame.is_lossless() { "lossless JPEG" } else { "JPEG" };
-    (frame.precision != 8).then(|| {
-        format!(
-            "a {kind} of {} bits a value, 8 are read: convert it, for example by `djpeg in.jpg | pnmtopng > out.png` \
-             (libjpeg-turbo 3 and Netpbm)",
-            frame.precision
-        )
-    })
+    // FFmpeg decodes 16 bits without loss to wrong values (findings/ffmpeg-lossless-jpeg-16-bit.sh).
+    let tool = match frame.precision {
+        ..16 => "`ffmpeg -i in.jpg out.png` (FFmpeg)",
+        _ => "`djpeg in.jpg | pnmtopng > out.png` (libjpeg-turbo 3 and Netpbm)",
+    };
+    let bits = frame.precision;
+    (bits != 8).then(|| format!("a {kind} of {bits} bits a value, 8 are read: convert it, for example by {tool}"))
 }
 
 /// A header may leave the height to a DNL segment after the first scan, which no common decoder follows. With the height in

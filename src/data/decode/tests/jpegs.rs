@@ -93,8 +93,8 @@ fn kinds_of_jpeg_that_are_not_read_are_named() {
     let mut twelve = jpeg(&gradient());
     let frame = twelve.windows(2).position(|two| two == [0xFF, 0xC0]).expect("SOF0");
     twelve[frame + 4] = 12;
-    let reason = "a JPEG of 12 bits a value, 8 are read: convert it, for example by `djpeg in.jpg | pnmtopng > out.png` \
-                  (libjpeg-turbo 3 and Netpbm)";
+    let reason =
+        "a JPEG of 12 bits a value, 8 are read: convert it, for example by `ffmpeg -i in.jpg out.png` (FFmpeg)";
     assert_eq!(unsupported(&twelve), reason);
     // Coded by arithmetic, it is read: the same pixels, in other bytes.
     let arithmetic = turbo_jpeg(|compressor| compressor.set_arithmetic(true).expect("sets"));
