@@ -8,6 +8,9 @@ fn url(at: &Path) -> String {
     format!("file://{}", at.display())
 }
 
+/// How a name is written.
+type Spelling<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+
 /// The fixture's files under changed names.
 fn renamed(name: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
     let with_name = |(of, bytes): (&String, &Vec<u8>)| {
@@ -28,7 +31,7 @@ fn renamed(name: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
 #[test]
 fn names_of_other_systems_give_the_audit_that_the_files_give() {
     let finder = |name: &str| format!("COV19 – CT/{name}").into_bytes();
-    let spellings: [(&str, &dyn Fn(&str) -> Vec<u8>, &str); 5] = [
+    let spellings: [(&str, Spelling, &str); 5] = [
         ("backslashes", &|name| name.replace('/', "\\").into_bytes(), ""),
         ("dot", &|name| format!("./{name}").into_bytes(), ""),
         ("a folder around all", &finder, "COV19 – CT/"),
