@@ -1,11 +1,14 @@
 //! Tables as text and HTML, and the display protocol of notebooks.
 
+use crate::base::errors::Result;
 use crate::base::escape::{visible, visible_lines};
+use crate::base::files::write_text;
 use crate::base::output::say_as_it_is;
 use maud::{PreEscaped, html};
 use polars::prelude::{AnyValue, DataFrame};
 use serde::Serialize;
 use std::fmt;
+use std::path::Path;
 
 mod markup;
 #[cfg(test)]
@@ -68,6 +71,18 @@ impl Page {
         self.html.push_str(&row.into_string());
         parts.iter().for_each(|part| self.text.push_str(&(visible_lines(&part.text()) + "\n")));
         self
+    }
+
+    /// How a page of its own looks, in light and dark.
+    pub(crate) const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding:0 1.2em;background:Canvas;color:CanvasText}\
+h1{font-size:1.5em}figure{margin:.6em 0}figure img{background:#fff;border-radius:4px}\
+@media (prefers-color-scheme:dark){figure img{opacity:.92}}";
+
+    /// Writes it as an HTML page that can be read offline, atomically.
+    pub fn save(&self, path: impl AsRef<Path>, title: &str) -> Result<()> {
+        write_text(path.as_ref(), &document(title, Self::STYLE, &PreEscaped(self.html.clone())))
     }
 
     /// Shows the page in a notebook.

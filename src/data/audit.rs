@@ -6,10 +6,8 @@ use crate::base::figure::Figure;
 use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, counted, thousands};
 use crate::base::table::{Table, shown_as_table};
-use crate::data::contact_sheet::ContactSheet;
 use crate::data::decode::room_for;
 use crate::data::manifest::{Manifest, Rejection, Set, Slice};
-use crate::data::window::Window;
 pub(crate) use inspect::Inspection;
 use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;
@@ -23,9 +21,13 @@ mod findings;
 mod inspect;
 mod kept_together;
 mod look_alikes;
+mod lung_curve;
 mod pass;
 mod pixel_measures;
 mod scale;
+mod scan_page;
+mod sheets;
+mod shown_slice;
 #[cfg(test)]
 mod tests;
 mod thumbnail;
@@ -143,23 +145,17 @@ impl Audit {
     /// [new scans](Manifest::of_new_scans), are excluded as all others are: a network that was trained on none like them cannot
     /// judge them.
     pub fn excluded(&self) -> BTreeMap<String, &Finding> {
-        // Slices are sorted by scan.
-        let (scans, slices) = (&self.manifest.scans, &self.manifest.slices);
-        let of_folder = |folder: &String| {
-            let scan = scans.iter().position(|scan| scan.folder == *folder).unwrap_or(scans.len());
-            &slices[slices.partition_point(|s| s.scan < scan)..slices.partition_point(|s| s.scan <= scan)]
-        };
         let mut reasons = BTreeMap::new();
         // Those were never slices of a scan.
         let rejected: HashSet<&str> = self.manifest.rejected.iter().map(|file| file.path.as_str()).collect();
-        let folders: HashSet<&str> = scans.iter().map(|scan| scan.folder.as_str()).collect();
+        let folders: HashSet<&str> = self.manifest.scans.iter().map(|scan| scan.folder.as_str()).collect();
         let is_out = |finding: &&Finding| {
             finding.check.severity() == Severity::Exclude && !rejected.contains(finding.path.as_str())
         };
         for finding in self.findings.iter().filter(is_out) {
             if folders.contains(finding.path.as_str()) {
                 let folders = [Some(&finding.path), finding.with.as_ref()].into_iter().flatten();
-                for slice in folders.flat_map(of_folder) {
+                for slice in folders.flat_map(|folder| self.slices_of(folder).unwrap_or_default()) {
                     reasons.entry(self.manifest.path(slice)).or_insert(finding);
                 }
             } else {
@@ -167,6 +163,14 @@ impl Audit {
             }
         }
         reasons
+    }
+
+    /// The slices of the scan in this folder, in order; `None` where there is no such scan.
+    fn slices_of(&self, folder: &str) -> Option<&[Slice]> {
+        let scan = self.manifest.scans.iter().position(|scan| scan.folder == folder)?;
+        // Slices are sorted by scan.
+        let slices = &self.manifest.slices;
+        Some(&slices[slices.partition_point(|s| s.scan < scan)..slices.partition_point(|s| s.scan <= scan)])
     }
 
     /// Files that take no part: excluded slices, and scanners' files that are no slices.
@@ -223,27 +227,6 @@ impl Audit {
             table.row([finding.path.clone(), finding.detail.clone(), finding.with.clone().unwrap_or_default()]);
         }
         table
-    }
-
-    /// Images of the findings of a check, at most `count`. Files that cannot be decoded are shown as an empty frame.
-    pub fn contact_sheet(&self, check: Check, count: usize) -> Result<Figure> {
-        let mut sheet = ContactSheet::new(format!("{check}: {} found", self.count(check)));
-        for finding in self.findings.iter().filter(|f| f.check == check).take(count) {
-            for path in [Some(&finding.path), finding.with.as_ref()].into_iter().flatten() {
-                let slice = self.picture_of(path);
-                let pixels = slice.and_then(|slice| self.manifest.pixels_of(slice).ok());
-                let image = pixels.map(|pixels| pixels.into_grey(Window::LUNG));
-                sheet.add(&slice.map_or(path.clone(), |slice| self.manifest.path(slice)), image.as_ref())?;
-            }
-        }
-        Ok(sheet.figure(check.meaning()))
-    }
-
-    /// The slice to show for a path: that slice, or the middle one of a scan.
-    fn picture_of(&self, path: &str) -> Option<&Slice> {
-        let of_scan: Vec<&Slice> =
-            self.manifest.slices.iter().filter(|s| self.manifest.scan_of(s).folder == path).collect();
-        of_scan.get(of_scan.len() / 2).copied().or_else(|| self.manifest.slice_at(path).ok())
     }
 
     /// Histogram of the number of slices per scan, by set.

@@ -173,11 +173,11 @@ impl SliceCache {
             let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)? };
             let record = &self.manifest.slices[slice];
             let mark = match (self.has_lungs(slice)?, self.preprocess.crop) {
-                (Some(false), Crop::Lungs { .. } | Crop::LungBox { .. }) => "\nno lungs found: whole picture",
-                (Some(false), Crop::Whole) => "\nno lungs found",
+                (Some(false), Crop::Lungs { .. } | Crop::LungBox { .. }) => "no lungs found: whole picture",
+                (Some(false), Crop::Whole) => "no lungs found",
                 _ => "",
             };
-            sheet.add(&format!("{}{mark}", self.manifest.path(record)), Some(&image))?;
+            sheet.add(&[&self.manifest.path(record), mark], Some(&image))?;
         }
         let Preprocess { crop, stretch, .. } = &self.preprocess;
         Ok(sheet.figure(&format!(

@@ -1,19 +1,26 @@
 //! Contact sheets of slices.
 
 use crate::base::errors::{Context, Result};
-use crate::base::escape::{markup, visible};
+use crate::base::escape::markup;
 use crate::base::figure::Figure;
 use crate::data::decode::encode_png;
 use crate::data::lungs::LungMask;
 use crate::data::pixels::GreyImage;
 use crate::data::resize::resize_grey;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// Images of slices in rows, each with lines of text below, the first of which is its name.
+mod strip;
+mod wrapped_lines;
+
+use strip::{GAP, LINE};
+pub(crate) use strip::{Strip, StripPart, Tile, TileMark, TilePicture};
+
+/// Images of slices in rows, with lines of text below.
 pub(crate) struct ContactSheet {
     title: String,
-    tiles: Vec<(Vec<String>, Option<Vec<u8>>)>,
+    /// Side of a picture as shown, in pixels, and pictures in a row.
+    side: u32,
+    columns: usize,
+    strips: Vec<Strip>,
 }
 
 impl ContactSheet {
@@ -21,15 +28,33 @@ impl ContactSheet {
     const COLUMNS: usize = 6;
 
     pub(crate) fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), tiles: Vec::new() }
+        Self { title: title.into(), side: Self::SIDE, columns: Self::COLUMNS, strips: Vec::new() }
+    }
+
+    /// One of more and smaller pictures.
+    pub(crate) fn of_small(title: impl Into<String>) -> Self {
+        Self { side: 112, columns: 8, ..Self::new(title) }
+    }
+
+    /// The longest side that its pictures should have: twice the shown one, for sharp screens.
+    pub(crate) fn pixels(&self) -> u32 {
+        2 * self.side
+    }
+
+    /// Adds pictures that stay side by side; more than a row holds go to further ones.
+    pub(crate) fn add_strip(&mut self, strip: Strip) {
+        self.strips.push(strip);
     }
 
     /// Adds a slice; without pixels, an empty frame.
-    pub(crate) fn add(&mut self, name: &str, image: Option<&GreyImage>) -> Result<()> {
-        // Twice the shown side, for sharp screens.
-        let side = 2 * Self::SIDE;
+    pub(crate) fn add(&mut self, lines: &[&str], image: Option<&GreyImage>) -> Result<()> {
+        let side = self.pixels();
         let png = image.map(|image| encode_png(side, &resize_grey(image, side)?)).transpose();
-        self.tiles.push((vec![name.to_owned()], png.with_context(|| format!("drawing {name}"))?));
+        let picture = match png.with_context(|| format!("drawing {}", lines.join(", ")))? {
+            Some(png) => TilePicture::Encoded("image/png", png),
+            None => TilePicture::Missing("no pixels".to_owned()),
+        };
+        self.strips.push(Strip::of_one(picture, lines.iter().map(ToString::to_string).collect()));
         Ok(())
     }
 
@@ -53,51 +78,62 @@ impl ContactSheet {
         };
         let pixels: Vec<u8> = (0..large * large).flat_map(pixel).collect();
         let png = encode_png(large as u32, &pixels).with_context(|| format!("drawing {}", lines.join(", ")))?;
-        self.tiles.push((lines.to_vec(), Some(png)));
+        self.strips.push(Strip::of_one(TilePicture::Encoded("image/png", png), lines.to_vec()));
         Ok(())
     }
 
+    /// Whether there is more than empty frames.
+    pub(crate) fn has_pictures(&self) -> bool {
+        let mut tiles = self.strips.iter().flat_map(|strip| &strip.parts).flat_map(|part| &part.tiles);
+        tiles.any(|tile| matches!(tile.picture, TilePicture::Encoded(..)))
+    }
+
     pub(crate) fn figure(&self, caption: &str) -> Figure {
-        let columns = Self::COLUMNS.min(self.tiles.len().max(2));
-        let names: Vec<Vec<String>> = self.tiles.iter().map(|(lines, _)| lines_of(lines)).collect();
-        let most = names.iter().map(Vec::len).max().unwrap_or(0).max(2);
-        let (cell, row) = (Self::SIDE as usize + 10, Self::SIDE as usize + 16 + 13 * most);
-        let rows = self.tiles.len().div_ceil(columns);
-        let (width, height) = (columns * cell + 10, 36 + rows.max(1) * row);
+        let side = self.side as usize;
+        let rows = self.rows();
+        let columns = rows.iter().map(|row| row.iter().map(|strip| strip.tiles()).sum()).max().unwrap_or(0);
+        let height_of = |row: &[&Strip]| {
+            let lines = row.iter().map(|strip| strip.lines(side)).max().unwrap_or(0);
+            side + 2 * GAP + LINE * lines
+        };
+        let below = rows.iter().map(|row| height_of(row)).sum::<usize>();
+        let (width, height) = (columns.max(3) * (side + GAP) + GAP, 36 + below.max(60));
         let mut svg = format!(
             "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" \
              xmlns:xlink=\"http://www.w3.org/1999/xlink\" font-family=\"sans-serif\">\
              <rect width=\"100%\" height=\"100%\" fill=\"white\"/><text x=\"10\" y=\"22\" font-size=\"15\">{}</text>",
             markup(&self.title)
         );
-        if self.tiles.is_empty() {
+        if rows.is_empty() {
             svg.push_str("<text x=\"10\" y=\"70\" font-size=\"13\">nothing to show</text>");
         }
-        for (index, (_, png)) in self.tiles.iter().enumerate() {
-            let (x, y) = (10 + index % columns * cell, 34 + index / columns * row);
-            let side = Self::SIDE;
-            match png {
-                Some(png) => svg.push_str(&format!(
-                    "<image x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" href=\"data:image/png;base64,{}\"/>",
-                    BASE64.encode(png)
-                )),
-                None => svg.push_str(&format!(
-                    "<rect x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" fill=\"#eee\" stroke=\"#999\"/>\
-                     <text x=\"{}\" y=\"{}\" font-size=\"12\" text-anchor=\"middle\" fill=\"#666\">no pixels</text>",
-                    x + side as usize / 2,
-                    y + side as usize / 2
-                )),
+        let mut y = 36;
+        for row in &rows {
+            let mut x = GAP;
+            for strip in row {
+                strip.draw(&mut svg, (x, y), side);
+                x += strip.tiles() * (side + GAP);
             }
-            for (line, text) in names[index].iter().enumerate() {
-                svg.push_str(&format!(
-                    "<text x=\"{x}\" y=\"{}\" font-size=\"11\" fill=\"#333\">{}</text>",
-                    y + side as usize + 13 + 13 * line,
-                    markup(text)
-                ));
-            }
+            y += height_of(row);
         }
         svg.push_str("</svg>");
         Figure::new(&self.title, caption, &svg)
+    }
+
+    /// The strips in rows, none of them in two; where they are as long as each other they stand in columns.
+    fn rows(&self) -> Vec<Vec<&Strip>> {
+        let (mut rows, mut used) = (Vec::<Vec<&Strip>>::new(), 0);
+        for strip in &self.strips {
+            match rows.last_mut().filter(|_| used + strip.tiles() <= self.columns) {
+                Some(row) => row.push(strip),
+                None => {
+                    rows.push(vec![strip]);
+                    used = 0;
+                }
+            }
+            used += strip.tiles();
+        }
+        rows
     }
 }
 
@@ -108,25 +144,6 @@ fn warmed(grey: u8, heat: f32) -> [u8; 3] {
     let heat = heat.clamp(0.0, 1.0);
     let cover = 0.65 * heat;
     [255.0, 230.0 * (1.0 - heat), 30.0].map(|hot: f32| ((1.0 - cover) * f32::from(grey) + cover * hot).round() as u8)
-}
-
-/// Lines cut at slashes and spaces into shorter ones that fit under a picture.
-fn lines_of(long: &[String]) -> Vec<String> {
-    const FITS: usize = 25;
-    let mut lines = Vec::new();
-    for line in long.iter().map(visible) {
-        let mut rest = line.as_str();
-        while rest.chars().count() > FITS {
-            let cuts = rest.char_indices().take(FITS).filter(|(_, c)| matches!(c, '/' | ' ')).map(|(at, _)| at + 1);
-            let (head, tail) = rest.split_at(cuts.last().unwrap_or(rest.len()));
-            lines.push(head.trim_end().to_owned());
-            rest = tail;
-        }
-        if !rest.is_empty() {
-            lines.push(rest.to_owned());
-        }
-    }
-    lines
 }
 
 #[cfg(test)]
@@ -142,7 +159,9 @@ mod tests {
         let heat: Vec<f32> = (0..90_000).map(|at| if at < 300 { 1.0 } else { 0.0 }).collect();
         let mut sheet = ContactSheet::new("x");
         sheet.add_explained(&["a".to_owned()], &image, Some(&heat), &lungs).expect("draws");
-        let png = sheet.tiles[0].1.as_ref().expect("a picture");
+        let TilePicture::Encoded("image/png", png) = &sheet.strips[0].parts[0].tiles[0].picture else {
+            panic!("a picture");
+        };
         let drawn = image::load_from_memory(png).expect("a PNG").to_rgb8();
         let at = |x, y| drawn.get_pixel(x, y).0;
         assert_eq!([at(100, 150), at(199, 150), at(150, 100), at(150, 199)], [OUTLINE; 4]);
@@ -152,17 +171,26 @@ mod tests {
     }
 
     #[test]
-    fn names_are_cut_where_they_may_be() {
-        let cut = |lines: &[&str]| lines_of(&lines.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(cut(&["0.jpg"]), ["0.jpg"]);
-        assert_eq!(cut(&["train/non-covid/ct_scan_10/5.jpg"]), ["train/non-covid/", "ct_scan_10/5.jpg"]);
-        let of_slice = ["val/covid/ct_scan_1/5.jpg", "covid 0.98", "12 % outside"];
-        assert_eq!(cut(&of_slice), of_slice);
-        assert_eq!(cut(&["a_name_without_any_place_to_cut.jpg"]), ["a_name_without_any_place_to_cut.jpg"]);
-        assert_eq!(cut(&["ct\n1/5.jpg"]), [r"ct\n1/5.jpg"]);
+    fn names_are_text_and_no_markup() {
         let mut sheet = ContactSheet::new("Patient: <b>");
-        sheet.add("ct\n1\u{1b}<b>.jpg", None).expect("draws");
+        sheet.add(&["ct\n1\u{1b}<b>.jpg"], None).expect("draws");
         let figure = sheet.figure("");
         assert!(figure.svg().contains(r"ct\n1\u{1b}&lt;b&gt;.jpg") && figure.svg().contains("Patient: &lt;b&gt;"));
+    }
+
+    #[test]
+    fn what_belongs_together_stays_in_one_row() {
+        let mut sheet = ContactSheet::new("x");
+        let tile = || Tile { picture: TilePicture::Missing("no pixels".into()), name: "1.jpg".into(), mark: None };
+        let part =
+            |tiles: usize| StripPart { tiles: (0..tiles).map(|_| tile()).collect(), lines: vec!["a/scan".into()] };
+        for tiles in [2, 2, 3, 1, 6] {
+            sheet.add_strip(Strip { parts: vec![part(tiles)], found: "mirrored".into() });
+        }
+        let rows: Vec<Vec<usize>> =
+            sheet.rows().iter().map(|row| row.iter().map(|strip| strip.tiles()).collect()).collect();
+        assert_eq!(rows, [vec![2, 2], vec![3, 1], vec![6]]);
+        let svg = sheet.figure("").svg().to_owned();
+        assert_eq!(["no pixels", "1.jpg", "a/scan", "mirrored"].map(|text| svg.matches(text).count()), [14, 14, 5, 5]);
     }
 }

@@ -265,9 +265,12 @@ pub(crate) fn is_jpeg_without_end(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8]) && !segments::has_end(bytes)
 }
 
+/// What [`DecodeError::NotAnImage`] says of a file without a byte.
+pub(crate) const EMPTY: &str = "an empty file";
+
 fn first_bytes(bytes: &[u8]) -> String {
     if bytes.is_empty() {
-        return "an empty file".to_owned();
+        return EMPTY.to_owned();
     }
     let head = &bytes[..bytes.len().min(16)];
     format!("{} bytes beginning {:?}", bytes.len(), String::from_utf8_lossy(head))

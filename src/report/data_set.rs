@@ -24,6 +24,9 @@ pub(super) const INTENDED_USE: &str = "These networks must not be used to diagno
 const NO_RUNS: &str = "This report has no run: train one (covid-ct train), evaluate it (covid-ct evaluate --name fcn), \
                        explain it (covid-ct explain --name fcn), then write the report again (covid-ct report).";
 
+/// Findings of each check that are shown as pictures.
+const SHOWN: usize = 3;
+
 impl Report {
     pub(super) fn intended_use(&mut self) {
         let html = html! { p { b { "Research only." } " " (INTENDED_USE) } }.into_string();
@@ -94,9 +97,10 @@ impl Report {
     pub(super) fn audit(&mut self, from: &Sources<'_>) -> Result<()> {
         let mut html = from.audit.table().html();
         self.json["audit"] = json!(from.audit.table());
-        for check in [Check::SamePatient, Check::ConflictingLabel, Check::BlackSlice, Check::NearlyBlack] {
-            if from.audit.count(check) > 0 {
-                html.push_str(&self.figure(check.name(), &from.audit.contact_sheet(check, 6)?));
+        let found = Check::ALL.iter().filter(|check| from.audit.count(**check) > 0);
+        for check in found.filter(|check| check.severity() != Severity::Note) {
+            if let Some(pictures) = from.audit.pictures_of(*check, SHOWN)? {
+                html.push_str(&self.figure(check.name(), &pictures));
             }
         }
         self.section("audit", "Audit", html);

@@ -63,7 +63,7 @@ impl SliceCache {
         let mut room = Vec::new();
         for slice in spread(&self.used(&split.slices(subset))?, count) {
             let image = GreyImage { width: size, height: size, pixels: self.pixels(slice)? };
-            sheet.add(&self.manifest().path(&self.manifest().slices[slice]), Some(&image))?;
+            sheet.add(&[&self.manifest().path(&self.manifest().slices[slice])], Some(&image))?;
             for epoch in 0..VERSIONS {
                 let mut version = image.clone();
                 augmentation.apply(
@@ -72,7 +72,7 @@ impl SliceCache {
                     Draw { seed, epoch, slice: slice as u64 },
                     &mut room,
                 );
-                sheet.add(&format!("epoch {}", epoch + 1), Some(&version))?;
+                sheet.add(&[&format!("epoch {}", epoch + 1)], Some(&version))?;
             }
         }
         Ok(sheet.figure(&format!("Augmentation: {}. Before normalisation; shown enlarged.", augmentation.described())))

@@ -182,7 +182,7 @@ impl Predictions {
         for (index, pixels) in chosen.iter().zip(manifest.pixels_of_each(&slices)?) {
             let (row, image) = (&self.rows[*index], pixels.into_grey(Window::LUNG));
             let file = row.path.rsplit('/').next().unwrap_or(&row.path);
-            sheet.add(&format!("Slice: {file} - {} ({:.2})", row.decision(), row.covid), Some(&image))?;
+            sheet.add(&[&format!("Slice: {file} - {} ({:.2})", row.decision(), row.covid)], Some(&image))?;
         }
         Ok(sheet.figure("The decision for each slice, and its covid probability (not calibrated)."))
     }
