@@ -52,6 +52,10 @@ pub enum CliCommand {
     ///
     /// Exit code 3 when --expect names a file and something differs from it.
     Audit(audit_command::AuditArgs),
+    /// Show audited scans: a page each with its slices in order, the lungs along it, what was found and what was left out
+    ///
+    /// Written to pages/ beside the audit, with an index that shows what each check found.
+    Pages(data_commands::PagesArgs),
     /// Divide the slices into train, validation and test, and prove that no patient is in two of them
     Split(RunArgs),
     /// Decode and resize every accepted slice once, into one file, with checksums

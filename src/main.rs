@@ -57,6 +57,7 @@ fn act(command: &CliCommand, workspace: &Workspace) -> Result<()> {
     match command {
         // Done before the workspace was opened, and with an exit code of their own.
         CliCommand::Phantom(_) | CliCommand::Audit(_) | CliCommand::Doctor | CliCommand::Labels { .. } => Ok(()),
+        CliCommand::Pages(args) => data_commands::pages(workspace, args),
         CliCommand::Split(args) => run_commands::split(workspace, args),
         CliCommand::Cache(args) => data_commands::cache(workspace, args),
         CliCommand::Train { run, folds: Some(folds), .. } => run_commands::cross_validate(workspace, run, *folds),

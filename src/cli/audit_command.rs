@@ -42,7 +42,8 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     if let Some(check) = check {
         say(format_args!("\n{}", audit.details(*check)));
     }
-    say(format_args!("\nWritten to {}", visible(workspace.manifest_folder())));
+    let shown = if audit.findings().is_empty() { "" } else { "; `covid-ct pages` shows what was found" };
+    say(format_args!("\nWritten to {}{shown}", visible(workspace.manifest_folder())));
     if let Some(expected) = expected {
         say(format_args!("\n{}", audit.against(&expected)));
         return Ok(if audit.fits(&expected) { ExitCode::SUCCESS } else { ExitCode::from(3) });

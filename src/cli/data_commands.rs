@@ -3,6 +3,7 @@
 use super::bar::TerminalProgress;
 use super::{PhantomArgs, RunArgs};
 use anyhow::Result;
+use clap::Args;
 use covid_ct::{Doctor, Manifest, PhantomConfig, SliceCache, Workspace, draw_phantom, say, visible};
 use std::path::Path;
 
@@ -26,6 +27,29 @@ pub fn phantom(args: &PhantomArgs) -> Result<()> {
         phantom.defects.len(),
         visible(&args.dir)
     ));
+    Ok(())
+}
+
+/// Options of `covid-ct pages`.
+#[derive(Args)]
+pub struct PagesArgs {
+    /// Folders of scans, such as train/covid/ct_scan_3 [default: those with findings, the worst first]
+    pub scans: Vec<String>,
+    /// No more than so many of those with findings
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, conflicts_with = "scans")]
+    pub at_most: usize,
+}
+
+/// Writes pages about scans of the audited data set.
+pub fn pages(workspace: &Workspace, args: &PagesArgs) -> Result<()> {
+    let audit = workspace.audit()?;
+    let found = if args.scans.is_empty() { audit.scans_with_findings() } else { args.scans.clone() };
+    let scans = if args.scans.is_empty() { &found[..found.len().min(args.at_most)] } else { &found[..] };
+    let folder = workspace.manifest_folder().join("pages");
+    let index = audit.write_pages(scans, folder, TerminalProgress::new().progress())?;
+    let others = found.len() - scans.len();
+    let more = if others == 0 { String::new() } else { format!("; {others} more scans with findings by --at-most") };
+    say(format_args!("{} pages, from {}{more}", scans.len(), visible(&index)));
     Ok(())
 }
 
