@@ -69,7 +69,8 @@ pub use data::cache::SliceCache;
 pub use data::decode::{ColourMode, DecodeError, Format, Header, MAX_SIDE, decode_grey};
 pub use data::lungs::LungMask;
 pub use data::manifest::{
-    Acquisition, Irregular, IrregularKind, Label, Manifest, Rejected, Rejection, RootTables, Scan, Set, Slice,
+    Acquisition, Irregular, IrregularKind, Label, Manifest, MappedFolder, Rejected, Rejection, RootTables, Scan, Set,
+    Slice,
 };
 pub use data::phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
 pub use data::pixels::{GreyImage, SixteenBit};

@@ -120,6 +120,7 @@ fn the_slides_counts_come_out() {
         slices,
         same_patient: Vec::new(),
         strays: Vec::new(),
+        layout: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
         accepts_no_end: false,

@@ -38,7 +38,11 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     let check = check.transpose()?;
     let audit = pass(args, workspace)?;
     audit.write(workspace.manifest_folder())?;
-    say(format_args!("{}\n\n{audit}", audit.manifest()));
+    let manifest = audit.manifest();
+    if !manifest.has_usual_layout() {
+        say(format_args!("{}\n", manifest.layout_table()));
+    }
+    say(format_args!("{manifest}\n\n{audit}"));
     if let Some(check) = check {
         say(format_args!("\n{}", audit.details(*check)));
     }

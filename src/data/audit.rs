@@ -7,7 +7,7 @@ use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, counted, thousands};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::decode::room_for;
-use crate::data::manifest::{Manifest, Rejection, Set, Slice};
+use crate::data::manifest::{Manifest, Set, Slice};
 pub(crate) use inspect::Inspection;
 use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;
@@ -17,6 +17,7 @@ use std::path::Path;
 
 mod check;
 mod expected;
+mod file_names;
 mod findings;
 mod inspect;
 mod kept_together;
@@ -175,7 +176,7 @@ impl Audit {
 
     /// Files that take no part: excluded slices, and scanners' files that are no slices.
     pub fn left_out(&self) -> usize {
-        let others = self.manifest.rejected.iter().filter(|of| of.reason != Rejection::UnmatchedRow).count();
+        let others = self.manifest.rejected.iter().filter(|of| of.reason.is_of_a_file()).count();
         self.excluded().len() + others
     }
 

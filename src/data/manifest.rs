@@ -2,8 +2,7 @@
 
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
-use crate::base::progress::{Progress, human_bytes, thousands};
-use crate::base::table::Table;
+use crate::base::progress::Progress;
 use crate::data::decode::Header;
 use crate::data::opened::Contents;
 use crate::data::pixels::{SixteenBit, accepts_no_end_marker};
@@ -14,13 +13,18 @@ use std::sync::Arc;
 
 mod acquisition;
 mod archive_listing;
+mod arrangement;
+mod counts_table;
 mod file_beginning;
+mod folder_tree;
 mod from_series;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzed_names;
 mod label;
 mod label_table;
 mod labelled_scans;
+mod layout;
+mod layout_table;
 mod listing;
 mod manifest_file;
 mod new_scans;
@@ -31,6 +35,7 @@ mod reading;
 mod root_tables;
 mod scanner_files;
 mod selected;
+mod slice_order;
 mod walk;
 mod zip_end;
 mod zipped;
@@ -38,10 +43,12 @@ mod zipped;
 pub use acquisition::{Acquisition, Irregular, IrregularKind, Rejected, Rejection};
 pub(crate) use archive_listing::listing_of;
 pub use label::{Label, Set};
+pub use layout::MappedFolder;
 use listing::FolderListing;
 pub(crate) use listing::ListedSlice;
 pub(crate) use patients::PATIENTS;
 pub use root_tables::RootTables;
+pub(crate) use slice_order::{NamedOrder, OrderedBy};
 pub(crate) use walk::missing_numbers;
 use walk::walk;
 pub(crate) use zipped::unzipped;
@@ -105,8 +112,8 @@ pub struct Slice {
     pub at: Option<Arc<str>>,
     /// Which slice of a file that holds many.
     pub frame: Option<u32>,
-    /// 42 for `42.jpg`, and the place from the feet up in a series or volume; `None` when the name is not a slice number
-    /// with an image's ending.
+    /// Of the pictures of a scan the number in their names that changes, or else the place in natural order; in a series or
+    /// volume the place from the feet up; `None` for a file that is not named as a picture.
     pub number: Option<u32>,
     /// Size of the file in bytes.
     pub bytes: u64,
@@ -160,7 +167,9 @@ pub struct Manifest {
     pub same_patient: Vec<(String, String)>,
     /// Files that lie in no scan folder.
     pub strays: Vec<String>,
-    /// Scanners' files that are no slices of a CT scan, with the reason.
+    /// The folders whose names say set and label; empty with a `labels.csv`, and for scans outside of a data set.
+    pub layout: Vec<MappedFolder>,
+    /// Scanners' files that are no slices of a CT scan, folders that are not understood and others, with the reason.
     pub rejected: Vec<Rejected>,
     /// What the values of 16-bit pictures mean, if that was said.
     pub sixteen_bit: Option<SixteenBit>,
@@ -175,12 +184,13 @@ pub struct Manifest {
 
 impl Manifest {
     /// Reads every file under `root` once: sizes, headers and SHA-256, in parallel, in the COV19-CT-DB layout
-    /// `train/{covid,non-covid}/ct_scan_N/M.jpg`, `val/…`, `prediction/ct_scan_N/M.jpg`. In the place of `ct_scan_N` there
+    /// `train/{covid,non-covid}/ct_scan_N/M.jpg`, `val/…`, `prediction/ct_scan_N/M.jpg`, or one whose folders say the same
+    /// in other words ([`layout_table`](Self::layout_table)). In the place of `ct_scan_N` there
     /// may be DICOM files and volumes (NIfTI, NRRD, MetaImage), in folders or not: a series is a scan wherever its files
     /// lie, its slices in order from the feet up.
     ///
     /// # Errors
-    /// No such folder, none of the three parts in it, an unreadable file, or a `patients.csv` that is not
+    /// No such folder, no slice in it, an unreadable file, or a `patients.csv` that is not
     /// `path,patient,…` or gives one scan two patients. Broken images are no errors: the audit lists them.
     pub fn scan(root: impl AsRef<Path>, progress: impl Fn(&Progress) + Sync) -> Result<Self> {
         Self::scan_in(root.as_ref(), &progress)
@@ -199,6 +209,7 @@ impl Manifest {
     ) -> Result<(Self, Vec<T>)> {
         let root = root.as_ref();
         let mut listing = walk(root, progress)?;
+        listing.must_hold_slices(&root.display())?;
         let files = std::mem::take(&mut listing.files);
         let mut tables = RootTables { labels: listing.labels.take(), ..RootTables::default() };
         let mut manifest = Self::listed(root, listing)?;
@@ -208,13 +219,14 @@ impl Manifest {
             tables.patients.push(Digest::of(&bytes));
         }
         manifest.tables = Some(tables);
+        manifest.name_patients_by_folder();
         let seen = manifest.read_slices(files, stage, progress, look)?;
         Ok((manifest, seen))
     }
 
     /// A manifest of the listed scans under `root`, before any slice is read.
     pub(crate) fn listed(root: &Path, listing: FolderListing) -> Result<Self> {
-        let FolderListing { mut scans, strays, rejected, .. } = listing;
+        let FolderListing { mut scans, strays, rejected, mapped: layout, .. } = listing;
         let mut folders = BTreeSet::new();
         if let Some(twice) = scans.iter().find(|scan| !folders.insert(scan.folder.as_str())) {
             bail!("listing {}: two scans would be named {}; rename one of their folders", root.display(), twice.folder);
@@ -233,6 +245,7 @@ impl Manifest {
             slices,
             same_patient,
             strays,
+            layout,
             rejected,
             sixteen_bit,
             accepts_no_end,
@@ -245,7 +258,7 @@ impl Manifest {
     pub(crate) fn of_folders(name: &str, folders: Vec<String>, slices: Vec<Slice>) -> Self {
         let scans = folders.into_iter().map(Scan::new).collect();
         let (root, same_patient, strays, rejected) = (PathBuf::from(name), Vec::new(), Vec::new(), Vec::new());
-        let (name, sixteen_bit, tables, left_out) = (name.to_owned(), None, None, BTreeMap::new());
+        let (name, layout, sixteen_bit, tables, left_out) = (name.to_owned(), Vec::new(), None, None, BTreeMap::new());
         let accepts_no_end = false;
         Self {
             name,
@@ -254,6 +267,7 @@ impl Manifest {
             slices,
             same_patient,
             strays,
+            layout,
             rejected,
             sixteen_bit,
             accepts_no_end,
@@ -288,46 +302,6 @@ impl Manifest {
             by_scan[slice.scan].push(index);
         }
         by_scan
-    }
-
-    /// Counts for one row of the slides' table: scans that hold a numbered slice, and numbered slices.
-    pub fn counts(&self, set: Set, label: Option<Label>) -> (usize, usize) {
-        let mut slices = vec![0_usize; self.scans.len()];
-        for slice in self.slices.iter().filter(|s| s.number.is_some()) {
-            slices[slice.scan] += 1;
-        }
-        let chosen = || self.scans.iter().zip(&slices).filter(|(s, n)| (s.set, s.label) == (set, label) && **n > 0);
-        (chosen().count(), chosen().map(|(_, n)| n).sum())
-    }
-
-    /// The slides' table: Set, Class, Number of Patients, Number of slices, Average number of slices.
-    pub fn table(&self) -> Table {
-        let mut table = Table::new(
-            format!("The analysis of the dataset: {}", self.name),
-            &["Set", "Class", "Number of Patients", "Number of slices", "Average number of slices"],
-        );
-        let labelled = [Set::Train, Set::Val].into_iter().flat_map(|set| Label::ALL.map(|label| (set, Some(label))));
-        for (set, label) in labelled.chain([(Set::Prediction, None)]) {
-            let (scans, slices) = self.counts(set, label);
-            if scans > 0 {
-                let average = format!("{:.0}", slices as f64 / scans as f64);
-                let label = label.map_or("–".to_owned(), |l| l.to_string());
-                table.row([set.to_string(), label, thousands(scans as u64), thousands(slices as u64), average]);
-            }
-        }
-        // Slices of one volume are listed one after the other.
-        let is_first = |(index, slice): &(usize, &Slice)| {
-            let before = index.checked_sub(1).map(|before| &self.slices[before]);
-            slice.frame.is_none() || before.is_none_or(|before| before.scan != slice.scan || before.at != slice.at)
-        };
-        let files: Vec<u64> = self.slices.iter().enumerate().filter(is_first).map(|(_, slice)| slice.bytes).collect();
-        table.note(format!(
-            "{} files, {}. {} Manifest {}.",
-            thousands(files.len() as u64),
-            human_bytes(files.iter().sum()),
-            self.who_is_a_patient(),
-            self.hash().short()
-        ))
     }
 
     /// Every slice as a polars frame: path, set, label, scan, patient, slice, bytes, width, height, format, colour, at

@@ -51,12 +51,14 @@ macro_rules! checks {
 }
 
 checks! {
-    /// A file whose name is no slice number.
-    JunkFile "junk-file" Exclude "Not a slice: a leftover such as macOS' ._N.jpg, which ends a training when it is read as an image.";
+    /// A file among slices that is not named as a picture.
+    JunkFile "junk-file" Exclude "Not named as a picture; what was found says what it is. A companion ._N.jpg of macOS, for one, ends a training when it is read as an image.";
     /// Zero bytes.
     EmptyFile "empty-file" Exclude "Zero bytes: a copy or a download that broke off.";
     /// A pipe, a socket, a device, a link without an end.
     NotAFile "not-a-file" Exclude "Not a regular file but a pipe, a socket, a device, or a link that leads nowhere or in a circle: it is never opened.";
+    /// A name that is not UTF-8.
+    UnreadableName "unreadable-name" Exclude "The name of a file or folder is not UTF-8, so that nothing of it is read: rename it.";
     /// Longer than any slice or volume.
     TooLarge "too-large" Exclude "Longer than 256 MB for one slice, or 4.2 GB for a file of many: it is not read.";
     /// Neither JPEG nor PNG.
@@ -93,12 +95,22 @@ checks! {
     ConflictingLabel "conflicting-label" Exclude "Two scans with different labels look like the same patient: one of the labels is wrong, and the data does not show which.";
     /// One patient as two scans.
     SamePatient "same-patient" Warning "Two scans look like the same patient: a split must keep them together, and training must not hold one whose twin is used for validation.";
+    /// A folder with pictures that is not understood.
+    UnknownFolder "unknown-folder" Warning "Pictures or scanners' files in folders whose names say neither part nor class: they are not read. What was found says what is expected.";
+    /// Pictures beside scans.
+    LoosePictures "loose-pictures" Warning "Pictures that lie in no scan's folder: they are not read. Put those of each scan into a folder, or name them in a labels.csv.";
+    /// A test set with classes.
+    LabelledTest "labelled-test" Warning "A test set whose folders name classes: its scans are predicted, its labels are not used, so that nothing is chosen by them. Judge it with `covid-ct validate`.";
     /// A folder without slices.
     EmptyScan "empty-scan" Warning "A scan folder without a slice: it counts as a patient in no table.";
     /// A gap in the slice numbers.
     MissingSlice "missing-slice" Warning "Slice numbers are missing between the first and the last: the series is not whole.";
-    /// A row of labels without a scan.
-    UnmatchedRow "unmatched-row" Warning "A row of labels.csv names no scan here: its label is used for nothing.";
+    /// Names by which the order of slices is not sure.
+    DoubtfulOrder "doubtful-order" Warning "The slices' names differ in more than one number: the scan is read in their natural order, which may not be that along the patient.";
+    /// One number several times in a scan.
+    RepeatedNumber "repeated-number" Warning "Several pictures of a scan have one number: a slice may be there twice, or two series in one folder.";
+    /// A row of a table without a scan.
+    UnmatchedRow "unmatched-row" Warning "A row of labels.csv or patients.csv names no scan here: what it says is used for nothing.";
     /// Distances of neighbouring slices differ.
     UnevenSpacing "uneven-spacing" Warning "Neighbouring slices of the series are not at the same distance.";
     /// Positions or spacing are missing.

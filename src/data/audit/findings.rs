@@ -1,5 +1,6 @@
 //! Findings that take more than one file: folders, equal pictures, and scans that look like one patient.
 
+use super::file_names::order_findings;
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::escape::hidden_in;
 use crate::base::progress::thousands;
@@ -18,6 +19,7 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     found.extend(manifest.rejected.iter().map(Finding::of_rejected));
     found.extend(manifest.scans.iter().flat_map(irregular));
     found.extend(hidden_characters(manifest));
+    found.extend(order_findings(manifest));
     for (scan, gaps) in missing_numbers(manifest) {
         let count: u64 = gaps.iter().map(|(a, b)| u64::from(b - a) + 1).sum();
         let shown: Vec<String> =
@@ -76,6 +78,10 @@ impl Finding {
             Rejection::NotAFile => Check::NotAFile,
             Rejection::TooLarge => Check::TooLarge,
             Rejection::UnmatchedRow => Check::UnmatchedRow,
+            Rejection::UnreadableName => Check::UnreadableName,
+            Rejection::UnknownFolder => Check::UnknownFolder,
+            Rejection::LoosePictures => Check::LoosePictures,
+            Rejection::LabelledTest => Check::LabelledTest,
         };
         Self { check, path: file.path.clone(), detail: file.detail.clone(), with: None }
     }

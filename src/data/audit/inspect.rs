@@ -1,5 +1,6 @@
 //! Inspects one file for the audit.
 
+use super::file_names::kind_of;
 use super::pixel_measures::{Levels, Picture, PixelMeasure};
 use super::{Check, Finding};
 use crate::data::decode::{ColourMode, DecodeError, Format};
@@ -46,7 +47,7 @@ impl Inspection {
             match foreign {
                 Some(foreign) if foreign.is_pictures => found(Check::NotAnImage, foreign.told),
                 Some(foreign) => found(Check::JunkFile, format!("{} bytes; {}", slice.bytes, foreign.told)),
-                None => found(Check::JunkFile, format!("{} bytes", slice.bytes)),
+                None => found(Check::JunkFile, format!("{} bytes; {}", slice.bytes, kind_of(&slice.file))),
             }
             return (look, None);
         }

@@ -75,8 +75,8 @@ pub enum IrregularKind {
     RepeatedSeries,
 }
 
-/// A file that looks like a scanner's and is no slice of a CT scan; what is no file, or too long a one; or a row of
-/// `labels.csv` without a scan.
+/// What is no slice: a file that looks like a scanner's and is none of a CT scan; what is no file, too long a one, or has no
+/// name that can be read; a folder that is not understood; or a row of `labels.csv` or `patients.csv` without a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rejected {
@@ -112,8 +112,23 @@ pub enum Rejection {
     NotAFile,
     /// Longer than any slice or volume.
     TooLarge,
-    /// A row of the table of labels that names no scan.
+    /// A row of a table that names no scan.
     UnmatchedRow,
+    /// A name that is not UTF-8.
+    UnreadableName,
+    /// A folder with pictures or scanners' files, of which no part or class is known.
+    UnknownFolder,
+    /// A folder of a part or class with pictures in no scan's folder.
+    LoosePictures,
+    /// A set to predict whose folders name classes.
+    LabelledTest,
+}
+
+impl Rejection {
+    /// Whether it is said of one file.
+    pub(crate) fn is_of_a_file(self) -> bool {
+        !matches!(self, Self::UnmatchedRow | Self::UnknownFolder | Self::LoosePictures | Self::LabelledTest)
+    }
 }
 
 impl Manifest {

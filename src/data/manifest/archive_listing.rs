@@ -1,126 +1,37 @@
 //! The listing of a data set made from names alone, for archives that are not unpacked yet.
 
-use super::listing::{FolderListing, ListedSlice};
-use super::walk::check_classes;
-use super::{Label, Scan, Set};
-use crate::base::errors::{Result, bail};
-use crate::base::natural::{NumericKey, numeric_key};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Set, label, number and path of a scan folder: sorts as the folders are listed.
-type ScanKey = (Set, usize, NumericKey, String);
-
-/// Order, name and place in the list of names of a file.
-type FileKey = (NumericKey, String, usize);
+use super::arrangement::Arrangement;
+use super::listing::FolderListing;
+use crate::base::errors::Result;
 
 /// Lists these files and folders (ending in `/`) as if they lay in one folder, and gives for each name the number of
 /// its file in the listing; `None` for folders, strays, and all that is no part of the layout.
 ///
 /// # Errors
-/// None of the layout's folders, or a misnamed class.
+/// Not one slice.
 pub(crate) fn listing_of(names: &[String]) -> Result<(FolderListing, Vec<Option<usize>>)> {
-    let mut found = ListingBuilder::default();
-    for (place, name) in names.iter().enumerate() {
-        found.add(name, place);
-    }
-    for (set, classes) in &found.classes {
-        check_classes(&classes.iter().cloned().collect::<Vec<_>>(), &format!("{set}/"))?;
-    }
-    if !found.any_group {
-        bail!(
-            "listing a data set: there is none of train/covid, train/non-covid, val/covid, val/non-covid, prediction; \
-             found {:?}",
-            first_folders(names)
-        );
-    }
-    Ok(found.into_listing(names.len()))
+    let (listing, numbers) = listed(names);
+    listing.must_hold_slices(&"the archives")?;
+    Ok((listing, numbers))
 }
 
-/// What to name in an error: archives may hold millions of names, so only the first are read.
-fn first_folders(names: &[String]) -> Vec<&str> {
-    let folders: BTreeSet<&str> = names.iter().filter_map(|name| name.split('/').next()).take(1000).collect();
-    folders.into_iter().take(8).collect()
-}
-
-/// The names read so far, by their place in the layout.
-#[derive(Default)]
-struct ListingBuilder {
-    scans: BTreeMap<ScanKey, Vec<FileKey>>,
-    strays: BTreeSet<String>,
-    /// Every class folder of train and val, misnamed ones too.
-    classes: BTreeMap<Set, BTreeSet<String>>,
-    /// Whether there is a folder of a class, or the one to predict.
-    any_group: bool,
-}
-
-impl ListingBuilder {
-    fn add(&mut self, name: &str, place: usize) {
-        let parts: Vec<&str> = name.split('/').collect();
-        let Some(set) = Set::ALL.into_iter().find(|set| set.folder() == parts[0]) else { return };
-        let folder = set.folder();
-        match (set, &parts[1..]) {
-            (Set::Prediction, rest) => self.add_to_group(set, 0, folder, rest, place),
-            (_, [] | [""]) => {}
-            (_, [file]) => self.add_stray(format!("{folder}/{file}")),
-            (_, [class, rest @ ..]) => self.add_to_class(set, class, rest, place),
-        }
+fn listed(names: &[String]) -> (FolderListing, Vec<Option<usize>>) {
+    let (folders, files): (Vec<_>, Vec<_>) = (0..).zip(names).partition(|(_, name)| name.ends_with('/'));
+    let paths = files.iter().map(|(_, name)| name.as_str()).collect();
+    let arranged = Arrangement::of(paths, folders.iter().map(|(_, name)| name.as_str()), &|_| false);
+    let (mut listing, layout, of_files) = arranged.into_listing();
+    listing.rejected.sort_by(|a, b| a.path.cmp(&b.path));
+    listing.mapped = layout.mapped;
+    let mut numbers: Vec<Option<usize>> = vec![None; names.len()];
+    for ((place, _), number) in files.into_iter().zip(of_files) {
+        numbers[place] = number;
     }
-
-    fn add_stray(&mut self, path: String) {
-        self.strays.insert(path);
-    }
-
-    fn add_to_class(&mut self, set: Set, class: &str, rest: &[&str], place: usize) {
-        self.classes.entry(set).or_default().insert(class.to_owned());
-        let group = format!("{}/{class}", set.folder());
-        match Label::NAMES.iter().position(|known| *known == class) {
-            Some(label) => self.add_to_group(set, label, &group, rest, place),
-            None => self.add_stray(format!("{group}/")),
-        }
-    }
-
-    fn add_to_group(&mut self, set: Set, label: usize, group: &str, rest: &[&str], place: usize) {
-        self.any_group = true;
-        match rest {
-            [] | ["", ..] => {}
-            [file] => self.add_stray(format!("{group}/{file}")),
-            [scan, inside @ ..] => {
-                let key = (set, label, numeric_key(scan), format!("{group}/{scan}"));
-                self.add_to_scan(key, inside, place);
-            }
-        }
-    }
-
-    fn add_to_scan(&mut self, scan: ScanKey, inside: &[&str], place: usize) {
-        if let [below, _, ..] = inside {
-            self.add_stray(format!("{}/{below}/", scan.3));
-        }
-        // A folder without files is a scan too.
-        let files = self.scans.entry(scan).or_default();
-        if let [file] = inside
-            && !file.is_empty()
-        {
-            files.push((numeric_key(file), (*file).to_owned(), place));
-        }
-    }
-
-    fn into_listing(self, names: usize) -> (FolderListing, Vec<Option<usize>>) {
-        let mut numbers = vec![None; names];
-        let mut listing = FolderListing { strays: self.strays.into_iter().collect(), ..FolderListing::default() };
-        for ((.., folder), mut files) in self.scans {
-            files.sort();
-            for (_, file, place) in files {
-                numbers[place] = Some(listing.files.len());
-                listing.files.push(ListedSlice::picture(listing.scans.len(), file));
-            }
-            listing.scans.push(Scan::new(folder));
-        }
-        (listing, numbers)
-    }
+    (listing, numbers)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Rejection, layout::EXPECTED};
     use super::*;
 
     #[test]
@@ -142,13 +53,22 @@ mod tests {
         let folders: Vec<&str> = listing.scans.iter().map(|scan| scan.folder.as_str()).collect();
         assert_eq!(
             folders,
-            ["train/covid/ct_scan_9", "train/covid/ct_scan_10", "train/non-covid/ct_scan_1", "prediction/ct_scan_1"]
+            // The folder between class and scan is looked through.
+            [
+                "train/covid/ct_scan_9",
+                "train/covid/ct_scan_10",
+                "train/non-covid/ct_scan_1/deep",
+                "prediction/ct_scan_1"
+            ]
         );
         let files: Vec<(usize, &str)> = listing.files.iter().map(|of| (of.scan, of.file.as_str())).collect();
-        assert_eq!(files, [(1, "1.jpg"), (1, "2.jpg"), (1, "10.jpg"), (3, "7.jpg")]);
-        assert_eq!(listing.strays, ["train/non-covid/ct_scan_1/deep/", "train/non-covid/loose.jpg", "train/notes.txt"]);
+        assert_eq!(files, [(1, "1.jpg"), (1, "2.jpg"), (1, "10.jpg"), (2, "1.jpg"), (3, "7.jpg")]);
+        assert_eq!(listing.strays, ["train/notes.txt"]);
+        let rejected: Vec<(&str, Rejection)> =
+            listing.rejected.iter().map(|of| (of.path.as_str(), of.reason)).collect();
+        assert_eq!(rejected, [("train/non-covid", Rejection::LoosePictures)]);
         assert_eq!(numbers[..3], [Some(1), Some(2), Some(0)]);
-        assert_eq!((numbers[7], numbers[9], numbers[3]), (Some(3), None, None));
+        assert_eq!((numbers[4], numbers[7], numbers[9], numbers[3]), (Some(3), Some(4), None, None));
     }
 
     #[test]
@@ -159,6 +79,13 @@ mod tests {
             "val/non-covid/ct_scan_1/1.jpg".to_owned(),
             "val/non-covid/ct_scan_01/1.jpg".to_owned(),
             "val/covid/notes.txt".to_owned(),
+            "val/covid/loose (1).jpg".to_owned(),
+            "val/covid/site/ct_scan_1/IM-1-1.jpg".to_owned(),
+            "val/covid/site/ct_scan_1/more/9.jpg".to_owned(),
+            "val/covid/site/ct_scan_2/notes.txt".to_owned(),
+            "valid/Positive/a/1.JPEG".to_owned(),
+            "other/readme/1.png".to_owned(),
+            "Test_set/COVID-19/a/7.png".to_owned(),
             format!("prediction/{}/1.jpg", long[1]),
             format!("prediction/{}/1.jpg", long[0]),
             format!("prediction/{}/._1.jpg", long[0]),
@@ -169,10 +96,11 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("folder");
             std::fs::write(path, "").expect("writes");
         }
-        let walked = super::super::walk::folders(folder.path()).expect("walks");
+        let (walked, layout) = super::super::walk::folders(folder.path()).expect("walks");
         let (listed, _) = listing_of(&names).expect("lists");
-        assert_eq!((&walked.scans, walked.scans.len()), (&listed.scans, 4));
+        assert_eq!((&walked.scans, walked.scans.len()), (&listed.scans, 8));
         assert_eq!((walked.files, walked.strays), (listed.files, listed.strays));
+        assert_eq!((walked.rejected, layout.mapped), (listed.rejected, listed.mapped));
     }
 
     #[test]
@@ -181,8 +109,21 @@ mod tests {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             listing_of(&names).err().expect("refused").to_string()
         };
-        assert!(error(&["data/train/covid/ct_scan_1/1.jpg"]).contains("found [\"data\"]"));
-        assert!(error(&["train/notes.txt"]).contains("found [\"train\"]"));
-        assert!(error(&["train/covid_scans/ct_scan_1/1.jpg", "train/covid/ct_scan_1/1.jpg"]).contains("covid_scans"));
+        let expected = format!(". Expected {EXPECTED}");
+        assert_eq!(
+            error(&["data/x/1.jpg", "data/y/1.jpg"]),
+            format!(
+                "there is no slice in the archives. Found data: 2 pictures or scanner's files in 2 folders (data/x/1.jpg \
+                 first), not read: no folder on the way is named as a part or a class{expected}"
+            )
+        );
+        assert_eq!(
+            error(&["train/notes.txt"]),
+            format!("there is no slice in the archives. Found train/notes.txt{expected}")
+        );
+        assert_eq!(
+            error(&["readme.txt"]),
+            format!("there is no slice in the archives. Found neither pictures nor scanners' files{expected}")
+        );
     }
 }

@@ -8,10 +8,6 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::Progress;
 use std::path::Path;
 
-/// Names of folders, in lower case.
-const POSITIVE: [&str; 5] = ["covid", "covid-19", "covid19", "ct_covid", "positive"];
-const NEGATIVE: [&str; 6] = ["non-covid", "noncovid", "non_covid", "ct_noncovid", "negative", "normal"];
-
 impl Manifest {
     /// Lists labelled scans that are not part of a data set: `path` is a folder of any layout with a `labels.csv`, or one in
     /// which scans lie below folders named `covid` and `non-covid` (or `positive` and `negative`). The set that a table
@@ -52,18 +48,11 @@ impl Manifest {
     }
 }
 
-/// The label that a folder's name stands for.
-pub(super) fn label_named(folder: &str) -> Option<Label> {
-    let folder = folder.to_lowercase();
-    let is = |names: &[&str]| names.contains(&folder.as_str());
-    is(&POSITIVE).then_some(Label::Covid).or(is(&NEGATIVE).then_some(Label::NonCovid))
-}
-
 impl FolderListing {
     /// The label of the deepest folder that names one.
     fn label_by_folder(&mut self) {
         for scan in &mut self.scans {
-            scan.label = scan.folder.split('/').rev().find_map(label_named);
+            scan.label = scan.folder.split('/').rev().find_map(Label::named);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a data set's folder holds: scans and the places of their slices, before any slice is read.
 
-use super::walk::slice_number;
+use super::layout::MappedFolder;
+use super::slice_order::{SliceOrder, number_alone};
 use super::{Rejected, Rejection, Scan, Set};
 use crate::base::files::Digest;
 use crate::base::natural::{NumericKey, numeric_key};
@@ -17,12 +18,16 @@ pub(crate) struct FolderListing {
     pub(crate) files: Vec<ListedSlice>,
     /// Files and folders (ending in /) outside the layout.
     pub(crate) strays: Vec<String>,
+    /// Files below stray folders.
+    pub(super) inside: BTreeMap<String, Vec<String>>,
     /// Scanners' files that are no slices, and what is no file.
     pub(crate) rejected: Vec<Rejected>,
     /// Paths and lengths of files that are too long for a picture.
     pub(crate) large: BTreeMap<String, u64>,
     /// Of the table of labels.
     pub(crate) labels: Option<Digest>,
+    /// The folders of one set and label.
+    pub(super) mapped: Vec<MappedFolder>,
 }
 
 impl Rejected {
@@ -57,7 +62,17 @@ pub(crate) struct ListedSlice {
 impl ListedSlice {
     /// A file in a scan's folder.
     pub(crate) fn picture(scan: usize, file: String) -> Self {
-        Self { scan, number: slice_number(&file), file, at: None, frame: None, header: None }
+        Self { scan, number: number_alone(&file), file, at: None, frame: None, header: None }
+    }
+
+    /// Numbers the pictures of one scan, which are in natural order.
+    pub(super) fn number(files: &mut [Self]) {
+        let pictures: Vec<&str> =
+            files.iter().filter(|file| file.number.is_some()).map(|file| file.file.as_str()).collect();
+        let numbers = SliceOrder::of(&pictures).numbers;
+        for (file, number) in files.iter_mut().filter(|file| file.number.is_some()).zip(numbers) {
+            file.number = Some(number);
+        }
     }
 }
 
@@ -80,7 +95,7 @@ impl FolderListing {
     pub(super) fn without_large(mut self) -> Self {
         let (files, large): (Vec<_>, Vec<_>) = std::mem::take(&mut self.files)
             .into_iter()
-            .partition(|file| self.large.is_empty() || !self.large.contains_key(&self.path(file)));
+            .partition(|file| file.frame.is_some() || !self.large.contains_key(&self.path(file)));
         self.files = files;
         for path in large.iter().map(|file| self.path(file)).collect::<Vec<_>>() {
             let length = self.large.get(&path).copied().unwrap_or_default();
@@ -122,8 +137,8 @@ impl FolderListing {
         }
         all.sort_by_cached_key(|(scan, _)| scan_key(scan));
         strays.sort();
-        let Self { rejected, large, labels, .. } = self;
-        let mut listing = Self { rejected, large, labels, strays, ..Self::default() };
+        let Self { rejected, large, labels, mapped, inside, .. } = self;
+        let mut listing = Self { rejected, large, labels, mapped, inside, strays, ..Self::default() };
         for (index, (scan, files)) in all.into_iter().enumerate() {
             listing.scans.push(scan);
             listing.files.extend(files.into_iter().map(|file| ListedSlice { scan: index, ..file }));

@@ -1,6 +1,6 @@
 //! A manifest on disk, `manifest.parquet` with the slices and `manifest.json` with the rest, and its hash.
 
-use super::{Manifest, Rejected, RootTables, Scan, parquet};
+use super::{Manifest, MappedFolder, Rejected, RootTables, Scan, parquet};
 use crate::base::checksums::Sha256Sums;
 use crate::base::errors::{Result, ensure};
 use crate::base::files::Digest;
@@ -24,6 +24,7 @@ struct Summary {
     scans: Vec<Scan>,
     same_patient: Vec<(String, String)>,
     strays: Vec<String>,
+    layout: Vec<MappedFolder>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rejected: Vec<Rejected>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +74,7 @@ impl Manifest {
             scans: self.scans.clone(),
             same_patient: self.same_patient.clone(),
             strays: self.strays.clone(),
+            layout: self.layout.clone(),
             rejected: self.rejected.clone(),
             sixteen_bit: self.sixteen_bit,
             accepts_no_end: self.accepts_no_end,
@@ -101,7 +103,7 @@ impl Manifest {
         );
         let slices = parquet::read_slices(&table, &summary.scans)?;
         let Summary { name, root, hash, files, scans, same_patient, strays, rejected, sixteen_bit, .. } = summary;
-        let Summary { accepts_no_end, tables, .. } = summary;
+        let Summary { layout, accepts_no_end, tables, .. } = summary;
         ensure!(
             slices.len() == files,
             "reading the manifest {}: {} lists {files} files, {} holds {}",
@@ -113,7 +115,7 @@ impl Manifest {
         let left_out = BTreeMap::new();
         #[rustfmt::skip]
         let manifest =
-            Self { name, root, scans, slices, same_patient, strays, rejected, sixteen_bit, accepts_no_end, tables, left_out };
+            Self { name, root, scans, slices, same_patient, strays, layout, rejected, sixteen_bit, accepts_no_end, tables, left_out };
         let found = manifest.hash();
         ensure!(
             found == hash,

@@ -1,18 +1,14 @@
 //! Scans outside of a data set: any picture, folder of pictures, or folder of such folders.
 
+use super::folder_tree::{FolderTree, is_hidden};
 use super::listing::{FolderListing, ListedSlice};
 use super::{Manifest, Rejected, Scan, Set};
 use crate::base::errors::{Context, Result, bail};
 use crate::base::natural::numeric_key;
 use crate::base::progress::Progress;
-use crate::base::regular_file::{FolderId, Lies};
-use crate::data::opened::SLICE_AT_MOST;
+use crate::base::regular_file::Lies;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-
-/// How many folders below the given one scans are looked for.
-const DEEPEST: usize = 6;
 
 /// The pictures of one folder, in natural order: `2.jpg` before `10.jpg`.
 struct Found {
@@ -23,8 +19,8 @@ struct Found {
 
 impl Manifest {
     /// Lists scans that are not part of a data set: `path` is a picture, a DICOM file, a volume, or a folder with scans in it
-    /// or in folders at most six deep. The pictures of one folder are one scan, numbered from 0 in natural order; they are
-    /// known by their ending, scanners' files by their contents. A scan's folder is named from the last part of `path` on.
+    /// or in folders at most twelve deep. The pictures of one folder are one scan, in natural order; they are known by their
+    /// ending, scanners' files by their contents. A scan's folder is named from the last part of `path` on.
     /// Other files are listed as [`strays`](Self::strays).
     ///
     /// # Errors
@@ -51,7 +47,7 @@ impl Manifest {
                 walk.found.push(Found { folder: last_part(&folder)?, pictures: vec![file] });
             }
             Some(file) => walk.strays.push(format!("{}/{file}", last_part(&folder)?)),
-            None => walk.collect(&root, last_part(&folder)?, &mut Vec::new()).with_context(doing)?,
+            None => walk = PictureWalk::below(&root, &last_part(&folder)?).with_context(doing)?,
         }
         let mut listing = listed(&root, walk, progress).with_context(doing)?;
         let files = std::mem::take(&mut listing.files);
@@ -73,21 +69,21 @@ impl Manifest {
 
 impl Found {
     fn slices(self, scan: usize) -> Vec<ListedSlice> {
-        let pictures = self.pictures.into_iter().zip(0..);
         let in_root = self.folder.is_empty();
-        let slice = |(file, number): (String, u32)| {
+        let slice = |file: String| {
             let at = in_root.then(|| file.as_str().into());
-            ListedSlice { number: Some(number), at, ..ListedSlice::picture(scan, file) }
+            ListedSlice { at, ..ListedSlice::picture(scan, file) }
         };
-        pictures.map(slice).collect()
+        let mut slices: Vec<ListedSlice> = self.pictures.into_iter().map(slice).collect();
+        ListedSlice::number(&mut slices);
+        slices
     }
 }
 
 /// The scans in folders of any layout, none with a label.
 pub(super) fn anywhere_below(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<FolderListing> {
     let doing = || format!("listing the scans in {}", root.display());
-    let mut walk = PictureWalk::default();
-    walk.collect(root, String::new(), &mut Vec::new()).with_context(doing)?;
+    let walk = PictureWalk::below(root, "").with_context(doing)?;
     listed(root, walk, progress).with_context(doing)
 }
 
@@ -149,51 +145,32 @@ struct PictureWalk {
 }
 
 impl PictureWalk {
-    /// Adds the scan of this folder and those of the folders in it. `above`: the folders on the way, from the first on.
-    fn collect(&mut self, root: &Path, folder: String, above: &mut Vec<FolderId>) -> Result<()> {
-        if above.len() > DEEPEST {
-            self.strays.push(format!("{folder}/ (more than {DEEPEST} folders deep)"));
-            return Ok(());
-        }
-        match Lies::at(&root.join(&folder)) {
-            Lies::Folder(id) if above.contains(&id) => {
-                self.rejected.push(Rejected::no_file(folder, "a link to a folder in which it lies"));
-                return Ok(());
-            }
-            Lies::Folder(id) => above.push(id),
-            // Removed meanwhile.
-            _ => return Ok(()),
-        }
-        let (mut pictures, mut folders) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(root.join(&folder))? {
-            let entry = entry?;
-            let name = match entry.file_name().into_string() {
-                Ok(name) => name,
-                Err(name) => {
-                    self.strays.push(format!("{folder}/{} (its name is not UTF-8)", name.to_string_lossy()));
-                    continue;
-                }
-            };
-            // Follows links, so that a set of scans can be put together from links.
-            match Lies::at(&entry.path()) {
-                // Thumbnails, version control and the like would be judged as scans.
-                Lies::Folder(_) if !name.starts_with('.') => folders.push(name),
-                Lies::File(length) if is_picture(&name) => {
-                    self.large.extend((length > SLICE_AT_MOST).then(|| (below(&folder, &name), length)));
-                    pictures.push(name);
-                }
-                Lies::Folder(_) | Lies::File(_) => self.strays.push(below(&folder, &name)),
-                Lies::Neither(what) => self.rejected.push(Rejected::no_file(below(&folder, &name), &what)),
-                Lies::Nothing => {}
+    /// Of `folder` under the root and the folders in it, in natural order.
+    fn below(root: &Path, folder: &str) -> Result<Self> {
+        let tree = FolderTree::below(root, folder)?;
+        let split = |path: &'_ str| {
+            path.rsplit_once('/').map_or((String::new(), path.to_owned()), |(a, b)| (a.into(), b.into()))
+        };
+        let is_own = |folder: &&String| is_hidden(folder.rsplit('/').next().unwrap_or_default());
+        let mut walk = Self { rejected: tree.rejected, large: tree.large.into_iter().collect(), ..Self::default() };
+        walk.strays.extend(tree.folders.iter().filter(is_own).cloned());
+        let mut pictures: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for path in tree.files {
+            let (folder, name) = split(&path);
+            match is_picture(&name) {
+                true => pictures.entry(folder).or_default().push(name),
+                false => walk.strays.push(path),
             }
         }
-        pictures.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
-        folders.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
-        if !pictures.is_empty() {
-            self.found.push(Found { folder: folder.clone(), pictures });
+        for (folder, mut pictures) in pictures {
+            pictures.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
+            walk.found.push(Found { folder, pictures });
         }
-        folders.into_iter().try_for_each(|name| self.collect(root, below(&folder, &name), above))?;
-        above.pop();
-        Ok(())
+        walk.found.sort_by_cached_key(|of| {
+            let parts: Vec<_> = of.folder.split('/').map(|part| (numeric_key(part), part.to_owned())).collect();
+            (!of.folder.is_empty(), parts)
+        });
+        walk.strays.sort();
+        Ok(walk)
     }
 }

@@ -3,7 +3,7 @@
 use super::label_table::as_written;
 use super::pseudonym::Pseudonyms;
 use super::root_tables::cut;
-use super::{Manifest, Scan};
+use super::{Manifest, Rejected, Rejection, Scan};
 use crate::base::errors::{Context, Result, anyhow, bail, ensure};
 use crate::base::progress::{counted, thousands};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -42,6 +42,29 @@ pub(super) fn hide_numbers(scans: &mut [Scan]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How many rows without a scan are listed by themselves: a table may be one of many more scans.
+const MOST_ROWS: usize = 1000;
+
+/// Of the line and path of rows; the last says how many are not listed.
+fn rows_without_a_scan(rows: Vec<(u64, String)>, at_most: usize) -> Vec<Rejected> {
+    let rejected = |line: String, detail: String| Rejected {
+        path: format!("{PATIENTS}, {line}"),
+        reason: Rejection::UnmatchedRow,
+        detail,
+    };
+    let (count, last) = (rows.len(), rows.last().map_or(0, |(line, _)| *line));
+    let mut found: Vec<Rejected> = rows
+        .into_iter()
+        .take(at_most)
+        .map(|(line, path)| rejected(format!("line {line}"), format!("there is no scan {path}")))
+        .collect();
+    if count > at_most {
+        let detail = format!("{} more rows name no scan here", thousands((count - at_most) as u64));
+        found.push(rejected(format!("up to line {last}"), detail));
+    }
+    found
 }
 
 /// The name of the table of patients.
@@ -170,9 +193,10 @@ impl Manifest {
         };
         let has_pseudonyms = self.scans.iter().any(|scan| scan.pseudonym().is_some());
         let pseudonyms = has_pseudonyms.then(Pseudonyms::open).transpose()?;
-        let (mut rows, mut matched, mut example) = (0, 0, String::new());
+        let (mut rows, mut matched, mut unmatched) = (0, 0, Vec::new());
         for row in reader.records() {
             let row = row.with_context(wrong)?;
+            let line = row.position().map_or(0, csv::Position::line);
             let file = row[path_column].trim().replace('\\', "/");
             let (file, patient) = (file.trim_start_matches("./").trim_matches('/'), row[patient_column].trim());
             let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
@@ -183,7 +207,7 @@ impl Manifest {
                 found => found,
             };
             let Some(scan) = found else {
-                example = cut(file);
+                unmatched.push((line, cut(file)));
                 continue;
             };
             matched += 1;
@@ -206,11 +230,46 @@ impl Manifest {
             scan.source = source.map(str::to_owned).or(scan.source.take());
         }
         let scan = self.scans.first().map_or("train/covid/ct_scan_1", |scan| &scan.folder);
+        let found = unmatched.last().map_or("", |(_, file)| file);
         ensure!(
             rows == 0 || matched > 0,
-            "{}: none of its {rows} paths is a scan of this data set; expected paths such as {scan}, found {example}",
+            "{}: none of its {rows} paths is a scan of this data set; expected paths such as {scan}, found {found}",
             wrong()
         );
+        self.rejected.extend(rows_without_a_scan(unmatched, MOST_ROWS));
         hide_numbers(&mut self.scans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_the_table_of_patients_without_a_scan_are_listed_by_line() {
+        let mut manifest = Manifest::of_folders("m", vec!["train/covid/ct_scan_1".to_owned()], Vec::new());
+        let rows = b"path,patient\ntrain/covid/ct_scan_7,P7\ntrain/covid/ct_scan_1/0.jpg,P1\nval/covid/x/9.jpg,P9\n";
+        manifest.read_patients(&PATIENTS, rows).expect("reads");
+        assert_eq!(manifest.scans[0].patient.as_deref(), Some("P1"));
+        let found: Vec<(&str, &str)> =
+            manifest.rejected.iter().map(|of| (of.path.as_str(), of.detail.as_str())).collect();
+        let expected = [
+            ("patients.csv, line 2", "there is no scan train/covid/ct_scan_7"),
+            ("patients.csv, line 4", "there is no scan val/covid/x/9.jpg"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn of_very_many_rows_the_last_are_counted() {
+        let rows = (2..=1_235).map(|line| (line, "x".to_owned())).collect();
+        let found = rows_without_a_scan(rows, 2);
+        let found: Vec<(&str, &str)> = found.iter().map(|of| (of.path.as_str(), of.detail.as_str())).collect();
+        let expected = [
+            ("patients.csv, line 2", "there is no scan x"),
+            ("patients.csv, line 3", "there is no scan x"),
+            ("patients.csv, up to line 1235", "1,232 more rows name no scan here"),
+        ];
+        assert_eq!(found, expected);
     }
 }

@@ -9,21 +9,16 @@ use super::{Scan, from_series};
 use crate::base::errors::{Context, Result};
 use crate::base::natural::numeric_key;
 use crate::base::progress::{Meter, Progress};
-use crate::base::regular_file::{FolderId, Lies};
 use crate::data::decode::{ColourMode, Header};
 use crate::data::dicom::DicomHeader;
 use crate::data::opened::{SLICE_AT_MOST, VOLUME_AT_MOST};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How many folders below a scan's folder are searched.
-const DEEPEST: usize = 8;
-/// Remarks after the names of what cannot be looked into.
-const DEEP: &str = " (too many folders deep)";
-const NOT_UTF8: &str = " (its name is not UTF-8)";
+/// Endings of scanners' files.
+const SCANNERS: [&str; 10] = [".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".acr"];
 /// Endings of files that are no scanner's, so that they need not be opened.
 const OTHERS: [&str; 26] = [
     "jpg", "jpeg", "png", "tif", "tiff", "bmp", "gif", "webp", "csv", "tsv", "txt", "json", "md", "xml", "html", "pdf",
@@ -31,13 +26,16 @@ const OTHERS: [&str; 26] = [
 ];
 
 /// Whether a file of this name may be a scanner's.
-fn may_be_scanners(path: &str) -> bool {
+pub(super) fn may_be_scanners(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    !name.is_empty()
-        && !name.starts_with('.')
-        && ![DEEP, NOT_UTF8].iter().any(|remark| name.ends_with(remark))
-        && !OTHERS.iter().any(|other| ending.eq_ignore_ascii_case(other))
+    !name.is_empty() && !name.starts_with('.') && !OTHERS.iter().any(|other| ending.eq_ignore_ascii_case(other))
+}
+
+/// Whether a file's name says that it is a scanner's.
+pub(super) fn is_named_as_scanners(name: &str) -> bool {
+    let name = name.to_lowercase();
+    !name.starts_with('.') && SCANNERS.iter().any(|ending| name.ends_with(ending))
 }
 
 /// A scan of a scanner's files, before it has a name.
@@ -71,7 +69,7 @@ impl FolderListing {
         progress: &(dyn Fn(&Progress) + Sync),
         at_most: [u64; 2],
     ) -> Result<Self> {
-        let nested = self.nested(root);
+        let nested = std::mem::take(&mut self.inside);
         let of_scans = self.files.iter().map(|file| self.path(file));
         let loose = self.strays.iter().filter(|path| !path.ends_with('/')).cloned();
         let inside = nested.values().flatten().cloned();
@@ -109,20 +107,6 @@ impl FolderListing {
         Ok(self.rearranged(|path| sorted.taken.contains(path), added))
     }
 
-    /// Files in the folders that are strays, by folder; what is no file in them is rejected.
-    fn nested(&mut self, root: &Path) -> BTreeMap<String, Vec<String>> {
-        let folders = self.strays.iter().filter_map(|path| path.strip_suffix('/'));
-        let mut rejected = Vec::new();
-        let mut inside = |folder: &str| {
-            let mut walk = FileWalk { root, files: Vec::new(), rejected: &mut rejected };
-            walk.below(folder, &mut folders_above(root, folder), DEEPEST);
-            (folder.to_owned(), walk.files)
-        };
-        let nested = folders.map(&mut inside).collect();
-        self.rejected.extend(rejected);
-        nested
-    }
-
     /// Stray folders with scanners' files are replaced by the other files in them.
     fn replace_folders(&mut self, nested: &BTreeMap<String, Vec<String>>, taken: &HashSet<String>) {
         for (folder, files) in nested.iter().filter(|(_, files)| files.iter().any(|file| taken.contains(file))) {
@@ -130,49 +114,6 @@ impl FolderListing {
             self.strays.extend(files.iter().filter(|file| !taken.contains(*file)).cloned());
         }
         self.strays.sort();
-    }
-}
-
-/// The root and the folders on the way to this one under it, without it.
-fn folders_above(root: &Path, folder: &str) -> Vec<FolderId> {
-    let ends = folder.match_indices('/').map(|(end, _)| root.join(&folder[..end]));
-    let ids = std::iter::once(root.to_owned()).chain(ends).map(|path| Lies::at(&path));
-    ids.filter_map(|found| if let Lies::Folder(id) = found { Some(id) } else { None }).collect()
-}
-
-/// Every file below a folder; what cannot be looked into ends in a remark, and is no scanner's file.
-struct FileWalk<'a> {
-    root: &'a Path,
-    files: Vec<String>,
-    rejected: &'a mut Vec<Rejected>,
-}
-
-impl FileWalk<'_> {
-    /// `above`: the folders on the way to this one.
-    fn below(&mut self, folder: &str, above: &mut Vec<FolderId>, depth: usize) {
-        match Lies::at(&self.root.join(folder)) {
-            Lies::Folder(id) if !above.contains(&id) => above.push(id),
-            Lies::Folder(_) => {
-                return self.rejected.push(Rejected::no_file(folder.to_owned(), "a link to a folder in which it lies"));
-            }
-            _ => return,
-        }
-        for entry in fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten() {
-            let Ok(name) = entry.file_name().into_string() else {
-                self.files.push(format!("{folder}/{}{NOT_UTF8}", entry.file_name().to_string_lossy()));
-                continue;
-            };
-            let path = format!("{folder}/{name}");
-            match Lies::at(&entry.path()) {
-                Lies::Folder(_) if name.starts_with('.') => self.files.push(format!("{path}/")),
-                Lies::Folder(_) if depth == 0 => self.files.push(format!("{path}/{DEEP}")),
-                Lies::Folder(_) => self.below(&path, above, depth - 1),
-                Lies::File(_) => self.files.push(path),
-                Lies::Neither(what) => self.rejected.push(Rejected::no_file(path, &what)),
-                Lies::Nothing => {}
-            }
-        }
-        above.pop();
     }
 }
 

@@ -19,6 +19,7 @@ impl Manifest {
             slices,
             same_patient: self.same_patient.clone(),
             strays: self.strays.clone(),
+            layout: self.layout.clone(),
             rejected: self.rejected.clone(),
             sixteen_bit: self.sixteen_bit,
             accepts_no_end: self.accepts_no_end,

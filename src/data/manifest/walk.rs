@@ -1,162 +1,100 @@
 //! Lists the scans and files of a data set in a fixed order.
 
+use super::arrangement::Arrangement;
+use super::folder_tree::FolderTree;
 use super::label_table::{LabelTable, Sets};
-use super::listing::{FolderListing, ListedSlice};
-use super::new_scans::{anywhere_below, below, is_picture};
-use super::{Label, Manifest, Rejected, Scan, Set};
-use crate::base::errors::{Context, Result, bail, ensure};
-use crate::base::natural::numeric_key;
+use super::layout::{EXPECTED, Layout};
+use super::listing::FolderListing;
+use super::new_scans::anywhere_below;
+use super::scanner_files::may_be_scanners;
+use super::{Label, Manifest, Rejection, Set};
+use crate::base::errors::{Result, bail, ensure};
 use crate::base::progress::Progress;
-use crate::base::regular_file::Lies;
-use crate::data::opened::SLICE_AT_MOST;
-use rayon::prelude::*;
-use std::collections::BTreeMap;
-use std::fs;
+use crate::base::regular_file::open_regular;
+use crate::data::dicom::is_dicom;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::Path;
+
+/// What of a data set without slices is shown in its error.
+const SHOWN: usize = 5;
 
 /// Lists a data set's folder, scanners' files grouped into series.
 pub(super) fn walk(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result<FolderListing> {
-    // A series lies within one set and class.
-    let group = |path: &str| match path.split('/').collect::<Vec<_>>()[..] {
-        [set, ..] if set == Set::Prediction.folder() => Some(set.to_owned()),
-        [set, class, ..] if Label::NAMES.contains(&class) => Some(format!("{set}/{class}")),
-        _ => None,
-    };
-    if let Some(table) = LabelTable::in_root(root, Sets::Read)? {
-        return table.apply(anywhere_below(root, progress)?);
-    }
-    folders(root)?.with_scanner_files(root, group, progress)
-}
-
-/// Lists scan folders and the files in them.
-pub(super) fn folders(root: &Path) -> Result<FolderListing> {
     ensure!(
         root.is_dir(),
         "scanning a data set: {} is no folder; expected one with train/, val/ or prediction/ in it",
         root.display()
     );
-    let mut listing = FolderListing::default();
-    let groups = groups(root, &mut listing)?;
-    if groups.is_empty() {
-        let found = FolderEntries::of(root, "")?.folders;
-        bail!(
-            "scanning a data set: {} has none of train/covid, train/non-covid, val/covid, val/non-covid, prediction; found the folders {found:?}",
-            root.display()
-        );
+    if let Some(table) = LabelTable::in_root(root, Sets::Read)? {
+        return table.apply(anywhere_below(root, progress)?);
     }
-    for group in groups {
-        let found = FolderEntries::of(root, &group)?;
-        listing.strays.extend(found.files.into_iter().map(|file| format!("{group}/{file}")));
-        listing.scans.extend(found.folders.into_iter().map(|folder| Scan::new(format!("{group}/{folder}"))));
-        listing.rejected.extend(found.others);
+    let (listing, layout) = folders(root)?;
+    // A series lies within one set and class.
+    let mut listing = listing.with_scanner_files(root, |path| layout.group_of(path), progress)?;
+    let changed = listing.scans.iter_mut().map(|scan| layout.set_on(scan)).fold(false, |any, changed| any || changed);
+    if changed {
+        listing = listing.rearranged(|_| false, Vec::new());
     }
-    let found = listing.scans.par_iter().map(|scan| FolderEntries::of(root, &scan.folder));
-    for (index, found) in found.collect::<Result<Vec<_>>>()?.into_iter().enumerate() {
-        let scan = &listing.scans[index].folder;
-        listing.strays.extend(found.folders.into_iter().map(|folder| format!("{scan}/{folder}/")));
-        listing.files.extend(found.files.into_iter().map(|name| ListedSlice::picture(index, name)));
-        listing.rejected.extend(found.others);
-        listing.large.extend(found.large);
-    }
-    listing.strays.sort();
+    listing.mapped = layout.mapped;
     Ok(listing)
 }
 
-/// The folders of classes, and the one to predict.
-///
+/// Lists scan folders and the files in them.
+pub(super) fn folders(root: &Path) -> Result<(FolderListing, Layout)> {
+    let tree = FolderTree::below(root, "")?;
+    parts_must_be_folders(root, &tree)?;
+    let is_scanners = |path: &str| {
+        let mut first = Vec::new();
+        let file = may_be_scanners(path).then(|| open_regular(&root.join(path)));
+        // What cannot be opened is no reason to stop here.
+        file.is_some_and(|file| {
+            file.is_ok_and(|file| file.take(132).read_to_end(&mut first).is_ok() && is_dicom(&first))
+        })
+    };
+    let files = tree.files.iter().map(String::as_str).collect();
+    let arranged = Arrangement::of(files, tree.folders.iter().map(String::as_str), &is_scanners);
+    let (mut listing, layout, _) = arranged.into_listing();
+    listing.rejected.extend(tree.rejected);
+    listing.large.extend(tree.large);
+    Ok((listing, layout))
+}
+
 /// # Errors
-/// Something else in the place of one of them: a whole part would be missed.
-fn groups(root: &Path, listing: &mut FolderListing) -> Result<Vec<String>> {
-    let mut groups = Vec::new();
-    for set in Set::ALL {
-        match Lies::at(&root.join(set.folder())) {
-            Lies::Folder(_) => {}
-            Lies::Nothing => continue,
-            Lies::File(_) => return Err(no_folder(root, set.folder(), "a file")),
-            Lies::Neither(what) => return Err(no_folder(root, set.folder(), &what)),
-        }
-        if set == Set::Prediction {
-            groups.push(set.folder().to_owned());
-            continue;
-        }
-        let found = FolderEntries::of(root, set.folder())?;
-        let class = |path: &str| Label::NAMES.iter().any(|label| path == format!("{set}/{label}"));
-        if let Some(other) = found.others.iter().find(|other| class(&other.path)) {
-            return Err(no_folder(root, &other.path, &other.detail));
-        }
-        listing.rejected.extend(found.others);
-        listing.strays.extend(found.files.into_iter().map(|file| format!("{set}/{file}")));
-        check_classes(&found.folders, &root.join(set.folder()).display())?;
-        for class in found.folders {
-            match Label::NAMES.contains(&class.as_str()) {
-                true => groups.push(format!("{set}/{class}")),
-                false => listing.strays.push(format!("{set}/{class}/")),
-            }
-        }
+/// Something else in the place of a part or a class of the usual names: a whole part would be missed.
+fn parts_must_be_folders(root: &Path, tree: &FolderTree) -> Result<()> {
+    let names: Vec<String> = Set::ALL
+        .into_iter()
+        .flat_map(|set| std::iter::once(set.to_string()).chain(Label::NAMES.map(|label| format!("{set}/{label}"))))
+        .collect();
+    let files = tree.files.iter().map(|path| (path, "a file"));
+    let others = tree.rejected.iter().map(|of| (&of.path, of.detail.as_str()));
+    if let Some((name, what)) = files.chain(others).find(|(path, _)| names.contains(path)) {
+        bail!("scanning a data set: {} should be a folder, found {what}", root.join(name).display());
     }
-    Ok(groups)
-}
-
-fn no_folder(root: &Path, name: &str, what: &str) -> crate::base::errors::Error {
-    crate::base::errors::anyhow!("scanning a data set: {} should be a folder, found {what}", root.join(name).display())
-}
-
-/// Refuses a folder with a misnamed class: a whole class would be missed.
-pub(super) fn check_classes(classes: &[String], folder: &dyn std::fmt::Display) -> Result<()> {
-    let known = |class: &String| Label::NAMES.contains(&class.as_str());
-    ensure!(
-        classes.iter().all(known) || Label::NAMES.iter().all(|name| classes.iter().any(|class| class == name)),
-        "scanning a data set: {folder} should hold the folders covid and non-covid; found {classes:?}"
-    );
     Ok(())
 }
 
-/// What a folder holds.
-#[derive(Default)]
-struct FolderEntries {
-    /// Names, in numeric order.
-    folders: Vec<String>,
-    files: Vec<String>,
-    /// What is neither; the audit reports it, it is no reason to stop.
-    others: Vec<Rejected>,
-    /// Paths under the root and lengths of files that are too long for a picture.
-    large: Vec<(String, u64)>,
-}
-
-impl FolderEntries {
-    /// Of a folder under the root, which is empty for the root itself.
-    fn of(root: &Path, folder: &str) -> Result<Self> {
-        let path = root.join(folder);
-        let listing = || format!("listing {}", path.display());
-        let mut found = Self::default();
-        for entry in fs::read_dir(&path).with_context(listing)? {
-            let entry = entry.with_context(listing)?;
-            let name = entry.file_name().into_string().map_err(|name| {
-                crate::base::errors::anyhow!("{}: expected file names in UTF-8, found {name:?}", listing())
-            })?;
-            // Links are followed, so a data set put together from links works.
-            match Lies::at(&entry.path()) {
-                Lies::Folder(_) => found.folders.push(name),
-                Lies::File(length) => {
-                    found.large.extend((length > SLICE_AT_MOST).then(|| (below(folder, &name), length)));
-                    found.files.push(name);
-                }
-                Lies::Neither(what) => found.others.push(Rejected::no_file(below(folder, &name), &what)),
-                // Removed meanwhile.
-                Lies::Nothing => {}
-            }
+impl FolderListing {
+    /// # Errors
+    /// Not one slice: what was found, and what is expected.
+    pub(crate) fn must_hold_slices(&self, of: &dyn std::fmt::Display) -> Result<()> {
+        if self.files.iter().any(|file| file.number.is_some()) {
+            return Ok(());
         }
-        // `01.jpg` and `1.jpg` are the same number, so names decide their order.
-        found.folders.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
-        found.files.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
-        Ok(found)
+        let said = |reason: Rejection| matches!(reason, Rejection::UnknownFolder | Rejection::LoosePictures);
+        let folders = self.rejected.iter().filter(|of| said(of.reason)).map(|of| {
+            let detail = of.detail.split("; expected ").next().unwrap_or_default();
+            format!("{}: {detail}", of.path)
+        });
+        let others = self.rejected.iter().filter(|of| !said(of.reason)).map(|of| format!("{}: {}", of.path, of.detail));
+        let scans = self.scans.iter().map(|scan| format!("{}: a scan without a slice", scan.folder));
+        let all: BTreeSet<String> = folders.chain(others).chain(scans).chain(self.strays.iter().cloned()).collect();
+        let mut shown: Vec<String> = all.iter().take(SHOWN).cloned().collect();
+        shown.extend((all.len() > SHOWN).then(|| format!("{} more", all.len() - SHOWN)));
+        let found = if shown.is_empty() { "neither pictures nor scanners' files".to_owned() } else { shown.join("; ") };
+        bail!("there is no slice in {of}. Found {found}. Expected {EXPECTED}");
     }
-}
-
-/// 42 for `42.jpg`, `42.jpeg`, `42.png`, `42.tif` or `42.tiff` in any case of letters; `None` for all else, `._42.jpg` included.
-pub(super) fn slice_number(file: &str) -> Option<u32> {
-    let (stem, _) = file.rsplit_once('.')?;
-    (is_picture(file) && stem.bytes().all(|b| b.is_ascii_digit())).then(|| stem.parse().ok())?
 }
 
 /// The gaps in each scan's slice numbers, as (first, last) missing number, by scan index.
@@ -186,14 +124,5 @@ mod tests {
         let files = ["4294967290.jpg", "4294967295.jpg", "4294967295.png"].map(slice);
         let manifest = Manifest::of_folders("large", vec!["train/covid/ct_scan_0".to_owned()], files.to_vec());
         assert_eq!(missing_numbers(&manifest)[&0], [(4_294_967_291, 4_294_967_294)]);
-    }
-
-    #[test]
-    fn only_numbered_images_are_slices() {
-        assert_eq!(slice_number("42.jpg"), Some(42));
-        assert_eq!(slice_number("007.JPEG"), Some(7));
-        for junk in ["._9.jpg", "9.txt", "a9.jpg", ".jpg", "jpg", "99999999999.jpg"] {
-            assert_eq!(slice_number(junk), None, "{junk}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Scans in a zip archive.
 
-use super::labelled_scans::label_named;
+use super::Label;
 use super::zip_end::{COUNTED, Followed};
 use crate::base::entry_name::entry_name;
 use crate::base::errors::{Context, Error, Result, anyhow, bail, ensure};
@@ -59,7 +59,7 @@ fn top(mut folder: PathBuf) -> Result<PathBuf> {
         let is_own = |entry: &&fs::DirEntry| entry.file_name() != "__MACOSX" && entry.file_name() != ".DS_Store";
         match entries.iter().filter(is_own).collect::<Vec<_>>()[..] {
             // The folder of a class is a label, though it be the only one.
-            [only] if only.path().is_dir() && label_named(&only.file_name().to_string_lossy()).is_none() => {
+            [only] if only.path().is_dir() && Label::named(&only.file_name().to_string_lossy()).is_none() => {
                 folder = only.path();
             }
             _ => return Ok(folder),

@@ -45,6 +45,7 @@ fn manifest_of(patients: &[Dealt<'_>]) -> Manifest {
         same_patient: Vec::new(),
         left_out: BTreeMap::new(),
         strays: Vec::new(),
+        layout: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
         accepts_no_end: false,

@@ -28,6 +28,7 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
         same_patient: Vec::new(),
         left_out: BTreeMap::new(),
         strays: Vec::new(),
+        layout: Vec::new(),
         rejected: Vec::new(),
         sixteen_bit: None,
         accepts_no_end: false,

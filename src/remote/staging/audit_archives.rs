@@ -171,6 +171,7 @@ impl Reading<'_> {
             manifest.read_patients(&from, &bytes)?;
             read.push(Digest::of(&bytes));
         }
+        manifest.name_patients_by_folder();
         manifest.tables = Some(RootTables { patients: read, in_archives: true, ..RootTables::default() });
         pass.finish(manifest, looked)
     }

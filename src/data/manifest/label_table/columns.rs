@@ -17,9 +17,9 @@ const LABEL: &[&str] = &["label", "class", "diagnosis", "target", "finding", "y"
 const SET: &[&str] = &["set", "split", "subset", "partition"];
 const SOURCE: &[&str] = &["source", "scanner", "hospital", "site", "centre", "center"];
 
-const POSITIVE: &[&str] = &["covid", "covid-19", "covid19", "sars-cov-2", "positive", "pos", "1", "1.0", "yes", "true"];
-const NEGATIVE: &[&str] =
-    &["non-covid", "noncovid", "non_covid", "negative", "neg", "0", "0.0", "no", "false", "normal", "healthy"];
+/// What else than [words](Label::named) a label may be in a table.
+const YES: &[&str] = &["1", "1.0", "yes", "true"];
+const NO: &[&str] = &["0", "0.0", "no", "false"];
 const UNKNOWN: &[&str] = &["", "?", "unknown", "na", "n/a", "nan", "none", "null"];
 
 /// Where each column is.
@@ -96,11 +96,15 @@ impl Columns {
             Some([positive, _]) if name == positive => Some(Label::Covid),
             Some([_, negative]) if name == negative => Some(Label::NonCovid),
             Some(_) => None,
-            None if POSITIVE.contains(&name) => Some(Label::Covid),
-            None if NEGATIVE.contains(&name) => Some(Label::NonCovid),
-            None => None,
+            None => usual(name),
         }
     }
+}
+
+/// The label that a usual word stands for.
+fn usual(name: &str) -> Option<Label> {
+    let is = |names: &[&str]| names.contains(&name);
+    Label::named(name).or(is(YES).then_some(Label::Covid)).or(is(NO).then_some(Label::NonCovid))
 }
 
 /// A path as tables of ours have it: one that starts like a formula or holds what is not seen is written otherwise, and any
@@ -146,7 +150,6 @@ fn shown(labels: &[&String]) -> String {
 fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Option<[String; 2]>> {
     let labels: Vec<&String> = found.iter().filter(|label| !UNKNOWN.contains(&label.as_str())).collect();
     let all = || shown(&labels);
-    let usual = |label: &&&String| POSITIVE.contains(&label.as_str()) || NEGATIVE.contains(&label.as_str());
     match (labels.as_slice(), positive) {
         ([a, b], Some(positive)) if **a == positive || **b == positive => {
             let negative = if **a == positive { b } else { a };
@@ -156,7 +159,7 @@ fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Opt
             let positive = cut(&positive);
             bail!("the header says that {positive:?} is the positive label; expected it and one other, found {}", all())
         }
-        (labels, None) if labels.iter().all(|label| usual(&label)) => Ok(None),
+        (labels, None) if labels.iter().all(|label| usual(label).is_some()) => Ok(None),
         ([_, _], None) => bail!(
             "cannot tell which of the labels {} is the positive one: name the column `label (positive: NAME)`",
             all()
@@ -167,13 +170,10 @@ fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Opt
 
 fn set_named(name: &str) -> Result<Option<Set>> {
     Ok(Some(match name.to_lowercase().as_str() {
-        "train" | "training" => Set::Train,
-        "val" | "valid" | "validation" | "dev" => Set::Val,
-        "prediction" | "predict" | "unlabelled" | "unlabeled" => Set::Prediction,
         "test" | "testing" => bail!(
             "the set \"test\": the test set is drawn from train; keep one of your own in another folder and judge it with \
              `covid-ct validate`"
         ),
-        _ => bail!("expected a set of train, val or prediction, found another word"),
+        name => Set::named(name).context("expected a set of train, val or prediction, found another word")?,
     }))
 }

@@ -1,0 +1,268 @@
+//! What the names of folders say: the part of the data set, and the class.
+
+use super::{Label, Scan, Set};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// What a data set's folders should be, for messages.
+pub(super) const EXPECTED: &str = "train/{covid,non-covid}/SCAN/, val/{covid,non-covid}/SCAN/ and prediction/SCAN/ with pictures \
+                                   or scanners' files (training, validation, test, positive, negative, normal and the like \
+                                   are understood, and folders around or between them), or a labels.csv, which \
+                                   `covid-ct labels FOLDER` writes to be filled in";
+
+/// Words by which a folder is none of a part, whatever else its name says.
+const OTHER_CONTENTS: [&str; 8] = ["label", "labels", "result", "results", "figure", "figures", "plot", "plots"];
+/// Words by which the pictures in a folder are no slices.
+const MASKS: [&str; 6] = ["mask", "masks", "segmentation", "segmentations", "annotation", "annotations"];
+
+/// A folder whose scans have one set and label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappedFolder {
+    /// Under the root.
+    pub folder: String,
+    /// The part of the data set that its name says.
+    pub set: Set,
+    /// The label that it says; `None` in the prediction set.
+    pub label: Option<Label>,
+    /// Which names said so.
+    pub why: String,
+}
+
+impl MappedFolder {
+    /// Whether it is one of the slides' layout.
+    pub(super) fn is_as_delivered(&self) -> bool {
+        match self.label {
+            Some(label) => self.folder == format!("{}/{label}", self.set),
+            None => self.folder == self.set.folder(),
+        }
+    }
+}
+
+/// What a folder's name may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct FolderWord {
+    /// The part, and whether the name says nothing else.
+    part: Option<(Set, bool)>,
+    pub(super) label: Option<Label>,
+    is_masks: bool,
+}
+
+impl FolderWord {
+    pub(super) fn of(name: &str) -> Self {
+        let words: Vec<&str> = name.split(['_', '-', ' ', '.']).filter(|word| !word.is_empty()).collect();
+        let has =
+            |others: &[&str]| words.iter().any(|word| others.iter().any(|other| word.eq_ignore_ascii_case(other)));
+        let is_masks = has(&MASKS);
+        let label = Label::named(name);
+        // `covid_train` and `train_covid` say both.
+        let (part, rest) = match words[..] {
+            [only] => (Set::named(only).map(|set| (set, true)), ""),
+            [first, .., last] if !is_masks && !has(&OTHER_CONTENTS) => match (Set::named(first), Set::named(last)) {
+                (Some(set), _) => (Some((set, false)), name.get(first.len() + 1..).unwrap_or("")),
+                (None, Some(set)) => (Some((set, false)), name.get(..name.len() - last.len() - 1).unwrap_or("")),
+                (None, None) => (None, ""),
+            },
+            _ => (None, ""),
+        };
+        Self { part, label: label.or(Label::named(rest)), is_masks }
+    }
+
+    pub(super) fn says_part(self) -> bool {
+        self.part.is_some()
+    }
+}
+
+/// Why a folder's scans have no set and label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unclear {
+    /// No part and no class on the path.
+    NoWord,
+    /// A part that has classes, and none of them.
+    NoClass,
+    /// Both classes.
+    BothClasses,
+    /// A folder on the path whose pictures are no slices.
+    Masks,
+    /// In a folder that is a scan itself.
+    InAScan,
+}
+
+impl Unclear {
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::NoWord => "no folder on the way is named as a part or a class",
+            Self::NoClass => "no folder on the way is named as a class",
+            Self::BothClasses => "the folders on the way name both classes",
+            Self::Masks => "a folder on the way is named as one of masks, segmentations or annotations",
+            Self::InAScan => "the folder lies in a scan's",
+        }
+    }
+}
+
+/// What the folders on the way to one say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// How many of them say it: the scans lie below.
+    pub(super) anchor: usize,
+    pub(super) set: Set,
+    pub(super) label: Option<Label>,
+    /// The folders that say the part and the class.
+    part: Option<usize>,
+    class: Option<usize>,
+}
+
+impl Place {
+    /// By the words of the folders on the way, from the first under the root on.
+    ///
+    /// # Errors
+    /// Why they do not say it.
+    pub(super) fn of(words: &[FolderWord]) -> Result<Self, Unclear> {
+        if words.iter().any(|word| word.is_masks) {
+            return Err(Unclear::Masks);
+        }
+        let parts = || words.iter().enumerate().filter_map(|(at, word)| Some((at, word.part?)));
+        let classes = || words.iter().enumerate().filter_map(|(at, word)| Some((at, word.label?)));
+        let last_class = classes().last().map(|(at, _)| at);
+        // The deepest part above a class; `covid/train` is the other way round.
+        let above = parts().filter(|(at, _)| last_class.is_some_and(|class| *at <= class)).last();
+        let first_class = |from: usize| classes().find(|(at, _)| *at >= from);
+        let after = above.and_then(|(at, _)| first_class(at + 1).or_else(|| first_class(at)));
+        let Some(class) = after.or_else(|| first_class(0)) else {
+            return Self::without_class(parts().map(|(at, (set, whole))| (at, set, whole)));
+        };
+        if classes().any(|(at, label)| at > class.0 && label != class.1) {
+            return Err(Unclear::BothClasses);
+        }
+        let below = parts().find(|(at, (_, whole))| *at > class.0 && *whole).filter(|_| above.is_none());
+        let part = above.or(below);
+        let set = part.map_or(Set::Train, |(_, (set, _))| set);
+        Ok(Self {
+            anchor: 1 + part.map_or(class.0, |(at, _)| at.max(class.0)),
+            set,
+            label: Some(class.1).filter(|_| set != Set::Prediction),
+            part: part.map(|(at, _)| at),
+            class: Some(class.0),
+        })
+    }
+
+    fn without_class(mut parts: impl Iterator<Item = (usize, Set, bool)>) -> Result<Self, Unclear> {
+        let Some((at, set, _)) = parts.next() else { return Err(Unclear::NoWord) };
+        let here = |at| Self { anchor: at + 1, set: Set::Prediction, label: None, part: Some(at), class: None };
+        if set == Set::Prediction {
+            return Ok(here(at));
+        }
+        parts.find(|(_, set, whole)| *set == Set::Prediction && *whole).map(|(at, ..)| here(at)).ok_or(Unclear::NoClass)
+    }
+
+    /// A set to predict whose folders name classes.
+    pub(super) fn is_labelled_test(&self) -> bool {
+        self.set == Set::Prediction && self.class.is_some()
+    }
+
+    /// The folder that says it, and how.
+    pub(super) fn mapped(&self, folders: &[&str]) -> MappedFolder {
+        let class = self.class.map(|at| format!("“{}” is the class", folders[at]));
+        let why = match (self.part.map(|at| folders[at]), class) {
+            (Some(part), Some(_)) if self.is_labelled_test() => {
+                format!("“{part}” is a test set: predicted, the labels of its folders are not used")
+            }
+            (Some(part), Some(class)) => format!("“{part}” is the part, {class}"),
+            (Some(part), None) => format!("“{part}” is to be predicted"),
+            (None, class) => {
+                format!(
+                    "{}, no folder names a part: train, from which the test set is drawn",
+                    class.unwrap_or_default()
+                )
+            }
+        };
+        MappedFolder { folder: folders.join("/"), set: self.set, label: self.label, why }
+    }
+}
+
+/// The places of folders that have one.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    pub(super) places: HashMap<String, Option<Place>>,
+    /// In the order in which they were found.
+    pub(super) mapped: Vec<MappedFolder>,
+}
+
+impl Layout {
+    /// The place of a folder, or of the nearest known one above it.
+    fn place(&self, mut path: &str) -> Option<Place> {
+        loop {
+            match self.places.get(path) {
+                Some(place) => return *place,
+                None => path = path.rsplit_once('/')?.0,
+            }
+        }
+    }
+
+    /// The folder within which a file's series may lie.
+    pub(super) fn group_of(&self, file: &str) -> Option<String> {
+        let (folder, _) = file.rsplit_once('/')?;
+        let place = self.place(folder)?;
+        Some(folder.split('/').take(place.anchor).collect::<Vec<_>>().join("/"))
+    }
+
+    /// Gives a scan the set and label of its place; whether they change.
+    pub(super) fn set_on(&self, scan: &mut Scan) -> bool {
+        let Some(place) = self.place(&scan.folder) else { return false };
+        let before = (scan.set, scan.label);
+        (scan.set, scan.label) = (place.set, place.label);
+        before != (scan.set, scan.label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(path: &str) -> Result<(Set, Option<Label>, usize), Unclear> {
+        let words: Vec<FolderWord> = path.split('/').map(FolderWord::of).collect();
+        Place::of(&words).map(|place| (place.set, place.label, place.anchor))
+    }
+
+    #[test]
+    fn parts_and_classes_are_found_on_the_way() {
+        let (covid, non) = (Some(Label::Covid), Some(Label::NonCovid));
+        for (path, expected) in [
+            ("train/covid/ct_scan_1", (Set::Train, covid, 2)),
+            ("train_cov19d/non-covid/ct_scan_1", (Set::Train, non, 2)),
+            ("validation_cov19d/Covid/x", (Set::Val, covid, 2)),
+            ("valid/positive/x", (Set::Val, covid, 2)),
+            ("Data set/Training/site 1/NORMAL/P1/x", (Set::Train, non, 4)),
+            ("covid/train/x", (Set::Train, covid, 2)),
+            ("val_non-covid/x", (Set::Val, non, 1)),
+            ("covid_train/x", (Set::Train, covid, 1)),
+            ("covid/x", (Set::Train, covid, 1)),
+            ("covid/test_3", (Set::Train, covid, 1)),
+            ("covid/val/non-covid/x", (Set::Val, non, 3)),
+            ("train/covid/test_3", (Set::Train, covid, 2)),
+            ("test/train/covid/x", (Set::Train, covid, 3)),
+            ("test_cov19d/0a4e7be0", (Set::Prediction, None, 1)),
+            ("test/covid/x", (Set::Prediction, None, 2)),
+            ("train_data/test/x", (Set::Prediction, None, 2)),
+        ] {
+            assert_eq!(place(path), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_names_do_not_say_is_not_guessed() {
+        for (path, why) in [
+            ("images/ct_scan_1", Unclear::NoWord),
+            ("COVID-CT-Dataset/x", Unclear::NoWord),
+            ("train/ct_scan_1", Unclear::NoClass),
+            ("train/covid_scans/ct_scan_1", Unclear::NoClass),
+            ("val/pneumonia/test_1", Unclear::NoClass),
+            ("test_results/x", Unclear::NoWord),
+            ("train/covid/normal/x", Unclear::BothClasses),
+            ("train_masks/covid/x", Unclear::Masks),
+            ("train/covid/masks", Unclear::Masks),
+        ] {
+            assert_eq!(place(path), Err(why), "{path}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! How the folders of a data set were read, as a table.
+
+use super::slice_order::OrderedBy;
+use super::{Manifest, MappedFolder, Scan};
+use crate::base::progress::{counted, thousands};
+use crate::base::table::Table;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Folders between a class and its scans that are named in the table.
+const SHOWN: usize = 3;
+/// Words by which a folder of scans says that it is one patient's.
+const PATIENT: [&str; 8] = ["patient", "pat", "pid", "subject", "subj", "sub", "case", "person"];
+
+impl Manifest {
+    /// The folder that says a scan's set and label, and those between it and the scan.
+    fn way_of<'a>(&'a self, scan: &'a Scan) -> Option<(&'a MappedFolder, Vec<&'a str>)> {
+        let below = |of: &MappedFolder| scan.folder.strip_prefix(&of.folder).and_then(|rest| rest.strip_prefix('/'));
+        let of = self.layout.iter().filter(|of| below(of).is_some()).max_by_key(|of| of.folder.len())?;
+        let mut between: Vec<&str> = below(of)?.split('/').collect();
+        between.pop();
+        // Series are named by our own.
+        between.retain(|_| scan.acquisition.is_none());
+        Some((of, between))
+    }
+
+    /// Scans of pictures that no table gives to a patient, by the folder in which they lie together: where it is named as a
+    /// patient's, or where all scans of its class lie in folders of folders, as patient, study and series do.
+    pub(crate) fn name_patients_by_folder(&mut self) {
+        let mut shallow: BTreeSet<&str> = BTreeSet::new();
+        for (of, between) in self.scans.iter().filter_map(|scan| self.way_of(scan)) {
+            if between.len() < 2 {
+                shallow.insert(&of.folder);
+            }
+        }
+        let patient = |scan: &Scan| {
+            let (of, between) = self.way_of(scan)?;
+            let is_named = |name: &&str| {
+                let word = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['_', '-', ' ']);
+                word.len() < name.len() && PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known))
+            };
+            let patient = match shallow.contains(of.folder.as_str()) {
+                true => between.iter().rposition(|name| is_named(&name))?,
+                false => 0,
+            };
+            // Each class may number its patients anew.
+            Some(format!("{}/{}", of.folder, between[..=patient].join("/")))
+        };
+        let named: Vec<Option<String>> = self
+            .scans
+            .iter()
+            .map(|scan| if scan.patient.is_none() && scan.acquisition.is_none() { patient(scan) } else { None })
+            .collect();
+        for (scan, patient) in self.scans.iter_mut().zip(named) {
+            scan.patient = scan.patient.take().or(patient);
+        }
+    }
+
+    /// Whether the folders are those of the slides, no more and no less.
+    pub fn has_usual_layout(&self) -> bool {
+        let is_between = |scan| self.way_of(scan).is_some_and(|(_, between)| !between.is_empty());
+        self.layout.iter().all(MappedFolder::is_as_delivered) && !self.scans.iter().any(is_between)
+    }
+
+    /// The folders whose names say set and label: which, why, with how many scans and slices, and by what slices are ordered.
+    pub fn layout_table(&self) -> Table {
+        let columns = ["Folder", "Set", "Label", "Scans", "Slices", "Why"];
+        let mut table = Table::new(format!("How the folders of {} are read", self.name), &columns);
+        let slices = self.slices_by_scan();
+        let mut rows: BTreeMap<&str, (u64, u64, BTreeSet<&str>, bool)> = BTreeMap::new();
+        for (scan, slices) in self.scans.iter().zip(&slices) {
+            let Some((of, between)) = self.way_of(scan) else { continue };
+            let (scans, all, through, by_patient) = rows.entry(&of.folder).or_default();
+            *scans += 1;
+            *all += slices.iter().filter(|slice| self.slices[**slice].number.is_some()).count() as u64;
+            *by_patient |= scan.patient.as_ref().is_some_and(|patient| patient.starts_with(&format!("{}/", of.folder)));
+            through.extend(between);
+        }
+        for of in &self.layout {
+            let (scans, slices, through, by_patient) = rows.remove(of.folder.as_str()).unwrap_or_default();
+            let mut why = of.why.clone();
+            if !through.is_empty() {
+                let shown: Vec<&str> = through.iter().take(SHOWN).copied().collect();
+                let more = if through.len() > SHOWN { ", …" } else { "" };
+                let count = counted(through.len() as u64, "folder");
+                why.push_str(&format!("; {count} above scans looked through ({}{more})", shown.join(", ")));
+            }
+            if by_patient {
+                why.push_str(", each a patient");
+            }
+            let label = of.label.map_or("–".to_owned(), |label| label.to_string());
+            table.row([of.folder.clone(), of.set.to_string(), label, thousands(scans), thousands(slices), why]);
+        }
+        if self.layout.is_empty() {
+            table = table.note("No folder's name is used: a table, or nobody, says sets and labels.");
+        }
+        table.note(self.order_in_words())
+    }
+
+    /// By what the slices of scans are ordered.
+    fn order_in_words(&self) -> String {
+        let orders = self.orders();
+        let by_name = orders.iter().filter(|of| of.by != OrderedBy::Number).count();
+        let volumes = |scan: &&Scan| scan.acquisition.as_ref().is_some_and(|of| of.format.is_volume());
+        let volumes = self.scans.iter().filter(volumes).count();
+        let series = self.scans.iter().filter(|scan| scan.acquisition.is_some()).count() - volumes;
+        let parts = [
+            (orders.len() - by_name, "by the number in their names"),
+            (by_name, "by the natural order of their names (doubtful-order)"),
+            (series, "by their positions"),
+            (volumes, "as they lie in their volume"),
+        ];
+        let said = parts.iter().filter(|(count, _)| *count > 0);
+        let said: Vec<String> =
+            said.map(|(count, how)| format!("{how} in {}", counted(*count as u64, "scan"))).collect();
+        format!("Slices are ordered {}.", if said.is_empty() { "in no scan".to_owned() } else { said.join(", ") })
+    }
+}
