@@ -174,16 +174,115 @@ fn patients_are_read_and_a_scan_of_two_patients_is_an_error() {
 fn a_folder_that_is_no_data_set_is_told_so() {
     let folder = folder();
     fs::create_dir(folder.path().join("images")).expect("folder");
-    let error = format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("no data set"));
-    assert!(error.contains("train/covid") && error.contains("images"), "{error}");
-    let error = format!("{:#}", Manifest::scan(folder.path().join("nowhere"), silent).expect_err("no folder"));
+    let error = || format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("no data set"));
+    let start = format!("there is no slice in {}. Found ", folder.path().display());
+    let nothing = error();
+    assert!(
+        nothing.starts_with(&format!("{start}neither pictures nor scanners' files. Expected train/{{covid,")),
+        "{nothing}"
+    );
+    fs::copy(fixture().root.join("train/covid/ct_scan_3/0.jpg"), folder.path().join("images/7.jpg")).expect("copies");
+    let unknown = "images: 1 possible slice in 1 folder (images/7.jpg first), not read: no folder on the way is named \
+                   as a part or a class. Expected train/{covid,";
+    assert!(error().starts_with(&format!("{start}{unknown}")), "{}", error());
+    let nowhere = folder.path().join("nowhere");
+    let error = format!("{:#}", Manifest::scan(&nowhere, silent).expect_err("no folder"));
     assert!(error.contains("nowhere is no folder"), "{error}");
-    // A class by another name would be missed as a whole.
-    for class in ["covid", "noncovid"] {
-        fs::create_dir_all(folder.path().join("train").join(class)).expect("folder");
+}
+
+/// Slices of different scans of the fixture under other names.
+fn laid_out(root: &Path, paths: &[&str]) {
+    let slices = fixture().manifest.slices.iter().map(|slice| fixture().root.join(fixture().manifest.path(slice)));
+    let whole = slices.filter(|path| path.extension().is_some_and(|ending| ending == "jpg"));
+    for (path, slice) in paths.iter().zip(whole) {
+        fs::create_dir_all(root.join(path).parent().expect("a folder")).expect("folders");
+        fs::copy(slice, root.join(path)).expect("copies");
     }
-    let error = format!("{:#}", Manifest::scan(folder.path(), silent).expect_err("a misnamed class"));
-    assert!(error.contains("should hold the folders covid and non-covid") && error.contains("noncovid"), "{error}");
+}
+
+#[test]
+fn folders_of_other_names_are_read_and_the_rest_is_named() {
+    let folder = folder();
+    let (root, mut paths) = (folder.path(), Vec::new());
+    let scans = [
+        "top/Training_1/COVID-19/patient 7/ct_1",
+        "top/Training_1/COVID-19/patient 7/ct_2",
+        "top/Training_1/normal/a",
+        "top/valid/positive/b",
+        "top/val/non_covid/c",
+        "top/test/d",
+    ];
+    for scan in scans {
+        paths.extend([1, 2].map(|slice| format!("{scan}/IM-0001-{slice:04}.JPEG")));
+    }
+    paths.extend(["top/Training_1/pneumonia/e/1.jpg", "top/Training_1/normal/x (1).jpg"].map(str::to_owned));
+    laid_out(root, &paths.iter().map(String::as_str).collect::<Vec<_>>());
+    let manifest = Manifest::scan(root, silent).expect("scans");
+    let read: Vec<String> = manifest
+        .scans
+        .iter()
+        .map(|of| format!("{} {} {:?} {:?}", of.folder, of.set, of.label, of.patient.as_deref().unwrap_or("–")))
+        .collect();
+    let patient = "\"top/Training_1/COVID-19/patient 7\"";
+    let expected = [
+        format!("{} train Some(Covid) {patient}", scans[0]),
+        format!("{} train Some(Covid) {patient}", scans[1]),
+        format!("{} train Some(NonCovid) \"–\"", scans[2]),
+        format!("{} val Some(Covid) \"–\"", scans[3]),
+        format!("{} val Some(NonCovid) \"–\"", scans[4]),
+        format!("{} prediction None \"–\"", scans[5]),
+    ];
+    assert_eq!(read, expected);
+    let numbers: Vec<_> = manifest.slices.iter().map(|slice| slice.number).collect();
+    assert_eq!(numbers, [Some(1), Some(2)].repeat(6));
+    assert!(!manifest.has_usual_layout() && fixture().manifest.has_usual_layout());
+    let table = manifest.layout_table().to_string();
+    let row = |folder: &str| {
+        table.lines().find(|line| line.starts_with(folder)).unwrap_or_else(|| panic!("{table}")).to_owned()
+    };
+    let said = row("top/Training_1/COVID-19");
+    assert!(said.ends_with("1 folder above scans looked through (patient 7), each a patient"), "{said}");
+    assert!(row("top/valid/positive").contains("“valid” is the part, “positive” is the class"), "{table}");
+    assert!(table.contains("Slices are ordered by the number in their names in 6 scans."), "{table}");
+    let found: Vec<(Check, &str)> = manifest_findings(&manifest);
+    assert_eq!(
+        found,
+        [(Check::UnknownFolder, "top/Training_1/pneumonia"), (Check::LoosePictures, "top/Training_1/normal")]
+    );
+    // Another layout is another data set, and both are read again as they were written.
+    let written = crate::support::folder();
+    manifest.write(written.path()).expect("writes");
+    assert_eq!(Manifest::read(written.path()).expect("reads"), manifest);
+}
+
+/// What an audit says of names and folders.
+fn manifest_findings(manifest: &Manifest) -> Vec<(Check, &str)> {
+    let found = manifest.rejected.iter().map(|of| {
+        let check = match of.reason {
+            covid_ct::Rejection::UnknownFolder => Check::UnknownFolder,
+            covid_ct::Rejection::LoosePictures => Check::LoosePictures,
+            other => panic!("{other:?}"),
+        };
+        (check, of.path.as_str())
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_findings_and_the_audit_goes_on() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    laid_out(folder.path(), &["train/covid/a/1.jpg", "train/covid/b/1.jpg", "val/covid/c/1.jpg"]);
+    let odd = |path: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(path));
+    fs::write(odd(b"train/covid/a/2\xe9.jpg"), "").expect("writes");
+    fs::rename(odd(b"train/covid/b"), odd(b"train/covid/M\xfcller")).expect("renames");
+    let audit = Audit::in_one_pass(folder.path(), None, silent).expect("audits").0;
+    let found: Vec<&str> =
+        audit.findings().iter().filter(|of| of.check == Check::UnreadableName).map(|of| of.path.as_str()).collect();
+    assert_eq!(found, [r"train/covid/M\xfcller", r"train/covid/a/2\xe9.jpg"]);
+    assert_eq!((audit.manifest().scans.len(), audit.accepted().slices.len()), (2, 2), "{}", audit.table());
 }
 
 #[test]

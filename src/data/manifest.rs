@@ -209,7 +209,7 @@ impl Manifest {
     ) -> Result<(Self, Vec<T>)> {
         let root = root.as_ref();
         let mut listing = walk(root, progress)?;
-        listing.must_hold_slices(&root.display())?;
+        let without_slices = listing.must_hold_slices(&root.display());
         let files = std::mem::take(&mut listing.files);
         let mut tables = RootTables { labels: listing.labels.take(), ..RootTables::default() };
         let mut manifest = Self::listed(root, listing)?;
@@ -218,6 +218,7 @@ impl Manifest {
             manifest.read_patients(&from, &bytes)?;
             tables.patients.push(Digest::of(&bytes));
         }
+        without_slices?;
         manifest.tables = Some(tables);
         manifest.name_patients_by_folder();
         let seen = manifest.read_slices(files, stage, progress, look)?;

@@ -96,7 +96,7 @@ checks! {
     /// One patient as two scans.
     SamePatient "same-patient" Warning "Two scans look like the same patient: a split must keep them together, and training must not hold one whose twin is used for validation.";
     /// A folder with pictures that is not understood.
-    UnknownFolder "unknown-folder" Warning "Pictures or scanners' files in folders whose names say neither part nor class: they are not read. What was found says what is expected.";
+    UnknownFolder "unknown-folder" Warning "Pictures or scanners' files in folders whose names do not say what they are: they are not read. What was found says what is expected.";
     /// Pictures beside scans.
     LoosePictures "loose-pictures" Warning "Pictures that lie in no scan's folder: they are not read. Put those of each scan into a folder, or name them in a labels.csv.";
     /// A test set with classes.

@@ -2,7 +2,7 @@
 
 use super::acquisition::Rejection;
 use super::folder_tree::is_hidden;
-use super::layout::{EXPECTED, FolderWord, Layout, Place, Unclear};
+use super::layout::{FolderWord, Layout, Place, Unclear};
 use super::listing::{FolderListing, ListedSlice, scan_key};
 use super::new_scans::{below, is_picture};
 use super::scanner_files::is_named_as_scanners;
@@ -19,7 +19,7 @@ const ROOT: &str = "(root)";
 
 /// One folder of the tree.
 #[derive(Default)]
-struct Folder<'a> {
+struct TreeFolder<'a> {
     name: &'a str,
     word: FolderWord,
     /// Numbers of the files in it.
@@ -42,7 +42,7 @@ struct Folder<'a> {
 /// The listed files and folders, and what has become of them.
 pub(super) struct Arrangement<'a> {
     files: Vec<&'a str>,
-    folders: Vec<Folder<'a>>,
+    folders: Vec<TreeFolder<'a>>,
     scans: Vec<(Scan, Vec<usize>)>,
     strays: Vec<String>,
     /// Files below stray folders.
@@ -66,7 +66,7 @@ impl<'a> Arrangement<'a> {
         folders: impl Iterator<Item = &'a str>,
         is_scanners: &dyn Fn(&str) -> bool,
     ) -> Self {
-        let mut tree = vec![Folder::default()];
+        let mut tree = vec![TreeFolder::default()];
         let mut known: HashMap<&str, usize> = HashMap::from([("", 0)]);
         for folder in folders {
             if let Some(parts) = parts(folder.trim_end_matches('/')) {
@@ -135,7 +135,9 @@ impl<'a> Arrangement<'a> {
             Err(why) => {
                 let is_in_a_part = words.iter().any(|word| word.says_part());
                 self.folders[at].unclear = (self.folders[at].own_slices > 0).then_some(why);
-                self.add_strays(at, |is_slice| is_in_a_part && !is_slice);
+                // Files without a telling name count as slices all together.
+                let all = self.folders[at].own_slices == self.folders[at].files.len();
+                self.add_strays(at, |is_slice| is_in_a_part && !is_slice && !all);
             }
             // `test` may hold anything.
             Ok(place)
@@ -260,8 +262,8 @@ impl<'a> Arrangement<'a> {
             let example = self.folders[first].files.iter().map(|file| self.files[*file]);
             let example = example.min_by_key(|path| (numeric_key(path), *path)).unwrap_or_default();
             let detail = format!(
-                "{} in {} ({example} first), not read: {}; expected {EXPECTED}",
-                counted(slices as u64, "picture or scanner's file"),
+                "{} in {} ({example} first), not read: {}",
+                counted(slices as u64, "possible slice"),
                 counted(unclear.len() as u64, "folder"),
                 why.in_words()
             );
@@ -292,6 +294,7 @@ impl<'a> Arrangement<'a> {
             ListedSlice::number(&mut listing.files[before..]);
             listing.scans.push(scan);
         }
+        listing.rejected.sort_by(|a, b| a.path.cmp(&b.path));
         listing.strays = self.strays;
         listing.strays.sort();
         layout.mapped.sort_by_cached_key(|of| (of.set, of.label, of.folder.clone()));
@@ -301,7 +304,7 @@ impl<'a> Arrangement<'a> {
 
 /// The number of a folder in the tree, with those above it.
 fn folder_at<'a>(
-    tree: &mut Vec<Folder<'a>>,
+    tree: &mut Vec<TreeFolder<'a>>,
     known: &mut HashMap<&'a str, usize>,
     path: &'a str,
     parts: &[&'a str],
@@ -312,7 +315,7 @@ fn folder_at<'a>(
         let next = tree.len();
         let found = *tree[at].folders.entry(name).or_insert(next);
         if found == next {
-            tree.push(Folder { name, word: FolderWord::of(name), ..Folder::default() });
+            tree.push(TreeFolder { name, word: FolderWord::of(name), ..TreeFolder::default() });
         }
         known.insert(&path[..end], found);
         (at, end) = (found, end + 1);

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 pub(super) const EXPECTED: &str = "train/{covid,non-covid}/SCAN/, val/{covid,non-covid}/SCAN/ and prediction/SCAN/ with pictures \
                                    or scanners' files (training, validation, test, positive, negative, normal and the like \
                                    are understood, and folders around or between them), or a labels.csv, which \
-                                   `covid-ct labels FOLDER` writes to be filled in";
+                                   `covid-ct labels FOLDER` writes to be filled in; pictures of several scans in one folder are \
+                                   told apart by a row each in it, with the columns path, scan and label";
 
 /// Words by which a folder is none of a part, whatever else its name says.
 const OTHER_CONTENTS: [&str; 8] = ["label", "labels", "result", "results", "figure", "figures", "plot", "plots"];
@@ -89,13 +90,23 @@ pub(super) enum Unclear {
 }
 
 impl Unclear {
+    /// What was found, and what is expected.
     pub(super) fn in_words(self) -> &'static str {
         match self {
-            Self::NoWord => "no folder on the way is named as a part or a class",
-            Self::NoClass => "no folder on the way is named as a class",
-            Self::BothClasses => "the folders on the way name both classes",
-            Self::Masks => "a folder on the way is named as one of masks, segmentations or annotations",
-            Self::InAScan => "the folder lies in a scan's",
+            Self::NoWord => {
+                "no folder on the way is named as a part or a class; expected a part (train, val, test) and a class (covid, \
+                 non-covid) above the scans, or a labels.csv"
+            }
+            Self::NoClass => {
+                "no folder on the way is named as a class; expected covid or non-covid (positive, negative, normal) above the \
+                 scans, or a labels.csv"
+            }
+            Self::BothClasses => "the folders on the way name both classes; expected one of them",
+            Self::Masks => {
+                "a folder on the way is named as one of masks, segmentations or annotations; expected another name where it \
+                 holds slices"
+            }
+            Self::InAScan => "the folder lies in a scan's; expected the slices of one scan in one folder",
         }
     }
 }

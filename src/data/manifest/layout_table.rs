@@ -55,6 +55,18 @@ impl Manifest {
         }
     }
 
+    /// Whether a folder above a scan, which holds its class's path, is taken for its patient.
+    fn is_patient_by_folder(&self, scan: &Scan) -> bool {
+        let inside =
+            |patient: &String| patient.strip_prefix(&self.way_of(scan)?.0.folder).map(|rest| rest.starts_with('/'));
+        scan.patient.as_ref().and_then(inside).unwrap_or(false)
+    }
+
+    /// Whether any is.
+    pub(super) fn has_patients_by_folder(&self) -> bool {
+        self.scans.iter().any(|scan| self.is_patient_by_folder(scan))
+    }
+
     /// Whether the folders are those of the slides, no more and no less.
     pub fn has_usual_layout(&self) -> bool {
         let is_between = |scan| self.way_of(scan).is_some_and(|(_, between)| !between.is_empty());
@@ -72,7 +84,7 @@ impl Manifest {
             let (scans, all, through, by_patient) = rows.entry(&of.folder).or_default();
             *scans += 1;
             *all += slices.iter().filter(|slice| self.slices[**slice].number.is_some()).count() as u64;
-            *by_patient |= scan.patient.as_ref().is_some_and(|patient| patient.starts_with(&format!("{}/", of.folder)));
+            *by_patient |= self.is_patient_by_folder(scan);
             through.extend(between);
         }
         for of in &self.layout {

@@ -125,6 +125,7 @@ impl Manifest {
         let hashed = self.scans.iter().any(|scan| scan.acquisition.as_ref().is_some_and(|of| of.study.is_some()));
         let from = match hashed {
             true => "DICOM (PatientID and study, kept as keyed hashes) or a table names",
+            false if self.has_patients_by_folder() => "Folders of scans, or a table, name",
             false => "The table of patients names",
         };
         format!("{from} {}; “Number of Patients” counts scans.{rest}", counted(patients.len() as u64, "patient"))

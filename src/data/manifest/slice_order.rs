@@ -180,8 +180,8 @@ mod tests {
 
     #[test]
     fn a_doubtful_order_says_why() {
-        let (numbers, why) = ordered(&["7.JPG", "8.jpeg", "1-004.jpg", "slice_002.jpg"]);
-        assert_eq!((numbers, why.as_str()), (vec![0, 1, 2, 3], "7.JPG and 1-004.jpg differ in more than a number"));
+        let (numbers, why) = ordered(&["1-004.jpg", "7.JPG", "8.jpeg", "slice_002.jpg"]);
+        assert_eq!((numbers, why.as_str()), (vec![0, 1, 2, 3], "1-004.jpg and 7.JPG differ in more than a number"));
         let two = ordered(&["IM-0001-0001.jpg", "IM-0001-0002.jpg", "IM-0002-0001.jpg"]);
         assert_eq!(two, (vec![0, 1, 2], "2 numbers change from IM-0001-0001.jpg to IM-0002-0001.jpg".to_owned()));
         assert_eq!(ordered(&["a.jpg", "a.png"]).1, "there is no number in a.jpg");

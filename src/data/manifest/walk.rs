@@ -84,7 +84,9 @@ impl FolderListing {
         }
         let said = |reason: Rejection| matches!(reason, Rejection::UnknownFolder | Rejection::LoosePictures);
         let folders = self.rejected.iter().filter(|of| said(of.reason)).map(|of| {
-            let detail = of.detail.split("; expected ").next().unwrap_or_default();
+            // How it should be is said once, below.
+            let end = if of.reason == Rejection::LoosePictures { ": put those" } else { "; expected " };
+            let detail = of.detail.split(end).next().unwrap_or_default();
             format!("{}: {detail}", of.path)
         });
         let others = self.rejected.iter().filter(|of| !said(of.reason)).map(|of| format!("{}: {}", of.path, of.detail));

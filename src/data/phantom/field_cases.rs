@@ -9,6 +9,7 @@ use crate::base::errors::Result;
 use rayon::prelude::*;
 
 mod foreign_files;
+mod folders;
 mod pictures;
 
 /// Slices of a scan that is drawn for a case.
@@ -19,6 +20,7 @@ pub(super) fn draw(config: &PhantomConfig, plan: &PhantomPlan) -> Result<CaseDra
     let mut drawing = CaseDrawing::beside(config, plan);
     pictures::draw(&mut drawing)?;
     foreign_files::draw(&mut drawing)?;
+    folders::draw(&mut drawing)?;
     Ok(drawing)
 }
 
