@@ -8,8 +8,8 @@ use super::{Phantom, PhantomConfig, PlantedDefect, anatomy, defects};
 use crate::base::errors::Result;
 use rayon::prelude::*;
 
-mod foreign_files;
 mod folders;
+mod foreign_files;
 mod pictures;
 
 /// Slices of a scan that is drawn for a case.
