@@ -73,7 +73,7 @@ pub use data::manifest::{
     Slice,
 };
 pub use data::phantom::{Phantom, PhantomConfig, PlantedDefect, draw_phantom};
-pub use data::pixels::{GreyImage, SixteenBit};
+pub use data::pixels::{GreyImage, SixteenBit, StoredRange};
 pub use data::preprocess::{Crop, Preprocess, Storage, Stretch, WithoutLungs};
 pub use data::resize::resize_grey;
 pub use data::split::{ExcludedScan, Fold, Overlap, Split, SplitConfig, SplitUnit, Subset};

@@ -16,22 +16,27 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 mod check;
+mod chest_outline;
 mod expected;
 mod file_names;
 mod findings;
+mod grain;
 mod inspect;
 mod kept_together;
 mod look_alikes;
 mod lung_curve;
+mod orientation;
 mod pass;
 mod pixel_measures;
 mod scale;
 mod scan_page;
 mod sheets;
 mod shown_slice;
+mod slice_shape;
 #[cfg(test)]
 mod tests;
 mod thumbnail;
+mod wrong_scans;
 
 pub use check::{Check, Severity};
 pub use expected::Expectation;
@@ -107,6 +112,7 @@ impl Audit {
         findings.extend(without_air(&manifest, &looked));
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked));
+        findings.extend(wrong_scans::wrong_scans(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
         manifest.same_patient = kept_together::kept_together(&findings);
         Self { manifest, findings, histogram }

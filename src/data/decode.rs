@@ -1,7 +1,7 @@
 //! Reads picture files: their header, and their pixels.
 
 use crate::base::errors::Result;
-use crate::data::pixels::{GreyImage, Pixels, SixteenBit};
+use crate::data::pixels::{GreyImage, Pixels, SixteenBit, StoredRange};
 use image::{ColorType, ImageDecoder as _};
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
@@ -158,7 +158,7 @@ pub enum DecodeError {
     /// A valid file of a kind that is not read; says which, and how to convert it.
     Unsupported(String),
     /// A 16-bit picture, and nobody said what its values mean: see [`SixteenBit`].
-    UnknownValues,
+    UnknownValues(StoredRange),
 }
 
 impl std::fmt::Display for DecodeError {
@@ -175,9 +175,7 @@ impl std::fmt::Display for DecodeError {
             ),
             Self::Corrupt(reason) => write!(f, "expected a valid image, the decoder says: {reason}"),
             Self::Unsupported(what) => f.write_str(what),
-            Self::UnknownValues => f.write_str(
-                "16 bits a pixel, and the file does not say what they mean: set COVID_CT_SIXTEEN_BIT (hu, hu+1024, hu+32768 or grey)",
-            ),
+            Self::UnknownValues(range) => write!(f, "{range}"),
         }
     }
 }
@@ -194,7 +192,7 @@ impl std::error::Error for DecodeError {}
 pub fn decode_grey(bytes: &[u8]) -> Result<GreyImage, DecodeError> {
     match decode_picture(bytes, PictureSettings::default(), DecodeLimits::USUAL)? {
         Pixels::Grey(image) => Ok(image),
-        Pixels::Hounsfield(_) => Err(DecodeError::UnknownValues),
+        Pixels::Hounsfield(_) => Err(DecodeError::Corrupt("Hounsfield units, expected grey levels".to_owned())),
     }
 }
 
@@ -227,7 +225,7 @@ pub(crate) fn decode_picture(bytes: &[u8], said: PictureSettings, limits: Decode
         format => match lossless::decode(bytes, format)? {
             StoredValues::Bytes(levels) => levels,
             StoredValues::Words(values) => {
-                let meaning = said.sixteen_bit.ok_or(DecodeError::UnknownValues)?;
+                let meaning = said.sixteen_bit.ok_or_else(|| DecodeError::UnknownValues(StoredRange::of(&values)))?;
                 return Ok(meaning.picture(width, height, &values));
             }
         },

@@ -74,11 +74,15 @@ checks! {
     /// A valid file of a kind that is not read.
     Unsupported "unsupported" Exclude "A valid file that is not read, for example of a transfer syntax without a decoder; what was found says how to convert it.";
     /// A 16-bit picture whose values may mean anything.
-    UnknownValues "unknown-values" Exclude "16 bits a pixel, and nobody said whether they are Hounsfield units: set COVID_CT_SIXTEEN_BIT.";
+    UnknownValues "unknown-values" Exclude "16 bits a pixel, and nobody said what the values mean; what was found gives their range, what they probably are, and the setting of COVID_CT_SIXTEEN_BIT.";
     /// Localizer, dose report, secondary capture, segmentation, PET, MR, …
     NotCt "not-ct" Exclude "A scanner's file that is no slice of a CT scan: a localizer, a report, a screenshot, a segmentation, another modality.";
     /// A coronal or sagittal reformat.
     NotAxial "not-axial" Exclude "Not an axial slice: a coronal, sagittal or oblique reformat.";
+    /// Another part of the body.
+    NoLungs "no-lungs" Exclude "No slice of the scan shows lungs: an abdomen, a head, a knee.";
+    /// Bright air, dark tissue.
+    Inverted "inverted" Exclude "The grey levels of the scan are inverted: air is bright and tissue dark. Invert them.";
     /// No position in a series that has them.
     NoPosition "no-position" Exclude "No position, in a series whose other slices have one: its place among them is unknown.";
     /// The position of another slice.
@@ -113,6 +117,24 @@ checks! {
     UnmatchedRow "unmatched-row" Warning "A row of labels.csv or patients.csv names no scan here: what it says is used for nothing.";
     /// Distances of neighbouring slices differ.
     UnevenSpacing "uneven-spacing" Warning "Neighbouring slices of the series are not at the same distance.";
+    /// Other slices are more alike than neighbours.
+    Unordered "unordered" Warning "The numbers of the slices are not their order in the body: other slices are more alike than neighbours, or the scan begins within the body.";
+    /// A jump where the numbers have none.
+    GapInScan "gap-in-scan" Warning "Two neighbours differ far more than those around them: slices are missing, although the numbers have no gap.";
+    /// A copy with other bytes.
+    RepeatedInScan "repeated-in-scan" Warning "A slice of the scan comes again, encoded anew: equal down to the noise, which two slices never share.";
+    /// Seen from the other side.
+    Mirrored "mirrored" Warning "The heart lies at the picture's left: the scan is mirrored, or seen from above; situs inversus (1 in 10,000) looks the same.";
+    /// The spine is above.
+    UpsideDown "upside-down" Warning "The spine lies above the lungs: the scan is flipped or turned by 180°, or the patient lay prone.";
+    /// The lungs lie one above the other.
+    Turned "turned" Warning "The lungs lie one above the other: the scan is turned by 90°.";
+    /// Widths and heights differ within a scan.
+    MixedSizes "mixed-sizes" Warning "Two slices or more of the scan have another width or height than most: two exports in one folder, or pictures from elsewhere.";
+    /// The scale differs within a scan.
+    MixedViews "mixed-views" Warning "Body and lungs change their size together from a slice to the next: two fields of view in one scan.";
+    /// The grey levels of tissue differ within a scan.
+    UnevenWindow "uneven-window" Warning "The same tissue has another grey level in other slices of the scan: a window or brightness chosen slice by slice.";
     /// Positions or spacing are missing.
     NoGeometry "no-geometry" Warning "The files lack positions, orientation or pixel spacing: order, sizes or the view may be wrong.";
     /// The same volume as another series.

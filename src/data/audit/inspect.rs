@@ -2,6 +2,7 @@
 
 use super::file_names::kind_of;
 use super::pixel_measures::{Levels, Picture, PixelMeasure};
+use super::slice_shape::SliceShape;
 use super::{Check, Finding};
 use crate::data::decode::{ColourMode, DecodeError, Format};
 use crate::data::manifest::{Manifest, Slice};
@@ -24,6 +25,8 @@ pub(crate) struct Inspection {
     pub(super) findings: Vec<Finding>,
     /// `None` when the file cannot be decoded.
     pub(super) picture: Option<Picture>,
+    /// `None` also for a slice without contrast.
+    pub(super) shape: Option<SliceShape>,
     /// The lowest and the highest value, HU, where the file holds such.
     pub(super) range: Option<(f32, f32)>,
 }
@@ -37,7 +40,7 @@ impl Inspection {
         contents: Contents<'_>,
         levels: &Levels,
     ) -> (Self, Option<(Pixels, Option<GreyImage>)>) {
-        let mut look = Self { findings: Vec::new(), picture: None, range: None };
+        let mut look = Self { findings: Vec::new(), picture: None, shape: None, range: None };
         let mut found = |check, detail: String| {
             look.findings.push(Finding { check, path: manifest.path(slice), detail, with: None });
         };
@@ -62,7 +65,7 @@ impl Inspection {
                     DecodeError::NoEndMarker => Check::NoEndMarker,
                     DecodeError::Corrupt(_) => Check::Corrupt,
                     DecodeError::Unsupported(_) => Check::Unsupported,
-                    DecodeError::UnknownValues => Check::UnknownValues,
+                    DecodeError::UnknownValues(_) => Check::UnknownValues,
                 };
                 found(check, foreign.map_or_else(|| error.to_string(), |foreign| foreign.told));
             }
@@ -81,7 +84,7 @@ impl Inspection {
                     found(check, detail);
                 }
                 look.range = pixels.range();
-                look.picture = Some(measure.picture);
+                (look.picture, look.shape) = (Some(measure.picture), measure.shape);
                 return (look, Some((pixels, lung)));
             }
         }

@@ -1,5 +1,6 @@
 //! Statistics of a slice's pixels, computed in one pass.
 
+use super::slice_shape::SliceShape;
 use super::thumbnail::Thumbnail;
 use crate::data::pixels::GreyImage;
 use std::sync::LazyLock;
@@ -52,6 +53,12 @@ impl Descriptor {
         root * root.abs()
     }
 
+    /// Euclidean distance, 0 to 2.
+    pub(super) fn distance(&self, other: &Self) -> f32 {
+        let squares = (0..DESCRIPTOR).map(|at| (self.value(at) - other.value(at)).powi(2));
+        squares.sum::<f32>().sqrt()
+    }
+
     #[cfg(test)]
     pub(super) fn values(&self) -> [f32; DESCRIPTOR] {
         std::array::from_fn(|frequency| self.value(frequency))
@@ -76,6 +83,8 @@ pub(super) struct PixelMeasure {
     /// 1st and 99th percentile.
     pub(super) spread: (u8, u8),
     pub(super) picture: Picture,
+    /// `None` for a slice without contrast.
+    pub(super) shape: Option<SliceShape>,
 }
 
 impl PixelMeasure {
@@ -94,6 +103,7 @@ impl PixelMeasure {
                 })
                 .unwrap_or(255)
         };
+        let thumbnail = Thumbnail::of(image);
         let dimensions = u64::from(image.width) << 32 | u64::from(image.height);
         Self {
             min: level(f64::MIN_POSITIVE),
@@ -102,8 +112,9 @@ impl PixelMeasure {
             spread: (level(0.01), level(0.99)),
             picture: Picture {
                 pixels: xxh3_128_with_seed(&image.pixels, dimensions).to_le_bytes(),
-                descriptor: descriptor(&Thumbnail::of(image).halved()),
+                descriptor: descriptor(&thumbnail.halved()),
             },
+            shape: SliceShape::of(image, &thumbnail),
         }
     }
 }

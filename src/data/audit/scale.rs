@@ -143,6 +143,7 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, Vec<(String, String)>
             looked.push(Inspection {
                 findings: Vec::new(),
                 picture: Some(Picture { pixels, descriptor }),
+                shape: None,
                 range: None,
             });
         }

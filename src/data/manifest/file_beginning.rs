@@ -78,7 +78,7 @@ impl Rejected {
         let reason = match error {
             DecodeError::Truncated | DecodeError::NoEndMarker => Rejection::Truncated,
             DecodeError::Oversized(..) => Rejection::Oversized,
-            DecodeError::Unsupported(_) | DecodeError::UnknownValues => Rejection::Unsupported,
+            DecodeError::Unsupported(_) | DecodeError::UnknownValues(_) => Rejection::Unsupported,
             DecodeError::Corrupt(_) | DecodeError::NotAnImage(_) => Rejection::Corrupt,
         };
         Self { path, reason, detail: error.to_string() }

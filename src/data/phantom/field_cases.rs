@@ -11,6 +11,7 @@ use rayon::prelude::*;
 mod folders;
 mod foreign_files;
 mod pictures;
+mod whole_scans;
 
 /// Slices of a scan that is drawn for a case.
 const SLICES: usize = 8;
@@ -21,6 +22,7 @@ pub(super) fn draw(config: &PhantomConfig, plan: &PhantomPlan) -> Result<CaseDra
     pictures::draw(&mut drawing)?;
     foreign_files::draw(&mut drawing)?;
     folders::draw(&mut drawing)?;
+    whole_scans::draw(&mut drawing)?;
     Ok(drawing)
 }
 

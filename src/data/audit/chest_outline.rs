@@ -1,0 +1,292 @@
+//! Body, lungs and the air around in a slice of 64×64: enough to say what a slice shows, and quick enough for every one.
+//!
+//! The steps are those of [`LungMask`](crate::data::lungs::LungMask), without its corrections of the outline.
+
+use super::thumbnail::Thumbnail;
+use std::ops::Range;
+
+const SIDE: usize = Thumbnail::SIDE;
+/// Fields of a slice.
+const FIELDS: usize = SIDE * SIDE;
+/// The grey levels of a picture with less between air and tissue are noise.
+const CONTRAST: f32 = 24.0;
+/// A grey level counts for this share of all fields at most when the threshold is chosen: the black around a round field
+/// of view must not outweigh the chest.
+const COMMON: f32 = 0.1;
+/// Smaller dark parts of the body are vessels' or the bowel's.
+const SMALL: usize = 12;
+
+/// One bit a field: rows from above, the lowest bit at the left.
+pub(super) type Fields = [u64; SIDE];
+
+/// Where body, lungs and the air around lie.
+pub(super) struct ChestOutline {
+    /// Mean level of the dark and of the bright fields, and the threshold half way between.
+    pub(super) dark: f32,
+    pub(super) bright: f32,
+    pub(super) threshold: f32,
+    /// Dark, and connected to the border by what is dark.
+    pub(super) outside: Fields,
+    /// The largest part of the rest, with all that it surrounds.
+    pub(super) body: Fields,
+    /// Dark parts of the body, the smallest left out.
+    pub(super) lungs: Fields,
+    /// Left, right, top and bottom edge of the body; right and bottom are the first behind it.
+    pub(super) around: [usize; 4],
+}
+
+impl ChestOutline {
+    /// `None` for a picture without contrast.
+    pub(super) fn of(thumbnail: &Thumbnail) -> Option<Self> {
+        let (dark, bright) = two_levels(thumbnail);
+        if bright - dark < CONTRAST {
+            return None;
+        }
+        let threshold = f32::midpoint(dark, bright);
+        let is_dark: Fields = thumbnail.0.map(|row| bits(|x| row[x] < threshold));
+        let border: Fields = std::array::from_fn(|y| if y == 0 || y == SIDE - 1 { !0 } else { 1 | 1 << (SIDE - 1) });
+        let outside = connected(&border, &is_dark, 0..SIDE);
+        let body = parts(outside.map(|row| !row)).max_by_key(count)?;
+        let mut lungs = [0; SIDE];
+        for part in parts(both(&is_dark, &body)).filter(|part| count(part) >= SMALL) {
+            lungs.iter_mut().zip(part).for_each(|(row, of)| *row |= of);
+        }
+        let around = bounds(&body)?;
+        Some(Self { dark, bright, threshold, outside, body, lungs, around })
+    }
+
+    /// Share of the picture that the body covers.
+    pub(super) fn body_share(&self) -> f32 {
+        count(&self.body) as f32 / FIELDS as f32
+    }
+
+    /// Share of the picture that the air around covers.
+    pub(super) fn outside_share(&self) -> f32 {
+        count(&self.outside) as f32 / FIELDS as f32
+    }
+
+    /// Share of the body that the lungs cover.
+    pub(super) fn lung_share(&self) -> f32 {
+        count(&self.lungs) as f32 / count(&self.body).max(1) as f32
+    }
+
+    /// Enough of the lungs to judge their shape.
+    pub(super) fn shows_lungs(&self) -> bool {
+        self.lung_share() >= 0.08 && self.body_share() >= 0.1
+    }
+
+    /// Lungs within a body within air.
+    pub(super) fn is_chest_in_air(&self) -> bool {
+        self.shows_lungs() && self.outside_share() >= 0.08
+    }
+
+    /// Share of the lungs on the side of the body that has less of them, 0 to 0.5.
+    pub(super) fn smaller_lung(&self) -> f32 {
+        let left = bits(|x| x < usize::midpoint(self.around[0], self.around[1]));
+        let (all, left) = (count(&self.lungs), count(&self.lungs.map(|row| row & left)));
+        left.min(all - left) as f32 / all.max(1) as f32
+    }
+
+    /// Width and height that the lungs take up.
+    pub(super) fn lung_extent(&self) -> [usize; 2] {
+        bounds(&self.lungs).map_or([0; 2], |[left, right, top, bottom]| [right - left, bottom - top])
+    }
+
+    /// Share of dark fields in the middle of the body, where an axial slice of the chest shows lungs.
+    pub(super) fn dark_inside(&self, thumbnail: &Thumbnail) -> f32 {
+        let [left, right, top, bottom] = self.around;
+        let middle = |from: usize, to: usize| from + (to - from) / 5..to - (to - from) / 5;
+        let fields = || middle(top, bottom).flat_map(|y| middle(left, right).map(move |x| thumbnail.0[y][x]));
+        fields().filter(|level| *level < self.threshold).count() as f32 / fields().count().max(1) as f32
+    }
+
+    /// Median level of the tissue away from its edges.
+    pub(super) fn tissue(&self, thumbnail: &Thumbnail) -> Option<u8> {
+        let tissue: Fields = std::array::from_fn(|y| self.body[y] & bits(|x| thumbnail.0[y][x] >= self.threshold));
+        // What lies at the picture's border counts as within.
+        let row = |y: Option<usize>| y.and_then(|y| tissue.get(y)).copied().unwrap_or(!0);
+        let within: Fields = std::array::from_fn(|y| {
+            let beside = (tissue[y] << 1 | 1) & (tissue[y] >> 1 | 1 << (SIDE - 1));
+            tissue[y] & beside & row(y.checked_sub(1)) & row(Some(y + 1))
+        });
+        median(thumbnail, &within)
+    }
+
+    /// Median level of the lungs.
+    pub(super) fn lung_level(&self, thumbnail: &Thumbnail) -> Option<u8> {
+        median(thumbnail, &self.lungs)
+    }
+
+    /// The body is cut off straight above and below, and air is beside it: how a coronal or sagittal slice ends where
+    /// the scan ended. An axial slice that is cropped is cut off at the sides, too.
+    pub(super) fn is_cut_above_and_below(&self) -> bool {
+        let [left, right, top, bottom] = self.around;
+        if self.body_share() < 0.12 || (right - left) as f32 >= 0.97 * SIDE as f32 {
+            return false;
+        }
+        let extent = |row: u64| (SIDE as u32 - row.leading_zeros()).saturating_sub(row.trailing_zeros()) as f32;
+        let across = |y: usize| extent(self.body[y]);
+        let down = |x: usize| extent(bits(|y| self.body[y] >> x & 1 == 1));
+        let widest = (top..bottom).map(across).fold(0.0, f32::max);
+        let highest = (left..right).map(down).fold(0.0, f32::max);
+        let ends = [across(top), across(bottom - 1)];
+        ends[0].min(ends[1]) > 0.3 * widest
+            && ends[0].max(ends[1]) > 0.6 * widest
+            && down(left).min(down(right - 1)) < 0.6 * highest
+    }
+}
+
+fn bits(is: impl Fn(usize) -> bool) -> u64 {
+    (0..SIDE).fold(0, |row, x| row | u64::from(is(x)) << x)
+}
+
+fn both(a: &Fields, b: &Fields) -> Fields {
+    std::array::from_fn(|y| a[y] & b[y])
+}
+
+fn count(fields: &Fields) -> usize {
+    fields.iter().map(|row| row.count_ones() as usize).sum()
+}
+
+/// `None` of fewer than 60 fields: too few to stand for a tissue.
+fn median(thumbnail: &Thumbnail, of: &Fields) -> Option<u8> {
+    let mut counts = [0_usize; 256];
+    for (levels, row) in thumbnail.0.iter().zip(of) {
+        let on = levels.iter().enumerate().filter(|(x, _)| row >> x & 1 == 1);
+        on.for_each(|(_, level)| counts[((level + 0.5) as usize).min(255)] += 1);
+    }
+    let (all, mut seen) = (count(of), 0);
+    let reaches_half = |n: &usize| {
+        seen += n;
+        2 * seen > all
+    };
+    let level = counts.iter().position(reaches_half);
+    level.filter(|_| all >= 60).map(|level| level as u8)
+}
+
+/// Left, right, top and bottom edge.
+fn bounds(fields: &Fields) -> Option<[usize; 4]> {
+    let across = fields.iter().fold(0, |all, row| all | row);
+    let (top, bottom) = (fields.iter().position(|row| *row > 0)?, fields.iter().rposition(|row| *row > 0)?);
+    Some([across.trailing_zeros() as usize, SIDE - across.leading_zeros() as usize, top, bottom + 1])
+}
+
+/// The runs of members in a row that hold a seed.
+fn runs(seeds: u64, members: u64) -> u64 {
+    let (mut left, mut right) = (seeds & members, seeds & members);
+    let (mut free_left, mut free_right) = (members, members);
+    for step in [1, 2, 4, 8, 16, 32] {
+        left |= free_left & left << step;
+        free_left &= free_left << step;
+        right |= free_right & right >> step;
+        free_right &= free_right >> step;
+    }
+    left | right
+}
+
+/// The members that are connected to a seed; all seeds lie in `rows`.
+fn connected(seeds: &Fields, members: &Fields, rows: Range<usize>) -> Fields {
+    let mut reached = both(seeds, members);
+    let (mut top, mut bottom) = (rows.start, rows.end);
+    loop {
+        let before = reached;
+        let touched = top.saturating_sub(1)..(bottom + 1).min(SIDE);
+        let mut spread = |y: usize| {
+            let beside = y.checked_sub(1).map_or(0, |y| reached[y]) | reached.get(y + 1).copied().unwrap_or(0);
+            let from = (beside | reached[y]) & members[y];
+            if from != 0 {
+                reached[y] = runs(from, members[y]);
+                (top, bottom) = (top.min(y), bottom.max(y + 1));
+            }
+        };
+        touched.clone().for_each(&mut spread);
+        touched.rev().for_each(&mut spread);
+        if reached == before {
+            return reached;
+        }
+    }
+}
+
+/// The connected parts, from above.
+fn parts(mut members: Fields) -> impl Iterator<Item = Fields> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        while from < SIDE && members[from] == 0 {
+            from += 1;
+        }
+        let seed = members.get(from)?;
+        let mut seeds = [0; SIDE];
+        seeds[from] = seed & seed.wrapping_neg();
+        let part = connected(&seeds, &members, from..from + 1);
+        members.iter_mut().zip(&part).for_each(|(row, of)| *row &= !of);
+        Some(part)
+    })
+}
+
+/// Mean level of the dark and of the bright fields, divided as Otsu does (IEEE Trans. SMC 9, 1979).
+fn two_levels(thumbnail: &Thumbnail) -> (f32, f32) {
+    let mut counts = [0.0_f32; 256];
+    thumbnail.0.as_flattened().iter().for_each(|level| counts[((level + 0.5) as usize).min(255)] += 1.0);
+    counts.iter_mut().for_each(|count| *count = count.min(COMMON * FIELDS as f32));
+    let weighted = |(level, count): (usize, &f32)| level as f32 * count;
+    let (all, sum) = (counts.iter().sum::<f32>(), counts.iter().enumerate().map(weighted).sum::<f32>());
+    let (mut below, mut sum_below) = (0.0, 0.0);
+    let (mut best, mut levels) = (0.0, (0.0, 0.0));
+    for (level, count) in counts.iter().enumerate() {
+        (below, sum_below) = (below + count, sum_below + level as f32 * count);
+        let above = all - below;
+        if below <= 0.0 || above <= 0.0 {
+            continue;
+        }
+        let (dark, bright) = (sum_below / below, (sum - sum_below) / above);
+        let between = below / all * (above / all) * (bright - dark).powi(2);
+        if between > best {
+            (best, levels) = (between, (dark, bright));
+        }
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(level: impl Fn(usize, usize) -> f32) -> ChestOutline {
+        let thumbnail = Thumbnail(std::array::from_fn(|y| std::array::from_fn(|x| level(x, y))));
+        ChestOutline::of(&thumbnail).expect("contrast")
+    }
+
+    #[test]
+    fn air_body_and_lungs_are_told_apart() {
+        // A ring around two squares, one of them with a way out to the right.
+        let is_in = |x: usize, y: usize, [left, right, top, bottom]: [usize; 4]| {
+            (left..right).contains(&x) && (top..bottom).contains(&y)
+        };
+        let outline = drawn(|x, y| match () {
+            () if is_in(x, y, [14, 24, 20, 40]) || is_in(x, y, [40, 64, 30, 32]) => 30.0,
+            () if is_in(x, y, [4, 60, 10, 50]) => 200.0,
+            () => 0.0,
+        });
+        assert_eq!(outline.around, [4, 60, 10, 50]);
+        assert_eq!((count(&outline.lungs), outline.lung_extent()), (200, [10, 20]));
+        assert_eq!(count(&outline.body), 56 * 40 - 20 * 2);
+        assert_eq!(count(&outline.outside), 64 * 64 - 56 * 40 + 20 * 2);
+        assert_eq!(outline.smaller_lung(), 0.0);
+        assert!(outline.is_chest_in_air() && !outline.is_cut_above_and_below());
+        assert!(ChestOutline::of(&Thumbnail([[7.0; SIDE]; SIDE])).is_none());
+    }
+
+    #[test]
+    fn parts_wind_and_are_complete() {
+        // A spiral of one part, and a field of its own.
+        let mut members = [0_u64; SIDE];
+        members[1] = 0x7ffe;
+        (2..9).for_each(|y| members[y] = 1 << 14);
+        members[9] = 0x7ff0;
+        (4..9).for_each(|y| members[y] |= 1 << 4);
+        members[40] = 1 << 63;
+        let found: Vec<usize> = parts(members).map(|part| count(&part)).collect();
+        assert_eq!(found, [14 + 7 + 11 + 5, 1]);
+        assert_eq!(runs(1 << 5 | 1 << 63, 0x8000_0000_0000_00f0), 0x8000_0000_0000_00f0);
+    }
+}
