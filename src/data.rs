@@ -1,5 +1,6 @@
 //! From files to slices: decoding, the manifest, the audit, splits, the slice cache and its batches; and the phantom.
 
+pub(crate) mod alteration;
 pub(crate) mod audit;
 pub(crate) mod augment;
 pub(crate) mod cache;

@@ -63,7 +63,7 @@ pub use base::files::Digest;
 pub use base::output::{complain, keep_going_at_file_size_limit, lost_output, say};
 pub use base::progress::Progress;
 pub use base::table::{Page, Show, Shown, Table};
-pub use data::audit::{Audit, Check, Expectation, Finding, Scale, Severity};
+pub use data::audit::{Audit, Check, Expectation, Finding, Recognition, Scale, Severity};
 pub use data::augment::Augmentation;
 pub use data::cache::SliceCache;
 pub use data::decode::{ColourMode, DecodeError, Format, Header, MAX_SIDE, decode_grey};

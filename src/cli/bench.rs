@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
     Adam, Architecture, Audit, Augmentation, Check, Experiment, History, Learn, Manifest, Network, Precision,
-    Preprocess, RunConfig, RunFolder, Scale, SliceCache, Split, Storage, Subset, Window, Workspace, gradient, say,
+    Preprocess, Recognition, RunConfig, RunFolder, Scale, SliceCache, Split, Storage, Subset, Window, Workspace,
+    gradient, say,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,9 @@ pub struct BenchArgs {
     /// Slices of `scale`; `epoch` stops after so many
     #[arg(long, default_value_t = 411_189, value_parser = super::count_within(1..=100_000_000))]
     pub slices: usize,
+    /// Draws the scans of `recognition`
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// Let `read` write out three equal channels, instead of one that three share
     #[arg(long)]
     pub three_channels: bool,
@@ -88,6 +92,8 @@ pub enum Work {
     Values,
     /// Duplicate search, split and tables of a data set of --slices slices that is not there
     Scale,
+    /// Copies of 30 scans, drawn by --seed, in each of the ways in which the same patient comes again: how many are found
+    Recognition,
 }
 
 /// Does the work once and prints what it took.
@@ -106,6 +112,7 @@ pub fn run(args: &BenchArgs, workspace: &Workspace) -> Result<()> {
         Work::Train => training(data, args)?,
         Work::Values => values(data, args.bytes.as_deref())?,
         Work::Scale => scale(args.slices)?,
+        Work::Recognition => recognition(data, args.seed)?,
     };
     let what = args.what.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
     let mut line = json!({
@@ -160,6 +167,15 @@ fn scale(slices: usize) -> Result<Measured> {
     let scale = Scale::measure(slices, grown)?;
     let taken = watch.stop();
     Ok((slices, taken, json!({ "grown_mb": grown(), "pairs": scale.pairs, "stages": scale.stages })))
+}
+
+fn recognition(data: &Path, seed: u64) -> Result<Measured> {
+    let watch = Watch::start();
+    let manifest = Manifest::scan(data, |_| ())?;
+    let found = Recognition::measure(&manifest, 30, seed, |_| ())?;
+    say(&found);
+    let more = json!({ "pairs_of_one_patient": found.before[0], "doubtful": found.doubtful, "rows": found.rows });
+    Ok((manifest.slices.len(), watch.stop(), more))
 }
 
 fn audit(data: &Path) -> Result<Measured> {

@@ -11,6 +11,7 @@ use crate::data::manifest::{Manifest, Set, Slice};
 pub(crate) use inspect::Inspection;
 use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;
+use samples::ScanSamples;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -28,6 +29,8 @@ mod lung_curve;
 mod orientation;
 mod pass;
 mod pixel_measures;
+mod recognition;
+mod samples;
 mod scale;
 mod scan_page;
 mod sheets;
@@ -42,6 +45,7 @@ pub use check::{Check, Severity};
 pub use expected::Expectation;
 use findings::{exact_duplicates, folder_findings, same_patients, without_air};
 pub(crate) use pass::Pass;
+pub use recognition::Recognition;
 pub use scale::Scale;
 
 const AUDIT: &str = "audit.json";
@@ -88,21 +92,27 @@ impl Audit {
 
     fn run_in(manifest: &Manifest, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
         let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, progress);
-        let levels = Levels::none();
-        let (looked, _) = manifest.each_slice(|_, slice, contents| {
+        let (levels, samples) = (Levels::none(), ScanSamples::default());
+        let (looked, _) = manifest.each_slice(|index, slice, contents| {
             slice
                 .must_be(&contents)
                 .with_context(|| format!("auditing slice {}", manifest.place_of(slice).display()))?;
             let _room = room_for(slice.header);
-            let (look, _) = Inspection::of(manifest, slice, contents, &levels);
+            let (mut look, _) = Inspection::of(manifest, slice, contents, &levels);
+            samples.offer(index, slice, &mut look);
             meter.add(1);
             Ok((look, ()))
         })?;
         meter.finish();
-        Ok(Self::assembled(manifest.clone(), looked, levels.counts()))
+        Ok(Self::assembled(manifest.clone(), looked, levels.counts(), samples))
     }
 
-    fn assembled(mut manifest: Manifest, mut looked: Vec<Inspection>, histogram: Vec<u64>) -> Self {
+    fn assembled(
+        mut manifest: Manifest,
+        mut looked: Vec<Inspection>,
+        histogram: Vec<u64>,
+        samples: ScanSamples,
+    ) -> Self {
         let usual = usual_size(&manifest);
         for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
             look.compare(&manifest, slice, usual);
@@ -111,7 +121,7 @@ impl Audit {
         findings.extend(folder_findings(&manifest));
         findings.extend(without_air(&manifest, &looked));
         findings.extend(exact_duplicates(&manifest, &looked));
-        findings.extend(same_patients(&manifest, &looked));
+        findings.extend(same_patients(&manifest, &looked, samples));
         findings.extend(wrong_scans::wrong_scans(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
         manifest.same_patient = kept_together::kept_together(&findings);

@@ -1,6 +1,7 @@
 //! Findings that take more than one file: folders, equal pictures, and scans that look like one patient.
 
 use super::file_names::order_findings;
+use super::samples::ScanSamples;
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::escape::hidden_in;
 use crate::base::progress::thousands;
@@ -156,7 +157,7 @@ pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Inspection]) -> Ve
 }
 
 /// Scans that look like one patient: of each group the pairs that join it, and those that put a label in doubt.
-pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
+pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection], samples: ScanSamples) -> Vec<Finding> {
     let candidates: Vec<look_alikes::Candidate<'_>> = looked
         .iter()
         .enumerate()
@@ -167,6 +168,14 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection]) -> Vec<F
             Some(look_alikes::Candidate { slice: slice as u32, scan: scan as u32, label, descriptor })
         })
         .collect();
+    let sampled = |(scan, slice, small): (usize, usize, _)| look_alikes::Sampled {
+        slice,
+        scan,
+        label: manifest.scans[scan].label,
+        small,
+    };
+    let samples: Vec<look_alikes::Sampled> = samples.sorted().into_iter().map(sampled).collect();
+    let size = |slice: usize| manifest.slices[slice].header.map(|header| (header.width, header.height));
     let finding = |pair: look_alikes::ScanPair| {
         let (first, second) = (&manifest.scans[pair.first], &manifest.scans[pair.second]);
         let check = if pair.in_conflict { Check::ConflictingLabel } else { Check::SamePatient };
@@ -176,10 +185,19 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection]) -> Vec<F
             "{} and {}: the same patient? {} of {} slices have a twin (for example {example} and {twin}, correlation {:.2})",
             first.folder, second.folder, pair.matched, pair.of, pair.correlation
         );
+        let (mut how, sizes) = (pair.how, (size(pair.example.0), size(pair.example.1)));
+        if let (Some(one), Some(other)) = sizes
+            && one != other
+        {
+            how.push(format!("{}x{} pixels instead of {}x{}", other.0, other.1, one.0, one.1));
+        }
+        if !how.is_empty() {
+            detail.push_str(&format!("; the second is {}", how.join(", ")));
+        }
         if pair.group > 2 {
             detail.push_str(&format!("; two of {} scans that look alike", thousands(pair.group as u64)));
         }
         Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
     };
-    look_alikes::pairs_of_scans(&candidates).into_iter().map(finding).collect()
+    look_alikes::pairs_of_scans(&candidates, &samples).into_iter().map(finding).collect()
 }

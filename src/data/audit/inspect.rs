@@ -3,6 +3,7 @@
 use super::file_names::kind_of;
 use super::pixel_measures::{Levels, Picture, PixelMeasure};
 use super::slice_shape::SliceShape;
+use super::thumbnail::Thumbnail;
 use super::{Check, Finding};
 use crate::data::decode::{ColourMode, DecodeError, Format};
 use crate::data::manifest::{Manifest, Slice};
@@ -29,6 +30,8 @@ pub(crate) struct Inspection {
     pub(super) shape: Option<SliceShape>,
     /// The lowest and the highest value, HU, where the file holds such.
     pub(super) range: Option<(f32, f32)>,
+    /// The reduced slice, until it was offered to the samples.
+    pub(super) thumbnail: Option<Box<Thumbnail>>,
 }
 
 impl Inspection {
@@ -40,7 +43,7 @@ impl Inspection {
         contents: Contents<'_>,
         levels: &Levels,
     ) -> (Self, Option<(Pixels, Option<GreyImage>)>) {
-        let mut look = Self { findings: Vec::new(), picture: None, shape: None, range: None };
+        let mut look = Self { findings: Vec::new(), picture: None, shape: None, range: None, thumbnail: None };
         let mut found = |check, detail: String| {
             look.findings.push(Finding { check, path: manifest.path(slice), detail, with: None });
         };
@@ -85,6 +88,7 @@ impl Inspection {
                 }
                 look.range = pixels.range();
                 (look.picture, look.shape) = (Some(measure.picture), measure.shape);
+                look.thumbnail = Some(measure.thumbnail);
                 return (look, Some((pixels, lung)));
             }
         }
@@ -105,7 +109,7 @@ impl Inspection {
     }
 }
 
-fn brightness_finding(measure: &PixelMeasure) -> Option<(Check, String)> {
+pub(super) fn brightness_finding(measure: &PixelMeasure) -> Option<(Check, String)> {
     let (low, high) = measure.spread;
     let levels = || format!("grey levels {} to {}, mean {:.1}", measure.min, measure.max, measure.mean);
     if measure.max <= BLACK {

@@ -7,6 +7,9 @@
 //! correlation of their descriptors. Slices of the same scan are never compared, since neighbouring slices are always
 //! similar.
 //!
+//! Copies that were mirrored, turned, inverted, cropped or given another window have other frequencies. They are looked for
+//! among a few samples of each scan (`described_parts.rs`).
+//!
 //! Of scans that all look alike, each is compared with the first few of them and not with all, and of their pairs only
 //! those are given that join a scan to its group, or show that a label is in doubt: time, memory and findings grow
 //! linearly however many there are.
@@ -17,8 +20,22 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+mod described_parts;
+mod groups;
+mod landmarks;
+mod local_contrast;
+mod orientation;
+mod registration;
+mod same_picture;
+mod sign_tables;
 #[cfg(test)]
 mod tests;
+mod whitening;
+
+use described_parts::DescribedParts;
+pub(super) use described_parts::Sampled;
+use groups::Groups;
+use whitening::{Usual, dot, signature};
 
 /// Width of the narrowest bands in bits.
 const BAND: usize = 16;
@@ -52,6 +69,8 @@ pub(super) struct ScanPair {
     pub(super) in_conflict: bool,
     /// Scans that look like these two, or like one that does; with them.
     pub(super) group: usize,
+    /// What the second one is relative to the first, in words: "mirrored", "cropped to …"; empty where that is not known.
+    pub(super) how: Vec<String>,
 }
 
 /// One slice to compare: its index, its scan, the scan's label, and its descriptor.
@@ -72,8 +91,23 @@ impl Candidate<'_> {
 type SliceMatch = (u32, u32, f32);
 
 /// Finds scans that look like one patient, as pairs in order: those that join all alike to groups, and one at least for
-/// every scan that looks like one of the other label. `slices` are sorted by scan.
-pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
+/// every scan that looks like one of the other label. `slices` and `samples` are sorted by scan.
+pub(super) fn pairs_of_scans(slices: &[Candidate<'_>], samples: &[Sampled]) -> Vec<ScanPair> {
+    let mut groups = Groups::default();
+    join_by_frequencies(slices, &mut groups);
+    let parts = DescribedParts::of(samples);
+    let scans = parts.scans();
+    for some in scans.chunks(AT_ONCE) {
+        let found: Vec<Vec<ScanPair>> = some.par_iter().map(|&scan| parts.pairs(scan, &groups)).collect();
+        some.iter().zip(found).for_each(|(&scan, found)| groups.take(scan, found));
+    }
+    let mut pairs = groups.pairs();
+    pairs.par_iter_mut().filter(|pair| pair.how.is_empty()).for_each(|pair| parts.describe(pair));
+    pairs
+}
+
+/// Joins scans whose slices have similar frequencies.
+fn join_by_frequencies(slices: &[Candidate<'_>], groups: &mut Groups) {
     let bands = Bands::of(slices);
     let mut start = 0;
     let scans: Vec<Range<usize>> = slices
@@ -84,12 +118,10 @@ pub(super) fn pairs_of_scans(slices: &[Candidate<'_>]) -> Vec<ScanPair> {
         })
         .collect();
     let lengths: BTreeMap<u32, usize> = scans.iter().map(|of| (slices[of.start].scan, of.len())).collect();
-    let mut groups = Groups::default();
     for some in scans.chunks(AT_ONCE) {
         let found: Vec<Vec<ScanPair>> = some.par_iter().map(|of| bands.pairs(of.clone(), &lengths)).collect();
         some.iter().zip(found).for_each(|(of, found)| groups.take(slices[of.start].scan as usize, found));
     }
-    groups.pairs()
 }
 
 /// Bits for the label, below those of a band.
@@ -135,11 +167,11 @@ struct Bands<'a> {
 
 impl<'a> Bands<'a> {
     fn of(slices: &'a [Candidate<'a>]) -> Self {
-        let usual = Usual::of(slices);
+        let usual = Usual::of(slices.iter().map(|slice| slice.descriptor));
         // At most 30, as more slices than that do not fit into any memory.
         let width = BAND.max(slices.len().next_power_of_two().ilog2() as usize).min(30);
         let of_slice = |of: &Candidate<'_>| {
-            let whitened = usual.whitened(of.descriptor);
+            let whitened = usual.whitened(&of.descriptor.values());
             (signature(&whitened), dot(&whitened, &whitened))
         };
         let (signatures, squares): (Vec<u128>, Vec<f32>) = slices.par_iter().map(of_slice).unzip();
@@ -159,7 +191,8 @@ impl<'a> Bands<'a> {
         for at in of.clone() {
             let mut whitened = None;
             for mut rest in self.bands.iter().map(|band| band.bucket(at)).filter(|bucket| bucket.len() > 1) {
-                let whitened = whitened.get_or_insert_with(|| self.usual.whitened(self.slices[at].descriptor));
+                let whitened =
+                    whitened.get_or_insert_with(|| self.usual.whitened(&self.slices[at].descriptor.values()));
                 while let Some(&(place, _)) = rest.first() {
                     let (of_label, others) = rest.split_at(rest.partition_point(|(other, _)| *other == place));
                     self.compare(at, whitened, of_label, &mut matches);
@@ -193,7 +226,7 @@ impl<'a> Bands<'a> {
             }
             compared += 1;
             let length = (self.squares[at] * self.squares[candidate as usize]).sqrt();
-            let product = dot(whitened, &self.usual.whitened(other.descriptor));
+            let product = dot(whitened, &self.usual.whitened(&other.descriptor.values()));
             let correlation = if length > 0.0 { product / length } else { 0.0 };
             if correlation >= ALIKE {
                 alike += usize::from(last != Some(other.scan));
@@ -227,113 +260,11 @@ impl<'a> Bands<'a> {
             example: (candidate(best.0).slice as usize, candidate(best.1).slice as usize),
             in_conflict: candidate(best.0).in_conflict(candidate(best.1)),
             group: 2,
+            how: Vec::new(),
         })
-    }
-}
-
-/// Scans joined to groups by the pairs among them.
-#[derive(Default)]
-struct Groups {
-    /// Of every scan in a group, one of the same group; the first is its own.
-    above: BTreeMap<usize, usize>,
-    /// Scans with a pair that puts their label in doubt.
-    doubted: BTreeSet<usize>,
-    kept: Vec<ScanPair>,
-}
-
-impl Groups {
-    fn first_of(&self, mut scan: usize) -> usize {
-        while let Some(&above) = self.above.get(&scan).filter(|above| **above != scan) {
-            scan = above;
-        }
-        scan
-    }
-
-    /// Whether the two were in different groups.
-    fn join(&mut self, pair: &ScanPair) -> bool {
-        let (a, b) = (self.first_of(pair.first), self.first_of(pair.second));
-        let first = a.min(b);
-        // Short ways for the next.
-        self.above.extend([a, b, pair.first, pair.second].map(|scan| (scan, first)));
-        a != b
-    }
-
-    /// Takes the pairs of a scan and keeps those that are needed.
-    fn take(&mut self, scan: usize, mut found: Vec<ScanPair>) {
-        // Those of the other label first, as they join as well.
-        found.sort_by_key(|pair| (!pair.in_conflict, pair.first, pair.second));
-        for pair in found {
-            let is_first_doubt = pair.in_conflict && !self.doubted.contains(&scan);
-            if self.join(&pair) | is_first_doubt {
-                self.doubted.extend([pair.first, pair.second].into_iter().filter(|_| pair.in_conflict));
-                self.kept.push(pair);
-            }
-        }
-    }
-
-    fn pairs(self) -> Vec<ScanPair> {
-        let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
-        self.above.keys().for_each(|&scan| *sizes.entry(self.first_of(scan)).or_default() += 1);
-        let group = |pair: &ScanPair| sizes[&self.first_of(pair.first)];
-        let mut pairs: Vec<ScanPair> =
-            self.kept.iter().map(|pair| ScanPair { group: group(pair), ..pair.clone() }).collect();
-        pairs.sort_by_key(|pair| (pair.first, pair.second));
-        pairs
     }
 }
 
 fn key(signature: u128, band: usize, width: usize) -> u32 {
     (signature >> (band * width)) as u32 & ((1_u64 << width) - 1) as u32
-}
-
-/// One bit for each frequency: whether it exceeds the median.
-fn signature(whitened: &[f32; DESCRIPTOR]) -> u128 {
-    whitened.iter().fold(0, |bits, value| bits << 1 | u128::from(*value > 0.0))
-}
-
-/// Median and standard deviation of each frequency over the data set, with which slices are compared.
-struct Usual {
-    median: [f32; DESCRIPTOR],
-    /// 1 / standard deviation around the median; 0 for a frequency that never varies.
-    scale: [f32; DESCRIPTOR],
-}
-
-impl Usual {
-    /// Descriptors hold bytes, so one pass that counts each value gives median and variance.
-    fn of(slices: &[Candidate<'_>]) -> Self {
-        let mut usual = Self { median: [0.0; DESCRIPTOR], scale: [0.0; DESCRIPTOR] };
-        let mut counts = vec![[0_u32; 256]; DESCRIPTOR];
-        for slice in slices {
-            counts.iter_mut().zip(&slice.descriptor.0).for_each(|(counts, &root)| counts[index(root)] += 1);
-        }
-        let levels: Vec<f32> = (i8::MIN..=i8::MAX).map(Descriptor::level).collect();
-        let middle = slices.len() / 2;
-        for (k, counts) in counts.iter().enumerate().take_while(|_| !slices.is_empty()) {
-            let mut seen = 0;
-            let below = |count: &&u32| {
-                seen += **count as usize;
-                seen <= middle
-            };
-            let median = levels[counts.iter().take_while(below).count()];
-            let each = counts.iter().zip(&levels);
-            let squares: f64 = each.map(|(count, level)| f64::from(*count) * f64::from(level - median).powi(2)).sum();
-            let variance = squares / slices.len() as f64;
-            usual.median[k] = median;
-            usual.scale[k] = if variance > 1e-12 { 1.0 / variance.sqrt() as f32 } else { 0.0 };
-        }
-        usual
-    }
-
-    /// Each frequency minus its median, divided by its spread.
-    fn whitened(&self, descriptor: &Descriptor) -> [f32; DESCRIPTOR] {
-        std::array::from_fn(|k| (descriptor.value(k) - self.median[k]) * self.scale[k])
-    }
-}
-
-fn index(root: i8) -> usize {
-    (i16::from(root) - i16::from(i8::MIN)) as usize
-}
-
-fn dot(a: &[f32; DESCRIPTOR], b: &[f32; DESCRIPTOR]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -3,6 +3,7 @@
 use super::Audit;
 use super::inspect::Inspection;
 use super::pixel_measures::Levels;
+use super::samples::ScanSamples;
 use crate::base::errors::{Context, Result};
 use crate::base::progress::Progress;
 use crate::data::cache::{CacheFilling, SliceCache};
@@ -15,6 +16,7 @@ use std::path::Path;
 /// Inspects files from a folder or an archive and, on request, caches them in the same pass.
 pub(crate) struct Pass {
     levels: Levels,
+    samples: ScanSamples,
     filling: Option<CacheFilling>,
 }
 
@@ -22,7 +24,7 @@ impl Pass {
     /// `cache`: the folder of the caches, and the preprocessing.
     pub(crate) fn begin(cache: Option<(&Path, &Preprocess)>) -> Result<Self> {
         let filling = cache.map(|(folder, preprocess)| CacheFilling::begin(folder, preprocess)).transpose()?;
-        Ok(Self { levels: Levels::none(), filling })
+        Ok(Self { levels: Levels::none(), samples: ScanSamples::default(), filling })
     }
 
     /// Inspects file number `index` of the manifest that is being made.
@@ -34,7 +36,8 @@ impl Pass {
         contents: Contents<'_>,
     ) -> Result<Inspection> {
         let _room = room_for(slice.header);
-        let (look, pixels) = Inspection::of(manifest, slice, contents, &self.levels);
+        let (mut look, pixels) = Inspection::of(manifest, slice, contents, &self.levels);
+        self.samples.offer(index, slice, &mut look);
         if let (Some(filling), Some(pixels)) = (&self.filling, pixels) {
             let caching = || format!("caching slice {}", manifest.place_of(slice).display());
             filling.put(index, pixels.0, pixels.1).with_context(caching)?;
@@ -44,7 +47,7 @@ impl Pass {
 
     /// The audit; `looked` is in the order of the manifest's slices.
     pub(crate) fn finish(self, manifest: Manifest, looked: Vec<Inspection>) -> Result<(Audit, Option<SliceCache>)> {
-        let audit = Audit::assembled(manifest, looked, self.levels.counts());
+        let audit = Audit::assembled(manifest, looked, self.levels.counts(), self.samples);
         let cache = self.filling.map(|filling| filling.finish(&audit.manifest, &audit.accepted())).transpose()?;
         Ok((audit, cache))
     }

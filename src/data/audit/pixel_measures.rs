@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Side of the picture that the descriptor is made from, and number of its frequencies used per axis.
-const SIDE: usize = 32;
+pub(super) const SIDE: usize = 32;
 const FREQUENCIES: usize = 12;
 /// Numbers in a descriptor: the lowest frequencies without the mean.
 pub(super) const DESCRIPTOR: usize = 96;
@@ -59,7 +59,6 @@ impl Descriptor {
         squares.sum::<f32>().sqrt()
     }
 
-    #[cfg(test)]
     pub(super) fn values(&self) -> [f32; DESCRIPTOR] {
         std::array::from_fn(|frequency| self.value(frequency))
     }
@@ -85,6 +84,7 @@ pub(super) struct PixelMeasure {
     pub(super) picture: Picture,
     /// `None` for a slice without contrast.
     pub(super) shape: Option<SliceShape>,
+    pub(super) thumbnail: Box<Thumbnail>,
 }
 
 impl PixelMeasure {
@@ -104,6 +104,7 @@ impl PixelMeasure {
                 .unwrap_or(255)
         };
         let thumbnail = Thumbnail::of(image);
+        let thumbnail = Box::new(Thumbnail::of(image));
         let dimensions = u64::from(image.width) << 32 | u64::from(image.height);
         Self {
             min: level(f64::MIN_POSITIVE),
@@ -115,6 +116,7 @@ impl PixelMeasure {
                 descriptor: descriptor(&thumbnail.halved()),
             },
             shape: SliceShape::of(image, &thumbnail),
+            thumbnail,
         }
     }
 }
@@ -139,18 +141,23 @@ fn histogram(pixels: &[u8]) -> [u32; 256] {
     std::array::from_fn(|level| tables.iter().map(|table| table[level]).sum())
 }
 
-/// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the
-/// mean, scaled to length 1 so that brightness and contrast do not count.
-fn descriptor(thumbnail: &[[f32; SIDE]; SIDE]) -> Descriptor {
-    static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
-        let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * SIDE) as f32;
-        (0..FREQUENCIES).flat_map(|k| (0..SIDE).map(move |x| angle(k, x).cos())).collect()
-    });
+/// The frequencies of a descriptor, across and down, from low to high without the mean; a few more than it has.
+pub(super) fn zigzag() -> &'static [(usize, usize)] {
     static ZIGZAG: LazyLock<Vec<(usize, usize)>> = LazyLock::new(|| {
         let all = (0..FREQUENCIES).flat_map(|u| (0..FREQUENCIES).map(move |v| (u, v)));
         let mut order: Vec<(usize, usize)> = all.skip(1).collect();
         order.sort_by_key(|&(u, v)| (u + v, u));
         order
+    });
+    &ZIGZAG
+}
+
+/// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the
+/// mean, scaled to length 1 so that brightness and contrast do not count.
+pub(super) fn descriptor(thumbnail: &[[f32; SIDE]; SIDE]) -> Descriptor {
+    static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
+        let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * SIDE) as f32;
+        (0..FREQUENCIES).flat_map(|k| (0..SIDE).map(move |x| angle(k, x).cos())).collect()
     });
     let cosine = |k: usize| &COSINES[k * SIDE..(k + 1) * SIDE];
     let mut rows = [[0.0_f32; SIDE]; FREQUENCIES];
@@ -161,7 +168,7 @@ fn descriptor(thumbnail: &[[f32; SIDE]; SIDE]) -> Descriptor {
     }
     let coefficient = |u: usize, v: usize| -> f32 { rows[u].iter().zip(cosine(v)).map(|(a, c)| a * c).sum() };
     let mut values = [0.0_f32; DESCRIPTOR];
-    for (value, &(u, v)) in values.iter_mut().zip(&*ZIGZAG) {
+    for (value, &(u, v)) in values.iter_mut().zip(zigzag()) {
         *value = coefficient(u, v);
     }
     let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();

@@ -1,7 +1,9 @@
 //! Measures the stages that only need the manifest, on a synthetic manifest of any size.
 
 use super::inspect::Inspection;
-use super::pixel_measures::{DESCRIPTOR, Descriptor, Picture};
+use super::pixel_measures::{DESCRIPTOR, Descriptor, Picture, zigzag};
+use super::samples::{SAMPLES, ScanSamples};
+use super::thumbnail::Thumbnail;
 use super::{Audit, Check};
 use crate::base::errors::{Result, ensure};
 use crate::base::files::Digest;
@@ -41,14 +43,14 @@ impl Scale {
     /// Fewer slices than a split needs.
     pub fn measure(slices: usize, grown: impl Fn() -> Option<u64>) -> Result<Self> {
         ensure!(slices >= 40 * PER_SCAN, "expected {} slices or more, found {slices}", 40 * PER_SCAN);
-        let (manifest, looked, planted) = synthetic(slices);
+        let (manifest, looked, samples, planted) = synthetic(slices);
         let mut stages = Vec::new();
         let mut begun = Instant::now();
         let mut took = |stage, stages: &mut Vec<_>| {
             stages.push((stage, begun.elapsed().as_secs_f64(), grown()));
             begun = Instant::now();
         };
-        let audit = Audit::assembled(manifest, looked, vec![0; 256]);
+        let audit = Audit::assembled(manifest, looked, vec![0; 256], samples);
         took("audit: duplicates, look-alikes, findings", &mut stages);
         let accepted = audit.accepted();
         took("accepted slices", &mut stages);
@@ -102,7 +104,8 @@ fn folder(scan: usize, scans: usize) -> String {
 }
 
 /// A manifest and inspected slices as if read from folders, and the planted pairs of scans of one patient.
-fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, Vec<(String, String)>) {
+fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, ScanSamples, Vec<(String, String)>) {
+    let samples = ScanSamples::default();
     let scans = slices.div_ceil(PER_SCAN);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let header = Header { format: Format::Jpeg, width: 512, height: 512, colour: ColourMode::Grey };
@@ -140,15 +143,55 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, Vec<(String, String)>
             let length = mixed.iter().map(|v| v * v).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
             let descriptor = Descriptor::packed(&mixed.map(|v| v / length));
             let pixels = rng.r#gen::<u128>().to_le_bytes();
-            looked.push(Inspection {
+            let mut look = Inspection {
                 findings: Vec::new(),
                 picture: Some(Picture { pixels, descriptor }),
                 shape: None,
                 range: None,
-            });
+                // A sample's alone, since drawing takes time.
+                thumbnail: is_sampled(number, of_scan).then(|| Box::new(chest(&mixed, height))),
+            };
+            samples.offer(looked.len(), &listed[looked.len()], &mut look);
+            looked.push(look);
         }
     }
-    (Manifest::of_folders("synthetic", folders, listed), looked, planted)
+    (Manifest::of_folders("synthetic", folders, listed), looked, samples, planted)
+}
+
+/// Whether a slice of a scan of so many may stay among the samples.
+fn is_sampled(number: usize, of: usize) -> bool {
+    number.is_multiple_of((of.next_power_of_two() / (2 * SAMPLES)).max(1))
+}
+
+/// A body with two lungs, whose shapes and contents the frequencies give.
+fn chest(of: &[f32; DESCRIPTOR], height: f32) -> Thumbnail {
+    let wave = |k: usize, at: f32| (std::f32::consts::PI * k as f32 * at).cos();
+    let side = Thumbnail::SIDE;
+    let waves: Vec<Vec<f32>> =
+        (0..12).map(|k| (0..side).map(|at| wave(k, (at as f32 + 0.5) / side as f32)).collect()).collect();
+    // Across first, then down.
+    let mut columns = vec![[0.0_f32; Thumbnail::SIDE]; 12];
+    for (k, (value, &(across, down))) in of.iter().zip(zigzag()).enumerate() {
+        let level = 25.0 * value / strength(k).sqrt();
+        columns[down].iter_mut().zip(&waves[across]).for_each(|(sum, wave)| *sum += level * wave);
+    }
+    let size = (0.6 + 0.4 * (std::f32::consts::PI * height).sin()) * (1.0 + 0.05 * of[3]);
+    Thumbnail(std::array::from_fn(|y| {
+        std::array::from_fn(|x| {
+            let (across, down) = ((x as f32 + 0.5) / side as f32 - 0.5, (y as f32 + 0.5) / side as f32 - 0.5);
+            let inside = |middle: f32, width: f32, height: f32| {
+                ((across - middle) / width).powi(2) + (down / height).powi(2) < 1.0
+            };
+            let texture: f32 = columns.iter().zip(&waves).map(|(column, wave)| column[x] * wave[y]).sum();
+            let lungs = [-0.19, 0.19].into_iter().any(|middle| inside(middle, 0.15 * size, 0.22 * size));
+            let level = match (lungs, inside(0.0, 0.42 + 0.02 * of[5], 0.33 + 0.02 * of[6])) {
+                (true, _) => 40.0 + texture,
+                (false, true) => 150.0 + texture,
+                (false, false) => 0.0,
+            };
+            level.clamp(0.0, 255.0)
+        })
+    }))
 }
 
 /// Low frequencies are strong and high ones weak, as in natural images.

@@ -12,6 +12,7 @@ mod folders;
 mod foreign_files;
 mod pictures;
 mod whole_scans;
+mod twins;
 
 /// Slices of a scan that is drawn for a case.
 const SLICES: usize = 8;
@@ -23,6 +24,7 @@ pub(super) fn draw(config: &PhantomConfig, plan: &PhantomPlan) -> Result<CaseDra
     foreign_files::draw(&mut drawing)?;
     folders::draw(&mut drawing)?;
     whole_scans::draw(&mut drawing)?;
+    twins::draw(&mut drawing)?;
     Ok(drawing)
 }
 

@@ -33,7 +33,7 @@ fn pairs_of(scans: &[(usize, Option<Label>)], slices: usize, noise: f32) -> Vec<
         let scan = index / slices;
         Candidate { slice: index as u32, scan: scan as u32, label: scans[scan].1, descriptor }
     };
-    pairs_of_scans(&descriptors.iter().enumerate().map(candidate).collect::<Vec<_>>())
+    pairs_of_scans(&descriptors.iter().enumerate().map(candidate).collect::<Vec<_>>(), &[])
 }
 
 /// The groups that pairs join, without scans of no pair.

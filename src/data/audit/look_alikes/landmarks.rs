@@ -1,0 +1,153 @@
+//! Parts of a slice that are found again in a cropped or enlarged copy: the lungs, the body, and others that are darker or
+//! brighter than what surrounds them.
+
+use super::super::samples::Small;
+use super::super::thumbnail::Thumbnail;
+use super::orientation::SlicePart;
+
+const SIDE: usize = Thumbnail::SIDE;
+/// Grey levels at which a slice is divided into dark and bright, evenly spaced between its darkest and brightest.
+const LEVELS: usize = 5;
+/// Most parts of a slice, with the whole.
+const MOST: usize = 10;
+/// The smallest area of a part, and of a piece of parts that are taken together, in fields.
+const PART: usize = 100;
+const PIECE: usize = 30;
+/// The smallest side of a part, in fields.
+const NARROWEST: usize = 10;
+/// Two parts of which this share is common to both are one.
+const SAME: f32 = 0.85;
+
+/// The whole slice, and the boxes of its large dark and bright parts that do not touch the border: each alone, and all at
+/// one level together.
+pub(super) fn landmarks(of: &Small) -> Vec<SlicePart> {
+    let mut found = vec![SlicePart([0.0, 0.0, SIDE as f32, SIDE as f32])];
+    let (low, high) = extremes(of);
+    for level in 1..=LEVELS {
+        let level = low + (high - low) * level as f32 / (LEVELS + 1) as f32;
+        let pieces = pieces(&of.0.map(|grey| f32::from(grey) >= level));
+        for is_bright in [false, true] {
+            let inside: Vec<&Piece> = pieces.iter().filter(|piece| piece.is_bright == is_bright).collect();
+            inside.iter().filter(|piece| piece.area >= PART).for_each(|piece| add(&mut found, piece.bounds));
+            if let Some(all) = inside.iter().map(|piece| piece.bounds).reduce(joined).filter(|_| inside.len() > 1) {
+                add(&mut found, all);
+            }
+        }
+    }
+    found.truncate(MOST);
+    found
+}
+
+/// Left, top, right, bottom.
+type Bounds = [usize; 4];
+
+struct Piece {
+    is_bright: bool,
+    area: usize,
+    bounds: Bounds,
+}
+
+fn joined(a: Bounds, b: Bounds) -> Bounds {
+    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+}
+
+fn add(found: &mut Vec<SlicePart>, bounds: Bounds) {
+    if bounds[2] - bounds[0] < NARROWEST || bounds[3] - bounds[1] < NARROWEST {
+        return;
+    }
+    let part = bounds.map(|bound| bound as f32);
+    let area = |[left, top, right, bottom]: [f32; 4]| (right - left).max(0.0) * (bottom - top).max(0.0);
+    let is_same = |SlicePart(other): &SlicePart| {
+        let common = [part[0].max(other[0]), part[1].max(other[1]), part[2].min(other[2]), part[3].min(other[3])];
+        area(common) > SAME * (area(part) + area(*other) - area(common))
+    };
+    if !found.iter().any(is_same) {
+        found.push(SlicePart(part));
+    }
+}
+
+/// Grey levels that 2 % of the fields do not exceed, and 98 %.
+fn extremes(of: &Small) -> (f32, f32) {
+    let mut counts = [0_usize; 256];
+    of.0.iter().for_each(|&level| counts[usize::from(level)] += 1);
+    let level = |fields: usize| {
+        let mut seen = 0;
+        let reached = |count: &usize| {
+            seen += count;
+            seen > fields
+        };
+        counts.iter().position(reached).unwrap_or(255) as f32
+    };
+    (level(SIDE * SIDE / 50), level(SIDE * SIDE * 49 / 50))
+}
+
+/// Connected pieces that do not touch the border.
+fn pieces(is_bright: &[bool; SIDE * SIDE]) -> Vec<Piece> {
+    let mut seen = [false; SIDE * SIDE];
+    let mut open = Vec::new();
+    let mut found = Vec::new();
+    for start in 0..SIDE * SIDE {
+        if seen[start] {
+            continue;
+        }
+        let mut piece = Piece { is_bright: is_bright[start], area: 0, bounds: [SIDE, SIDE, 0, 0] };
+        seen[start] = true;
+        open.push(start);
+        while let Some(at) = open.pop() {
+            let (y, x) = (at / SIDE, at % SIDE);
+            piece.area += 1;
+            piece.bounds = joined(piece.bounds, [x, y, x + 1, y + 1]);
+            let neighbours = [
+                (x > 0).then(|| at - 1),
+                (x + 1 < SIDE).then(|| at + 1),
+                at.checked_sub(SIDE),
+                (y + 1 < SIDE).then(|| at + SIDE),
+            ];
+            for next in neighbours.into_iter().flatten() {
+                if !seen[next] && is_bright[next] == piece.is_bright {
+                    seen[next] = true;
+                    open.push(next);
+                }
+            }
+        }
+        let [left, top, right, bottom] = piece.bounds;
+        if piece.area >= PIECE && left > 0 && top > 0 && right < SIDE && bottom < SIDE {
+            found.push(piece);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn body_and_lungs_are_found_whatever_the_contrast() {
+        // A body of 50 x 40 fields with two dark lungs of 14 x 20.
+        let draw = |[air, body, lung]: [u8; 3]| {
+            let level = |at: usize| match (at % SIDE, at / SIDE) {
+                (14..28 | 36..50, 22..42) => lung,
+                (7..57, 12..52) => body,
+                _ => air,
+            };
+            Small(Box::new(std::array::from_fn(level)))
+        };
+        let found = |levels| landmarks(&draw(levels)).into_iter().map(|part| part.0).collect::<Vec<_>>();
+        let expected = [
+            [0.0, 0.0, 64.0, 64.0],
+            [14.0, 22.0, 28.0, 42.0],
+            [36.0, 22.0, 50.0, 42.0],
+            [14.0, 22.0, 50.0, 42.0],
+            [7.0, 12.0, 57.0, 52.0],
+        ];
+        for levels in [[0, 180, 20], [0, 90, 10], [255, 70, 240]] {
+            let mut parts = found(levels);
+            parts.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
+            let mut expected = expected.to_vec();
+            expected.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
+            assert_eq!(parts, expected, "{levels:?}");
+        }
+        assert_eq!(found([90, 90, 90]).len(), 1);
+    }
+}

@@ -1,0 +1,92 @@
+//! Grey levels relative to those around them, which another window, contrast or brightness hardly changes.
+
+use multiversion::multiversion;
+use std::sync::LazyLock;
+
+/// Standard deviation of the surroundings, in fields of a reduced slice.
+const SURROUNDINGS: f32 = 4.0;
+/// Half the width of the kernel.
+const REACH: usize = 8;
+/// Grey levels of variation below which an area counts as even.
+const EVEN: f32 = 4.0;
+
+/// Each value minus the mean around it, divided by the standard deviation around it, row by row.
+pub(super) fn local_contrast(values: &[f32], width: usize) -> Vec<f32> {
+    let means = blurred(values, width);
+    let mut differences: Vec<f32> = values.iter().zip(&means).map(|(value, mean)| value - mean).collect();
+    let squares: Vec<f32> = differences.iter().map(|difference| difference * difference).collect();
+    let spread = blurred(&squares, width);
+    differences.iter_mut().zip(spread).for_each(|(value, square)| *value /= square.max(0.0).sqrt() + EVEN);
+    differences
+}
+
+/// Gaussian blur; beyond the border the picture is mirrored.
+fn blurred(values: &[f32], width: usize) -> Vec<f32> {
+    let across = convolved_down(&transposed(values, width), values.len() / width.max(1));
+    convolved_down(&transposed(&across, values.len() / width.max(1)), width)
+}
+
+fn transposed(values: &[f32], width: usize) -> Vec<f32> {
+    let height = values.len() / width.max(1);
+    let mut turned = vec![0.0; values.len()];
+    for (y, row) in values.chunks_exact(width.max(1)).enumerate() {
+        for (x, value) in row.iter().enumerate() {
+            turned[x * height + y] = *value;
+        }
+    }
+    turned
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn convolved_down(values: &[f32], width: usize) -> Vec<f32> {
+    static KERNEL: LazyLock<Vec<f32>> = LazyLock::new(|| {
+        let weight = |at: usize| (-(at as f32 - REACH as f32).powi(2) / (2.0 * SURROUNDINGS * SURROUNDINGS)).exp();
+        let weights: Vec<f32> = (0..=2 * REACH).map(weight).collect();
+        let sum: f32 = weights.iter().sum();
+        weights.into_iter().map(|weight| weight / sum).collect()
+    });
+    let height = values.len() / width.max(1);
+    let mut blurred = vec![0.0; values.len()];
+    for (y, row) in blurred.chunks_exact_mut(width.max(1)).enumerate() {
+        for (at, weight) in KERNEL.iter().enumerate() {
+            let from = mirrored(y as isize + at as isize - REACH as isize, height);
+            let source = &values[from * width..(from + 1) * width];
+            row.iter_mut().zip(source).for_each(|(sum, value)| *sum += weight * value);
+        }
+    }
+    blurred
+}
+
+/// A row or column of the picture in place of one that may lie beyond its border.
+fn mirrored(at: isize, length: usize) -> usize {
+    let length = length as isize;
+    let at = if at < 0 { -1 - at } else { at };
+    let at = if at >= length { 2 * length - 1 - at } else { at };
+    at.clamp(0, length - 1) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waves(level: impl Fn(f32) -> f32) -> Vec<f32> {
+        (0..48 * 30).map(|at| level(((at % 48) as f32 / 3.0).sin() * ((at / 48) as f32 / 4.0).cos())).collect()
+    }
+
+    #[test]
+    fn another_contrast_or_brightness_changes_little() {
+        let [one, other] =
+            [(90.0, 60.0), (150.0, 40.0)].map(|(mean, spread)| local_contrast(&waves(|wave| mean + spread * wave), 48));
+        assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 0.25));
+        assert!(one.iter().any(|value| *value > 1.0) && one.iter().any(|value| *value < -1.0));
+        assert!(local_contrast(&[70.0; 25], 5).iter().all(|value| value.abs() < 1e-4));
+    }
+
+    #[test]
+    fn rows_and_columns_are_treated_alike() {
+        let values = waves(|wave| 100.0 + 50.0 * wave);
+        let down = local_contrast(&transposed(&values, 48), 30);
+        let across = transposed(&local_contrast(&values, 48), 48);
+        assert!(down.iter().zip(&across).all(|(a, b)| (a - b).abs() < 1e-3));
+    }
+}

@@ -1,0 +1,169 @@
+//! The sixteen ways in which a picture can be mirrored, turned by right angles and inverted.
+
+use super::super::pixel_measures::{DESCRIPTOR, zigzag};
+use super::super::samples::Small;
+use super::super::thumbnail::Thumbnail;
+use std::sync::LazyLock;
+
+const SIDE: usize = Thumbnail::SIDE;
+
+/// A rectangle in a reduced slice: left, top, right, bottom, in fields from its upper left corner.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct SlicePart(pub(super) [f32; 4]);
+
+/// Rows become columns, then their order is reversed, then dark becomes bright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Orientation {
+    transposed: bool,
+    rows_reversed: bool,
+    columns_reversed: bool,
+    inverted: bool,
+}
+
+impl Orientation {
+    pub(super) const ORIGINAL: Self = Self::number(0);
+
+    pub(super) const COUNT: usize = 16;
+
+    pub(super) const fn number(number: usize) -> Self {
+        Self {
+            transposed: number & 8 != 0,
+            rows_reversed: number & 4 != 0,
+            columns_reversed: number & 2 != 0,
+            inverted: number & 1 != 0,
+        }
+    }
+
+    /// The one that leads back.
+    pub(super) fn inverse(self) -> Self {
+        let [rows_reversed, columns_reversed] = if self.transposed {
+            [self.columns_reversed, self.rows_reversed]
+        } else {
+            [self.rows_reversed, self.columns_reversed]
+        };
+        Self { rows_reversed, columns_reversed, ..self }
+    }
+
+    pub(super) fn picture(self, of: &Small) -> Small {
+        let mut turned = of.clone();
+        for (at, level) in turned.0.iter_mut().enumerate() {
+            let from = of.0[self.origin(at)];
+            *level = if self.inverted { 255 - from } else { from };
+        }
+        turned
+    }
+
+    /// Local contrast, which changes its sign where dark becomes bright.
+    pub(super) fn contrast(self, of: &[f32]) -> Vec<f32> {
+        let sign = if self.inverted { -1.0 } else { 1.0 };
+        (0..of.len()).map(|at| sign * of[self.origin(at)]).collect()
+    }
+
+    /// The field that comes to this place.
+    fn origin(self, at: usize) -> usize {
+        let (y, x) = (at / SIDE, at % SIDE);
+        let y = if self.rows_reversed { SIDE - 1 - y } else { y };
+        let x = if self.columns_reversed { SIDE - 1 - x } else { x };
+        if self.transposed { x * SIDE + y } else { y * SIDE + x }
+    }
+
+    /// Where a part lies after this.
+    pub(super) fn part(self, SlicePart([left, top, right, bottom]): SlicePart) -> SlicePart {
+        let [mut left, mut top, mut right, mut bottom] =
+            if self.transposed { [top, left, bottom, right] } else { [left, top, right, bottom] };
+        let side = SIDE as f32;
+        if self.rows_reversed {
+            (top, bottom) = (side - bottom, side - top);
+        }
+        if self.columns_reversed {
+            (left, right) = (side - right, side - left);
+        }
+        SlicePart([left, top, right, bottom])
+    }
+
+    /// The frequencies of a picture after this; the few whose counterparts are not kept become 0.
+    pub(super) fn frequencies(self, of: &[f32; DESCRIPTOR]) -> [f32; DESCRIPTOR] {
+        /// For each orientation the frequency that comes to each place, and its factor.
+        static ORIGINS: LazyLock<Vec<[(usize, f32); DESCRIPTOR]>> =
+            LazyLock::new(|| (0..Orientation::COUNT).map(|number| Orientation::number(number).origins()).collect());
+        let number = [self.transposed, self.rows_reversed, self.columns_reversed, self.inverted];
+        let number = number.iter().fold(0, |number, &bit| number << 1 | usize::from(bit));
+        ORIGINS[number].map(|(from, factor)| factor * of[from])
+    }
+
+    fn origins(self) -> [(usize, f32); DESCRIPTOR] {
+        let all = &zigzag()[..DESCRIPTOR];
+        std::array::from_fn(|at| {
+            let (across, down) = all[at];
+            let exchanged = || all.iter().position(|other| *other == (down, across));
+            let from = if self.transposed { exchanged() } else { Some(at) };
+            let turns = [self.columns_reversed && across % 2 == 1, self.rows_reversed && down % 2 == 1, self.inverted];
+            let is_negative = turns.into_iter().filter(|turn| *turn).count() % 2 == 1;
+            from.map_or((0, 0.0), |from| (from, if is_negative { -1.0 } else { 1.0 }))
+        })
+    }
+
+    /// What happened, in words; `None` for the original.
+    pub(super) fn words(self) -> Option<String> {
+        let turned = match (self.transposed, self.rows_reversed, self.columns_reversed) {
+            (false, false, false) => None,
+            (false, false, true) => Some("mirrored"),
+            (false, true, false) => Some("upside down"),
+            (false, true, true) => Some("turned by 180°"),
+            (true, true, false) => Some("turned by 90° to the left"),
+            (true, false, true) => Some("turned by 90° to the right"),
+            (true, false, false) | (true, true, true) => Some("mirrored and turned by 90°"),
+        };
+        let words: Vec<&str> = turned.into_iter().chain(self.inverted.then_some("inverted")).collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::pixel_measures::descriptor;
+    use super::*;
+
+    fn picture() -> Small {
+        let level = |at: usize| ((at % SIDE) * (at % SIDE) / 40 + (at / SIDE) * 3 / 2 + (at % 7)) as u8;
+        Small(Box::new(std::array::from_fn(level)))
+    }
+
+    fn frequencies(of: &Small) -> [f32; DESCRIPTOR] {
+        let rows = std::array::from_fn(|y| std::array::from_fn(|x| f32::from(of.0[y * SIDE + x])));
+        descriptor(&Thumbnail(rows).halved()).values()
+    }
+
+    #[test]
+    fn frequencies_and_parts_turn_with_the_picture() {
+        let original = picture();
+        for orientation in (0..Orientation::COUNT).map(Orientation::number) {
+            let turned = orientation.picture(&original);
+            assert_eq!(orientation.inverse().picture(&turned), original, "{orientation:?}");
+            let expected = frequencies(&turned);
+            for (at, value) in orientation.frequencies(&frequencies(&original)).iter().enumerate() {
+                let is_kept = !orientation.transposed || zigzag()[at] != (2, 11) && zigzag()[at] != (3, 10);
+                assert!(!is_kept || (value - expected[at]).abs() < 0.02, "{orientation:?}: {:?}", zigzag()[at]);
+            }
+            let part = SlicePart([3.0, 10.0, 20.0, 60.0]);
+            assert_eq!(orientation.inverse().part(orientation.part(part)), part);
+            let corner = original.0[10 * SIDE + 3];
+            let SlicePart([left, top, right, bottom]) = orientation.part(SlicePart([3.0, 10.0, 4.0, 11.0]));
+            assert_eq!((right - left, bottom - top), (1.0, 1.0));
+            let found = turned.0[top as usize * SIDE + left as usize];
+            assert_eq!(found, if orientation.inverted { 255 - corner } else { corner }, "{orientation:?}");
+        }
+    }
+
+    #[test]
+    fn each_is_named() {
+        let words = |number| Orientation::number(number).words();
+        assert_eq!((words(0), words(1).as_deref()), (None, Some("inverted")));
+        assert_eq!((words(2).as_deref(), words(4).as_deref()), (Some("mirrored"), Some("upside down")));
+        // A turn to the left brings what was right to the top.
+        assert_eq!(words(12).as_deref(), Some("turned by 90° to the left"));
+        let original = picture();
+        assert_eq!(Orientation::number(12).picture(&original).0[0], original.0[SIDE - 1]);
+        assert_eq!(words(7).as_deref(), Some("turned by 180°, inverted"));
+    }
+}

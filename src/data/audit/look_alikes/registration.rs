@@ -1,0 +1,296 @@
+//! Whether two reduced slices are one picture, and how one lies in the other.
+
+use super::super::samples::Small;
+use super::super::thumbnail::Thumbnail;
+use super::local_contrast::local_contrast;
+use super::orientation::{Orientation, SlicePart};
+
+const SIDE: usize = Thumbnail::SIDE;
+/// Both slices show the common part with this share of their area at least, so that half of a chest is not compared.
+const COMMON: f32 = 0.4;
+/// A copy is not stretched more than this in one direction.
+const STRETCHED: f32 = 1.33;
+/// From this correlation of every other field on, all fields are compared.
+const PROMISING: f32 = 0.75;
+/// Steps of the search, in fields, from coarse to fine.
+const COARSE: [f32; 2] = [2.0, 1.0];
+const FINE: [f32; 2] = [0.5, 0.25];
+/// Rounds of the search at one step.
+const ROUNDS: usize = 3;
+/// The median difference in grey levels from which on two registered slices have another window or contrast.
+const OTHER_LEVELS: f32 = 6.0;
+
+/// A reduced slice and its local contrast.
+pub(super) struct Prepared {
+    levels: Small,
+    contrast: Vec<f32>,
+}
+
+impl Prepared {
+    pub(super) fn of(levels: Small) -> Self {
+        let contrast = local_contrast(&levels.0.map(f32::from), SIDE);
+        Self { levels, contrast }
+    }
+
+    pub(super) fn turned(&self, orientation: Orientation) -> Self {
+        Self { levels: orientation.picture(&self.levels), contrast: orientation.contrast(&self.contrast) }
+    }
+
+    pub(super) fn contrast(&self) -> &[f32] {
+        &self.contrast
+    }
+}
+
+/// Where the left, right, upper and lower border of one slice lie in another, in fields.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Placement {
+    across: [f32; 2],
+    down: [f32; 2],
+}
+
+impl Placement {
+    pub(super) const WHOLE: Self = Self { across: [0.0, SIDE as f32], down: [0.0, SIDE as f32] };
+
+    /// The one that lays a part of a slice on a part of the other.
+    pub(super) fn of(SlicePart(part): SlicePart, SlicePart(on): SlicePart) -> Self {
+        let axis = |low: usize| {
+            let scale = (on[low + 2] - on[low]) / (part[low + 2] - part[low]);
+            let begin = on[low] - scale * part[low];
+            [begin, begin + scale * SIDE as f32]
+        };
+        Self { across: axis(0), down: axis(1) }
+    }
+
+    /// Width and height of the slice by those of the other.
+    pub(super) fn scale(&self) -> [f32; 2] {
+        [self.across, self.down].map(|[begin, end]| (end - begin) / SIDE as f32)
+    }
+
+    fn is_plausible(&self) -> bool {
+        let [across, down] = self.scale();
+        let common: f32 = [self.across, self.down]
+            .map(|[begin, end]| (end.min(SIDE as f32) - begin.max(0.0)).max(0.0) / SIDE as f32)
+            .iter()
+            .product();
+        let own = common / (across * down);
+        across > 0.0
+            && down > 0.0
+            && common >= COMMON
+            && own >= COMMON
+            && across < STRETCHED * down
+            && down < STRETCHED * across
+    }
+
+    /// Moved, or enlarged around its middle, by `step` fields: one of eight directions.
+    fn changed(mut self, direction: usize, step: f32) -> Self {
+        let step = if direction.is_multiple_of(2) { step } else { -step };
+        let axis = if direction & 2 == 0 { &mut self.across } else { &mut self.down };
+        let other = if direction & 4 == 0 { step } else { -step };
+        *axis = [axis[0] + step, axis[1] + other];
+        self
+    }
+}
+
+/// How two slices fit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fit {
+    pub(super) placement: Placement,
+    /// Correlation of the local contrast, -1 to 1.
+    pub(super) correlation: f32,
+}
+
+/// Looks for the placement of `one` in `other` with the highest correlation near `start`.
+pub(super) fn registered(one: &Prepared, other: &Prepared, start: Placement) -> Option<Fit> {
+    let coarse = searched(one, other, start, &COARSE, 2)?;
+    let fine = Some(coarse).filter(|fit| fit.correlation >= PROMISING)?;
+    let fine = searched(one, other, fine.placement, &FINE, 1)?;
+    Some(Fit { correlation: in_detail(one, other, fine.placement), ..fine })
+}
+
+fn searched(one: &Prepared, other: &Prepared, start: Placement, steps: &[f32], every: usize) -> Option<Fit> {
+    let fit = |placement: Placement| {
+        let correlation = correlation(&one.contrast, &other.contrast, placement, every)?;
+        Some(Fit { placement, correlation })
+    };
+    let mut best = fit(start)?;
+    for &step in steps {
+        for _ in 0..ROUNDS {
+            let before = best.correlation;
+            for direction in 0..8 {
+                let next = fit(best.placement.changed(direction, step));
+                best = next.filter(|next| next.correlation > best.correlation).unwrap_or(best);
+            }
+            if best.correlation < before + 1e-3 {
+                break;
+            }
+        }
+    }
+    Some(best)
+}
+
+/// The correlation where they overlap at a placement, of every `every`th field; `None` where they overlap too little.
+pub(super) fn correlation_at(one: &Prepared, other: &Prepared, placement: Placement) -> Option<f32> {
+    correlation(&one.contrast, &other.contrast, placement, 2)
+}
+
+fn correlation(one: &[f32], other: &[f32], placement: Placement, every: usize) -> Option<f32> {
+    if !placement.is_plausible() {
+        return None;
+    }
+    let (columns, rows) = (axis(placement.across, every), axis(placement.down, every));
+    let mut sums = PairSums::default();
+    for row in &rows {
+        let (upper, lower) = (&other[row.first * SIDE..][..SIDE], &other[row.second * SIDE..][..SIDE]);
+        let own = &one[row.own * SIDE..][..SIDE];
+        for column in &columns {
+            let level = |line: &[f32]| line[column.first] + column.share * (line[column.second] - line[column.first]);
+            let (above, below) = (level(upper), level(lower));
+            sums.add(own[column.own], above + row.share * (below - above));
+        }
+    }
+    Some(sums.correlation())
+}
+
+#[derive(Default)]
+struct PairSums {
+    count: f32,
+    one: f32,
+    other: f32,
+    squares: f32,
+    other_squares: f32,
+    products: f32,
+}
+
+impl PairSums {
+    fn add(&mut self, one: f32, other: f32) {
+        self.count += 1.0;
+        self.one += one;
+        self.other += other;
+        self.squares += one * one;
+        self.other_squares += other * other;
+        self.products += one * other;
+    }
+
+    fn correlation(&self) -> f32 {
+        let count = self.count.max(1.0);
+        let variance = |sum: f32, squares: f32| squares - sum * sum / count;
+        let spread = (variance(self.one, self.squares) * variance(self.other, self.other_squares)).max(0.0).sqrt();
+        if spread > 1e-3 * count { (self.products - self.one * self.other / count) / spread } else { 0.0 }
+    }
+}
+
+/// A row or column of the slice, and the two of the other between which it lies.
+struct Between {
+    own: usize,
+    first: usize,
+    second: usize,
+    /// How far from the first to the second, 0 to 1.
+    share: f32,
+}
+
+/// Those that lie in the other slice.
+fn axis([begin, end]: [f32; 2], every: usize) -> Vec<Between> {
+    let scale = (end - begin) / SIDE as f32;
+    let line = |own: usize| {
+        let at = begin + scale * (own as f32 + 0.5) - 0.5;
+        let first = at.floor();
+        (at > 0.0 && at < (SIDE - 1) as f32).then(|| Between {
+            own,
+            first: first as usize,
+            second: first as usize + 1,
+            share: at - first,
+        })
+    };
+    (0..SIDE).step_by(every).filter_map(line).collect()
+}
+
+/// The common part of both in the fields of `one`, row by row, and its width.
+fn common(one: &Prepared, other: &Prepared, placement: Placement) -> ([Vec<f32>; 2], usize) {
+    let (columns, rows) = (axis(placement.across, 1), axis(placement.down, 1));
+    let mut both = [Vec::new(), Vec::new()];
+    for row in &rows {
+        for column in &columns {
+            let at = |y: usize, x: usize| f32::from(other.levels.0[y * SIDE + x]);
+            let level = |y: usize| {
+                let (left, right) = (at(y, column.first), at(y, column.second));
+                left + column.share * (right - left)
+            };
+            let (above, below) = (level(row.first), level(row.second));
+            both[0].push(f32::from(one.levels.0[row.own * SIDE + column.own]));
+            both[1].push(above + row.share * (below - above));
+        }
+    }
+    (both, columns.len())
+}
+
+/// The correlation with the local contrast of the common part alone: near a border that one was cropped at, the other's is
+/// another.
+fn in_detail(one: &Prepared, other: &Prepared, placement: Placement) -> f32 {
+    let (both, width) = common(one, other, placement);
+    let [one, other] = both.map(|levels| local_contrast(&levels, width));
+    let mut sums = PairSums::default();
+    one.iter().zip(&other).for_each(|(a, b)| sums.add(*a, *b));
+    sums.correlation()
+}
+
+/// Whether the grey levels differ in what both show.
+pub(super) fn has_other_levels(one: &Prepared, other: &Prepared, placement: Placement) -> bool {
+    let ([one, other], _) = common(one, other, placement);
+    let shown = one.iter().zip(&other).filter(|(a, b)| a.max(**b) > 8.0);
+    let mut differences: Vec<f32> = shown.map(|(a, b)| (a - b).abs()).collect();
+    differences.sort_by(f32::total_cmp);
+    differences.get(differences.len() / 2).is_some_and(|median| *median > OTHER_LEVELS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture with something everywhere, seen through a part of it.
+    fn seen(seed: f32, SlicePart([left, top, right, bottom]): SlicePart, tone: impl Fn(f32) -> f32) -> Prepared {
+        let level = |at: usize| {
+            let x = left + (right - left) * ((at % SIDE) as f32 + 0.5) / SIDE as f32;
+            let y = top + (bottom - top) * ((at / SIDE) as f32 + 0.5) / SIDE as f32;
+            let waves = (0..12).map(|k| {
+                let (a, b) = ((seed + k as f32 * 1.7).sin(), (seed * 1.3 + k as f32 * 2.9).cos());
+                (0.45 * (a * x + b * y) + seed * k as f32).sin()
+            });
+            tone(128.0 + 25.0 * waves.sum::<f32>()).clamp(0.0, 255.0) as u8
+        };
+        Prepared::of(Small(Box::new(std::array::from_fn(level))))
+    }
+
+    const ALL: SlicePart = SlicePart([0.0, 0.0, 64.0, 64.0]);
+
+    #[test]
+    fn a_cropped_copy_in_another_contrast_is_laid_where_it_belongs() {
+        let part = SlicePart([6.0, 4.0, 56.0, 60.0]);
+        let (whole, copy) = (seen(1.0, ALL, |level| level), seen(1.0, part, |level| 0.6 * level + 50.0));
+        let near = Placement::of(ALL, SlicePart([8.0, 3.0, 57.0, 62.0]));
+        let fit = registered(&copy, &whole, near).expect("a fit");
+        assert!(fit.correlation > 0.95, "{fit:?}");
+        for (found, expected) in [(fit.placement.across, [6.0, 56.0]), (fit.placement.down, [4.0, 60.0])] {
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.6), "{fit:?}");
+        }
+        assert!(has_other_levels(&copy, &whole, fit.placement));
+        let same = seen(1.0, part, |level| level);
+        assert!(!has_other_levels(&same, &whole, fit.placement));
+    }
+
+    #[test]
+    fn another_picture_does_not_fit() {
+        let (one, other) = (seen(1.0, ALL, |level| level), seen(2.0, ALL, |level| level));
+        assert!(registered(&one, &other, Placement::WHOLE).is_none_or(|fit| fit.correlation < 0.6));
+    }
+
+    #[test]
+    fn a_small_corner_in_common_is_no_fit() {
+        let one = seen(1.0, ALL, |level| level);
+        assert!(registered(&one, &one, Placement::of(ALL, SlicePart([40.0, 40.0, 104.0, 104.0]))).is_none());
+        assert!(registered(&one, &one, Placement::of(ALL, SlicePart([0.0, 0.0, 64.0, 40.0]))).is_none());
+        assert_eq!(
+            Placement::of(SlicePart([8.0, 8.0, 24.0, 40.0]), SlicePart([4.0, 4.0, 12.0, 20.0])).scale(),
+            [0.5, 0.5]
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether two samples, and then two scans, show the same, by registration.
+
+use super::SHARE;
+use super::described_parts::Sampled;
+use super::orientation::Orientation;
+use super::registration::{Fit, Placement, Prepared, correlation_at, has_other_levels, registered};
+
+/// From this correlation of registered slices on, they are one picture. Measured on 1,968 real slices: those of different
+/// patients reach 0.86, transformed copies 0.94 or more.
+const ONE_PICTURE: f32 = 0.9;
+/// From this correlation on, a pair of samples is worth a registration.
+const WORTHWHILE: f32 = 0.6;
+/// A share of the width or height above this is no crop, but the precision of a registration.
+const UNCROPPED: f32 = 0.97;
+
+/// How `second` lies in `first`, near `start`, if they are one picture.
+pub(super) fn one_picture(first: &Prepared, second: &Prepared, start: Placement) -> Option<Fit> {
+    registered(second, first, start).filter(|fit| fit.correlation >= ONE_PICTURE)
+}
+
+/// What two scans have in common.
+pub(super) struct Agreement {
+    /// Samples of the shorter scan that are in the other, and its number of samples.
+    pub(super) matched: usize,
+    pub(super) of: usize,
+    /// Mean correlation of these.
+    pub(super) correlation: f64,
+    /// The two most similar slices: of the first scan, of the second.
+    pub(super) example: (usize, usize),
+    /// What the second is, in words.
+    pub(super) how: Vec<String>,
+}
+
+/// Compares all samples of two scans, the first's turned by `orientation`, each with those of the other at the same
+/// placement; `None` where too few are the same pictures.
+pub(super) fn agreement(
+    first: &[Sampled],
+    second: &[Sampled],
+    orientation: Orientation,
+    placement: Placement,
+) -> Option<Agreement> {
+    let firsts: Vec<Prepared> = first.iter().map(|of| Prepared::of(of.small.clone()).turned(orientation)).collect();
+    let seconds: Vec<Prepared> = second.iter().map(|of| Prepared::of(of.small.clone())).collect();
+    let swapped = firsts.len() > seconds.len();
+    let (shorter, longer) = if swapped { (&seconds, &firsts) } else { (&firsts, &seconds) };
+    let in_order = |a: usize, b: usize| if swapped { (b, a) } else { (a, b) };
+    let best = |a: usize| {
+        let similar = |b: usize| {
+            let (first, second) = in_order(a, b);
+            Some((correlation_at(&seconds[second], &firsts[first], placement)?, first, second))
+        };
+        let (_, first, second) = (0..longer.len())
+            .filter_map(similar)
+            .max_by(|x, y| x.0.total_cmp(&y.0))
+            .filter(|(correlation, ..)| *correlation >= WORTHWHILE)?;
+        Some((one_picture(&firsts[first], &seconds[second], placement)?, first, second))
+    };
+    let found: Vec<(Fit, usize, usize)> = (0..shorter.len()).filter_map(best).collect();
+    let (fit, a, b) = found.iter().max_by(|x, y| x.0.correlation.total_cmp(&y.0.correlation))?;
+    let mut how: Vec<String> = orientation.words().into_iter().collect();
+    how.extend(cropped(fit.placement));
+    if has_other_levels(&seconds[*b], &firsts[*a], fit.placement) {
+        how.push("seen through another window or contrast".to_owned());
+    }
+    let sum: f64 = found.iter().map(|(fit, ..)| f64::from(fit.correlation)).sum();
+    (found.len() as f64 >= SHARE * shorter.len() as f64).then(|| Agreement {
+        matched: found.len(),
+        of: shorter.len(),
+        correlation: sum / found.len() as f64,
+        example: (first[*a].slice, second[*b].slice),
+        how,
+    })
+}
+
+/// How much of the first the second shows, where it is not all.
+fn cropped(placement: Placement) -> Option<String> {
+    let [width, height] = placement.scale();
+    let percent = |share: f32| (100.0 * share).round();
+    if width.min(height) < UNCROPPED && width.max(height) < 1.0 / UNCROPPED {
+        Some(format!(
+            "cropped to {} % of the width and {} % of the height",
+            percent(width.min(1.0)),
+            percent(height.min(1.0))
+        ))
+    } else if width.max(height) > 1.0 / UNCROPPED {
+        let (width, height) = (percent(1.0 / width).min(100.0), percent(1.0 / height).min(100.0));
+        Some(format!("uncropped (the first shows {width} % of its width and {height} % of its height)"))
+    } else {
+        None
+    }
+}
