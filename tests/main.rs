@@ -28,6 +28,7 @@ mod network;
 mod notebooks;
 mod outputs;
 mod pretrained;
+mod real_slices;
 mod recipe;
 mod scan_pooling;
 mod scanner;

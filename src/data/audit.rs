@@ -28,6 +28,8 @@ mod look_alikes;
 mod lung_curve;
 mod orientation;
 mod pass;
+mod picture_kinds;
+mod picture_quality;
 mod pixel_measures;
 mod recognition;
 mod samples;
@@ -45,6 +47,7 @@ pub use check::{Check, Severity};
 pub use expected::Expectation;
 use findings::{exact_duplicates, folder_findings, same_patients, without_air};
 pub(crate) use pass::Pass;
+use picture_quality::quality_findings;
 pub use recognition::Recognition;
 pub use scale::Scale;
 
@@ -120,6 +123,7 @@ impl Audit {
         let mut findings: Vec<Finding> = looked.iter().flat_map(|look| look.findings.iter().cloned()).collect();
         findings.extend(folder_findings(&manifest));
         findings.extend(without_air(&manifest, &looked));
+        findings.extend(quality_findings(&manifest, &looked));
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked, samples));
         findings.extend(wrong_scans::wrong_scans(&manifest, &looked));

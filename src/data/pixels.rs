@@ -110,7 +110,7 @@ impl StoredRange {
         let ((low, high), (below, above)) = (self.values, self.signed);
         let (from, to) = (i32::from(low), i32::from(high));
         match () {
-            () if below < -200 && below >= -8192 && above < 8192 => {
+            () if (-8192..-200).contains(&below) && above < 8192 => {
                 (SixteenBit::Hounsfield, format!("probably Hounsfield units with a sign, {below} to {above} HU"))
             }
             () if from >= 32768 - 8192 && to < 32768 + 8192 => {

@@ -93,6 +93,16 @@ checks! {
     NearlyBlack "nearly-black" Exclude "Almost nothing is visible: 99 % of the pixels at level 64 of 255 or darker, and too few levels to stretch them; often a wrong window at export.";
     /// All pixels within a few grey levels.
     LowContrast "low-contrast" Exclude "98 % of the pixels lie within 24 grey levels: no anatomy is visible.";
+    /// A report, a form.
+    TextPage "text-page" Exclude "A page of text, such as a dose report: an even ground with lines of short strokes.";
+    /// A binary segmentation, a map of labels.
+    MaskPicture "mask-picture" Exclude "A mask or a map of labels: two or three grey levels hold nearly all pixels.";
+    /// Noise only.
+    Noise "noise" Exclude "Noise alone: what is seen at one place says nothing about the place beside it.";
+    /// A contact sheet.
+    SeveralSlices "several-slices" Exclude "A page of several pictures, such as a contact sheet, in a slice's place.";
+    /// A scout view.
+    LocalizerPicture "localizer-picture" Exclude "No axial slice but a scout (localizer, topogram), or a coronal or sagittal view: the body goes on from the upper to the lower border.";
     /// The same picture twice.
     ExactDuplicate "exact-duplicate" Exclude "The same pixels as another slice, which is kept; a copy in training and one in test would be a leak. A split keeps the two scans together.";
     /// One patient with both labels.
@@ -145,6 +155,14 @@ checks! {
     WideWindow "wide-window" Warning "Dark: 99 % of the pixels at level 64 of 255 or darker, from a very wide window at export. Enough levels are left for the stretch lung-to-tissue, without which a network sees little.";
     /// Colour in a grey data set.
     Colour "colour" Warning "Stored in colour: it may carry annotations or come from a screenshot; it is read as grey.";
+    /// Text in the picture.
+    Annotated "annotated" Warning "Letters or markers are drawn into the slice: they may name the patient, and a network may learn them.";
+    /// Frames, windows, padding.
+    Borders "borders" Warning "A frame, a screen's window or padding is part of the picture: the slice is smaller than it seems.";
+    /// Less sharp than others.
+    Blurred "blurred" Warning "Much less sharp than the other slices: details of the lung are lost.";
+    /// Too bright.
+    Overexposed "overexposed" Warning "So bright that much of what is shown is white: its details are lost.";
     /// Control characters, marks of writing direction and the like in a name.
     HiddenCharacters "hidden-characters" Warning "The name of a file, scan, patient or source holds characters that are not seen, such as a line break, or that turn the direction of writing; they are shown as escapes, such as \\n.";
     /// The gantry was tilted.

@@ -1,10 +1,11 @@
 //! Inspects one file for the audit.
 
 use super::file_names::kind_of;
+use super::picture_kinds::Quality;
 use super::pixel_measures::{Levels, Picture, PixelMeasure};
+use super::{Check, Finding, Severity};
 use super::slice_shape::SliceShape;
 use super::thumbnail::Thumbnail;
-use super::{Check, Finding};
 use crate::data::decode::{ColourMode, DecodeError, Format};
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::Contents;
@@ -32,6 +33,8 @@ pub(crate) struct Inspection {
     pub(super) range: Option<(f32, f32)>,
     /// The reduced slice, until it was offered to the samples.
     pub(super) thumbnail: Option<Box<Thumbnail>>,
+    /// To be compared with other slices; `None` when the file cannot be decoded.
+    pub(super) quality: Option<Quality>,
 }
 
 impl Inspection {
@@ -43,7 +46,8 @@ impl Inspection {
         contents: Contents<'_>,
         levels: &Levels,
     ) -> (Self, Option<(Pixels, Option<GreyImage>)>) {
-        let mut look = Self { findings: Vec::new(), picture: None, shape: None, range: None, thumbnail: None };
+        let mut look =
+            Self { findings: Vec::new(), picture: None, shape: None, range: None, thumbnail: None, quality: None };
         let mut found = |check, detail: String| {
             look.findings.push(Finding { check, path: manifest.path(slice), detail, with: None });
         };
@@ -83,9 +87,10 @@ impl Inspection {
                         (PixelMeasure::of(&image, levels), Some(image))
                     }
                 };
-                if let Some((check, detail)) = brightness_finding(&measure) {
+                for (check, detail) in picture_findings(&measure) {
                     found(check, detail);
                 }
+                look.quality = Some(measure.kinds.quality);
                 look.range = pixels.range();
                 (look.picture, look.shape) = (Some(measure.picture), measure.shape);
                 look.thumbnail = Some(measure.thumbnail);
@@ -103,9 +108,39 @@ impl Inspection {
         }
     }
 
-    /// Black images are all alike, so they are not counted as duplicates.
+    /// Black images are all alike, and so are pages of text and others that show no slice: they are not counted as
+    /// duplicates.
     pub(super) fn shows_something(&self) -> bool {
-        !self.findings.iter().any(|f| matches!(f.check, Check::BlackSlice | Check::NearlyBlack | Check::LowContrast))
+        !self.findings.iter().any(|f| SHOW_NO_SLICE.contains(&f.check))
+    }
+}
+
+/// What a slice is instead of one.
+const SHOW_NO_SLICE: [Check; 8] = [
+    Check::BlackSlice,
+    Check::NearlyBlack,
+    Check::LowContrast,
+    Check::TextPage,
+    Check::MaskPicture,
+    Check::Noise,
+    Check::SeveralSlices,
+    Check::LocalizerPicture,
+];
+
+/// What the pixels show: at most one finding for which the slice is left out, the one that says most.
+pub(super) fn picture_findings(measure: &PixelMeasure) -> Vec<(Check, String)> {
+    let (brightness, kinds) = (brightness_finding(measure), &measure.kinds);
+    let has_few_levels = brightness.as_ref().is_some_and(|(check, _)| check.severity() == Severity::Exclude);
+    // Pages, masks and noise are told by their levels, the others by what is seen.
+    let is_sure = |check: Check| matches!(check, Check::TextPage | Check::MaskPicture | Check::Noise);
+    match (&kinds.other, brightness) {
+        (Some(other), _) if is_sure(other.0) => vec![other.clone()],
+        (_, Some(brightness)) if has_few_levels => vec![brightness],
+        (Some(other), _) => vec![other.clone()],
+        (None, brightness) => {
+            let overexposed = kinds.quality.overexposed().map(|detail| (Check::Overexposed, detail));
+            brightness.into_iter().chain(overexposed).chain(kinds.marks.iter().cloned()).collect()
+        }
     }
 }
 
@@ -166,7 +201,6 @@ pub(super) fn usual_size(manifest: &Manifest) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::audit::Severity;
 
     #[test]
     fn a_dark_slice_is_left_out_only_where_too_few_levels_are_left() {

@@ -1,5 +1,6 @@
 //! Statistics of a slice's pixels, computed in one pass.
 
+use super::picture_kinds::{PictureKinds, PictureView};
 use super::slice_shape::SliceShape;
 use super::thumbnail::Thumbnail;
 use crate::data::pixels::GreyImage;
@@ -85,6 +86,7 @@ pub(super) struct PixelMeasure {
     /// `None` for a slice without contrast.
     pub(super) shape: Option<SliceShape>,
     pub(super) thumbnail: Box<Thumbnail>,
+    pub(super) kinds: PictureKinds,
 }
 
 impl PixelMeasure {
@@ -103,8 +105,9 @@ impl PixelMeasure {
                 })
                 .unwrap_or(255)
         };
-        let thumbnail = Thumbnail::of(image);
         let thumbnail = Box::new(Thumbnail::of(image));
+        let kinds = PictureKinds::of(&PictureView { image, histogram: &histogram, thumbnail: &thumbnail });
+        let thumbnail = Thumbnail::of(image);
         let dimensions = u64::from(image.width) << 32 | u64::from(image.height);
         Self {
             min: level(f64::MIN_POSITIVE),
@@ -117,6 +120,7 @@ impl PixelMeasure {
             },
             shape: SliceShape::of(image, &thumbnail),
             thumbnail,
+            kinds,
         }
     }
 }

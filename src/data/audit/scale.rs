@@ -150,6 +150,7 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, ScanSamples, Vec<(Str
                 range: None,
                 // A sample's alone, since drawing takes time.
                 thumbnail: is_sampled(number, of_scan).then(|| Box::new(chest(&mixed, height))),
+                quality: None,
             };
             samples.offer(looked.len(), &listed[looked.len()], &mut look);
             looked.push(look);

@@ -2,7 +2,7 @@
 
 use crate::base::errors::{Context, Error, Result};
 use crate::data::contact_sheet::TilePicture;
-use crate::data::decode::{ColourMode, DecodeError, EMPTY, Format, Header};
+use crate::data::decode::{ColourMode, DecodeError, EMPTY, Format, Header, PictureSettings};
 use crate::data::lungs::LungMask;
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::{Contents, FrameView, Loaded, each_slice};
@@ -49,6 +49,8 @@ impl ShownSlice {
     }
 
     fn of(contents: Contents<'_>, header: Option<Header>, view: FrameView) -> Result<Self, DecodeError> {
+        // One that lacks only the marker of its end is shown, whether it is used or not.
+        let view = FrameView { said: PictureSettings { accepts_no_end: true, ..view.said }, ..view };
         let bytes = match &contents {
             Contents::Bytes(bytes) if header.is_none_or(|header| header.format.is_picture()) => Some(bytes.clone()),
             _ => None,
@@ -70,9 +72,12 @@ impl ShownSlice {
                 Ok(seen)
             }
             // Nobody said what its values mean: they are shown from the lowest to the highest.
-            Err(DecodeError::UnknownValues) => {
+            Err(DecodeError::UnknownValues(_)) => {
                 let contents = Contents::Bytes(bytes.clone().unwrap_or_default());
-                let stored = FrameView { sixteen_bit: Some(SixteenBit::Plus1024), ..view };
+                let stored = FrameView {
+                    said: PictureSettings { sixteen_bit: Some(SixteenBit::Plus1024), ..view.said },
+                    ..view
+                };
                 let mut pixels = contents.pixels(header, stored)?;
                 if let Pixels::Hounsfield(slice) = &mut pixels {
                     slice.values.iter_mut().for_each(|value| *value += 1024.0);
@@ -138,7 +143,7 @@ impl Manifest {
         let look = || -> Result<ShownSlice> {
             let contents = Loaded::read(&place, None)?.into_contents();
             let header = contents.picture_header().or_else(|| dicom_header(&contents));
-            let view = FrameView { frame: 0, turn: Turn::default(), sixteen_bit: self.sixteen_bit };
+            let view = FrameView { frame: 0, turn: Turn::default(), said: self.said() };
             Ok(ShownSlice::of(contents, header, view)?)
         };
         look().map_err(reason)
@@ -158,10 +163,11 @@ fn reason(error: Error) -> String {
         Some(DecodeError::NotAnImage(found)) if found == EMPTY => found.clone(),
         Some(DecodeError::NotAnImage(_)) => "not a picture".to_owned(),
         Some(DecodeError::Truncated) => "the file ends early".to_owned(),
+        Some(DecodeError::NoEndMarker) => "its end is not marked".to_owned(),
         Some(DecodeError::Oversized(width, height)) => format!("claims {width}x{height} pixels"),
         Some(DecodeError::Corrupt(_)) => "cannot be decoded".to_owned(),
         Some(DecodeError::Unsupported(_)) => "a kind that is not read".to_owned(),
-        Some(DecodeError::UnknownValues) => "16 bit".to_owned(),
+        Some(DecodeError::UnknownValues(_)) => "16 bit".to_owned(),
         None => error.root_cause().to_string(),
     }
 }

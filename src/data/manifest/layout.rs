@@ -134,9 +134,9 @@ impl Place {
         }
         let parts = || words.iter().enumerate().filter_map(|(at, word)| Some((at, word.part?)));
         let classes = || words.iter().enumerate().filter_map(|(at, word)| Some((at, word.label?)));
-        let last_class = classes().last().map(|(at, _)| at);
+        let last_class = classes().next_back().map(|(at, _)| at);
         // The deepest part above a class; `covid/train` is the other way round.
-        let above = parts().filter(|(at, _)| last_class.is_some_and(|class| *at <= class)).last();
+        let above = parts().filter(|(at, _)| last_class.is_some_and(|class| *at <= class)).next_back();
         let first_class = |from: usize| classes().find(|(at, _)| *at >= from);
         let after = above.and_then(|(at, _)| first_class(at + 1).or_else(|| first_class(at)));
         let Some(class) = after.or_else(|| first_class(0)) else {

@@ -59,8 +59,12 @@ impl Manifest {
     /// How a slice is read from its file.
     pub(crate) fn view(&self, slice: &Slice) -> FrameView {
         let turn = self.scan_of(slice).acquisition.as_ref().map(|of| of.turn).unwrap_or_default();
-        let said = PictureSettings { sixteen_bit: self.sixteen_bit, accepts_no_end: self.accepts_no_end };
-        FrameView { frame: slice.frame.unwrap_or(0), turn, said }
+        FrameView { frame: slice.frame.unwrap_or(0), turn, said: self.said() }
+    }
+
+    /// What was said of its pictures.
+    pub(crate) fn said(&self) -> PictureSettings {
+        PictureSettings { sixteen_bit: self.sixteen_bit, accepts_no_end: self.accepts_no_end }
     }
 
     /// A slice's pixels from the contents of its file.

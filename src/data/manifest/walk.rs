@@ -32,8 +32,10 @@ pub(super) fn walk(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result
     let (listing, layout) = folders(root)?;
     // A series lies within one set and class.
     let mut listing = listing.with_scanner_files(root, |path| layout.group_of(path), progress)?;
-    let changed = listing.scans.iter_mut().map(|scan| layout.set_on(scan)).fold(false, |any, changed| any || changed);
-    if changed {
+    let mut is_changed = false;
+    // Every scan, though one was changed before.
+    listing.scans.iter_mut().for_each(|scan| is_changed |= layout.set_on(scan));
+    if is_changed {
         listing = listing.rearranged(|_| false, Vec::new());
     }
     listing.mapped = layout.mapped;

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 mod folders;
 mod foreign_files;
 mod pictures;
-mod whole_scans;
 mod twins;
+mod whole_scans;
 
 /// Slices of a scan that is drawn for a case.
 const SLICES: usize = 8;

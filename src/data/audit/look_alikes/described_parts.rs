@@ -48,7 +48,7 @@ const fn crop([left, top, right, bottom]: [f32; 4]) -> SlicePart {
 /// Descriptors of which more signs than this differ, of 96, are not compared: at a correlation of 0.85, 17 do on average.
 const DIFFERING_SIGNS: u32 = 27;
 /// From this correlation of descriptors on, slices are registered.
-const SIMILAR: f32 = 0.8;
+const SIMILAR: f32 = 0.75;
 /// Scans that a scan is registered with: of its label or none, and of the other one.
 const COMPARED: usize = 8;
 /// A sample of a scan.

@@ -1,29 +1,33 @@
 //! Grey levels relative to those around them, which another window, contrast or brightness hardly changes.
 
 use multiversion::multiversion;
-use std::sync::LazyLock;
 
-/// Standard deviation of the surroundings, in fields of a reduced slice.
-const SURROUNDINGS: f32 = 4.0;
-/// Half the width of the kernel.
-const REACH: usize = 8;
 /// Grey levels of variation below which an area counts as even.
 const EVEN: f32 = 4.0;
 
-/// Each value minus the mean around it, divided by the standard deviation around it, row by row.
-pub(super) fn local_contrast(values: &[f32], width: usize) -> Vec<f32> {
-    let means = blurred(values, width);
+/// Each value minus the mean around it, divided by the standard deviation around it, row by row. The surroundings are
+/// weighted by a Gaussian of `spread` fields.
+pub(super) fn local_contrast(values: &[f32], width: usize, spread: f32) -> Vec<f32> {
+    let kernel = kernel(spread);
+    let means = blurred(values, width, &kernel);
     let mut differences: Vec<f32> = values.iter().zip(&means).map(|(value, mean)| value - mean).collect();
     let squares: Vec<f32> = differences.iter().map(|difference| difference * difference).collect();
-    let spread = blurred(&squares, width);
-    differences.iter_mut().zip(spread).for_each(|(value, square)| *value /= square.max(0.0).sqrt() + EVEN);
+    let variances = blurred(&squares, width, &kernel);
+    differences.iter_mut().zip(variances).for_each(|(value, square)| *value /= square.max(0.0).sqrt() + EVEN);
     differences
 }
 
+fn kernel(spread: f32) -> Vec<f32> {
+    let reach = (2.0 * spread).ceil() as i32;
+    let weights: Vec<f32> = (-reach..=reach).map(|at| (-((at * at) as f32) / (2.0 * spread * spread)).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / sum).collect()
+}
+
 /// Gaussian blur; beyond the border the picture is mirrored.
-fn blurred(values: &[f32], width: usize) -> Vec<f32> {
-    let across = convolved_down(&transposed(values, width), values.len() / width.max(1));
-    convolved_down(&transposed(&across, values.len() / width.max(1)), width)
+fn blurred(values: &[f32], width: usize, kernel: &[f32]) -> Vec<f32> {
+    let across = convolved_down(&transposed(values, width), values.len() / width.max(1), kernel);
+    convolved_down(&transposed(&across, values.len() / width.max(1)), width, kernel)
 }
 
 fn transposed(values: &[f32], width: usize) -> Vec<f32> {
@@ -38,18 +42,13 @@ fn transposed(values: &[f32], width: usize) -> Vec<f32> {
 }
 
 #[multiversion(targets("x86_64+avx2"))]
-fn convolved_down(values: &[f32], width: usize) -> Vec<f32> {
-    static KERNEL: LazyLock<Vec<f32>> = LazyLock::new(|| {
-        let weight = |at: usize| (-(at as f32 - REACH as f32).powi(2) / (2.0 * SURROUNDINGS * SURROUNDINGS)).exp();
-        let weights: Vec<f32> = (0..=2 * REACH).map(weight).collect();
-        let sum: f32 = weights.iter().sum();
-        weights.into_iter().map(|weight| weight / sum).collect()
-    });
+fn convolved_down(values: &[f32], width: usize, kernel: &[f32]) -> Vec<f32> {
+    let reach = kernel.len() as isize / 2;
     let height = values.len() / width.max(1);
     let mut blurred = vec![0.0; values.len()];
     for (y, row) in blurred.chunks_exact_mut(width.max(1)).enumerate() {
-        for (at, weight) in KERNEL.iter().enumerate() {
-            let from = mirrored(y as isize + at as isize - REACH as isize, height);
+        for (at, weight) in kernel.iter().enumerate() {
+            let from = mirrored(y as isize + at as isize - reach, height);
             let source = &values[from * width..(from + 1) * width];
             row.iter_mut().zip(source).for_each(|(sum, value)| *sum += weight * value);
         }
@@ -75,18 +74,18 @@ mod tests {
 
     #[test]
     fn another_contrast_or_brightness_changes_little() {
-        let [one, other] =
-            [(90.0, 60.0), (150.0, 40.0)].map(|(mean, spread)| local_contrast(&waves(|wave| mean + spread * wave), 48));
+        let [one, other] = [(90.0, 60.0), (150.0, 40.0)]
+            .map(|(mean, spread)| local_contrast(&waves(|wave| mean + spread * wave), 48, 4.0));
         assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 0.25));
         assert!(one.iter().any(|value| *value > 1.0) && one.iter().any(|value| *value < -1.0));
-        assert!(local_contrast(&[70.0; 25], 5).iter().all(|value| value.abs() < 1e-4));
+        assert!(local_contrast(&[70.0; 25], 5, 4.0).iter().all(|value| value.abs() < 1e-4));
     }
 
     #[test]
     fn rows_and_columns_are_treated_alike() {
         let values = waves(|wave| 100.0 + 50.0 * wave);
-        let down = local_contrast(&transposed(&values, 48), 30);
-        let across = transposed(&local_contrast(&values, 48), 48);
+        let down = local_contrast(&transposed(&values, 48), 30, 4.0);
+        let across = transposed(&local_contrast(&values, 48, 4.0), 48);
         assert!(down.iter().zip(&across).all(|(a, b)| (a - b).abs() < 1e-3));
     }
 }

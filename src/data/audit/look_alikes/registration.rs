@@ -6,6 +6,10 @@ use super::local_contrast::local_contrast;
 use super::orientation::{Orientation, SlicePart};
 
 const SIDE: usize = Thumbnail::SIDE;
+/// The surroundings that local contrast is relative to, in fields: wide to find a placement, narrow to compare details such as
+/// vessels, in which slices of different patients differ although their outlines may agree.
+const WIDE: f32 = 4.0;
+const NARROW: f32 = 1.5;
 /// Both slices show the common part with this share of their area at least, so that half of a chest is not compared.
 const COMMON: f32 = 0.4;
 /// A copy is not stretched more than this in one direction.
@@ -28,7 +32,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn of(levels: Small) -> Self {
-        let contrast = local_contrast(&levels.0.map(f32::from), SIDE);
+        let contrast = local_contrast(&levels.0.map(f32::from), SIDE, WIDE);
         Self { levels, contrast }
     }
 
@@ -97,6 +101,8 @@ pub(super) struct Fit {
     pub(super) placement: Placement,
     /// Correlation of the local contrast, -1 to 1.
     pub(super) correlation: f32,
+    /// The same of details alone.
+    pub(super) detail: f32,
 }
 
 /// Looks for the placement of `one` in `other` with the highest correlation near `start`.
@@ -104,13 +110,14 @@ pub(super) fn registered(one: &Prepared, other: &Prepared, start: Placement) -> 
     let coarse = searched(one, other, start, &COARSE, 2)?;
     let fine = Some(coarse).filter(|fit| fit.correlation >= PROMISING)?;
     let fine = searched(one, other, fine.placement, &FINE, 1)?;
-    Some(Fit { correlation: in_detail(one, other, fine.placement), ..fine })
+    let [correlation, detail] = finally(one, other, fine.placement);
+    Some(Fit { correlation, detail, ..fine })
 }
 
 fn searched(one: &Prepared, other: &Prepared, start: Placement, steps: &[f32], every: usize) -> Option<Fit> {
     let fit = |placement: Placement| {
         let correlation = correlation(&one.contrast, &other.contrast, placement, every)?;
-        Some(Fit { placement, correlation })
+        Some(Fit { placement, correlation, detail: 0.0 })
     };
     let mut best = fit(start)?;
     for &step in steps {
@@ -223,14 +230,16 @@ fn common(one: &Prepared, other: &Prepared, placement: Placement) -> ([Vec<f32>;
     (both, columns.len())
 }
 
-/// The correlation with the local contrast of the common part alone: near a border that one was cropped at, the other's is
-/// another.
-fn in_detail(one: &Prepared, other: &Prepared, placement: Placement) -> f32 {
-    let (both, width) = common(one, other, placement);
-    let [one, other] = both.map(|levels| local_contrast(&levels, width));
-    let mut sums = PairSums::default();
-    one.iter().zip(&other).for_each(|(a, b)| sums.add(*a, *b));
-    sums.correlation()
+/// The correlation with the local contrast of the common part alone, of all and of details: near a border that one was
+/// cropped at, the other's is another.
+fn finally(one: &Prepared, other: &Prepared, placement: Placement) -> [f32; 2] {
+    let ([one, other], width) = common(one, other, placement);
+    [WIDE, NARROW].map(|spread| {
+        let mut sums = PairSums::default();
+        let [one, other] = [&one, &other].map(|levels| local_contrast(levels, width, spread));
+        one.iter().zip(&other).for_each(|(a, b)| sums.add(*a, *b));
+        sums.correlation()
+    })
 }
 
 /// Whether the grey levels differ in what both show.

@@ -5,6 +5,7 @@ use super::*;
 use crate::data::audit::Audit;
 use crate::data::decode::{ColourMode, Format, Header};
 use crate::data::pixels::GreyImage;
+use std::io::Write;
 use std::path::Path;
 
 const SIDE: usize = 128;
@@ -60,6 +61,8 @@ fn judged(scans: &[(usize, Drawn<'_>)]) -> Vec<(String, Check)> {
                 picture: Some(measure.picture),
                 shape: measure.shape,
                 range: None,
+                thumbnail: None,
+                quality: None,
             });
         }
     }
@@ -137,7 +140,8 @@ fn two_exports_in_one_scan_are_found() {
         chest(0.5 + (x - 0.5) * by, 0.5 + (y - 0.5) * by, z)
     };
     assert_eq!(found(8, &zoomed), [Check::MixedViews]);
-    let gained = |x: f32, y: f32, z: f32| chest(x, y, z) * if (z * 7.0).round() as u32 % 3 == 0 { 0.7 } else { 1.2 };
+    let gained =
+        |x: f32, y: f32, z: f32| chest(x, y, z) * if ((z * 7.0).round() as u32).is_multiple_of(3) { 0.7 } else { 1.2 };
     assert_eq!(found(8, &gained), [Check::UnevenWindow]);
     let one = |x: f32, y: f32, z: f32| chest(x, y, z) * if (z * 7.0).round() == 3.0 { 0.7 } else { 1.2 };
     assert_eq!(found(8, &one), [], "one darker slice is that slice's fault");
@@ -148,7 +152,9 @@ fn two_exports_in_one_scan_are_found() {
 fn real_scans_are_found_only_where_they_are_wrong() {
     let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/ct");
     if !real.is_dir() {
-        return eprintln!("{} is not there: no real slices are judged", real.display());
+        let said = writeln!(std::io::stderr(), "{} is not there: no real slices are judged", real.display());
+        said.expect("writes");
+        return;
     }
     let manifest = Manifest::scan(&real, |_| ()).expect("lists");
     let audit = Audit::run(&manifest, |_| ()).expect("audits");
@@ -157,8 +163,6 @@ fn real_scans_are_found_only_where_they_are_wrong() {
     };
     // Three examinations of three slices each, one after the other.
     assert_eq!(found(Check::Unordered), ["train/non-covid/ct_scan_192"]);
-    // One slice twice, cut out in two sizes.
-    assert_eq!(found(Check::RepeatedInScan), ["train/non-covid/ct_scan_131"]);
     // Four examinations, each at a scale of its own.
     assert_eq!(found(Check::MixedViews), ["train/covid/ct_scan_329"]);
     // Pictures from papers, of several sizes.
@@ -172,6 +176,7 @@ fn real_scans_are_found_only_where_they_are_wrong() {
         Check::Mirrored,
         Check::UnevenWindow,
         Check::GapInScan,
+        Check::RepeatedInScan,
     ];
     for check in none {
         assert_eq!(found(check), [""; 0], "{check}");

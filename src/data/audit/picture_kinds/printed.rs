@@ -1,0 +1,93 @@
+//! Pictures of few grey levels: pages of text, and masks.
+
+use super::{Check, PictureView, Texture};
+
+/// Half the width of a band of levels that counts as one level, since JPEG blurs them.
+const BAND: usize = 6;
+
+/// The levels that hold the most pixels, and the share of pixels within [`BAND`] of each.
+fn bands(histogram: &[u32; 256]) -> [(usize, f32); 3] {
+    let mut left = *histogram;
+    let all = histogram.iter().map(|n| u64::from(*n)).sum::<u64>().max(1) as f32;
+    std::array::from_fn(|_| {
+        let mut below = [0_u64; 257];
+        left.iter().enumerate().for_each(|(level, n)| below[level + 1] = below[level] + u64::from(*n));
+        let around = |level: usize| level.saturating_sub(BAND)..(level + BAND + 1).min(256);
+        let held = |level: usize| below[around(level).end] - below[around(level).start];
+        let level = (0..256).max_by_key(|level| (held(*level), left[*level])).unwrap_or(0);
+        left[around(level)].fill(0);
+        (level, held(level) as f32 / all)
+    })
+}
+
+/// A mask or a map of labels: two or three levels hold nearly all pixels. In real slices two bands hold 83 % at most, and
+/// three 98 %.
+pub(super) fn mask(view: &PictureView<'_>, texture: &Texture) -> Option<(Check, String)> {
+    let [first, second, third] = bands(view.histogram);
+    let (two, three) = (first.1 + second.1, first.1 + second.1 + third.1);
+    let rest = (1.0 - first.1).max(1e-6);
+    let is_two = two >= 0.92 && second.1 >= 0.5 * rest;
+    let is_three = three >= 0.99 && second.1 + third.1 >= 0.9 * rest;
+    let is_apart = first.0.abs_diff(second.0) >= 64;
+    if !is_apart || second.1 < 0.0005 || !(is_two || is_three) || texture.is_uncorrelated() {
+        return None;
+    }
+    let mut levels = if is_two { vec![first.0, second.0] } else { vec![first.0, second.0, third.0] };
+    levels.sort_unstable();
+    let levels: Vec<String> = levels.iter().map(usize::to_string).collect();
+    let share = 100.0 * if is_two { two } else { three };
+    Some((Check::MaskPicture, format!("{share:.1} % of the pixels are at the grey levels {}", levels.join(", "))))
+}
+
+/// A page of text: an even ground, and on it many short runs of pixels in lines with gaps between them. Runs in a slice
+/// are as long as the body.
+pub(super) fn text_page(view: &PictureView<'_>) -> Option<(Check, String)> {
+    const NEAR: usize = 4;
+    const INK: u8 = 24;
+    let around = |level: usize| level.saturating_sub(NEAR)..(level + NEAR + 1).min(256);
+    let ground = (0..256).max_by_key(|level| view.histogram[*level])?;
+    let share = view.histogram[around(ground)].iter().sum::<u32>() as f32 / view.image.pixels.len() as f32;
+    // Real slices have 75 % at most.
+    if share < 0.6 {
+        return None;
+    }
+    let (width, height) = (view.image.width as usize, view.image.height as usize);
+    let long = (width / 24).max(8);
+    let is_ink = |pixel: &u8| pixel.abs_diff(ground as u8) > INK;
+    let (mut ink, mut in_long, mut rules, mut runs_of_rows) = (0, 0, 0, Vec::new());
+    for row in view.image.pixels.chunks_exact(width).step_by((height / 256).max(1)) {
+        let runs: Vec<usize> =
+            row.split(|pixel| !is_ink(pixel)).map(<[u8]>::len).filter(|length| *length > 0).collect();
+        // A rule of a table, or a frame.
+        if runs.iter().any(|length| *length > width / 2) {
+            rules += 1;
+            continue;
+        }
+        ink += runs.iter().sum::<usize>();
+        in_long += runs.iter().filter(|length| **length > long).sum::<usize>();
+        runs_of_rows.push(runs.len());
+    }
+    let (lines, gaps) = lines_and_gaps(&runs_of_rows);
+    let rows = runs_of_rows.len();
+    let is_text =
+        ink * 300 >= rows * width && in_long * 5 < ink && lines >= 3 && gaps * 10 >= rows && rules * 6 <= rows;
+    is_text.then(|| {
+        let detail =
+            format!("{:.0} % even ground of level {ground}, with {lines} lines of short strokes", 100.0 * share);
+        (Check::TextPage, detail)
+    })
+}
+
+/// Lines of text, and rows between them, by the number of runs in each row.
+fn lines_and_gaps(runs: &[usize]) -> (usize, usize) {
+    let mut sorted = runs.to_vec();
+    sorted.sort_unstable();
+    // In a table, the rules between its columns.
+    let always = sorted.get(runs.len() / 10).copied().unwrap_or(0).min(12);
+    let (mut lines, mut in_line) = (0, false);
+    for count in runs.iter().map(|count| count.saturating_sub(always)) {
+        lines += usize::from(!in_line && count >= 6);
+        in_line = count >= 6 || in_line && count >= 2;
+    }
+    (lines, runs.iter().filter(|count| **count < always + 2).count())
+}
