@@ -120,13 +120,14 @@ impl Audit {
         for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
             look.compare(&manifest, slice, usual);
         }
+        let of_scans = wrong_scans::wrong_scans(&manifest, &mut looked);
         let mut findings: Vec<Finding> = looked.iter().flat_map(|look| look.findings.iter().cloned()).collect();
+        findings.extend(of_scans);
         findings.extend(folder_findings(&manifest));
         findings.extend(without_air(&manifest, &looked));
         findings.extend(quality_findings(&manifest, &looked));
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked, samples));
-        findings.extend(wrong_scans::wrong_scans(&manifest, &looked));
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
         manifest.same_patient = kept_together::kept_together(&findings);
         Self { manifest, findings, histogram }
@@ -214,19 +215,30 @@ impl Audit {
         }
     }
 
-    /// One row for each check: severity, count, an example and its meaning.
+    /// One row for each check that found something: severity, count, an example and its meaning.
     pub fn table(&self) -> Table {
         let mut table =
             Table::new(format!("Audit of {}", self.manifest.name), &["Check", "Severity", "Count", "First", "Meaning"]);
+        let mut silent = 0_u64;
         for &check in Check::ALL {
-            let first = self.findings.iter().find(|f| f.check == check);
-            let example = first.map_or("–".to_owned(), |f| match &f.with {
-                Some(with) => format!("{} and {with}", f.path),
-                None => f.path.clone(),
-            });
+            let Some(first) = self.findings.iter().find(|f| f.check == check) else {
+                silent += 1;
+                continue;
+            };
+            let example = match &first.with {
+                Some(with) => format!("{} and {with}", first.path),
+                None => first.path.clone(),
+            };
             let count = thousands(self.count(check) as u64);
             table.row([check.name().to_owned(), check.severity().to_string(), count, example, check.meaning().into()]);
         }
+        let table = match silent {
+            0 => table,
+            n => table.note(format!(
+                "{} found nothing.",
+                counted(n, if self.findings.is_empty() { "check" } else { "other check" })
+            )),
+        };
         let (out, all) = (self.excluded().len() as u64, self.manifest.slices.len() as u64);
         let table = table.note(format!(
             "{} of {} slices are left out; {} stay.",

@@ -168,14 +168,15 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection], samples:
             Some(look_alikes::Candidate { slice: slice as u32, scan: scan as u32, label, descriptor })
         })
         .collect();
+    let size = |slice: usize| manifest.slices[slice].header.map(|header| (header.width, header.height));
     let sampled = |(scan, slice, small): (usize, usize, _)| look_alikes::Sampled {
         slice,
         scan,
         label: manifest.scans[scan].label,
+        size: size(slice).unwrap_or_default(),
         small,
     };
     let samples: Vec<look_alikes::Sampled> = samples.sorted().into_iter().map(sampled).collect();
-    let size = |slice: usize| manifest.slices[slice].header.map(|header| (header.width, header.height));
     let finding = |pair: look_alikes::ScanPair| {
         let (first, second) = (&manifest.scans[pair.first], &manifest.scans[pair.second]);
         let check = if pair.in_conflict { Check::ConflictingLabel } else { Check::SamePatient };

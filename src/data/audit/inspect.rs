@@ -3,9 +3,9 @@
 use super::file_names::kind_of;
 use super::picture_kinds::Quality;
 use super::pixel_measures::{Levels, Picture, PixelMeasure};
-use super::{Check, Finding, Severity};
 use super::slice_shape::SliceShape;
 use super::thumbnail::Thumbnail;
+use super::{Check, Finding, Severity};
 use crate::data::decode::{ColourMode, DecodeError, Format};
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::Contents;

@@ -24,10 +24,10 @@ mod described_parts;
 mod groups;
 mod landmarks;
 mod local_contrast;
-mod orientation;
 mod registration;
 mod same_picture;
 mod sign_tables;
+mod symmetry;
 #[cfg(test)]
 mod tests;
 mod whitening;

@@ -107,7 +107,6 @@ impl PixelMeasure {
         };
         let thumbnail = Box::new(Thumbnail::of(image));
         let kinds = PictureKinds::of(&PictureView { image, histogram: &histogram, thumbnail: &thumbnail });
-        let thumbnail = Thumbnail::of(image);
         let dimensions = u64::from(image.width) << 32 | u64::from(image.height);
         Self {
             min: level(f64::MIN_POSITIVE),

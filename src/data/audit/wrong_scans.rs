@@ -15,6 +15,7 @@ use super::{Check, Finding, Inspection, Severity};
 use crate::data::manifest::{Manifest, Slice};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 /// Slices that a scan is judged by, at the least.
 const FEWEST: usize = 4;
@@ -35,19 +36,43 @@ struct SeenSlice<'a> {
     slice: &'a Slice,
     picture: &'a Picture,
     shape: &'a SliceShape,
+    /// Within borders, where everything is smaller.
+    is_framed: bool,
 }
 
 type Verdict = Option<(Check, String)>;
 
-/// The findings on whole scans.
-pub(super) fn wrong_scans(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
+/// What is said of the slices of a scan that is not axial, each by itself.
+const NOT_AXIAL_EACH: [Check; 3] = [Check::LocalizerPicture, Check::Borders, Check::SeveralSlices];
+
+/// The findings on whole scans. What was said of each slice of a scan that is not axial is taken back.
+pub(super) fn wrong_scans(manifest: &Manifest, looked: &mut [Inspection]) -> Vec<Finding> {
+    let found = judged(manifest, looked);
+    let not_axial: HashSet<&str> =
+        found.iter().filter(|of| of.check == Check::NotAxial).map(|of| of.path.as_str()).collect();
+    for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
+        if not_axial.contains(manifest.scan_of(slice).folder.as_str()) {
+            look.findings.retain(|of| !NOT_AXIAL_EACH.contains(&of.check));
+        }
+    }
+    found
+}
+
+fn judged(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
     let scans: Vec<_> = manifest.scans.iter().zip(manifest.slices_by_scan()).collect();
     let judged = scans.into_par_iter().flat_map_iter(|(scan, slices)| {
+        // Each slice of a scan that is not axial looks like a localizer, or framed, or like two pictures; one among axial
+        // slices is none of them.
+        let looks_so = |index: &usize| looked[*index].findings.iter().any(|of| NOT_AXIAL_EACH.contains(&of.check));
+        let is_of_views = 2 * slices.iter().filter(|index| looks_so(index)).count() >= slices.len();
         let seen = |index: &usize| {
             let look = &looked[*index];
-            let is_out = look.findings.iter().any(|of| of.check.severity() == Severity::Exclude);
+            let is_out = look.findings.iter().any(|of| {
+                of.check.severity() == Severity::Exclude && !(is_of_views && NOT_AXIAL_EACH.contains(&of.check))
+            });
+            let is_framed = look.findings.iter().any(|of| of.check == Check::Borders);
             let (picture, shape) = look.picture.as_ref().zip(look.shape.as_ref()).filter(|_| !is_out)?;
-            Some(SeenSlice { slice: &manifest.slices[*index], picture, shape })
+            Some(SeenSlice { slice: &manifest.slices[*index], picture, shape, is_framed })
         };
         let is_measured = slices.iter().any(|index| looked[*index].range.is_some());
         let seen: Vec<SeenSlice<'_>> = slices.iter().filter_map(seen).collect();
@@ -189,7 +214,8 @@ fn mixed_views(seen: &[SeenSlice<'_>]) -> Verdict {
         let shape = of.shape;
         let [width, height] = shape.lung_extent.map(f32::from);
         let areas = [shape.lungs * shape.body, shape.body];
-        (shape.lungs >= 0.08).then(|| [width.ln(), height.ln(), areas[0].ln() / 2.0, areas[1].ln() / 2.0])
+        (shape.lungs >= 0.08 && !of.is_framed)
+            .then(|| [width.ln(), height.ln(), areas[0].ln() / 2.0, areas[1].ln() / 2.0])
     };
     let change = |pair: &[SeenSlice<'_>]| -> f32 {
         let Some((a, b)) = sizes(&pair[0]).zip(sizes(&pair[1])) else { return 0.0 };

@@ -2,7 +2,7 @@
 
 use super::acquisition::Rejection;
 use super::folder_tree::is_hidden;
-use super::layout::{FolderWord, Layout, Place, Unclear};
+use super::layout::{FolderPlace, FolderWord, Layout, Unclear};
 use super::listing::{FolderListing, ListedSlice, scan_key};
 use super::new_scans::{below, is_picture};
 use super::scanner_files::is_named_as_scanners;
@@ -126,7 +126,7 @@ impl<'a> Arrangement<'a> {
         let names: Vec<&str> = way.iter().map(|folder| self.folders[*folder].name).collect();
         let path = names.join("/");
         let words: Vec<FolderWord> = way.iter().map(|folder| self.folders[*folder].word).collect();
-        let place = Place::of(&words);
+        let place = FolderPlace::of(&words);
         self.layout.places.insert(path.clone(), place.ok());
         match place {
             Err(why) if words.iter().any(|word| word.says_part()) && self.is_foreign(at, why) => {
@@ -190,7 +190,7 @@ impl<'a> Arrangement<'a> {
     }
 
     /// A folder of slices; what it holds besides is none of them.
-    fn add_scan(&mut self, path: String, place: Place, at: usize) {
+    fn add_scan(&mut self, path: String, place: FolderPlace, at: usize) {
         let mut files = self.folders[at].files.clone();
         files.sort_by_cached_key(|file| (numeric_key(self.name(*file)), self.name(*file), *file));
         self.folders[at].understood += files.len().max(1);

@@ -113,7 +113,7 @@ impl Unclear {
 
 /// What the folders on the way to one say of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FolderPlace {
     /// How many of them say it: the scans lie below.
     pub(super) anchor: usize,
     pub(super) set: Set,
@@ -123,7 +123,7 @@ pub(super) struct Place {
     class: Option<usize>,
 }
 
-impl Place {
+impl FolderPlace {
     /// By the words of the folders on the way, from the first under the root on.
     ///
     /// # Errors
@@ -136,7 +136,7 @@ impl Place {
         let classes = || words.iter().enumerate().filter_map(|(at, word)| Some((at, word.label?)));
         let last_class = classes().next_back().map(|(at, _)| at);
         // The deepest part above a class; `covid/train` is the other way round.
-        let above = parts().filter(|(at, _)| last_class.is_some_and(|class| *at <= class)).next_back();
+        let above = parts().rfind(|(at, _)| last_class.is_some_and(|class| *at <= class));
         let first_class = |from: usize| classes().find(|(at, _)| *at >= from);
         let after = above.and_then(|(at, _)| first_class(at + 1).or_else(|| first_class(at)));
         let Some(class) = after.or_else(|| first_class(0)) else {
@@ -194,14 +194,14 @@ impl Place {
 /// The places of folders that have one.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    pub(super) places: HashMap<String, Option<Place>>,
+    pub(super) places: HashMap<String, Option<FolderPlace>>,
     /// In the order in which they were found.
     pub(super) mapped: Vec<MappedFolder>,
 }
 
 impl Layout {
     /// The place of a folder, or of the nearest known one above it.
-    fn place(&self, mut path: &str) -> Option<Place> {
+    fn place(&self, mut path: &str) -> Option<FolderPlace> {
         loop {
             match self.places.get(path) {
                 Some(place) => return *place,
@@ -232,7 +232,7 @@ mod tests {
 
     fn place(path: &str) -> Result<(Set, Option<Label>, usize), Unclear> {
         let words: Vec<FolderWord> = path.split('/').map(FolderWord::of).collect();
-        Place::of(&words).map(|place| (place.set, place.label, place.anchor))
+        FolderPlace::of(&words).map(|place| (place.set, place.label, place.anchor))
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Manifest {
                 word.len() < name.len() && PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known))
             };
             let patient = match shallow.contains(of.folder.as_str()) {
-                true => between.iter().rposition(|name| is_named(name))?,
+                true => between.iter().rposition(is_named)?,
                 false => 0,
             };
             // Each class may number its patients anew.

@@ -4,7 +4,7 @@
 //! bright parts ([`landmarks`]) are described by the low frequencies of their local contrast, which a window, a contrast
 //! curve or a reconstruction kernel hardly changes; the part's size does not matter, since it is brought to one. Hash
 //! tables over some of the frequencies' signs find similar descriptors, which are looked up in all sixteen
-//! [orientations](Orientation), and also as if the slice had been cropped. Whether two slices really are one picture is
+//! [symmetries](Symmetry), and also as if the slice had been cropped. Whether two slices really are one picture is
 //! then decided by registration ([`one_picture`]), which different patients do not pass.
 //!
 //! Slices of a scan, parts of a slice, slices looked at in a bucket, and scans compared with a scan are limited, so that
@@ -16,10 +16,10 @@ use super::super::thumbnail::Thumbnail;
 use super::ScanPair;
 use super::groups::Groups;
 use super::landmarks::landmarks;
-use super::orientation::{Orientation, SlicePart};
 use super::registration::{Placement, Prepared};
 use super::same_picture::{agreement, one_picture};
 use super::sign_tables::SignTables;
+use super::symmetry::{SlicePart, Symmetry};
 use super::whitening::{Usual, dot, signature};
 use crate::data::manifest::Label;
 use rayon::prelude::*;
@@ -56,6 +56,8 @@ pub(crate) struct Sampled {
     pub(crate) slice: usize,
     pub(crate) scan: usize,
     pub(crate) label: Option<Label>,
+    /// Width and height of the slice in pixels.
+    pub(crate) size: (u32, u32),
     pub(crate) small: Small,
 }
 
@@ -65,11 +67,11 @@ struct DescribedPart {
     part: SlicePart,
 }
 
-/// A part of a sample as it would look in an orientation.
+/// A part of a sample as it would look in an symmetry.
 struct Query {
     sample: usize,
     part: SlicePart,
-    orientation: Orientation,
+    symmetry: Symmetry,
     whitened: [f32; DESCRIPTOR],
     signs: u128,
 }
@@ -82,7 +84,7 @@ struct Hit {
     part: SlicePart,
     entry: usize,
     /// Turns the sample to that of the entry.
-    orientation: Orientation,
+    symmetry: Symmetry,
 }
 
 /// The parts of all samples, by their descriptors.
@@ -174,10 +176,10 @@ impl<'a> DescribedParts<'a> {
         let parts = self.of_sample[sample].clone().map(|entry| (self.entries[entry].part, &self.descriptors[entry]));
         for (part, descriptor) in parts.chain(CROPS.into_iter().zip(&self.cropped[sample])) {
             let frequencies = descriptor.values();
-            for orientation in (0..Orientation::COUNT).map(Orientation::number) {
-                let whitened = self.usual.whitened(&orientation.frequencies(&frequencies));
+            for symmetry in (0..Symmetry::COUNT).map(Symmetry::number) {
+                let whitened = self.usual.whitened(&symmetry.frequencies(&frequencies));
                 let signs = signature(&whitened);
-                let query = Query { sample, part, orientation, whitened, signs };
+                let query = Query { sample, part, symmetry, whitened, signs };
                 self.tables.each_like(signs, |entry| self.compare(entry, &query, hits));
             }
         }
@@ -195,8 +197,8 @@ impl<'a> DescribedParts<'a> {
         let length = (dot(&whitened, &whitened) * dot(&query.whitened, &query.whitened)).sqrt();
         let correlation = if length > 0.0 { dot(&whitened, &query.whitened) / length } else { 0.0 };
         if correlation >= SIMILAR && hits.get(&other).is_none_or(|best| best.correlation < correlation) {
-            let &Query { sample, part, orientation, .. } = query;
-            hits.insert(other, Hit { correlation, sample, part, entry, orientation });
+            let &Query { sample, part, symmetry, .. } = query;
+            hits.insert(other, Hit { correlation, sample, part, entry, symmetry });
         }
     }
 
@@ -204,16 +206,16 @@ impl<'a> DescribedParts<'a> {
     fn verified(&self, scan: usize, other: usize, hit: &Hit, own: &Prepared) -> Option<ScanPair> {
         let DescribedPart { sample, part } = self.entries[hit.entry];
         let found = Prepared::of(self.samples[sample as usize].small.clone());
-        let (orientation, fit) = if scan < other {
-            let start = Placement::of(part, hit.orientation.part(hit.part));
-            (hit.orientation, one_picture(&own.turned(hit.orientation), &found, start)?)
+        let (symmetry, fit) = if scan < other {
+            let start = Placement::of(part, hit.symmetry.part(hit.part));
+            (hit.symmetry, one_picture(&own.turned(hit.symmetry), &found, start)?)
         } else {
-            let orientation = hit.orientation.inverse();
-            let start = Placement::of(hit.part, orientation.part(part));
-            (orientation, one_picture(&found.turned(orientation), own, start)?)
+            let symmetry = hit.symmetry.inverse();
+            let start = Placement::of(hit.part, symmetry.part(part));
+            (symmetry, one_picture(&found.turned(symmetry), own, start)?)
         };
         let (first, second) = (scan.min(other), scan.max(other));
-        let agreement = agreement(self.samples_of(first), self.samples_of(second), orientation, fit.placement)?;
+        let agreement = agreement(self.samples_of(first), self.samples_of(second), symmetry, fit.placement)?;
         Some(ScanPair {
             first,
             second,
@@ -231,7 +233,7 @@ impl<'a> DescribedParts<'a> {
     pub(super) fn describe(&self, pair: &mut ScanPair) {
         if self.of_scan.contains_key(&pair.first) && self.of_scan.contains_key(&pair.second) {
             let (first, second) = (self.samples_of(pair.first), self.samples_of(pair.second));
-            let found = agreement(first, second, Orientation::ORIGINAL, Placement::WHOLE);
+            let found = agreement(first, second, Symmetry::ORIGINAL, Placement::WHOLE);
             pair.how = found.map(|agreement| agreement.how).unwrap_or_default();
         }
     }

@@ -3,7 +3,7 @@
 
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
-use super::orientation::SlicePart;
+use super::symmetry::SlicePart;
 
 const SIDE: usize = Thumbnail::SIDE;
 /// Grey levels at which a slice is divided into dark and bright, evenly spaced between its darkest and brightest.

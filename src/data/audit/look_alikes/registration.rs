@@ -3,7 +3,7 @@
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
 use super::local_contrast::local_contrast;
-use super::orientation::{Orientation, SlicePart};
+use super::symmetry::{SlicePart, Symmetry};
 
 const SIDE: usize = Thumbnail::SIDE;
 /// The surroundings that local contrast is relative to, in fields: wide to find a placement, narrow to compare details such as
@@ -36,8 +36,8 @@ impl Prepared {
         Self { levels, contrast }
     }
 
-    pub(super) fn turned(&self, orientation: Orientation) -> Self {
-        Self { levels: orientation.picture(&self.levels), contrast: orientation.contrast(&self.contrast) }
+    pub(super) fn turned(&self, symmetry: Symmetry) -> Self {
+        Self { levels: symmetry.picture(&self.levels), contrast: symmetry.contrast(&self.contrast) }
     }
 
     pub(super) fn contrast(&self) -> &[f32] {

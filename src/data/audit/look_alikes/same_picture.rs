@@ -1,8 +1,8 @@
 //! Whether two samples, and then two scans, show the same, by registration.
 
 use super::described_parts::Sampled;
-use super::orientation::Orientation;
 use super::registration::{Fit, Placement, Prepared, correlation_at, has_other_levels, registered};
+use super::symmetry::Symmetry;
 
 /// From this correlation of registered slices on, they may be one picture. Measured on 1,968 real slices: those of different
 /// patients reach 0.87, altered copies mostly 0.94 or more.
@@ -11,12 +11,18 @@ const ONE_PICTURE: f32 = 0.85;
 /// drawn slices with nothing but outlines and a few vessels some reach 0.85.
 const SAME_DETAILS: f32 = 0.83;
 /// The share of the shorter scan's samples that must be in the other: more than of slices with similar frequencies, since
-/// sixteen orientations and any crop leave more to chance.
+/// sixteen symmetries and any crop leave more to chance.
 const SHARE: f64 = 0.6;
 /// From this correlation on, a pair of samples is worth a registration.
 const WORTHWHILE: f32 = 0.6;
 /// A share of the width or height above this is no crop, but the precision of a registration.
 const UNCROPPED: f32 = 0.97;
+/// A copy is enlarged alike across and down, but for the precision of a registration. Chests of different patients often fit
+/// where one is stretched.
+const STRETCHED_BY: f32 = 1.06;
+/// From this number of matched slices on they must be in the same order in both scans, or in the reverse order, for most of
+/// their pairs.
+const ORDERED: usize = 4;
 
 /// How `second` lies in `first`, near `start`, if they are one picture.
 pub(super) fn one_picture(first: &Prepared, second: &Prepared, start: Placement) -> Option<Fit> {
@@ -36,15 +42,15 @@ pub(super) struct Agreement {
     pub(super) how: Vec<String>,
 }
 
-/// Compares all samples of two scans, the first's turned by `orientation`, each with those of the other at the same
+/// Compares all samples of two scans, the first's turned by `symmetry`, each with those of the other at the same
 /// placement; `None` where too few are the same pictures.
 pub(super) fn agreement(
     first: &[Sampled],
     second: &[Sampled],
-    orientation: Orientation,
+    symmetry: Symmetry,
     placement: Placement,
 ) -> Option<Agreement> {
-    let firsts: Vec<Prepared> = first.iter().map(|of| Prepared::of(of.small.clone()).turned(orientation)).collect();
+    let firsts: Vec<Prepared> = first.iter().map(|of| Prepared::of(of.small.clone()).turned(symmetry)).collect();
     let seconds: Vec<Prepared> = second.iter().map(|of| Prepared::of(of.small.clone())).collect();
     let swapped = firsts.len() > seconds.len();
     let (shorter, longer) = if swapped { (&seconds, &firsts) } else { (&firsts, &seconds) };
@@ -61,8 +67,14 @@ pub(super) fn agreement(
         Some((one_picture(&firsts[first], &seconds[second], placement)?, first, second))
     };
     let found: Vec<(Fit, usize, usize)> = (0..shorter.len()).filter_map(best).collect();
+    if !is_in_order(&found) {
+        return None;
+    }
     let (fit, a, b) = found.iter().max_by(|x, y| x.0.correlation.total_cmp(&y.0.correlation))?;
-    let mut how: Vec<String> = orientation.words().into_iter().collect();
+    if !is_enlarged_alike(fit.placement, symmetry.size(first[*a].size), second[*b].size) {
+        return None;
+    }
+    let mut how: Vec<String> = symmetry.words().into_iter().collect();
     how.extend(cropped(fit.placement));
     if has_other_levels(&seconds[*b], &firsts[*a], fit.placement) {
         how.push("seen through another window or contrast".to_owned());
@@ -75,6 +87,23 @@ pub(super) fn agreement(
         example: (first[*a].slice, second[*b].slice),
         how,
     })
+}
+
+/// Whether the matched slices follow each other alike in both scans; of few slices nothing is said.
+fn is_in_order(found: &[(Fit, usize, usize)]) -> bool {
+    let pairs = || found.iter().enumerate().flat_map(|(at, one)| found[at + 1..].iter().map(move |other| (one, other)));
+    let sign = |a: usize, b: usize| i64::from(a < b) - i64::from(a > b);
+    let agreeing: i64 = pairs().map(|(one, other)| sign(one.1, other.1) * sign(one.2, other.2)).sum();
+    found.len() < ORDERED || 2 * agreeing.unsigned_abs() as usize >= pairs().count()
+}
+
+/// Whether a pixel of the second is as wide as high in the first, or the second shows all of it, brought to another size.
+fn is_enlarged_alike(placement: Placement, first: (u32, u32), second: (u32, u32)) -> bool {
+    let [width, height] = placement.scale();
+    let is_whole = |share: f32| (UNCROPPED..=1.0 / UNCROPPED).contains(&share);
+    let pixel = |share: f32, first: u32, second: u32| share * first as f32 / second.max(1) as f32;
+    let stretched = pixel(width, first.0, second.0) / pixel(height, first.1, second.1).max(f32::MIN_POSITIVE);
+    (is_whole(width) && is_whole(height)) || (1.0 / STRETCHED_BY..=STRETCHED_BY).contains(&stretched)
 }
 
 /// How much of the first the second shows, where it is not all.

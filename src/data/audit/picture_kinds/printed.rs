@@ -1,6 +1,7 @@
 //! Pictures of few grey levels: pages of text, and masks.
 
 use super::{Check, PictureView, Texture};
+use crate::data::pixels::GreyImage;
 
 /// Half the width of a band of levels that counts as one level, since JPEG blurs them.
 const BAND: usize = 6;
@@ -43,7 +44,6 @@ pub(super) fn mask(view: &PictureView<'_>, texture: &Texture) -> Option<(Check, 
 /// are as long as the body.
 pub(super) fn text_page(view: &PictureView<'_>) -> Option<(Check, String)> {
     const NEAR: usize = 4;
-    const INK: u8 = 24;
     let around = |level: usize| level.saturating_sub(NEAR)..(level + NEAR + 1).min(256);
     let ground = (0..256).max_by_key(|level| view.histogram[*level])?;
     let share = view.histogram[around(ground)].iter().sum::<u32>() as f32 / view.image.pixels.len() as f32;
@@ -52,21 +52,12 @@ pub(super) fn text_page(view: &PictureView<'_>) -> Option<(Check, String)> {
         return None;
     }
     let (width, height) = (view.image.width as usize, view.image.height as usize);
-    let long = (width / 24).max(8);
-    let is_ink = |pixel: &u8| pixel.abs_diff(ground as u8) > INK;
-    let (mut ink, mut in_long, mut rules, mut runs_of_rows) = (0, 0, 0, Vec::new());
-    for row in view.image.pixels.chunks_exact(width).step_by((height / 256).max(1)) {
-        let runs: Vec<usize> =
-            row.split(|pixel| !is_ink(pixel)).map(<[u8]>::len).filter(|length| *length > 0).collect();
-        // A rule of a table, or a frame.
-        if runs.iter().any(|length| *length > width / 2) {
-            rules += 1;
-            continue;
-        }
-        ink += runs.iter().sum::<usize>();
-        in_long += runs.iter().filter(|length| **length > long).sum::<usize>();
-        runs_of_rows.push(runs.len());
+    let step = (height / 256).max(1);
+    // In most slices a few rows show that there is a body.
+    if Ink::of(view.image, ground as u8, 8 * step).is_mostly_long() {
+        return None;
     }
+    let Ink { ink, in_long, rules, runs_of_rows } = Ink::of(view.image, ground as u8, step);
     let (lines, gaps) = lines_and_gaps(&runs_of_rows);
     let rows = runs_of_rows.len();
     let is_text =
@@ -76,6 +67,45 @@ pub(super) fn text_page(view: &PictureView<'_>) -> Option<(Check, String)> {
             format!("{:.0} % even ground of level {ground}, with {lines} lines of short strokes", 100.0 * share);
         (Check::TextPage, detail)
     })
+}
+
+/// Runs of pixels that differ from the ground, in every few rows.
+struct Ink {
+    ink: usize,
+    in_long: usize,
+    rules: usize,
+    runs_of_rows: Vec<usize>,
+}
+
+impl Ink {
+    fn of(image: &GreyImage, ground: u8, step: usize) -> Self {
+        const DIFFERS: u8 = 24;
+        let width = image.width as usize;
+        let long = (width / 24).max(8);
+        let mut found = Self { ink: 0, in_long: 0, rules: 0, runs_of_rows: Vec::new() };
+        for row in image.pixels.chunks_exact(width).step_by(step) {
+            let runs =
+                || row.split(|pixel| pixel.abs_diff(ground) <= DIFFERS).map(<[u8]>::len).filter(|length| *length > 0);
+            let (mut count, mut ink, mut in_long, mut is_rule) = (0, 0, 0, false);
+            for length in runs() {
+                // A rule of a table, or a frame.
+                is_rule |= length > width / 2;
+                (count, ink) = (count + 1, ink + length);
+                in_long += if length > long { length } else { 0 };
+            }
+            if is_rule {
+                found.rules += 1;
+                continue;
+            }
+            (found.ink, found.in_long) = (found.ink + ink, found.in_long + in_long);
+            found.runs_of_rows.push(count);
+        }
+        found
+    }
+
+    fn is_mostly_long(&self) -> bool {
+        self.ink > 0 && 2 * self.in_long > self.ink
+    }
 }
 
 /// Lines of text, and rows between them, by the number of runs in each row.

@@ -68,7 +68,7 @@ fn judged(scans: &[(usize, Drawn<'_>)]) -> Vec<(String, Check)> {
     }
     let folders = (0..scans.len()).map(|scan| format!("train/covid/ct_scan_{scan}")).collect();
     let manifest = Manifest::of_folders("drawn", folders, slices);
-    wrong_scans(&manifest, &looked).into_iter().map(|found| (found.path, found.check)).collect()
+    wrong_scans(&manifest, &mut looked).into_iter().map(|found| (found.path, found.check)).collect()
 }
 
 fn found(count: usize, draw: Drawn<'_>) -> Vec<Check> {

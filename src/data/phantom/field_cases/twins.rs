@@ -27,6 +27,14 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
         let slices: Vec<_> = slices.into_iter().map(altered).collect();
         let second = drawing.scan(patient, class, &slices)?;
         drawing.note("same-patient", &[&first, &second], &format!("the second is {name}"));
+        // Such a scan is also wrong by itself. Of mirrored ones half are told.
+        let check = match name {
+            "turned by 90° to the left" => "turned",
+            "turned by 180°" => "upside-down",
+            "inverted" => name,
+            _ => continue,
+        };
+        drawing.note(check, &[&second], &format!("the twin of {first} is {name}"));
     }
     Ok(())
 }

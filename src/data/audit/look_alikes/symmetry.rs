@@ -13,14 +13,14 @@ pub(super) struct SlicePart(pub(super) [f32; 4]);
 
 /// Rows become columns, then their order is reversed, then dark becomes bright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Orientation {
+pub(super) struct Symmetry {
     transposed: bool,
     rows_reversed: bool,
     columns_reversed: bool,
     inverted: bool,
 }
 
-impl Orientation {
+impl Symmetry {
     pub(super) const ORIGINAL: Self = Self::number(0);
 
     pub(super) const COUNT: usize = 16;
@@ -32,6 +32,11 @@ impl Orientation {
             columns_reversed: number & 2 != 0,
             inverted: number & 1 != 0,
         }
+    }
+
+    /// Width and height of a picture that was turned.
+    pub(super) fn size(self, (width, height): (u32, u32)) -> (u32, u32) {
+        if self.transposed { (height, width) } else { (width, height) }
     }
 
     /// The one that leads back.
@@ -83,9 +88,9 @@ impl Orientation {
 
     /// The frequencies of a picture after this; the few whose counterparts are not kept become 0.
     pub(super) fn frequencies(self, of: &[f32; DESCRIPTOR]) -> [f32; DESCRIPTOR] {
-        /// For each orientation the frequency that comes to each place, and its factor.
+        /// For each symmetry the frequency that comes to each place, and its factor.
         static ORIGINS: LazyLock<Vec<[(usize, f32); DESCRIPTOR]>> =
-            LazyLock::new(|| (0..Orientation::COUNT).map(|number| Orientation::number(number).origins()).collect());
+            LazyLock::new(|| (0..Symmetry::COUNT).map(|number| Symmetry::number(number).origins()).collect());
         let number = [self.transposed, self.rows_reversed, self.columns_reversed, self.inverted];
         let number = number.iter().fold(0, |number, &bit| number << 1 | usize::from(bit));
         ORIGINS[number].map(|(from, factor)| factor * of[from])
@@ -137,33 +142,33 @@ mod tests {
     #[test]
     fn frequencies_and_parts_turn_with_the_picture() {
         let original = picture();
-        for orientation in (0..Orientation::COUNT).map(Orientation::number) {
-            let turned = orientation.picture(&original);
-            assert_eq!(orientation.inverse().picture(&turned), original, "{orientation:?}");
+        for symmetry in (0..Symmetry::COUNT).map(Symmetry::number) {
+            let turned = symmetry.picture(&original);
+            assert_eq!(symmetry.inverse().picture(&turned), original, "{symmetry:?}");
             let expected = frequencies(&turned);
-            for (at, value) in orientation.frequencies(&frequencies(&original)).iter().enumerate() {
-                let is_kept = !orientation.transposed || zigzag()[at] != (2, 11) && zigzag()[at] != (3, 10);
-                assert!(!is_kept || (value - expected[at]).abs() < 0.02, "{orientation:?}: {:?}", zigzag()[at]);
+            for (at, value) in symmetry.frequencies(&frequencies(&original)).iter().enumerate() {
+                let is_kept = !symmetry.transposed || zigzag()[at] != (2, 11) && zigzag()[at] != (3, 10);
+                assert!(!is_kept || (value - expected[at]).abs() < 0.02, "{symmetry:?}: {:?}", zigzag()[at]);
             }
             let part = SlicePart([3.0, 10.0, 20.0, 60.0]);
-            assert_eq!(orientation.inverse().part(orientation.part(part)), part);
+            assert_eq!(symmetry.inverse().part(symmetry.part(part)), part);
             let corner = original.0[10 * SIDE + 3];
-            let SlicePart([left, top, right, bottom]) = orientation.part(SlicePart([3.0, 10.0, 4.0, 11.0]));
+            let SlicePart([left, top, right, bottom]) = symmetry.part(SlicePart([3.0, 10.0, 4.0, 11.0]));
             assert_eq!((right - left, bottom - top), (1.0, 1.0));
             let found = turned.0[top as usize * SIDE + left as usize];
-            assert_eq!(found, if orientation.inverted { 255 - corner } else { corner }, "{orientation:?}");
+            assert_eq!(found, if symmetry.inverted { 255 - corner } else { corner }, "{symmetry:?}");
         }
     }
 
     #[test]
     fn each_is_named() {
-        let words = |number| Orientation::number(number).words();
+        let words = |number| Symmetry::number(number).words();
         assert_eq!((words(0), words(1).as_deref()), (None, Some("inverted")));
         assert_eq!((words(2).as_deref(), words(4).as_deref()), (Some("mirrored"), Some("upside down")));
         // A turn to the left brings what was right to the top.
         assert_eq!(words(12).as_deref(), Some("turned by 90° to the left"));
         let original = picture();
-        assert_eq!(Orientation::number(12).picture(&original).0[0], original.0[SIDE - 1]);
+        assert_eq!(Symmetry::number(12).picture(&original).0[0], original.0[SIDE - 1]);
         assert_eq!(words(7).as_deref(), Some("turned by 180°, inverted"));
     }
 }
