@@ -210,6 +210,7 @@ fn mixed_sizes(seen: &[SeenSlice<'_>]) -> Verdict {
 
 /// Body and lungs all change their size by one factor from a slice to the next.
 fn mixed_views(seen: &[SeenSlice<'_>]) -> Verdict {
+    let seen: Vec<&SeenSlice<'_>> = seen.iter().filter(|of| !of.is_framed).collect();
     let sizes = |of: &SeenSlice<'_>| -> Option<[f32; 4]> {
         let shape = of.shape;
         let [width, height] = shape.lung_extent.map(f32::from);
@@ -217,8 +218,8 @@ fn mixed_views(seen: &[SeenSlice<'_>]) -> Verdict {
         (shape.lungs >= 0.08 && !of.is_framed)
             .then(|| [width.ln(), height.ln(), areas[0].ln() / 2.0, areas[1].ln() / 2.0])
     };
-    let change = |pair: &[SeenSlice<'_>]| -> f32 {
-        let Some((a, b)) = sizes(&pair[0]).zip(sizes(&pair[1])) else { return 0.0 };
+    let change = |pair: &[&SeenSlice<'_>]| -> f32 {
+        let Some((a, b)) = sizes(pair[0]).zip(sizes(pair[1])) else { return 0.0 };
         let changes: [f32; 4] = std::array::from_fn(|of| b[of] - a[of]);
         let (least, most) = changes.iter().fold((f32::MAX, f32::MIN), |(a, b), of| (a.min(*of), b.max(*of)));
         if least > 0.0 { least } else { most.min(0.0) }
