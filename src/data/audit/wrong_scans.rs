@@ -70,7 +70,8 @@ fn judged(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
             let is_out = look.findings.iter().any(|of| {
                 of.check.severity() == Severity::Exclude && !(is_of_views && NOT_AXIAL_EACH.contains(&of.check))
             });
-            let is_framed = look.findings.iter().any(|of| of.check == Check::Borders);
+            // Where most slices are, all are as small.
+            let is_framed = !is_of_views && look.findings.iter().any(|of| of.check == Check::Borders);
             let (picture, shape) = look.picture.as_ref().zip(look.shape.as_ref()).filter(|_| !is_out)?;
             Some(SeenSlice { slice: &manifest.slices[*index], picture, shape, is_framed })
         };
