@@ -13,3 +13,4 @@ pub(crate) mod parallel;
 pub(crate) mod progress;
 pub(crate) mod regular_file;
 pub(crate) mod table;
+pub(crate) mod zip_fields;

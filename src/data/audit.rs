@@ -19,6 +19,7 @@ use std::path::Path;
 mod check;
 mod chest_outline;
 mod expected;
+mod fields;
 mod file_names;
 mod findings;
 mod grain;

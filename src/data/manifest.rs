@@ -237,44 +237,39 @@ impl Manifest {
         }
         let place = root.canonicalize().with_context(|| format!("finding the folder {}", root.display()))?;
         let name = place.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
-        let (slices, same_patient) = (Vec::new(), Vec::new());
         let (sixteen_bit, accepts_no_end) = (SixteenBit::from_environment()?, accepts_no_end_marker()?);
         Ok(Self {
-            name,
-            root: root.to_owned(),
             scans,
-            slices,
-            same_patient,
             strays,
             layout,
             rejected,
             sixteen_bit,
             accepts_no_end,
+            ..Self::without_scans(name, root.to_owned())
+        })
+    }
+
+    fn without_scans(name: String, root: PathBuf) -> Self {
+        Self {
+            name,
+            root,
+            scans: Vec::new(),
+            slices: Vec::new(),
+            same_patient: Vec::new(),
+            strays: Vec::new(),
+            layout: Vec::new(),
+            rejected: Vec::new(),
+            sixteen_bit: None,
+            accepts_no_end: false,
             tables: None,
             left_out: BTreeMap::new(),
-        })
+        }
     }
 
     /// A manifest of folders and files that need not exist.
     pub(crate) fn of_folders(name: &str, folders: Vec<String>, slices: Vec<Slice>) -> Self {
         let scans = folders.into_iter().map(Scan::new).collect();
-        let (root, same_patient, strays, rejected) = (PathBuf::from(name), Vec::new(), Vec::new(), Vec::new());
-        let (name, layout, sixteen_bit, tables, left_out) = (name.to_owned(), Vec::new(), None, None, BTreeMap::new());
-        let accepts_no_end = false;
-        Self {
-            name,
-            root,
-            scans,
-            slices,
-            same_patient,
-            strays,
-            layout,
-            rejected,
-            sixteen_bit,
-            accepts_no_end,
-            tables,
-            left_out,
-        }
+        Self { scans, slices, ..Self::without_scans(name.to_owned(), PathBuf::from(name)) }
     }
 
     /// The path of a slice under the root, with `/`.

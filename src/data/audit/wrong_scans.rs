@@ -14,8 +14,7 @@ use super::slice_shape::SliceShape;
 use super::{Check, Finding, Inspection, Severity};
 use crate::data::manifest::{Manifest, Slice};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// Slices that a scan is judged by, at the least.
 const FEWEST: usize = 4;

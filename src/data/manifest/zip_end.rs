@@ -1,14 +1,12 @@
 //! Zip archives of macOS' Archive Utility with more entries than their end record can count.
 
 use crate::base::errors::{Context, Result, bail};
+use crate::base::zip_fields::{END, END_64, FIXED, LOCATOR_64, u16_at, u32_at, variable_length};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-const END: u32 = 0x0605_4b50;
-const RECORD: u32 = 0x0201_4b50;
-/// Bytes of the end record, of the longest comment after it, and of a record before the name.
+/// Bytes of the end record, and of the longest comment after it.
 const END_SIZE: u64 = 22;
 const COMMENT: u64 = 65_535;
-const FIXED: usize = 46;
 /// How many entries the end record can count; its writer begins at 0 again, and so do places from 4 GiB on.
 pub(super) const COUNTED: u64 = 1 << 16;
 const PLACES: u64 = 1 << 32;
@@ -37,7 +35,8 @@ impl<R: Read + Seek> Followed<R> {
         let mut added = Vec::new();
         if let Some(at) = found {
             let end = &tail[at..];
-            let (entries, size, start) = (number::<2>(end, 10), number::<4>(end, 12), number::<4>(end, 16));
+            let (entries, size, start) =
+                (u64::from(u16_at(end, 10)?), u64::from(u32_at(end, 12)?), u64::from(u32_at(end, 16)?));
             let end_at = length - tail_length + at as u64;
             let Some(true_start) = end_at.checked_sub(size) else {
                 return Ok(Self { file, length, added, at: 0 });
@@ -61,12 +60,6 @@ impl<R: Read + Seek> Followed<R> {
     }
 }
 
-fn number<const N: usize>(bytes: &[u8], at: usize) -> u64 {
-    let mut wide = [0; 8];
-    wide[..N].copy_from_slice(&bytes[at..at + N]);
-    u64::from_le_bytes(wide)
-}
-
 /// Counts the records from `start` to `end`; 0 where there is something else.
 fn records(file: &mut (impl Read + Seek), start: u64, end: u64) -> Result<u64> {
     file.seek(SeekFrom::Start(start))?;
@@ -74,12 +67,10 @@ fn records(file: &mut (impl Read + Seek), start: u64, end: u64) -> Result<u64> {
     let (mut at, mut count, mut fixed) = (start, 0, [0; FIXED]);
     while at < end {
         records.read_exact(&mut fixed).context("counting the entries")?;
-        let rest = number::<2>(&fixed, 28) + number::<2>(&fixed, 30) + number::<2>(&fixed, 32);
-        if number::<4>(&fixed, 0) != u64::from(RECORD) {
-            return Ok(0);
-        }
+        // Something else than a record.
+        let Ok(rest) = variable_length(&fixed) else { return Ok(0) };
         records.seek_relative(rest as i64).context("counting the entries")?;
-        (at, count) = (at + FIXED as u64 + rest, count + 1);
+        (at, count) = (at + (FIXED + rest) as u64, count + 1);
     }
     Ok(count)
 }
@@ -88,10 +79,12 @@ fn records(file: &mut (impl Read + Seek), start: u64, end: u64) -> Result<u64> {
 fn wide_end(entries: u64, size: u64, start: u64, at: u64) -> Vec<u8> {
     let mut end = Vec::new();
     let mut put = |value: u64, width: usize| end.extend(&value.to_le_bytes()[..width]);
-    for (value, width) in [(0x0606_4b50, 4), (44, 8), (45, 2), (45, 2), (0, 8), (entries, 8), (entries, 8), (size, 8)] {
+    for (value, width) in
+        [(u64::from(END_64), 4), (44, 8), (45, 2), (45, 2), (0, 8), (entries, 8), (entries, 8), (size, 8)]
+    {
         put(value, width);
     }
-    for (value, width) in [(start, 8), (0x0706_4b50, 4), (0, 4), (at, 8), (1, 4)] {
+    for (value, width) in [(start, 8), (u64::from(LOCATOR_64), 4), (0, 4), (at, 8), (1, 4)] {
         put(value, width);
     }
     for (value, width) in [(u64::from(END), 4), (0, 4), (0xffff, 2), (0xffff, 2), (size, 4), (start, 4), (0, 2)] {

@@ -1,15 +1,11 @@
 //! Where a zip archive's central directory lies, by the record at the archive's end.
 
 use super::archive::ArchiveLimits;
-use super::central_record::{FIXED, u16_at, u32_at, u64_at};
 use super::source::ByteSource;
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::file_kind::{FileKind, FileUse};
 use crate::base::progress::{human_bytes, thousands};
-
-const END: u32 = 0x0605_4b50;
-const END_64: u32 = 0x0606_4b50;
-const LOCATOR_64: u32 = 0x0706_4b50;
+use crate::base::zip_fields::{END, END_64, FIXED, LOCATOR_64, u16_at, u32_at, u64_at};
 
 /// What a record may have: a name of 1,024 bytes, extra fields, a comment.
 const RECORD_AT_MOST: u64 = 4096;

@@ -2,29 +2,10 @@
 
 use crate::base::entry_name::entry_name;
 use crate::base::errors::{Context, Result, bail, ensure};
-
-const RECORD: u32 = 0x0201_4b50;
+use crate::base::zip_fields::{FIXED, u16_at, u32_at, u64_at};
 
 /// What to do with what is not unpacked here.
 const UNPACK: &str = "unpack the archive first, by `7z x`, and audit the folder";
-
-/// Bytes of a record before the name.
-pub(super) const FIXED: usize = 46;
-
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
-    let field = bytes.get(at..at + 2).context("cut off")?;
-    Ok(u16::from_le_bytes(field.try_into()?))
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
-    let field = bytes.get(at..at + 4).context("cut off")?;
-    Ok(u32::from_le_bytes(field.try_into()?))
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
-    let field = bytes.get(at..at + 8).context("cut off")?;
-    Ok(u64::from_le_bytes(field.try_into()?))
-}
 
 /// What the central directory says of one entry.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,13 +25,6 @@ impl Record {
     pub(super) fn is_folder(&self) -> bool {
         self.name.is_empty() || self.name.ends_with('/')
     }
-}
-
-/// Length of name, extra fields and comment.
-pub(super) fn variable_length(header: &[u8]) -> Result<usize> {
-    let signature = u32_at(header, 0)?;
-    ensure!(signature == RECORD, "expected the signature {RECORD:08x}, found {signature:08x}");
-    Ok(usize::from(u16_at(header, 28)?) + usize::from(u16_at(header, 30)?) + usize::from(u16_at(header, 32)?))
 }
 
 /// Reads a record of which all bytes are there.

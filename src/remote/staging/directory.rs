@@ -2,13 +2,14 @@
 
 use super::archive::ArchiveLimits;
 use super::central_end::{End, Wraps};
-use super::central_record::{FIXED, Record, parse, variable_length};
+use super::central_record::{Record, parse};
 use super::folder::fault_in_name;
 use super::name_conflicts::{Names, check};
 use super::source::ByteSource;
 use super::top_folder::TopFolder;
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::progress::{human_bytes, thousands};
+use crate::base::zip_fields::{FIXED, variable_length};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
@@ -214,8 +215,8 @@ fn copy(source: &dyn ByteSource, start: u64, length: u64, into: &mut File) -> Re
 #[cfg(test)]
 mod tests {
     use super::super::archive::Archive;
-    use super::super::central_record::u32_at;
     use super::*;
+    use crate::base::zip_fields::u32_at;
     use std::collections::BTreeMap;
     use std::io::Cursor;
     use std::sync::Mutex;

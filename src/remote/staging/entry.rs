@@ -1,9 +1,10 @@
 //! Reads and inflates one entry of an archive, and compares it with its record in the directory.
 
-use super::central_record::{Record, u16_at, u32_at};
+use super::central_record::Record;
 use super::directory::LOCAL_HEADER;
 use super::source::ByteSource;
 use crate::base::errors::{Context, Result, anyhow, ensure};
+use crate::base::zip_fields::{u16_at, u32_at};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// Size of the output buffer: most slices fit as a whole.

@@ -67,7 +67,7 @@ struct DescribedPart {
     part: SlicePart,
 }
 
-/// A part of a sample as it would look in an symmetry.
+/// A part of a sample as it would look in a symmetry.
 struct Query {
     sample: usize,
     part: SlicePart,

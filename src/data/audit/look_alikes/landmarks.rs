@@ -1,6 +1,7 @@
 //! Parts of a slice that are found again in a cropped or enlarged copy: the lungs, the body, and others that are darker or
 //! brighter than what surrounds them.
 
+use super::super::fields::{Fields, bits, bounds, count, parts};
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
 use super::symmetry::SlicePart;
@@ -25,9 +26,8 @@ pub(super) fn landmarks(of: &Small) -> Vec<SlicePart> {
     let (low, high) = extremes(of);
     for level in 1..=LEVELS {
         let level = low + (high - low) * level as f32 / (LEVELS + 1) as f32;
-        let pieces = pieces(&of.0.map(|grey| f32::from(grey) >= level));
-        for is_bright in [false, true] {
-            let inside: Vec<&Piece> = pieces.iter().filter(|piece| piece.is_bright == is_bright).collect();
+        let bright: Fields = std::array::from_fn(|y| bits(|x| f32::from(of.0[y * SIDE + x]) >= level));
+        for inside in [pieces(bright.map(|row| !row)), pieces(bright)] {
             inside.iter().filter(|piece| piece.area >= PART).for_each(|piece| add(&mut found, piece.bounds));
             if let Some(all) = inside.iter().map(|piece| piece.bounds).reduce(joined).filter(|_| inside.len() > 1) {
                 add(&mut found, all);
@@ -42,7 +42,6 @@ pub(super) fn landmarks(of: &Small) -> Vec<SlicePart> {
 type Bounds = [usize; 4];
 
 struct Piece {
-    is_bright: bool,
     area: usize,
     bounds: Bounds,
 }
@@ -81,41 +80,14 @@ fn extremes(of: &Small) -> (f32, f32) {
     (level(SIDE * SIDE / 50), level(SIDE * SIDE * 49 / 50))
 }
 
-/// Connected pieces that do not touch the border.
-fn pieces(is_bright: &[bool; SIDE * SIDE]) -> Vec<Piece> {
-    let mut seen = [false; SIDE * SIDE];
-    let mut open = Vec::new();
-    let mut found = Vec::new();
-    for start in 0..SIDE * SIDE {
-        if seen[start] {
-            continue;
-        }
-        let mut piece = Piece { is_bright: is_bright[start], area: 0, bounds: [SIDE, SIDE, 0, 0] };
-        seen[start] = true;
-        open.push(start);
-        while let Some(at) = open.pop() {
-            let (y, x) = (at / SIDE, at % SIDE);
-            piece.area += 1;
-            piece.bounds = joined(piece.bounds, [x, y, x + 1, y + 1]);
-            let neighbours = [
-                (x > 0).then(|| at - 1),
-                (x + 1 < SIDE).then(|| at + 1),
-                at.checked_sub(SIDE),
-                (y + 1 < SIDE).then(|| at + SIDE),
-            ];
-            for next in neighbours.into_iter().flatten() {
-                if !seen[next] && is_bright[next] == piece.is_bright {
-                    seen[next] = true;
-                    open.push(next);
-                }
-            }
-        }
-        let [left, top, right, bottom] = piece.bounds;
-        if piece.area >= PIECE && left > 0 && top > 0 && right < SIDE && bottom < SIDE {
-            found.push(piece);
-        }
-    }
-    found
+/// Connected pieces of fields that do not touch the border.
+fn pieces(fields: Fields) -> Vec<Piece> {
+    let piece = |part: Fields| {
+        let ([left, right, top, bottom], area) = (bounds(&part)?, count(&part));
+        let is_within = left > 0 && top > 0 && right < SIDE && bottom < SIDE;
+        (area >= PIECE && is_within).then_some(Piece { area, bounds: [left, top, right, bottom] })
+    };
+    parts(fields).filter_map(piece).collect()
 }
 
 #[cfg(test)]
