@@ -14,14 +14,21 @@ pub enum Planted {
     InTheAir(f64),
     /// A white square in a lung, inside one of the 8×8 places that an FCN's last maps are pooled to.
     InTheLung(f64),
-    /// Air and tissue change places.
-    Negative,
+    /// Everything at less than half its grey level.
+    Dark,
 }
 
 const BODY: [f64; 4] = [0.5, 0.5, 0.46, 0.36];
-const LUNGS: [[f64; 4]; 2] = [[0.31, 0.48, 0.13, 0.24], [0.69, 0.48, 0.13, 0.24]];
 const SPINE: [f64; 4] = [0.5, 0.72, 0.06, 0.06];
 const SIDE: u32 = 256;
+
+/// The lungs and the heart: patients are built differently, since equal chests would be one patient's.
+fn inside(look: f64) -> ([[f64; 4]; 2], [f64; 4]) {
+    let [a, b, c, d] = [0.7, 1.1, 1.9, 2.3].map(|step: f64| (step * look).sin());
+    let right = [0.31 + 0.01 * a, 0.48 + 0.03 * b, 0.13 + 0.02 * c, 0.24 + 0.05 * d];
+    let left = [0.69 + 0.01 * d, 0.48 + 0.04 * c, 0.12 + 0.025 * a, 0.21 + 0.06 * b];
+    ([right, left], [0.57 + 0.04 * b, 0.55 + 0.06 * d, 0.08 + 0.04 * a, 0.1 + 0.05 * c])
+}
 
 fn holds([cx, cy, rx, ry]: [f64; 4], x: f64, y: f64) -> bool {
     ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) <= 1.0
@@ -35,16 +42,17 @@ fn level(planted: Planted, look: f64, x: f64, y: f64) -> u8 {
         Planted::InTheLung(half) if square(0.3125, 0.4375, half) => return 255,
         _ => {}
     }
+    let (lungs, heart) = inside(look);
     let level = if !holds(BODY, x, y) {
         10.0
-    } else if LUNGS.iter().any(|lung| holds(*lung, x, y)) {
-        if (x * 40.0 + look).sin() * (y * 40.0).sin() > 0.97 { 170.0 } else { 50.0 + 8.0 * look.sin() }
+    } else if !holds(heart, x, y) && lungs.iter().any(|lung| holds(*lung, x, y)) {
+        if (x * 40.0 + look).sin() * (y * 40.0 + 2.7 * look).sin() > 0.97 { 170.0 } else { 50.0 + 8.0 * look.sin() }
     } else if holds(SPINE, x, y) {
         200.0
     } else {
         170.0 + 12.0 * (1.7 * look).sin()
     };
-    if planted == Planted::Negative { 220 - level as u8 } else { level as u8 }
+    if planted == Planted::Dark { (0.45 * level) as u8 } else { level as u8 }
 }
 
 fn draw(path: &Path, planted: Planted, look: f64) {
@@ -68,7 +76,7 @@ pub fn data(root: &Path) -> Manifest {
         fs::create_dir_all(root.join(&folder)).expect("a folder");
         for slice in 0..4 {
             // The slices of a scan are similar, scans differ.
-            let look = 1.3 * number as f64 + 0.05 * slice as f64 + folder.len() as f64;
+            let look = 1.6 * number as f64 + 0.05 * slice as f64 + folder.len() as f64;
             draw(&root.join(&folder).join(format!("{slice}.jpg")), planted, look);
         }
     };
@@ -79,7 +87,7 @@ pub fn data(root: &Path) -> Manifest {
         }
     }
     scan("prediction/ct_scan_0".to_owned(), Planted::InTheAir(0.06), 3);
-    scan("prediction/ct_scan_1".to_owned(), Planted::Negative, 4);
+    scan("prediction/ct_scan_1".to_owned(), Planted::Dark, 4);
     Manifest::scan(root, |_| ()).expect("scans")
 }
 

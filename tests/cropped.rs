@@ -14,12 +14,15 @@ fn trunks(root: &Path) -> Manifest {
         let scan = &chests.scan_of(slice).folder;
         if slice.file == "3.jpg" || scan == "prediction/ct_scan_1" {
             let number = slice.scan * 4 + slice.file.as_bytes()[0] as usize;
-            let inside = |at: usize| {
+            // Organs differ from scan to scan: two levels alone would be a mask, and equal organs one patient's.
+            let waves = [0.9, 1.7, 2.3].map(|step: f64| (step * number as f64).sin());
+            let level = |at: usize| {
                 let [x, y] = [at % 256, at / 256].map(|of| (of as f64 + 0.5) / 256.0 - 0.5);
-                (x / 0.46).powi(2) + (y / 0.36).powi(2) <= 1.0
+                let inside = (x / 0.46).powi(2) + (y / 0.36).powi(2) <= 1.0;
+                let organs = (20.0 * x + 9.0 * waves[0]).sin() * (24.0 * y + 9.0 * waves[1]).sin() + waves[2] * x;
+                if inside { (160.0 + 35.0 * organs) as u8 } else { 10 }
             };
-            let pixels: Vec<u8> =
-                (0..256 * 256).map(|at| if inside(at) { 120 + (number % 100) as u8 } else { 10 }).collect();
+            let pixels: Vec<u8> = (0..256 * 256).map(level).collect();
             let mut file = fs::File::create(root.join(chests.path(slice))).expect("creates");
             let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 95);
             encoder.write_image(&pixels, 256, 256, image::ExtendedColorType::L8).expect("encodes");
@@ -63,8 +66,8 @@ fn slices_without_lungs_take_no_part_and_new_scans_are_prepared_alike() {
     let explained = experiment.explain(Subset::Validation).expect("explains");
     assert_eq!(explained.slices.len(), 22 * 3);
     for slice in &explained.slices {
-        // The lungs have about 19 % of the picture, and of its square around them three times as much.
-        assert!(slice.plausible && slice.lungs > 0.35 && slice.lungs_from == LungsFrom::File, "{slice:?}");
+        // The lungs have 10 to 24 % of the picture, and of its square around them twice as much.
+        assert!(slice.plausible && slice.lungs > 0.25 && slice.lungs_from == LungsFrom::File, "{slice:?}");
     }
     same_elsewhere(&experiment, home.path());
 }
