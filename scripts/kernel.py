@@ -153,5 +153,6 @@ if __name__ == "__main__":
     # So that cells find the library.
     folders = [str(path) for path in slot.glob("target/*/debug/deps")]
     os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*folders, os.environ["LD_LIBRARY_PATH"]])
-    program = os.environ["COVID_CT_EVCXR"]
-    os.execv(program, [program, "--control_file", sys.argv[1]])
+    sys.path.insert(0, str(REPO / "scripts/evcxr_relay"))
+    import start_relay
+    start_relay.run(sys.argv[1], os.environ["COVID_CT_EVCXR"], end_with_parent)

@@ -29,7 +29,7 @@ settings() {
 # included, but for what differs from one kernel or shell to the next and is read by no build.
 question=$({
     printf '%s\n' "$@"
-    export -p | sed '/^export \(JPY_[A-Z_]*\|OLDPWD\|PWD\|SHLVL\|_\)\(=\|$\)/d'
+    export -p | sed '/^export \(JPY_[A-Z_]*\|EVCXR_RELAY[A-Z_]*\|OLDPWD\|PWD\|SHLVL\|_\)\(=\|$\)/d'
     cat Cargo.toml
     settings
 } | sha256sum)

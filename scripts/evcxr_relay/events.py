@@ -1,0 +1,52 @@
+"""What a cell wrote of its end, and the error that Jupyter is told."""
+import re
+
+# evcxr's words where the process of the cells has ended.
+DIED = "Subprocess terminated"
+LOST = "\nAll variables are lost: run the cells before it again."
+RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
+
+
+def read_events(path):
+    """(kind, fields…) of each record that a cell has written (marks.rs)."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    records = [record.split("\x1f") for record in text.split("\x1e")[:-1]]
+    return [tuple(field for field in record) for record in records]
+
+
+def plain(name):
+    """The name of a type without what it is generic over: `alloc::boxed::Box`."""
+    return re.sub(r"<.*", "", name).removeprefix("&")
+
+
+def error(name, text, place=None):
+    """An `error` message: the first line in red, causes and place below."""
+    first, _, rest = text.strip().partition("\n")
+    lines = [f"{RED}{BOLD}{name}{PLAIN}{RED}: {first}{PLAIN}", *rest.splitlines()]
+    if place:
+        lines.append(f"at {place}")
+    return {"ename": name, "evalue": text.strip(), "traceback": lines}
+
+
+def failure(events, cell):
+    """The error of a cell that failed, or None; and what else a reader is to be told.
+
+    A panic that the cell caught is no failure, nor are words on standard error."""
+    panics = [event for event in events if event[0] == "panic"]
+    if any(event[0] == "escaped" for event in events) and panics:
+        _, place, text = panics.pop()
+        found = error("panic", text, None if place.startswith("src/lib.rs") else place)
+    elif any(event[0] == "escaped" for event in events):
+        found = error("panic", "the cell panicked")
+    elif returned := [event for event in events if event[0] == "error"]:
+        found = error(plain(returned[-1][1]), returned[-1][2])
+    elif cell.killed:
+        found = error("Interrupted", f"{cell.killed}: the cell was killed.{LOST}")
+    elif cell.error and cell.error["evalue"].startswith(DIED):
+        found = error("Died", cell.error["evalue"] + "." + LOST)
+    else:
+        found = cell.error
+    return found, [f"thread 'main' panicked at {place}, which was caught:\n{text}\n" for _, place, text in panics]
