@@ -1,15 +1,9 @@
-"""Starts a kernel from outside, runs cells, and reports their real result.
-
-evcxr reports 'ok' for a cell that panicked or returned an error by `?`; both only write to stderr. So any output on stderr
-counts as a failure, except the few lines known to be harmless.
-"""
+"""Starts a kernel from outside, runs cells, and reports their result."""
 import os
-import re
 
 from jupyter_client.manager import KernelManager
 
 KERNEL = "covid-ct"
-HARMLESS = re.compile(r"^\s*(Compiling |Finished |Updating |Locking |Adding |Downloading |Downloaded |\[W\d|$)")
 
 
 class CellFailed(Exception):
@@ -31,25 +25,13 @@ def ready(manager, timeout=1800):
     return client
 
 
-def failures(outputs):
-    """The reasons why a cell with these outputs failed, in the kernel's words; empty when it did not."""
-    reasons = []
-    for output in outputs:
-        if output["output_type"] == "error":
-            reasons.append(output.get("evalue", "") or "\n".join(output.get("traceback", [])))
-        elif output["output_type"] == "stream" and output["name"] == "stderr":
-            lines = [line for line in output["text"].splitlines() if not HARMLESS.match(line)]
-            if lines:
-                reasons.append("\n".join(lines))
-    return reasons
-
-
 def execute(client, code, on_text=lambda text: None, timeout=None):
     """Runs a cell; returns its outputs in the notebook format and raises CellFailed where it failed."""
-    outputs = []
+    outputs, shown = [], {}
 
     def collect(message):
         kind, content = message["msg_type"], message["content"]
+        place = content.get("transient", {}).get("display_id")
         if kind == "stream":
             last = outputs[-1] if outputs else {}
             if last.get("output_type") == "stream" and last.get("name") == content["name"]:
@@ -57,17 +39,21 @@ def execute(client, code, on_text=lambda text: None, timeout=None):
             else:
                 outputs.append({"output_type": "stream", "name": content["name"], "text": content["text"]})
             on_text(content["text"])
+        elif kind == "update_display_data" and place in shown:
+            shown[place]["data"] = content["data"]
+            on_text(content["data"].get("text/plain", ""))
         elif kind in ("execute_result", "display_data"):
             outputs.append({"output_type": "display_data", "data": content["data"], "metadata": content["metadata"]})
+            if place:
+                shown[place] = outputs[-1]
+                on_text(content["data"].get("text/plain", ""))
         elif kind == "error":
             outputs.append({"output_type": "error", **{k: content[k] for k in ("ename", "evalue", "traceback")}})
 
-    reply = client.execute_interactive(code, timeout=timeout, output_hook=collect, store_history=True)
-    reasons = failures(outputs)
-    if reply["content"]["status"] != "ok" and not reasons:
-        reasons = [str(reply["content"])]
-    if reasons:
-        error = CellFailed("\n".join(reasons))
+    reply = client.execute_interactive(code, timeout=timeout, output_hook=collect, store_history=True)["content"]
+    if reply["status"] != "ok":
+        reasons = [output["evalue"] for output in outputs if output["output_type"] == "error"]
+        error = CellFailed("\n".join(reasons) or str(reply))
         error.outputs = outputs
         raise error
     return outputs

@@ -7,6 +7,7 @@ pub(crate) mod escape;
 pub(crate) mod figure;
 pub(crate) mod file_kind;
 pub(crate) mod files;
+pub(crate) mod interrupt;
 pub(crate) mod natural;
 pub(crate) mod output;
 pub(crate) mod parallel;

@@ -1,9 +1,10 @@
 //! Standard output and standard error, whoever reads them: a reader that has gone ends nothing, and a terminal or a notebook
 //! is told nothing but text.
 
-use crate::base::escape::visible_lines;
+use crate::base::escape::{visible_json, visible_lines};
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// The first error of standard output other than a reader that has gone, as the system numbers it; 0: none.
@@ -20,6 +21,24 @@ pub fn say(line: impl Display) {
 /// The same for what the notebook is to understand.
 pub(crate) fn say_as_it_is(text: &str) {
     tell(&mut io::stdout().lock(), &format!("{text}\n"));
+}
+
+/// True in a notebook whose kernel has a relay (`scripts/evcxr_relay`): what is shown can be changed in its place.
+pub(crate) fn is_relayed() -> bool {
+    static IS_RELAYED: LazyLock<bool> = LazyLock::new(|| std::env::var_os("EVCXR_RELAY").is_some());
+    *IS_RELAYED
+}
+
+/// Shows something at once in the running cell of a notebook, in the place of what this cell has shown under the same name.
+/// To be called where [`is_relayed`].
+pub(crate) fn show_in_place(name: &str, html: &str, text: &str) {
+    say_as_it_is(&in_place(name, html, text));
+}
+
+fn in_place(name: &str, html: &str, text: &str) -> String {
+    let data = serde_json::json!({"text/html": html, "text/plain": visible_lines(text)});
+    let line = serde_json::json!({"id": name, "data": data});
+    format!("\u{1}EVCXR_RELAY_SHOW {}", visible_json(line.to_string()))
 }
 
 /// Writes a line to standard error, as far as somebody reads it; what cannot be seen is shown as an escape.
@@ -50,5 +69,20 @@ fn tell(output: &mut dyn Write, text: &str) {
         && error.kind() != ErrorKind::BrokenPipe
     {
         LOST.compare_exchange(0, error.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed, Ordering::Relaxed).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_in_place_is_one_line_of_json() {
+        let line = in_place("audit", "<b>\n</b>", "ct\nEVCXR_END_CONTENT");
+        let json = line.strip_prefix("\u{1}EVCXR_RELAY_SHOW ").expect("the mark");
+        assert!(!json.contains('\n'), "{json}");
+        let read: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        assert_eq!((&read["id"], &read["data"]["text/html"]), (&"audit".into(), &"<b>\n</b>".into()));
+        assert_eq!(read["data"]["text/plain"], "ct\nEVCXR\\u{5f}END_CONTENT");
     }
 }

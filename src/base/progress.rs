@@ -1,6 +1,7 @@
 //! Progress of long stages: units done, rate and time left.
 
-use crate::base::output::say;
+use crate::base::escape::markup;
+use crate::base::output::{is_relayed, say, show_in_place};
 use crate::base::parallel::locked;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::fmt;
@@ -30,9 +31,26 @@ impl Progress {
         Self { stage: stage.to_owned(), done: 0, total, unit, rate: 0.0, note: note.to_owned() }
     }
 
-    /// Prints the line; the default callback.
+    /// Prints the line; the default callback. In a notebook that can change what it shows, as one bar for each stage.
     pub fn print(&self) {
-        say(self);
+        match is_relayed() {
+            true => show_in_place(&self.place(), &self.bar(), &self.to_string()),
+            false => say(self),
+        }
+    }
+
+    /// The stage without numbers: those of all epochs have one place.
+    fn place(&self) -> String {
+        self.stage.chars().filter(|c| !c.is_ascii_digit()).collect()
+    }
+
+    fn bar(&self) -> String {
+        let (done, total) = (self.done.min(self.total), self.total.max(1));
+        format!(
+            "<div class=\"covid-ct\" style=\"font-size:13px\"><progress value=\"{done}\" max=\"{total}\" \
+             style=\"width:14em;max-width:40%;vertical-align:middle\"></progress> {}</div>",
+            markup(&self.to_string())
+        )
     }
 
     /// Time left at the present rate; `None` while the rate is unknown.
@@ -131,7 +149,8 @@ pub(crate) fn counted(number: u64, unit: &str) -> String {
 }
 
 /// Counts finished units from many threads and calls back at intervals: after two seconds, then every four, later less
-/// often (a thirtieth of the elapsed time, 15 s at most), so that long runs do not fill a notebook with lines.
+/// often (a thirtieth of the elapsed time, 15 s at most), so that long runs do not fill a log with lines. Where lines can be
+/// changed in their place, twice a second.
 pub(crate) struct Meter<'a> {
     show: &'a (dyn Fn(&Progress) + Sync),
     begun: Instant,
@@ -153,7 +172,8 @@ impl<'a> Meter<'a> {
         show: &'a (dyn Fn(&Progress) + Sync),
     ) -> Self {
         let progress = Progress { done: already_done, ..Progress::noted(stage, unit, total, "") };
-        let state = MeterState { progress, already_done, next: Duration::from_secs(2) };
+        let state =
+            MeterState { progress, already_done, next: Duration::from_millis(if is_relayed() { 500 } else { 2000 }) };
         Self { show, begun: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -169,7 +189,11 @@ impl<'a> Meter<'a> {
         state.progress.done += units;
         let passed = self.begun.elapsed();
         if passed >= state.next {
-            state.next = passed + (passed / 30).clamp(Duration::from_secs(4), Duration::from_secs(15));
+            state.next = passed
+                + match is_relayed() {
+                    true => Duration::from_millis(500),
+                    false => (passed / 30).clamp(Duration::from_secs(4), Duration::from_secs(15)),
+                };
             state.progress.note = note();
             self.call(&mut state, passed);
         }

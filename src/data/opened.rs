@@ -3,6 +3,7 @@
 
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
+use crate::base::interrupt::go_on;
 use crate::base::parallel::in_parallel;
 use crate::base::regular_file::read_regular;
 use crate::data::decode::{
@@ -224,6 +225,10 @@ pub(crate) fn each_slice<A: Send, B: Send>(
     volume: impl Fn(usize) -> Option<VolumeFile> + Sync + Send,
     work: impl Fn(usize, Contents<'_>) -> Result<(A, B)> + Sync + Send,
 ) -> Result<(Vec<A>, Vec<B>)> {
+    let work = |item, contents: Contents<'_>| {
+        go_on()?;
+        work(item, contents)
+    };
     let mut volumes = VolumePairs::of((0..count).filter_map(&volume));
     let mut all: Option<(Vec<A>, Vec<B>)> = None;
     for (range, volume) in runs(0..count, &volume) {

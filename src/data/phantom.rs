@@ -22,6 +22,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::base::errors::{Context, Result, bail, ensure};
+use crate::base::interrupt::go_on;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -246,7 +247,7 @@ fn draw_files(
             content(config, plan, &patients[file.scan], file).with_context(|| format!("drawing {}", file.path))?;
         write(root, &file.path, &bytes)?;
         meter.add(1);
-        crate::base::errors::Ok(())
+        go_on()
     })?;
     meter.finish();
     Ok(())

@@ -6,6 +6,7 @@
 
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
+use crate::base::interrupt::go_on;
 use crate::base::progress::{Meter, Progress, thousands};
 use crate::base::table::{Page, Table, percent, shown_as_table};
 use crate::data::cache::{SliceCache, spread};
@@ -233,6 +234,7 @@ fn explained(
         let measured = begun.into_par_iter().zip(&maps).map(|(of, map)| compared_with_lungs(of, map, cache));
         found.extend(measured.collect::<Result<Vec<_>>>()?);
         meter.add(part.len());
+        go_on()?;
     }
     meter.finish();
     Ok(found)

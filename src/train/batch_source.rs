@@ -2,6 +2,7 @@
 
 use crate::base::errors::{Context, Result};
 use crate::base::files::Digest;
+use crate::base::interrupt::go_on;
 use crate::base::progress::Progress;
 use crate::data::augment::Augmentation;
 use crate::data::cache::SliceCache;
@@ -186,6 +187,7 @@ impl<'a> BatchSource<'a> {
         };
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
         self.prefetch(&batches, None, |Batch { slices, input, .. }| {
+            go_on()?;
             let logits = self.scored_logits(network, &input)?;
             covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
             if labelled {

@@ -21,7 +21,10 @@ pub enum RunEvent {
 impl RunEvent {
     /// Prints the line to standard output: the default of an experiment.
     pub fn print(&self) {
-        say(self);
+        match self {
+            Self::Working(progress) => progress.print(),
+            _ => say(self),
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{Digest, read_json, write_json};
+use crate::base::interrupt::go_on;
 use crate::base::progress::{Meter, Progress};
 use crate::data::cache::SliceCache;
 use crate::data::preprocess::{Preprocess, WithoutLungs};
@@ -94,6 +95,7 @@ impl FeatureCache {
                     let features = network.features(&images, until, computed).with_context(doing)?;
                     bytes.extend(crate::nn::transfer::bytes(&features.f_to_kind(kind)?)?);
                     meter.add(batch.len());
+                    go_on().with_context(doing)?;
                 }
                 building.put(&block, bytes.chunks_exact(row_bytes).map(|row| (row, 0))).with_context(doing)?;
             }

@@ -2,13 +2,14 @@
 
 use crate::base::errors::Result;
 use crate::base::figure::{Figure, lines};
+use crate::base::output::{is_relayed, show_in_place};
 use crate::base::progress::{human_seconds, rate, seconds_if_any};
-use crate::base::table::{Page, Table, percent, shown_as_table};
+use crate::base::table::{Page, Show, Table, percent, shown_as_table};
 use crate::data::split::{Subset, listed};
 use crate::nn::device::device_name;
 use crate::train::checkpoint::CheckpointInfo;
 use crate::train::config::RunConfig;
-use crate::train::epoch::{EpochRecord, Score, best};
+use crate::train::epoch::{EpochRecord, Score, best, has_ended};
 use crate::train::recipe::Selection;
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -73,6 +74,18 @@ impl History {
     /// Accuracy and loss by epoch, side by side.
     pub fn page(&self) -> Result<Page> {
         Ok(Page::new().with_row(&[self.figure()?, self.loss_figure()?]))
+    }
+
+    /// Shows the epochs so far in the running cell of a notebook, in the place of those before; once the training is over one
+    /// line, since the cell shows the history itself.
+    pub(crate) fn show_while_training(&self) {
+        if !is_relayed() {
+            return;
+        }
+        let said = format!("{} of {} epochs trained", self.epochs.len(), self.run.epochs);
+        let whole = || Some(Page::new().with(&self.table()).with(&self.page().ok()?).html());
+        let html = if has_ended(&self.epochs, &self.run) { None } else { whole() };
+        show_in_place("training", &html.unwrap_or_else(|| format!("<div>{said}</div>")), &said);
     }
 
     fn curves(&self, title: &str, unit: &str, value: fn(&Score) -> f64) -> Result<Figure> {

@@ -2,6 +2,7 @@
 
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::lock;
+use crate::base::interrupt::{go_on, is_asked};
 use crate::base::progress::{Meter, Progress};
 use crate::data::prefetch::Batch;
 use crate::data::sampler::shuffled;
@@ -158,12 +159,15 @@ impl<'a> Training<'a> {
             _ => (self.learn_from_all()?, None),
         };
         let scoring = Instant::now();
-        let (validation, validation_scan_auc, test) = self.optimization.kept(&self.network, || {
+        let scored = self.optimization.kept(&self.network, || {
             let (validation, auc) = self.score(Subset::Validation)?;
             let test = if run.test_every_epoch { Some(self.score(Subset::Test)?.0) } else { None };
             Ok((validation, auc, test))
-        })?;
-        let sums = self.info.position.sums;
+        });
+        if scored.is_err() && is_asked() && solution.is_none() {
+            self.save_position(seconds)?;
+        }
+        let ((validation, validation_scan_auc, test), sums) = (scored?, self.info.position.sums);
         let record = EpochRecord {
             epoch: epoch + 1,
             training: Score::of(&sums, run.accuracy),
@@ -187,7 +191,7 @@ impl<'a> Training<'a> {
             })?;
         }
         self.save_last()?;
-        write_history(self.folder(), &self.info, self.device)?;
+        write_history(self.folder(), &self.info, self.device)?.show_while_training();
         let whole = seconds + scoring.elapsed().as_secs_f64();
         let left = whole * run.epochs.saturating_sub(epoch + 1) as f64;
         self.experiment.report(&RunEvent::Epoch(record, Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)));
@@ -208,11 +212,9 @@ impl<'a> Training<'a> {
     /// Trains on the remaining slices of this epoch, and writes a checkpoint every few minutes. Returns the seconds
     /// that training the whole epoch took, those before a kill included.
     fn learn_from_all(&mut self) -> Result<f64> {
-        let run = self.info.run.clone();
-        let epoch = self.info.position.epoch;
-        let order = self.order_of(epoch)?;
+        let (run, epoch) = (self.info.run.clone(), self.info.position.epoch);
+        let (order, experiment) = (self.order_of(epoch)?, self.experiment);
         self.step = self.info.position.batch as u64;
-        let experiment = self.experiment;
         let show = |progress: &Progress| experiment.progress(progress);
         let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
         let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
@@ -224,7 +226,7 @@ impl<'a> Training<'a> {
         source.prefetch(&batches, changed, |Batch { slices, input, waited }| {
             self.info.position.waited += waited;
             losses.push((slices.to_vec(), self.learn(slices, &input)?));
-            let is_due = saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
+            let is_due = is_asked() || saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
             if is_due || losses.len() >= source.batches_between_reads() {
                 self.read_back(&mut losses)?;
             }
@@ -233,10 +235,9 @@ impl<'a> Training<'a> {
                 format!("loss {:.4}, accuracy {:.4}", so_far.loss, so_far.accuracy)
             });
             if is_due {
-                self.info.position.seconds += begun.elapsed().as_secs_f64();
-                self.optimization.note(&mut self.info.position)?;
-                self.save_last()?;
+                self.save_position(self.info.position.seconds + begun.elapsed().as_secs_f64())?;
                 (begun, saved) = (Instant::now(), Instant::now());
+                go_on()?;
             }
             Ok(())
         })?;
@@ -317,6 +318,13 @@ impl<'a> Training<'a> {
         self.experiment.folder()
     }
 
+    /// Writes a checkpoint in the middle of an epoch, on which this many seconds were spent.
+    fn save_position(&mut self, seconds: f64) -> Result<()> {
+        self.info.position.seconds = seconds;
+        self.optimization.note(&mut self.info.position)?;
+        self.save_last()
+    }
+
     fn save_last(&self) -> Result<()> {
         let state = self.optimization.state(&self.network)?;
         self.save_state(Artifact::LastCheckpoint, state)
@@ -326,8 +334,8 @@ impl<'a> Training<'a> {
         self.folder().write_by(artifact, |path| save_progress(path, &self.info, &self.network, state))
     }
 
-    fn save_best(&self, info: &CheckpointInfo) -> Result<()> {
-        self.folder().write_by(Artifact::BestCheckpoint, |path| save_network(path, info, &self.network))
+    fn save_best(&self, of: &CheckpointInfo) -> Result<()> {
+        self.folder().write_by(Artifact::BestCheckpoint, |path| save_network(path, of, &self.network))
     }
 
     /// Writes `best.safetensors` (of a frozen network: the backbone with the best head) and the history.

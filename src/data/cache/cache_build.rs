@@ -3,6 +3,7 @@
 use super::CacheIndex;
 use super::lungs_found::FOUND;
 use crate::base::errors::{Context, Result};
+use crate::base::interrupt::go_on;
 use crate::base::progress::{Meter, Progress};
 use crate::data::decode::room_for;
 use crate::data::manifest::Manifest;
@@ -107,6 +108,7 @@ impl CacheBuild<'_> {
         let pixels = self.manifest.decoded(listed, contents).with_context(|| format!("decoding slice {}", path()))?;
         let row = self.preprocess.stored(pixels)?;
         self.meter.add(1);
+        go_on()?;
         Ok(row)
     }
 }

@@ -7,6 +7,7 @@ use super::new_scans::below;
 use super::pseudonym::{Pseudonyms, is_placeholder};
 use super::{Scan, from_series};
 use crate::base::errors::{Context, Result};
+use crate::base::interrupt::go_on;
 use crate::base::natural::numeric_key;
 use crate::base::progress::{Meter, Progress};
 use crate::data::decode::{ColourMode, Header};
@@ -82,6 +83,7 @@ impl FolderListing {
         let read = |path: String| {
             let beginning = Beginning::read(&root.join(&path), at_most);
             meter.add(1);
+            go_on()?;
             match beginning {
                 // Removed meanwhile; an error where it is read.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((path, Beginning::Other)),

@@ -3,6 +3,7 @@
 use super::label_permutation::{Participants, Repetition, balanced};
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
+use crate::base::interrupt::go_on;
 use crate::base::progress::Progress;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
@@ -111,6 +112,7 @@ impl Shared<'_> {
         for epoch in 0..self.run.epochs {
             order.shuffle(&mut rng);
             for (number, batch) in order.chunks(self.run.batch_size).enumerate() {
+                go_on()?;
                 tch::manual_seed(((seed << 40) ^ ((epoch as u64) << 24) ^ number as u64) as i64);
                 let logits = self.source.logits(network, &self.slices(batch), true)?;
                 let loss = logits.f_cross_entropy_loss::<Tensor>(

@@ -3,6 +3,7 @@
 use super::ScanCandidateResult;
 use super::scan_slices::ScanSlices;
 use crate::base::errors::{Context, Result, ensure};
+use crate::base::interrupt::go_on;
 use crate::base::parallel::locked;
 use crate::base::progress::{Meter, Progress};
 use crate::data::cache::spread;
@@ -95,6 +96,7 @@ fn reduced(
         let of_scan = |scan: &ScanSlices| -> Result<Vec<f32>> {
             let values = reduction.apply(&features(&scan.slices)?)?;
             meter.add(1);
+            go_on()?;
             Ok(Vec::try_from(values.f_reshape([-1])?)?)
         };
         parts[part].iter().map(of_scan).collect::<Result<Vec<_>>>()

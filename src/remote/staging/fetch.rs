@@ -8,6 +8,7 @@
 use super::bucket::{Bucket, Object};
 use super::folder::{self, Folder, RESERVED, parent_and_leaf};
 use crate::base::errors::{Context, Result, anyhow, ensure};
+use crate::base::interrupt::go_on;
 use crate::base::parallel::locked;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -33,7 +34,7 @@ pub(super) fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T
         while !failed.load(Ordering::Relaxed)
             && let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed))
         {
-            let result = work(item);
+            let result = go_on().and_then(|()| work(item));
             if result.is_err() {
                 failed.store(true, Ordering::Relaxed);
                 return result;

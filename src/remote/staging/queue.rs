@@ -3,6 +3,7 @@
 
 use super::directory::Directory;
 use crate::base::errors::{Result, anyhow};
+use crate::base::interrupt::go_on;
 use crate::base::parallel::locked;
 use crate::base::progress::Meter;
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ impl<'a> Queue<'a> {
         let run = || {
             let mut work = begin();
             while let Some(entries) = self.take() {
-                let done = work(entries.clone()).and_then(|()| {
+                let done = go_on().and_then(|()| work(entries.clone())).and_then(|()| {
                     self.finish(entries);
                     after()
                 });

@@ -1,0 +1,61 @@
+//! An interrupt of the notebook, as the kernel's relay passes it on: a file appears, and a long call ends with an error.
+
+use crate::support::{fixture, folder, program, run_well};
+use crate::training::tensors;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+/// Runs the program, which is asked to end from its start.
+fn interrupted(home: &Path, arguments: &[&str]) -> Output {
+    let file = home.join("interrupt");
+    fs::write(&file, "").expect("writes");
+    let output = program(home, &fixture().root).env("EVCXR_RELAY_INTERRUPT", &file).args(arguments).output();
+    output.expect("the program starts")
+}
+
+fn must_say_so(output: &Output, arguments: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?} went on");
+    assert!(
+        said.contains("interrupted: what was finished and written is kept; run the cell again to go on"),
+        "{arguments:?}: {said}"
+    );
+}
+
+#[test]
+fn every_long_call_ends_when_it_is_asked_to_and_goes_on_to_the_same_bits() {
+    let (asked, whole) = (folder(), folder());
+    let of_run = ["--small", "--size", "32", "--device", "cpu", "--name", "compact"];
+    let with_run = |first: &[&'static str]| -> Vec<&str> { first.iter().chain(&of_run).copied().collect() };
+    let train: Vec<&str> = with_run(&["train"]).into_iter().chain(["--network", "compact", "--epochs", "2"]).collect();
+    let phantom = asked.path().join("drawn");
+    let draw = ["phantom", phantom.to_str().expect("UTF-8"), "--size", "64", "--slices", "4"];
+    must_say_so(&interrupted(asked.path(), &draw), &draw);
+    assert!(!phantom.exists(), "half a phantom was left");
+    must_say_so(&interrupted(asked.path(), &["audit"]), &["audit"]);
+    for home in [&asked, &whole] {
+        fixture().audit.write(home.path().join("data_manifest/phantom")).expect("writes");
+    }
+    let cache = ["cache", "--small", "--size", "32"];
+    must_say_so(&interrupted(asked.path(), &cache), &cache);
+    for home in [&asked, &whole] {
+        run_well(home.path(), &fixture().root, &cache);
+    }
+    // Each time it goes on by one batch.
+    for _ in 0..3 {
+        must_say_so(&interrupted(asked.path(), &train), &train);
+    }
+    let said = program(asked.path(), &fixture().root).args(&train).output().expect("starts");
+    assert!(String::from_utf8_lossy(&said.stderr).contains("resumed in epoch 1 after 3 batches"), "{said:?}");
+    run_well(whole.path(), &fixture().root, &train);
+    for file in ["last.safetensors", "best.safetensors"] {
+        let [one, other] = [&asked, &whole].map(|home| home.path().join("runs/phantom/compact").join(file));
+        assert!(tensors(&one) == tensors(&other), "{file} differs");
+    }
+    for command in
+        [["evaluate", "--name", "compact"], ["explain", "--name", "compact"], ["leakage", "--name", "compact"]]
+    {
+        must_say_so(&interrupted(asked.path(), &command), &command);
+    }
+}
