@@ -19,3 +19,4 @@ pub(crate) mod recipe;
 pub(crate) mod run_folder;
 pub(crate) mod scans;
 pub(crate) mod training;
+mod training_log;

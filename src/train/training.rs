@@ -26,6 +26,7 @@ use crate::train::position::Position;
 use crate::train::provenance::Provenance;
 use crate::train::run_folder::{Artifact, RunFolder};
 use crate::train::scans::{scan_auc, slice_weights};
+use crate::train::training_log::write_history;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::fs;
@@ -82,12 +83,6 @@ fn finished(folder: &RunFolder, info: &CheckpointInfo, run: &RunConfig) -> Resul
         Ok(history) if history.epochs == info.epochs => Ok(history),
         _ => write_history(folder, info, run.device()?),
     }
-}
-
-fn write_history(folder: &RunFolder, info: &CheckpointInfo, device: Device) -> Result<History> {
-    let history = History::of(info, device);
-    folder.write(Artifact::History, &history)?;
-    Ok(history)
 }
 
 /// The checkpoint to resume from. It is compared with the experiment again, because another process may have trained

@@ -21,6 +21,10 @@ pub enum Artifact {
     BestCheckpoint,
     /// Loss and accuracy of each epoch.
     History,
+    /// The same as CSV.
+    HistoryCsv,
+    /// The same for TensorBoard.
+    EventLog,
     /// The rule by which a scan is called covid.
     ScanRule,
     /// Confusion matrices, the network, hashes.
@@ -65,7 +69,7 @@ pub enum Artifact {
 
 impl Artifact {
     /// The files that do not depend on a subset.
-    pub const ONCE: [Self; 22] = [
+    pub const ONCE: [Self; 24] = [
         Self::Config,
         Self::Split,
         Self::Provenance,
@@ -74,6 +78,8 @@ impl Artifact {
         Self::BestHead,
         Self::BestCheckpoint,
         Self::History,
+        Self::HistoryCsv,
+        Self::EventLog,
         Self::ScanRule,
         Self::Evaluation,
         Self::Assessment,
@@ -116,6 +122,9 @@ impl Artifact {
             Self::BestHead => "best-head.safetensors".to_owned(),
             Self::BestCheckpoint => "best.safetensors".to_owned(),
             Self::History => "history.json".to_owned(),
+            Self::HistoryCsv => "history.csv".to_owned(),
+            // TensorBoard knows its files by the second part.
+            Self::EventLog => "events.out.tfevents.covid-ct".to_owned(),
             Self::ScanRule => "scan-rule.json".to_owned(),
             Self::Evaluation => "evaluation.json".to_owned(),
             Self::Assessment => "assessment.json".to_owned(),
@@ -147,7 +156,7 @@ impl Artifact {
             Self::Provenance => ("the machines of a run", "train"),
             Self::Lock => ("a lock", "train"),
             Self::LastCheckpoint | Self::BestHead | Self::BestCheckpoint => ("a checkpoint", "train"),
-            Self::History => ("a training's history", "train"),
+            Self::History | Self::HistoryCsv | Self::EventLog => ("a training's history", "train"),
             Self::ScanRule => ("a scan rule", "evaluate"),
             Self::Evaluation => ("an evaluation of this version", "evaluate"),
             Self::Assessment => ("an assessment", "evaluate"),
