@@ -17,7 +17,7 @@ CELLS = [
     "let x = tch::Tensor::from_slice(&[1.0_f32, 2.0, 3.0]);",
     "(&x * 2.0).print();",
     'let frame = polars::df!("scan" => ["ct_scan_0", "ct_scan_1"], "slices" => [224_i64, 210])?;',
-    "Shown(frame.clone())",
+    "frame",
     "fn doubled(n: usize) -> usize { 2 * n }",
     "doubled(21)",
     "ConfusionMatrix::from_labels(&Label::NAMES, &[0, 1, 1], &[0, 1, 0])?",

@@ -62,7 +62,7 @@ pub use base::figure::Figure;
 pub use base::files::Digest;
 pub use base::output::{complain, keep_going_at_file_size_limit, lost_output, say};
 pub use base::progress::Progress;
-pub use base::table::{Page, Show, Shown, Table};
+pub use base::table::{Page, Show, ShowInNotebook, Table};
 pub use data::audit::{Audit, Check, Expectation, Finding, Recognition, Scale, Severity};
 pub use data::augment::Augmentation;
 pub use data::cache::SliceCache;

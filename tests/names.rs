@@ -1,7 +1,7 @@
 //! Names from outside (folders, files, patients, sources) stay text in everything that is written or shown.
 
 use crate::support::{folder, program, run, silent};
-use covid_ct::{Audit, Check, Manifest, PhantomConfig, RunFolder, Show, Shown, Subset, Workspace, draw_phantom};
+use covid_ct::{Audit, Check, Manifest, PhantomConfig, RunFolder, Show, Subset, Workspace, draw_phantom};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -227,7 +227,7 @@ fn shown_in_notebooks(audit: &Audit, run: &RunFolder) {
     assert!(sheet.svg().contains(r"+1\n\u{1b}[1m&lt;b&gt;.jpg") && is_well_formed(sheet.svg()) == Ok(()));
     let split = run.split(&accepted).expect("reads");
     let evaluation = run.evaluation().expect("reads");
-    let frame = Shown(manifest.to_frame().expect("a frame"));
+    let frame = manifest.to_frame().expect("a frame");
     let inference = run.inference().expect("reads");
     let details = audit.details(Check::HiddenCharacters);
     let overlaps = split.overlap_table(20);

@@ -14,6 +14,7 @@ use std::path::Path;
 
 mod bars;
 mod flow;
+mod of_frame;
 mod two_scales;
 
 pub(crate) use bars::{Bar, bars};

@@ -10,10 +10,12 @@ use serde::Serialize;
 use std::fmt;
 use std::path::Path;
 
+mod frames;
 mod markup;
 #[cfg(test)]
 mod tests;
 
+pub use frames::ShowInNotebook;
 use markup::{column_name, heading, table_cell};
 pub(crate) use markup::{document, preformatted};
 
@@ -278,20 +280,6 @@ impl fmt::Display for Table {
         f.write_str(&self.text())
     }
 }
-
-/// A polars frame that is shown in notebooks: `Shown(frame)` as the last line of a cell.
-#[derive(Debug, Clone)]
-pub struct Shown(pub DataFrame);
-
-impl Shown {
-    fn table(&self) -> Table {
-        let types: Vec<String> = self.0.dtypes().iter().map(ToString::to_string).collect();
-        Table::from_frame(format!("{} rows × {} columns", self.0.height(), self.0.width()), &self.0, 20)
-            .note(format!("Types: {}.", types.join(", ")))
-    }
-}
-
-shown_as_table!(Shown);
 
 /// The same for a type whose `Display` is already laid out, such as scikit-learn's report: HTML shows it preformatted.
 macro_rules! shown_as_text {
