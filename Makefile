@@ -1,6 +1,7 @@
 # make demo   the whole job: set up, execute the notebooks, leave runs/demo/report.html
 # make lab    JupyterLab with the kernel
 # make test   set up and pass every test
+# make test-browser  what a reader sees in JupyterLab, in Chromium; pictures under runs/browser
 # make bench  compare the speed with the same work in Python
 # make faults damage, kills, full disks and limits for 30 minutes, into docs/faults.md
 # make fuzz   random bytes for every parser
@@ -10,6 +11,7 @@ PYTHON ?= python3
 OUT ?= runs/demo
 # More options for JupyterLab, for example LAB="--no-browser --port 8890"
 LAB ?=
+BROWSER ?= --all
 FUZZ_SECONDS ?= 3600
 SHELL := /bin/bash
 CACHE := $(or $(COVID_CT_CACHE),$(HOME)/.cache/covid-ct)
@@ -19,7 +21,7 @@ ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
 	[ -d "$$COVID_CT_DATA" ] || { echo "COVID_CT_DATA=$$COVID_CT_DATA: there is no such folder"; exit 1; }; \
 	export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
 
-.PHONY: help setup demo lab test lint bench faults fuzz check-formats check-gpu kernel-times clean
+.PHONY: help setup demo lab test test-browser lint bench faults fuzz check-formats check-gpu kernel-times clean
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +48,12 @@ test: lint
 	@$(ENV) && cargo test --locked --lib --bins
 	@$(ENV) && OMP_NUM_THREADS=1 cargo test --locked --test main
 	@$(ENV) && cargo test --locked --doc
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then $(MAKE) --no-print-directory test-browser BROWSER=; \
+	else echo "test: no Chromium on this machine, so the browser tests were not run (make test-browser)"; fi
+
+# Every notebook by Run All, and the behaviour; BROWSER= for the behaviour alone, as in `make test`
+test-browser: setup
+	@$(ENV) && python -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt && python tests/browser --out runs/browser $(BROWSER)
 
 # Runs the program and Python in turns, and writes docs/performance.md; BENCH="--only audit --rounds 3" for less
 bench: setup

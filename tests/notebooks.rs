@@ -130,3 +130,32 @@ fn a_cell_that_fails_in_any_way_fails_the_run() {
     assert!(fine.status.success(), "{}", String::from_utf8_lossy(&fine.stderr));
     assert_eq!(shown(&folder.path().join("fine.ipynb")), "4true");
 }
+
+#[test]
+fn a_session_fails_is_interrupted_and_goes_on() {
+    let (home, repository) = (folder(), Path::new(env!("CARGO_MANIFEST_DIR")));
+    let session = Command::new(python())
+        .arg(repository.join("tests/notebook_session.py"))
+        .args([&repository.join("notebooks"), home.path()])
+        .env("COVID_CT_DATA", &fixture().root)
+        .env("COVID_CT_WORKSPACE", home.path())
+        .output()
+        .expect("Python starts");
+    let [out, err] = [&session.stdout, &session.stderr].map(|said| String::from_utf8_lossy(said));
+    assert!(session.status.success(), "{out}{err}");
+    assert_eq!(out.matches(" s\n").count(), 6, "five checks and the time of an interrupt: {out}");
+}
+
+#[test]
+fn nbconvert_stops_at_a_cell_that_failed() {
+    let folder = folder();
+    let path = notebook(folder.path(), "stops.ipynb", &["let one = 1;", "RunConfig::read(\"nowhere.json\")?", "one + 1"]);
+    let output = Command::new(python())
+        .args(["-m", "nbconvert", "--to", "notebook", "--execute", "--output", "done.ipynb"])
+        .arg(&path)
+        .output()
+        .expect("nbconvert starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("CellExecutionError") && said.contains("nowhere.json"), "{said}");
+    assert!(!folder.path().join("done.ipynb").exists());
+}

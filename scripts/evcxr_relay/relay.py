@@ -10,6 +10,8 @@ from events import DIED, failure, read_events
 SHOW = "\x01EVCXR_RELAY_SHOW "
 # The last line that a cell prints, on either stream.
 END = "\x01EVCXR_RELAY_END"
+# A cell of this alone is answered at once, also while another runs.
+NOW = ":now"
 # Seconds that a cell has to end by itself after an interrupt.
 PATIENCE = 10.0
 # Seconds for what a cell has printed to arrive after its reply; far more than it takes.
@@ -40,7 +42,8 @@ class Cell:
         # Which streams have ended, and whether the cell will end them.
         self.ended, self.marked = set(), False
         self.error = None
-        self.shown = set()
+        # What it shows that can be changed, by the name it has given.
+        self.shown = {}
         self.answered = None
         # When it was asked to end, when it was killed.
         self.interrupted = self.killed = None
@@ -128,7 +131,13 @@ class Relay:
         """Answers a request of the shell that evcxr need not see."""
         self.publish("status", {"execution_state": "busy"}, message)
         self.answer(message, identities, content)
-        self.publish("status", {"execution_state": "busy" if self.cell else "idle"}, message)
+        self.is_idle_again(message)
+
+    def is_idle_again(self, message):
+        """Whoever asked waits for this; the running cell, if there is one, keeps the kernel busy."""
+        self.publish("status", {"execution_state": "idle"}, message)
+        if self.cell:
+            self.publish("status", {"execution_state": "busy"}, self.cell.message)
 
     def heartbeat(self, frames):
         self.front["hb"].send_multipart(frames)
@@ -138,7 +147,9 @@ class Relay:
     def to_shell(self, frames):
         identities, message = self.parsed(list(frames))
         kind = message["header"]["msg_type"]
-        if kind == "execute_request":
+        if kind == "execute_request" and message["content"]["code"].strip() == NOW:
+            self.show_now(message, identities)
+        elif kind == "execute_request":
             message["identities"], message["frames"] = identities, frames
             self.waiting.append(message)
             self.next_cell()
@@ -184,6 +195,19 @@ class Relay:
         (self.folder / "interrupt").unlink(missing_ok=True)
         self.cell = Cell(message)
         self.back["shell"].send_multipart(message["frames"])
+
+    def show_now(self, message, identities):
+        """What the running cell shows at present, also to a page that was opened later; it changes there as well."""
+        self.publish("status", {"execution_state": "busy"}, message)
+        shown = self.cell.shown.values() if self.cell else []
+        for one in shown:
+            self.publish("display_data", one, message)
+        if not shown:
+            what = "The running cell shows no progress." if self.cell else "No cell runs."
+            self.publish("stream", {"name": "stdout", "text": what + "\n"}, message)
+        reply = {"status": "ok", "execution_count": 0, "payload": [], "user_expressions": {}}
+        self.answer(message, identities, reply, "execute_reply")
+        self.is_idle_again(message)
 
     def abort_waiting(self):
         """What was asked for before a cell failed is not run, as with other kernels."""
@@ -266,7 +290,7 @@ class Relay:
             return False
         shown = {"data": data, "metadata": {}, "transient": {"display_id": f"{cell.id}-{name}"}}
         self.publish("update_display_data" if name in cell.shown else "display_data", shown, cell.message)
-        cell.shown.add(name)
+        cell.shown[name] = shown
         return True
 
     def is_over(self, cell, now):
