@@ -149,7 +149,8 @@ fn a_session_fails_is_interrupted_and_goes_on() {
 #[test]
 fn nbconvert_stops_at_a_cell_that_failed() {
     let folder = folder();
-    let path = notebook(folder.path(), "stops.ipynb", &["let one = 1;", "RunConfig::read(\"nowhere.json\")?", "one + 1"]);
+    let path =
+        notebook(folder.path(), "stops.ipynb", &["let one = 1;", "RunConfig::read(\"nowhere.json\")?", "one + 1"]);
     let output = Command::new(python())
         .args(["-m", "nbconvert", "--to", "notebook", "--execute", "--output", "done.ipynb"])
         .arg(&path)

@@ -1,5 +1,5 @@
 """What a cell wrote of its end, and the error that Jupyter is told."""
-import re
+import os, re
 
 # evcxr's words where the process of the cells has ended.
 DIED = "Subprocess terminated"
@@ -23,7 +23,10 @@ def plain(name):
 
 
 def error(name, text, place=None):
-    """An `error` message: the first line in red, causes and place below."""
+    """An `error` message: the first line in red, causes and place below. Frames of the stack are left out, which are of use to
+    those who wrote what failed: RUST_BACKTRACE=full keeps them."""
+    if os.environ.get("RUST_BACKTRACE") != "full":
+        text = text.partition("\n\nStack backtrace:\n")[0]
     first, _, rest = text.strip().partition("\n")
     lines = [f"{RED}{BOLD}{name}{PLAIN}{RED}: {first}{PLAIN}", *rest.splitlines()]
     if place:

@@ -34,6 +34,8 @@ impl Progress {
     /// Prints the line; the default callback. In a notebook that can change what it shows, as one bar for each stage.
     pub fn print(&self) {
         match is_relayed() {
+            // A stage of nothing needs no bar.
+            true if self.total == 0 => {}
             true => show_in_place(&self.place(), &self.bar(), &self.to_string()),
             false => say(self),
         }

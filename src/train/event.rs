@@ -1,5 +1,5 @@
 //! Events that a run reports.
-use crate::base::output::say;
+use crate::base::output::{is_relayed, say};
 use crate::base::progress::{Progress, human_duration, rate};
 use crate::train::epoch::EpochRecord;
 use std::fmt;
@@ -23,6 +23,8 @@ impl RunEvent {
     pub fn print(&self) {
         match self {
             Self::Working(progress) => progress.print(),
+            // The table of epochs, which grows in its place, has it already.
+            Self::Epoch(..) if is_relayed() => {}
             _ => say(self),
         }
     }

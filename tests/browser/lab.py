@@ -91,7 +91,9 @@ class Notebook:
 
     def wait_until_open(self):
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-        self.page.wait_for_function("window.jupyterapp && jupyterapp.shell.currentWidget?.context?.isReady")
+        self.page.wait_for_function(
+            "window.jupyterapp && jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'",
+            timeout=60_000)
 
     def command(self, name):
         """Runs a command of Lab's, as its menu does; does not wait for what it starts."""
