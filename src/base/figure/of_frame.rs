@@ -152,6 +152,15 @@ fn caption(rows: usize, without: usize) -> String {
     format!("{}{left_out}.", counted(rows as u64, "row"))
 }
 
+/// Labels of an axis that long: whole numbers where two are far apart.
+fn ticks(length: f64) -> impl Fn(&f64) -> String {
+    move |value| match length {
+        8.0.. => format!("{value:.0}"),
+        0.5.. => format!("{value:.1}"),
+        _ => format!("{value:.3e}"),
+    }
+}
+
 fn points(title: &str, x: &str, y: &str, series: &[(String, Vec<(f64, f64)>)], caption: &str) -> Result<Figure> {
     let nothing = || format!("drawing the figure {title:?}: there are no values");
     let all = || series.iter().flat_map(|(_, points)| points);
@@ -166,8 +175,14 @@ fn points(title: &str, x: &str, y: &str, series: &[(String, Vec<(f64, f64)>)], c
             .x_label_area_size(44)
             .y_label_area_size(74)
             .build_cartesian_2d(left - side..right + side, low - room..high + above)?;
+        let (across, up) = (ticks(right - left), ticks(high - low));
         let mut mesh = chart.configure_mesh();
-        mesh.x_desc(visible(x)).y_desc(visible(y)).axis_desc_style(font(14)).label_style(font(13));
+        mesh.x_label_formatter(&across)
+            .y_label_formatter(&up)
+            .x_desc(visible(x))
+            .y_desc(visible(y))
+            .axis_desc_style(font(14))
+            .label_style(font(13));
         mesh.light_line_style(WHITE).bold_line_style(BLACK.mix(0.12)).draw()?;
         for (index, (name, points)) in series.iter().enumerate() {
             let colour = PALETTE[index % PALETTE.len()];
@@ -232,8 +247,13 @@ fn draw_boxes(title: &str, unit: &str, boxes: &[(&str, Quartiles)], caption: &st
             }
             _ => String::new(),
         };
+        let up = ticks(high - low);
         let mut mesh = chart.configure_mesh();
-        mesh.disable_x_mesh().x_labels(boxes.len() * 2 + 1).x_label_formatter(&name).y_desc(visible(unit));
+        mesh.y_label_formatter(&up)
+            .disable_x_mesh()
+            .x_labels(boxes.len() * 2 + 1)
+            .x_label_formatter(&name)
+            .y_desc(visible(unit));
         mesh.axis_desc_style(font(14)).label_style(font(13)).light_line_style(WHITE);
         mesh.bold_line_style(BLACK.mix(0.12)).draw()?;
         for (index, (_, of)) in boxes.iter().enumerate() {
