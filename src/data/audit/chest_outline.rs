@@ -2,7 +2,7 @@
 //!
 //! The steps are those of [`LungMask`](crate::data::lungs::LungMask), without its corrections of the outline.
 
-use super::fields::{Fields, bits, both, bounds, connected, count, parts};
+use super::fields::{Fields, Part, Parts, bits, both, bounds, count};
 use super::thumbnail::Thumbnail;
 
 const SIDE: usize = Thumbnail::SIDE;
@@ -41,14 +41,14 @@ impl ChestOutline {
         }
         let threshold = f32::midpoint(dark, bright);
         let is_dark: Fields = thumbnail.0.map(|row| bits(|x| row[x] < threshold));
-        let border: Fields = std::array::from_fn(|y| if y == 0 || y == SIDE - 1 { !0 } else { 1 | 1 << (SIDE - 1) });
-        let outside = connected(&border, &is_dark, 0..SIDE);
-        let body = parts(outside.map(|row| !row)).max_by_key(count)?;
-        let mut lungs = [0; SIDE];
-        for part in parts(both(&is_dark, &body)).filter(|part| count(part) >= SMALL) {
-            lungs.iter_mut().zip(part).for_each(|(row, of)| *row |= of);
-        }
-        let around = bounds(&body)?;
+        let dark_parts = Parts::of(&is_dark);
+        let outside = dark_parts.fields(|_, part| part.touches_border());
+        let rest = Parts::of(&outside.map(|row| !row));
+        let (largest, &Part { bounds: around, .. }) =
+            rest.each().iter().enumerate().max_by_key(|(_, part)| part.area)?;
+        let body = rest.fields(|number, _| number == largest);
+        let within = dark_parts.fields(|_, part| !part.touches_border() && part.area >= SMALL);
+        let lungs = both(&within, &body);
         Some(Self { dark, bright, threshold, outside, body, lungs, around })
     }
 
@@ -135,25 +135,40 @@ impl ChestOutline {
 
 /// `None` of fewer than 60 fields: too few to stand for a tissue.
 fn median(thumbnail: &Thumbnail, of: &Fields) -> Option<u8> {
+    let all = count(of);
+    if all < 60 {
+        return None;
+    }
     let mut counts = [0_usize; 256];
     for (levels, row) in thumbnail.0.iter().zip(of) {
-        let on = levels.iter().enumerate().filter(|(x, _)| row >> x & 1 == 1);
-        on.for_each(|(_, level)| counts[((level + 0.5) as usize).min(255)] += 1);
+        let mut rest = *row;
+        while rest != 0 {
+            counts[((levels[rest.trailing_zeros() as usize] + 0.5) as usize).min(255)] += 1;
+            rest &= rest - 1;
+        }
     }
-    let (all, mut seen) = (count(of), 0);
+    let mut seen = 0;
     let reaches_half = |n: &usize| {
         seen += n;
         2 * seen > all
     };
-    let level = counts.iter().position(reaches_half);
-    level.filter(|_| all >= 60).map(|level| level as u8)
+    counts.iter().position(reaches_half).map(|level| level as u8)
 }
 
 /// Mean level of the dark and of the bright fields, divided as Otsu does (IEEE Trans. SMC 9, 1979).
 fn two_levels(thumbnail: &Thumbnail) -> (f32, f32) {
     let mut counts = [0.0_f32; 256];
-    thumbnail.0.as_flattened().iter().for_each(|level| counts[((level + 0.5) as usize).min(255)] += 1.0);
-    counts.iter_mut().for_each(|count| *count = count.min(COMMON * FIELDS as f32));
+    // Neighbours are mostly equal: counted in different tables, they need not wait for each other.
+    let mut tables = [[0_u32; 256]; 4];
+    for four in thumbnail.0.as_flattened().as_chunks::<4>().0 {
+        for (table, level) in tables.iter_mut().zip(four) {
+            table[((level + 0.5) as usize).min(255)] += 1;
+        }
+    }
+    for (level, count) in counts.iter_mut().enumerate() {
+        let all: u32 = tables.iter().map(|table| table[level]).sum();
+        *count = (all as f32).min(COMMON * FIELDS as f32);
+    }
     let weighted = |(level, count): (usize, &f32)| level as f32 * count;
     let (all, sum) = (counts.iter().sum::<f32>(), counts.iter().enumerate().map(weighted).sum::<f32>());
     let (mut below, mut sum_below) = (0.0, 0.0);

@@ -1,15 +1,30 @@
 //! Fields of a slice of 64×64 as bits, and their connected parts.
 
 use super::thumbnail::Thumbnail;
-use std::ops::Range;
 
 const SIDE: usize = Thumbnail::SIDE;
 
 /// One bit a field: rows from above, the lowest bit at the left.
 pub(super) type Fields = [u64; SIDE];
 
+/// The bits of a row of fields.
+#[inline(always)]
 pub(super) fn bits(is: impl Fn(usize) -> bool) -> u64 {
-    (0..SIDE).fold(0, |row, x| row | u64::from(is(x)) << x)
+    // A loop is vectorised, `from_fn` calls for each.
+    let mut on = [0; SIDE];
+    for (x, on) in on.iter_mut().enumerate() {
+        *on = u8::from(is(x));
+    }
+    packed(&on)
+}
+
+/// One bit for each byte that is 1 or 0, the lowest for the first.
+fn packed(on: &[u8; SIDE]) -> u64 {
+    // The product moves the lowest bit of byte i to bit 56 + i.
+    let eight = |row: u64, bytes: &[u8; 8]| {
+        row >> 8 | u64::from_le_bytes(*bytes).wrapping_mul(0x0102_0408_1020_4080) & 0xff00_0000_0000_0000
+    };
+    on.as_chunks().0.iter().fold(0, eight)
 }
 
 pub(super) fn both(a: &Fields, b: &Fields) -> Fields {
@@ -27,56 +42,105 @@ pub(super) fn bounds(fields: &Fields) -> Option<[usize; 4]> {
     Some([across.trailing_zeros() as usize, SIDE - across.leading_zeros() as usize, top, bottom + 1])
 }
 
-/// The runs of members in a row that hold a seed.
-fn runs(seeds: u64, members: u64) -> u64 {
-    let (mut left, mut right) = (seeds & members, seeds & members);
-    let (mut free_left, mut free_right) = (members, members);
-    for step in [1, 2, 4, 8, 16, 32] {
-        left |= free_left & left << step;
-        free_left &= free_left << step;
-        right |= free_right & right >> step;
-        free_right &= free_right >> step;
-    }
-    left | right
+/// Fields beside each other in a row, and the part that they belong to.
+struct Run {
+    row: usize,
+    fields: u64,
+    part: usize,
 }
 
-/// The members that are connected to a seed; all seeds lie in `rows`.
-pub(super) fn connected(seeds: &Fields, members: &Fields, rows: Range<usize>) -> Fields {
-    let mut reached = both(seeds, members);
-    let (mut top, mut bottom) = (rows.start, rows.end);
-    loop {
-        let before = reached;
-        let touched = top.saturating_sub(1)..(bottom + 1).min(SIDE);
-        let mut spread = |y: usize| {
-            let beside = y.checked_sub(1).map_or(0, |y| reached[y]) | reached.get(y + 1).copied().unwrap_or(0);
-            let from = (beside | reached[y]) & members[y];
-            if from != 0 {
-                reached[y] = runs(from, members[y]);
-                (top, bottom) = (top.min(y), bottom.max(y + 1));
+/// Fields that are connected along rows and columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) area: usize,
+    /// Left, right, top and bottom edge.
+    pub(super) bounds: [usize; 4],
+}
+
+impl Part {
+    pub(super) fn touches_border(&self) -> bool {
+        let [left, right, top, bottom] = self.bounds;
+        left == 0 || top == 0 || right == SIDE || bottom == SIDE
+    }
+}
+
+/// All connected parts, from above.
+pub(super) struct Parts {
+    runs: Vec<Run>,
+    parts: Vec<Part>,
+}
+
+impl Parts {
+    pub(super) fn of(fields: &Fields) -> Self {
+        let mut runs: Vec<Run> = Vec::with_capacity(4 * SIDE);
+        // Of each run one before it of the same part, or itself.
+        let mut joined: Vec<usize> = Vec::with_capacity(4 * SIDE);
+        let mut above = 0;
+        for (row, mut rest) in fields.iter().copied().enumerate() {
+            let first = runs.len();
+            while rest != 0 {
+                // The sum carries through the lowest run.
+                let sum = rest.wrapping_add(rest & rest.wrapping_neg());
+                let (number, run) = (runs.len(), rest & !sum);
+                rest &= sum;
+                joined.push(number);
+                // Those of the row above that end before this one begins end before the next ones, too.
+                while above < first && runs[above].fields < run & run.wrapping_neg() {
+                    above += 1;
+                }
+                let touching = (above..first).take_while(|other| lowest(runs[*other].fields) <= run);
+                touching
+                    .filter(|other| runs[*other].fields & run != 0)
+                    .for_each(|other| join(&mut joined, other, number));
+                runs.push(Run { row, fields: run, part: number });
             }
-        };
-        touched.clone().for_each(&mut spread);
-        touched.rev().for_each(&mut spread);
-        if reached == before {
-            return reached;
+            above = first;
         }
+        let mut parts: Vec<Part> = Vec::new();
+        for number in 0..runs.len() {
+            let before = joined[number];
+            let run = &runs[number];
+            let (row, left, right) =
+                (run.row, run.fields.trailing_zeros() as usize, SIDE - run.fields.leading_zeros() as usize);
+            let part = if before == number { parts.len() } else { runs[before].part };
+            if before == number {
+                parts.push(Part { area: 0, bounds: [left, right, row, row + 1] });
+            }
+            let of = &mut parts[part];
+            of.area += right - left;
+            of.bounds = [of.bounds[0].min(left), of.bounds[1].max(right), of.bounds[2], row + 1];
+            runs[number].part = part;
+        }
+        Self { runs, parts }
+    }
+
+    pub(super) fn each(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The fields of those parts for which `is` says so, by their number and what they are.
+    pub(super) fn fields(&self, is: impl Fn(usize, &Part) -> bool) -> Fields {
+        let chosen: Vec<bool> = self.parts.iter().enumerate().map(|(number, part)| is(number, part)).collect();
+        let mut fields = [0; SIDE];
+        self.runs.iter().filter(|run| chosen[run.part]).for_each(|run| fields[run.row] |= run.fields);
+        fields
     }
 }
 
-/// The connected parts, from above.
-pub(super) fn parts(mut members: Fields) -> impl Iterator<Item = Fields> {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        while from < SIDE && members[from] == 0 {
-            from += 1;
+fn lowest(row: u64) -> u64 {
+    row & row.wrapping_neg()
+}
+
+/// Joins the parts of two runs: the first run of both stands for them.
+fn join(joined: &mut [usize], one: usize, other: usize) {
+    let first = |joined: &[usize], mut run: usize| {
+        while joined[run] != run {
+            run = joined[run];
         }
-        let seed = members.get(from)?;
-        let mut seeds = [0; SIDE];
-        seeds[from] = seed & seed.wrapping_neg();
-        let part = connected(&seeds, &members, from..from + 1);
-        members.iter_mut().zip(&part).for_each(|(row, of)| *row &= !of);
-        Some(part)
-    })
+        run
+    };
+    let (a, b) = (first(joined, one), first(joined, other));
+    joined[a.max(b)] = a.min(b);
 }
 
 #[cfg(test)]
@@ -85,15 +149,30 @@ mod tests {
 
     #[test]
     fn parts_wind_and_are_complete() {
-        // A spiral of one part, and a field of its own.
+        // A spiral of one part, two hooks that meet below, and a field of its own.
         let mut members = [0_u64; SIDE];
         members[1] = 0x7ffe;
         (2..9).for_each(|y| members[y] = 1 << 14);
         members[9] = 0x7ff0;
         (4..9).for_each(|y| members[y] |= 1 << 4);
+        members[20] = 0b1_0000_0001;
+        members[21] = 0b1_0001_0001;
+        members[22] = 0b1_1111_1111;
         members[40] = 1 << 63;
-        let found: Vec<usize> = parts(members).map(|part| count(&part)).collect();
-        assert_eq!(found, [14 + 7 + 11 + 5, 1]);
-        assert_eq!(runs(1 << 5 | 1 << 63, 0x8000_0000_0000_00f0), 0x8000_0000_0000_00f0);
+        let parts = Parts::of(&members);
+        let found: Vec<Part> = parts.each().to_vec();
+        let part = |area, bounds| Part { area, bounds };
+        let spiral = part(14 + 7 + 11 + 5, [1, 15, 1, 10]);
+        assert_eq!(found, [spiral, part(2 + 3 + 9, [0, 9, 20, 23]), part(1, [63, 64, 40, 41])]);
+        let kept = parts.fields(|number, part| number == 1 || part.touches_border());
+        assert_eq!((count(&kept), bounds(&kept)), (15, Some([0, 64, 20, 41])));
+        assert_eq!(Parts::of(&[!0; SIDE]).each(), [part(SIDE * SIDE, [0, SIDE, 0, SIDE])]);
+        assert!(Parts::of(&[0; SIDE]).each().is_empty());
+    }
+
+    #[test]
+    fn the_lowest_bit_is_the_first_field() {
+        assert_eq!(bits(|x| x == 0 || x == 9 || x == 63), 1 | 1 << 9 | 1 << 63);
+        assert_eq!((bits(|_| true), bits(|x| x % 2 == 1)), (!0, 0xaaaa_aaaa_aaaa_aaaa));
     }
 }

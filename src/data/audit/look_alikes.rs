@@ -20,10 +20,12 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+mod coarse_fit;
 mod described_parts;
 mod groups;
 mod landmarks;
 mod local_contrast;
+mod overlap;
 mod registration;
 mod same_picture;
 mod sign_tables;
@@ -32,10 +34,10 @@ mod symmetry;
 mod tests;
 mod whitening;
 
-use described_parts::DescribedParts;
 pub(super) use described_parts::Sampled;
+use described_parts::{DescribedParts, Hit};
 use groups::Groups;
-use whitening::{Usual, dot, signature};
+use whitening::{Usual, dot};
 
 /// Width of the narrowest bands in bits.
 const BAND: usize = 16;
@@ -98,7 +100,10 @@ pub(super) fn pairs_of_scans(slices: &[Candidate<'_>], samples: &[Sampled]) -> V
     let parts = DescribedParts::of(samples);
     let scans = parts.scans();
     for some in scans.chunks(AT_ONCE) {
-        let found: Vec<Vec<ScanPair>> = some.par_iter().map(|&scan| parts.pairs(scan, &groups)).collect();
+        let mut hits: Vec<Vec<Hit>> = some.par_iter().map(|&scan| parts.hits(scan, &groups)).collect();
+        Hit::keep_one_of_each_pair(&mut hits);
+        let pairs = |hits: &Vec<Hit>| hits.iter().filter_map(|hit| parts.verified(hit)).collect();
+        let found: Vec<Vec<ScanPair>> = hits.par_iter().map(pairs).collect();
         some.iter().zip(found).for_each(|(&scan, found)| groups.take(scan, found));
     }
     let mut pairs = groups.pairs();
@@ -172,7 +177,7 @@ impl<'a> Bands<'a> {
         let width = BAND.max(slices.len().next_power_of_two().ilog2() as usize).min(30);
         let of_slice = |of: &Candidate<'_>| {
             let whitened = usual.whitened(&of.descriptor.values());
-            (signature(&whitened), dot(&whitened, &whitened))
+            (usual.signs(of.descriptor), dot(&whitened, &whitened))
         };
         let (signatures, squares): (Vec<u128>, Vec<f32>) = slices.par_iter().map(of_slice).unzip();
         let band = |band: usize| {

@@ -8,6 +8,7 @@
 
 use super::chest_outline::ChestOutline;
 use super::thumbnail::Thumbnail;
+use std::sync::LazyLock;
 
 /// Side of the grid.
 const SIDE: usize = 16;
@@ -84,41 +85,62 @@ impl Orientation {
     pub(super) fn of(thumbnail: &Thumbnail, outline: &ChestOutline) -> Option<Self> {
         outline.shows_lungs().then(|| {
             let grid = body(thumbnail, outline);
-            let sum = |weight: &dyn Fn(usize, usize) -> i8, at: &dyn Fn(usize, usize) -> f32, step: f32| -> f32 {
-                let rows = (0..SIDE).map(|y| (0..SIDE).map(|x| f32::from(weight(y, x)) * at(y, x)).sum::<f32>());
-                rows.sum::<f32>() * step
-            };
-            let folded = |at: usize| at.min(SIDE - 1 - at);
-            let up = |y: usize, x: usize| UPRIGHT[folded(y)][folded(x)] * if y < HALF { 1 } else { -1 };
-            let side = |y: usize, x: usize| SIDES[y][folded(x)] * if x < HALF { 1 } else { -1 };
-            let lie = |y: usize, x: usize| LYING[folded(y)][folded(x)];
-            let plain = |y: usize, x: usize| grid[y][x];
+            let turned: Grid = std::array::from_fn(|y| std::array::from_fn(|x| grid[x][y]));
             Self {
-                upright: sum(&up, &plain, UPRIGHT_STEP),
-                sides: sum(&side, &plain, SIDES_STEP),
-                lying: sum(&lie, &plain, LYING_STEP),
-                front_left: sum(&up, &|y, x| grid[x][y], UPRIGHT_STEP),
+                upright: sum(&WEIGHTS.upright, &grid) * UPRIGHT_STEP,
+                sides: sum(&WEIGHTS.sides, &grid) * SIDES_STEP,
+                lying: sum(&WEIGHTS.lying, &grid) * LYING_STEP,
+                front_left: sum(&WEIGHTS.upright, &turned) * UPRIGHT_STEP,
             }
         })
     }
+}
+
+/// The weights of all fields.
+struct Weights {
+    upright: Grid,
+    sides: Grid,
+    lying: Grid,
+}
+
+static WEIGHTS: LazyLock<Weights> = LazyLock::new(|| {
+    let folded = |at: usize| at.min(SIDE - 1 - at);
+    let grid = |weight: &dyn Fn(usize, usize) -> i8| -> Grid {
+        std::array::from_fn(|y| std::array::from_fn(|x| f32::from(weight(y, x))))
+    };
+    Weights {
+        upright: grid(&|y, x| UPRIGHT[folded(y)][folded(x)] * if y < HALF { 1 } else { -1 }),
+        sides: grid(&|y, x| SIDES[y][folded(x)] * if x < HALF { 1 } else { -1 }),
+        lying: grid(&|y, x| LYING[folded(y)][folded(x)]),
+    }
+});
+
+/// The sum of the products, column by column.
+fn sum(weights: &Grid, of: &Grid) -> f32 {
+    let mut columns = [0.0; SIDE];
+    for (weights, row) in weights.iter().zip(of) {
+        columns.iter_mut().zip(weights.iter().zip(row)).for_each(|(sum, (weight, level))| *sum += weight * level);
+    }
+    columns.iter().sum()
 }
 
 /// The body on a square around it: 0 for what is as dark as air, 1 for tissue, and 0 outside.
 fn body(thumbnail: &Thumbnail, outline: &ChestOutline) -> Grid {
     let [left, right, top, bottom] = outline.around.map(|edge| edge as f32);
     let side = (right - left).max(bottom - top);
-    let place = |middle: f32, at: usize| (middle + ((at as f32 + 0.5) / SIDE as f32 - 0.5) * side).floor();
+    // Of each row or column of the grid that of the thumbnail, where it lies in it.
+    let places = |low: f32, high: f32| -> [Option<usize>; SIDE] {
+        std::array::from_fn(|at| {
+            let place = ((low + high) / 2.0 + ((at as f32 + 0.5) / SIDE as f32 - 0.5) * side).floor();
+            (0.0..Thumbnail::SIDE as f32).contains(&place).then_some(place as usize)
+        })
+    };
+    let (columns, rows) = (places(left, right), places(top, bottom));
     let range = (outline.bright - outline.dark).max(1.0);
-    let inside = 0.0..Thumbnail::SIDE as f32;
-    std::array::from_fn(|y| {
-        std::array::from_fn(|x| {
-            let (x, y) = (place((left + right) / 2.0, x), place((top + bottom) / 2.0, y));
-            if !inside.contains(&x) || !inside.contains(&y) {
-                return 0.0;
-            }
-            let (x, y) = (x as usize, y as usize);
-            let level = ((thumbnail.0[y][x] - outline.dark) / range).clamp(-0.5, 1.5);
-            if outline.body[y] >> x & 1 == 1 { level } else { 0.0 }
+    rows.map(|y| {
+        columns.map(|x| {
+            let Some((x, y)) = x.zip(y).filter(|(x, y)| outline.body[*y] >> *x & 1 == 1) else { return 0.0 };
+            ((thumbnail.0[y][x] - outline.dark) / range).clamp(-0.5, 1.5)
         })
     })
 }

@@ -4,6 +4,7 @@
 use super::Check;
 use super::thumbnail::Thumbnail;
 use crate::data::pixels::GreyImage;
+use multiversion::multiversion;
 use several_slices::several_slices;
 use straight_lines::StraightLines;
 
@@ -111,30 +112,15 @@ const ROWS: usize = 32;
 impl Texture {
     fn of(image: &GreyImage) -> Self {
         let (width, height) = (image.width as usize, image.height as usize);
-        let (mut second, mut first, mut sum, mut square) = (0_u64, 0_u64, 0_u64, 0_u64);
+        let mut sums = [0_u64; 4];
         let rows = (0..height).step_by((height / ROWS).max(1));
         for y in rows.clone() {
-            let row = &image.pixels[y * width..(y + 1) * width];
-            // A row has 8192 pixels at most, and a square is below 2^18.
-            let (mut row_second, mut row_first) = (0_u32, 0_u32);
-            for three in row.windows(3) {
-                let [before, here, after] = [three[0], three[1], three[2]].map(i32::from);
-                let (bend, slope) = (before - 2 * here + after, after - before);
-                row_second = row_second.wrapping_add((bend * bend).cast_unsigned());
-                row_first = row_first.wrapping_add((slope * slope).cast_unsigned());
-            }
-            second += u64::from(row_second);
-            first += u64::from(row_first);
-            sum += u64::from(row.iter().map(|p| u32::from(*p)).sum::<u32>());
-            square += u64::from(row.iter().map(|p| u32::from(*p) * u32::from(*p)).sum::<u32>());
+            let of_row = row_sums(&image.pixels[y * width..(y + 1) * width]);
+            sums.iter_mut().zip(of_row).for_each(|(sum, of)| *sum += u64::from(of));
         }
         let count = (rows.len() * width).max(1) as f32;
-        let mean = sum as f32 / count;
-        Self {
-            second: second as f32 / count,
-            first: first as f32 / count,
-            variance: square as f32 / count - mean * mean,
-        }
+        let [second, first, sum, square] = sums.map(|sum| sum as f32 / count);
+        Self { second, first, variance: square - sum * sum }
     }
 
     fn sharpness(&self) -> f32 {
@@ -146,6 +132,26 @@ impl Texture {
     fn is_uncorrelated(&self) -> bool {
         self.first > 1.2 * self.variance
     }
+}
+
+/// Squares of second and of first differences of a row, its pixels and their squares, each summed up. A row has 8192 pixels
+/// at most, and a square is below 2^18.
+#[multiversion(targets("x86_64+avx2"))]
+fn row_sums(row: &[u8]) -> [u32; 4] {
+    let (mut second, mut first, mut sum, mut square) = (0_u32, 0_u32, 0_u32, 0_u32);
+    let shifted = |by: usize| row.get(by..).unwrap_or_default();
+    for ((before, here), after) in row.iter().zip(shifted(1)).zip(shifted(2)) {
+        let [before, here, after] = [*before, *here, *after].map(i32::from);
+        let bend = before.wrapping_sub(2 * here).wrapping_add(after);
+        let slope = after.wrapping_sub(before);
+        second = second.wrapping_add(bend.wrapping_mul(bend).cast_unsigned());
+        first = first.wrapping_add(slope.wrapping_mul(slope).cast_unsigned());
+    }
+    for pixel in row.iter().map(|pixel| u32::from(*pixel)) {
+        sum = sum.wrapping_add(pixel);
+        square = square.wrapping_add(pixel.wrapping_mul(pixel));
+    }
+    [second, first, sum, square]
 }
 
 /// The fields of the thumbnail without those at its border.
@@ -166,20 +172,69 @@ fn correlation(pairs: impl Iterator<Item = (f32, f32)> + Clone) -> f32 {
     if aa * bb > 1e-3 { ab / (aa * bb).sqrt() } else { 1.0 }
 }
 
+/// The same of two rows.
+fn correlation_of_rows(one: &[f32], other: &[f32]) -> f32 {
+    const PLACES: usize = 4;
+    let (one, other) = (one.as_chunks::<PLACES>().0, other.as_chunks::<PLACES>().0);
+    let count = (PLACES * one.len()).max(1) as f32;
+    let mean = |of: &[[f32; PLACES]]| {
+        let mut sums = [0.0; PLACES];
+        of.iter().for_each(|some| sums.iter_mut().zip(some).for_each(|(sum, value)| *sum += value));
+        sums.iter().sum::<f32>() / count
+    };
+    let (a, b) = (mean(one), mean(other));
+    let mut sums = [[0.0; PLACES]; 3];
+    for (one, other) in one.iter().zip(other) {
+        for at in 0..PLACES {
+            let (x, y) = (one[at] - a, other[at] - b);
+            sums[0][at] += x * x;
+            sums[1][at] += y * y;
+            sums[2][at] += x * y;
+        }
+    }
+    let [aa, bb, ab] = sums.map(|sums| sums.iter().sum::<f32>());
+    if aa * bb > 1e-3 { ab / (aa * bb).sqrt() } else { 1.0 }
+}
+
+/// The same of lines, in place by place of which sums are kept, so that none waits for another; without pairs of which one
+/// is not above `black`.
+fn correlation_of_lines<'a>(lines: impl Iterator<Item = (&'a [f32], &'a [f32])>, black: f32) -> f32 {
+    let mut sums = [[0.0_f32; SIDE]; 6];
+    for (one, other) in lines {
+        for (x, (a, b)) in one.iter().zip(other).enumerate().take(SIDE) {
+            let weight = f32::from(u8::from(*a > black) & u8::from(*b > black));
+            // Around the middle of the levels, so that little is lost.
+            let (a, b) = (weight * (a - 128.0), weight * (b - 128.0));
+            let terms = [weight, a, b, a * a, b * b, a * b];
+            sums.iter_mut().zip(terms).for_each(|(sums, term)| sums[x] += term);
+        }
+    }
+    let [n, a, b, aa, bb, ab] = sums.map(|sums| sums.iter().sum::<f32>());
+    let n = n.max(1.0);
+    let (aa, bb, ab) = (aa - a * a / n, bb - b * b / n, ab - a * b / n);
+    if aa * bb > 1e-3 { ab / (aa * bb).sqrt() } else { 1.0 }
+}
+
 /// Mean correlation of rows of the thumbnail with those an eighth of the height below them, or a little less: pages of
-/// many slices repeat at one distance. Borders would be alike, and are not compared.
-fn rows_alike(rows: &[[f32; SIDE]; SIDE]) -> f32 {
+/// many slices repeat at one distance. Borders would be alike, and are not compared. Where it is less than `at_least`,
+/// it may be less than what is returned.
+fn rows_alike(rows: &[[f32; SIDE]; SIDE], at_least: f32) -> f32 {
     let alike = |apart: usize| {
         let pairs = (INNER.start..INNER.end - apart).step_by(4);
         let count = pairs.len() as f32;
-        let within = |y: usize| rows[y][INNER].iter().copied();
-        pairs.map(|y| correlation(within(y).zip(within(y + apart)))).sum::<f32>() / count
+        let within = |y: usize| &rows[y][INNER];
+        pairs.map(|y| correlation_of_rows(within(y), within(y + apart))).sum::<f32>() / count
     };
-    alike(8).min(alike(5))
+    let far = alike(8);
+    if far < at_least { far } else { far.min(alike(5)) }
 }
 
 fn transposed(rows: &[[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
-    std::array::from_fn(|y| std::array::from_fn(|x| rows[x][y]))
+    let mut columns = [[0.0; SIDE]; SIDE];
+    for (x, column) in columns.iter_mut().enumerate() {
+        column.iter_mut().zip(rows).for_each(|(value, row)| *value = row[x]);
+    }
+    columns
 }
 
 /// Means of 64 × 64 fields say nothing of the fields beside them. Black fields are not compared, so that it may be noise
@@ -195,17 +250,14 @@ fn noise(view: &PictureView<'_>) -> Option<(Check, String)> {
     if shown < SIDE * SIDE / 2 {
         return None;
     }
-    let both = |pair: &(f32, f32)| pair.0 > BLACK && pair.1 > BLACK;
-    let along = |step| {
-        let pairs = (0..SIDE).step_by(step).flat_map(|y| (0..SIDE - 1).map(move |x| (rows[y][x], rows[y][x + 1])));
-        correlation(pairs.filter(both))
-    };
+    let along =
+        |step| correlation_of_lines((0..SIDE).step_by(step).map(|y| (&rows[y][..SIDE - 1], &rows[y][1..])), BLACK);
     // Every fourth row tells most slices from what may be noise: real ones have 0.53 or more in all rows.
     if along(4) >= 0.6 {
         return None;
     }
-    let down = (0..SIDE - 1).flat_map(|y| (0..SIDE).map(move |x| (rows[y][x], rows[y + 1][x])));
-    let alike = along(1).max(correlation(down.filter(both)));
+    let down = (0..SIDE - 1).map(|y| (&rows[y][..], &rows[y + 1][..]));
+    let alike = along(1).max(correlation_of_lines(down, BLACK));
     let said = || format!("neighbouring fields of 64 x 64 correlate by {alike:.2}, in a slice by 0.5 to 1");
     (alike < 0.4).then(|| (Check::Noise, said()))
 }
@@ -214,14 +266,16 @@ fn noise(view: &PictureView<'_>) -> Option<(Check, String)> {
 /// slice's rows are not: it is widest in the middle.
 fn projection(thumbnail: &Thumbnail, texture: &Texture) -> Option<(Check, String)> {
     let rows = &thumbnail.0;
-    let along_body = rows_alike(rows);
     // Real slices reach 0.76.
-    let is_long = along_body >= 0.8;
+    const LONG: f32 = 0.8;
+    const SMOOTH: f32 = 0.72;
+    let along_body = rows_alike(rows, SMOOTH);
+    let is_long = along_body >= LONG;
     // Sums along rays are smooth, and both borders cut the body.
     let is_smooth = || {
-        along_body >= 0.72
+        along_body >= SMOOTH
             && texture.second <= 25.0
-            && along_body - rows_alike(&transposed(rows)) >= 0.2
+            && along_body - rows_alike(&transposed(rows), 0.0) >= 0.2
             && cut_by_border(rows).is_some_and(|(top, bottom)| top >= 0.3 && bottom >= 0.3)
     };
     (is_long || is_smooth()).then(|| {

@@ -4,6 +4,7 @@ use super::picture_kinds::{PictureKinds, PictureView};
 use super::slice_shape::SliceShape;
 use super::thumbnail::Thumbnail;
 use crate::data::pixels::GreyImage;
+use multiversion::multiversion;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -61,7 +62,9 @@ impl Descriptor {
     }
 
     pub(super) fn values(&self) -> [f32; DESCRIPTOR] {
-        std::array::from_fn(|frequency| self.value(frequency))
+        let mut values = [0.0; DESCRIPTOR];
+        values.iter_mut().zip(self.0).for_each(|(value, byte)| *value = Self::level(byte));
+        values
     }
 }
 
@@ -126,21 +129,27 @@ impl PixelMeasure {
 
 /// How many pixels have each grey level; an image has fewer than 2^32 ([`MAX_SIDE`](crate::data::decode::MAX_SIDE)
 /// squared), so no sum wraps, and a check at every pixel would cost more than counting. Neighbouring pixels are counted
-/// in different tables: half of a slice is black, and repeated additions to one counter would have to wait for each
-/// other.
+/// in different tables, since repeated additions to one counter would have to wait for each other; of black ones, half of
+/// a slice, eight are counted at once.
 fn histogram(pixels: &[u8]) -> [u32; 256] {
     const TABLES: usize = 8;
     let mut tables = [[0_u32; 256]; TABLES];
-    let mut eights = pixels.chunks_exact(TABLES);
-    for eight in &mut eights {
+    let (eights, rest) = pixels.as_chunks::<TABLES>();
+    let mut black = 0_u32;
+    for eight in eights {
+        if u64::from_ne_bytes(*eight) == 0 {
+            black = black.wrapping_add(TABLES as u32);
+            continue;
+        }
         for (table, &pixel) in tables.iter_mut().zip(eight) {
             let count = &mut table[usize::from(pixel)];
             *count = count.wrapping_add(1);
         }
     }
-    for &pixel in eights.remainder() {
+    for &pixel in rest {
         tables[0][usize::from(pixel)] += 1;
     }
+    tables[0][0] += black;
     std::array::from_fn(|level| tables.iter().map(|table| table[level]).sum())
 }
 
@@ -157,22 +166,26 @@ pub(super) fn zigzag() -> &'static [(usize, usize)] {
 
 /// The lowest frequencies of a 32×32 thumbnail (type-II discrete cosine transform, as in pHash), zigzag without the
 /// mean, scaled to length 1 so that brightness and contrast do not count.
+#[multiversion(targets("x86_64+avx2"))]
 pub(super) fn descriptor(thumbnail: &[[f32; SIDE]; SIDE]) -> Descriptor {
-    static COSINES: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    /// The cosines of each place.
+    static COSINES: LazyLock<[[f32; FREQUENCIES]; SIDE]> = LazyLock::new(|| {
         let angle = |k: usize, x: usize| std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * SIDE) as f32;
-        (0..FREQUENCIES).flat_map(|k| (0..SIDE).map(move |x| angle(k, x).cos())).collect()
+        std::array::from_fn(|x| std::array::from_fn(|k| angle(k, x).cos()))
     });
-    let cosine = |k: usize| &COSINES[k * SIDE..(k + 1) * SIDE];
-    let mut rows = [[0.0_f32; SIDE]; FREQUENCIES];
-    for (y, line) in thumbnail.iter().enumerate() {
-        for (k, row) in rows.iter_mut().enumerate() {
-            row[y] = line.iter().zip(cosine(k)).map(|(mean, c)| mean * c).sum();
+    let mut coefficients = [[0.0_f32; FREQUENCIES]; FREQUENCIES];
+    for (line, down) in thumbnail.iter().zip(COSINES.iter()) {
+        let mut row = [0.0_f32; FREQUENCIES];
+        for (mean, cosines) in line.iter().zip(COSINES.iter()) {
+            row.iter_mut().zip(cosines).for_each(|(sum, cosine)| *sum += mean * cosine);
+        }
+        for (sums, across) in coefficients.iter_mut().zip(row) {
+            sums.iter_mut().zip(down).for_each(|(sum, cosine)| *sum += across * cosine);
         }
     }
-    let coefficient = |u: usize, v: usize| -> f32 { rows[u].iter().zip(cosine(v)).map(|(a, c)| a * c).sum() };
     let mut values = [0.0_f32; DESCRIPTOR];
     for (value, &(u, v)) in values.iter_mut().zip(zigzag()) {
-        *value = coefficient(u, v);
+        *value = coefficients[u][v];
     }
     let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
     if length > 1.0 {

@@ -19,7 +19,7 @@ impl Small {
     pub(super) fn of(thumbnail: &Thumbnail) -> Self {
         let mut levels = Box::new([0; SIDE * SIDE]);
         let means = thumbnail.0.iter().flatten();
-        levels.iter_mut().zip(means).for_each(|(level, mean)| *level = mean.round() as u8);
+        levels.iter_mut().zip(means).for_each(|(level, mean)| *level = (mean + 0.5) as u8);
         Self(levels)
     }
 }
@@ -43,11 +43,18 @@ impl ScanSamples {
     }
 
     fn keep(&self, scan: usize, number: u32, index: usize, thumbnail: &Thumbnail) {
-        let mut scans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = scans.entry(scan).or_default();
         let key = (number.reverse_bits(), index);
-        if kept.len() < SAMPLES || kept.last_key_value().is_some_and(|(last, _)| key < *last) {
-            kept.insert(key, Small::of(thumbnail));
+        let is_kept =
+            |kept: &OfScan| kept.len() < SAMPLES || kept.last_key_value().is_some_and(|(last, _)| key < *last);
+        let locked = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !locked().get(&scan).is_none_or(is_kept) {
+            return;
+        }
+        let small = Small::of(thumbnail);
+        let mut scans = locked();
+        let kept = scans.entry(scan).or_default();
+        if is_kept(kept) {
+            kept.insert(key, small);
             if kept.len() > SAMPLES {
                 kept.pop_last();
             }

@@ -19,24 +19,37 @@ impl Thumbnail {
         };
         // A field has 128 rows at most (MAX_SIDE / SIDE), whose sum is below 32,768.
         let mut columns = vec![0_u16; width];
-        Self(std::array::from_fn(|y| {
+        let mut means = [[0.0; Self::SIDE]; Self::SIDE];
+        for (y, means) in means.iter_mut().enumerate() {
             let rows = field(y, height);
             columns.fill(0);
             for row in image.pixels[rows.start * width..rows.end * width].chunks_exact(width) {
                 columns.iter_mut().zip(row).for_each(|(sum, pixel)| *sum = sum.wrapping_add(u16::from(*pixel)));
             }
-            std::array::from_fn(|x| {
+            let sum = |of: &[u16]| of.iter().fold(0_u32, |sum, column| sum.wrapping_add(u32::from(*column))) as f32;
+            // In the usual width each field has eight columns.
+            if width == 8 * Self::SIDE {
+                let count = (8 * rows.len()) as f32;
+                means.iter_mut().zip(columns.as_chunks::<8>().0).for_each(|(mean, eight)| *mean = sum(eight) / count);
+                continue;
+            }
+            for (x, mean) in means.iter_mut().enumerate() {
                 let across = field(x, width);
                 let count = (across.len() * rows.len()) as f32;
-                columns[across].iter().map(|sum| u32::from(*sum)).sum::<u32>() as f32 / count
-            })
-        }))
+                *mean = sum(&columns[across]) / count;
+            }
+        }
+        Self(means)
     }
 
     /// Means over 2×2 fields.
     pub(super) fn halved(&self) -> [[f32; Self::SIDE / 2]; Self::SIDE / 2] {
-        let rows = |y: usize, x: usize| self.0[y][x] + self.0[y + 1][x];
-        std::array::from_fn(|y| std::array::from_fn(|x| (rows(2 * y, 2 * x) + rows(2 * y, 2 * x + 1)) / 4.0))
+        let mut halved = [[0.0; Self::SIDE / 2]; Self::SIDE / 2];
+        for (means, [upper, lower]) in halved.iter_mut().zip(self.0.as_chunks::<2>().0) {
+            let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+            means.iter_mut().zip(pairs).for_each(|(mean, ([a, b], [c, d]))| *mean = ((a + c) + (b + d)) / 4.0);
+        }
+        halved
     }
 }
 

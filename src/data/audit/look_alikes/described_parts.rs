@@ -10,20 +10,21 @@
 //! Slices of a scan, parts of a slice, slices looked at in a bucket, and scans compared with a scan are limited, so that
 //! the work grows linearly with the number of scans.
 
-use super::super::pixel_measures::{DESCRIPTOR, Descriptor, SIDE as PATCH, descriptor};
+use super::super::pixel_measures::{Descriptor, SIDE as PATCH, descriptor};
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
 use super::ScanPair;
+use super::coarse_fit::{CoarseContrast, coarse_placement};
 use super::groups::Groups;
 use super::landmarks::landmarks;
-use super::registration::{Placement, Prepared};
+use super::registration::{FINE, Placement, Prepared};
 use super::same_picture::{agreement, one_picture};
 use super::sign_tables::SignTables;
 use super::symmetry::{SlicePart, Symmetry};
-use super::whitening::{Usual, dot, signature};
+use super::whitening::{Usual, dot};
 use crate::data::manifest::Label;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 const SIDE: usize = Thumbnail::SIDE;
@@ -48,7 +49,7 @@ const fn crop([left, top, right, bottom]: [f32; 4]) -> SlicePart {
 /// Descriptors of which more signs than this differ, of 96, are not compared: at a correlation of 0.85, 17 do on average.
 const DIFFERING_SIGNS: u32 = 27;
 /// From this correlation of descriptors on, slices are registered.
-const SIMILAR: f32 = 0.75;
+const SIMILAR: f32 = 0.8;
 /// Scans that a scan is registered with: of its label or none, and of the other one.
 const COMPARED: usize = 8;
 /// A sample of a scan.
@@ -67,17 +68,11 @@ struct DescribedPart {
     part: SlicePart,
 }
 
-/// A part of a sample as it would look in a symmetry.
-struct Query {
-    sample: usize,
-    part: SlicePart,
-    symmetry: Symmetry,
-    whitened: [f32; DESCRIPTOR],
-    signs: u128,
-}
-
 /// The most similar descriptors of two scans.
-struct Hit {
+pub(super) struct Hit {
+    scan: usize,
+    /// The scan that was found.
+    other: usize,
     correlation: f32,
     /// The sample looked for, and which part of it.
     sample: usize,
@@ -85,6 +80,21 @@ struct Hit {
     entry: usize,
     /// Turns the sample to that of the entry.
     symmetry: Symmetry,
+}
+
+impl Hit {
+    /// Of two scans that found each other the more similar parts.
+    pub(super) fn keep_one_of_each_pair(hits: &mut [Vec<Self>]) {
+        let pair = |hit: &Self| (hit.scan.min(hit.other), hit.scan.max(hit.other));
+        let mut best: BTreeMap<(usize, usize), (f32, usize)> = BTreeMap::new();
+        for hit in hits.iter().flatten() {
+            let best = best.entry(pair(hit)).or_insert((hit.correlation, hit.scan));
+            if hit.correlation > best.0 {
+                *best = (hit.correlation, hit.scan);
+            }
+        }
+        hits.iter_mut().for_each(|hits| hits.retain(|hit| best[&pair(hit)].1 == hit.scan));
+    }
 }
 
 /// The parts of all samples, by their descriptors.
@@ -97,9 +107,13 @@ pub(super) struct DescribedParts<'a> {
     of_sample: Vec<Range<usize>>,
     /// Of each sample the descriptors of [`CROPS`], which are looked up but not found.
     cropped: Vec<[Descriptor; CROPS.len()]>,
+    coarse: Vec<CoarseContrast>,
     usual: Usual,
-    signs: Vec<u128>,
+    /// Sum of the squared whitened frequencies of each entry.
+    squares: Vec<f32>,
     tables: SignTables,
+    /// The same of whole slices alone: what a part of another that was cropped is compared with.
+    wholes: SignTables,
 }
 
 impl<'a> DescribedParts<'a> {
@@ -108,9 +122,9 @@ impl<'a> DescribedParts<'a> {
             let prepared = Prepared::of(sample.small.clone());
             let described = |part| (part, described(prepared.contrast(), part));
             let parts: Vec<_> = landmarks(&sample.small).into_iter().map(described).collect();
-            (parts, CROPS.map(|crop| described(crop).1))
+            (parts, (CROPS.map(|crop| described(crop).1), CoarseContrast::of(prepared.contrast())))
         };
-        let (parts, cropped): (Vec<Vec<_>>, Vec<_>) = samples.par_iter().map(of_sample).unzip();
+        let (parts, (cropped, coarse)): (Vec<Vec<_>>, (Vec<_>, Vec<_>)) = samples.par_iter().map(of_sample).unzip();
         let (mut entries, mut descriptors, mut of_sample) = (Vec::new(), Vec::new(), Vec::new());
         for (sample, parts) in (0..).zip(parts) {
             of_sample.push(entries.len()..entries.len() + parts.len());
@@ -118,49 +132,48 @@ impl<'a> DescribedParts<'a> {
             descriptors.extend(parts.into_iter().map(|(_, descriptor)| descriptor));
         }
         let usual = Usual::of(descriptors.iter());
-        let signs = descriptors.par_iter().map(|of| signature(&usual.whitened(&of.values()))).collect::<Vec<_>>();
+        let of_entry = |of: &Descriptor| {
+            let whitened = usual.whitened(&of.values());
+            (usual.signs(of), dot(&whitened, &whitened))
+        };
+        let (signs, squares): (Vec<u128>, Vec<f32>) = descriptors.par_iter().map(of_entry).unzip();
         let label =
             |entry: &DescribedPart| samples[entry.sample as usize].label.map_or(0, |label| 1 + label.index() as u8);
-        let tables = SignTables::of(&signs, &entries.iter().map(label).collect::<Vec<_>>());
+        let labels: Vec<u8> = entries.iter().map(label).collect();
+        // The first part of a sample is the whole.
+        let wholes = of_sample.iter().map(|of: &Range<usize>| of.start as u32).collect();
+        let wholes = SignTables::of(signs.clone(), labels.clone(), wholes);
+        let tables = SignTables::of(signs, labels, (0..entries.len() as u32).collect());
         let mut of_scan = BTreeMap::new();
         let mut start = 0;
         for scan in samples.chunk_by(|a, b| a.scan == b.scan) {
             of_scan.insert(scan[0].scan, start..start + scan.len());
             start += scan.len();
         }
-        Self { samples, of_scan, entries, descriptors, of_sample, cropped, usual, signs, tables }
+        Self { samples, of_scan, entries, descriptors, of_sample, cropped, coarse, usual, squares, tables, wholes }
     }
 
     pub(super) fn scans(&self) -> Vec<usize> {
         self.of_scan.keys().copied().collect()
     }
 
-    /// Pairs of this scan with others that show the same, other than those of its group.
-    pub(super) fn pairs(&self, scan: usize, groups: &Groups) -> Vec<ScanPair> {
+    /// Scans with parts like those of this one, other than those of its group; the most similar ones.
+    pub(super) fn hits(&self, scan: usize, groups: &Groups) -> Vec<Hit> {
         let mut hits: BTreeMap<usize, Hit> = BTreeMap::new();
         self.of_scan[&scan].clone().for_each(|sample| self.look_up(sample, &mut hits));
-        let mut hits: Vec<(usize, Hit)> = hits
-            .into_iter()
-            .filter(|(other, _)| !groups.are_settled(scan, *other, self.in_conflict(scan, *other)))
+        let mut hits: Vec<Hit> = hits
+            .into_values()
+            .filter(|hit| !groups.are_settled(scan, hit.other, self.in_conflict(scan, hit.other)))
             .collect();
-        hits.sort_by(|a, b| b.1.correlation.total_cmp(&a.1.correlation).then(a.0.cmp(&b.0)));
-        let own: BTreeMap<usize, Prepared> = hits
-            .iter()
-            .map(|(_, hit)| hit.sample)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .map(|sample| (sample, Prepared::of(self.samples[sample].small.clone())))
-            .collect();
+        hits.sort_by(|a, b| b.correlation.total_cmp(&a.correlation).then(a.other.cmp(&b.other)));
         let mut left = [COMPARED; 2];
-        let mut found = Vec::new();
-        for (other, hit) in hits {
-            let left = &mut left[usize::from(self.in_conflict(scan, other))];
-            if *left > 0 {
-                *left -= 1;
-                found.extend(self.verified(scan, other, &hit, &own[&hit.sample]));
-            }
-        }
-        found
+        hits.retain(|hit| {
+            let left = &mut left[usize::from(self.in_conflict(scan, hit.other))];
+            let is_compared = *left > 0;
+            *left = left.saturating_sub(1);
+            is_compared
+        });
+        hits
     }
 
     fn label(&self, scan: usize) -> Option<Label> {
@@ -174,46 +187,51 @@ impl<'a> DescribedParts<'a> {
     /// Looks for parts like those of a sample; of each other scan the most similar one stays.
     fn look_up(&self, sample: usize, hits: &mut BTreeMap<usize, Hit>) {
         let parts = self.of_sample[sample].clone().map(|entry| (self.entries[entry].part, &self.descriptors[entry]));
-        for (part, descriptor) in parts.chain(CROPS.into_iter().zip(&self.cropped[sample])) {
-            let frequencies = descriptor.values();
-            for symmetry in (0..Symmetry::COUNT).map(Symmetry::number) {
-                let whitened = self.usual.whitened(&symmetry.frequencies(&frequencies));
-                let signs = signature(&whitened);
-                let query = Query { sample, part, symmetry, whitened, signs };
-                self.tables.each_like(signs, |entry| self.compare(entry, &query, hits));
+        let scan = self.samples[sample].scan;
+        let crops = CROPS.into_iter().zip(&self.cropped[sample]);
+        let of_crops = crops.map(|(part, descriptor)| (part, descriptor, &self.wholes));
+        let mut found = Vec::new();
+        for (part, descriptor, tables) in parts.map(|(part, of)| (part, of, &self.tables)).chain(of_crops) {
+            let all_signs = Symmetry::all_signs(descriptor, |of| self.usual.signs(of));
+            for (symmetry, signs) in (0..).map(Symmetry::number).zip(all_signs) {
+                tables.like(signs, DIFFERING_SIGNS, &mut found);
+                if found.is_empty() {
+                    continue;
+                }
+                let whitened = self.usual.whitened(&symmetry.frequencies(&descriptor.values()));
+                let square = dot(&whitened, &whitened);
+                for entry in found.iter().map(|entry| *entry as usize) {
+                    let other = self.samples[self.entries[entry].sample as usize].scan;
+                    if other == scan {
+                        continue;
+                    }
+                    let length = (self.squares[entry] * square).sqrt();
+                    let product = dot(&whitened, &self.usual.whitened(&self.descriptors[entry].values()));
+                    let correlation = if length > 0.0 { product / length } else { 0.0 };
+                    let is_best = || hits.get(&other).is_none_or(|best| best.correlation < correlation);
+                    if correlation >= SIMILAR && is_best() {
+                        hits.insert(other, Hit { scan, other, correlation, sample, part, entry, symmetry });
+                    }
+                }
             }
         }
     }
 
-    fn compare(&self, entry: usize, query: &Query, hits: &mut BTreeMap<usize, Hit>) {
-        if (self.signs[entry] ^ query.signs).count_ones() > DIFFERING_SIGNS {
-            return;
-        }
-        let other = self.samples[self.entries[entry].sample as usize].scan;
-        if other == self.samples[query.sample].scan {
-            return;
-        }
-        let whitened = self.usual.whitened(&self.descriptors[entry].values());
-        let length = (dot(&whitened, &whitened) * dot(&query.whitened, &query.whitened)).sqrt();
-        let correlation = if length > 0.0 { dot(&whitened, &query.whitened) / length } else { 0.0 };
-        if correlation >= SIMILAR && hits.get(&other).is_none_or(|best| best.correlation < correlation) {
-            let &Query { sample, part, symmetry, .. } = query;
-            hits.insert(other, Hit { correlation, sample, part, entry, symmetry });
-        }
-    }
-
     /// The pair, if registration confirms the hit.
-    fn verified(&self, scan: usize, other: usize, hit: &Hit, own: &Prepared) -> Option<ScanPair> {
-        let DescribedPart { sample, part } = self.entries[hit.entry];
-        let found = Prepared::of(self.samples[sample as usize].small.clone());
-        let (symmetry, fit) = if scan < other {
-            let start = Placement::of(part, hit.symmetry.part(hit.part));
-            (hit.symmetry, one_picture(&own.turned(hit.symmetry), &found, start)?)
+    pub(super) fn verified(&self, hit: &Hit) -> Option<ScanPair> {
+        let &Hit { scan, other, .. } = hit;
+        let DescribedPart { sample: found, part } = self.entries[hit.entry];
+        // The sample of the earlier scan is turned to that of the later one.
+        let (symmetry, [one, two], [of_one, of_two]) = if scan < other {
+            (hit.symmetry, [hit.sample, found as usize], [hit.part, part])
         } else {
-            let symmetry = hit.symmetry.inverse();
-            let start = Placement::of(hit.part, symmetry.part(part));
-            (symmetry, one_picture(&found.turned(symmetry), own, start)?)
+            (hit.symmetry.inverse(), [found as usize, hit.sample], [part, hit.part])
         };
+        let start = Placement::of(of_two, symmetry.part(of_one));
+        let [first, second] = [(one, symmetry), (two, Symmetry::ORIGINAL)].map(|(of, by)| self.coarse[of].turned(by));
+        let near = coarse_placement(&second, &first, start)?;
+        let prepared = |sample: usize| Prepared::of(self.samples[sample].small.clone());
+        let fit = one_picture(&prepared(one).turned(symmetry), &prepared(two), near, &FINE)?;
         let (first, second) = (scan.min(other), scan.max(other));
         let agreement = agreement(self.samples_of(first), self.samples_of(second), symmetry, fit.placement)?;
         Some(ScanPair {
@@ -255,13 +273,16 @@ fn described(contrast: &[f32], SlicePart([left, top, right, bottom]): SlicePart)
     };
     let columns: [(usize, f32); PATCH] = line(left, right);
     let rows: [(usize, f32); PATCH] = line(top, bottom);
-    let patch = rows.map(|(y, down)| {
+    let mut patch = [[0.0; PATCH]; PATCH];
+    for (patch, (y, down)) in patch.iter_mut().zip(rows) {
         let (upper, lower) = (&contrast[y * SIDE..][..SIDE], &contrast[(y + 1) * SIDE..][..SIDE]);
-        columns.map(|(x, across)| {
-            let (above, below) =
-                (upper[x] + across * (upper[x + 1] - upper[x]), lower[x] + across * (lower[x + 1] - lower[x]));
-            above + down * (below - above)
-        })
-    });
+        let mut line = [0.0; SIDE];
+        line.iter_mut()
+            .zip(upper.iter().zip(lower))
+            .for_each(|(at, (upper, lower))| *at = upper + down * (lower - upper));
+        for (value, (x, across)) in patch.iter_mut().zip(columns) {
+            *value = line[x] + across * (line[x + 1] - line[x]);
+        }
+    }
     descriptor(&patch)
 }

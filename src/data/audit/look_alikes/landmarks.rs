@@ -1,7 +1,7 @@
 //! Parts of a slice that are found again in a cropped or enlarged copy: the lungs, the body, and others that are darker or
 //! brighter than what surrounds them.
 
-use super::super::fields::{Fields, bits, bounds, count, parts};
+use super::super::fields::{Fields, Part, Parts, bits};
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
 use super::symmetry::SlicePart;
@@ -26,8 +26,11 @@ pub(super) fn landmarks(of: &Small) -> Vec<SlicePart> {
     let (low, high) = extremes(of);
     for level in 1..=LEVELS {
         let level = low + (high - low) * level as f32 / (LEVELS + 1) as f32;
-        let bright: Fields = std::array::from_fn(|y| bits(|x| f32::from(of.0[y * SIDE + x]) >= level));
-        for inside in [pieces(bright.map(|row| !row)), pieces(bright)] {
+        // Levels are whole numbers.
+        let level = level.ceil() as u8;
+        let rows = of.0.as_chunks::<SIDE>().0;
+        let bright: Fields = std::array::from_fn(|y| bits(|x| rows[y][x] >= level));
+        for inside in [pieces(&bright.map(|row| !row)), pieces(&bright)] {
             inside.iter().filter(|piece| piece.area >= PART).for_each(|piece| add(&mut found, piece.bounds));
             if let Some(all) = inside.iter().map(|piece| piece.bounds).reduce(joined).filter(|_| inside.len() > 1) {
                 add(&mut found, all);
@@ -81,13 +84,13 @@ fn extremes(of: &Small) -> (f32, f32) {
 }
 
 /// Connected pieces of fields that do not touch the border.
-fn pieces(fields: Fields) -> Vec<Piece> {
-    let piece = |part: Fields| {
-        let ([left, right, top, bottom], area) = (bounds(&part)?, count(&part));
-        let is_within = left > 0 && top > 0 && right < SIDE && bottom < SIDE;
-        (area >= PIECE && is_within).then_some(Piece { area, bounds: [left, top, right, bottom] })
+fn pieces(fields: &Fields) -> Vec<Piece> {
+    let piece = |part: &Part| {
+        let [left, right, top, bottom] = part.bounds;
+        let is_piece = part.area >= PIECE && !part.touches_border();
+        is_piece.then_some(Piece { area: part.area, bounds: [left, top, right, bottom] })
     };
-    parts(fields).filter_map(piece).collect()
+    Parts::of(fields).each().iter().filter_map(piece).collect()
 }
 
 #[cfg(test)]

@@ -25,35 +25,53 @@ fn kernel(spread: f32) -> Vec<f32> {
 }
 
 /// Gaussian blur; beyond the border the picture is mirrored.
-fn blurred(values: &[f32], width: usize, kernel: &[f32]) -> Vec<f32> {
-    let across = convolved_down(&transposed(values, width), values.len() / width.max(1), kernel);
-    convolved_down(&transposed(&across, values.len() / width.max(1)), width, kernel)
-}
-
-fn transposed(values: &[f32], width: usize) -> Vec<f32> {
-    let height = values.len() / width.max(1);
-    let mut turned = vec![0.0; values.len()];
-    for (y, row) in values.chunks_exact(width.max(1)).enumerate() {
-        for (x, value) in row.iter().enumerate() {
-            turned[x * height + y] = *value;
-        }
-    }
-    turned
-}
-
 #[multiversion(targets("x86_64+avx2"))]
-fn convolved_down(values: &[f32], width: usize, kernel: &[f32]) -> Vec<f32> {
-    let reach = kernel.len() as isize / 2;
-    let height = values.len() / width.max(1);
-    let mut blurred = vec![0.0; values.len()];
-    for (y, row) in blurred.chunks_exact_mut(width.max(1)).enumerate() {
-        for (at, weight) in kernel.iter().enumerate() {
-            let from = mirrored(y as isize + at as isize - reach, height);
-            let source = &values[from * width..(from + 1) * width];
-            row.iter_mut().zip(source).for_each(|(sum, value)| *sum += weight * value);
+fn blurred(values: &[f32], width: usize, kernel: &[f32]) -> Vec<f32> {
+    let (reach, width) = (kernel.len() / 2, width.max(1));
+    let height = values.len() / width;
+    let mut wide = vec![0.0; width + 2 * reach];
+    // With the rows beyond the border.
+    let mut across = vec![0.0; (height + 2 * reach) * width];
+    for (row, from) in across[reach * width..].chunks_exact_mut(width).zip(values.chunks_exact(width)) {
+        wide[reach..reach + width].copy_from_slice(from);
+        for at in 0..reach {
+            wide[at] = from[mirrored(at as isize - reach as isize, width)];
+            wide[reach + width + at] = from[mirrored((width + at) as isize, width)];
         }
+        weighted(row, kernel, &wide, 1);
+    }
+    for beyond in (0..reach).chain(reach + height..height + 2 * reach) {
+        let from = reach + mirrored(beyond as isize - reach as isize, height);
+        across.copy_within(from * width..(from + 1) * width, beyond * width);
+    }
+    let mut blurred = vec![0.0; values.len()];
+    for (y, row) in blurred.chunks_exact_mut(width).enumerate() {
+        weighted(row, kernel, &across[y * width..], width);
     }
     blurred
+}
+
+/// The sums of some rows, each by its weight, which begin `apart` values after each other; a few columns at a time, whose
+/// sums stay in registers.
+#[inline(always)]
+fn weighted(sums: &mut [f32], weights: &[f32], rows: &[f32], apart: usize) {
+    const COLUMNS: usize = 32;
+    let (whole, rest) = sums.as_chunks_mut::<COLUMNS>();
+    let done = whole.len() * COLUMNS;
+    for (sums, first) in whole.iter_mut().zip((0..).step_by(COLUMNS)) {
+        let mut some = [0.0; COLUMNS];
+        for (at, weight) in weights.iter().enumerate() {
+            let values = &rows[first + at * apart..][..COLUMNS];
+            for column in 0..COLUMNS {
+                some[column] += weight * values[column];
+            }
+        }
+        *sums = some;
+    }
+    for (at, weight) in weights.iter().enumerate() {
+        let values = &rows[done + at * apart..];
+        rest.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
+    }
 }
 
 /// A row or column of the picture in place of one that may lie beyond its border.
@@ -67,6 +85,11 @@ fn mirrored(at: isize, length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn transposed(values: &[f32], width: usize) -> Vec<f32> {
+        let height = values.len() / width;
+        (0..values.len()).map(|at| values[at % height * width + at / height]).collect()
+    }
 
     fn waves(level: impl Fn(f32) -> f32) -> Vec<f32> {
         (0..48 * 30).map(|at| level(((at % 48) as f32 / 3.0).sin() * ((at / 48) as f32 / 4.0).cos())).collect()

@@ -3,6 +3,7 @@
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
 use super::local_contrast::local_contrast;
+use super::overlap::whole_correlation;
 use super::symmetry::{SlicePart, Symmetry};
 
 const SIDE: usize = Thumbnail::SIDE;
@@ -14,11 +15,12 @@ const NARROW: f32 = 1.5;
 const COMMON: f32 = 0.4;
 /// A copy is not stretched more than this in one direction.
 const STRETCHED: f32 = 1.33;
-/// From this correlation of every other field on, all fields are compared.
+/// From this correlation of every other row on, what both show is compared.
 const PROMISING: f32 = 0.75;
-/// Steps of the search, in fields, from coarse to fine.
-const COARSE: [f32; 2] = [2.0, 1.0];
-const FINE: [f32; 2] = [0.5, 0.25];
+/// Steps of a search, in fields: for a rough placement, from there on, and both.
+pub(super) const COARSE: [f32; 2] = [2.0, 1.0];
+pub(super) const FINE: [f32; 2] = [0.5, 0.25];
+pub(super) const ALL_STEPS: [f32; 4] = [2.0, 1.0, 0.5, 0.25];
 /// Rounds of the search at one step.
 const ROUNDS: usize = 3;
 /// The median difference in grey levels from which on two registered slices have another window or contrast.
@@ -38,6 +40,10 @@ impl Prepared {
 
     pub(super) fn turned(&self, symmetry: Symmetry) -> Self {
         Self { levels: symmetry.picture(&self.levels), contrast: symmetry.contrast(&self.contrast) }
+    }
+
+    fn rows(&self) -> Option<&[[f32; SIDE]; SIDE]> {
+        self.contrast.as_chunks::<SIDE>().0.first_chunk::<SIDE>()
     }
 
     pub(super) fn contrast(&self) -> &[f32] {
@@ -70,7 +76,12 @@ impl Placement {
         [self.across, self.down].map(|[begin, end]| (end - begin) / SIDE as f32)
     }
 
-    fn is_plausible(&self) -> bool {
+    /// Left and right, upper and lower border.
+    pub(super) fn borders(&self) -> [[f32; 2]; 2] {
+        [self.across, self.down]
+    }
+
+    pub(super) fn is_plausible(&self) -> bool {
         let [across, down] = self.scale();
         let common: f32 = [self.across, self.down]
             .map(|[begin, end]| (end.min(SIDE as f32) - begin.max(0.0)).max(0.0) / SIDE as f32)
@@ -86,7 +97,7 @@ impl Placement {
     }
 
     /// Moved, or enlarged around its middle, by `step` fields: one of eight directions.
-    fn changed(mut self, direction: usize, step: f32) -> Self {
+    pub(super) fn changed(mut self, direction: usize, step: f32) -> Self {
         let step = if direction.is_multiple_of(2) { step } else { -step };
         let axis = if direction & 2 == 0 { &mut self.across } else { &mut self.down };
         let other = if direction & 4 == 0 { step } else { -step };
@@ -105,29 +116,30 @@ pub(super) struct Fit {
     pub(super) detail: f32,
 }
 
-/// Looks for the placement of `one` in `other` with the highest correlation near `start`.
-pub(super) fn registered(one: &Prepared, other: &Prepared, start: Placement) -> Option<Fit> {
-    let coarse = searched(one, other, start, &COARSE, 2)?;
-    let fine = Some(coarse).filter(|fit| fit.correlation >= PROMISING)?;
-    let fine = searched(one, other, fine.placement, &FINE, 1)?;
-    let [correlation, detail] = finally(one, other, fine.placement);
-    Some(Fit { correlation, detail, ..fine })
+/// Looks for the placement of `one` in `other` with the highest correlation near `start`, by these steps.
+pub(super) fn registered(one: &Prepared, other: &Prepared, start: Placement, steps: &[f32]) -> Option<Fit> {
+    let (placement, _) = searched(start, steps, |placement| correlation(one, other, placement))
+        .filter(|(_, correlation)| *correlation >= PROMISING)?;
+    let [correlation, detail] = finally(one, other, placement);
+    Some(Fit { placement, correlation, detail })
 }
 
-fn searched(one: &Prepared, other: &Prepared, start: Placement, steps: &[f32], every: usize) -> Option<Fit> {
-    let fit = |placement: Placement| {
-        let correlation = correlation(&one.contrast, &other.contrast, placement, every)?;
-        Some(Fit { placement, correlation, detail: 0.0 })
-    };
+/// The placement near `start` where what `correlation` says is highest, and that.
+pub(super) fn searched(
+    start: Placement,
+    steps: &[f32],
+    correlation: impl Fn(Placement) -> f32,
+) -> Option<(Placement, f32)> {
+    let fit = |placement: Placement| placement.is_plausible().then(|| (placement, correlation(placement)));
     let mut best = fit(start)?;
     for &step in steps {
         for _ in 0..ROUNDS {
-            let before = best.correlation;
+            let before = best.1;
             for direction in 0..8 {
-                let next = fit(best.placement.changed(direction, step));
-                best = next.filter(|next| next.correlation > best.correlation).unwrap_or(best);
+                let next = fit(best.0.changed(direction, step));
+                best = next.filter(|next| next.1 > best.1).unwrap_or(best);
             }
-            if best.correlation < before + 1e-3 {
+            if best.1 < before + 1e-3 {
                 break;
             }
         }
@@ -135,27 +147,14 @@ fn searched(one: &Prepared, other: &Prepared, start: Placement, steps: &[f32], e
     Some(best)
 }
 
-/// The correlation where they overlap at a placement, of every `every`th field; `None` where they overlap too little.
+/// The correlation where they overlap at a placement, of every second row; `None` where they overlap too little.
 pub(super) fn correlation_at(one: &Prepared, other: &Prepared, placement: Placement) -> Option<f32> {
-    correlation(&one.contrast, &other.contrast, placement, 2)
+    placement.is_plausible().then(|| correlation(one, other, placement))
 }
 
-fn correlation(one: &[f32], other: &[f32], placement: Placement, every: usize) -> Option<f32> {
-    if !placement.is_plausible() {
-        return None;
-    }
-    let (columns, rows) = (axis(placement.across, every), axis(placement.down, every));
-    let mut sums = PairSums::default();
-    for row in &rows {
-        let (upper, lower) = (&other[row.first * SIDE..][..SIDE], &other[row.second * SIDE..][..SIDE]);
-        let own = &one[row.own * SIDE..][..SIDE];
-        for column in &columns {
-            let level = |line: &[f32]| line[column.first] + column.share * (line[column.second] - line[column.first]);
-            let (above, below) = (level(upper), level(lower));
-            sums.add(own[column.own], above + row.share * (below - above));
-        }
-    }
-    Some(sums.correlation())
+/// Of every second row.
+fn correlation(one: &Prepared, other: &Prepared, placement: Placement) -> f32 {
+    one.rows().zip(other.rows()).map_or(0.0, |(one, other)| whole_correlation(one, other, placement.borders()))
 }
 
 #[derive(Default)]
@@ -196,7 +195,7 @@ struct Between {
 }
 
 /// Those that lie in the other slice.
-fn axis([begin, end]: [f32; 2], every: usize) -> Vec<Between> {
+fn axis([begin, end]: [f32; 2]) -> Vec<Between> {
     let scale = (end - begin) / SIDE as f32;
     let line = |own: usize| {
         let at = begin + scale * (own as f32 + 0.5) - 0.5;
@@ -208,12 +207,12 @@ fn axis([begin, end]: [f32; 2], every: usize) -> Vec<Between> {
             share: at - first,
         })
     };
-    (0..SIDE).step_by(every).filter_map(line).collect()
+    (0..SIDE).filter_map(line).collect()
 }
 
 /// The common part of both in the fields of `one`, row by row, and its width.
 fn common(one: &Prepared, other: &Prepared, placement: Placement) -> ([Vec<f32>; 2], usize) {
-    let (columns, rows) = (axis(placement.across, 1), axis(placement.down, 1));
+    let (columns, rows) = (axis(placement.across), axis(placement.down));
     let mut both = [Vec::new(), Vec::new()];
     for row in &rows {
         for column in &columns {
@@ -276,7 +275,7 @@ mod tests {
         let part = SlicePart([6.0, 4.0, 56.0, 60.0]);
         let (whole, copy) = (seen(1.0, ALL, |level| level), seen(1.0, part, |level| 0.6 * level + 50.0));
         let near = Placement::of(ALL, SlicePart([8.0, 3.0, 57.0, 62.0]));
-        let fit = registered(&copy, &whole, near).expect("a fit");
+        let fit = registered(&copy, &whole, near, &ALL_STEPS).expect("a fit");
         assert!(fit.correlation > 0.95, "{fit:?}");
         for (found, expected) in [(fit.placement.across, [6.0, 56.0]), (fit.placement.down, [4.0, 60.0])] {
             assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.6), "{fit:?}");
@@ -289,14 +288,14 @@ mod tests {
     #[test]
     fn another_picture_does_not_fit() {
         let (one, other) = (seen(1.0, ALL, |level| level), seen(2.0, ALL, |level| level));
-        assert!(registered(&one, &other, Placement::WHOLE).is_none_or(|fit| fit.correlation < 0.6));
+        assert!(registered(&one, &other, Placement::WHOLE, &ALL_STEPS).is_none_or(|fit| fit.correlation < 0.6));
     }
 
     #[test]
     fn a_small_corner_in_common_is_no_fit() {
         let one = seen(1.0, ALL, |level| level);
-        assert!(registered(&one, &one, Placement::of(ALL, SlicePart([40.0, 40.0, 104.0, 104.0]))).is_none());
-        assert!(registered(&one, &one, Placement::of(ALL, SlicePart([0.0, 0.0, 64.0, 40.0]))).is_none());
+        assert!(registered(&one, &one, Placement::of(ALL, SlicePart([40.0, 40.0, 104.0, 104.0])), &FINE).is_none());
+        assert!(registered(&one, &one, Placement::of(ALL, SlicePart([0.0, 0.0, 64.0, 40.0])), &FINE).is_none());
         assert_eq!(
             Placement::of(SlicePart([8.0, 8.0, 24.0, 40.0]), SlicePart([4.0, 4.0, 12.0, 20.0])).scale(),
             [0.5, 0.5]

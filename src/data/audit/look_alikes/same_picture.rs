@@ -1,7 +1,7 @@
 //! Whether two samples, and then two scans, show the same, by registration.
 
 use super::described_parts::Sampled;
-use super::registration::{Fit, Placement, Prepared, correlation_at, has_other_levels, registered};
+use super::registration::{ALL_STEPS, Fit, Placement, Prepared, correlation_at, has_other_levels, registered};
 use super::symmetry::Symmetry;
 
 /// From this correlation of registered slices on, they may be one picture. Measured on 1,968 real slices: those of different
@@ -24,9 +24,9 @@ const STRETCHED_BY: f32 = 1.06;
 /// their pairs.
 const ORDERED: usize = 4;
 
-/// How `second` lies in `first`, near `start`, if they are one picture.
-pub(super) fn one_picture(first: &Prepared, second: &Prepared, start: Placement) -> Option<Fit> {
-    registered(second, first, start).filter(|fit| fit.correlation >= ONE_PICTURE && fit.detail >= SAME_DETAILS)
+/// How `second` lies in `first`, near `start`, if they are one picture; looked for by these steps.
+pub(super) fn one_picture(first: &Prepared, second: &Prepared, start: Placement, steps: &[f32]) -> Option<Fit> {
+    registered(second, first, start, steps).filter(|fit| fit.correlation >= ONE_PICTURE && fit.detail >= SAME_DETAILS)
 }
 
 /// What two scans have in common.
@@ -64,7 +64,7 @@ pub(super) fn agreement(
             .filter_map(similar)
             .max_by(|x, y| x.0.total_cmp(&y.0))
             .filter(|(correlation, ..)| *correlation >= WORTHWHILE)?;
-        Some((one_picture(&firsts[first], &seconds[second], placement)?, first, second))
+        Some((one_picture(&firsts[first], &seconds[second], placement, &ALL_STEPS)?, first, second))
     };
     let found: Vec<(Fit, usize, usize)> = (0..shorter.len()).filter_map(best).collect();
     if !is_in_order(&found) {

@@ -1,6 +1,6 @@
 //! The sixteen ways in which a picture can be mirrored, turned by right angles and inverted.
 
-use super::super::pixel_measures::{DESCRIPTOR, zigzag};
+use super::super::pixel_measures::{DESCRIPTOR, Descriptor, zigzag};
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
 use std::sync::LazyLock;
@@ -19,6 +19,10 @@ pub(super) struct Symmetry {
     columns_reversed: bool,
     inverted: bool,
 }
+
+/// For each symmetry the frequency that comes to each place, and its factor.
+static ORIGINS: LazyLock<[[(usize, f32); DESCRIPTOR]; Symmetry::COUNT]> =
+    LazyLock::new(|| std::array::from_fn(|number| Symmetry::number(number).origins()));
 
 impl Symmetry {
     pub(super) const ORIGINAL: Self = Self::number(0);
@@ -52,7 +56,7 @@ impl Symmetry {
     pub(super) fn picture(self, of: &Small) -> Small {
         let mut turned = of.clone();
         for (at, level) in turned.0.iter_mut().enumerate() {
-            let from = of.0[self.origin(at)];
+            let from = of.0[self.origin::<SIDE>(at)];
             *level = if self.inverted { 255 - from } else { from };
         }
         turned
@@ -60,12 +64,16 @@ impl Symmetry {
 
     /// Local contrast, which changes its sign where dark becomes bright.
     pub(super) fn contrast(self, of: &[f32]) -> Vec<f32> {
-        let sign = if self.inverted { -1.0 } else { 1.0 };
-        (0..of.len()).map(|at| sign * of[self.origin(at)]).collect()
+        (0..of.len()).map(|at| self.sign() * of[self.origin::<SIDE>(at)]).collect()
     }
 
-    /// The field that comes to this place.
-    fn origin(self, at: usize) -> usize {
+    /// By which local contrast is multiplied.
+    pub(super) fn sign(self) -> f32 {
+        if self.inverted { -1.0 } else { 1.0 }
+    }
+
+    /// The field that comes to this place, of `SIDE` × `SIDE`.
+    pub(super) fn origin<const SIDE: usize>(self, at: usize) -> usize {
         let (y, x) = (at / SIDE, at % SIDE);
         let y = if self.rows_reversed { SIDE - 1 - y } else { y };
         let x = if self.columns_reversed { SIDE - 1 - x } else { x };
@@ -88,12 +96,38 @@ impl Symmetry {
 
     /// The frequencies of a picture after this; the few whose counterparts are not kept become 0.
     pub(super) fn frequencies(self, of: &[f32; DESCRIPTOR]) -> [f32; DESCRIPTOR] {
-        /// For each symmetry the frequency that comes to each place, and its factor.
-        static ORIGINS: LazyLock<Vec<[(usize, f32); DESCRIPTOR]>> =
-            LazyLock::new(|| (0..Symmetry::COUNT).map(|number| Symmetry::number(number).origins()).collect());
+        let mut turned = [0.0; DESCRIPTOR];
+        let origins = &ORIGINS[self.place()];
+        turned.iter_mut().zip(origins).for_each(|(value, (from, factor))| *value = factor * of[*from]);
+        turned
+    }
+
+    /// The signs of a picture's frequencies after each symmetry, in their order, by what says of a descriptor which signs it
+    /// has: each symmetry turns some frequencies into their opposites.
+    pub(super) fn all_signs(of: &Descriptor, signs: impl Fn(&Descriptor) -> u128) -> [u128; Self::COUNT] {
+        static TURNED: LazyLock<[u128; Symmetry::COUNT]> = LazyLock::new(|| {
+            let mask = |bits, (_, factor): &(usize, f32)| bits << 1 | u128::from(*factor < 0.0);
+            std::array::from_fn(|number| ORIGINS[number].iter().fold(0, mask))
+        });
+        let transposed = &ORIGINS[Self { transposed: true, ..Self::ORIGINAL }.place()];
+        let mut exchanged = Descriptor([0; DESCRIPTOR]);
+        let kept = exchanged.0.iter_mut().zip(transposed).filter(|(_, (_, factor))| *factor != 0.0);
+        kept.for_each(|(byte, (from, _))| *byte = of.0[*from]);
+        let both = [of, &exchanged].map(|of| {
+            let mut opposite = *of;
+            opposite.0.iter_mut().for_each(|byte| *byte = byte.wrapping_neg());
+            [signs(of), signs(&opposite)]
+        });
+        std::array::from_fn(|number| {
+            let [same, opposite] = both[usize::from(Self::number(number).transposed)];
+            same & !TURNED[number] | opposite & TURNED[number]
+        })
+    }
+
+    /// Its number.
+    fn place(self) -> usize {
         let number = [self.transposed, self.rows_reversed, self.columns_reversed, self.inverted];
-        let number = number.iter().fold(0, |number, &bit| number << 1 | usize::from(bit));
-        ORIGINS[number].map(|(from, factor)| factor * of[from])
+        number.iter().fold(0, |number, &bit| number << 1 | usize::from(bit))
     }
 
     fn origins(self) -> [(usize, f32); DESCRIPTOR] {
@@ -158,6 +192,18 @@ mod tests {
             let found = turned.0[top as usize * SIDE + left as usize];
             assert_eq!(found, if symmetry.inverted { 255 - corner } else { corner }, "{symmetry:?}");
         }
+    }
+
+    #[test]
+    fn signs_turn_as_the_frequencies_do() {
+        let values: [f32; DESCRIPTOR] = std::array::from_fn(|at| ((at * 37 % 101) as f32 - 50.0) / 60.0);
+        let of = Descriptor::packed(&values);
+        let medians: [f32; DESCRIPTOR] = std::array::from_fn(|at| ((at * 53 % 89) as f32 - 44.0) / 50.0);
+        let signs = |of: &[f32; DESCRIPTOR]| {
+            of.iter().zip(&medians).fold(0, |bits, (value, median)| bits << 1 | u128::from(value > median))
+        };
+        let expected = |number| signs(&Symmetry::number(number).frequencies(&of.values()));
+        assert_eq!(Symmetry::all_signs(&of, |of| signs(&of.values())), std::array::from_fn(expected));
     }
 
     #[test]

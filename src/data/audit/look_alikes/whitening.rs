@@ -1,15 +1,13 @@
 //! Frequencies of pictures relative to those of the data set, since all chests have nearly the same.
 
 use super::super::pixel_measures::{DESCRIPTOR, Descriptor};
-
-/// One bit for each frequency: whether it exceeds the median.
-pub(super) fn signature(whitened: &[f32; DESCRIPTOR]) -> u128 {
-    whitened.iter().fold(0, |bits, value| bits << 1 | u128::from(*value > 0.0))
-}
+use multiversion::multiversion;
 
 /// Median and standard deviation of each frequency over the data set, with which slices are compared.
 pub(super) struct Usual {
     median: [f32; DESCRIPTOR],
+    /// The byte that encodes it; the largest one for a frequency that never varies, which none exceeds.
+    median_byte: [i8; DESCRIPTOR],
     /// 1 / standard deviation around the median; 0 for a frequency that never varies.
     scale: [f32; DESCRIPTOR],
 }
@@ -18,7 +16,8 @@ impl Usual {
     /// Descriptors hold bytes, so one pass that counts each value gives median and variance.
     pub(super) fn of<'a>(descriptors: impl ExactSizeIterator<Item = &'a Descriptor>) -> Self {
         let count = descriptors.len();
-        let mut usual = Self { median: [0.0; DESCRIPTOR], scale: [0.0; DESCRIPTOR] };
+        let mut usual =
+            Self { median: [0.0; DESCRIPTOR], median_byte: [i8::MAX; DESCRIPTOR], scale: [0.0; DESCRIPTOR] };
         let mut counts = vec![[0_u32; 256]; DESCRIPTOR];
         for descriptor in descriptors {
             counts.iter_mut().zip(&descriptor.0).for_each(|(counts, &root)| counts[index(root)] += 1);
@@ -31,19 +30,40 @@ impl Usual {
                 seen += **count as usize;
                 seen <= middle
             };
-            let median = levels[counts.iter().take_while(below).count()];
+            let place = counts.iter().take_while(below).count();
+            let median = levels[place];
             let each = counts.iter().zip(&levels);
             let squares: f64 = each.map(|(count, level)| f64::from(*count) * f64::from(level - median).powi(2)).sum();
             let variance = squares / count as f64;
             usual.median[k] = median;
-            usual.scale[k] = if variance > 1e-12 { 1.0 / variance.sqrt() as f32 } else { 0.0 };
+            if variance > 1e-12 {
+                usual.scale[k] = 1.0 / variance.sqrt() as f32;
+                usual.median_byte[k] = (place as i16 + i16::from(i8::MIN)) as i8;
+            }
         }
         usual
     }
 
+    /// One bit for each frequency, the highest for the first: whether it exceeds the median. Bytes are in the order of what
+    /// they encode.
+    pub(super) fn signs(&self, descriptor: &Descriptor) -> u128 {
+        let mut exceeds = [0; DESCRIPTOR];
+        let pairs = descriptor.0.iter().zip(&self.median_byte);
+        exceeds.iter_mut().zip(pairs).for_each(|(exceeds, (byte, median))| *exceeds = u8::from(byte > median));
+        // The product moves the lowest bit of each of eight bytes to the highest byte, the first one's to its highest bit.
+        let eight = |bits, bytes: &[u8; 8]| {
+            bits << 8 | u128::from(u64::from_be_bytes(*bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56)
+        };
+        exceeds.as_chunks().0.iter().fold(0, eight)
+    }
+
     /// Each frequency minus its median, divided by its spread.
     pub(super) fn whitened(&self, frequencies: &[f32; DESCRIPTOR]) -> [f32; DESCRIPTOR] {
-        std::array::from_fn(|k| (frequencies[k] - self.median[k]) * self.scale[k])
+        let mut whitened = *frequencies;
+        for (value, (median, scale)) in whitened.iter_mut().zip(self.median.iter().zip(&self.scale)) {
+            *value = (*value - median) * scale;
+        }
+        whitened
     }
 }
 
@@ -51,6 +71,12 @@ fn index(root: i8) -> usize {
     (i16::from(root) - i16::from(i8::MIN)) as usize
 }
 
+/// The sum of the products, over a few places at a time.
+#[multiversion(targets("x86_64+avx2"))]
 pub(super) fn dot(a: &[f32; DESCRIPTOR], b: &[f32; DESCRIPTOR]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let mut sums = [0.0; 8];
+    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    sums.iter().sum()
 }

@@ -54,7 +54,7 @@ pub(super) fn text_page(view: &PictureView<'_>) -> Option<(Check, String)> {
     let (width, height) = (view.image.width as usize, view.image.height as usize);
     let step = (height / 256).max(1);
     // In most slices a few rows show that there is a body.
-    if Ink::of(view.image, ground as u8, 8 * step).is_mostly_long() {
+    if Ink::of(view.image, ground as u8, 16 * step).is_mostly_long() {
         return None;
     }
     let Ink { ink, in_long, rules, runs_of_rows } = Ink::of(view.image, ground as u8, step);

@@ -21,23 +21,25 @@ struct Division {
     edge: f32,
 }
 
+/// A division with a seam below this says nothing.
+const SEEN: f32 = 0.6;
+
 /// The reason why a picture is a page of several slices.
 pub(super) fn several_slices(thumbnail: &Thumbnail, lines: &StraightLines) -> Option<(Check, String)> {
     let rows = &thumbnail.0;
-    let columns = transposed(rows);
-    let (across, down) = (divided(&columns, &lines.columns), divided(rows, &lines.rows));
+    let (across, down) =
+        (divided(|x| rows.each_ref().map(|row| row[x]), &lines.columns), divided(|y| rows[y], &lines.rows));
     let best = across.seam.max(down.seam);
-    if best < 0.6 {
+    if best < SEEN {
         return None;
     }
     // In real slices, less than 0.55, and with two seams like these less than 0.15.
-    let repeats =
-        || (2..=6).flat_map(|x| (2..=6).map(move |y| (x, y))).map(|(x, y)| repetition(rows, x, y)).fold(0.0, f32::max);
+    let repeats = || (2..=6).map(|x| most_repeated(rows, x)).fold(0.0, f32::max);
     let is_page = across.edge.max(down.edge) >= 0.6
         || (across.parts > 2 && across.seam >= 0.9)
         || (down.parts > 2 && down.seam >= 0.9)
-        || is_pair(across, &columns)
-        || is_pair(down, rows)
+        || is_pair(across, || transposed(rows))
+        || is_pair(down, || *rows)
         || repeats()
             >= if across.seam.min(down.seam) >= 0.75 {
                 0.15
@@ -53,30 +55,38 @@ pub(super) fn several_slices(thumbnail: &Thumbnail, lines: &StraightLines) -> Op
     })
 }
 
-/// The best division of lines that lie side by side; `shares` are the straight edges between lines of the whole picture.
-fn divided(lines: &[[f32; SIDE]; SIDE], shares: &[f32]) -> Division {
-    let even = lines.each_ref().map(evenness);
+/// The best division of lines that lie side by side, with a seam of [`SEEN`] or more; `shares` are the straight edges between
+/// lines of the whole picture.
+fn divided(line: impl Fn(usize) -> [f32; SIDE], shares: &[f32]) -> Division {
+    let mut known = [None; SIDE];
+    let mut even = |at: usize| *known[at].get_or_insert_with(|| evenness(&line(at)));
     let mut best = Division { parts: 1, seam: 0.0, edge: 0.0 };
     for parts in 2..=MOST {
         let (mut seam, mut edge) = (1.0_f32, 1.0_f32);
-        for at in 1..parts {
+        // From the middle on, where a body is: most pictures have no seam there.
+        for step in 1..parts {
+            let at = if step % 2 == 1 { (parts - (step - 1)) / 2 } else { (parts + step) / 2 };
             let centre = (SIDE * at) as f32 / parts as f32 - 0.5;
             let near = centre.round() as usize;
-            let smooth = even[near - 1..=(near + 1).min(SIDE - 1)].iter().copied().fold(0.0, f32::max);
+            let smooth = (near - 1..=(near + 1).min(SIDE - 1)).map(&mut even).fold(0.0, f32::max);
             let (place, reach) = (shares.len() * at / parts, (shares.len() / 50).max(2));
             let places = place.saturating_sub(reach)..(place + reach + 1).min(shares.len());
             let straight =
                 places.filter(|at| shares[*at] >= LEAST).map(|at| stands_out(shares, at)).fold(0.0, f32::max);
             (seam, edge) = (seam.min(smooth.max(1.5 * straight)), edge.min(straight));
+            if seam < SEEN.max(best.seam) {
+                break;
+            }
         }
         // Between the seams something is shown.
-        let shows = |part: usize| {
+        let mut shows = |part: usize| {
             let centre = SIDE as f32 * (part as f32 + 0.5) / parts as f32;
             let reach = (SIDE / parts / 4).max(1) as f32;
-            let middle = &even[(centre - reach) as usize..=((centre + reach) as usize).min(SIDE - 1)];
-            middle.iter().filter(|even| **even < 0.8).count() * 2 > middle.len()
+            let middle = (centre - reach) as usize..=((centre + reach) as usize).min(SIDE - 1);
+            let count = middle.clone().count();
+            middle.filter(|at| even(*at) < 0.8).count() * 2 > count
         };
-        if seam.min(1.0) > best.seam && (0..parts).all(shows) {
+        if seam >= SEEN && seam.min(1.0) > best.seam && (0..parts).all(&mut shows) {
             best = Division { parts, seam: seam.min(1.0), edge };
         }
     }
@@ -93,10 +103,11 @@ fn evenness(line: &[f32; SIDE]) -> f32 {
 }
 
 /// Two pictures beside each other repeat; the two lungs of one slice mirror each other.
-fn is_pair(division: Division, lines: &[[f32; SIDE]; SIDE]) -> bool {
+fn is_pair(division: Division, lines: impl Fn() -> [[f32; SIDE]; SIDE]) -> bool {
     if division.parts != 2 || division.seam < 0.7 {
         return false;
     }
+    let lines = lines();
     let (first, second) = lines.split_at(SIDE / 2);
     let shifted = first.iter().flatten().copied().zip(second.iter().flatten().copied());
     let mirrored = first.iter().flatten().copied().zip(second.iter().rev().flatten().copied());
@@ -104,30 +115,43 @@ fn is_pair(division: Division, lines: &[[f32; SIDE]; SIDE]) -> bool {
     alike >= 0.5 && alike > correlation(mirrored)
 }
 
-/// Which part of the variance do `x` × `y` parts have in common, without what they would share by chance.
-fn repetition(rows: &[[f32; SIDE]; SIDE], x: usize, y: usize) -> f32 {
+/// Which part of the variance `x` × 2 to 6 parts have in common, without what they would share by chance; the largest.
+fn most_repeated(rows: &[[f32; SIDE]; SIDE], x: usize) -> f32 {
     // Every second field is enough, of parts that need not be whole fields.
-    let (wide, high) = (SIDE / 2 / x, SIDE / 2 / y);
-    let parts = (x * y) as f32;
-    let place = |part: usize, of: usize, at: usize, fields: usize| {
-        ((part as f32 + (at as f32 + 0.5) / fields as f32) * SIDE as f32 / of as f32) as usize
+    const HALF: usize = SIDE / 2;
+    let places = |parts: usize| -> Vec<usize> {
+        let fields = HALF / parts;
+        let place = move |part: usize, at: usize| {
+            ((part as f32 + (at as f32 + 0.5) / fields as f32) * SIDE as f32 / parts as f32) as usize
+        };
+        (0..parts).flat_map(|part| (0..fields).map(move |at| place(part, at))).collect()
     };
-    let xs: Vec<usize> = (0..x).flat_map(|part| (0..wide).map(move |at| place(part, x, at, wide))).collect();
-    let ys: Vec<usize> = (0..y).flat_map(|part| (0..high).map(move |at| place(part, y, at, high))).collect();
-    let (mut sum, mut square) = (0.0, 0.0);
-    let mut total_of = [0.0_f32; SIDE * SIDE / 16];
-    for (line, row) in ys.iter().enumerate() {
-        let values: [f32; SIDE / 2] = std::array::from_fn(|column| xs.get(column).map_or(0.0, |x| rows[*row][*x]));
-        let kept = &mut total_of[line % high * wide..][..wide];
-        for part in values[..xs.len()].chunks_exact(wide) {
-            for (total, value) in kept.iter_mut().zip(part) {
-                (sum, square) = (sum + value, square + value * value);
-                *total += value;
+    let (xs, wide) = (places(x), HALF / x);
+    // Of each row the sum of its parts, field by field, the sum of all, and that of their squares.
+    let mut across = [([0.0_f32; HALF / 2], 0.0, 0.0); SIDE];
+    for ((totals, sum, square), row) in across.iter_mut().zip(rows) {
+        for part in xs.chunks_exact(wide) {
+            for (total, x) in totals.iter_mut().zip(part) {
+                *total += row[*x];
+                *square += row[*x] * row[*x];
             }
         }
+        *sum = totals.iter().sum();
     }
-    let all = (xs.len() * ys.len()) as f32;
-    let total = square - sum * sum / all;
-    let within = square - total_of.iter().map(|total| total * total).sum::<f32>() / parts;
-    if total < 1.0 { 0.0 } else { 1.0 - within * parts / (parts - 1.0) / total }
+    let repeated = |y: usize| {
+        let (ys, high, parts) = (places(y), HALF / y, (x * y) as f32);
+        let (mut sum, mut square, mut common) = (0.0, 0.0, 0.0);
+        for line in 0..high {
+            let mut totals = [0.0; HALF / 2];
+            for row in ys.iter().skip(line).step_by(high).map(|y| &across[*y]) {
+                totals.iter_mut().zip(row.0).for_each(|(total, of)| *total += of);
+                (sum, square) = (sum + row.1, square + row.2);
+            }
+            common += totals.iter().map(|total| total * total).sum::<f32>();
+        }
+        let total = square - sum * sum / (xs.len() * ys.len()) as f32;
+        let within = square - common / parts;
+        if total < 1.0 { 0.0 } else { 1.0 - within * parts / (parts - 1.0) / total }
+    };
+    (2..=6).map(repeated).fold(0.0, f32::max)
 }

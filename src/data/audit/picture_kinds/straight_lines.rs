@@ -80,6 +80,6 @@ fn count_steps(pixels: &[u8], width: usize, columns: &mut [u32], rows: &mut [u32
                 *count = count.wrapping_add(u8::from(upper.abs_diff(*lower) >= STEP));
             }
         }
-        *sum = counts.iter().map(|count| u32::from(*count)).sum();
+        *sum = counts.iter().fold(0, |sum: u32, count| sum.wrapping_add(u32::from(*count)));
     }
 }

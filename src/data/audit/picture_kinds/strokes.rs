@@ -2,6 +2,7 @@
 //! edges, as high as letters.
 
 use super::{Check, PictureView, SIDE};
+use crate::data::audit::fields::{Fields, Parts, bits};
 
 /// One connected group of bright pixels that could be a letter.
 #[derive(Debug, Clone, Copy)]
@@ -81,34 +82,11 @@ fn glyphs(view: &PictureView<'_>) -> Vec<Glyph> {
     search.found
 }
 
-/// A bit for each field of a row of the thumbnail, the lowest for the first.
-type Fields = [u64; SIDE];
-
 /// Fields of the thumbnail that are connected with the border by fields darker than a level.
 fn air(view: &PictureView<'_>, level: f32) -> Fields {
-    let dark: Fields = view
-        .thumbnail
-        .0
-        .map(|row| row.iter().enumerate().fold(0, |bits, (x, mean)| bits | u64::from(*mean < level) << x));
-    let mut air = dark.map(|row| row & (1 | 1 << (SIDE - 1)));
-    (air[0], air[SIDE - 1]) = (dark[0], dark[SIDE - 1]);
-    // Down and up, until nothing is added.
-    loop {
-        let before = air;
-        for y in (0..SIDE).chain((0..SIDE).rev()) {
-            let row = air[y] | air[y.saturating_sub(1)] & dark[y] | air[(y + 1).min(SIDE - 1)] & dark[y];
-            let back = filled(row.reverse_bits(), dark[y].reverse_bits()).reverse_bits();
-            air[y] = filled(row, dark[y]) | back;
-        }
-        if air == before {
-            return air;
-        }
-    }
-}
-
-/// Runs of bits of `dark` from their lowest bit in `row` on: the sum carries through each run.
-fn filled(row: u64, dark: u64) -> u64 {
-    dark & (dark.wrapping_add(row) ^ dark) | row
+    let rows = &view.thumbnail.0;
+    let dark: Fields = std::array::from_fn(|y| bits(|x| rows[y][x] < level));
+    Parts::of(&dark).fields(|_, part| part.touches_border())
 }
 
 /// With the fields beside: a stroke may fill a field.
@@ -142,9 +120,13 @@ impl Search<'_> {
         let most = (width / 20).max(8);
         let mut x = part.start;
         while x < part.end && self.tried < MOST {
-            if self.pixel(x, y) < self.bright {
-                x += 1;
-                continue;
+            // Blocks of dark pixels are left out at once.
+            let row = &self.view.image.pixels[y * width..y * width + part.end];
+            let is_dark = |block: &[u8; 16]| block.iter().fold(0, |most, level| most.max(*level)) < self.bright;
+            x += 16 * row[x..].as_chunks().0.iter().take_while(|block| is_dark(block)).count();
+            x += row[x..].iter().take_while(|level| **level < self.bright).count();
+            if x >= part.end {
+                break;
             }
             let length = (x..width).take_while(|x| self.pixel(*x, y) >= self.bright).take(most + 1).count();
             let is_dark = |x: usize| x >= width || f32::from(self.pixel(x, y)) <= 0.35 * f32::from(self.brightest);
