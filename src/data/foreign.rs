@@ -7,6 +7,10 @@ use crate::data::volume::VolumeFormat;
 /// Enough of a file to tell what it is.
 const FIRST: usize = 4096;
 
+/// Endings of scanners' files.
+pub(crate) const SCANNERS: [&str; 10] =
+    [".dcm", ".dicom", ".ima", ".acr", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"];
+
 /// What the file `name` holds in the place of a slice.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Foreign {
@@ -21,10 +25,16 @@ impl Foreign {
     pub(crate) fn of(name: &str, bytes: &[u8]) -> Option<Self> {
         let first = &bytes[..bytes.len().min(FIRST)];
         let scanners = |kind: &str, ending: &str, read: &str| {
-            Some(Self {
-                told: format!("holds {kind}: give it the ending {ending}, and it is read {read}"),
-                is_pictures: true,
-            })
+            let is_named = SCANNERS.iter().any(|ending| name.to_lowercase().ends_with(ending));
+            let told = if is_named {
+                // In a folder it would have been read.
+                format!(
+                    "holds {kind}, which is not read from within an archive of pictures: unpack it, and it is read {read}"
+                )
+            } else {
+                format!("holds {kind}: give it the ending {ending}, and it is read {read}")
+            };
+            Some(Self { told, is_pictures: true })
         };
         if is_dicom(first) {
             return scanners("DICOM data", ".dcm, or none", "as a slice of its series");
@@ -60,6 +70,9 @@ mod tests {
         let dicom = [&[0; 128][..], b"DICM", &[0; 64]].concat();
         let read = "holds DICOM data: give it the ending .dcm, or none, and it is read as a slice of its series";
         assert_eq!(told(&dicom), read);
+        let in_archive = "holds DICOM data, which is not read from within an archive of pictures: unpack it, and it is read as \
+                          a slice of its series";
+        assert_eq!(Foreign::of("a/7.DCM", &dicom).expect("is known").told, in_archive);
         // Without a preamble: two elements of group 8, explicit.
         let bare = b"\x08\0\x05\0CS\x0A\0ISO_IR 100\x08\0\x60\0CS\x02\0CT";
         assert_eq!(told(bare), read);

@@ -44,6 +44,7 @@ pub use acquisition::{Acquisition, Irregular, IrregularKind, Rejected, Rejection
 pub(crate) use archive_listing::listing_of;
 pub use label::{Label, Set};
 pub use layout::MappedFolder;
+pub(crate) use layout::part_said;
 use listing::FolderListing;
 pub(crate) use listing::ListedSlice;
 pub(crate) use patients::PATIENTS;

@@ -74,6 +74,11 @@ impl FolderWord {
     }
 }
 
+/// Whether a folder's name says a part of the data set: `Some(true)` where it says nothing else.
+pub(crate) fn part_said(name: &str) -> Option<bool> {
+    FolderWord::of(name).part.map(|(_, is_all)| is_all)
+}
+
 /// Why a folder's scans have no set and label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unclear {

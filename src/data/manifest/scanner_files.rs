@@ -12,14 +12,13 @@ use crate::base::natural::numeric_key;
 use crate::base::progress::{Meter, Progress};
 use crate::data::decode::{ColourMode, Header};
 use crate::data::dicom::DicomHeader;
+use crate::data::foreign::SCANNERS;
 use crate::data::opened::{SLICE_AT_MOST, VOLUME_AT_MOST};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Endings of scanners' files.
-const SCANNERS: [&str; 10] = [".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".acr"];
 /// Endings of files that are no scanner's, so that they need not be opened.
 const OTHERS: [&str; 26] = [
     "jpg", "jpeg", "png", "tif", "tiff", "bmp", "gif", "webp", "csv", "tsv", "txt", "json", "md", "xml", "html", "pdf",

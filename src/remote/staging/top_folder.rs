@@ -1,6 +1,6 @@
 //! The folder around everything in an archive, which is left away where a data set lies in it.
 
-use crate::data::manifest::Set;
+use crate::data::manifest::part_said;
 
 /// How many folders around a data set are left away.
 const DEEPEST: usize = 4;
@@ -14,8 +14,10 @@ pub(super) struct TopFolder {
     first: Option<Vec<String>>,
     /// How many of them are above all names.
     shared: usize,
-    /// Whether, below that many folders, some name has a folder of a data set.
-    is_set: [bool; DEEPEST + 1],
+    /// Whether, below that many folders, some name has a folder of a data set: `train` and other words for it, and names
+    /// that say more than that (`train_cov19d`).
+    is_part: [bool; DEEPEST + 1],
+    says_part: [bool; DEEPEST + 1],
 }
 
 impl TopFolder {
@@ -26,7 +28,9 @@ impl TopFolder {
             return;
         }
         for (depth, folder) in folders.iter().enumerate() {
-            self.is_set[depth] |= Set::ALL.iter().any(|set| set.folder() == *folder);
+            let said = part_said(folder);
+            self.is_part[depth] |= said == Some(true);
+            self.says_part[depth] |= said.is_some();
         }
         match &self.first {
             None => {
@@ -42,7 +46,10 @@ impl TopFolder {
 
     /// The folders around all that hold a data set; ends in `/`, or is empty.
     pub(super) fn left_away(&self) -> String {
-        let depth = (0..=self.shared.min(DEEPEST)).find(|depth| self.is_set[*depth]).unwrap_or(0);
+        let mut depths = 0..=self.shared.min(DEEPEST);
+        // A folder around all may be called `test data`.
+        let is_part = depths.clone().find(|depth| self.is_part[*depth]);
+        let depth = is_part.or_else(|| depths.find(|depth| self.says_part[*depth])).unwrap_or(0);
         self.first.iter().flatten().take(depth).map(|folder| format!("{folder}/")).collect()
     }
 }
@@ -63,6 +70,10 @@ mod tests {
         assert_eq!(left_away(&["COV19/", covid, "COV19/readme.txt", val]), "COV19/");
         assert_eq!(left_away(&[covid]), "COV19/");
         assert_eq!(left_away(&["a/b/train/1.jpg", "__MACOSX/a/b/train/._1.jpg", ".DS_Store", "a/b/x"]), "a/b/");
+        // Other words for the parts, and names that say more.
+        assert_eq!(left_away(&["COV19/Validation/0.jpg", "COV19/training/0.jpg"]), "COV19/");
+        assert_eq!(left_away(&["COV19/train_cov19d/0.jpg", "COV19/validation_cov19d/0.jpg"]), "COV19/");
+        assert_eq!(left_away(&["test data/train/0.jpg", "test data/val/0.jpg"]), "test data/");
         // Nothing is around these, or no data set in it.
         for names in [
             &["train/covid/ct_scan_0/0.jpg"][..],
