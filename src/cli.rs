@@ -126,17 +126,8 @@ pub enum CliCommand {
     },
     /// Predict the label from shallow cues alone: file size, dimensions, colour mode, brightness, number of slices
     Shortcuts,
-    /// Write report.html and report.json over finished runs
-    Report {
-        /// Names of the runs [default: every evaluated run]
-        runs: Vec<String>,
-        /// Published results to compare with
-        #[arg(long, value_name = "FILE")]
-        published: Option<PathBuf>,
-        /// Where to write [default: the workspace]
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
+    /// Write report.html and report.json over finished runs, or the summary report.md
+    Report(report_commands::ReportArgs),
     /// Write a trained network for other programs, with a card that says how to use it
     Export {
         #[command(flatten)]

@@ -73,9 +73,7 @@ fn act(command: &CliCommand, workspace: &Workspace) -> Result<()> {
         CliCommand::Export { run, file } => run_commands::export(workspace, run, file),
         CliCommand::Leakage { run, repeats } => report_commands::leakage(workspace, run, *repeats),
         CliCommand::Shortcuts => report_commands::shortcuts(workspace),
-        CliCommand::Report { runs, published, out } => {
-            report_commands::report(workspace, runs, published.as_deref(), out.as_deref())
-        }
+        CliCommand::Report(args) => report_commands::report(workspace, args),
         CliCommand::Cloud(args) => cli::cloud_command::cloud(args, workspace.home()),
         CliCommand::Stage(args) => cli::stage_command::run(args),
         CliCommand::Bench(args) => cli::bench::run(args, workspace),

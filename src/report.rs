@@ -4,6 +4,7 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::{shell_word, visible};
 use crate::base::figure::Figure;
 use crate::base::files::{Digest, write_json, write_text};
+use crate::base::table::Table;
 use crate::data::audit::Audit;
 use crate::data::manifest::Manifest;
 use crate::data::workspace::Workspace;
@@ -11,6 +12,7 @@ use crate::evaluate::leak::LeakProbe;
 use crate::evaluate::published::Published;
 use crate::evaluate::shortcuts::Shortcuts;
 use crate::train::run_folder::{Artifact, RunFolder};
+use first_pages::FirstPages;
 use maud::{PreEscaped, html};
 use run_parts::{Omission, Run};
 use serde_json::json;
@@ -20,28 +22,47 @@ mod answers;
 pub(crate) mod checklist;
 mod data_flow;
 mod data_set;
+mod first_pages;
 mod html;
 mod limitations;
 mod network_and_training;
 mod page;
+mod pictures;
 mod run_parts;
 mod runs;
+mod summary_text;
 
-/// Everything the workspace holds about some runs, put in order: what a reviewer asks, in the order in which CLAIM and
-/// TRIPOD+AI ask it. What the workspace does not hold has no section, and the checklist at the end says so.
+/// Everything the workspace holds about some runs. First what decides: the question, the data, the results with their
+/// intervals, the leak beside them, and what not to believe. The rest is folded: what reviewers ask, in the order in which
+/// CLAIM and TRIPOD+AI ask it, then run by run, the leaking ones last. What the workspace does not hold has no section, and the
+/// checklist at the end says so.
 #[derive(Debug, Clone)]
 pub struct Report {
     title: String,
+    first: FirstPages,
     sections: Vec<Section>,
-    figures: Vec<(String, String)>,
+    runs: Vec<RunLine>,
+    figures: Vec<(String, Figure)>,
+    checklists: Vec<Table>,
     json: serde_json::Value,
+    is_full: bool,
 }
 
+/// A section: what all runs share, and what each run adds, by its number among the runs.
 #[derive(Debug, Clone)]
 struct Section {
     anchor: &'static str,
     heading: &'static str,
-    html: String,
+    shared: String,
+    of_runs: Vec<(usize, String)>,
+}
+
+/// What stands on a run's fold while it is closed.
+#[derive(Debug, Clone)]
+struct RunLine {
+    name: String,
+    line: String,
+    leaking: bool,
 }
 
 /// What every section is made from.
@@ -135,10 +156,19 @@ impl Report {
     pub fn new(workspace: &Workspace, runs: &[RunFolder], published: Option<&Published>) -> Result<Self> {
         let from = Sources::read(workspace, runs, published)?;
         let title = visible(format!("covid-ct: {}", from.audit.manifest().name));
-        let mut report =
-            Self { title, sections: Vec::new(), figures: Vec::new(), json: json!({ "left_out": from.left_out }) };
+        let mut report = Self {
+            title,
+            first: FirstPages::of(&from),
+            sections: Vec::new(),
+            runs: from.runs.iter().map(Run::line).collect(),
+            figures: Vec::new(),
+            checklists: Vec::new(),
+            json: json!({ "left_out": from.left_out }),
+            is_full: false,
+        };
         report.intended_use();
         report.summary(&from)?;
+        report.limits(&from);
         report.data(&from)?;
         report.audit(&from)?;
         if !from.runs.is_empty() {
@@ -149,7 +179,6 @@ impl Report {
         report.explanations(&from);
         report.failures(&from);
         report.prediction(&from);
-        report.limits(&from);
         report.reproducibility(&from);
         report.checklist(&from)?;
         Ok(report)
@@ -166,15 +195,31 @@ impl Report {
         self.comparison(from)
     }
 
-    fn section(&mut self, anchor: &'static str, heading: &'static str, html: String) {
-        self.sections.push(Section { anchor, heading, html });
+    fn section(&mut self, anchor: &'static str, heading: &'static str, shared: String) {
+        self.sections.push(Section { anchor, heading, shared, of_runs: Vec::new() });
     }
 
-    /// Keeps the SVG for a file of its own and returns the figure's HTML.
+    /// A section with a part of each run; none if there is nothing to say.
+    fn section_by_run(
+        &mut self,
+        anchor: &'static str,
+        heading: &'static str,
+        shared: String,
+        of_runs: Vec<(usize, String)>,
+    ) {
+        let of_runs: Vec<_> = of_runs.into_iter().filter(|(_, part)| !part.is_empty()).collect();
+        if !(shared.is_empty() && of_runs.is_empty()) {
+            self.sections.push(Section { anchor, heading, shared, of_runs });
+        }
+    }
+
+    /// Keeps the figure for files of its own and returns its HTML; of one that is shown already, where that is.
     fn figure(&mut self, name: &str, figure: &Figure) -> String {
-        use crate::base::table::Show;
-        self.figures.push((format!("{name}.svg"), figure.svg().to_owned()));
-        figure.html()
+        if let Some((shown, _)) = self.figures.iter().find(|(_, shown)| shown.svg() == figure.svg()) {
+            return html::small(&format!("{}: the same picture is shown above ({shown}).", figure.title()));
+        }
+        self.figures.push((name.to_owned(), figure.clone()));
+        pictures::embedded(figure)
     }
 
     /// Figures side by side.
@@ -183,18 +228,32 @@ impl Report {
         html! { div.row { @for figure in &each { (PreEscaped(figure)) } } }.into_string()
     }
 
-    /// Writes `report.html`, `report.json` and `figures/*.svg` into `folder`; returns the path of the page.
+    /// The same report with everything open, to be printed or searched as a whole.
+    pub fn full(mut self) -> Self {
+        self.is_full = true;
+        self
+    }
+
+    /// Writes `report.html`, `report.json` and `figures/` into `folder`; returns the path of the page.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<PathBuf> {
         self.write_in(folder.as_ref())
     }
 
     fn write_in(&self, folder: &Path) -> Result<PathBuf> {
-        for (name, svg) in &self.figures {
-            write_text(&folder.join("figures").join(name), svg)?;
+        for (name, figure) in &self.figures {
+            figure.save(folder.join("figures").join(format!("{name}.svg")))?;
         }
         write_json(&folder.join("report.json"), &self.json)?;
         let page = folder.join("report.html");
         write_text(&page, &self.page())?;
         Ok(page)
+    }
+
+    /// Writes `report.md` into `folder`, a summary for a paper: the first pages' text and tables, and the checklists; returns
+    /// its path.
+    pub fn write_summary(&self, folder: impl AsRef<Path>) -> Result<PathBuf> {
+        let path = folder.as_ref().join("report.md");
+        write_text(&path, &self.summary_text())?;
+        Ok(path)
     }
 }

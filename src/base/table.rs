@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::Path;
 
 mod frames;
+mod markdown;
 mod markup;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,11 @@
 use super::RunArgs;
 use super::bar::TerminalProgress;
 use anyhow::Result;
+use clap::Args;
 use covid_ct::{
     Architecture, Comparison, LeakProbe, Published, Report, RunConfig, Shortcuts, Weights, Workspace, say, visible,
 };
-use std::path::Path;
+use std::path::PathBuf;
 
 pub fn leakage(workspace: &Workspace, args: &RunArgs, repeats: usize) -> Result<()> {
     let run = args.set_on(probed(args)?.leak_probe())?;
@@ -36,17 +37,50 @@ pub fn shortcuts(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-pub fn report(workspace: &Workspace, runs: &[String], published: Option<&Path>, out: Option<&Path>) -> Result<()> {
-    let runs = match runs {
+/// What `report` writes.
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+pub enum ReportFormat {
+    /// report.html, report.json and figures/
+    #[default]
+    Html,
+    /// report.md
+    Md,
+}
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Names of the runs [default: every evaluated run]
+    pub runs: Vec<String>,
+    /// Published results to compare with
+    #[arg(long, value_name = "FILE")]
+    pub published: Option<PathBuf>,
+    /// Where to write [default: the workspace]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Open every part, to print or search all of it
+    #[arg(long)]
+    pub full: bool,
+    /// The page, or a summary for a paper: its first pages and the checklists
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+pub fn report(workspace: &Workspace, args: &ReportArgs) -> Result<()> {
+    let runs = match args.runs.as_slice() {
         [] => workspace.evaluated_runs()?,
         names => names.iter().map(|name| workspace.run(name)).collect(),
     };
-    let published = published.map(Published::read).transpose()?;
+    let published = args.published.as_ref().map(Published::read).transpose()?;
     // The report names runs that cannot be compared, and the reason.
     if let Ok(comparison) = Comparison::of(&runs) {
         say(format_args!("{comparison}\n"));
     }
     let report = Report::new(workspace, &runs, published.as_ref())?;
-    say(visible(report.write(out.unwrap_or(workspace.home()))?));
+    let report = if args.full { report.full() } else { report };
+    let folder = args.out.as_deref().unwrap_or(workspace.home());
+    say(visible(match args.format {
+        ReportFormat::Html => report.write(folder)?,
+        ReportFormat::Md => report.write_summary(folder)?,
+    }));
     Ok(())
 }

@@ -26,7 +26,7 @@ mod heat;
 mod mask;
 
 pub use gallery::{Gallery, GalleryKind};
-use gallery::{GalleryCandidate, chosen, galleries};
+use gallery::{GalleryCandidate, chosen, examples, galleries};
 pub(crate) use gallery::{Pictured, sheet, slices_by_path};
 pub use heat::HeatMap;
 use heat::heat_maps;
@@ -92,7 +92,8 @@ pub struct Explanations {
     pub random_weights: Option<f64>,
     /// The sanity check in words, or why there is none.
     pub sanity: String,
-    /// Most confident right, most confident wrong, most heat outside the lungs, least plausible lung masks.
+    /// Most confident right, most confident wrong, most heat outside the lungs, least plausible lung masks, and of labelled
+    /// scans one that was called right and one that was called wrong.
     pub galleries: Vec<Gallery>,
 }
 
@@ -121,7 +122,10 @@ impl Explanations {
         let show = |progress: &Progress| experiment.progress(progress);
         let found = explained(&classifier, cache, &predictions, &show).with_context(doing)?;
         let (random_weights, sanity) = random_weights(&classifier, cache, &found).with_context(doing)?;
-        let galleries = galleries(&classifier, cache, &predictions, &found).with_context(doing)?;
+        let mut galleries = galleries(&classifier, cache, &predictions, &found).with_context(doing)?;
+        if folder.has(Artifact::ScanRule) {
+            galleries.extend(examples(&classifier, cache, &predictions, &folder.scan_rule()?).with_context(doing)?);
+        }
         let slices = found.into_iter().map(|of| of.row).collect();
         let explanations = Self { about: predictions.about, slices, random_weights, sanity, galleries };
         folder.write(Artifact::Explanations(subset), &explanations)?;

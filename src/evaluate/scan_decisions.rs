@@ -116,6 +116,11 @@ pub struct ScanPrediction {
 }
 
 impl ScanPrediction {
+    /// The mean probability of the decision, 0 to 1.
+    pub(crate) fn confidence(&self) -> f64 {
+        if self.decision == Label::Covid { self.mean_covid } else { 1.0 - self.mean_covid }
+    }
+
     /// Share of slices called covid, 0 to 1.
     pub fn share(&self) -> f64 {
         self.covid_slices as f64 / self.slices as f64

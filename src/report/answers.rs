@@ -191,6 +191,7 @@ impl Report {
                 .note(format!("{}: {count}. doi:{}", list.name, list.doi))
                 .note(format!("{} {}", list.note, list.checked));
             html.push_str(&table.html());
+            self.checklists.push(table);
             let list_json = json!({
                 "answered": count.answered, "in_part": count.in_part, "of": count.of, "source": list.source,
                 "doi": list.doi, "note": list.note, "checked": list.checked, "items": items,

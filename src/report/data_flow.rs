@@ -1,10 +1,12 @@
 //! The flow of data from the files that were read to the slices that each split uses.
 
+use super::Sources;
 use super::run_parts::Run;
 use crate::base::errors::Result;
 use crate::base::figure::{Figure, FlowStep, flow};
 use crate::base::progress::{counted, thousands};
 use crate::base::table::Table;
+use crate::data::audit::{Audit, Check, Severity};
 use crate::data::manifest::Manifest;
 use crate::data::split::{Split, Subset};
 use crate::evaluate::evaluation::NetworkSummary;
@@ -47,6 +49,8 @@ pub(super) struct SplitFlow {
     /// Scans that are left out because their patient is in the validation set, and their slices.
     pub(super) left_out: Many,
     pub(super) used: Many,
+    #[serde(skip)]
+    by_subset: [(Subset, Many); 4],
     pub(super) subsets: Vec<crate::evaluate::evaluation::SubsetCount>,
 }
 
@@ -58,6 +62,14 @@ pub(super) struct Flow {
     pub(super) excluded: Vec<(String, usize)>,
     pub(super) accepted: Many,
     pub(super) splits: Vec<SplitFlow>,
+}
+
+/// Numbers of files left out under their first reason.
+fn excluded(audit: &Audit) -> Vec<(String, usize)> {
+    let all = audit.excluded();
+    let of = |check: &Check| (check.name().to_owned(), all.iter().filter(|(_, found)| found.check == *check).count());
+    let reasons = Check::ALL.iter().filter(|check| check.severity() == Severity::Exclude).map(of);
+    reasons.filter(|(_, count)| *count > 0).collect()
 }
 
 /// The splits, each with the runs that use it.
@@ -91,7 +103,8 @@ pub(super) fn names(runs: &[&Run]) -> String {
 }
 
 impl Flow {
-    pub(super) fn of(read: &Manifest, excluded: Vec<(String, usize)>, accepted: &Manifest, runs: &[Run]) -> Self {
+    pub(super) fn of(from: &Sources<'_>) -> Self {
+        let (read, accepted, runs) = (from.audit.manifest(), &from.accepted, &from.runs);
         let of_split = |(split, runs): (&Split, Vec<&Run>)| {
             let used: BTreeSet<usize> = Subset::ALL.into_iter().flat_map(|subset| split.slices(subset)).collect();
             SplitFlow {
@@ -99,15 +112,47 @@ impl Flow {
                 split: split.hash(),
                 left_out: Many::of(accepted, |slice| !used.contains(&slice)),
                 used: Many::of(accepted, |slice| used.contains(&slice)),
+                by_subset: Subset::ALL.map(|subset| {
+                    let slices: BTreeSet<usize> = split.slices(subset).iter().copied().collect();
+                    (subset, Many::of(accepted, |slice| slices.contains(&slice)))
+                }),
                 subsets: runs.first().map_or(Vec::new(), |run| run.evaluation.counts.clone()),
             }
         };
         Self {
             read: Many::of(read, |_| true),
-            excluded,
+            excluded: excluded(&from.audit),
             accepted: Many::of(accepted, |_| true),
             splits: by_split(runs).into_iter().map(of_split).collect(),
         }
+    }
+
+    /// The way to the scans that a run was trained and tested on, in few rows.
+    pub(super) fn in_short(&self, run: Option<&Run>) -> Table {
+        let mut table = Table::new(
+            "From the files to the scans of the test",
+            &["Stage", "Slices", "Scans", "Patients, as far as known"],
+        );
+        let mut row = |stage: String, of: &Many| {
+            let numbers = [of.slices, of.scans, of.patients].map(|count| thousands(count as u64));
+            table.row(std::iter::once(stage).chain(numbers));
+        };
+        row("Read".to_owned(), &self.read);
+        row("Accepted by the audit".to_owned(), &self.accepted);
+        let of = run.and_then(|run| self.splits.iter().find(|of| of.runs.contains(&run.name)));
+        if let Some(of) = of {
+            if of.left_out.slices > 0 {
+                row("Not used: a patient of the validation set".to_owned(), &of.left_out);
+            }
+            for (subset, many) in of.by_subset.iter().filter(|(_, many)| many.slices > 0) {
+                row(format!("{subset} set"), many);
+            }
+        }
+        let split = of.map_or(String::new(), |of| format!("The split is that of {}. ", of.runs.join(", ")));
+        let reasons: Vec<String> =
+            self.excluded.iter().map(|(reason, count)| format!("{reason} {}", thousands(*count as u64))).collect();
+        let out = if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(", ") };
+        table.note(format!("{split}Left out by the audit (files): {out}."))
     }
 
     /// The numbers of the figures.

@@ -1,8 +1,9 @@
 //! The report's sections on the data.
 
 use super::data_flow::{Flow, by_split, names};
+use super::first_pages::{best, first_pictures};
 use super::html::{heading, small, warning as warning_paragraph};
-use super::run_parts::{Run, left_out_table};
+use super::run_parts::Run;
 use super::{Report, Sources};
 use crate::base::errors::Result;
 use crate::base::progress::thousands;
@@ -35,27 +36,31 @@ impl Report {
     }
 
     pub(super) fn summary(&mut self, from: &Sources<'_>) -> Result<()> {
-        let mut html = String::new();
-        for (names, warning) in warnings(from) {
-            html.push_str(&warning_paragraph(&format!("{names}: {warning}")));
-        }
-        let whole: Vec<RunFolder> =
-            from.runs.iter().filter(|run| run.is_whole()).map(|run| run.folder.clone()).collect();
-        if whole.is_empty() {
+        let mut html = self.first.html();
+        if !from.runs.iter().any(Run::is_whole) {
             html.push_str(&warning_paragraph(NO_RUNS));
             self.json["next"] = json!(NO_RUNS);
-        } else {
-            html.push_str(&self.compared(from, &whole)?);
         }
-        if !from.left_out.is_empty() {
-            html.push_str(&left_out_table(&from.left_out).html());
+        if let Some(run) = best(&from.runs) {
+            let pictures = first_pictures(run)?;
+            html.push_str(&self.row(&pictures));
+            for gallery in run.examples() {
+                html.push_str(&self.figure(&format!("{}-examples", run.name), &gallery.figure));
+            }
         }
+        self.json["first_pages"] = self.first.json();
         self.section("summary", "Results at a glance", html);
         Ok(())
     }
 
-    fn compared(&mut self, from: &Sources<'_>, runs: &[RunFolder]) -> Result<String> {
-        let comparison = Comparison::of(runs)?;
+    /// The runs side by side, and the published ones; nothing without runs.
+    pub(super) fn compared(&mut self, from: &Sources<'_>) -> Result<String> {
+        let whole: Vec<RunFolder> =
+            from.runs.iter().filter(|run| run.is_whole()).map(|run| run.folder.clone()).collect();
+        if whole.is_empty() {
+            return Ok(String::new());
+        }
+        let comparison = Comparison::of(&whole)?;
         let comparison = match from.published {
             Some(published) => comparison.with_published(published),
             None => comparison,
@@ -63,14 +68,13 @@ impl Report {
         self.json["comparison"] = json!(comparison.rows());
         let figures = comparison.figures()?.into_iter().enumerate();
         let figures: Vec<_> = figures.map(|(number, figure)| (format!("comparison-{}", number + 1), figure)).collect();
-        Ok(comparison.intervals().html() + &comparison.table().html() + &self.row(&figures))
+        Ok(comparison.intervals().html() + &comparison.html() + &self.row(&figures))
     }
 
     pub(super) fn data(&mut self, from: &Sources<'_>) -> Result<()> {
         let audit = &from.audit;
         let manifest = audit.manifest();
-        let (reasons, excluded) = reasons(from);
-        let flow = Flow::of(manifest, excluded, &from.accepted, &from.runs);
+        let (reasons, flow) = (reasons(from), Flow::of(from));
         let mut html = String::new();
         for (number, figure) in (1..).zip(flow.figures()?) {
             html.push_str(&self.figure(&format!("data-flow-{number}"), &figure));
@@ -125,7 +129,7 @@ impl Report {
         }
         for run in from.runs.iter().filter(|run| run.split.is_none()) {
             let missing = format!("Its split {} is missing: no proof of it is shown.", run.evaluation.split);
-            html.push_str(&(run.heading() + &warning_paragraph(&missing)));
+            html.push_str(&(heading(&run.name) + &warning_paragraph(&missing)));
         }
         self.section("partition", "Partition", html);
         self.json["partition"] = json!(partitions);
@@ -180,46 +184,26 @@ impl Report {
     }
 }
 
-/// Each leaking split's warning, and one for the runs whose validation set was learned from.
-fn warnings(from: &Sources<'_>) -> Vec<(String, String)> {
-    use crate::data::split::Subset;
-    let mut found: Vec<(String, String)> =
-        by_split(&from.runs).into_iter().filter_map(|(split, runs)| Some((names(&runs), split.warning()?))).collect();
-    let unproven = from.runs.iter().filter(|run| run.split.is_none());
-    found.extend(unproven.filter_map(|run| Some((run.name.clone(), run.evaluation.warning.clone()?))));
-    let learned: Vec<&Run> =
-        from.runs.iter().filter(|run| run.evaluation.leaks.contains(&Subset::Validation)).collect();
-    if !learned.is_empty() {
-        let why = "LEAKING: validation shares scans or patients with training; validation figures, the chosen epoch, \
-                   the threshold and the temperature depend on it.";
-        found.push((names(&learned), why.to_owned()));
-    }
-    found
-}
-
-/// Files left out under their first reason, as a table and as counts.
-fn reasons(from: &Sources<'_>) -> (Table, Vec<(String, usize)>) {
+/// Files left out under their first reason.
+fn reasons(from: &Sources<'_>) -> Table {
     let excluded = from.audit.excluded();
     let mut table = Table::new("What was left out, and why", &["Reason", "Files", "First", "Meaning"]);
-    let mut counts = Vec::new();
     for &check in Check::ALL.iter().filter(|check| check.severity() == Severity::Exclude) {
         let mut of_check = excluded.iter().filter(|(_, finding)| finding.check == check);
         if let Some((first, _)) = of_check.next() {
             let count = 1 + of_check.count();
-            counts.push((check.name().to_owned(), count));
             table.row([check.name().to_owned(), thousands(count as u64), first.clone(), check.meaning().to_owned()]);
         }
     }
     let (all, out) = (from.audit.manifest().slices.len() as u64, excluded.len() as u64);
-    let table = table.note(format!(
+    table.note(format!(
         "{} files read, {} left out by the audit, {} accepted; the slices that each split uses are shown above. \
          Patients' ages and sexes are not recorded in this data; {}.",
         thousands(all),
         thousands(out),
         thousands(all - out),
         super::answers::sources_in_words(&from.accepted)
-    ));
-    (table, counts)
+    ))
 }
 
 /// Sizes and colour modes of the accepted files.

@@ -23,6 +23,11 @@ pub(super) fn small(text: &str) -> String {
     html! { p.small { (visible(text)) } }.into_string()
 }
 
+/// A list of sentences.
+pub(super) fn list(items: &[String]) -> String {
+    html! { ul { @for item in items { li { (visible(item)) } } } }.into_string()
+}
+
 /// Pieces of HTML side by side.
 pub(super) fn side_by_side(pieces: &[String]) -> String {
     html! { div.row { @for piece in pieces { div { (PreEscaped(piece)) } } } }.into_string()

@@ -1,13 +1,17 @@
 //! The report's sections on comparison, leak, shortcuts and limitations.
 
-use super::html::warning;
+use super::data_flow::{by_split, names};
+use super::first_pages::best;
+use super::html::{list, warning};
+use super::run_parts::Run;
 use super::{Report, Sources};
 use crate::base::errors::Result;
-use crate::base::escape::visible;
-use crate::base::table::Show;
+use crate::base::progress::counted;
+use crate::base::table::{Show, percent};
+use crate::data::split::Subset;
+use crate::evaluate::assessment::{FEW, estimated};
 use crate::evaluate::paired_runs::PairedRuns;
 use crate::train::run_folder::RunFolder;
-use maud::html;
 use serde_json::json;
 
 impl Report {
@@ -45,22 +49,24 @@ impl Report {
         let Some(found) = &from.shortcuts else { return Ok(()) };
         let mut html = found.html();
         html.push_str(&self.figure("shortcuts", &found.figure()?));
-        for run in &from.runs {
+        let mut parts = Vec::new();
+        for (number, run) in from.runs.iter().enumerate() {
             let Some(comparison) = &run.cues else { continue };
-            html.push_str(&comparison.html());
+            let mut html = comparison.html();
             if !comparison.rows.is_empty() {
                 html.push_str(&self.figure(&format!("{}-shortcuts", run.name), &comparison.figure()?));
             }
+            parts.push((number, html));
         }
         self.json["shortcuts"] = json!(found);
-        self.section("shortcuts", "Shortcuts", html);
+        self.section_by_run("shortcuts", "Shortcuts", html, parts);
         Ok(())
     }
 
     pub(super) fn limits(&mut self, from: &Sources<'_>) {
         let limits = limits(from);
-        let list = html! { ul { @for limit in &limits { li { (visible(limit)) } } } };
-        self.section("limits", "Limits", list.into_string());
+        self.section("limits", "What not to believe, and why", list(&limits));
+        self.first.limits.clone_from(&limits);
         self.json["limits"] = json!(limits);
     }
 }
@@ -81,11 +87,23 @@ fn external(from: &Sources<'_>) -> String {
 }
 
 fn limits(from: &Sources<'_>) -> Vec<String> {
-    let mut limits = vec![
-        external(from),
-        "Ages, sexes, severity and the reference standard behind the labels are not in the data.".to_owned(),
-        "Slices are labelled as their scan is: a covid scan's slices without a lesion count as covid.".to_owned(),
-    ];
+    let mut limits: Vec<String> =
+        warnings(from).into_iter().map(|(names, warning)| format!("{names}: {warning}")).collect();
+    limits.extend(best(&from.runs).map_or(Vec::new(), of_best));
+    limits.push(external(from));
+    let shallow = from.shortcuts.as_ref().and_then(|found| found.rows.iter().find(|row| row.name == "all"));
+    limits.extend(shallow.map(|row| {
+        format!(
+            "Shallow cues alone (size of the files, brightness, number of slices and others) order the scans with an area \
+             under the ROC curve of {}: a network that is no better may have learned the hospital, not the disease.",
+            estimated(&row.auc)
+        )
+    }));
+    limits.push(
+        "Ages, sexes, severity and the reference standard behind the labels are not in the data. Slices are labelled as \
+         their scan is: a covid scan's slices without a lesion count as covid."
+            .to_owned(),
+    );
     let runs = || from.runs.iter().map(|run| &run.evaluation);
     if !from.runs.is_empty() {
         limits.push(
@@ -94,14 +112,53 @@ fn limits(from: &Sources<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if runs().any(|of| of.leaking) {
-        limits.push("Runs on a leaking split are included for comparison only; their figures are too high.".to_owned());
-    }
     if runs().any(|of| of.pretrained.is_none() && of.run.architecture.has_backbone()) {
         limits.push("Some backbones have random weights and were not pretrained.".to_owned());
     }
     if !from.left_out.is_empty() {
-        limits.push("Parts that were made from other data, another split or other weights are left out.".to_owned());
+        limits.push(format!(
+            "Left out of this report: {}, made from other data, another split or other weights, or damaged; see \
+             Reproducibility.",
+            counted(from.left_out.len() as u64, "part")
+        ));
     }
     limits
+}
+
+/// What the best run's own results say against it.
+fn of_best(run: &Run) -> Vec<String> {
+    let mut found = Vec::new();
+    let tested = run.assessment.as_ref().and_then(|of| of.subset(Subset::Test));
+    if let Some(patients) = tested.map(|of| of.scans.patients).filter(|patients| *patients < FEW) {
+        found.push(format!(
+            "{} was tested on {patients} patients: intervals over so few are too narrow, and hardly more than a hint.",
+            run.name
+        ));
+    }
+    let explained = run.explanations.iter().find(|of| of.about.subset == Subset::Test);
+    if let Some(outside) = explained.and_then(|of| of.outside()) {
+        found.push(format!(
+            "{} of the heat that explains the decisions of {} on test slices lies outside the lungs, where there is no \
+             sign of the disease.",
+            percent(Some(outside)),
+            run.name
+        ));
+    }
+    found
+}
+
+/// Each leaking split's warning, and one for the runs whose validation set was learned from.
+fn warnings(from: &Sources<'_>) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> =
+        by_split(&from.runs).into_iter().filter_map(|(split, runs)| Some((names(&runs), split.warning()?))).collect();
+    let unproven = from.runs.iter().filter(|run| run.split.is_none());
+    found.extend(unproven.filter_map(|run| Some((run.name.clone(), run.evaluation.warning.clone()?))));
+    let learned: Vec<&Run> =
+        from.runs.iter().filter(|run| run.evaluation.leaks.contains(&Subset::Validation)).collect();
+    if !learned.is_empty() {
+        let why = "LEAKING: validation shares scans or patients with training; validation figures, the chosen epoch, \
+                   the threshold and the temperature depend on it.";
+        found.push((names(&learned), why.to_owned()));
+    }
+    found
 }

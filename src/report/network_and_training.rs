@@ -52,14 +52,15 @@ impl Report {
 
     pub(super) fn training(&mut self, from: &Sources<'_>) -> Result<()> {
         let evaluated = from.workspace.evaluated_runs()?.len();
-        let mut html = paragraph(&format!(
+        let shared = paragraph(&format!(
             "Runs reported: {}; evaluated in this workspace: {evaluated}. Runs that were not evaluated, were deleted, \
              or are in other workspaces are not counted. Loss, optimizer, weights of slices, augmentation and how the best epoch is chosen \
              are in each run's settings.",
             from.runs.len()
         ));
-        for run in &from.runs {
-            html.push_str(&(run.heading() + &settings_and_machine(run)));
+        let mut parts = Vec::new();
+        for (number, run) in from.runs.iter().enumerate() {
+            let mut html = settings_and_machine(run);
             if let Some(history) = &run.history {
                 html.push_str(&history.table().html());
                 let figures = [("accuracy", history.figure()?), ("loss", history.loss_figure()?)];
@@ -69,8 +70,9 @@ impl Report {
                 "evaluation": run.evaluation, "assessment": run.assessment, "history": run.history,
                 "split": run.evaluation.split, "leaking": run.evaluation.leaking, "provenance": run.provenance,
             });
+            parts.push((number, html));
         }
-        self.section("training", "Training", html);
+        self.section_by_run("training", "Training", shared, parts);
         Ok(())
     }
 }

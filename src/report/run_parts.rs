@@ -1,20 +1,21 @@
 //! The contents of a run's folder; a part that does not belong to the run's evaluation is left out.
 
-use super::html::heading;
+use super::RunLine;
 use crate::base::errors::{Result, ensure};
 use crate::base::escape::shell_word;
 use crate::base::files::Digest;
 use crate::base::table::Table;
 use crate::data::manifest::Manifest;
 use crate::data::split::{Split, Subset};
-use crate::evaluate::assessment::Assessment;
+use crate::evaluate::assessment::{Assessment, estimated};
 use crate::evaluate::evaluation::Evaluation;
-use crate::evaluate::explain::Explanations;
+use crate::evaluate::explain::{Explanations, Gallery, GalleryKind};
 use crate::evaluate::external::ExternalValidation;
 use crate::evaluate::inference::Inference;
 use crate::evaluate::predict::{About, Predictions};
 use crate::evaluate::scan_model::ScanModel;
 use crate::evaluate::shortcuts::CueComparison;
+use crate::stats::metrics::Measure;
 use crate::train::checkpoint::CheckpointInfo;
 use crate::train::config::RunConfig;
 use crate::train::history::History;
@@ -113,9 +114,32 @@ impl Run {
         })
     }
 
-    pub(super) fn heading(&self) -> String {
-        let leaks = if self.evaluation.leaking { " (LEAKING SPLIT)" } else { "" };
-        heading(&format!("{}{leaks}", self.name))
+    /// What is said of it while its part of the report is folded.
+    pub(super) fn line(&self) -> RunLine {
+        let of = &self.evaluation;
+        let split = if self.leaks() {
+            "LEAKING SPLIT: its test figures do not hold for new patients"
+        } else {
+            "split by patient"
+        };
+        let area = self
+            .assessment
+            .as_ref()
+            .and_then(|of| of.subset(Subset::Test))
+            .map(|of| format!(", test scan AUC {}", estimated(of.scans.get(Measure::RocAuc))));
+        let line = format!("{}, {split}{}", of.run.architecture, area.filter(|_| !self.leaks()).unwrap_or_default());
+        RunLine { name: self.name.clone(), line, leaking: self.leaks() }
+    }
+
+    /// Whether any of its figures is of patients that were learned from.
+    pub(super) fn leaks(&self) -> bool {
+        self.evaluation.leaking || !self.evaluation.leaks.is_empty()
+    }
+
+    /// One scan that was called right and one that was called wrong, of the test set.
+    pub(super) fn examples(&self) -> impl Iterator<Item = &Gallery> {
+        let of_test = self.explanations.iter().filter(|of| of.about.subset == Subset::Test);
+        of_test.flat_map(|of| &of.galleries).filter(|of| of.kind == GalleryKind::Examples)
     }
 
     /// Whether it can take part in the comparison of all runs.

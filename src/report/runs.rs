@@ -1,6 +1,7 @@
 //! The report's sections on each run's results.
 
 use super::html::{paragraph, warning};
+use super::run_parts::left_out_table;
 use super::{Report, Sources};
 use crate::base::errors::Result;
 use crate::base::escape::{shell_word, visible};
@@ -12,7 +13,7 @@ use crate::train::provenance::Provenance;
 use maud::{PreEscaped, html};
 use serde_json::json;
 
-const NO_ASSESSMENT: &str = "Left out: its assessment does not belong to its evaluation; see Results at a glance.";
+const NO_ASSESSMENT: &str = "Left out: its assessment does not belong to its evaluation; see Reproducibility.";
 const VALIDATION_LEAKS: &str = "LEAKING: validation scans or patients were learned from; all of this run's validation \
                                 figures, marked or not, are valid for them only.";
 
@@ -26,9 +27,9 @@ fn intervals(assessment: &Assessment) -> String {
 
 impl Report {
     pub(super) fn performance(&mut self, from: &Sources<'_>) -> Result<()> {
-        let mut html = String::new();
-        for run in &from.runs {
-            html.push_str(&run.heading());
+        let mut parts = Vec::new();
+        for (number, run) in from.runs.iter().enumerate() {
+            let mut html = String::new();
             if run.evaluation.leaks.contains(&Subset::Validation) {
                 html.push_str(&warning(VALIDATION_LEAKS));
             }
@@ -62,25 +63,27 @@ impl Report {
                 let row = html! { div.row.three { @for cell in &cells { div { (PreEscaped(cell)) } } } };
                 html.push_str(&row.into_string());
             }
+            parts.push((number, html));
         }
-        self.section("performance", "Performance", html);
+        let compared = self.compared(from)?;
+        self.section_by_run("performance", "Performance", compared, parts);
         Ok(())
     }
 
     pub(super) fn calibration(&mut self, from: &Sources<'_>) -> Result<()> {
-        let mut html = paragraph(
+        let shared = paragraph(
             "Slices: temperature scaling divides the network's log odds by one number, fitted on the validation \
              slices. Scans: the log odds of covid are a linear function of those of the mean probability, fitted on \
              the validation scans (Platt scaling); it gives the probabilities of the unlabelled scans. Decisions do \
              not change.",
         );
-        for run in &from.runs {
-            html.push_str(&run.heading());
+        let mut parts = Vec::new();
+        for (number, run) in from.runs.iter().enumerate() {
             let Some(assessment) = &run.assessment else {
-                html.push_str(&warning(NO_ASSESSMENT));
+                parts.push((number, warning(NO_ASSESSMENT)));
                 continue;
             };
-            html.push_str(&assessment.calibration_table().html());
+            let mut html = assessment.calibration_table().html();
             let figure = |subset| {
                 let name = format!("{}-{subset}-reliability", run.name);
                 Ok((name, assessment.reliability_figure(subset)?))
@@ -92,16 +95,17 @@ impl Report {
             let subsets = assessment.calibration.iter().map(|of| of.subset);
             let figures: Vec<_> = subsets.flat_map(|of| [figure(of), of_scans(of)]).collect::<Result<_>>()?;
             html.push_str(&self.row(&figures));
+            parts.push((number, html));
         }
-        self.section("calibration", "Calibration", html);
+        self.section_by_run("calibration", "Calibration", shared, parts);
         Ok(())
     }
 
     /// Finished networks on labelled scans from elsewhere.
     pub(super) fn external(&mut self, from: &Sources<'_>) -> Result<()> {
-        let mut html = String::new();
-        for run in from.runs.iter().filter(|run| !run.external.is_empty()) {
-            html.push_str(&run.heading());
+        let mut parts = Vec::new();
+        for (place, run) in from.runs.iter().enumerate() {
+            let mut html = String::new();
             for (number, of) in (1..).zip(&run.external) {
                 html.push_str(&(of.counts().html() + &of.assessment.table().html()));
                 if of.assessment.subsets.iter().any(|of| !of.sources.is_empty()) {
@@ -115,17 +119,16 @@ impl Report {
                 html.push_str(&self.row(&figures));
                 self.json["external"][&run.name][format!("{}-{}", of.data, of.about.manifest.short())] = json!(of);
             }
+            parts.push((place, html));
         }
-        if !html.is_empty() {
-            self.section("external", "External validation", html);
-        }
+        self.section_by_run("external", "External validation", String::new(), parts);
         Ok(())
     }
 
     pub(super) fn explanations(&mut self, from: &Sources<'_>) {
-        let mut html = String::new();
-        for run in from.runs.iter().filter(|run| !run.explanations.is_empty()) {
-            html.push_str(&run.heading());
+        let mut parts = Vec::new();
+        for (place, run) in from.runs.iter().enumerate() {
+            let mut html = String::new();
             for of in &run.explanations {
                 html.push_str(&of.html());
                 let galleries =
@@ -139,34 +142,31 @@ impl Report {
                     "outside_lungs": of.outside(), "random_weights": of.random_weights, "by_scan": of.by_scan(),
                 });
             }
+            parts.push((place, html));
         }
-        if !html.is_empty() {
-            self.section("explanations", "Where the network looks", html);
-        }
+        self.section_by_run("explanations", "Where the network looks", String::new(), parts);
     }
 
     pub(super) fn failures(&mut self, from: &Sources<'_>) {
-        let mut html = String::new();
-        for run in &from.runs {
+        let mut parts = Vec::new();
+        for (place, run) in from.runs.iter().enumerate() {
+            let mut html = String::new();
             for of in &run.explanations {
                 let galleries = of.galleries.iter().filter(|gallery| gallery.kind == GalleryKind::ConfidentWrong);
                 for gallery in galleries {
-                    html.push_str(&run.heading());
                     html.push_str(&self.figure(&format!("{}-{}-wrong", run.name, of.about.subset), &gallery.figure));
                 }
             }
+            parts.push((place, html));
         }
-        if !html.is_empty() {
-            self.section("failures", "Failures", html);
-        }
+        self.section_by_run("failures", "Failures", String::new(), parts);
     }
 
     pub(super) fn prediction(&mut self, from: &Sources<'_>) {
-        let mut html = String::new();
-        for run in &from.runs {
+        let mut parts = Vec::new();
+        for (place, run) in from.runs.iter().enumerate() {
             let Some(predictions) = &run.unlabelled else { continue };
-            html.push_str(&run.heading());
-            html.push_str(&predictions.summary().html());
+            let mut html = predictions.summary().html();
             match &run.inference {
                 Some(inference) => {
                     html.push_str(&inference.html());
@@ -174,10 +174,9 @@ impl Report {
                 }
                 None => html.push_str(&predictions.by_scan(&run.evaluation.rule).html()),
             }
+            parts.push((place, html));
         }
-        if !html.is_empty() {
-            self.section("prediction", "Unlabelled scans", html);
-        }
+        self.section_by_run("prediction", "Unlabelled scans", String::new(), parts);
     }
 
     pub(super) fn reproducibility(&mut self, from: &Sources<'_>) {
@@ -202,6 +201,7 @@ impl Report {
              --name <run>\ncovid-ct predict --name <run>\ncovid-ct leakage\ncovid-ct report"
         );
         let html = html! {
+            @if !from.left_out.is_empty() { (PreEscaped(left_out_table(&from.left_out).html())) }
             (PreEscaped(table.html()))
             p { "Commands that repeat the results, with the settings of each run (" code { (settings) } "):" }
             pre { (commands) }

@@ -13,7 +13,7 @@ use crate::stats::figures::{Curve, reliability, roc};
 use crate::stats::metrics::{DRAWS, Estimate, Interval, Measure, Performance};
 
 /// Fewer patients are too few for reliable confidence intervals.
-const FEW: usize = 20;
+pub(crate) const FEW: usize = 20;
 
 impl Assessment {
     /// One row for each measure, by scan and by slice, the confidence interval before the value.

@@ -10,11 +10,14 @@ use crate::data::cache::{SliceCache, spread};
 use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::Label;
 use crate::evaluate::predict::{Classifier, Predictions};
+use crate::evaluate::scan_decisions::ScanRule;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 
 /// Pictures in a gallery.
 const GALLERY: usize = 6;
+/// Pictures of a scan that is an example.
+const EXAMPLE: usize = 3;
 
 /// Which slices a gallery shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,8 @@ pub enum GalleryKind {
     OutsideLungs,
     /// With the least plausible lung masks.
     DoubtfulMasks,
+    /// Slices of one scan that was called right and of one that was called wrong.
+    Examples,
 }
 
 impl GalleryKind {
@@ -37,6 +42,7 @@ impl GalleryKind {
             Self::ConfidentWrong => "Most confident and wrong",
             Self::OutsideLungs => "Most heat outside the lungs",
             Self::DoubtfulMasks => "Least plausible lung masks",
+            Self::Examples => "One scan called right, one called wrong",
         }
     }
 }
@@ -149,6 +155,48 @@ pub(super) fn galleries(
     let of_middle = format!("the {of_found} that lie in the middle half of their scan, where lungs are expected");
     galleries.extend(gallery(classifier, cache, GalleryKind::DoubtfulMasks, &pictures, &of_middle)?);
     Ok(galleries)
+}
+
+/// Three slices of the labelled scan that was called right with the most confidence, and of the one that was called wrong.
+pub(super) fn examples(
+    classifier: &Classifier,
+    cache: &SliceCache,
+    predictions: &Predictions,
+    rule: &ScanRule,
+) -> Result<Option<Gallery>> {
+    let number = slices_by_path(cache);
+    let scans = predictions.by_scan(rule);
+    let (mut pictures, mut said) = (Vec::new(), Vec::new());
+    for (right, word) in [(true, "right"), (false, "wrong")] {
+        let called = scans.rows().iter().filter(|scan| scan.label.is_some_and(|of| (of == scan.decision) == right));
+        let surest = called.max_by(|a, b| a.confidence().total_cmp(&b.confidence()));
+        let Some(scan) = surest else {
+            said.push(format!("No scan of the subset was called {word}."));
+            continue;
+        };
+        let truth = scan.label.map_or(String::new(), |label| format!(", truth {label}"));
+        said.push(format!(
+            "{} was called {word}: {} at a mean probability of covid of {:.2}{truth}.",
+            scan.scan, scan.decision, scan.mean_covid
+        ));
+        for index in spread(&predictions.rows_of(&scan.scan)?, EXAMPLE) {
+            let row = Explained::begun(&predictions.rows()[index]);
+            let slice = *number.get(&row.path).with_context(|| format!("{} is not in the cache", row.path))?;
+            let lines = vec![format!("scan called {word}"), row.path, format!("slice: covid {:.2}", row.covid)];
+            pictures.push(Pictured { lines, slice, class: Some(scan.decision) });
+        }
+    }
+    if pictures.is_empty() {
+        return Ok(None);
+    }
+    let kind = GalleryKind::Examples;
+    let caption = format!(
+        "{} Of each the scan with the most confidence: {EXAMPLE} slices at even distances, as the network sees them, with the \
+         heat for the decision (Grad-CAM, yellow to red) and the outline of the lung mask (blue). Probabilities are not calibrated.",
+        said.join(" ")
+    );
+    let figure = sheet(classifier, cache, kind.title(), &pictures, &caption)?;
+    Ok(Some(Gallery { kind, figure }))
 }
 
 /// The best of each scan, because neighbouring slices are similar, and of those the first [`GALLERY`].

@@ -1,0 +1,231 @@
+//! The first pages: the question, the data, the results with their intervals, the leak beside them.
+
+use super::Sources;
+use super::data_flow::{Flow, names};
+use super::html::paragraph;
+use super::run_parts::Run;
+use crate::base::errors::Result;
+use crate::base::figure::Figure;
+use crate::base::progress::{counted, thousands};
+use crate::base::table::{Show, Table, percent};
+use crate::data::manifest::Label;
+use crate::data::split::Subset;
+use crate::evaluate::assessment::{Assessed, estimated};
+use crate::evaluate::leak::LeakProbe;
+use crate::stats::metrics::{Measure, Performance, Predicted, Truth};
+use maud::{PreEscaped, html};
+use serde_json::{Value, json};
+
+/// What the first pages say; a summary for a paper says the same.
+#[derive(Debug, Clone)]
+pub(super) struct FirstPages {
+    pub(super) question: String,
+    pub(super) flow: Table,
+    /// Which run, how sure, on whom, and where it fails.
+    pub(super) answers: Vec<String>,
+    /// The scans of sound splits; `None` without such a run.
+    pub(super) results: Option<Table>,
+    /// The runs with a leak; `None` without one.
+    pub(super) leaking: Option<Table>,
+    /// What not to believe; added with its section.
+    pub(super) limits: Vec<String>,
+}
+
+/// The run that one would use: of those without a leak the one with the highest scan AUC on the validation set. The test set
+/// chooses nothing.
+pub(super) fn best(runs: &[Run]) -> Option<&Run> {
+    let area = |run: &Run| {
+        let validation = run.assessment.as_ref()?.subset(Subset::Validation)?;
+        validation.scans.get(Measure::RocAuc).value
+    };
+    let sound = runs.iter().filter(|run| !run.leaks() && run.assessment.is_some());
+    sound.reduce(|best, run| if area(run) > area(best) { run } else { best })
+}
+
+/// ROC and calibration of the scans that a run was tested on; of the validation scans where there is no test set.
+pub(super) fn first_pictures(run: &Run) -> Result<Vec<(String, Figure)>> {
+    let Some(of) = &run.assessment else { return Ok(Vec::new()) };
+    let Some(subset) = of.subsets.last().map(|of| of.subset) else { return Ok(Vec::new()) };
+    let drawn = of.subsets.iter().filter(|of| of.roc.is_some()).map(|of| of.subset);
+    let roc = drawn.zip(of.roc_figures()?).find(|(of, _)| *of == subset);
+    let roc = roc.map(|(_, figure)| (format!("{}-{subset}-roc", run.name), figure));
+    let reliability = (format!("{}-{subset}-reliability-scans", run.name), of.scan_reliability_figure(subset)?);
+    Ok(roc.into_iter().chain([reliability]).collect())
+}
+
+impl FirstPages {
+    pub(super) fn of(from: &Sources<'_>) -> Self {
+        let best = best(&from.runs);
+        Self {
+            question: format!(
+                "Can a network tell covid from non-covid by the chest CT of a patient that it has never seen? Tried on the \
+                 data set {} with {}{}.",
+                from.accepted.name,
+                counted(from.runs.len() as u64, "trained network"),
+                networks(&from.runs)
+            ),
+            flow: Flow::of(from).in_short(best),
+            answers: answers(from, best),
+            results: results(&from.runs),
+            leaking: leaking(&from.runs, from.leak.as_ref()),
+            limits: Vec::new(),
+        }
+    }
+
+    pub(super) fn html(&self) -> String {
+        let tables = [&self.results, &self.leaking].into_iter().flatten().map(Show::html);
+        html! {
+            (PreEscaped(paragraph(&self.question)))
+            @for answer in &self.answers { (PreEscaped(paragraph(answer))) }
+            div.beside { @for table in tables { div { (PreEscaped(table)) } } }
+            (PreEscaped(self.flow.html()))
+        }
+        .into_string()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "question": self.question, "answers": self.answers, "flow": self.flow, "results": self.results,
+            "leaking": self.leaking,
+        })
+    }
+}
+
+fn networks(runs: &[Run]) -> String {
+    let mut names: Vec<String> = runs.iter().map(|run| run.evaluation.run.architecture.to_string()).collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
+}
+
+fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<String> {
+    let Some(run) = best else {
+        return match from.runs.is_empty() {
+            true => Vec::new(),
+            false => vec!["No run has a split without a leak: nothing here holds for new patients.".to_owned()],
+        };
+    };
+    let sound = from.runs.iter().filter(|run| !run.leaks()).count();
+    let mut answers = vec![format!(
+        "Which: {} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak.",
+        run.name,
+        run.evaluation.run.architecture,
+        run.evaluation.run.pretrained.as_deref().unwrap_or("random initial"),
+        counted(sound as u64, "run")
+    )];
+    let tested = run.assessment.as_ref().and_then(|of| of.subset(Subset::Test));
+    match tested {
+        None => answers.push("How sure: not known, because it has no test set.".to_owned()),
+        Some(of) => answers.push(how_sure(of, &from.runs, run)),
+    }
+    answers.extend(where_it_fails(run));
+    answers
+}
+
+fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
+    let [area, accuracy, f1] =
+        [Measure::RocAuc, Measure::BalancedAccuracy, Measure::MacroF1].map(|measure| estimated(of.scans.get(measure)));
+    let interval = |of: &Performance| of.get(Measure::RocAuc).interval;
+    let alike: Vec<&Run> = runs
+        .iter()
+        .filter(|run| run.name != best.name && !run.leaks())
+        .filter(|run| {
+            let other = run.assessment.as_ref().and_then(|of| of.subset(Subset::Test));
+            let both = other.and_then(|other| interval(&other.scans).zip(interval(&of.scans)));
+            both.is_some_and(|(a, b)| a.low <= b.high && b.low <= a.high)
+        })
+        .collect();
+    let others = match alike.is_empty() {
+        true => String::new(),
+        false => format!(
+            " The intervals of {} overlap with these: the test does not show which of them is better.",
+            names(&alike)
+        ),
+    };
+    format!(
+        "How sure: with 95 % confidence its scan AUC is {area}, its balanced accuracy {accuracy}, its macro F1 {f1}; the value \
+         found is in brackets. Tested on {} of {}, none of whom is known to be in training.{others}",
+        counted(of.scans.samples as u64, "scan"),
+        counted(of.scans.patients as u64, "patient")
+    )
+}
+
+/// The errors of a run on the test scans.
+fn where_it_fails(run: &Run) -> Option<String> {
+    let scans = &run.evaluation.subset(Subset::Test).ok()?.scans;
+    let wrong = |truth: Label, called: Label| {
+        let (truth, called) = (truth.index(), called.index());
+        let support: u64 = scans.rows()[truth].iter().sum();
+        format!("{} of {}", thousands(scans.count(Truth(truth), Predicted(called))), thousands(support))
+    };
+    Some(format!(
+        "Where it fails: {} covid scans of the test set are called non-covid (sensitivity {}), {} non-covid scans covid \
+         (specificity {}).",
+        wrong(Label::Covid, Label::NonCovid),
+        percent(scans.sensitivity()),
+        wrong(Label::NonCovid, Label::Covid),
+        percent(scans.specificity())
+    ))
+}
+
+/// One row for the test set of each run without a leak, for each of its sources, and for scans from elsewhere.
+fn results(runs: &[Run]) -> Option<Table> {
+    let columns = ["Run", "Scans of", "Scans", "Patients", "ROC AUC", "Balanced accuracy", "Macro F1"];
+    let mut table = Table::new("Scans of runs without a leak: 95 % intervals by patient, and values", &columns);
+    let mut row = |run: &Run, what: String, of: &Performance| {
+        let counts = [of.samples, of.patients].map(|count| thousands(count as u64));
+        let figures = [Measure::RocAuc, Measure::BalancedAccuracy, Measure::MacroF1];
+        let figures = figures.map(|measure| estimated(of.get(measure)));
+        table.row([run.name.clone(), what].into_iter().chain(counts).chain(figures));
+    };
+    let mut external = false;
+    for run in runs.iter().filter(|run| !run.leaks()) {
+        // Where there is no test set, the optimistic figures of the validation set.
+        let Some(tested) = run.assessment.as_ref().and_then(|of| of.subsets.last()) else { continue };
+        row(run, tested.subset.to_string(), &tested.scans);
+        for (source, of) in &tested.sources {
+            row(run, format!("{}, source {source}", tested.subset), of);
+        }
+        for of in &run.external {
+            external = true;
+            for scans in &of.assessment.subsets {
+                row(run, format!("external: {}", of.data), &scans.scans);
+            }
+        }
+    }
+    let elsewhere = if external { "" } else { " External validation was not done." };
+    (!table.rows().is_empty()).then(|| {
+        table.note(format!(
+            "Bootstrap over patients. Epoch and threshold were chosen on the validation set, never on these scans.{elsewhere}"
+        ))
+    })
+}
+
+/// The runs with a leak: what they score, and what the same network scores on the patients of the validation set.
+fn leaking(runs: &[Run], probe: Option<&LeakProbe>) -> Option<Table> {
+    let columns = ["Run", "Test slices right", "Validation slices right", "Points too many"];
+    let mut table = Table::new("LEAKING runs: do not believe their test figures", &columns);
+    for run in runs.iter().filter(|run| run.leaks()) {
+        let of = &run.evaluation;
+        let (test, validation) = (of.slice_accuracy(Subset::Test), of.slice_accuracy(Subset::Validation));
+        let gap = test.zip(validation).map_or("–".to_owned(), |(a, b)| format!("{:+.1}", 100.0 * (a - b)));
+        let mark = of.leak_mark(Subset::Validation);
+        table.row([run.name.clone(), percent(test), format!("{}{mark}", percent(validation)), gap]);
+    }
+    let table = table.note(
+        "Their training holds slices of the same scans as their test set. The validation set has other patients, unless it is \
+         marked.",
+    );
+    let measured = probe.map(|of| {
+        let shuffled = of.arms.iter().filter(|arm| arm.shuffled);
+        let shuffled: Vec<String> =
+            shuffled.map(|arm| format!("{} split by {:?}", percent(arm.accuracy()), arm.unit).to_lowercase()).collect();
+        format!(
+            "The leak, measured: with labels shuffled among patients, where nothing but the patients can be learned and \
+             chance is 50 %, {} scores {}.",
+            of.run.architecture,
+            shuffled.join(", ")
+        )
+    });
+    (!table.rows().is_empty()).then(|| measured.into_iter().fold(table, Table::note))
+}
