@@ -3,6 +3,7 @@
 
   print_report.py REPORT.html                  writes REPORT.pdf, REPORT-light-N.png and REPORT-dark-N.png next to it
   print_report.py REPORT.html --out DIR        … into DIR
+  print_report.py REPORT.html --figures        also every figure, figures/*.svg beside the report, as PNG of twice its size
   print_report.py REPORT.html --check          only checks: every tag is closed, nothing is fetched from elsewhere
 Without Chromium on the PATH it only checks, and the exit code is 2.
 """
@@ -124,10 +125,29 @@ def render(browser, page, out):
     return written
 
 
+def figures(browser, page, out):
+    """Every SVG of the report as PNG; returns what was written."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        for svg in sorted((page.parent / "figures").glob("*.svg")):
+            text = svg.read_text(encoding="utf-8")
+            width, height = (re.search(rf'<svg [^>]*\b{side}="(\d+)"', text).group(1) for side in ("width", "height"))
+            copy, picture = folder / "figure.html", out / f"{svg.stem}.png"
+            copy.write_text(f"<!DOCTYPE html><style>body{{margin:0}}svg{{display:block}}</style>{text[text.index('<svg'):]}", encoding="utf-8")
+            size = f"--window-size={width},{height}"
+            chromium(browser, folder, copy, size, "--force-device-scale-factor=2", "--blink-settings=preferredColorScheme=1",
+                     f"--screenshot={picture}")
+            written.append(picture)
+    return written
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--figures", action="store_true", help="also the figures, as PNG")
     parser.add_argument("--check", action="store_true", help="render nothing")
     args = parser.parse_args()
     if not args.report.is_file():
@@ -142,7 +162,10 @@ def main():
     if browser is None:
         print(f"not rendered: none of {', '.join(BROWSERS)} is on the PATH", file=sys.stderr)
         sys.exit(2)
-    for file in render(browser, args.report, args.out or args.report.parent):
+    out = args.out or args.report.parent
+    written = render(browser, args.report, out)
+    written += figures(browser, args.report, out / "figures") if args.figures else []
+    for file in written:
         print(file)
 
 

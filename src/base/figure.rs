@@ -1,11 +1,11 @@
 //! Figures: drawn with plotters as SVG, with a caption.
 
-use crate::base::errors::{Context, Result, anyhow};
+use crate::base::errors::{Result, anyhow};
 use crate::base::escape::{visible, visible_lines};
 use crate::base::table::{Show, display};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use maud::html;
+use maud::{PreEscaped, html};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,21 @@ use std::fmt;
 use std::path::Path;
 
 mod bars;
+mod csv;
 mod flow;
+mod histogram;
+mod ink;
+mod lines;
+mod themes;
 mod of_frame;
 mod two_scales;
 
 pub(crate) use bars::{Bar, bars};
+pub(crate) use csv::Csv;
 pub(crate) use flow::{FlowStep, flow};
+pub(crate) use histogram::histogram;
+pub(crate) use ink::{ink_on, tinted};
+pub(crate) use lines::lines;
 pub(crate) use two_scales::{ScaledLine, two_scales};
 
 /// Wong's palette, distinguishable with every kind of colour vision (Nature Methods 8, 441, 2011).
@@ -31,19 +40,85 @@ pub(crate) const PALETTE: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
-/// A figure in SVG with a caption. Self-contained: no fonts, scripts or files from elsewhere.
+/// Sizes of text in pixels of the picture: of a title, and of an axis, its numbers and all else.
+const TITLE: u32 = 16;
+const AXIS: u32 = 14;
+/// Text is shown at this size or larger: where a picture would become smaller, it is scrolled.
+const LEAST: u32 = 9;
+/// A chart's width in pixels; two stand side by side on paper with text of 9 pixels.
+pub(crate) const CHART: u32 = 500;
+
+/// A figure in SVG with a caption, a dark variant inside it, what it shows in words, and the numbers behind it. Self-contained:
+/// no fonts, scripts or files from elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
     title: String,
     caption: String,
     svg: String,
+    /// What is seen, for those who do not see it; empty where that is the title.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    alt: String,
+    /// The numbers that were drawn; empty for pictures.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    csv: String,
 }
 
 impl Figure {
     /// A figure from existing SVG. XML does not allow control characters: they are shown as escapes.
     pub(crate) fn new(title: &str, caption: &str, svg: &str) -> Self {
-        Self { title: visible(title), caption: visible(caption), svg: visible_lines(svg) }
+        let svg = themes::with_dark_variant(&visible_lines(svg));
+        Self { title: visible(title), caption: visible(caption), svg, alt: String::new(), csv: String::new() }
+    }
+
+    /// The same with what is seen in words, behind the title: counts and values.
+    pub(crate) fn described(self, seen: impl AsRef<str>) -> Self {
+        Self { alt: visible(format!("{}: {}", self.title, seen.as_ref())), ..self }
+    }
+
+    /// The same with the numbers that were drawn.
+    pub(crate) fn with_numbers(self, csv: Csv) -> Self {
+        Self { csv: csv.text(), ..self }
+    }
+
+    /// What is seen, in words.
+    pub fn alt(&self) -> &str {
+        if self.alt.is_empty() { &self.title } else { &self.alt }
+    }
+
+    /// The numbers that were drawn, as CSV; `None` of pictures.
+    pub fn csv(&self) -> Option<&str> {
+        (!self.csv.is_empty()).then_some(self.csv.as_str())
+    }
+
+    /// Its width and height in pixels; 0 where the SVG does not say.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        let head = self.svg.split('>').find(|tag| tag.contains("<svg")).unwrap_or_default();
+        let of = |name: &str| {
+            let value = head.split(name).nth(1)?.split('"').next()?;
+            value.parse().ok()
+        };
+        (of(" width=\"").unwrap_or(0), of(" height=\"").unwrap_or(0))
+    }
+
+    /// The size of its smallest text in pixels of the picture.
+    fn smallest_text(&self) -> u32 {
+        let sizes = self.svg.split(" font-size=\"").skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok());
+        sizes.filter(|size| *size > 0).min().unwrap_or(AXIS)
+    }
+
+    /// The figure around an address of its picture, complete or `data:`.
+    pub(crate) fn html_with(&self, address: &str) -> String {
+        let (width, height) = self.size();
+        let least = (width * LEAST).div_ceil(self.smallest_text());
+        html! {
+            figure.covid-ct style="margin:.5em 0;overflow-x:auto" {
+                img alt=(self.alt()) width=(width) height=(height)
+                    style={ "max-width:100%;height:auto;min-width:" (least) "px" } src=(PreEscaped(address));
+                figcaption style="font-size:12px;opacity:.8;padding:2px 8px;max-width:60em" { (self.caption) }
+            }
+        }
+        .into_string()
     }
 
     /// The SVG text.
@@ -75,14 +150,7 @@ impl Figure {
 impl Show for Figure {
     /// An `img` with the SVG inside: JupyterLab strips bare SVG from notebooks it does not trust.
     fn html(&self) -> String {
-        let picture = BASE64.encode(&self.svg);
-        html! {
-            figure.covid-ct style="margin:.5em 0" {
-                img alt=(self.title) style="max-width:100%;height:auto" src={ "data:image/svg+xml;base64," (picture) };
-                figcaption style="font-size:12px;opacity:.75;padding:2px 8px;max-width:60em" { (self.caption) }
-            }
-        }
-        .into_string()
+        self.html_with(&format!("data:image/svg+xml;base64,{}", BASE64.encode(&self.svg)))
     }
 
     fn text(&self) -> String {
@@ -116,11 +184,39 @@ pub(crate) fn draw(
             .and_then(|()| canvas.present().map_err(Into::into))
             .map_err(|error: Box<dyn std::error::Error>| anyhow!("drawing the figure {title:?}: {error}"))?;
     }
-    Ok(Figure::new(title, caption, &svg))
+    Ok(Figure::new(title, caption, &tidied(&svg)))
 }
 
+/// What plotters writes, without what is not seen: lines of the ground's colour, and what each element repeats.
+fn tidied(svg: &str) -> String {
+    let seen = svg.lines().filter(|line| !line.starts_with("<line opacity=\"1\" stroke=\"#FFFFFF\""));
+    let short = |line: &str| {
+        let line = line.replace(" opacity=\"1\"", "").replace(" font-family=\"sans-serif\"", "");
+        match line.split_once(" font-size=\"").and_then(|(before, rest)| Some((before, rest.split_once('"')?))) {
+            Some((before, (size, after))) => {
+                let size = size.parse::<f64>().map_or(size.to_owned(), |size| format!("{size:.0}"));
+                format!("{before} font-size=\"{size}\"{after}")
+            }
+            None => line,
+        }
+    };
+    let lines: Vec<String> = seen.map(short).collect();
+    lines.join("\n").replacen("<svg ", "<svg font-family=\"sans-serif\" ", 1)
+}
+
+/// The text of titles.
+pub(crate) fn title_font() -> TextStyle<'static> {
+    font(TITLE)
+}
+
+/// The text of all else.
+pub(crate) fn text_font() -> TextStyle<'static> {
+    font(AXIS)
+}
+
+/// Text of this size in pixels: plotters writes SVG with fonts smaller by this factor.
 pub(crate) fn font(size: u32) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&BLACK)
+    ("sans-serif", 1.24 * f64::from(size)).into_font().color(&BLACK)
 }
 
 /// The range of the values, at least of length 1 where all are equal; `None` without finite values.
@@ -133,7 +229,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 
 /// The share by which an axis of `height` pixels is extended so that a legend at the top covers no data.
 pub(crate) fn legend_share(series: usize, height: u32) -> f64 {
-    let share = if series > 1 { (17.0 * series as f64 + 16.0) / f64::from(height) } else { 0.0 };
+    let share = if series > 1 { (20.0 * series as f64 + 16.0) / f64::from(height) } else { 0.0 };
     share / (1.0 - share.min(0.9))
 }
 
@@ -145,7 +241,7 @@ pub(crate) fn legend<'c, 'svg: 'c>(
     position: SeriesLabelPosition,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut labels = chart.configure_series_labels();
-    labels.position(position).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.3)).label_font(font(13));
+    labels.position(position).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.3)).label_font(text_font());
     Ok(labels.draw()?)
 }
 
@@ -158,7 +254,7 @@ pub(crate) fn unit_square<'c, 'svg>(
     top: f64,
 ) -> Result<Chart<'c, 'svg>, Box<dyn std::error::Error>> {
     let mut chart = ChartBuilder::on(canvas)
-        .caption(visible(title), font(18))
+        .caption(visible(title), title_font())
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(62)
@@ -170,123 +266,13 @@ pub(crate) fn unit_square<'c, 'svg>(
         .x_label_formatter(&|v| format!("{v:.1}"))
         .y_labels(11)
         .y_label_formatter(&|v| if *v > 1.01 { String::new() } else { format!("{v:.1}") })
-        .axis_desc_style(font(14))
-        .label_style(font(13))
+        .axis_desc_style(text_font())
+        .label_style(text_font())
         .light_line_style(WHITE)
         .bold_line_style(BLACK.mix(0.12))
         .draw()?;
     chart.draw_series([PathElement::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.5).stroke_width(1))])?;
     Ok(chart)
-}
-
-/// Lines through points, one colour a series.
-pub(crate) fn lines(
-    title: &str,
-    x_label: &str,
-    y_label: &str,
-    series: &[(String, Vec<(f64, f64)>)],
-    caption: &str,
-) -> Result<Figure> {
-    let nothing = || format!("drawing the figure {title:?}: there are no values");
-    let points = || series.iter().flat_map(|(_, points)| points.iter());
-    let x = range(points().map(|p| p.0)).with_context(nothing)?;
-    let y = range(points().map(|p| p.1)).with_context(nothing)?;
-    let room = 0.06 * (y.1 - y.0);
-    let above = room + legend_share(series.len(), 290) * (y.1 - y.0);
-    draw(title, caption, (640, 380), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), font(18))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(62)
-            .build_cartesian_2d(x.0..x.1, y.0 - room..y.1 + above)?;
-        let whole = x.1 - x.0 <= 20.0 && points().all(|p| p.0.fract() == 0.0);
-        chart
-            .configure_mesh()
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .x_labels(if whole { (x.1 - x.0) as usize + 1 } else { 9 })
-            .x_label_formatter(&|v| if whole || v.abs() >= 10.0 { format!("{v:.0}") } else { format!("{v:.2}") })
-            .axis_desc_style(font(14))
-            .label_style(font(13))
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()?;
-        for (index, (name, points)) in series.iter().enumerate() {
-            let colour = PALETTE[index % PALETTE.len()];
-            let drawn = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
-            if series.len() > 1 {
-                drawn
-                    .label(visible(name))
-                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
-            }
-            if points.len() <= 20 {
-                chart.draw_series(points.iter().map(|p| Circle::new(*p, 3, colour.filled())))?;
-            }
-        }
-        if series.len() > 1 {
-            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
-        }
-        Ok(())
-    })
-}
-
-/// Bars of counts, one colour a series, on common bins.
-pub(crate) fn histogram(
-    title: &str,
-    x_label: &str,
-    y_label: &str,
-    series: &[(String, Vec<f64>)],
-    caption: &str,
-) -> Result<Figure> {
-    let values = || series.iter().flat_map(|(_, values)| values.iter().copied());
-    let (low, high) = range(values()).with_context(|| format!("drawing the figure {title:?}: there are no values"))?;
-    let bins = 30_usize.min((high - low).ceil() as usize + 1).max(2);
-    let width = (high - low) / (bins - 1) as f64;
-    let edge = |bin: usize| low + (bin as f64 - 0.5) * width;
-    let counted: Vec<Vec<u32>> = series
-        .iter()
-        .map(|(_, values)| {
-            let mut counts = vec![0; bins];
-            values.iter().for_each(|v| counts[(((v - low) / width).round() as usize).min(bins - 1)] += 1);
-            counts
-        })
-        .collect();
-    let tallest = counted.iter().flatten().copied().max().unwrap_or(1).max(1);
-    draw(title, caption, (640, 360), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), font(18))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(62)
-            .build_cartesian_2d(edge(0)..edge(bins), 0.0..f64::from(tallest) * 1.3)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .y_label_formatter(&|v| format!("{v:.0}"))
-            .x_label_formatter(&|v| format!("{v:.0}"))
-            .axis_desc_style(font(14))
-            .label_style(font(13))
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()?;
-        let bar = width / (series.len() as f64 + 0.4);
-        for (index, ((name, _), counts)) in series.iter().zip(&counted).enumerate() {
-            let colour = PALETTE[index % PALETTE.len()];
-            let bars = counts.iter().enumerate().filter(|(_, n)| **n > 0).map(|(bin, n)| {
-                let left = edge(bin) + (index as f64 + 0.2) * bar;
-                Rectangle::new([(left, 0.0), (left + bar, f64::from(*n))], colour.filled())
-            });
-            chart
-                .draw_series(bars)?
-                .label(visible(name))
-                .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
-        }
-        legend(&mut chart, SeriesLabelPosition::UpperRight)?;
-        Ok(())
-    })
 }
 
 #[cfg(test)]
@@ -304,7 +290,7 @@ mod tests {
         let bar = Bar { group: NAME.into(), series: NAME.into(), value: 0.5, interval: None };
         let step = FlowStep { stays: vec![NAME.into()], leaves: vec![NAME.into()] };
         let drawn = [
-            (2, lines(NAME, "x", "y", &series, NAME).expect("draws")),
+            (2, lines(NAME, "x", ("y", None), &series, NAME).expect("draws")),
             (2, histogram(NAME, "x", "y", &[(NAME.to_owned(), vec![1.0, 2.0])], NAME).expect("draws")),
             (3, bars(NAME, "y", (0.0, 1.0), None, &[bar, other], NAME).expect("draws")),
             (4, flow(NAME, &[step], &[vec![NAME.into()]], NAME).expect("draws")),
@@ -314,6 +300,13 @@ mod tests {
             assert_eq!(svg.matches(SHOWN).count(), *times, "figure {number}: {svg}");
             assert!(!svg.contains(|c: char| c.is_control() && c != '\n'), "figure {number}: {svg}");
             assert!(!figure.text().contains(char::is_control) && figure.title() == visible(NAME));
+            assert!(figure.alt().starts_with(&format!("{}: ", visible(NAME))), "{}", figure.alt());
+            let least = figure.smallest_text();
+            assert!(least >= AXIS, "figure {number}: text of {least} pixels");
+            // Half of an A4 page between its margins, in CSS pixels.
+            let (width, shown) = (figure.size().0, if figure.size().0 <= CHART { 330.0 } else { 688.0 });
+            let shown = f64::from(least) * (shown / f64::from(width)).min(1.0);
+            assert!(shown >= f64::from(LEAST), "figure {number}: {shown} pixels of {width}");
         }
     }
 }

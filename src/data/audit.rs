@@ -241,8 +241,10 @@ impl Audit {
             )),
         };
         let (out, all) = (self.excluded().len() as u64, self.manifest.slices.len() as u64);
+        let severe = self.findings.iter().filter(|of| of.check.severity() == Severity::Exclude).count() as u64;
         let table = table.note(format!(
-            "{} of {} slices are left out; {} stay.",
+            "{} of severity exclude: {} of {} slices are left out, {} stay.",
+            counted(severe, "finding"),
             thousands(out),
             thousands(all),
             thousands(all - out)
@@ -295,7 +297,7 @@ impl Audit {
         crate::base::figure::lines(
             "Intensity",
             "grey level (0 to 255)",
-            "share of all pixels (%)",
+            ("share of all pixels (%)", None),
             &[("all readable slices".to_owned(), shares)],
             &caption,
         )

@@ -3,6 +3,7 @@
 use crate::base::errors::{Context, Result};
 use crate::base::escape::markup;
 use crate::base::figure::Figure;
+use crate::base::progress::counted;
 use crate::data::decode::encode_png;
 use crate::data::lungs::LungMask;
 use crate::data::pixels::GreyImage;
@@ -101,11 +102,11 @@ impl ContactSheet {
         let mut svg = format!(
             "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" \
              xmlns:xlink=\"http://www.w3.org/1999/xlink\" font-family=\"sans-serif\">\
-             <rect width=\"100%\" height=\"100%\" fill=\"white\"/><text x=\"10\" y=\"22\" font-size=\"15\">{}</text>",
+             <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/><text x=\"10\" y=\"22\" font-size=\"15\" fill=\"#000000\">{}</text>",
             markup(&self.title)
         );
         if rows.is_empty() {
-            svg.push_str("<text x=\"10\" y=\"70\" font-size=\"13\">nothing to show</text>");
+            svg.push_str("<text x=\"10\" y=\"70\" font-size=\"13\" fill=\"#000000\">nothing to show</text>");
         }
         let mut y = 36;
         for row in &rows {
@@ -117,7 +118,14 @@ impl ContactSheet {
             y += height_of(row);
         }
         svg.push_str("</svg>");
-        Figure::new(&self.title, caption, &svg)
+        Figure::new(&self.title, caption, &svg).described(self.in_words())
+    }
+
+    /// How many pictures, and of what.
+    fn in_words(&self) -> String {
+        let pictures: usize = self.strips.iter().map(Strip::tiles).sum();
+        let of = self.strips.iter().map(Strip::in_words).collect::<Vec<_>>().join("; ");
+        format!("{}: {of}", counted(pictures as u64, "picture"))
     }
 
     /// The strips in rows, none of them in two; where they are as long as each other they stand in columns.

@@ -3,7 +3,7 @@
 use crate::base::errors::{Result, ensure};
 use crate::base::figure::{Figure, lines};
 use crate::base::progress::{human_seconds, thousands};
-use crate::base::table::{Page, Table, percent, shown_as_table};
+use crate::base::table::{Page, Table, percent, shown_by};
 use crate::data::split::SplitUnit;
 use crate::data::split::Subset;
 use crate::evaluate::assessment::{Assessment, estimated};
@@ -161,7 +161,7 @@ impl Comparison {
                 let name = |of: &Evaluation| format!("{}{}", of.run.name, of.leak_mark(Subset::Validation));
                 let series: Vec<_> = runs.iter().map(|(of, history)| (name(of), curve(history))).collect();
                 let (title, unit) = (format!("Validation accuracy, {how}"), "accuracy (share of slices)");
-                lines(&title, "epoch", unit, &series, &validation_in_words(&runs))
+                lines(&title, "epoch", (unit, Some((0.0, 1.0))), &series, &validation_in_words(&runs))
             })
             .collect()
     }
@@ -212,7 +212,6 @@ impl Comparison {
     pub fn table(&self) -> Table {
         let columns = [
             "Model",
-            "Weights",
             "Split",
             "Epoch",
             "Test scan AUC",
@@ -225,22 +224,16 @@ impl Comparison {
             "Val Accuracy",
             "Test Accuracy",
             "Test − Val (points)",
-            "Parameters",
-            "Time",
-            "Images/s",
         ];
         let mut table = Table::new("Comparison between architectures", &columns);
         for row in &self.rows {
-            let first = [row.model.clone(), row.weights.clone(), row.split.clone(), row.epoch.to_string()];
+            let first = [row.model.clone(), row.split.clone(), row.epoch.to_string()];
             let [validation, test] = row.scans.map(|of| of.cells());
             let slices = [
                 percent(row.accuracy[0]),
                 percent(row.accuracy[1]),
                 percent(row.accuracy[2]),
                 row.gap.map_or("–".to_owned(), |gap| format!("{:+.1}", 100.0 * gap)),
-                row.parameters.map_or("–".to_owned(), thousands),
-                row.seconds.map_or("–".to_owned(), human_seconds),
-                row.images_per_second.map_or("–".to_owned(), |rate| thousands(rate.round() as u64)),
             ];
             table.row(first.into_iter().chain(test).chain(validation).chain(slices));
         }
@@ -248,9 +241,29 @@ impl Comparison {
                     them. Under a patient split it estimates the accuracy on new patients.";
         self.notes.iter().fold(table.note(note), |table, note| table.note(note.clone()))
     }
+
+    /// What each training began with and took.
+    pub fn trainings(&self) -> Table {
+        let columns = ["Model", "Initial weights", "Parameters", "Time", "Images/s"];
+        let mut table = Table::new("Trainings", &columns);
+        for row in self.rows.iter().filter(|row| row.seconds.is_some()) {
+            table.row([
+                row.model.clone(),
+                row.weights.clone(),
+                row.parameters.map_or("–".to_owned(), thousands),
+                row.seconds.map_or("–".to_owned(), human_seconds),
+                row.images_per_second.map_or("–".to_owned(), |rate| thousands(rate.round() as u64)),
+            ]);
+        }
+        table
+    }
+
+    fn page(&self) -> Page {
+        Page::new().with(&self.table()).with(&self.trainings())
+    }
 }
 
-shown_as_table!(Comparison);
+shown_by!(page, Comparison);
 
 /// `patient`, `slice (leaks)` or `patient (leaks)`.
 fn split_of(evaluation: &Evaluation) -> String {

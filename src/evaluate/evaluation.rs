@@ -143,7 +143,7 @@ impl Evaluation {
 
     /// The title of figures of a subset's slices.
     fn slices_of(&self, subset: Subset) -> String {
-        format!("{subset} slices{}", self.leak_mark(subset))
+        format!("{}, {subset} slices{}", self.run.name, self.leak_mark(subset))
     }
 
     /// The initial weights in words: the file with its hash, or the seed of random ones, and the hash of a frozen
@@ -191,7 +191,7 @@ impl Evaluation {
 
     /// The confusion matrix of a subset's scans as a figure.
     pub fn scan_figure(&self, subset: Subset) -> Result<Figure> {
-        confusion(&format!("{subset} scans{}", self.leak_mark(subset)), &self.subset(subset)?.scans)
+        confusion(&format!("{}, {subset} scans{}", self.run.name, self.leak_mark(subset)), &self.subset(subset)?.scans)
     }
 
     /// The confusion matrices of all subsets' slices side by side.

@@ -63,12 +63,23 @@ impl History {
 
     /// Accuracy (0 to 1) by epoch.
     pub fn figure(&self) -> Result<Figure> {
-        self.curves("Accuracy", "accuracy (share of slices)", |score| score.accuracy)
+        self.curves("Accuracy", ("accuracy (share of slices)", Some((0.0, 1.0))), |score| score.accuracy)
     }
 
-    /// Loss (cross entropy, nats) by epoch.
+    /// Loss (cross entropy, nats) by epoch, from 0 on.
     pub fn loss_figure(&self) -> Result<Figure> {
-        self.curves("Loss", "cross entropy (nats)", |score| score.loss)
+        self.loss_figure_to(self.highest_loss())
+    }
+
+    /// The same up to `top`, so that runs can be compared.
+    pub(crate) fn loss_figure_to(&self, top: f64) -> Result<Figure> {
+        self.curves("Loss", ("cross entropy (nats)", Some((0.0, top))), |score| score.loss)
+    }
+
+    /// The highest loss of any epoch, at least that of guessing.
+    pub(crate) fn highest_loss(&self) -> f64 {
+        let scores = self.epochs.iter().flat_map(|of| [Some(of.training), Some(of.validation), of.test]);
+        scores.flatten().map(|score| score.loss).filter(|loss| loss.is_finite()).fold(std::f64::consts::LN_2, f64::max)
     }
 
     /// Accuracy and loss by epoch, side by side.
@@ -88,7 +99,7 @@ impl History {
         show_in_place("training", &html.unwrap_or_else(|| format!("<div>{said}</div>")), &said);
     }
 
-    fn curves(&self, title: &str, unit: &str, value: fn(&Score) -> f64) -> Result<Figure> {
+    fn curves(&self, title: &str, unit: (&str, Option<(f64, f64)>), value: fn(&Score) -> f64) -> Result<Figure> {
         let of = |pick: &dyn Fn(&EpochRecord) -> Option<Score>| -> Vec<(f64, f64)> {
             self.epochs.iter().filter_map(|e| Some((e.epoch as f64, value(&pick(e)?)))).collect()
         };

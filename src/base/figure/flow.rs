@@ -1,6 +1,6 @@
 //! Flow diagrams: what was included, and what was excluded at each step.
 
-use super::{Canvas, Figure, PALETTE, draw, font};
+use super::{Canvas, Figure, PALETTE, draw, text_font, title_font};
 use crate::base::errors::Result;
 use crate::base::escape::visible;
 use plotters::prelude::*;
@@ -27,7 +27,7 @@ fn text_box(canvas: &Canvas<'_>, (x, y): (i32, i32), width: i32, lines: &[String
     let corners = [(x, y), (x + width, y + height(lines))];
     canvas.draw(&Rectangle::new(corners, colour.mix(0.1).filled()))?;
     canvas.draw(&Rectangle::new(corners, colour.stroke_width(1)))?;
-    let style = font(13).pos(Pos::new(HPos::Left, VPos::Center));
+    let style = text_font().pos(Pos::new(HPos::Left, VPos::Center));
     for (number, line) in (0..).zip(lines) {
         let at = (x + 10, y + 9 + LINE / 2 + number * LINE);
         canvas.draw(&Text::new(visible(line), at, style.clone()))?;
@@ -55,8 +55,10 @@ pub(crate) fn flow(title: &str, steps: &[FlowStep], ends: &[Vec<String>], captio
     let end_width = 190;
     let width = (20 + MAIN + 60 + SIDE + 10).max(20 + count * (end_width + 12));
     let size = (width as u32, (44 + total + tallest_end + 24) as u32);
-    draw(title, caption, size, |canvas| {
-        canvas.draw(&Text::new(visible(title), (20, 12), font(18)))?;
+    let seen: Vec<String> =
+        steps.iter().flat_map(|step| [&step.stays, &step.leaves]).chain(ends).map(|of| of.join(", ")).collect();
+    let figure = draw(title, caption, size, |canvas| {
+        canvas.draw(&Text::new(visible(title), (20, 12), title_font()))?;
         let (mut y, middle) = (44, 20 + MAIN / 2);
         for (number, step) in steps.iter().enumerate() {
             text_box(canvas, (20, y), MAIN, &step.stays, PALETTE[0])?;
@@ -76,5 +78,6 @@ pub(crate) fn flow(title: &str, steps: &[FlowStep], ends: &[Vec<String>], captio
             text_box(canvas, (x, y), end_width, lines, PALETTE[2])?;
         }
         Ok(())
-    })
+    })?;
+    Ok(figure.described(seen.into_iter().filter(|of| !of.is_empty()).collect::<Vec<_>>().join("; ")))
 }

@@ -1,6 +1,6 @@
 //! Two lines over one axis, each with a scale of its own.
 
-use super::{Figure, PALETTE, draw, font, legend_share};
+use super::{CHART, Csv, Figure, PALETTE, draw, legend_share, text_font, title_font};
 use crate::base::errors::{Result, ensure};
 use crate::base::escape::visible;
 use plotters::prelude::*;
@@ -28,10 +28,10 @@ pub(crate) fn two_scales(
     let (low, high) = x().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     ensure!(low <= high, "drawing the figure {title:?}: there are no values");
     let (low, high) = if low == high { (low - 0.5, high + 0.5) } else { (low, high) };
-    let above = 1.0 + legend_share(2, 290);
-    draw(title, caption, (640, 380), |canvas| {
+    let above = 1.0 + legend_share(2, 250);
+    let figure = draw(title, caption, (CHART, 360), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), font(18))
+            .caption(visible(title), title_font())
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
@@ -44,8 +44,8 @@ pub(crate) fn two_scales(
             .y_desc(left.y_label)
             .x_label_formatter(&|v| format!("{v:.0}"))
             .y_label_formatter(&|v| number(*v, left.top))
-            .axis_desc_style(font(14))
-            .label_style(font(13))
+            .axis_desc_style(text_font())
+            .label_style(text_font())
             .light_line_style(WHITE)
             .bold_line_style(BLACK.mix(0.12))
             .draw()?;
@@ -53,8 +53,8 @@ pub(crate) fn two_scales(
             .configure_secondary_axes()
             .y_desc(right.y_label)
             .y_label_formatter(&|v| number(*v, right.top))
-            .axis_desc_style(font(14))
-            .label_style(font(13))
+            .axis_desc_style(text_font())
+            .label_style(text_font())
             .draw()?;
         let [first, second] = [PALETTE[0], PALETTE[1]];
         chart
@@ -70,10 +70,16 @@ pub(crate) fn two_scales(
             .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.3))
-            .label_font(font(13))
+            .label_font(text_font())
             .draw()?;
         Ok(())
-    })
+    })?;
+    let mut csv = Csv::new(&["series", x_label, "value"]);
+    for line in [left, right] {
+        line.points.iter().for_each(|point| csv.row(&[line.name], &[Some(point.0), Some(point.1)]));
+    }
+    let seen = format!("{} and {} over {x_label}, {} points", left.name, right.name, left.points.len());
+    Ok(figure.described(seen).with_numbers(csv))
 }
 
 /// A number beside a scale; none above its highest value, where the legend is.

@@ -2,7 +2,7 @@
 
 use crate::base::errors::Result;
 use crate::base::escape::visible;
-use crate::base::figure::{Figure, PALETTE, draw, font, legend};
+use crate::base::figure::{Csv, Figure, PALETTE, draw, legend, text_font, title_font};
 use plotters::prelude::*;
 
 /// A slice in the curve.
@@ -25,9 +25,9 @@ pub(super) fn lung_curve(scan: &str, points: &[LungPoint]) -> Result<Figure> {
     let caption = "The share of each slice's picture inside the lungs, as they are found without training. In a whole axial scan it \
                    rises from the apices to the middle and falls towards the diaphragm; a jump is a slice out of place, another \
                    part of the body, or a failure to find them.";
-    draw(&title, caption, (900, 300), |canvas| {
+    let figure = draw(&title, caption, (900, 300), |canvas| {
         let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(&title), font(16))
+            .caption(visible(&title), title_font())
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(62)
@@ -39,8 +39,8 @@ pub(super) fn lung_curve(scan: &str, points: &[LungPoint]) -> Result<Figure> {
             .x_labels(((last - first) as usize + 1).clamp(2, 16))
             .x_label_formatter(&|x| if x.fract().abs() < 1e-6 { format!("{x:.0}") } else { String::new() })
             .y_label_formatter(&|y| format!("{y:.0}"))
-            .axis_desc_style(font(14))
-            .label_style(font(13))
+            .axis_desc_style(text_font())
+            .label_style(text_font())
             .light_line_style(WHITE)
             .bold_line_style(BLACK.mix(0.12))
             .draw()?;
@@ -61,7 +61,13 @@ pub(super) fn lung_curve(scan: &str, points: &[LungPoint]) -> Result<Figure> {
             legend(&mut chart, SeriesLabelPosition::UpperRight)?;
         }
         Ok(())
-    })
+    })?;
+    let mut csv = Csv::new(&["used", "slice number", "lungs (share of the picture)"]);
+    for point in points {
+        csv.row(&[if point.is_left_out { "left out" } else { "used" }], &[Some(f64::from(point.number)), point.share]);
+    }
+    let seen = format!("{} slices, {} of them left out; at most {top:.0} % of a picture", points.len(), left_out.len());
+    Ok(figure.described(seen).with_numbers(csv))
 }
 
 /// Runs of slices whose numbers follow each other, none of them left out, in percent.

@@ -54,9 +54,9 @@ pub(crate) struct Strip {
 
 /// Sizes in pixels.
 pub(super) const GAP: usize = 10;
-pub(super) const LINE: usize = 13;
+pub(super) const LINE: usize = 15;
 /// The mean width of a letter at the size of the text.
-const LETTER: usize = 6;
+const LETTER: usize = 7;
 /// Lines that a name takes at the most, and a finding.
 const MOST_LINES: usize = 5;
 
@@ -65,6 +65,17 @@ impl Strip {
     pub(super) fn of_one(picture: TilePicture, lines: Vec<String>) -> Self {
         let tile = Tile { picture, name: String::new(), mark: None };
         Self { parts: vec![StripPart { tiles: vec![tile], lines }], found: String::new() }
+    }
+
+    /// The lines below the pictures.
+    pub(super) fn in_words(&self) -> String {
+        let found = Some(self.found.as_str()).filter(|found| !found.is_empty());
+        self.parts
+            .iter()
+            .map(|part| part.lines.join(", "))
+            .chain(found.map(str::to_owned))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// Pictures in it.
@@ -107,7 +118,7 @@ impl Strip {
             left += part.tiles.len() * (side + GAP);
         }
         for (line, text) in (lowest..).zip(self.found_lines(side)) {
-            line_of_text(svg, (x, y + side + LINE * (line + 1)), &text, "#111");
+            line_of_text(svg, (x, y + side + LINE * (line + 1)), &text, "#000000");
         }
     }
 }
@@ -131,7 +142,7 @@ impl StripPart {
         }
         let lines = self.wrapped(side);
         for (line, text) in (self.names()..).zip(&lines) {
-            line_of_text(svg, (x, y + side + LINE * (line + 1)), text, "#333");
+            line_of_text(svg, (x, y + side + LINE * (line + 1)), text, "#000000");
         }
         self.names() + lines.len()
     }
@@ -156,7 +167,7 @@ impl Tile {
         }
         let below = y + side + LINE;
         if !self.name.is_empty() {
-            line_of_text(svg, (x, below), &shortened_name(&self.name, fits(1, side)), "#333");
+            line_of_text(svg, (x, below), &shortened_name(&self.name, fits(1, side)), "#000000");
         }
         if let Some(mark) = &self.mark {
             let (frame, colour) = mark.colours();
@@ -188,7 +199,7 @@ fn empty_frame(svg: &mut String, (x, y): (usize, usize), side: usize, why: &str)
     let first = y + (side - LINE * lines.len()) / 2 + LINE - 3;
     for (number, text) in lines.iter().enumerate() {
         svg.push_str(&format!(
-            "<text x=\"{}\" y=\"{}\" font-size=\"11\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
+            "<text x=\"{}\" y=\"{}\" font-size=\"13\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
             x + side / 2,
             first + LINE * number,
             markup(text)
@@ -197,5 +208,5 @@ fn empty_frame(svg: &mut String, (x, y): (usize, usize), side: usize, why: &str)
 }
 
 fn line_of_text(svg: &mut String, (x, y): (usize, usize), text: &str, colour: &str) {
-    svg.push_str(&format!("<text x=\"{x}\" y=\"{y}\" font-size=\"11\" fill=\"{colour}\">{}</text>", markup(text)));
+    svg.push_str(&format!("<text x=\"{x}\" y=\"{y}\" font-size=\"13\" fill=\"{colour}\">{}</text>", markup(text)));
 }

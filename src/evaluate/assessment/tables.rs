@@ -176,7 +176,7 @@ impl Assessment {
     fn reliability(&self, subset: Subset, unit: &str, intervals: &str) -> Result<Figure> {
         let of = self.calibration.iter().find(|of| of.subset == subset);
         let of = of.with_context(|| format!("the run {} has no calibration of its {subset} subset", self.run))?;
-        let title = format!("{subset} {unit}{}: how often it is covid", subset.leak_mark(&self.leaks));
+        let title = format!("{}, {subset} {unit}{}: how often it is covid", self.run, subset.leak_mark(&self.leaks));
         let series = of.each().into_iter().filter(|of| of.0 == unit).map(|(_, how, calibration)| (how, calibration));
         let caption = format!(
             "Each point is one bin of ten of the probabilities of {unit}; on the diagonal, 80 % means 80 %. Bars: {intervals}."
@@ -244,14 +244,16 @@ impl Calibrated {
 pub(crate) fn roc_figure(title: &str, of: &Assessed, curves: &RocCurves, dots: &str) -> Result<Figure> {
     let curve = |name: &str, of: &Performance, points| -> Curve<'_> {
         let value = |measure| of.get(measure).value;
+        let interval = of.get(Measure::RocAuc).interval.map(|of| format!(" ({:.3} to {:.3})", of.low, of.high));
         let area = value(Measure::RocAuc).map_or("–".to_owned(), |area| format!("{area:.3}"));
+        let area = area + &interval.unwrap_or_default();
         let decided = value(Measure::Specificity).zip(value(Measure::Sensitivity)).map(|(tn, tp)| [1.0 - tn, tp]);
         (format!("{} {name}: area {area}", thousands(of.samples as u64)), points, decided)
     };
     let curves = [curve("slices", &of.slices, &curves.slices), curve("scans", &of.scans, &curves.scans)];
     let caption = format!(
-        "Sensitivity and false positive rate of every threshold; the area is the probability that a covid sample scores \
-         above a non-covid one, 0.5 on the diagonal. {dots}"
+        "Sensitivity and false positive rate of every threshold; the area, with its 95 % interval over patients, is the probability \
+         that a covid sample scores above a non-covid one, 0.5 on the diagonal. {dots}"
     );
     roc(title, &curves, &caption)
 }

@@ -9,7 +9,7 @@ use crate::base::table::percent;
 use crate::data::cache::{SliceCache, spread};
 use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::Label;
-use crate::evaluate::predict::{Classifier, Predictions};
+use crate::evaluate::predict::{About, Classifier, Predictions};
 use crate::evaluate::scan_decisions::ScanRule;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -44,6 +44,23 @@ impl GalleryKind {
             Self::DoubtfulMasks => "Least plausible lung masks",
             Self::Examples => "One scan called right, one called wrong",
         }
+    }
+
+    /// Its part of the names of files.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::ConfidentRight => "right",
+            Self::ConfidentWrong => "wrong",
+            Self::OutsideLungs => "heat-outside",
+            Self::DoubtfulMasks => "masks",
+            Self::Examples => "examples",
+        }
+    }
+
+    /// `fcn, test: Most confident and right`.
+    fn title_of(self, about: &About) -> String {
+        let mark = about.subset.leak_mark(&about.leaks);
+        format!("{}, {}{mark}: {}", about.run, about.subset, self.title())
     }
 }
 
@@ -132,6 +149,7 @@ pub(super) fn galleries(
     let of_all = format!("the {} slices of the subset", thousands(predictions.rows().len() as u64));
     let of_found =
         format!("{} explained slices, up to {PER_SCAN} a scan at even distances", thousands(found.len() as u64));
+    let title = |kind: GalleryKind| kind.title_of(&predictions.about);
     let mut galleries = Vec::new();
     for (kind, right) in [(GalleryKind::ConfidentRight, true), (GalleryKind::ConfidentWrong, false)] {
         let rows = predictions.rows().iter().map(Explained::begun);
@@ -142,18 +160,20 @@ pub(super) fn galleries(
             Ok(heat_of(known.map_or(row, |of| &of.row), slice_of(&row.path)?))
         };
         let pictures = best.iter().map(with_outside).collect::<Result<Vec<_>>>()?;
-        galleries.extend(gallery(classifier, cache, kind, &pictures, &of_all)?);
+        galleries.extend(gallery(classifier, cache, (kind, &title(kind)), &pictures, &of_all)?);
     }
     let outside = found.iter().filter(|of| of.row.outside.is_some()).collect();
     let worst = one_a_scan(outside, |of| &of.row.scan, |of| of.row.outside.unwrap_or(0.0));
     let pictures: Vec<Pictured> = worst.iter().map(|of| heat_of(&of.row, of.slice)).collect();
-    galleries.extend(gallery(classifier, cache, GalleryKind::OutsideLungs, &pictures, &of_found)?);
+    let kind = GalleryKind::OutsideLungs;
+    galleries.extend(gallery(classifier, cache, (kind, &title(kind)), &pictures, &of_found)?);
     let middle = found.iter().filter(|of| of.in_the_middle).collect();
     let doubt = |of: &&GalleryCandidate| if of.row.plausible { -of.row.lungs } else { 1.0 - of.row.lungs };
     let doubtful = one_a_scan(middle, |of| &of.row.scan, doubt);
     let pictures: Vec<Pictured> = doubtful.iter().map(|of| mask_of(&of.row, of.slice)).collect();
     let of_middle = format!("the {of_found} that lie in the middle half of their scan, where lungs are expected");
-    galleries.extend(gallery(classifier, cache, GalleryKind::DoubtfulMasks, &pictures, &of_middle)?);
+    let kind = GalleryKind::DoubtfulMasks;
+    galleries.extend(gallery(classifier, cache, (kind, &title(kind)), &pictures, &of_middle)?);
     Ok(galleries)
 }
 
@@ -195,7 +215,7 @@ pub(super) fn examples(
          heat for the decision (Grad-CAM, yellow to red) and the outline of the lung mask (blue). Probabilities are not calibrated.",
         said.join(" ")
     );
-    let figure = sheet(classifier, cache, kind.title(), &pictures, &caption)?;
+    let figure = sheet(classifier, cache, &kind.title_of(&predictions.about), &pictures, &caption)?;
     Ok(Some(Gallery { kind, figure }))
 }
 
@@ -226,7 +246,7 @@ fn mask_of(row: &Explained, slice: usize) -> Pictured {
 fn gallery(
     classifier: &Classifier,
     cache: &SliceCache,
-    kind: GalleryKind,
+    (kind, title): (GalleryKind, &str),
     pictures: &[Pictured],
     of: &str,
 ) -> Result<Option<Gallery>> {
@@ -242,7 +262,7 @@ fn gallery(
         }
     };
     let caption = format!("Slices as the network sees them, {shown} One slice of each scan, of {of}.");
-    let figure = sheet(classifier, cache, kind.title(), pictures, &caption)?;
+    let figure = sheet(classifier, cache, title, pictures, &caption)?;
     Ok(Some(Gallery { kind, figure }))
 }
 

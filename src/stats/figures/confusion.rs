@@ -2,7 +2,7 @@
 
 use crate::base::errors::Result;
 use crate::base::escape::visible;
-use crate::base::figure::{Figure, PALETTE, draw, font};
+use crate::base::figure::{Csv, Figure, PALETTE, draw, font, ink_on, tinted};
 use crate::base::progress::thousands;
 use crate::base::table::percent;
 use crate::stats::metrics::{ConfusionMatrix, Predicted, Truth};
@@ -21,10 +21,10 @@ pub(crate) fn confusion(title: &str, matrix: &ConfusionMatrix) -> Result<Figure>
         thousands(matrix.total()),
         percent(matrix.accuracy())
     );
-    draw(title, &caption, (size.0.max(330) as u32, size.1 as u32), |canvas| {
+    let figure = draw(title, &caption, (size.0.max(330) as u32, size.1 as u32), |canvas| {
         let centred = |size: u32| font(size).pos(Pos::new(HPos::Center, VPos::Center));
         let middle = left + cell * classes.len() as i32 / 2;
-        canvas.draw(&Text::new(visible(title), (size.0.max(330) / 2, 18), centred(18)))?;
+        canvas.draw(&Text::new(visible(title), (size.0.max(330) / 2, 18), centred(16)))?;
         canvas.draw(&Text::new("predicted", (middle, 44), centred(14)))?;
         canvas.draw(&Text::new("truth", (34, top + cell * classes.len() as i32 / 2), centred(14)))?;
         for (row, name) in classes.iter().enumerate() {
@@ -42,14 +42,30 @@ pub(crate) fn confusion(title: &str, matrix: &ConfusionMatrix) -> Result<Figure>
                 let share = (support > 0).then(|| count as f64 / support as f64);
                 let strength = share.unwrap_or(0.0);
                 let corners = [(x, y), (x + cell, y + cell)];
-                canvas.draw(&Rectangle::new(corners, PALETTE[0].mix(0.06 + 0.94 * strength).filled()))?;
+                let ground = tinted(PALETTE[0], 0.06 + 0.94 * strength);
+                canvas.draw(&Rectangle::new(corners, ground.filled()))?;
                 canvas.draw(&Rectangle::new(corners, BLACK.mix(0.25)))?;
-                let ink = if strength > 0.5 { WHITE } else { BLACK };
+                let ink = ink_on(ground);
                 let centre = (x + cell / 2, y + cell / 2);
                 canvas.draw(&Text::new(thousands(count), (centre.0, centre.1 - 9), centred(20).color(&ink)))?;
-                canvas.draw(&Text::new(percent(share), (centre.0, centre.1 + 14), centred(13).color(&ink)))?;
+                canvas.draw(&Text::new(percent(share), (centre.0, centre.1 + 14), centred(14).color(&ink)))?;
             }
         }
         Ok(())
-    })
+    })?;
+    let mut csv = Csv::new(&["truth", "predicted", "count"]);
+    let mut seen = Vec::new();
+    for (row, truth) in classes.iter().enumerate() {
+        let of_row: Vec<String> = classes
+            .iter()
+            .enumerate()
+            .map(|(column, predicted)| {
+                let count = matrix.count(Truth(row), Predicted(column));
+                csv.row(&[truth.as_str(), predicted.as_str()], &[Some(count as f64)]);
+                format!("{} called {predicted}", thousands(count))
+            })
+            .collect();
+        seen.push(format!("truth {truth}: {}", of_row.join(", ")));
+    }
+    Ok(figure.described(seen.join("; ")).with_numbers(csv))
 }

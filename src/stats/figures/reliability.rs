@@ -1,19 +1,19 @@
 //! Reliability diagrams: observed frequencies over predicted probabilities.
 
 use crate::base::errors::Result;
-use crate::base::figure::{Figure, PALETTE, draw, legend, legend_share, unit_square};
+use crate::base::figure::{CHART, Csv, Figure, PALETTE, draw, legend, legend_share, unit_square};
 use crate::stats::calibration::Calibration;
 use plotters::prelude::*;
 
 /// One line of points with intervals for each calibration, and the diagonal.
 pub(crate) fn reliability(title: &str, series: &[(&str, &Calibration)], caption: &str) -> Result<Figure> {
-    draw(title, caption, (520, 500), |canvas| {
+    let figure = draw(title, caption, (CHART, 480), |canvas| {
         let mut chart = unit_square(
             canvas,
             title,
             "predicted probability of covid",
             "share that is covid",
-            1.0 + legend_share(series.len(), 340),
+            1.0 + legend_share(series.len(), 330),
         )?;
         for (index, (name, calibration)) in series.iter().enumerate() {
             let colour = PALETTE[index % PALETTE.len()];
@@ -31,5 +31,15 @@ pub(crate) fn reliability(title: &str, series: &[(&str, &Calibration)], caption:
         }
         legend(&mut chart, SeriesLabelPosition::UpperLeft)?;
         Ok(())
-    })
+    })?;
+    let mut csv = Csv::new(&["probabilities", "predicted", "observed", "low", "high", "samples"]);
+    let mut seen = Vec::new();
+    for (name, of) in series {
+        for bin in &of.bins {
+            let (low, high) = (bin.interval.map(|of| of.low), bin.interval.map(|of| of.high));
+            csv.row(&[name], &[bin.predicted, bin.observed, low, high, Some(bin.count as f64)]);
+        }
+        seen.push(format!("{name}: {} samples, expected calibration error {:.3}", of.samples, of.expected_error));
+    }
+    Ok(figure.described(seen.join("; ")).with_numbers(csv))
 }

@@ -2,7 +2,7 @@
 
 use crate::base::errors::Result;
 use crate::base::escape::visible;
-use crate::base::figure::{Figure, PALETTE, draw, legend, unit_square};
+use crate::base::figure::{CHART, Csv, Figure, PALETTE, draw, legend, unit_square};
 use plotters::prelude::*;
 
 /// A curve's name, its corners (1 - specificity, sensitivity), and the operating point of the decisions.
@@ -10,7 +10,7 @@ pub(crate) type Curve<'a> = (String, &'a [[f64; 2]], Option<[f64; 2]>);
 
 /// One line for each curve with a dot at its operating point, and the diagonal of chance.
 pub(crate) fn roc(title: &str, curves: &[Curve<'_>], caption: &str) -> Result<Figure> {
-    draw(title, caption, (520, 500), |canvas| {
+    let figure = draw(title, caption, (CHART, 480), |canvas| {
         let mut chart = unit_square(
             canvas,
             title,
@@ -28,5 +28,11 @@ pub(crate) fn roc(title: &str, curves: &[Curve<'_>], caption: &str) -> Result<Fi
         }
         legend(&mut chart, SeriesLabelPosition::LowerRight)?;
         Ok(())
-    })
+    })?;
+    let mut csv = Csv::new(&["curve", "1 - specificity", "sensitivity"]);
+    for (name, corners, _) in curves {
+        corners.iter().for_each(|&[x, y]| csv.row(&[name.as_str()], &[Some(x), Some(y)]));
+    }
+    let seen: Vec<&str> = curves.iter().map(|of| of.0.as_str()).collect();
+    Ok(figure.described(seen.join("; ")).with_numbers(csv))
 }

@@ -1,0 +1,78 @@
+//! Histograms.
+
+use super::{CHART, Csv, Figure, PALETTE, draw, legend, range, text_font, title_font};
+use crate::base::errors::{Context, Result};
+use crate::base::escape::visible;
+use plotters::prelude::*;
+
+/// Bars of counts, one colour a series, on common bins.
+pub(crate) fn histogram(
+    title: &str,
+    x_label: &str,
+    y_label: &str,
+    series: &[(String, Vec<f64>)],
+    caption: &str,
+) -> Result<Figure> {
+    let values = || series.iter().flat_map(|(_, values)| values.iter().copied());
+    let (low, high) = range(values()).with_context(|| format!("drawing the figure {title:?}: there are no values"))?;
+    let bins = 30_usize.min((high - low).ceil() as usize + 1).max(2);
+    let width = (high - low) / (bins - 1) as f64;
+    let edge = |bin: usize| low + (bin as f64 - 0.5) * width;
+    let counted: Vec<Vec<u32>> = series
+        .iter()
+        .map(|(_, values)| {
+            let mut counts = vec![0; bins];
+            values.iter().for_each(|v| counts[(((v - low) / width).round() as usize).min(bins - 1)] += 1);
+            counts
+        })
+        .collect();
+    let tallest = counted.iter().flatten().copied().max().unwrap_or(1).max(1);
+    let figure = draw(title, caption, (CHART, 340), |canvas| {
+        let mut chart = ChartBuilder::on(canvas)
+            .caption(visible(title), title_font())
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(62)
+            .build_cartesian_2d(edge(0)..edge(bins), 0.0..f64::from(tallest) * 1.3)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_desc(x_label)
+            .y_desc(y_label)
+            .y_label_formatter(&|v| format!("{v:.0}"))
+            .x_label_formatter(&|v| format!("{v:.0}"))
+            .axis_desc_style(text_font())
+            .label_style(text_font())
+            .light_line_style(WHITE)
+            .bold_line_style(BLACK.mix(0.12))
+            .draw()?;
+        let bar = width / (series.len() as f64 + 0.4);
+        for (index, ((name, _), counts)) in series.iter().zip(&counted).enumerate() {
+            let colour = PALETTE[index % PALETTE.len()];
+            let bars = counts.iter().enumerate().filter(|(_, n)| **n > 0).map(|(bin, n)| {
+                let left = edge(bin) + (index as f64 + 0.2) * bar;
+                Rectangle::new([(left, 0.0), (left + bar, f64::from(*n))], colour.filled())
+            });
+            chart
+                .draw_series(bars)?
+                .label(visible(name))
+                .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
+        }
+        legend(&mut chart, SeriesLabelPosition::UpperRight)?;
+        Ok(())
+    })?;
+    let mut csv = Csv::new(&["series", "from", "to", y_label]);
+    for ((name, _), counts) in series.iter().zip(&counted) {
+        for (bin, count) in counts.iter().enumerate() {
+            csv.row(&[name.as_str()], &[Some(edge(bin)), Some(edge(bin + 1)), Some(f64::from(*count))]);
+        }
+    }
+    let seen: Vec<String> = series.iter().filter_map(|(name, values)| in_words(name, values)).collect();
+    Ok(figure.described(format!("{y_label} by {x_label}; {}", seen.join("; "))).with_numbers(csv))
+}
+
+/// `covid: 60 values from 4 to 12`.
+fn in_words(name: &str, values: &[f64]) -> Option<String> {
+    let (low, high) = range(values.iter().copied())?;
+    Some(format!("{name}: {} values from {low:.0} to {high:.0}", values.len()))
+}
