@@ -5,20 +5,21 @@ use crate::base::escape::{visible, visible_lines};
 use crate::base::files::write_text;
 use crate::base::output::say_as_it_is;
 use maud::{PreEscaped, html};
-use polars::prelude::{AnyValue, DataFrame};
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
 
-mod frames;
+mod frame;
 mod markdown;
 mod markup;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
-pub use frames::ShowInNotebook;
-use markup::{column_name, heading, table_cell};
+pub use frame::ShowInNotebook;
+use markup::{caption, column_name, heading, table_cell};
 pub(crate) use markup::{document, preformatted};
+use numbers::{at_the_point, is_number};
 
 /// Sends HTML, and text for front ends without HTML, to the notebook.
 ///
@@ -161,26 +162,16 @@ pub struct Table {
     columns: Vec<String>,
     rows: Vec<Vec<String>>,
     notes: Vec<String>,
+    /// Rows of one line each, however wide.
+    #[serde(skip)]
+    is_frame: bool,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(title: impl Into<String>, columns: &[&str]) -> Self {
         let columns = columns.iter().map(visible).collect();
-        Self { title: visible(title.into()), columns, rows: Vec::new(), notes: Vec::new() }
-    }
-
-    /// The first `max_rows` rows of a polars frame, with a note when rows were left out.
-    pub fn from_frame(title: impl Into<String>, frame: &DataFrame, max_rows: usize) -> Self {
-        let names: Vec<String> = frame.get_column_names().iter().map(|n| n.to_string()).collect();
-        let mut table = Self::new(title, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        for row in 0..frame.height().min(max_rows) {
-            table.row(frame.columns().iter().map(|column| cell(column.get(row))));
-        }
-        if frame.height() > max_rows {
-            return table.note(format!("The first {max_rows} of {} rows.", frame.height()));
-        }
-        table
+        Self { title: visible(title.into()), columns, rows: Vec::new(), notes: Vec::new(), is_frame: false }
     }
 
     /// Adds a row; missing cells are empty, and cells beyond the last column are dropped.
@@ -212,12 +203,9 @@ impl Table {
     }
 
     fn is_numeric(&self, column: usize) -> bool {
-        let mut any = false;
-        self.rows.iter().map(|row| row[column].as_str()).filter(|c| !matches!(*c, "" | "–")).all(|cell| {
-            any = true;
-            cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+')
-                && cell.chars().all(|c| c.is_ascii_digit() || " .,%+-–e()[]".contains(c))
-        }) && any
+        let mut filled =
+            self.rows.iter().map(|row| row[column].as_str()).filter(|c| !matches!(*c, "" | "–")).peekable();
+        filled.peek().is_some() && filled.all(is_number)
     }
 
     fn alignment(&self) -> Vec<bool> {
@@ -228,16 +216,26 @@ impl Table {
 impl Show for Table {
     fn html(&self) -> String {
         let numeric = self.alignment();
+        let cells = |column: usize| self.rows.iter().map(|row| row[column].as_str()).collect::<Vec<_>>();
+        let columns: Vec<Vec<String>> = (0..self.columns.len()).map(|column| at_the_point(&cells(column))).collect();
+        // What is wide by itself is scrolled, and not broken into many lines.
+        let layout = if self.is_frame {
+            "border-collapse:collapse;font-size:13px;line-height:1.3;white-space:nowrap"
+        } else {
+            "border-collapse:collapse;font-size:13px"
+        };
         html! {
             div.covid-ct style="overflow-x:auto;margin:.5em 0" {
-                (heading(&self.title))
-                table style="border-collapse:collapse;font-size:13px" {
+                table style=(layout) {
+                    (caption(&self.title))
                     thead { tr {
                         @for (name, is_numeric) in self.columns.iter().zip(&numeric) { (column_name(name, *is_numeric)) }
                     } }
                     tbody {
-                        @for row in &self.rows { tr {
-                            @for (text, is_numeric) in row.iter().zip(&numeric) { (table_cell(text, *is_numeric)) }
+                        @for row in 0..self.rows.len() { tr {
+                            @for (column, is_numeric) in numeric.iter().enumerate() {
+                                (table_cell(&columns[column][row], *is_numeric, column == 0))
+                            }
                         } }
                     }
                 }
@@ -307,17 +305,6 @@ macro_rules! shown_as_text {
     )+};
 }
 pub(crate) use shown_as_text;
-
-fn cell(value: polars::prelude::PolarsResult<AnyValue<'_>>) -> String {
-    match value {
-        Ok(AnyValue::Null) => "–".to_owned(),
-        Ok(AnyValue::String(text)) => text.to_owned(),
-        Ok(AnyValue::Float32(x)) => format!("{x:.4}"),
-        Ok(AnyValue::Float64(x)) => format!("{x:.4}"),
-        Ok(other) => other.to_string(),
-        Err(error) => format!("({error})"),
-    }
-}
 
 /// `0.8108` as `"81.1 %"`; absent as `"–"`.
 pub(crate) fn percent(ratio: Option<f64>) -> String {

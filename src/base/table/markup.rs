@@ -12,40 +12,58 @@ pub(super) fn heading(title: &str) -> Markup {
 const HEAD: &str = "padding:4px 10px;border-bottom:2px solid #888";
 const CELL: &str = "padding:3px 10px;border-bottom:1px solid #8884;vertical-align:top";
 
+/// A table's title, which belongs to it for those who hear the page.
+pub(super) fn caption(title: &str) -> Markup {
+    html! { caption style="font-weight:600;padding:4px 8px;max-width:60em;text-align:left" { (title) } }
+}
+
 /// A column's name.
 pub(super) fn column_name(name: &str, is_numeric: bool) -> Markup {
     let align = if is_numeric { "right" } else { "left" };
-    html! { th style={ "text-align:" (align) ";" (HEAD) } { (name) } }
+    html! { th scope="col" style={ "text-align:" (align) ";" (HEAD) } { (name) } }
 }
 
-/// A cell; numbers stand right, with digits of equal width.
-pub(super) fn table_cell(text: &str, is_numeric: bool) -> Markup {
+/// A cell; numbers stand right, with digits of equal width. The first of a row names the row.
+pub(super) fn table_cell(text: &str, is_numeric: bool, is_first: bool) -> Markup {
     let align = if is_numeric { "right;font-variant-numeric:tabular-nums;white-space:nowrap" } else { "left" };
-    html! { td style={ "text-align:" (align) ";" (CELL) } { (PreEscaped(breakable(text))) } }
+    let text = PreEscaped(breakable(text));
+    html! {
+        @if is_first { th scope="row" style={ "font-weight:400;text-align:" (align) ";" (CELL) } { (text) } }
+        @else { td style={ "text-align:" (align) ";" (CELL) } { (text) } }
+    }
 }
 
-/// The longest word, in characters, that is never broken.
-const WORD: usize = 20;
+/// The longest piece of a word, in characters, that is never broken.
+const PIECE: usize = 20;
 
-/// [`markup`] with line-break opportunities inside words that are too long for a narrow column, such as paths and
-/// hashes; other words are never broken.
+/// [`markup`] with line-break opportunities inside words that are too long for a narrow column: paths behind a slash, and pieces
+/// that are themselves too long, such as hashes, at another sign or anywhere. Other words are never broken.
 fn breakable(text: &str) -> String {
+    let length = |text: &str| text.chars().count();
     let word = |word: &str| {
-        if word.chars().count() <= WORD {
+        if length(word) <= PIECE {
             return markup(word);
         }
-        let (mut html, mut piece) = (String::new(), String::new());
-        for letter in word.chars() {
-            piece.push(letter);
-            if "/_,=.-".contains(letter) || piece.chars().count() == WORD {
-                html += &markup(&piece);
-                html += "<wbr>";
-                piece.clear();
-            }
-        }
-        html + &markup(&piece)
+        let pieces: Vec<String> = word
+            .split_inclusive('/')
+            .map(|piece| if length(piece) > PIECE { cut(piece) } else { markup(piece) })
+            .collect();
+        pieces.join("<wbr>")
     };
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A long piece, cut behind signs and after [`PIECE`] characters.
+fn cut(piece: &str) -> String {
+    let (mut html, mut part) = (String::new(), String::new());
+    for letter in piece.chars() {
+        if part.ends_with(['_', ',', '=', '.', '-']) || part.chars().count() == PIECE {
+            html += &(markup(&part) + "<wbr>");
+            part.clear();
+        }
+        part.push(letter);
+    }
+    html + &markup(&part)
 }
 
 /// Text whose layout is kept.
@@ -77,9 +95,10 @@ mod tests {
     #[test]
     fn only_long_words_may_be_broken_and_never_inside_an_entity() {
         assert_eq!(breakable("imagenet weights <pinned>"), "imagenet weights &lt;pinned&gt;");
+        assert_eq!(breakable("train/covid/ct_scan_0/3.jpg"), "train/<wbr>covid/<wbr>ct_scan_0/<wbr>3.jpg");
         assert_eq!(
-            breakable("train/covid/ct_scan_0/3.jpg"),
-            "train/<wbr>covid/<wbr>ct_<wbr>scan_<wbr>0/<wbr>3.<wbr>jpg"
+            breakable("a/name_of_more_than_20_letters.jpg"),
+            "a/<wbr>name_<wbr>of_<wbr>more_<wbr>than_<wbr>20_<wbr>letters.<wbr>jpg"
         );
         assert_eq!(breakable(&"&".repeat(21)), "&amp;".repeat(20) + "<wbr>&amp;");
     }

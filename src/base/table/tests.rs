@@ -56,3 +56,26 @@ fn html_is_escaped_and_numbers_stand_right() {
     assert!(html.contains("&lt;val&gt;") && !html.contains("<val>"));
     assert!(html.contains("text-align:right"));
 }
+
+#[test]
+fn a_table_has_a_caption_and_its_cells_a_scope() {
+    let html = table().html();
+    assert!(
+        html.contains("<table ") && html.split("<table ").nth(1).is_some_and(|of| of.contains("><caption ")),
+        "{html}"
+    );
+    let count = |of: &str| html.matches(of).count();
+    assert_eq!(
+        (count("<caption "), count("<th scope=\"col\""), count("<th scope=\"row\""), count("<td ")),
+        (1, 2, 2, 2)
+    );
+}
+
+#[test]
+fn rows_of_a_frame_are_one_line_each_and_hashes_short() {
+    let (path, hash) = ("train/covid/a_scan_with_a_long_name/0012.jpg", "0123456789abcdef".repeat(4));
+    let frame = polars::df!("path" => [path, path], "sha256" => [hash.as_str(), "ab"]).expect("a frame");
+    let table = Table::from_frame("2 rows", &frame, 1);
+    assert_eq!(table.rows(), [[path, "0123456789ab…"]]);
+    assert!(table.html().contains("white-space:nowrap") && table.text().ends_with("The first 1 of 2 rows."));
+}
