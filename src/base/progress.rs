@@ -62,6 +62,14 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// `2 min 05 s left`; of an epoch, which is one of several, `2 min 05 s left in this epoch`.
+    pub fn left_in_words(&self) -> Option<String> {
+        let whose = if self.stage.starts_with("epoch ") { " in this epoch" } else { "" };
+        self.left().map(|left| format!("{} left{whose}", human_duration(left)))
+    }
+}
+
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}/{} {}", self.stage, self.done, self.total, self.unit)?;
@@ -71,8 +79,8 @@ impl fmt::Display for Progress {
         if !self.note.is_empty() {
             write!(f, ", {}", self.note)?;
         }
-        match self.left() {
-            Some(left) if self.done < self.total => write!(f, ", {} left", human_duration(left)),
+        match self.left_in_words() {
+            Some(left) if self.done < self.total => write!(f, ", {left}"),
             _ => Ok(()),
         }
     }
@@ -228,6 +236,8 @@ mod tests {
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long() {
         assert_eq!(progress().to_string(), "audit: 250/1000 slices, 2.5 slices/s, 1 unreadable, 5 min 00 s left");
+        let epoch = Progress { stage: "epoch 1/4".to_owned(), ..progress() };
+        assert!(epoch.to_string().ends_with(", 5 min 00 s left in this epoch"), "{epoch}");
     }
 
     #[test]

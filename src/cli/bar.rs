@@ -45,7 +45,7 @@ impl TerminalProgress {
         self.bar.set_length(progress.total as u64);
         self.bar.set_position(progress.done as u64);
         self.bar.set_prefix(visible(&progress.stage));
-        let left = progress.left().map_or(String::new(), |left| format!(", {} s left", left.as_secs()));
+        let left = progress.left_in_words().map_or(String::new(), |left| format!(", {left}"));
         let note = if progress.note.is_empty() { String::new() } else { format!(", {}", progress.note) };
         self.bar.set_message(visible(format!("{:.0} {}/s{note}{left}", progress.rate, progress.unit)));
         if progress.done == progress.total {

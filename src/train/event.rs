@@ -40,7 +40,12 @@ impl fmt::Display for RunEvent {
             }
             Self::Working(progress) => progress.fmt(f),
             Self::Epoch(record, left) => {
-                write!(f, "{record} ({} images/s, {} left)", rate(record.images_per_second), human_duration(*left))
+                write!(
+                    f,
+                    "{record} ({} images/s, {} left in all)",
+                    rate(record.images_per_second),
+                    human_duration(*left)
+                )
             }
         }
     }

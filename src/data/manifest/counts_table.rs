@@ -15,11 +15,11 @@ impl Manifest {
         (chosen().count(), chosen().map(|(_, n)| n).sum())
     }
 
-    /// The slides' table: Set, Class, Number of Patients, Number of slices, Average number of slices.
+    /// The slides' table: Set, Class, Number of Patients (which counts scans), Number of slices, Average number of slices.
     pub fn table(&self) -> Table {
         let mut table = Table::new(
             format!("The analysis of the dataset: {}", self.name),
-            &["Set", "Class", "Number of Patients", "Number of slices", "Average number of slices"],
+            &["Set", "Class", "Number of Patients (scans)", "Number of slices", "Average number of slices"],
         );
         let labelled = [Set::Train, Set::Val].into_iter().flat_map(|set| Label::ALL.map(|label| (set, Some(label))));
         for (set, label) in labelled.chain([(Set::Prediction, None)]) {

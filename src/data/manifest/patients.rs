@@ -128,7 +128,7 @@ impl Manifest {
             false if self.has_patients_by_folder() => "Folders of scans, or a table, name",
             false => "The table of patients names",
         };
-        format!("{from} {}; “Number of Patients” counts scans.{rest}", counted(patients.len() as u64, "patient"))
+        format!("{from} {}.{rest}", counted(patients.len() as u64, "patient"))
     }
 
     /// What is known of every scan's patient, as text that does not depend on the key of pseudonyms: a pseudonym is replaced

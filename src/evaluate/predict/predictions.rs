@@ -153,10 +153,10 @@ impl Predictions {
         Ok(scans.into_values().collect())
     }
 
-    /// Number of patients (scans, as on the slides), number of slices, and mean number of slices per patient.
+    /// Number of patients (which counts scans, as on the slides), number of slices, and mean number of slices of a scan.
     pub fn summary(&self) -> Table {
         let scans = self.rows.iter().map(|r| &r.scan).collect::<BTreeSet<_>>().len();
-        let columns = ["Number of patients", "Total number of slices", "Average number of slices per patient"];
+        let columns = ["Number of patients (scans)", "Total number of slices", "Average number of slices"];
         let mut table = Table::new(format!("The {} set", self.about.subset), &columns);
         let average = format!("{:.0}", self.rows.len() as f64 / scans.max(1) as f64);
         table.row([thousands(scans as u64), thousands(self.rows.len() as u64), average]);
