@@ -22,12 +22,12 @@ mod answers;
 pub(crate) mod checklist;
 mod data_flow;
 mod data_set;
+mod embedded;
 mod first_pages;
 mod html;
 mod limitations;
 mod network_and_training;
 mod page;
-mod pictures;
 mod run_parts;
 mod runs;
 mod summary_text;
@@ -215,11 +215,17 @@ impl Report {
 
     /// Keeps the figure for files of its own and returns its HTML; of one that is shown already, where that is.
     fn figure(&mut self, name: &str, figure: &Figure) -> String {
-        if let Some((shown, _)) = self.figures.iter().find(|(_, shown)| shown.svg() == figure.svg()) {
-            return html::small(&format!("{}: the same picture is shown above ({shown}).", figure.title()));
+        if self.figures.iter().any(|(_, shown)| shown.svg() == figure.svg()) {
+            return html::small(&format!("{}: the picture is shown above.", figure.title()));
         }
         self.figures.push((name.to_owned(), figure.clone()));
-        pictures::embedded(figure)
+        embedded::embedded(figure)
+    }
+
+    /// Keeps the figure for files of its own, and not for the page; returns the file's name.
+    fn only_file(&mut self, name: &str, figure: &Figure) -> String {
+        self.figures.push((name.to_owned(), figure.clone()));
+        format!("figures/{name}.svg")
     }
 
     /// Figures side by side.
@@ -234,14 +240,19 @@ impl Report {
         self
     }
 
-    /// Writes `report.html`, `report.json` and `figures/` into `folder`; returns the path of the page.
+    /// Writes `report.html` and `report.json` into `folder`, and every figure as SVG, with the numbers behind it as CSV, into
+    /// `figures/`; returns the path of the page.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<PathBuf> {
         self.write_in(folder.as_ref())
     }
 
     fn write_in(&self, folder: &Path) -> Result<PathBuf> {
         for (name, figure) in &self.figures {
-            figure.save(folder.join("figures").join(format!("{name}.svg")))?;
+            let file = |ending: &str| folder.join("figures").join(format!("{name}.{ending}"));
+            figure.save(file("svg"))?;
+            if let Some(csv) = figure.csv() {
+                write_text(&file("csv"), csv)?;
+            }
         }
         write_json(&folder.join("report.json"), &self.json)?;
         let page = folder.join("report.html");

@@ -64,6 +64,8 @@ fn from_phantom_to_report() {
     counts_every_file_once(home, &html, &json);
     answers_from_what_it_holds(home, &json);
     parses_and_fetches_nothing(&home.join("report.html"));
+    is_read_by_all(home, &html);
+    has_a_summary_for_a_paper(home, &step(&["report", "--format", "md"]));
     step(&["export", "--name", "compact", home.join("model.safetensors").to_str().expect("UTF-8")]);
     a_card_says_what_the_run_holds(home);
     nothing_stands_beside_what_it_was_not_made_from(home, &step);
@@ -173,6 +175,49 @@ fn parses_and_fetches_nothing(page: &Path) {
     let output = std::process::Command::new(python()).arg(script).arg("--check").arg(&broken).output().expect("starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("example.org") && said.contains("closes <main>"), "{said}");
+}
+
+/// Captions, scopes, alternative texts, folds, figures' files, and no more bytes than a mail takes.
+fn is_read_by_all(home: &Path, html: &str) {
+    let count = |of: &str| html.matches(of).count();
+    assert!(count("<table ") > 20 && count("<table ") == count("<caption "), "every table has a caption");
+    assert_eq!(count("<th "), count("<th scope="), "every heading says what it is of");
+    assert_eq!(count("<details>"), count("<details"), "everything is folded");
+    let leaking = html.find("<summary>fcn-published").expect("a fold for the leaking run");
+    assert!(
+        html.find("<summary>compact").expect("a fold") < leaking && !html[leaking..].contains("</section><section")
+    );
+    let alternatives: Vec<&str> = html.split("<img alt=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    for (said, and) in [
+        ("compact, test: ROC: ", " scans: area "),
+        ("compact, test scans: truth covid: ", " called non-covid"),
+        ("compact, test: Most confident and wrong: ", "picture"),
+        ("fcn-published, test slices (LEAKING): ", " called covid"),
+    ] {
+        let is_said = alternatives.iter().any(|of| of.starts_with(said) && of.contains(and));
+        assert!(is_said, "{said:?} is not among {alternatives:#?}");
+    }
+    assert!(html.len() < 1_000_000, "{} bytes", html.len());
+    let csv = fs::read_to_string(home.join("figures/compact-test-roc.csv")).expect("the numbers behind a figure");
+    assert!(csv.starts_with("curve,1 - specificity,sensitivity\n") && csv.lines().count() > 4, "{csv}");
+    let svg = fs::read_to_string(home.join("figures/compact-test-roc.svg")).expect("a figure");
+    assert!(svg.contains("prefers-color-scheme:dark"), "{svg}");
+}
+
+fn has_a_summary_for_a_paper(home: &Path, said: &str) {
+    assert!(said.contains("report.md"), "{said}");
+    let summary = fs::read_to_string(home.join("report.md")).expect("a summary");
+    for part in [
+        "# covid-ct: phantom",
+        "Research only",
+        "**Scans of runs without a leak",
+        "LEAKING runs",
+        "| compact | test |",
+        "**CLAIM",
+        "**TRIPOD+AI",
+    ] {
+        assert!(summary.contains(part), "{part:?} is not in {summary}");
+    }
 }
 
 fn a_card_says_what_the_run_holds(home: &Path) {

@@ -11,6 +11,7 @@ use crate::base::table::{Show, Table};
 use crate::data::audit::{Check, Severity};
 use crate::data::manifest::{Label, Manifest};
 use crate::data::pixels::SixteenBit;
+use crate::data::split::Subset;
 use crate::evaluate::compare::Comparison;
 use crate::train::run_folder::RunFolder;
 use maud::html;
@@ -25,8 +26,8 @@ pub(super) const INTENDED_USE: &str = "These networks must not be used to diagno
 const NO_RUNS: &str = "This report has no run: train one (covid-ct train), evaluate it (covid-ct evaluate --name fcn), \
                        explain it (covid-ct explain --name fcn), then write the report again (covid-ct report).";
 
-/// Findings of each check that are shown as pictures.
-const SHOWN: usize = 3;
+/// Findings of each check that are shown as pictures; `covid-ct pages` shows all.
+const SHOWN: usize = 1;
 
 impl Report {
     pub(super) fn intended_use(&mut self) {
@@ -45,7 +46,7 @@ impl Report {
             let pictures = first_pictures(run)?;
             html.push_str(&self.row(&pictures));
             for gallery in run.examples() {
-                html.push_str(&self.figure(&format!("{}-examples", run.name), &gallery.figure));
+                html.push_str(&self.figure(&format!("{}-{}-examples", run.name, Subset::Test), &gallery.figure));
             }
         }
         self.json["first_pages"] = self.first.json();

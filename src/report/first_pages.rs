@@ -5,24 +5,25 @@ use super::data_flow::{Flow, names};
 use super::html::paragraph;
 use super::run_parts::Run;
 use crate::base::errors::Result;
+use crate::base::escape::visible;
 use crate::base::figure::Figure;
 use crate::base::progress::{counted, thousands};
 use crate::base::table::{Show, Table, percent};
 use crate::data::manifest::Label;
-use crate::data::split::Subset;
-use crate::evaluate::assessment::{Assessed, estimated};
+use crate::data::split::{SplitUnit, Subset};
+use crate::evaluate::assessment::{Assessed, counts, estimated};
 use crate::evaluate::leak::LeakProbe;
-use crate::stats::metrics::{Measure, Performance, Predicted, Truth};
+use crate::stats::metrics::{Estimate, Measure, Performance, Predicted, Truth};
 use maud::{PreEscaped, html};
 use serde_json::{Value, json};
 
 /// What the first pages say; a summary for a paper says the same.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct FirstPages {
     pub(super) question: String,
-    pub(super) flow: Table,
+    pub(super) flow: Option<Table>,
     /// Which run, how sure, on whom, and where it fails.
-    pub(super) answers: Vec<String>,
+    pub(super) answers: Vec<(&'static str, String)>,
     /// The scans of sound splits; `None` without such a run.
     pub(super) results: Option<Table>,
     /// The runs with a leak; `None` without one.
@@ -64,21 +65,22 @@ impl FirstPages {
                 counted(from.runs.len() as u64, "trained network"),
                 networks(&from.runs)
             ),
-            flow: Flow::of(from).in_short(best),
+            flow: Some(Flow::of(from).in_short(best)),
             answers: answers(from, best),
-            results: results(&from.runs),
-            leaking: leaking(&from.runs, from.leak.as_ref()),
+            results: results(&from.runs, best),
+            leaking: leaking(&from.runs),
             limits: Vec::new(),
         }
     }
 
     pub(super) fn html(&self) -> String {
         let tables = [&self.results, &self.leaking].into_iter().flatten().map(Show::html);
+        let flow = self.flow.as_ref().map_or(String::new(), Show::html);
         html! {
             (PreEscaped(paragraph(&self.question)))
-            @for answer in &self.answers { (PreEscaped(paragraph(answer))) }
+            @for (what, answer) in &self.answers { p { b { (what) } " " (visible(answer)) } }
             div.beside { @for table in tables { div { (PreEscaped(table)) } } }
-            (PreEscaped(self.flow.html()))
+            (PreEscaped(flow))
         }
         .into_string()
     }
@@ -98,33 +100,37 @@ fn networks(runs: &[Run]) -> String {
     if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
 }
 
-fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<String> {
+fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)> {
     let Some(run) = best else {
         return match from.runs.is_empty() {
             true => Vec::new(),
-            false => vec!["No run has a split without a leak: nothing here holds for new patients.".to_owned()],
+            false => {
+                vec![("Which:", "none, because every run has a leak: nothing here holds for new patients.".to_owned())]
+            }
         };
     };
     let sound = from.runs.iter().filter(|run| !run.leaks()).count();
-    let mut answers = vec![format!(
-        "Which: {} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak.",
+    let which = format!(
+        "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak.",
         run.name,
         run.evaluation.run.architecture,
         run.evaluation.run.pretrained.as_deref().unwrap_or("random initial"),
         counted(sound as u64, "run")
-    )];
+    );
+    let mut answers = vec![("Which:", which)];
     let tested = run.assessment.as_ref().and_then(|of| of.subset(Subset::Test));
     match tested {
-        None => answers.push("How sure: not known, because it has no test set.".to_owned()),
-        Some(of) => answers.push(how_sure(of, &from.runs, run)),
+        None => answers.push(("How sure:", "not known, because it has no test set.".to_owned())),
+        Some(of) => answers.extend([("How sure:", how_sure(of, &from.runs, run)), ("Tested on:", tested_on(of))]),
     }
-    answers.extend(where_it_fails(run));
+    answers.extend(where_it_fails(run).map(|wrong| ("Where it fails:", wrong)));
+    answers.extend(from.leak.as_ref().map(|probe| ("The leak:", measured(probe))));
     answers
 }
 
 fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
     let [area, accuracy, f1] =
-        [Measure::RocAuc, Measure::BalancedAccuracy, Measure::MacroF1].map(|measure| estimated(of.scans.get(measure)));
+        [Measure::RocAuc, Measure::BalancedAccuracy, Measure::MacroF1].map(|measure| in_words(of.scans.get(measure)));
     let interval = |of: &Performance| of.get(Measure::RocAuc).interval;
     let alike: Vec<&Run> = runs
         .iter()
@@ -143,11 +149,24 @@ fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
         ),
     };
     format!(
-        "How sure: with 95 % confidence its scan AUC is {area}, its balanced accuracy {accuracy}, its macro F1 {f1}; the value \
-         found is in brackets. Tested on {} of {}, none of whom is known to be in training.{others}",
-        counted(of.scans.samples as u64, "scan"),
-        counted(of.scans.patients as u64, "patient")
+        "with 95 % confidence its scan AUC is {area}, its balanced accuracy {accuracy}, its macro F1 {f1}; the value \
+         found is in brackets.{others}"
     )
+}
+
+/// A value with its interval, as a part of a sentence.
+fn in_words(of: &Estimate) -> String {
+    match (of.value, of.interval) {
+        (Some(_), Some(_)) => estimated(of),
+        (Some(value), None) => {
+            format!("({value:.3}; no interval, because all draws are alike or there is one patient)")
+        }
+        (None, _) => "undefined".to_owned(),
+    }
+}
+
+fn tested_on(of: &Assessed) -> String {
+    format!("{} None of these patients is known to be in training.", counts(of))
 }
 
 /// The errors of a run on the test scans.
@@ -159,7 +178,7 @@ fn where_it_fails(run: &Run) -> Option<String> {
         format!("{} of {}", thousands(scans.count(Truth(truth), Predicted(called))), thousands(support))
     };
     Some(format!(
-        "Where it fails: {} covid scans of the test set are called non-covid (sensitivity {}), {} non-covid scans covid \
+        "{} covid scans of the test set are called non-covid (sensitivity {}), {} non-covid scans covid \
          (specificity {}).",
         wrong(Label::Covid, Label::NonCovid),
         percent(scans.sensitivity()),
@@ -169,7 +188,7 @@ fn where_it_fails(run: &Run) -> Option<String> {
 }
 
 /// One row for the test set of each run without a leak, for each of its sources, and for scans from elsewhere.
-fn results(runs: &[Run]) -> Option<Table> {
+fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
     let columns = ["Run", "Scans of", "Scans", "Patients", "ROC AUC", "Balanced accuracy", "Macro F1"];
     let mut table = Table::new("Scans of runs without a leak: 95 % intervals by patient, and values", &columns);
     let mut row = |run: &Run, what: String, of: &Performance| {
@@ -179,7 +198,9 @@ fn results(runs: &[Run]) -> Option<Table> {
         table.row([run.name.clone(), what].into_iter().chain(counts).chain(figures));
     };
     let mut external = false;
-    for run in runs.iter().filter(|run| !run.leaks()) {
+    let is_best = |run: &&Run| best.is_some_and(|best| best.name == run.name);
+    let others = runs.iter().filter(|run| !run.leaks() && !is_best(run));
+    for run in best.into_iter().chain(others) {
         // Where there is no test set, the optimistic figures of the validation set.
         let Some(tested) = run.assessment.as_ref().and_then(|of| of.subsets.last()) else { continue };
         row(run, tested.subset.to_string(), &tested.scans);
@@ -202,7 +223,7 @@ fn results(runs: &[Run]) -> Option<Table> {
 }
 
 /// The runs with a leak: what they score, and what the same network scores on the patients of the validation set.
-fn leaking(runs: &[Run], probe: Option<&LeakProbe>) -> Option<Table> {
+fn leaking(runs: &[Run]) -> Option<Table> {
     let columns = ["Run", "Test slices right", "Validation slices right", "Points too many"];
     let mut table = Table::new("LEAKING runs: do not believe their test figures", &columns);
     for run in runs.iter().filter(|run| run.leaks()) {
@@ -212,20 +233,25 @@ fn leaking(runs: &[Run], probe: Option<&LeakProbe>) -> Option<Table> {
         let mark = of.leak_mark(Subset::Validation);
         table.row([run.name.clone(), percent(test), format!("{}{mark}", percent(validation)), gap]);
     }
-    let table = table.note(
-        "Their training holds slices of the same scans as their test set. The validation set has other patients, unless it is \
-         marked.",
-    );
-    let measured = probe.map(|of| {
-        let shuffled = of.arms.iter().filter(|arm| arm.shuffled);
-        let shuffled: Vec<String> =
-            shuffled.map(|arm| format!("{} split by {:?}", percent(arm.accuracy()), arm.unit).to_lowercase()).collect();
-        format!(
-            "The leak, measured: with labels shuffled among patients, where nothing but the patients can be learned and \
-             chance is 50 %, {} scores {}.",
-            of.run.architecture,
-            shuffled.join(", ")
+    (!table.rows().is_empty()).then(|| {
+        table.note(
+            "Their training holds slices of the same scans as their test set. The validation set has other patients, unless \
+             it is marked.",
         )
-    });
-    (!table.rows().is_empty()).then(|| measured.into_iter().fold(table, Table::note))
+    })
+}
+
+/// What a network scores where nothing but the patients can be learned.
+fn measured(probe: &LeakProbe) -> String {
+    let of = |unit: SplitUnit| {
+        let arm = probe.arms.iter().find(|arm| arm.shuffled && arm.unit == unit);
+        percent(arm.and_then(|arm| arm.accuracy()))
+    };
+    format!(
+        "with labels shuffled among patients, where nothing but the patients can be learned and chance is 50 %, {} scores {} \
+         under a split by slice, {} under a split by patient.",
+        probe.run.architecture,
+        of(SplitUnit::Slice),
+        of(SplitUnit::Patient)
+    )
 }

@@ -58,12 +58,14 @@ impl Report {
              are in each run's settings.",
             from.runs.len()
         ));
+        let losses = from.runs.iter().filter_map(|run| run.history.as_ref()).map(|of| of.highest_loss());
+        let top = losses.fold(0.0, f64::max);
         let mut parts = Vec::new();
         for (number, run) in from.runs.iter().enumerate() {
             let mut html = settings_and_machine(run);
             if let Some(history) = &run.history {
                 html.push_str(&history.table().html());
-                let figures = [("accuracy", history.figure()?), ("loss", history.loss_figure()?)];
+                let figures = [("accuracy", history.figure()?), ("loss", history.loss_figure_to(top)?)];
                 html.push_str(&self.row(&figures.map(|(what, figure)| (format!("{}-{what}", run.name), figure))));
             }
             self.json["runs"][&run.name] = json!({

@@ -1,5 +1,6 @@
 //! The report as one HTML page.
 
+use super::html::with_classes;
 use super::{Report, RunLine, Section};
 use crate::base::table::document;
 use maud::{Markup, PreEscaped, html};
@@ -37,7 +38,8 @@ impl Report {
                 }
             }
         };
-        document(&self.title, STYLE, &body) + "\n"
+        let (body, classes) = with_classes(&body.into_string());
+        document(&self.title, &(STYLE.to_owned() + &classes), &PreEscaped(body)) + "\n"
     }
 
     /// The sections of which all runs share something, without the first ones.
@@ -91,3 +93,54 @@ body{max-width:none;margin:0;font-size:11px}h1{font-size:1.4em;margin-top:0}h2{m
 h2,h3,caption{break-after:avoid}nav,.unfolded{display:none}details{padding:0 .6em;margin:.2em 0}summary{padding:.2em 0}summary small{font-size:10px}\
 .row>*{flex-basis:45%}.three{grid-template-columns:repeat(2,minmax(0,1fr))}.three pre{font-size:8px}table,figcaption,.covid-ct>div{font-size:9px!important}\
 td,th{padding:2px 4px!important}}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::first_pages::FirstPages;
+    use serde_json::json;
+
+    /// A leaking run before a sound one.
+    fn report() -> Report {
+        let line = |name: &str, leaking| RunLine { name: name.to_owned(), line: "FCN".to_owned(), leaking };
+        let section = |anchor, heading, shared: &str, of_runs: &[(usize, &str)]| Section {
+            anchor,
+            heading,
+            shared: shared.to_owned(),
+            of_runs: of_runs.iter().map(|(run, part)| (*run, (*part).to_owned())).collect(),
+        };
+        Report {
+            title: "covid-ct: drawn".to_owned(),
+            first: FirstPages::default(),
+            sections: vec![
+                section("summary", "Results at a glance", "<p>which</p>", &[]),
+                section("data", "Data", "<p>all files</p>", &[]),
+                section("limits", "What not to believe, and why", "<p>doubt</p>", &[]),
+                section("training", "Training", "", &[(0, "<p>of leaky</p>"), (1, "<p>of sound</p>")]),
+            ],
+            runs: vec![line("leaky", true), line("sound", false)],
+            figures: Vec::new(),
+            checklists: Vec::new(),
+            json: json!({}),
+            is_full: false,
+        }
+    }
+
+    #[test]
+    fn what_decides_is_open_and_the_rest_folded_with_leaking_runs_last() {
+        let page = report().page();
+        let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
+        let order =
+            ["<p>which</p>", "<p>doubt</p>", "<details>", "<p>all files</p>", "<p>of sound</p>", "<p>of leaky</p>"];
+        assert!(order.map(at).is_sorted(), "{page}");
+        // Training has parts of runs alone, and so no fold of its own.
+        assert_eq!((page.matches("<details>").count(), page.matches("<details open>").count()), (3, 0));
+        for anchor in ["data", "run-0", "run-1"] {
+            assert!(page.contains(&format!("href=\"#{anchor}\"")), "{anchor} is not in {page}");
+            let inside = &page[..at(&format!("<div id=\"{anchor}\"></div>").replace("></div>", ">"))];
+            assert_eq!(inside.matches("<details>").count(), inside.matches("</details>").count() + 1, "{anchor}");
+        }
+        let full = report().full().page();
+        assert_eq!((full.matches("<details>").count(), full.matches("<details open>").count()), (0, 3));
+    }
+}

@@ -1,14 +1,15 @@
 //! The report's sections on each run's results.
 
-use super::html::{paragraph, warning};
-use super::run_parts::left_out_table;
+use super::first_pages::best;
+use super::html::{paragraph, small, warning};
+use super::run_parts::{Run, left_out_table};
 use super::{Report, Sources};
 use crate::base::errors::Result;
 use crate::base::escape::{shell_word, visible};
 use crate::base::table::{Show, Table};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
-use crate::evaluate::explain::GalleryKind;
+use crate::evaluate::explain::{Gallery, GalleryKind};
 use crate::train::provenance::Provenance;
 use maud::{PreEscaped, html};
 use serde_json::json;
@@ -23,6 +24,14 @@ fn intervals(assessment: &Assessment) -> String {
         html.push_str(&assessment.sources_table().html());
     }
     html
+}
+
+/// The names of pictures that are not on the page.
+fn beside(files: Vec<String>) -> String {
+    match files.is_empty() {
+        true => String::new(),
+        false => small(&format!("Pictures beside this page: {}.", files.join(", "))),
+    }
 }
 
 impl Report {
@@ -94,7 +103,10 @@ impl Report {
             };
             let subsets = assessment.calibration.iter().map(|of| of.subset);
             let figures: Vec<_> = subsets.flat_map(|of| [figure(of), of_scans(of)]).collect::<Result<_>>()?;
-            html.push_str(&self.row(&figures));
+            html.push_str(&match run.leaks() {
+                false => self.row(&figures),
+                true => beside(figures.iter().map(|(name, figure)| self.only_file(name, figure)).collect()),
+            });
             parts.push((number, html));
         }
         self.section_by_run("calibration", "Calibration", shared, parts);
@@ -127,17 +139,13 @@ impl Report {
 
     pub(super) fn explanations(&mut self, from: &Sources<'_>) {
         let mut parts = Vec::new();
+        let is_best = |run: &Run| best(&from.runs).is_some_and(|best| best.name == run.name);
         for (place, run) in from.runs.iter().enumerate() {
             let mut html = String::new();
             for of in &run.explanations {
                 html.push_str(&of.html());
-                let galleries =
-                    of.galleries.iter().enumerate().filter(|(_, gallery)| gallery.kind != GalleryKind::ConfidentWrong);
-                for (number, gallery) in galleries {
-                    html.push_str(
-                        &self.figure(&format!("{}-{}-heat-{}", run.name, of.about.subset, number + 1), &gallery.figure),
-                    );
-                }
+                let others = of.galleries.iter().filter(|gallery| gallery.kind != GalleryKind::ConfidentWrong);
+                html.push_str(&self.galleries(run, of.about.subset, others, is_best(run)));
                 self.json["explanations"][&run.name][of.about.subset.name()] = json!({
                     "outside_lungs": of.outside(), "random_weights": of.random_weights, "by_scan": of.by_scan(),
                 });
@@ -147,15 +155,33 @@ impl Report {
         self.section_by_run("explanations", "Where the network looks", String::new(), parts);
     }
 
+    /// Galleries on the page, or only as files, so that a page with many runs is no larger than a mail may be.
+    fn galleries<'a>(
+        &mut self,
+        run: &Run,
+        subset: Subset,
+        galleries: impl Iterator<Item = &'a Gallery>,
+        on_page: bool,
+    ) -> String {
+        let (mut html, mut files) = (String::new(), Vec::new());
+        for gallery in galleries {
+            let name = format!("{}-{subset}-{}", run.name, gallery.kind.key());
+            match on_page {
+                true => html.push_str(&self.figure(&name, &gallery.figure)),
+                false => files.push(self.only_file(&name, &gallery.figure)),
+            }
+        }
+        html + &beside(files)
+    }
+
     pub(super) fn failures(&mut self, from: &Sources<'_>) {
         let mut parts = Vec::new();
+        let is_best = |run: &Run| best(&from.runs).is_some_and(|best| best.name == run.name);
         for (place, run) in from.runs.iter().enumerate() {
             let mut html = String::new();
             for of in &run.explanations {
-                let galleries = of.galleries.iter().filter(|gallery| gallery.kind == GalleryKind::ConfidentWrong);
-                for gallery in galleries {
-                    html.push_str(&self.figure(&format!("{}-{}-wrong", run.name, of.about.subset), &gallery.figure));
-                }
+                let wrong = of.galleries.iter().filter(|gallery| gallery.kind == GalleryKind::ConfidentWrong);
+                html.push_str(&self.galleries(run, of.about.subset, wrong, is_best(run)));
             }
             parts.push((place, html));
         }

@@ -11,10 +11,13 @@ impl Report {
         let list = |items: &[String]| items.iter().map(|item| format!("- {}\n", markdown(item))).collect::<String>();
         let mut parts = vec![
             format!("# {}\n\n{}\n\n**Research only.** {INTENDED_USE}\n", markdown(&self.title), markdown(&of.question)),
-            format!("## Results\n\n{}", list(&of.answers)),
+            format!(
+                "## Results\n\n{}",
+                list(&of.answers.iter().map(|(what, answer)| format!("{what} {answer}")).collect::<Vec<_>>())
+            ),
         ];
         parts.extend(
-            [of.results.as_ref(), of.leaking.as_ref(), Some(&of.flow)].into_iter().flatten().map(|of| of.markdown()),
+            [of.results.as_ref(), of.leaking.as_ref(), of.flow.as_ref()].into_iter().flatten().map(|of| of.markdown()),
         );
         parts.push(format!("## What not to believe, and why\n\n{}", list(&of.limits)));
         parts.push("## Checklists\n".to_owned());
