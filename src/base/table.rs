@@ -81,8 +81,7 @@ impl Page {
     pub(crate) const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:15px/1.5 system-ui,sans-serif;max-width:1160px;margin:2em auto;padding:0 1.2em;background:Canvas;color:CanvasText}\
-h1{font-size:1.5em}figure{margin:.6em 0}figure img{background:#fff;border-radius:4px}\
-@media (prefers-color-scheme:dark){figure img{opacity:.92}}";
+h1{font-size:1.5em}figure{margin:.6em 0}figure img{border-radius:4px}";
 
     /// Writes it as an HTML page that can be read offline, atomically.
     pub fn save(&self, path: impl AsRef<Path>, title: &str) -> Result<()> {
