@@ -2,7 +2,7 @@
 //!
 //! The steps are those of [`LungMask`](crate::data::lungs::LungMask), without its corrections of the outline.
 
-use super::fields::{Fields, Part, Parts, bits, both, bounds, count};
+use super::fields::{FieldPart, FieldParts, Fields, bits, both, bounds, count};
 use super::thumbnail::Thumbnail;
 
 const SIDE: usize = Thumbnail::SIDE;
@@ -41,10 +41,10 @@ impl ChestOutline {
         }
         let threshold = f32::midpoint(dark, bright);
         let is_dark: Fields = thumbnail.0.map(|row| bits(|x| row[x] < threshold));
-        let dark_parts = Parts::of(&is_dark);
+        let dark_parts = FieldParts::of(&is_dark);
         let outside = dark_parts.fields(|_, part| part.touches_border());
-        let rest = Parts::of(&outside.map(|row| !row));
-        let (largest, &Part { bounds: around, .. }) =
+        let rest = FieldParts::of(&outside.map(|row| !row));
+        let (largest, &FieldPart { bounds: around, .. }) =
             rest.each().iter().enumerate().max_by_key(|(_, part)| part.area)?;
         let body = rest.fields(|number, _| number == largest);
         let within = dark_parts.fields(|_, part| !part.touches_border() && part.area >= SMALL);

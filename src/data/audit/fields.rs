@@ -43,7 +43,7 @@ pub(super) fn bounds(fields: &Fields) -> Option<[usize; 4]> {
 }
 
 /// Fields beside each other in a row, and the part that they belong to.
-struct Run {
+struct FieldRun {
     row: usize,
     fields: u64,
     part: usize,
@@ -51,13 +51,13 @@ struct Run {
 
 /// Fields that are connected along rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct FieldPart {
     pub(super) area: usize,
     /// Left, right, top and bottom edge.
     pub(super) bounds: [usize; 4],
 }
 
-impl Part {
+impl FieldPart {
     pub(super) fn touches_border(&self) -> bool {
         let [left, right, top, bottom] = self.bounds;
         left == 0 || top == 0 || right == SIDE || bottom == SIDE
@@ -65,14 +65,14 @@ impl Part {
 }
 
 /// All connected parts, from above.
-pub(super) struct Parts {
-    runs: Vec<Run>,
-    parts: Vec<Part>,
+pub(super) struct FieldParts {
+    runs: Vec<FieldRun>,
+    parts: Vec<FieldPart>,
 }
 
-impl Parts {
+impl FieldParts {
     pub(super) fn of(fields: &Fields) -> Self {
-        let mut runs: Vec<Run> = Vec::with_capacity(4 * SIDE);
+        let mut runs: Vec<FieldRun> = Vec::with_capacity(4 * SIDE);
         // Of each run one before it of the same part, or itself.
         let mut joined: Vec<usize> = Vec::with_capacity(4 * SIDE);
         let mut above = 0;
@@ -92,11 +92,11 @@ impl Parts {
                 touching
                     .filter(|other| runs[*other].fields & run != 0)
                     .for_each(|other| join(&mut joined, other, number));
-                runs.push(Run { row, fields: run, part: number });
+                runs.push(FieldRun { row, fields: run, part: number });
             }
             above = first;
         }
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<FieldPart> = Vec::new();
         for number in 0..runs.len() {
             let before = joined[number];
             let run = &runs[number];
@@ -104,7 +104,7 @@ impl Parts {
                 (run.row, run.fields.trailing_zeros() as usize, SIDE - run.fields.leading_zeros() as usize);
             let part = if before == number { parts.len() } else { runs[before].part };
             if before == number {
-                parts.push(Part { area: 0, bounds: [left, right, row, row + 1] });
+                parts.push(FieldPart { area: 0, bounds: [left, right, row, row + 1] });
             }
             let of = &mut parts[part];
             of.area += right - left;
@@ -114,12 +114,12 @@ impl Parts {
         Self { runs, parts }
     }
 
-    pub(super) fn each(&self) -> &[Part] {
+    pub(super) fn each(&self) -> &[FieldPart] {
         &self.parts
     }
 
     /// The fields of those parts for which `is` says so, by their number and what they are.
-    pub(super) fn fields(&self, is: impl Fn(usize, &Part) -> bool) -> Fields {
+    pub(super) fn fields(&self, is: impl Fn(usize, &FieldPart) -> bool) -> Fields {
         let chosen: Vec<bool> = self.parts.iter().enumerate().map(|(number, part)| is(number, part)).collect();
         let mut fields = [0; SIDE];
         self.runs.iter().filter(|run| chosen[run.part]).for_each(|run| fields[run.row] |= run.fields);
@@ -159,15 +159,15 @@ mod tests {
         members[21] = 0b1_0001_0001;
         members[22] = 0b1_1111_1111;
         members[40] = 1 << 63;
-        let parts = Parts::of(&members);
-        let found: Vec<Part> = parts.each().to_vec();
-        let part = |area, bounds| Part { area, bounds };
+        let parts = FieldParts::of(&members);
+        let found: Vec<FieldPart> = parts.each().to_vec();
+        let part = |area, bounds| FieldPart { area, bounds };
         let spiral = part(14 + 7 + 11 + 5, [1, 15, 1, 10]);
         assert_eq!(found, [spiral, part(2 + 3 + 9, [0, 9, 20, 23]), part(1, [63, 64, 40, 41])]);
         let kept = parts.fields(|number, part| number == 1 || part.touches_border());
         assert_eq!((count(&kept), bounds(&kept)), (15, Some([0, 64, 20, 41])));
-        assert_eq!(Parts::of(&[!0; SIDE]).each(), [part(SIDE * SIDE, [0, SIDE, 0, SIDE])]);
-        assert!(Parts::of(&[0; SIDE]).each().is_empty());
+        assert_eq!(FieldParts::of(&[!0; SIDE]).each(), [part(SIDE * SIDE, [0, SIDE, 0, SIDE])]);
+        assert!(FieldParts::of(&[0; SIDE]).each().is_empty());
     }
 
     #[test]

@@ -21,11 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 mod coarse_fit;
+mod common_part;
 mod described_parts;
 mod groups;
 mod landmarks;
 mod local_contrast;
-mod overlap;
 mod registration;
 mod same_picture;
 mod sign_tables;

@@ -97,18 +97,18 @@ impl Orientation {
 }
 
 /// The weights of all fields.
-struct Weights {
+struct OrientationWeights {
     upright: Grid,
     sides: Grid,
     lying: Grid,
 }
 
-static WEIGHTS: LazyLock<Weights> = LazyLock::new(|| {
+static WEIGHTS: LazyLock<OrientationWeights> = LazyLock::new(|| {
     let folded = |at: usize| at.min(SIDE - 1 - at);
     let grid = |weight: &dyn Fn(usize, usize) -> i8| -> Grid {
         std::array::from_fn(|y| std::array::from_fn(|x| f32::from(weight(y, x))))
     };
-    Weights {
+    OrientationWeights {
         upright: grid(&|y, x| UPRIGHT[folded(y)][folded(x)] * if y < HALF { 1 } else { -1 }),
         sides: grid(&|y, x| SIDES[y][folded(x)] * if x < HALF { 1 } else { -1 }),
         lying: grid(&|y, x| LYING[folded(y)][folded(x)]),

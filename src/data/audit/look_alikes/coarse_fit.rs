@@ -1,15 +1,10 @@
 //! Whether one reduced slice may lie in another at about a placement: asked of halved pictures before they are registered,
 //! since most slices with similar frequencies do not.
 
-use super::super::thumbnail::Thumbnail;
-use super::overlap::halved_correlation;
+use super::common_part::{HALF, HalfContrast, halved_correlation};
 use super::registration::{COARSE, Placement, searched};
 use super::symmetry::Symmetry;
 
-/// Side of a halved slice.
-pub(super) const HALF: usize = Thumbnail::SIDE / 2;
-/// Local contrast of a halved slice.
-pub(super) type HalfContrast = [[f32; HALF]; HALF];
 /// Steps of a byte in one of local contrast.
 const STEPS: f32 = 32.0;
 /// From this correlation on a search for the placement is worthwhile, and from this one of what was found a registration.

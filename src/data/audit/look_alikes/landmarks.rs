@@ -1,7 +1,7 @@
-//! Parts of a slice that are found again in a cropped or enlarged copy: the lungs, the body, and others that are darker or
+//! FieldParts of a slice that are found again in a cropped or enlarged copy: the lungs, the body, and others that are darker or
 //! brighter than what surrounds them.
 
-use super::super::fields::{Fields, Part, Parts, bits};
+use super::super::fields::{FieldPart, FieldParts, Fields, bits};
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
 use super::symmetry::SlicePart;
@@ -85,12 +85,12 @@ fn extremes(of: &Small) -> (f32, f32) {
 
 /// Connected pieces of fields that do not touch the border.
 fn pieces(fields: &Fields) -> Vec<Piece> {
-    let piece = |part: &Part| {
+    let piece = |part: &FieldPart| {
         let [left, right, top, bottom] = part.bounds;
         let is_piece = part.area >= PIECE && !part.touches_border();
         is_piece.then_some(Piece { area: part.area, bounds: [left, top, right, bottom] })
     };
-    Parts::of(fields).each().iter().filter_map(piece).collect()
+    FieldParts::of(fields).each().iter().filter_map(piece).collect()
 }
 
 #[cfg(test)]

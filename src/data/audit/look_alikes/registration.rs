@@ -2,8 +2,8 @@
 
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
+use super::common_part::whole_correlation;
 use super::local_contrast::local_contrast;
-use super::overlap::whole_correlation;
 use super::symmetry::{SlicePart, Symmetry};
 
 const SIDE: usize = Thumbnail::SIDE;

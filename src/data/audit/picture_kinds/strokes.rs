@@ -2,7 +2,7 @@
 //! edges, as high as letters.
 
 use super::{Check, PictureView, SIDE};
-use crate::data::audit::fields::{Fields, Parts, bits};
+use crate::data::audit::fields::{FieldParts, Fields, bits};
 
 /// One connected group of bright pixels that could be a letter.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +86,7 @@ fn glyphs(view: &PictureView<'_>) -> Vec<Glyph> {
 fn air(view: &PictureView<'_>, level: f32) -> Fields {
     let rows = &view.thumbnail.0;
     let dark: Fields = std::array::from_fn(|y| bits(|x| rows[y][x] < level));
-    Parts::of(&dark).fields(|_, part| part.touches_border())
+    FieldParts::of(&dark).fields(|_, part| part.touches_border())
 }
 
 /// With the fields beside: a stroke may fill a field.

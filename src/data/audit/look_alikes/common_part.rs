@@ -1,10 +1,13 @@
 //! The correlation of two reduced slices of which one lies in the other.
 
 use super::super::thumbnail::Thumbnail;
-use super::coarse_fit::HalfContrast;
 use multiversion::multiversion;
 
 const SIDE: usize = Thumbnail::SIDE;
+/// Side of a halved slice.
+pub(super) const HALF: usize = SIDE / 2;
+/// Local contrast of a halved slice.
+pub(super) type HalfContrast = [[f32; HALF]; HALF];
 
 /// Of halved slices; the borders are in fields of whole ones.
 #[multiversion(targets("x86_64+avx2"))]
