@@ -155,4 +155,6 @@ if __name__ == "__main__":
     os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*folders, os.environ["LD_LIBRARY_PATH"]])
     sys.path.insert(0, str(REPO / "scripts/evcxr_relay"))
     import start_relay
+    # The package that cells are linked with stands for the library (evcxr.toml).
+    os.environ["EVCXR_RELAY_RENAME"] = "covid_ct_notebook=covid_ct"
     start_relay.run(sys.argv[1], os.environ["COVID_CT_EVCXR"], end_with_parent)

@@ -10,6 +10,7 @@ import argparse, base64, contextlib, copy, os, pathlib, re, signal, subprocess, 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import nbformat
 import notebook_kernel as nk
+from jupyter_core.paths import jupyter_path
 from nbconvert import HTMLExporter
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
@@ -93,15 +94,29 @@ def run_notebook(name, notebook, manager, following, quiet):
 
 
 # Long lines of training break between words.
-WHOLE_WORDS = ".jp-OutputArea-output pre{word-break:normal!important;overflow-wrap:anywhere}"
+STYLE = ":root{color-scheme:light dark}.jp-OutputArea-output pre{word-break:normal!important;overflow-wrap:anywhere}"
 
 
-def save(notebook, name, out):
+def page(notebook, with_report):
+    """A notebook as a page that needs no network: its own title, dark where the reader's system is, a link to the report."""
+    notebook = copy.deepcopy(notebook)
+    headings = re.findall(r"^# (.+)", "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"), re.MULTILINE)
+    notebook.metadata["title"] = (headings or ["Notebook"])[0] + " · covid-ct"
+    html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(notebook)
+    # Formulas, diagrams and widgets, which these notebooks do not have, would be drawn by scripts from elsewhere.
+    html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL)
+    dark = next(path for folder in jupyter_path("nbconvert/templates/lab/static")
+                if (path := pathlib.Path(folder) / "theme-dark.css").is_file()).read_text()
+    style = f"<style>{STYLE}</style><style>@media (prefers-color-scheme: dark) {{{dark}}}</style>"
+    link = '<p style="margin:1em 2em"><a href="report.html">The report of all runs</a></p>' if with_report else ""
+    return html.replace("</head>", f"{style}</head>", 1).replace("</body>", f"{link}</body>", 1)
+
+
+def save(notebook, name, out, with_report):
     """The executed notebook, its HTML, and every figure in it as a file."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, out / f"{name}.ipynb")
-    html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(copy.deepcopy(notebook))
-    (out / f"{name}.html").write_text(html.replace("</head>", f"<style>{WHOLE_WORDS}</style></head>", 1))
+    (out / f"{name}.html").write_text(page(notebook, with_report))
     figures = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)",
                          "".join(o.get("data", {}).get("text/html", "") for c in notebook.cells for o in c.get("outputs", [])))
     for number, figure in enumerate(figures, 1):
@@ -126,13 +141,14 @@ def main():
     if not args.notebooks and not unlabelled:
         todo = [job for job in todo if not job[0].startswith("06")]
         print(f"{data} has no prediction/: notebook 06 is skipped, and the report is written without it")
+    with_report = not args.notebooks
     begun, following = time.monotonic(), None
     try:
         for index, (name, notebook, folder) in enumerate(todo):
             manager = following or nk.start(folder, environment)
             following = nk.start(todo[index + 1][2], environment) if index + 1 < len(todo) else None
             notebook, failed = run_notebook(name, notebook, manager, following, args.quiet)
-            save(notebook, name, out)
+            save(notebook, name, out, with_report)
             if failed:
                 sys.exit(f"\n{name}: cell {failed[0]} failed:\n{failed[1]}\nThe notebook up to there: {out / name}.ipynb")
     finally:

@@ -242,6 +242,7 @@ def install_kernel(environment, evcxr):
     for folder in (CLONE / "jupyter/kernels/covid-ct", pathlib.Path(user) / "kernels/covid-ct"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n")
+        shutil.copyfile(REPO / "scripts/kernel_logo.svg", folder / "logo-svg.svg")
     program(CLONE / "cargo-home/bin/cargo",
             f'exec "{environment["COVID_CT_PYTHON"]}" "{REPO}/scripts/kernel_cargo.py" "$@"')
     # evcxr asks rustup which cargo to call: this one.

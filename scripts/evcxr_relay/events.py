@@ -22,6 +22,15 @@ def plain(name):
     return re.sub(r"<.*", "", name).removeprefix("&")
 
 
+def renamed(content):
+    """An error as evcxr sends it, with names that EVCXR_RELAY_RENAME changes: `one=other`, as where `:dep` renames a package."""
+    one, _, other = os.environ.get("EVCXR_RELAY_RENAME", "").partition("=")
+    if not one:
+        return content
+    changed = {name: content[name].replace(one, other) for name in ("ename", "evalue")}
+    return {**content, **changed, "traceback": [line.replace(one, other) for line in content["traceback"]]}
+
+
 def error(name, text, place=None):
     """An `error` message: the first line in red, causes and place below. Frames of the stack are left out, which are of use to
     those who wrote what failed: RUST_BACKTRACE=full keeps them."""

@@ -4,7 +4,7 @@ import collections, json, socket, time
 import zmq
 from jupyter_client.session import Session, extract_header
 
-from events import DIED, failure, read_events
+from events import DIED, failure, read_events, renamed
 
 # A line that a cell prints to show something at once, and change it later: the prefix, then JSON (see README.md).
 SHOW = "\x01EVCXR_RELAY_SHOW "
@@ -241,8 +241,13 @@ class Relay:
     def from_shell(self, frames):
         identities, message = self.parsed(list(frames))
         cell, content = self.cell, message["content"]
-        if message["header"]["msg_type"] == "kernel_info_reply":
-            self.kernel_info = {**content, "implementation": "evcxr_relay"} if content.get("status") == "ok" else None
+        if message["header"]["msg_type"] == "kernel_info_reply" and content.get("status") == "ok":
+            # Jupyter's name for it, by which exported notebooks are coloured; evcxr sends `pygment_lexer`.
+            language = {**content["language_info"], "pygments_lexer": "rust"}
+            self.kernel_info = {**content, "implementation": "evcxr_relay", "language_info": language}
+            self.session.send(self.front["shell"], "kernel_info_reply", self.kernel_info, parent=message["parent_header"],
+                              ident=identities)
+            return
         if cell and message["parent_header"].get("msg_id") == cell.id and message["header"]["msg_type"] == "execute_reply":
             cell.reply = (identities, content)
             cell.answered = time.monotonic()
@@ -269,10 +274,12 @@ class Relay:
             if kind == "stream" and self.is_ours(cell, content):
                 return
             if kind == "error":
+                content = renamed(content)
                 if cell.error is None:
                     cell.error = content
-                if cell.killed or content["evalue"].startswith(DIED):
-                    return
+                if not cell.killed and not content["evalue"].startswith(DIED):
+                    self.publish("error", content, cell.message)
+                return
         self.front["iopub"].send_multipart(frames)
 
     def is_ours(self, cell, content):

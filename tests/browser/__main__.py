@@ -45,6 +45,16 @@ class Tests:
         notebook.must_read_well(name)
         notebook.page.close()
 
+    def an_opened_notebook_is_not_modified(self):
+        """Opening a notebook and connecting its kernel changes nothing in it."""
+        shutil.copy(REPO / "notebooks/01_dataset.ipynb", self.lab.folder / "opened.ipynb")
+        notebook = self.page("opened.ipynb")
+        notebook.page.wait_for_function(
+            "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'", timeout=120_000)
+        time.sleep(2)
+        assert not notebook.page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty"), "modified at once"
+        notebook.page.close()
+
     def an_interrupt_during_training_keeps_variables(self):
         """Progress is one bar a stage and a table that grows; an interrupt ends the training within 2 s; it goes on after a
         page was closed and opened again; a restart begins anew."""
@@ -127,7 +137,7 @@ def main():
     draw = ["--train-scans", "12", "--val-scans", "5", "--prediction-scans", "3", "--slices", "8"]
     subprocess.run([REPO / "covid-ct", "phantom", data, *draw], check=True, capture_output=True)
     environment = {**os.environ, "COVID_CT_WORKSPACE": str(work), "COVID_CT_DATA": str(data)}
-    tests = ["a_cell_that_fails_stops_run_all", "an_interrupt_during_training_keeps_variables"]
+    tests = ["an_opened_notebook_is_not_modified", "a_cell_that_fails_stops_run_all", "an_interrupt_during_training_keeps_variables"]
     tests += ["every_notebook_by_run_all"] if args.all else []
     with sync_playwright() as playwright, Lab(work, environment) as lab:
         browser = playwright.chromium.launch(executable_path=chromium(), args=[
