@@ -137,7 +137,8 @@ def main():
     draw = ["--train-scans", "12", "--val-scans", "5", "--prediction-scans", "3", "--slices", "8"]
     subprocess.run([REPO / "covid-ct", "phantom", data, *draw], check=True, capture_output=True)
     environment = {**os.environ, "COVID_CT_WORKSPACE": str(work), "COVID_CT_DATA": str(data)}
-    tests = ["an_opened_notebook_is_not_modified", "a_cell_that_fails_stops_run_all", "an_interrupt_during_training_keeps_variables"]
+    tests = ["an_opened_notebook_is_not_modified", "a_cell_that_fails_stops_run_all",
+             "an_interrupt_during_training_keeps_variables"]
     tests += ["every_notebook_by_run_all"] if args.all else []
     with sync_playwright() as playwright, Lab(work, environment) as lab:
         browser = playwright.chromium.launch(executable_path=chromium(), args=[
