@@ -18,8 +18,8 @@ mod flow;
 mod histogram;
 mod ink;
 mod lines;
-mod themes;
 mod of_frame;
+mod themes;
 mod two_scales;
 
 pub(crate) use bars::{Bar, bars};

@@ -60,8 +60,13 @@ impl FirstPages {
         Self {
             question: format!(
                 "Can a network tell covid from non-covid by the chest CT of a patient that it has never seen? Tried on the \
-                 data set {} with {}{}.",
+                 data set {}{} with {}{}.",
                 from.accepted.name,
+                if from.accepted.root.join("phantom.json").is_file() {
+                    " (synthetic: drawn pictures, no patients)"
+                } else {
+                    ""
+                },
                 counted(from.runs.len() as u64, "trained network"),
                 networks(&from.runs)
             ),
@@ -149,8 +154,10 @@ fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
         ),
     };
     format!(
-        "with 95 % confidence its scan AUC is {area}, its balanced accuracy {accuracy}, its macro F1 {f1}; the value \
-         found is in brackets.{others}"
+        "scan AUC {area}, balanced accuracy {accuracy}, macro F1 {f1}: 95 % confidence intervals over patients, with the \
+         value found in brackets. Of {} patients they are {}.{others}",
+        thousands(of.scans.patients as u64),
+        if of.scans.patients < 30 { "too narrow, hardly more than a hint" } else { "for patients like these alone" }
     )
 }
 
@@ -159,7 +166,7 @@ fn in_words(of: &Estimate) -> String {
     match (of.value, of.interval) {
         (Some(_), Some(_)) => estimated(of),
         (Some(value), None) => {
-            format!("({value:.3}; no interval, because all draws are alike or there is one patient)")
+            format!("({value:.3}; without an interval: every draw of patients gives this value)")
         }
         (None, _) => "undefined".to_owned(),
     }
@@ -177,14 +184,19 @@ fn where_it_fails(run: &Run) -> Option<String> {
         let support: u64 = scans.rows()[truth].iter().sum();
         format!("{} of {}", thousands(scans.count(Truth(truth), Predicted(called))), thousands(support))
     };
-    Some(format!(
-        "{} covid scans of the test set are called non-covid (sensitivity {}), {} non-covid scans covid \
-         (specificity {}).",
+    let missed = format!(
+        "{} covid scans of the test set are called non-covid (sensitivity {})",
         wrong(Label::Covid, Label::NonCovid),
-        percent(scans.sensitivity()),
+        percent(scans.sensitivity())
+    );
+    let alarms = format!(
+        "{} non-covid scans of the test set are called covid (specificity {})",
         wrong(Label::NonCovid, Label::Covid),
         percent(scans.specificity())
-    ))
+    );
+    // What goes wrong more often first.
+    let is_missed_first = scans.sensitivity() <= scans.specificity();
+    Some(if is_missed_first { format!("{missed}; {alarms}.") } else { format!("{alarms}; {missed}.") })
 }
 
 /// One row for the test set of each run without a leak, for each of its sources, and for scans from elsewhere.
@@ -214,10 +226,16 @@ fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
             }
         }
     }
+    let areas = runs.iter().filter(|run| !run.leaks()).filter_map(|run| {
+        let validation = run.assessment.as_ref()?.subset(Subset::Validation)?;
+        Some(format!("{} {:.3}", run.name, validation.scans.get(Measure::RocAuc).value?))
+    });
+    let areas = areas.collect::<Vec<_>>().join(", ");
     let elsewhere = if external { "" } else { " External validation was not done." };
     (!table.rows().is_empty()).then(|| {
         table.note(format!(
-            "Bootstrap over patients. Epoch and threshold were chosen on the validation set, never on these scans.{elsewhere}"
+            "Bootstrap over patients. Network, epoch and threshold were chosen on the validation set (scan AUC there: {areas}), \
+             never on these scans.{elsewhere}"
         ))
     })
 }
@@ -229,14 +247,18 @@ fn leaking(runs: &[Run]) -> Option<Table> {
     for run in runs.iter().filter(|run| run.leaks()) {
         let of = &run.evaluation;
         let (test, validation) = (of.slice_accuracy(Subset::Test), of.slice_accuracy(Subset::Validation));
-        let gap = test.zip(validation).map_or("–".to_owned(), |(a, b)| format!("{:+.1}", 100.0 * (a - b)));
         let mark = of.leak_mark(Subset::Validation);
+        let gap = match test.zip(validation) {
+            Some((a, b)) if mark.is_empty() => format!("{:+.1}", 100.0 * (a - b)),
+            Some(_) => "not measurable".to_owned(),
+            None => "–".to_owned(),
+        };
         table.row([run.name.clone(), percent(test), format!("{}{mark}", percent(validation)), gap]);
     }
     (!table.rows().is_empty()).then(|| {
         table.note(
-            "Their training holds slices of the same scans as their test set. The validation set has other patients, unless \
-             it is marked.",
+            "Their training holds slices of the same scans as their test set: they remember patients. How many points too \
+             many that gives shows on other patients, those of the validation set; where that leaks, too, nothing here shows it.",
         )
     })
 }
