@@ -112,7 +112,7 @@ impl Figure {
         let (width, height) = self.size();
         let least = (width * LEAST).div_ceil(self.smallest_text());
         html! {
-            figure.covid-ct style="margin:.5em 0;overflow-x:auto" {
+            figure.covid-ct tabindex="0" style="margin:.5em 0;overflow-x:auto" {
                 img alt=(self.alt()) width=(width) height=(height)
                     style={ "max-width:100%;height:auto;min-width:" (least) "px" } src=(PreEscaped(address));
                 figcaption style="font-size:12px;opacity:.8;padding:2px 8px;max-width:60em" { (self.caption) }

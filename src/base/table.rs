@@ -224,7 +224,8 @@ impl Show for Table {
             "border-collapse:collapse;font-size:13px"
         };
         html! {
-            div.covid-ct style="overflow-x:auto;margin:.5em 0" {
+            // What can be scrolled can be reached by the keyboard.
+            div.covid-ct tabindex="0" style="overflow-x:auto;margin:.5em 0" {
                 table style=(layout) {
                     (caption(&self.title))
                     thead { tr {

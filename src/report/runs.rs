@@ -230,7 +230,7 @@ impl Report {
             @if !from.left_out.is_empty() { (PreEscaped(left_out_table(&from.left_out).html())) }
             (PreEscaped(table.html()))
             p { "Commands that repeat the results, with the settings of each run (" code { (settings) } "):" }
-            pre { (commands) }
+            pre tabindex="0" { (commands) }
             p { "On a CPU the same seed gives the same bits, on a GPU the same results up to rounding." }
             (PreEscaped(here.table().html()))
         };

@@ -120,6 +120,27 @@ class Tests:
             notebook.command("kernelmenu:shutdown")
             notebook.page.close()
 
+    def the_report_can_be_read(self):
+        """By axe-core without a serious finding, unfolded, at both widths in both themes; nothing is wider than the page."""
+        from axe_playwright_python.sync_playwright import Axe
+        must_be_accessible(self.browser, Axe(), self.lab.folder / "report.html", self.out)
+
+
+def must_be_accessible(browser, axe, report, out):
+    for width in (1280, 400):
+        for theme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+            page.goto(report.as_uri())
+            page.evaluate("document.querySelectorAll('details').forEach(of => of.open = true)")
+            found = [of for of in axe.run(page).response["violations"] if of["impact"] in ("serious", "critical")]
+            told = [f"{of['id']} ({len(of['nodes'])}): {of['nodes'][0]['html'][:200]}" for of in found]
+            assert not told, f"report at {width} px, {theme}:\n" + "\n".join(told)
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide <= 0, f"report at {width} px: {wide} px wider than the page"
+            page.evaluate("document.querySelectorAll('details').forEach(of => of.open = false)")
+            page.screenshot(path=out / f"report-{width}-{theme}.png")
+            page.close()
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,7 +160,7 @@ def main():
     environment = {**os.environ, "COVID_CT_WORKSPACE": str(work), "COVID_CT_DATA": str(data)}
     tests = ["an_opened_notebook_is_not_modified", "a_cell_that_fails_stops_run_all",
              "an_interrupt_during_training_keeps_variables"]
-    tests += ["every_notebook_by_run_all"] if args.all else []
+    tests += ["every_notebook_by_run_all", "the_report_can_be_read"] if args.all else []
     with sync_playwright() as playwright, Lab(work, environment) as lab:
         browser = playwright.chromium.launch(executable_path=chromium(), args=[
             "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",

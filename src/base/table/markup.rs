@@ -68,7 +68,7 @@ fn cut(piece: &str) -> String {
 
 /// Text whose layout is kept.
 pub(crate) fn preformatted(text: &str) -> String {
-    html! { pre style="line-height:1.35;font-family:monospace" { (text) } }.into_string()
+    html! { pre tabindex="0" style="line-height:1.35;font-family:monospace" { (text) } }.into_string()
 }
 
 /// A whole page that can be read offline, with this style and body.
