@@ -154,7 +154,7 @@ fn planted_heat_and_a_planted_stranger_are_found() {
     assert!(first.1 == Some(Label::Covid) && first.3 > Some(0.9), "{first:?}");
     let kinds: Vec<GalleryKind> = explanations.galleries.iter().map(|gallery| gallery.kind).collect();
     let all = [GalleryKind::ConfidentRight, GalleryKind::ConfidentWrong, GalleryKind::OutsideLungs];
-    assert_eq!(kinds, [&all[..], &[GalleryKind::DoubtfulMasks]].concat());
+    assert_eq!(kinds, [&all[..], &[GalleryKind::DoubtfulMasks, GalleryKind::Examples]].concat());
     // It calls everything covid: only the others are wrong, and their slices are found although few are explained.
     assert!(!explanations.galleries[1].figure.svg().contains("val/covid"), "a right slice among the wrong ones");
     assert!(explanations.sanity.contains("rank correlation") || explanations.sanity.contains("undefined"));
