@@ -3,6 +3,7 @@
 use crate::base::errors::Result;
 use crate::base::figure::{Figure, lines};
 use crate::base::output::{is_relayed, show_in_place};
+use crate::base::parallel::locked;
 use crate::base::progress::{human_seconds, rate, seconds_if_any};
 use crate::base::table::{Page, Show, Table, percent, shown_as_table};
 use crate::data::split::{Subset, listed};
@@ -12,6 +13,8 @@ use crate::train::config::RunConfig;
 use crate::train::epoch::{EpochRecord, Score, best, has_ended};
 use crate::train::recipe::Selection;
 use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 use tch::Device;
 
 /// A finished (or unfinished) training: its settings and its epochs.
@@ -88,15 +91,20 @@ impl History {
     }
 
     /// Shows the epochs so far in the running cell of a notebook, in the place of those before; once the training is over one
-    /// line, since the cell shows the history itself.
+    /// line, since the cell shows the history itself. At most once a second and 200 KB a second: beyond 1 MB a second Jupyter's
+    /// server drops what a cell shows, its errors included.
     pub(crate) fn show_while_training(&self) {
-        if !is_relayed() {
+        static NEXT: Mutex<Option<Instant>> = Mutex::new(None);
+        let is_over = has_ended(&self.epochs, &self.run);
+        let mut next = locked(&NEXT);
+        if !is_relayed() || !is_over && next.is_some_and(|next| Instant::now() < next) {
             return;
         }
         let said = format!("{} of {} epochs trained", self.epochs.len(), self.run.epochs);
         let whole = || Some(Page::new().with(&self.table()).with(&self.page().ok()?).html());
-        let html = if has_ended(&self.epochs, &self.run) { None } else { whole() };
-        show_in_place("training", &html.unwrap_or_else(|| format!("<div>{said}</div>")), &said);
+        let html = if is_over { None } else { whole() }.unwrap_or_else(|| format!("<div>{said}</div>"));
+        show_in_place("training", &html, &said);
+        *next = Some(Instant::now() + Duration::from_secs_f64((html.len() as f64 / 200e3).max(1.0)));
     }
 
     fn curves(&self, title: &str, unit: (&str, Option<(f64, f64)>), value: fn(&Score) -> f64) -> Result<Figure> {
