@@ -3,6 +3,7 @@ import pathlib, sys, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "scripts"))
 import notebook_kernel as nk
+from cells import PREPARED
 
 manager = nk.start(sys.argv[1])
 client = nk.ready(manager)
@@ -54,17 +55,6 @@ def what_was_queued_is_aborted():
     assert [reply["status"] for reply in replies(asked)] == ["ok", "error", "aborted", "aborted"]
     shown, failed = outputs("one + 3")
     assert failed is None and text(shown) == "4", "variables live on after a panic"
-
-
-# A training for minutes, of a phantom that was drawn and audited in moments.
-PREPARED = """
-let work = Workspace::open()?;
-let manifest = Manifest::scan(work.dataset(Progress::print)?, Progress::print)?;
-Audit::run(&manifest, Progress::print)?.write(work.manifest_folder())?;
-let mut settings = RunConfig { epochs: 100_000, ..RunConfig::of(Architecture::Compact).small() };
-settings.preprocess.size = 32;
-let run = Experiment::open(settings)?;
-"""
 
 
 def an_interrupt_asks_first():

@@ -8,13 +8,12 @@ RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
 def read_events(path):
-    """(kind, fields…) of each record that a cell has written (marks.rs)."""
+    """[kind, fields…] of each record that a cell has written (marks.rs)."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    records = [record.split("\x1f") for record in text.split("\x1e")[:-1]]
-    return [tuple(field for field in record) for record in records]
+    return [record.split("\x1f") for record in text.split("\x1e")[:-1]]
 
 
 def plain(name):
@@ -43,22 +42,24 @@ def error(name, text, place=None):
     return {"ename": name, "evalue": text.strip(), "traceback": lines}
 
 
-def failure(events, cell):
+def failure(cell):
     """The error of a cell that failed, or None; and what else a reader is to be told.
 
     A panic that the cell caught is no failure, nor are words on standard error."""
-    panics = [event for event in events if event[0] == "panic"]
-    if any(event[0] == "escaped" for event in events) and panics:
-        _, place, text = panics.pop()
+    def of_kind(kind):
+        return [event[1:] for event in cell.events if event[0] == kind]
+
+    panics = of_kind("panic")
+    if of_kind("escaped"):
+        place, text = panics.pop() if panics else ("src/lib.rs", "the cell panicked")
         found = error("panic", text, None if place.startswith("src/lib.rs") else place)
-    elif any(event[0] == "escaped" for event in events):
-        found = error("panic", "the cell panicked")
-    elif returned := [event for event in events if event[0] == "error"]:
-        found = error(plain(returned[-1][1]), returned[-1][2])
+    elif returned := of_kind("error"):
+        name, text = returned[-1]
+        found = error(plain(name), text)
     elif cell.killed:
         found = error("Interrupted", f"{cell.killed}: the cell was killed.{LOST}")
     elif cell.error and cell.error["evalue"].startswith(DIED):
         found = error("Died", cell.error["evalue"] + "." + LOST)
     else:
         found = cell.error
-    return found, [f"thread 'main' panicked at {place}, which was caught:\n{text}\n" for _, place, text in panics]
+    return found, [f"thread 'main' panicked at {place}, which was caught:\n{text}\n" for place, text in panics]

@@ -17,7 +17,6 @@ PATIENCE = 10.0
 # Seconds for what a cell has printed to arrive after its reply; far more than it takes.
 LATE = 2.0
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
-DELIMITER = b"<IDS|MSG>"
 
 
 def ports(ip):
@@ -39,8 +38,8 @@ class Cell:
         self.message, self.id = message, message["header"]["msg_id"]
         # Of evcxr's answer: its reply, and the message that it is idle again.
         self.reply = self.idle = None
-        # Which streams have ended, and whether the cell will end them.
-        self.ended, self.marked = set(), False
+        # What it has written of its end, once there is a reply; which streams have ended.
+        self.events, self.ended = [], set()
         self.error = None
         # What it shows that can be changed, by the name it has given.
         self.shown = {}
@@ -69,8 +68,6 @@ class Relay:
             of.connect(f"{back['transport']}://{back['ip']}:{back[name + '_port']}")
         self.waiting, self.cell = collections.deque(), None
         self.kernel_info, self.ending = None, None
-        # Shell requests without a cell, by id.
-        self.count = 0
 
     def bound(self, of, front, name):
         of.linger = 1000
@@ -119,12 +116,11 @@ class Relay:
         identities, parts = self.session.feed_identities(frames)
         return identities, self.session.deserialize(parts)
 
-    def publish(self, kind, content, parent, metadata=None):
-        self.session.send(self.front["iopub"], kind, content, parent=extract_header(parent), metadata=metadata,
-                          ident=kind.encode())
+    def publish(self, kind, content, parent):
+        self.session.send(self.front["iopub"], kind, content, parent=extract_header(parent), ident=kind.encode())
 
-    def answer(self, message, identities, content, kind=None, channel="shell"):
-        kind = kind or message["header"]["msg_type"].replace("_request", "_reply")
+    def answer(self, message, identities, content, channel="shell"):
+        kind = message["header"]["msg_type"].replace("_request", "_reply")
         self.session.send(self.front[channel], kind, content, parent=extract_header(message), ident=identities)
 
     def answer_here(self, message, identities, content):
@@ -206,16 +202,14 @@ class Relay:
             what = "The running cell shows no progress." if self.cell else "No cell runs."
             self.publish("stream", {"name": "stdout", "text": what + "\n"}, message)
         reply = {"status": "ok", "execution_count": 0, "payload": [], "user_expressions": {}}
-        self.answer(message, identities, reply, "execute_reply")
+        self.answer(message, identities, reply)
         self.is_idle_again(message)
 
     def abort_waiting(self):
         """What was asked for before a cell failed is not run, as with other kernels."""
         while self.waiting:
             message = self.waiting.popleft()
-            self.publish("status", {"execution_state": "busy"}, message)
-            self.answer(message, message["identities"], {"status": "aborted"})
-            self.publish("status", {"execution_state": "idle"}, message)
+            self.answer_here(message, message["identities"], {"status": "aborted"})
 
     # Interrupts.
 
@@ -251,7 +245,7 @@ class Relay:
         if cell and message["parent_header"].get("msg_id") == cell.id and message["header"]["msg_type"] == "execute_reply":
             cell.reply = (identities, content)
             cell.answered = time.monotonic()
-            cell.marked = any(event[0] == "end" for event in read_events(self.folder / "events"))
+            cell.events = read_events(self.folder / "events")
         else:
             self.front["shell"].send_multipart(frames)
 
@@ -301,19 +295,21 @@ class Relay:
         return True
 
     def is_over(self, cell, now):
-        return cell.idle and (not cell.marked or len(cell.ended) == 2) or now - cell.answered > LATE
+        """All its output has come: a cell that has written of its end marks it on both streams."""
+        is_marked = any(event[0] == "end" for event in cell.events)
+        return cell.idle and (not is_marked or len(cell.ended) == 2) or now - cell.answered > LATE
 
     def finish(self, cell):
         """Sends what the cell's end was: its error if it failed, its reply, and that the kernel is idle."""
         identities, content = cell.reply
-        failed, told = failure(read_events(self.folder / "events"), cell)
+        failed, told = failure(cell)
         for text in told:
             self.publish("stream", {"name": "stderr", "text": text}, cell.message)
         if failed:
             if failed is not cell.error:
                 self.publish("error", failed, cell.message)
             content = {**content, "status": "error", **failed}
-        self.answer(cell.message, identities, content, "execute_reply")
+        self.answer(cell.message, identities, content)
         if cell.idle:
             self.front["iopub"].send_multipart(cell.idle)
         else:

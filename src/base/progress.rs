@@ -60,9 +60,7 @@ impl Progress {
         let left = || Duration::try_from_secs_f64(self.total.saturating_sub(self.done) as f64 / self.rate).ok();
         if self.rate > 0.0 { left() } else { None }
     }
-}
 
-impl Progress {
     /// `2 min 05 s left`; of an epoch, which is one of several, `2 min 05 s left in this epoch`.
     pub fn left_in_words(&self) -> Option<String> {
         let whose = if self.stage.starts_with("epoch ") { " in this epoch" } else { "" };
@@ -173,6 +171,15 @@ struct MeterState {
     next: Duration,
 }
 
+/// How long it takes until the next line, where this time has passed.
+fn pause(passed: Duration) -> Duration {
+    match passed {
+        _ if is_relayed() => Duration::from_millis(500),
+        Duration::ZERO => Duration::from_secs(2),
+        _ => (passed / 30).clamp(Duration::from_secs(4), Duration::from_secs(15)),
+    }
+}
+
 impl<'a> Meter<'a> {
     pub(crate) fn new(
         stage: &str,
@@ -182,8 +189,7 @@ impl<'a> Meter<'a> {
         show: &'a (dyn Fn(&Progress) + Sync),
     ) -> Self {
         let progress = Progress { done: already_done, ..Progress::noted(stage, unit, total, "") };
-        let state =
-            MeterState { progress, already_done, next: Duration::from_millis(if is_relayed() { 500 } else { 2000 }) };
+        let state = MeterState { progress, already_done, next: pause(Duration::ZERO) };
         Self { show, begun: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -199,11 +205,7 @@ impl<'a> Meter<'a> {
         state.progress.done += units;
         let passed = self.begun.elapsed();
         if passed >= state.next {
-            state.next = passed
-                + match is_relayed() {
-                    true => Duration::from_millis(500),
-                    false => (passed / 30).clamp(Duration::from_secs(4), Duration::from_secs(15)),
-                };
+            state.next = passed + pause(passed);
             state.progress.note = note();
             self.call(&mut state, passed);
         }

@@ -250,7 +250,8 @@ impl Manifest {
         })
     }
 
-    fn without_scans(name: String, root: PathBuf) -> Self {
+    /// A manifest that lists nothing, of this name and folder.
+    pub(crate) fn without_scans(name: String, root: PathBuf) -> Self {
         Self {
             name,
             root,

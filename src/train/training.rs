@@ -162,7 +162,8 @@ impl<'a> Training<'a> {
         if scored.is_err() && is_asked() && solution.is_none() {
             self.save_position(seconds)?;
         }
-        let ((validation, validation_scan_auc, test), sums) = (scored?, self.info.position.sums);
+        let (validation, validation_scan_auc, test) = scored?;
+        let sums = self.info.position.sums;
         let record = EpochRecord {
             epoch: epoch + 1,
             training: Score::of(&sums, run.accuracy),
@@ -207,9 +208,11 @@ impl<'a> Training<'a> {
     /// Trains on the remaining slices of this epoch, and writes a checkpoint every few minutes. Returns the seconds
     /// that training the whole epoch took, those before a kill included.
     fn learn_from_all(&mut self) -> Result<f64> {
-        let (run, epoch) = (self.info.run.clone(), self.info.position.epoch);
-        let (order, experiment) = (self.order_of(epoch)?, self.experiment);
+        let run = self.info.run.clone();
+        let epoch = self.info.position.epoch;
+        let order = self.order_of(epoch)?;
         self.step = self.info.position.batch as u64;
+        let experiment = self.experiment;
         let show = |progress: &Progress| experiment.progress(progress);
         let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
         let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
@@ -329,8 +332,8 @@ impl<'a> Training<'a> {
         self.folder().write_by(artifact, |path| save_progress(path, &self.info, &self.network, state))
     }
 
-    fn save_best(&self, of: &CheckpointInfo) -> Result<()> {
-        self.folder().write_by(Artifact::BestCheckpoint, |path| save_network(path, of, &self.network))
+    fn save_best(&self, info: &CheckpointInfo) -> Result<()> {
+        self.folder().write_by(Artifact::BestCheckpoint, |path| save_network(path, info, &self.network))
     }
 
     /// Writes `best.safetensors` (of a frozen network: the backbone with the best head) and the history.

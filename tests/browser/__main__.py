@@ -7,24 +7,18 @@ every notebook by Run All, in the light and the dark theme at 1280 px, and the r
 """
 import argparse, os, pathlib, shutil, subprocess, sys, time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from lab import REPO, Lab, Notebook, chromium, settings
-
-PREPARED = """let work = Workspace::open()?;
-let manifest = Manifest::scan(work.dataset(Progress::print)?, Progress::print)?;
-Audit::run(&manifest, Progress::print)?.write(work.manifest_folder())?;
-let mut settings = RunConfig { epochs: 100_000, ..RunConfig::of(Architecture::Compact).small() };
-settings.preprocess.size = 32;
-let run = Experiment::open(settings)?;"""
+sys.path[:0] = [str(folder) for folder in pathlib.Path(__file__).resolve().parents[:2]]
+from cells import PREPARED
+from lab import REPO, THEMES, Lab, Notebook, chromium, settings
 
 
 class Tests:
     def __init__(self, browser, lab, out):
         self.browser, self.lab, self.out = browser, lab, out
 
-    def page(self, name, theme="light", width=1280):
-        settings(self.lab.settings, theme)
-        page = self.browser.new_page(viewport={"width": width, "height": 900})
+    def page(self, name):
+        settings(self.lab.settings)
+        page = self.browser.new_page(viewport={"width": 1280, "height": 900})
         return Notebook(page, self.lab, name)
 
     def picture(self, notebook, name):
@@ -109,9 +103,8 @@ class Tests:
             failed = notebook.page.locator(".jp-OutputArea-output .ansi-red-fg")
             assert not failed.count(), f"{path.name}: {failed.first.inner_text()}"
             print(f"    {path.name}: {time.monotonic() - begun:.0f} s", flush=True)
-            for theme in ("light", "dark"):
-                notebook.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})",
-                                       {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}[theme])
+            for theme, name in THEMES.items():
+                notebook.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
                 time.sleep(1)
                 notebook.must_read_well(f"{path.name}, {theme}")
                 self.picture(notebook, f"{path.stem}-{theme}")

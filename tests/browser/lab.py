@@ -21,11 +21,11 @@ def free_port():
         return one.getsockname()[1]
 
 
-def settings(folder, theme):
-    """Lab's settings: every cell in the page, also those that are scrolled out of sight; the theme; no news."""
+def settings(folder):
+    """Lab's settings: every cell in the page, also those that are scrolled out of sight; the light theme; no news."""
     for name, values in {
         "notebook-extension/tracker": {"windowingMode": "none"},
-        "apputils-extension/themes": {"theme": THEMES[theme]},
+        "apputils-extension/themes": {"theme": THEMES["light"]},
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     }.items():
         path = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -39,7 +39,7 @@ class Lab:
     def __init__(self, folder, environment):
         self.folder, self.port = folder, free_port()
         self.settings = folder / ".settings"
-        settings(self.settings, "light")
+        settings(self.settings)
         self.log = open(folder / "lab.log", "w")
         command = ["jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}", "--IdentityProvider.token=",
                    "--expose-app-in-browser", f"--notebook-dir={folder}", "--ServerApp.port_retries=0"]

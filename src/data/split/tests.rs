@@ -37,20 +37,7 @@ fn manifest_of(patients: &[Dealt<'_>]) -> Manifest {
         header: None,
         sha256: Digest([0; 32]),
     });
-    Manifest {
-        name: "made up".into(),
-        root: "nowhere".into(),
-        slices: slices.collect(),
-        scans,
-        same_patient: Vec::new(),
-        left_out: BTreeMap::new(),
-        strays: Vec::new(),
-        layout: Vec::new(),
-        rejected: Vec::new(),
-        sixteen_bit: None,
-        accepts_no_end: false,
-        tables: None,
-    }
+    Manifest { slices: slices.collect(), scans, ..Manifest::without_scans("made up".into(), "nowhere".into()) }
 }
 
 /// 17 covid and 12 other patients of three sources and of none, some of them with scans in train and val.

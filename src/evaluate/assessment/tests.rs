@@ -5,7 +5,6 @@ use crate::data::manifest::{Label, Scan, Set};
 use crate::evaluate::decision_rules::RuleKind;
 use crate::evaluate::predict::About;
 use crate::stats::metrics::Measure;
-use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 /// Scans of two slices with these labels and slice probabilities, as an evaluation of the validation subset finds them.
@@ -21,18 +20,8 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
         acquisition: None,
     };
     let manifest = Manifest {
-        name: "drawn".to_owned(),
-        root: folder.path().to_owned(),
         scans: scans.iter().enumerate().map(scan).collect(),
-        slices: Vec::new(),
-        same_patient: Vec::new(),
-        left_out: BTreeMap::new(),
-        strays: Vec::new(),
-        layout: Vec::new(),
-        rejected: Vec::new(),
-        sixteen_bit: None,
-        accepts_no_end: false,
-        tables: None,
+        ..Manifest::without_scans("drawn".to_owned(), folder.path().to_owned())
     };
     let about = About {
         run: "drawn".to_owned(),

@@ -149,7 +149,7 @@ pub(super) fn galleries(
     let of_all = format!("the {} slices of the subset", thousands(predictions.rows().len() as u64));
     let of_found =
         format!("{} explained slices, up to {PER_SCAN} a scan at even distances", thousands(found.len() as u64));
-    let title = |kind: GalleryKind| kind.title_of(&predictions.about);
+    let about = &predictions.about;
     let mut galleries = Vec::new();
     for (kind, right) in [(GalleryKind::ConfidentRight, true), (GalleryKind::ConfidentWrong, false)] {
         let rows = predictions.rows().iter().map(Explained::begun);
@@ -160,20 +160,18 @@ pub(super) fn galleries(
             Ok(heat_of(known.map_or(row, |of| &of.row), slice_of(&row.path)?))
         };
         let pictures = best.iter().map(with_outside).collect::<Result<Vec<_>>>()?;
-        galleries.extend(gallery(classifier, cache, (kind, &title(kind)), &pictures, &of_all)?);
+        galleries.extend(gallery(classifier, cache, about, kind, &pictures, &of_all)?);
     }
     let outside = found.iter().filter(|of| of.row.outside.is_some()).collect();
     let worst = one_a_scan(outside, |of| &of.row.scan, |of| of.row.outside.unwrap_or(0.0));
     let pictures: Vec<Pictured> = worst.iter().map(|of| heat_of(&of.row, of.slice)).collect();
-    let kind = GalleryKind::OutsideLungs;
-    galleries.extend(gallery(classifier, cache, (kind, &title(kind)), &pictures, &of_found)?);
+    galleries.extend(gallery(classifier, cache, about, GalleryKind::OutsideLungs, &pictures, &of_found)?);
     let middle = found.iter().filter(|of| of.in_the_middle).collect();
     let doubt = |of: &&GalleryCandidate| if of.row.plausible { -of.row.lungs } else { 1.0 - of.row.lungs };
     let doubtful = one_a_scan(middle, |of| &of.row.scan, doubt);
     let pictures: Vec<Pictured> = doubtful.iter().map(|of| mask_of(&of.row, of.slice)).collect();
     let of_middle = format!("the {of_found} that lie in the middle half of their scan, where lungs are expected");
-    let kind = GalleryKind::DoubtfulMasks;
-    galleries.extend(gallery(classifier, cache, (kind, &title(kind)), &pictures, &of_middle)?);
+    galleries.extend(gallery(classifier, cache, about, GalleryKind::DoubtfulMasks, &pictures, &of_middle)?);
     Ok(galleries)
 }
 
@@ -246,7 +244,8 @@ fn mask_of(row: &Explained, slice: usize) -> Pictured {
 fn gallery(
     classifier: &Classifier,
     cache: &SliceCache,
-    (kind, title): (GalleryKind, &str),
+    about: &About,
+    kind: GalleryKind,
     pictures: &[Pictured],
     of: &str,
 ) -> Result<Option<Gallery>> {
@@ -262,7 +261,7 @@ fn gallery(
         }
     };
     let caption = format!("Slices as the network sees them, {shown} One slice of each scan, of {of}.");
-    let figure = sheet(classifier, cache, title, pictures, &caption)?;
+    let figure = sheet(classifier, cache, &kind.title_of(about), pictures, &caption)?;
     Ok(Some(Gallery { kind, figure }))
 }
 

@@ -8,14 +8,12 @@ use crate::base::progress::{Progress, thousands};
 use crate::base::table::{Page, Table, percent, shown_by};
 use crate::data::manifest::Label;
 use crate::data::split::Subset;
-use crate::evaluate::assessment::estimated;
+use crate::evaluate::assessment::{FEW, estimated};
 use crate::stats::figures::reliability;
 use crate::stats::metrics::{DRAWS, Estimate, Measure, Performance};
 use crate::train::experiment::Experiment;
 use tch::Kind;
 
-/// Fewer patients are too few for reliable confidence intervals.
-const FEW: usize = 20;
 /// Scans of a subset that are shown in a table.
 const SHOWN: usize = 40;
 /// What is shown of a subset.
