@@ -12,6 +12,7 @@ use crate::evaluate::leak::LeakProbe;
 use crate::evaluate::published::Published;
 use crate::evaluate::shortcuts::Shortcuts;
 use crate::train::run_folder::{Artifact, RunFolder};
+use data_flow::Flow;
 use first_pages::FirstPages;
 use maud::{PreEscaped, html};
 use run_parts::{Omission, Run};
@@ -156,9 +157,10 @@ impl Report {
     pub fn new(workspace: &Workspace, runs: &[RunFolder], published: Option<&Published>) -> Result<Self> {
         let from = Sources::read(workspace, runs, published)?;
         let title = visible(format!("covid-ct: {}", from.audit.manifest().name));
+        let flow = Flow::of(&from);
         let mut report = Self {
             title,
-            first: FirstPages::of(&from),
+            first: FirstPages::of(&from, &flow),
             sections: Vec::new(),
             runs: from.runs.iter().map(Run::line).collect(),
             figures: Vec::new(),
@@ -169,7 +171,7 @@ impl Report {
         report.intended_use();
         report.summary(&from)?;
         report.limits(&from);
-        report.data(&from)?;
+        report.data(&from, &flow)?;
         report.audit(&from)?;
         if !from.runs.is_empty() {
             report.of_runs(&from)?;

@@ -4,5 +4,6 @@
 pub(crate) mod calibration;
 pub(crate) mod figures;
 pub(crate) mod logistic_head;
+pub(crate) mod median;
 pub(crate) mod metrics;
 pub(crate) mod sample_weights;

@@ -113,20 +113,8 @@ fn the_slides_counts_come_out() {
             });
         }
     }
-    let manifest = Manifest {
-        name: "cov19-ct-db".into(),
-        root: "nowhere".into(),
-        scans,
-        slices,
-        same_patient: Vec::new(),
-        strays: Vec::new(),
-        layout: Vec::new(),
-        rejected: Vec::new(),
-        sixteen_bit: None,
-        accepts_no_end: false,
-        tables: None,
-        left_out: BTreeMap::new(),
-    };
+    let manifest =
+        Manifest { name: "cov19-ct-db".into(), root: "nowhere".into(), scans, slices, ..Manifest::default() };
     let split = split_of(&manifest, RunConfig::published(Architecture::Fcn).split);
     let counts = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| split.slices(subset).len());
     assert_eq!(counts, [302_103, 75_518, 33_568]);

@@ -6,10 +6,12 @@ use crate::base::table::{Show, display};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use maud::{PreEscaped, html};
+use plotters::chart::MeshStyle;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 mod bars;
@@ -77,8 +79,8 @@ impl Figure {
     }
 
     /// The same with the numbers that were drawn.
-    pub(crate) fn with_numbers(self, csv: Csv) -> Self {
-        Self { csv: csv.text(), ..self }
+    pub(crate) fn with_numbers(self, csv: Csv) -> Result<Self> {
+        Ok(Self { csv: csv.text()?, ..self })
     }
 
     /// What is seen, in words.
@@ -245,6 +247,27 @@ pub(crate) fn legend<'c, 'svg: 'c>(
     Ok(labels.draw()?)
 }
 
+/// A chart under its title, with room for the numbers and names of its axes, so many pixels below.
+pub(crate) fn framed<'c, 'svg>(
+    canvas: &'c Canvas<'svg>,
+    title: &str,
+    below: u32,
+    x: Range<f64>,
+    y: Range<f64>,
+) -> Result<Chart<'c, 'svg>, Box<dyn std::error::Error>> {
+    let mut frame = ChartBuilder::on(canvas);
+    frame.caption(visible(title), title_font()).margin(12).x_label_area_size(below).y_label_area_size(62);
+    Ok(frame.build_cartesian_2d(x, y)?)
+}
+
+/// Draws the axes with their names and numbers, and thin lines at the numbers.
+pub(crate) fn draw_mesh(
+    mesh: &mut MeshStyle<'_, '_, RangedCoordf64, RangedCoordf64, SVGBackend<'_>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    mesh.axis_desc_style(text_font()).label_style(text_font());
+    Ok(mesh.light_line_style(WHITE).bold_line_style(BLACK.mix(0.12)).draw()?)
+}
+
 /// Axes from 0 to 1 with the diagonal, and from 1 to `top` room for a legend.
 pub(crate) fn unit_square<'c, 'svg>(
     canvas: &'c Canvas<'svg>,
@@ -253,24 +276,16 @@ pub(crate) fn unit_square<'c, 'svg>(
     y_label: &str,
     top: f64,
 ) -> Result<Chart<'c, 'svg>, Box<dyn std::error::Error>> {
-    let mut chart = ChartBuilder::on(canvas)
-        .caption(visible(title), title_font())
-        .margin(12)
-        .x_label_area_size(44)
-        .y_label_area_size(62)
-        .build_cartesian_2d(0.0..1.0, 0.0..top)?;
-    chart
-        .configure_mesh()
-        .x_desc(x_label)
-        .y_desc(y_label)
-        .x_label_formatter(&|v| format!("{v:.1}"))
-        .y_labels(11)
-        .y_label_formatter(&|v| if *v > 1.01 { String::new() } else { format!("{v:.1}") })
-        .axis_desc_style(text_font())
-        .label_style(text_font())
-        .light_line_style(WHITE)
-        .bold_line_style(BLACK.mix(0.12))
-        .draw()?;
+    let mut chart = framed(canvas, title, 44, 0.0..1.0, 0.0..top)?;
+    draw_mesh(
+        chart
+            .configure_mesh()
+            .x_desc(x_label)
+            .y_desc(y_label)
+            .x_label_formatter(&|v| format!("{v:.1}"))
+            .y_labels(11)
+            .y_label_formatter(&|v| if *v > 1.01 { String::new() } else { format!("{v:.1}") }),
+    )?;
     chart.draw_series([PathElement::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.5).stroke_width(1))])?;
     Ok(chart)
 }

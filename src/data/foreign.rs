@@ -8,8 +8,13 @@ use crate::data::volume::VolumeFormat;
 const FIRST: usize = 4096;
 
 /// Endings of scanners' files.
-pub(crate) const SCANNERS: [&str; 10] =
-    [".dcm", ".dicom", ".ima", ".acr", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"];
+const SCANNERS: [&str; 10] = [".dcm", ".dicom", ".ima", ".acr", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"];
+
+/// Whether a name ends as those of scanners' files do.
+pub(crate) fn ends_as_scanners(name: &str) -> bool {
+    let name = name.to_lowercase();
+    SCANNERS.iter().any(|ending| name.ends_with(ending))
+}
 
 /// What the file `name` holds in the place of a slice.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +30,7 @@ impl Foreign {
     pub(crate) fn of(name: &str, bytes: &[u8]) -> Option<Self> {
         let first = &bytes[..bytes.len().min(FIRST)];
         let scanners = |kind: &str, ending: &str, read: &str| {
-            let is_named = SCANNERS.iter().any(|ending| name.to_lowercase().ends_with(ending));
+            let is_named = ends_as_scanners(name);
             let told = if is_named {
                 // In a folder it would have been read.
                 format!(

@@ -153,7 +153,7 @@ impl Slice {
 }
 
 /// Every scan and slice under a root folder, in a fixed order: set, label, scan number, slice number.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Manifest {
     /// The root's folder name, also used for folders under `data_manifest/` and `runs/`.
     pub name: String,
@@ -239,39 +239,14 @@ impl Manifest {
         let place = root.canonicalize().with_context(|| format!("finding the folder {}", root.display()))?;
         let name = place.file_name().map_or("dataset".into(), |n| n.to_string_lossy().into_owned());
         let (sixteen_bit, accepts_no_end) = (SixteenBit::from_environment()?, accepts_no_end_marker()?);
-        Ok(Self {
-            scans,
-            strays,
-            layout,
-            rejected,
-            sixteen_bit,
-            accepts_no_end,
-            ..Self::without_scans(name, root.to_owned())
-        })
-    }
-
-    /// A manifest that lists nothing, of this name and folder.
-    pub(crate) fn without_scans(name: String, root: PathBuf) -> Self {
-        Self {
-            name,
-            root,
-            scans: Vec::new(),
-            slices: Vec::new(),
-            same_patient: Vec::new(),
-            strays: Vec::new(),
-            layout: Vec::new(),
-            rejected: Vec::new(),
-            sixteen_bit: None,
-            accepts_no_end: false,
-            tables: None,
-            left_out: BTreeMap::new(),
-        }
+        let root = root.to_owned();
+        Ok(Self { name, root, scans, strays, layout, rejected, sixteen_bit, accepts_no_end, ..Self::default() })
     }
 
     /// A manifest of folders and files that need not exist.
     pub(crate) fn of_folders(name: &str, folders: Vec<String>, slices: Vec<Slice>) -> Self {
         let scans = folders.into_iter().map(Scan::new).collect();
-        Self { scans, slices, ..Self::without_scans(name.to_owned(), PathBuf::from(name)) }
+        Self { name: name.to_owned(), root: PathBuf::from(name), scans, slices, ..Self::default() }
     }
 
     /// The path of a slice under the root, with `/`.

@@ -19,14 +19,14 @@ use crate::train::experiment::Experiment;
 use crate::train::run_folder::{Artifact, RunFolder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 mod gallery;
 mod heat;
 mod mask;
 
 pub use gallery::{Gallery, GalleryKind};
-use gallery::{GalleryCandidate, chosen, examples, galleries};
+use gallery::{GalleryCandidate, chosen, examples, galleries, numbered};
 pub(crate) use gallery::{Pictured, sheet, slices_by_path};
 pub use heat::HeatMap;
 use heat::heat_maps;
@@ -120,11 +120,13 @@ impl Explanations {
             doing()
         );
         let show = |progress: &Progress| experiment.progress(progress);
-        let found = explained(&classifier, cache, &predictions, &show).with_context(doing)?;
+        let number = slices_by_path(cache);
+        let found = explained(&classifier, cache, &predictions, &number, &show).with_context(doing)?;
         let (random_weights, sanity) = random_weights(&classifier, cache, &found).with_context(doing)?;
-        let mut galleries = galleries(&classifier, cache, &predictions, &found).with_context(doing)?;
+        let mut galleries = galleries(&classifier, cache, &predictions, &number, &found).with_context(doing)?;
         if folder.has(Artifact::ScanRule) {
-            galleries.extend(examples(&classifier, cache, &predictions, &folder.scan_rule()?).with_context(doing)?);
+            galleries
+                .extend(examples(&classifier, cache, &predictions, &number, &folder.scan_rule()?).with_context(doing)?);
         }
         let slices = found.into_iter().map(|of| of.row).collect();
         let explanations = Self { about: predictions.about, slices, random_weights, sanity, galleries };
@@ -220,16 +222,16 @@ fn explained(
     classifier: &Classifier,
     cache: &SliceCache,
     predictions: &Predictions,
+    number: &HashMap<String, usize>,
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<Vec<GalleryCandidate>> {
-    let number = slices_by_path(cache);
     let chosen = chosen(predictions, AT_MOST);
     let meter = Meter::new("explain", "slices", chosen.len(), 0, progress);
     let mut found = Vec::with_capacity(chosen.len());
     for part in chosen.chunks(64) {
         let begun = |&(index, in_the_middle): &(usize, bool)| {
             let row = Explained::begun(&predictions.rows()[index]);
-            let slice = *number.get(&row.path).with_context(|| format!("{} is not in the cache", row.path))?;
+            let slice = numbered(number, &row.path)?;
             Ok(GalleryCandidate { row, slice, in_the_middle })
         };
         let begun = part.iter().map(begun).collect::<Result<Vec<_>>>()?;

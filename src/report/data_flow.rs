@@ -49,8 +49,6 @@ pub(super) struct SplitFlow {
     /// Scans that are left out because their patient is in the validation set, and their slices.
     pub(super) left_out: Many,
     pub(super) used: Many,
-    #[serde(skip)]
-    by_subset: [(Subset, Many); 4],
     pub(super) subsets: Vec<crate::evaluate::evaluation::SubsetCount>,
 }
 
@@ -112,10 +110,6 @@ impl Flow {
                 split: split.hash(),
                 left_out: Many::of(accepted, |slice| !used.contains(&slice)),
                 used: Many::of(accepted, |slice| used.contains(&slice)),
-                by_subset: Subset::ALL.map(|subset| {
-                    let slices: BTreeSet<usize> = split.slices(subset).iter().copied().collect();
-                    (subset, Many::of(accepted, |slice| slices.contains(&slice)))
-                }),
                 subsets: runs.first().map_or(Vec::new(), |run| run.evaluation.counts.clone()),
             }
         };
@@ -128,7 +122,7 @@ impl Flow {
     }
 
     /// The way to the scans that a run was trained and tested on, in few rows.
-    pub(super) fn in_short(&self, run: Option<&Run>) -> Table {
+    pub(super) fn in_short(&self, from: &Sources<'_>, run: Option<&Run>) -> Table {
         let mut table = Table::new(
             "From the files to the scans of the test",
             &["Stage", "Slices", "Scans", "Patients, as far as known"],
@@ -140,12 +134,16 @@ impl Flow {
         row("Read".to_owned(), &self.read);
         row("Accepted by the audit".to_owned(), &self.accepted);
         let of = run.and_then(|run| self.splits.iter().find(|of| of.runs.contains(&run.name)));
-        if let Some(of) = of {
+        if let Some((of, split)) = of.zip(run.and_then(|run| run.split.as_ref())) {
             if of.left_out.slices > 0 {
                 row("Not used: a patient of the validation set".to_owned(), &of.left_out);
             }
-            for (subset, many) in of.by_subset.iter().filter(|(_, many)| many.slices > 0) {
-                row(format!("{subset} set"), many);
+            for subset in Subset::ALL {
+                let slices: BTreeSet<usize> = split.slices(subset).iter().copied().collect();
+                let many = Many::of(&from.accepted, |slice| slices.contains(&slice));
+                if many.slices > 0 {
+                    row(format!("{subset} set"), &many);
+                }
             }
         }
         let split = of.map_or(String::new(), |of| format!("The split is that of {}. ", of.runs.join(", ")));

@@ -72,10 +72,10 @@ impl Report {
         Ok(comparison.intervals().html() + &comparison.html() + &self.row(&figures))
     }
 
-    pub(super) fn data(&mut self, from: &Sources<'_>) -> Result<()> {
+    pub(super) fn data(&mut self, from: &Sources<'_>, flow: &Flow) -> Result<()> {
         let audit = &from.audit;
         let manifest = audit.manifest();
-        let (reasons, flow) = (reasons(from), Flow::of(from));
+        let reasons = reasons(from, flow);
         let mut html = String::new();
         for (number, figure) in (1..).zip(flow.figures()?) {
             html.push_str(&self.figure(&format!("data-flow-{number}"), &figure));
@@ -186,14 +186,13 @@ impl Report {
 }
 
 /// Files left out under their first reason.
-fn reasons(from: &Sources<'_>) -> Table {
+fn reasons(from: &Sources<'_>, flow: &Flow) -> Table {
     let excluded = from.audit.excluded();
     let mut table = Table::new("What was left out, and why", &["Reason", "Files", "First", "Meaning"]);
-    for &check in Check::ALL.iter().filter(|check| check.severity() == Severity::Exclude) {
-        let mut of_check = excluded.iter().filter(|(_, finding)| finding.check == check);
-        if let Some((first, _)) = of_check.next() {
-            let count = 1 + of_check.count();
-            table.row([check.name().to_owned(), thousands(count as u64), first.clone(), check.meaning().to_owned()]);
+    for (reason, count) in &flow.excluded {
+        if let Some((first, finding)) = excluded.iter().find(|(_, finding)| finding.check.name() == reason) {
+            let meaning = finding.check.meaning().to_owned();
+            table.row([reason.clone(), thousands(*count as u64), first.clone(), meaning]);
         }
     }
     let (all, out) = (from.audit.manifest().slices.len() as u64, excluded.len() as u64);

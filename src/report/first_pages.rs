@@ -35,12 +35,13 @@ pub(super) struct FirstPages {
 /// The run that one would use: of those without a leak the one with the highest scan AUC on the validation set. The test set
 /// chooses nothing.
 pub(super) fn best(runs: &[Run]) -> Option<&Run> {
-    let area = |run: &Run| {
-        let validation = run.assessment.as_ref()?.subset(Subset::Validation)?;
-        validation.scans.get(Measure::RocAuc).value
-    };
     let sound = runs.iter().filter(|run| !run.leaks() && run.assessment.is_some());
-    sound.reduce(|best, run| if area(run) > area(best) { run } else { best })
+    sound.reduce(|best, run| if validation_area(run) > validation_area(best) { run } else { best })
+}
+
+/// The scan AUC that chooses among runs.
+fn validation_area(run: &Run) -> Option<f64> {
+    run.assessed(Subset::Validation)?.scans.get(Measure::RocAuc).value
 }
 
 /// ROC and calibration of the scans that a run was tested on; of the validation scans where there is no test set.
@@ -55,7 +56,7 @@ pub(super) fn first_pictures(run: &Run) -> Result<Vec<(String, Figure)>> {
 }
 
 impl FirstPages {
-    pub(super) fn of(from: &Sources<'_>) -> Self {
+    pub(super) fn of(from: &Sources<'_>, flow: &Flow) -> Self {
         let best = best(&from.runs);
         Self {
             question: format!(
@@ -70,7 +71,7 @@ impl FirstPages {
                 counted(from.runs.len() as u64, "trained network"),
                 networks(&from.runs)
             ),
-            flow: Some(Flow::of(from).in_short(best)),
+            flow: Some(flow.in_short(from, best)),
             answers: answers(from, best),
             results: results(&from.runs, best),
             leaking: leaking(&from.runs),
@@ -123,8 +124,7 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
         counted(sound as u64, "run")
     );
     let mut answers = vec![("Which:", which)];
-    let tested = run.assessment.as_ref().and_then(|of| of.subset(Subset::Test));
-    match tested {
+    match run.assessed(Subset::Test) {
         None => answers.push(("How sure:", "not known, because it has no test set.".to_owned())),
         Some(of) => answers.extend([("How sure:", how_sure(of, &from.runs, run)), ("Tested on:", tested_on(of))]),
     }
@@ -141,8 +141,7 @@ fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
         .iter()
         .filter(|run| run.name != best.name && !run.leaks())
         .filter(|run| {
-            let other = run.assessment.as_ref().and_then(|of| of.subset(Subset::Test));
-            let both = other.and_then(|other| interval(&other.scans).zip(interval(&of.scans)));
+            let both = run.assessed(Subset::Test).and_then(|other| interval(&other.scans).zip(interval(&of.scans)));
             both.is_some_and(|(a, b)| a.low <= b.high && b.low <= a.high)
         })
         .collect();
@@ -226,10 +225,8 @@ fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
             }
         }
     }
-    let areas = runs.iter().filter(|run| !run.leaks()).filter_map(|run| {
-        let validation = run.assessment.as_ref()?.subset(Subset::Validation)?;
-        Some(format!("{} {:.3}", run.name, validation.scans.get(Measure::RocAuc).value?))
-    });
+    let sound = runs.iter().filter(|run| !run.leaks());
+    let areas = sound.filter_map(|run| Some(format!("{} {:.3}", run.name, validation_area(run)?)));
     let areas = areas.collect::<Vec<_>>().join(", ");
     let elsewhere = if external { "" } else { " External validation was not done." };
     (!table.rows().is_empty()).then(|| {

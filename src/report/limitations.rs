@@ -64,10 +64,9 @@ impl Report {
     }
 
     pub(super) fn limits(&mut self, from: &Sources<'_>) {
-        let limits = limits(from);
-        self.section("limits", "What not to believe, and why", list(&limits));
-        self.first.limits.clone_from(&limits);
-        self.json["limits"] = json!(limits);
+        self.first.limits = limits(from);
+        self.json["limits"] = json!(self.first.limits);
+        self.section("limits", "What not to believe, and why", list(&self.first.limits));
     }
 }
 
@@ -128,7 +127,7 @@ fn limits(from: &Sources<'_>) -> Vec<String> {
 /// What the best run's own results say against it.
 fn of_best(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
-    let tested = run.assessment.as_ref().and_then(|of| of.subset(Subset::Test));
+    let tested = run.assessed(Subset::Test);
     if let Some(patients) = tested.map(|of| of.scans.patients).filter(|patients| *patients < FEW) {
         found.push(format!(
             "{} was tested on {patients} patients: intervals over so few are too narrow, and hardly more than a hint.",

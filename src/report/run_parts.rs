@@ -7,7 +7,7 @@ use crate::base::files::Digest;
 use crate::base::table::Table;
 use crate::data::manifest::Manifest;
 use crate::data::split::{Split, Subset};
-use crate::evaluate::assessment::{Assessment, estimated};
+use crate::evaluate::assessment::{Assessed, Assessment, estimated};
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::explain::{Explanations, Gallery, GalleryKind};
 use crate::evaluate::external::ExternalValidation;
@@ -122,13 +122,15 @@ impl Run {
         } else {
             "split by patient"
         };
-        let area = self
-            .assessment
-            .as_ref()
-            .and_then(|of| of.subset(Subset::Test))
-            .map(|of| format!(", test scan AUC {}", estimated(of.scans.get(Measure::RocAuc))));
-        let line = format!("{}, {split}{}", of.run.architecture, area.filter(|_| !self.leaks()).unwrap_or_default());
+        let tested = self.assessed(Subset::Test).filter(|_| !self.leaks());
+        let area = tested.map(|of| format!(", test scan AUC {}", estimated(of.scans.get(Measure::RocAuc))));
+        let line = format!("{}, {split}{}", of.run.architecture, area.unwrap_or_default());
         RunLine { name: self.name.clone(), line, leaking: self.leaks() }
+    }
+
+    /// How it does on a subset, with intervals, if that was assessed.
+    pub(super) fn assessed(&self, subset: Subset) -> Option<&Assessed> {
+        self.assessment.as_ref()?.subset(subset)
     }
 
     /// Whether any of its figures is of patients that were learned from.

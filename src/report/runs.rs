@@ -9,7 +9,7 @@ use crate::base::escape::{shell_word, visible};
 use crate::base::table::{Show, Table};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
-use crate::evaluate::explain::{Gallery, GalleryKind};
+use crate::evaluate::explain::{Explanations, GalleryKind};
 use crate::train::provenance::Provenance;
 use maud::{PreEscaped, html};
 use serde_json::json;
@@ -139,13 +139,11 @@ impl Report {
 
     pub(super) fn explanations(&mut self, from: &Sources<'_>) {
         let mut parts = Vec::new();
-        let is_best = |run: &Run| best(&from.runs).is_some_and(|best| best.name == run.name);
         for (place, run) in from.runs.iter().enumerate() {
             let mut html = String::new();
             for of in &run.explanations {
                 html.push_str(&of.html());
-                let others = of.galleries.iter().filter(|gallery| gallery.kind != GalleryKind::ConfidentWrong);
-                html.push_str(&self.galleries(run, of.about.subset, others, is_best(run)));
+                html.push_str(&self.galleries(from, run, of, |kind| kind != GalleryKind::ConfidentWrong));
                 self.json["explanations"][&run.name][of.about.subset.name()] = json!({
                     "outside_lungs": of.outside(), "random_weights": of.random_weights, "by_scan": of.by_scan(),
                 });
@@ -155,17 +153,19 @@ impl Report {
         self.section_by_run("explanations", "Where the network looks", String::new(), parts);
     }
 
-    /// Galleries on the page, or only as files, so that a page with many runs is no larger than a mail may be.
-    fn galleries<'a>(
+    /// Galleries of some kinds: those of the best run on the page, others only as files, so that a page with many runs is no
+    /// larger than a mail may be.
+    fn galleries(
         &mut self,
+        from: &Sources<'_>,
         run: &Run,
-        subset: Subset,
-        galleries: impl Iterator<Item = &'a Gallery>,
-        on_page: bool,
+        of: &Explanations,
+        is_wanted: impl Fn(GalleryKind) -> bool,
     ) -> String {
+        let on_page = best(&from.runs).is_some_and(|best| best.name == run.name);
         let (mut html, mut files) = (String::new(), Vec::new());
-        for gallery in galleries {
-            let name = format!("{}-{subset}-{}", run.name, gallery.kind.key());
+        for gallery in of.galleries.iter().filter(|gallery| is_wanted(gallery.kind)) {
+            let name = format!("{}-{}-{}", run.name, of.about.subset, gallery.kind.key());
             match on_page {
                 true => html.push_str(&self.figure(&name, &gallery.figure)),
                 false => files.push(self.only_file(&name, &gallery.figure)),
@@ -176,12 +176,10 @@ impl Report {
 
     pub(super) fn failures(&mut self, from: &Sources<'_>) {
         let mut parts = Vec::new();
-        let is_best = |run: &Run| best(&from.runs).is_some_and(|best| best.name == run.name);
         for (place, run) in from.runs.iter().enumerate() {
             let mut html = String::new();
             for of in &run.explanations {
-                let wrong = of.galleries.iter().filter(|gallery| gallery.kind == GalleryKind::ConfidentWrong);
-                html.push_str(&self.galleries(run, of.about.subset, wrong, is_best(run)));
+                html.push_str(&self.galleries(from, run, of, |kind| kind == GalleryKind::ConfidentWrong));
             }
             parts.push((place, html));
         }

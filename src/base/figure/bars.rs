@@ -1,6 +1,6 @@
 //! Grouped bar charts with intervals.
 
-use super::{Canvas, Chart, Csv, Figure, PALETTE, draw, legend, text_font, title_font};
+use super::{Canvas, Chart, Csv, Figure, PALETTE, draw, draw_mesh, framed, legend, text_font};
 use crate::base::errors::{Result, ensure};
 use crate::base::escape::visible;
 use plotters::prelude::*;
@@ -33,12 +33,7 @@ pub(crate) fn bars(
     let right = if line.is_some() { 80.0 / f64::from(plot.group_pixels()) } else { 0.0 };
     let x = -0.5..plot.groups.len() as f64 - 0.5 + right;
     let figure = draw(title, caption, (plot.width(), 400), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), title_font())
-            .margin(12)
-            .x_label_area_size(34)
-            .y_label_area_size(62)
-            .build_cartesian_2d(x.clone(), range.0..range.1 + plot.room_for_legend())?;
+        let mut chart = framed(canvas, title, 34, x.clone(), range.0..range.1 + plot.room_for_legend())?;
         plot.draw_axes(&mut chart, y_label)?;
         for index in 0..plot.series.len() {
             plot.draw_series(&mut chart, index)?;
@@ -61,7 +56,7 @@ pub(crate) fn bars(
         csv.row(&[bar.group.as_str(), bar.series.as_str()], &[Some(bar.value), low, high]);
     }
     let seen: Vec<String> = bars.iter().map(|bar| plot.in_words(bar)).collect();
-    Ok(figure.described(format!("{y_label}; {}", seen.join("; "))).with_numbers(csv))
+    figure.described(format!("{y_label}; {}", seen.join("; "))).with_numbers(csv)
 }
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
@@ -132,17 +127,14 @@ impl<'a> Plot<'a> {
     }
 
     fn draw_axes(&self, chart: &mut Chart<'_, '_>, y_label: &str) -> Drawn {
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .disable_x_axis()
-            .y_desc(y_label)
-            .y_label_formatter(&|value| self.axis_label(*value))
-            .axis_desc_style(text_font())
-            .label_style(text_font())
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()?;
+        draw_mesh(
+            chart
+                .configure_mesh()
+                .disable_x_mesh()
+                .disable_x_axis()
+                .y_desc(y_label)
+                .y_label_formatter(&|value| self.axis_label(*value)),
+        )?;
         Ok(())
     }
 

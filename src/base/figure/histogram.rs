@@ -1,6 +1,6 @@
 //! Histograms.
 
-use super::{CHART, Csv, Figure, PALETTE, draw, legend, range, text_font, title_font};
+use super::{CHART, Csv, Figure, PALETTE, draw, draw_mesh, framed, legend, range};
 use crate::base::errors::{Context, Result};
 use crate::base::escape::visible;
 use plotters::prelude::*;
@@ -28,24 +28,16 @@ pub(crate) fn histogram(
         .collect();
     let tallest = counted.iter().flatten().copied().max().unwrap_or(1).max(1);
     let figure = draw(title, caption, (CHART, 340), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), title_font())
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(62)
-            .build_cartesian_2d(edge(0)..edge(bins), 0.0..f64::from(tallest) * 1.3)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .y_label_formatter(&|v| format!("{v:.0}"))
-            .x_label_formatter(&|v| format!("{v:.0}"))
-            .axis_desc_style(text_font())
-            .label_style(text_font())
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()?;
+        let mut chart = framed(canvas, title, 44, edge(0)..edge(bins), 0.0..f64::from(tallest) * 1.3)?;
+        draw_mesh(
+            chart
+                .configure_mesh()
+                .disable_x_mesh()
+                .x_desc(x_label)
+                .y_desc(y_label)
+                .y_label_formatter(&|v| format!("{v:.0}"))
+                .x_label_formatter(&|v| format!("{v:.0}")),
+        )?;
         let bar = width / (series.len() as f64 + 0.4);
         for (index, ((name, _), counts)) in series.iter().zip(&counted).enumerate() {
             let colour = PALETTE[index % PALETTE.len()];
@@ -68,7 +60,7 @@ pub(crate) fn histogram(
         }
     }
     let seen: Vec<String> = series.iter().filter_map(|(name, values)| in_words(name, values)).collect();
-    Ok(figure.described(format!("{y_label} by {x_label}; {}", seen.join("; "))).with_numbers(csv))
+    figure.described(format!("{y_label} by {x_label}; {}", seen.join("; "))).with_numbers(csv)
 }
 
 /// `covid: 60 values from 4 to 12`.

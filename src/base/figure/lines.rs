@@ -1,6 +1,6 @@
 //! Lines over one axis.
 
-use super::{CHART, Csv, Figure, PALETTE, draw, legend, legend_share, range, text_font, title_font};
+use super::{CHART, Csv, Figure, PALETTE, draw, draw_mesh, framed, legend, legend_share, range};
 use crate::base::errors::{Context, Result};
 use crate::base::escape::visible;
 use crate::base::progress::counted;
@@ -23,25 +23,17 @@ pub(crate) fn lines(
     let (y, room) = y.map_or((found, 0.06 * (found.1 - found.0)), |y| (y, 0.0));
     let above = room + legend_share(series.len(), height - 100) * (y.1 - y.0);
     let figure = draw(title, caption, (CHART, height), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), title_font())
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(62)
-            .build_cartesian_2d(x.0..x.1, y.0 - room..y.1 + above)?;
+        let mut chart = framed(canvas, title, 44, x.0..x.1, y.0 - room..y.1 + above)?;
         let whole = x.1 - x.0 <= 20.0 && points().all(|p| p.0.fract() == 0.0);
-        chart
-            .configure_mesh()
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .y_label_formatter(&|v| if *v > y.1 + 1e-9 { String::new() } else { format!("{v:.2}") })
-            .x_labels(if whole { (x.1 - x.0) as usize + 1 } else { 9 })
-            .x_label_formatter(&|v| if whole || v.abs() >= 10.0 { format!("{v:.0}") } else { format!("{v:.2}") })
-            .axis_desc_style(text_font())
-            .label_style(text_font())
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()?;
+        draw_mesh(
+            chart
+                .configure_mesh()
+                .x_desc(x_label)
+                .y_desc(y_label)
+                .y_label_formatter(&|v| if *v > y.1 + 1e-9 { String::new() } else { format!("{v:.2}") })
+                .x_labels(if whole { (x.1 - x.0) as usize + 1 } else { 9 })
+                .x_label_formatter(&|v| if whole || v.abs() >= 10.0 { format!("{v:.0}") } else { format!("{v:.2}") }),
+        )?;
         for (index, (name, points)) in series.iter().enumerate() {
             let colour = PALETTE[index % PALETTE.len()];
             let drawn = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
@@ -64,7 +56,7 @@ pub(crate) fn lines(
         points.iter().for_each(|point| csv.row(&[name.as_str()], &[Some(point.0), Some(point.1)]));
     }
     let seen: Vec<String> = series.iter().filter_map(|(name, points)| in_words(name, points)).collect();
-    Ok(figure.described(format!("{y_label} over {x_label}; {}", seen.join("; "))).with_numbers(csv))
+    figure.described(format!("{y_label} over {x_label}; {}", seen.join("; "))).with_numbers(csv)
 }
 
 /// `validation: 4 points, from 0.51 at 1 to 0.83 at 4`.

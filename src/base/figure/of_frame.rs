@@ -1,7 +1,7 @@
 //! Figures of a polars frame's columns, for a reader's own questions.
 
 use super::bars::{Bar, bars};
-use super::{Figure, PALETTE, draw, font, histogram, legend, legend_share, range};
+use super::{Figure, PALETTE, draw, draw_mesh, framed, histogram, legend, legend_share, range};
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::visible;
 use crate::base::progress::counted;
@@ -22,7 +22,12 @@ impl Figure {
     /// A column that is not there or holds no number; more than six groups.
     pub fn histogram(frame: &DataFrame, column: &str, by: Option<&str>) -> Result<Self> {
         let (series, caption) = grouped(frame, column, by)?;
-        ensure!(series.len() <= PALETTE.len(), "{} groups in {by:?}: a histogram has {} colours", series.len(), 6);
+        ensure!(
+            series.len() <= PALETTE.len(),
+            "{} groups in {by:?}: a histogram has {} colours",
+            series.len(),
+            PALETTE.len()
+        );
         let title = by.map_or(column.to_owned(), |by| format!("{column} by {by}"));
         histogram(&title, column, "rows", &series, &caption)
     }
@@ -71,7 +76,12 @@ impl Figure {
             let (Some(x), Some(y)) = (across[row], up[row]) else { continue };
             add(&mut series, groups.as_ref().map_or("", |groups| &groups[row]), (x, y));
         }
-        ensure!(series.len() <= PALETTE.len(), "{} groups in {by:?}: a figure has {} colours", series.len(), 6);
+        ensure!(
+            series.len() <= PALETTE.len(),
+            "{} groups in {by:?}: a figure has {} colours",
+            series.len(),
+            PALETTE.len()
+        );
         let drawn = series.iter().map(|(_, points)| points.len()).sum::<usize>();
         let mut caption = caption(drawn, across.len().div_ceil(step) - drawn);
         if step > 1 {
@@ -169,21 +179,11 @@ fn points(title: &str, x: &str, y: &str, series: &[(String, Vec<(f64, f64)>)], c
     let (side, room) = (0.03 * (right - left), 0.05 * (high - low));
     let above = room + legend_share(series.len(), 290) * (high - low);
     draw(title, caption, (640, 380), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), font(18))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(74)
-            .build_cartesian_2d(left - side..right + side, low - room..high + above)?;
+        let mut chart = framed(canvas, title, 44, left - side..right + side, low - room..high + above)?;
         let (across, up) = (ticks(right - left), ticks(high - low));
         let mut mesh = chart.configure_mesh();
-        mesh.x_label_formatter(&across)
-            .y_label_formatter(&up)
-            .x_desc(visible(x))
-            .y_desc(visible(y))
-            .axis_desc_style(font(14))
-            .label_style(font(13));
-        mesh.light_line_style(WHITE).bold_line_style(BLACK.mix(0.12)).draw()?;
+        mesh.x_label_formatter(&across).y_label_formatter(&up).x_desc(visible(x)).y_desc(visible(y));
+        draw_mesh(&mut mesh)?;
         for (index, (name, points)) in series.iter().enumerate() {
             let colour = PALETTE[index % PALETTE.len()];
             let drawn = chart.draw_series(points.iter().map(|at| Circle::new(*at, 3, colour.mix(0.55).filled())))?;
@@ -235,12 +235,7 @@ fn draw_boxes(title: &str, unit: &str, boxes: &[(&str, Quartiles)], caption: &st
     let room = 0.05 * (high - low);
     let width = (110 * boxes.len() as u32 + 100).max(360);
     draw(title, caption, (width, 380), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), font(18))
-            .margin(12)
-            .x_label_area_size(34)
-            .y_label_area_size(74)
-            .build_cartesian_2d(-0.5..boxes.len() as f64 - 0.5, low - room..high + room)?;
+        let mut chart = framed(canvas, title, 34, -0.5..boxes.len() as f64 - 0.5, low - room..high + room)?;
         let name = |x: &f64| match boxes.get(x.round() as usize) {
             Some((name, of)) if (x - x.round()).abs() < 0.01 && *x > -0.01 => {
                 format!("{} ({})", visible(name), of.count)
@@ -249,13 +244,8 @@ fn draw_boxes(title: &str, unit: &str, boxes: &[(&str, Quartiles)], caption: &st
         };
         let up = ticks(high - low);
         let mut mesh = chart.configure_mesh();
-        mesh.y_label_formatter(&up)
-            .disable_x_mesh()
-            .x_labels(boxes.len() * 2 + 1)
-            .x_label_formatter(&name)
-            .y_desc(visible(unit));
-        mesh.axis_desc_style(font(14)).label_style(font(13)).light_line_style(WHITE);
-        mesh.bold_line_style(BLACK.mix(0.12)).draw()?;
+        mesh.y_label_formatter(&up).disable_x_mesh().x_labels(boxes.len() * 2 + 1).x_label_formatter(&name);
+        draw_mesh(mesh.y_desc(visible(unit)))?;
         for (index, (_, of)) in boxes.iter().enumerate() {
             let (middle, colour) = (index as f64, PALETTE[index % PALETTE.len()]);
             let [first, median, third] = of.box_of;

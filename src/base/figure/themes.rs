@@ -24,7 +24,7 @@ pub(super) fn with_dark_variant(svg: &str) -> String {
     let Some(inside) = svg.find("<svg").and_then(|at| Some(at + svg[at..].find('>')? + 1)) else {
         return svg.to_owned();
     };
-    let lower = svg.to_lowercase();
+    let lower = svg.to_ascii_lowercase();
     let used = |of: &str, light: RGBColor| lower.contains(&format!("{of}=\"{}\"", hex(light)));
     let rules = CHANGED.into_iter().flat_map(|(light, dark)| {
         let rule = |of: &str| used(of, light).then(|| format!("[{of}=\"{}\" i]{{{of}:{}}}", hex(light), hex(dark)));

@@ -1,6 +1,6 @@
 //! Two lines over one axis, each with a scale of its own.
 
-use super::{CHART, Csv, Figure, PALETTE, draw, legend_share, text_font, title_font};
+use super::{CHART, Csv, Figure, PALETTE, draw, draw_mesh, legend_share, text_font, title_font};
 use crate::base::errors::{Result, ensure};
 use crate::base::escape::visible;
 use plotters::prelude::*;
@@ -38,17 +38,14 @@ pub(crate) fn two_scales(
             .right_y_label_area_size(62)
             .build_cartesian_2d(low..high, 0.0..left.top * above)?
             .set_secondary_coord(low..high, 0.0..right.top * above);
-        chart
-            .configure_mesh()
-            .x_desc(x_label)
-            .y_desc(left.y_label)
-            .x_label_formatter(&|v| format!("{v:.0}"))
-            .y_label_formatter(&|v| number(*v, left.top))
-            .axis_desc_style(text_font())
-            .label_style(text_font())
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()?;
+        draw_mesh(
+            chart
+                .configure_mesh()
+                .x_desc(x_label)
+                .y_desc(left.y_label)
+                .x_label_formatter(&|v| format!("{v:.0}"))
+                .y_label_formatter(&|v| number(*v, left.top)),
+        )?;
         chart
             .configure_secondary_axes()
             .y_desc(right.y_label)
@@ -79,7 +76,7 @@ pub(crate) fn two_scales(
         line.points.iter().for_each(|point| csv.row(&[line.name], &[Some(point.0), Some(point.1)]));
     }
     let seen = format!("{} and {} over {x_label}, {} points", left.name, right.name, left.points.len());
-    Ok(figure.described(seen).with_numbers(csv))
+    figure.described(seen).with_numbers(csv)
 }
 
 /// A number beside a scale; none above its highest value, where the legend is.

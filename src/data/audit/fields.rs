@@ -80,12 +80,12 @@ impl FieldParts {
             let first = runs.len();
             while rest != 0 {
                 // The sum carries through the lowest run.
-                let sum = rest.wrapping_add(rest & rest.wrapping_neg());
+                let sum = rest.wrapping_add(lowest(rest));
                 let (number, run) = (runs.len(), rest & !sum);
                 rest &= sum;
                 joined.push(number);
                 // Those of the row above that end before this one begins end before the next ones, too.
-                while above < first && runs[above].fields < run & run.wrapping_neg() {
+                while above < first && runs[above].fields < lowest(run) {
                     above += 1;
                 }
                 let touching = (above..first).take_while(|other| lowest(runs[*other].fields) <= run);

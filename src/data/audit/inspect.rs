@@ -23,6 +23,7 @@ const DARK: u8 = 64;
 const NARROW: u8 = 24;
 
 /// The result of inspecting one file.
+#[derive(Default)]
 pub(crate) struct Inspection {
     pub(super) findings: Vec<Finding>,
     /// `None` when the file cannot be decoded.
@@ -46,8 +47,7 @@ impl Inspection {
         contents: Contents<'_>,
         levels: &Levels,
     ) -> (Self, Option<(Pixels, Option<GreyImage>)>) {
-        let mut look =
-            Self { findings: Vec::new(), picture: None, shape: None, range: None, thumbnail: None, quality: None };
+        let mut look = Self::default();
         let mut found = |check, detail: String| {
             look.findings.push(Finding { check, path: manifest.path(slice), detail, with: None });
         };

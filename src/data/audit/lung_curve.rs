@@ -1,8 +1,7 @@
 //! How much of each slice of a scan the lungs cover.
 
 use crate::base::errors::Result;
-use crate::base::escape::visible;
-use crate::base::figure::{Csv, Figure, PALETTE, draw, legend, text_font, title_font};
+use crate::base::figure::{Csv, Figure, PALETTE, draw, draw_mesh, framed, legend};
 use plotters::prelude::*;
 
 /// A slice in the curve.
@@ -26,24 +25,16 @@ pub(super) fn lung_curve(scan: &str, points: &[LungPoint]) -> Result<Figure> {
                    rises from the apices to the middle and falls towards the diaphragm; a jump is a slice out of place, another \
                    part of the body, or a failure to find them.";
     let figure = draw(&title, caption, (900, 300), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(&title), title_font())
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(62)
-            .build_cartesian_2d(first - 0.5..last + 0.5, 0.0..top)?;
-        chart
-            .configure_mesh()
-            .x_desc("slice number")
-            .y_desc("lungs (% of the picture)")
-            .x_labels(((last - first) as usize + 1).clamp(2, 16))
-            .x_label_formatter(&|x| if x.fract().abs() < 1e-6 { format!("{x:.0}") } else { String::new() })
-            .y_label_formatter(&|y| format!("{y:.0}"))
-            .axis_desc_style(text_font())
-            .label_style(text_font())
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()?;
+        let mut chart = framed(canvas, &title, 44, first - 0.5..last + 0.5, 0.0..top)?;
+        draw_mesh(
+            chart
+                .configure_mesh()
+                .x_desc("slice number")
+                .y_desc("lungs (% of the picture)")
+                .x_labels(((last - first) as usize + 1).clamp(2, 16))
+                .x_label_formatter(&|x| if x.fract().abs() < 1e-6 { format!("{x:.0}") } else { String::new() })
+                .y_label_formatter(&|y| format!("{y:.0}")),
+        )?;
         let line = PALETTE[0];
         for piece in pieces(points) {
             chart.draw_series(LineSeries::new(piece.iter().copied(), line.stroke_width(2)))?;
@@ -67,7 +58,7 @@ pub(super) fn lung_curve(scan: &str, points: &[LungPoint]) -> Result<Figure> {
         csv.row(&[if point.is_left_out { "left out" } else { "used" }], &[Some(f64::from(point.number)), point.share]);
     }
     let seen = format!("{} slices, {} of them left out; at most {top:.0} % of a picture", points.len(), left_out.len());
-    Ok(figure.described(seen).with_numbers(csv))
+    figure.described(seen).with_numbers(csv)
 }
 
 /// Runs of slices whose numbers follow each other, none of them left out, in percent.

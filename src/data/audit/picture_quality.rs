@@ -3,6 +3,7 @@
 use super::picture_kinds::Quality;
 use super::{Check, Finding, Inspection};
 use crate::data::manifest::Manifest;
+use crate::stats::median::upper_median;
 
 /// A slice is compared with its scan where that has this many, else with the data set.
 const ENOUGH: usize = 5;
@@ -44,10 +45,6 @@ pub(super) fn quality_findings(manifest: &Manifest, looked: &[Inspection]) -> Ve
 
 /// Medians of sharpness and of the white share; `None` of nothing.
 fn medians(of: Vec<Quality>) -> Option<(f32, f32)> {
-    let median = |value: fn(&Quality) -> f32| {
-        let mut values: Vec<f32> = of.iter().map(value).collect();
-        values.sort_unstable_by(f32::total_cmp);
-        values.get(values.len() / 2).copied()
-    };
+    let median = |value: fn(&Quality) -> f32| upper_median(of.iter().map(value).collect(), f32::total_cmp);
     median(|of| of.sharpness).zip(median(|of| of.saturated))
 }

@@ -45,10 +45,6 @@ impl Descriptor {
         Self(values.map(|v| (127.0 * v.abs().sqrt().min(1.0) * v.signum()).round() as i8))
     }
 
-    pub(super) fn value(&self, frequency: usize) -> f32 {
-        Self::level(self.0[frequency])
-    }
-
     /// The value that a byte encodes.
     pub(super) fn level(byte: i8) -> f32 {
         let root = f32::from(byte) / 127.0;
@@ -57,8 +53,7 @@ impl Descriptor {
 
     /// Euclidean distance, 0 to 2.
     pub(super) fn distance(&self, other: &Self) -> f32 {
-        let squares = (0..DESCRIPTOR).map(|at| (self.value(at) - other.value(at)).powi(2));
-        squares.sum::<f32>().sqrt()
+        self.values().iter().zip(other.values()).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()
     }
 
     pub(super) fn values(&self) -> [f32; DESCRIPTOR] {

@@ -150,14 +150,7 @@ fn saved_again(image: &GreyImage) -> Result<GreyImage> {
 fn pairs(manifest: &Manifest, measured: &[Measured]) -> Result<Vec<(usize, usize)>> {
     let samples = ScanSamples::default();
     let look = |((index, slice), measure): ((usize, &Slice), &Measured)| {
-        let mut look = Inspection {
-            findings: Vec::new(),
-            picture: None,
-            shape: None,
-            range: None,
-            thumbnail: None,
-            quality: None,
-        };
+        let mut look = Inspection::default();
         if let Some(measure) = measure.clone().filter(|measure| brightness_finding(measure).is_none()) {
             look.picture = Some(measure.picture);
             look.thumbnail = Some(measure.thumbnail);

@@ -144,13 +144,10 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, ScanSamples, Vec<(Str
             let descriptor = Descriptor::packed(&mixed.map(|v| v / length));
             let pixels = rng.r#gen::<u128>().to_le_bytes();
             let mut look = Inspection {
-                findings: Vec::new(),
                 picture: Some(Picture { pixels, descriptor }),
-                shape: None,
-                range: None,
                 // A sample's alone, since drawing takes time.
                 thumbnail: is_sampled(number, of_scan).then(|| Box::new(chest(&mixed, height))),
-                quality: None,
+                ..Inspection::default()
             };
             samples.offer(looked.len(), &listed[looked.len()], &mut look);
             looked.push(look);

@@ -13,6 +13,7 @@ use super::pixel_measures::Picture;
 use super::slice_shape::SliceShape;
 use super::{Check, Finding, Inspection, Severity};
 use crate::data::manifest::{Manifest, Slice};
+use crate::stats::median::upper_median;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 
@@ -215,8 +216,7 @@ fn mixed_views(seen: &[SeenSlice<'_>]) -> Verdict {
         let shape = of.shape;
         let [width, height] = shape.lung_extent.map(f32::from);
         let areas = [shape.lungs * shape.body, shape.body];
-        (shape.lungs >= 0.08 && !of.is_framed)
-            .then(|| [width.ln(), height.ln(), areas[0].ln() / 2.0, areas[1].ln() / 2.0])
+        (shape.lungs >= 0.08).then(|| [width.ln(), height.ln(), areas[0].ln() / 2.0, areas[1].ln() / 2.0])
     };
     let change = |pair: &[&SeenSlice<'_>]| -> f32 {
         let Some((a, b)) = sizes(pair[0]).zip(sizes(pair[1])) else { return 0.0 };
@@ -239,10 +239,7 @@ fn mixed_views(seen: &[SeenSlice<'_>]) -> Verdict {
 /// The level of tissue jumps between neighbours, and more than one slice has another level than most.
 fn uneven_window(seen: &[SeenSlice<'_>]) -> Verdict {
     let tissue: Vec<(&SeenSlice<'_>, u8)> = seen.iter().filter_map(|of| Some((of, of.shape.tissue?))).collect();
-    let middle = |mut levels: Vec<u8>| {
-        let at = levels.len() / 2;
-        (!levels.is_empty()).then(|| *levels.select_nth_unstable(at).1)
-    };
+    let middle = |levels: Vec<u8>| upper_median(levels, u8::cmp);
     let lungs = seen.iter().filter(|of| of.shape.lungs >= 0.1).filter_map(|of| of.shape.lung_level).collect();
     let is_wide = middle(lungs).is_some_and(|level| level > super::inspect::BLACK);
     let limit = if is_wide { OTHER_WINDOW } else { OTHER_NARROW_WINDOW };
@@ -267,9 +264,8 @@ fn uneven_window(seen: &[SeenSlice<'_>]) -> Verdict {
 fn repeated(seen: &[SeenSlice<'_>]) -> Verdict {
     let differ =
         |a: &SeenSlice<'_>, b: &SeenSlice<'_>| a.shape.grain.agreement(&b.shape.grain).map(|equal| 1.0 - equal);
-    let mut neighbours: Vec<f32> = seen.windows(2).filter_map(|pair| differ(&pair[0], &pair[1])).collect();
-    neighbours.sort_unstable_by(f32::total_cmp);
-    let most = COPY.min(neighbours.get(neighbours.len() / 2).map_or(COPY, |usual| usual / 4.0));
+    let neighbours = seen.windows(2).filter_map(|pair| differ(&pair[0], &pair[1])).collect();
+    let most = COPY.min(upper_median(neighbours, f32::total_cmp).map_or(COPY, |usual| usual / 4.0));
     let is_copy = |a: &SeenSlice<'_>, b: &SeenSlice<'_>| {
         a.picture.pixels != b.picture.pixels
             && differ(a, b).is_some_and(|share| share <= most)

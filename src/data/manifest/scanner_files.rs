@@ -12,7 +12,7 @@ use crate::base::natural::numeric_key;
 use crate::base::progress::{Meter, Progress};
 use crate::data::decode::{ColourMode, Header};
 use crate::data::dicom::DicomHeader;
-use crate::data::foreign::SCANNERS;
+use crate::data::foreign::ends_as_scanners;
 use crate::data::opened::{SLICE_AT_MOST, VOLUME_AT_MOST};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -34,8 +34,7 @@ pub(super) fn may_be_scanners(path: &str) -> bool {
 
 /// Whether a file's name says that it is a scanner's.
 pub(super) fn is_named_as_scanners(name: &str) -> bool {
-    let name = name.to_lowercase();
-    !name.starts_with('.') && SCANNERS.iter().any(|ending| name.ends_with(ending))
+    !name.starts_with('.') && ends_as_scanners(name)
 }
 
 /// A scan of a scanner's files, before it has a name.

@@ -37,7 +37,7 @@ fn manifest_of(patients: &[Dealt<'_>]) -> Manifest {
         header: None,
         sha256: Digest([0; 32]),
     });
-    Manifest { slices: slices.collect(), scans, ..Manifest::without_scans("made up".into(), "nowhere".into()) }
+    Manifest { name: "made up".into(), root: "nowhere".into(), slices: slices.collect(), scans, ..Manifest::default() }
 }
 
 /// 17 covid and 12 other patients of three sources and of none, some of them with scans in train and val.

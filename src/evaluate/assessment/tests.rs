@@ -20,8 +20,10 @@ fn judged(scans: &[(bool, [f32; 2])], patients: impl Fn(usize) -> Option<String>
         acquisition: None,
     };
     let manifest = Manifest {
+        name: "drawn".to_owned(),
+        root: folder.path().to_owned(),
         scans: scans.iter().enumerate().map(scan).collect(),
-        ..Manifest::without_scans("drawn".to_owned(), folder.path().to_owned())
+        ..Manifest::default()
     };
     let about = About {
         run: "drawn".to_owned(),

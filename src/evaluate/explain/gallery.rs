@@ -88,6 +88,11 @@ pub(crate) fn slices_by_path(cache: &SliceCache) -> HashMap<String, usize> {
     manifest.slices.iter().enumerate().map(|(index, slice)| (manifest.path(slice), index)).collect()
 }
 
+/// The number of a slice among those of [`slices_by_path`].
+pub(super) fn numbered(number: &HashMap<String, usize>, path: &str) -> Result<usize> {
+    number.get(path).copied().with_context(|| format!("{path} is not in the cache"))
+}
+
 /// Slices as the network sees them, with heat and the outline of the lungs; of a network without heat maps without heat, and
 /// the caption says why.
 pub(crate) fn sheet(
@@ -142,10 +147,9 @@ pub(super) fn galleries(
     classifier: &Classifier,
     cache: &SliceCache,
     predictions: &Predictions,
+    number: &HashMap<String, usize>,
     found: &[GalleryCandidate],
 ) -> Result<Vec<Gallery>> {
-    let number = slices_by_path(cache);
-    let slice_of = |path: &str| number.get(path).copied().with_context(|| format!("{path} is not in the cache"));
     let of_all = format!("the {} slices of the subset", thousands(predictions.rows().len() as u64));
     let of_found =
         format!("{} explained slices, up to {PER_SCAN} a scan at even distances", thousands(found.len() as u64));
@@ -157,7 +161,7 @@ pub(super) fn galleries(
         let best = one_a_scan(rows.collect(), |row| &row.scan, |row| f64::from(row.confidence()));
         let with_outside = |row: &Explained| {
             let known = found.iter().find(|of| of.row.path == row.path);
-            Ok(heat_of(known.map_or(row, |of| &of.row), slice_of(&row.path)?))
+            Ok(heat_of(known.map_or(row, |of| &of.row), numbered(number, &row.path)?))
         };
         let pictures = best.iter().map(with_outside).collect::<Result<Vec<_>>>()?;
         galleries.extend(gallery(classifier, cache, about, kind, &pictures, &of_all)?);
@@ -180,9 +184,9 @@ pub(super) fn examples(
     classifier: &Classifier,
     cache: &SliceCache,
     predictions: &Predictions,
+    number: &HashMap<String, usize>,
     rule: &ScanRule,
 ) -> Result<Option<Gallery>> {
-    let number = slices_by_path(cache);
     let scans = predictions.by_scan(rule);
     let (mut pictures, mut said) = (Vec::new(), Vec::new());
     for (right, word) in [(true, "right"), (false, "wrong")] {
@@ -199,7 +203,7 @@ pub(super) fn examples(
         ));
         for index in spread(&predictions.rows_of(&scan.scan)?, EXAMPLE) {
             let row = Explained::begun(&predictions.rows()[index]);
-            let slice = *number.get(&row.path).with_context(|| format!("{} is not in the cache", row.path))?;
+            let slice = numbered(number, &row.path)?;
             let lines = vec![format!("scan called {word}"), row.path, format!("slice: covid {:.2}", row.covid)];
             pictures.push(Pictured { lines, slice, class: Some(scan.decision) });
         }

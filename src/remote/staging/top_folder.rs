@@ -14,10 +14,9 @@ pub(super) struct TopFolder {
     first: Option<Vec<String>>,
     /// How many of them are above all names.
     shared: usize,
-    /// Whether, below that many folders, some name has a folder of a data set: `train` and other words for it, and names
-    /// that say more than that (`train_cov19d`).
-    is_part: [bool; DEEPEST + 1],
-    says_part: [bool; DEEPEST + 1],
+    /// What the folders of all names, below that many others, say at most of a part of a data set: that they are one
+    /// (`train` and other words for it), or that and more (`train_cov19d`).
+    said: [Option<bool>; DEEPEST + 1],
 }
 
 impl TopFolder {
@@ -28,9 +27,7 @@ impl TopFolder {
             return;
         }
         for (depth, folder) in folders.iter().enumerate() {
-            let said = part_said(folder);
-            self.is_part[depth] |= said == Some(true);
-            self.says_part[depth] |= said.is_some();
+            self.said[depth] = self.said[depth].max(part_said(folder));
         }
         match &self.first {
             None => {
@@ -48,8 +45,8 @@ impl TopFolder {
     pub(super) fn left_away(&self) -> String {
         let mut depths = 0..=self.shared.min(DEEPEST);
         // A folder around all may be called `test data`.
-        let is_part = depths.clone().find(|depth| self.is_part[*depth]);
-        let depth = is_part.or_else(|| depths.find(|depth| self.says_part[*depth])).unwrap_or(0);
+        let is_part = depths.clone().find(|depth| self.said[*depth] == Some(true));
+        let depth = is_part.or_else(|| depths.find(|depth| self.said[*depth].is_some())).unwrap_or(0);
         self.first.iter().flatten().take(depth).map(|folder| format!("{folder}/")).collect()
     }
 }

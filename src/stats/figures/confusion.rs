@@ -67,5 +67,5 @@ pub(crate) fn confusion(title: &str, matrix: &ConfusionMatrix) -> Result<Figure>
             .collect();
         seen.push(format!("truth {truth}: {}", of_row.join(", ")));
     }
-    Ok(figure.described(seen.join("; ")).with_numbers(csv))
+    figure.described(seen.join("; ")).with_numbers(csv)
 }

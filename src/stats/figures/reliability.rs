@@ -41,5 +41,5 @@ pub(crate) fn reliability(title: &str, series: &[(&str, &Calibration)], caption:
         }
         seen.push(format!("{name}: {} samples, expected calibration error {:.3}", of.samples, of.expected_error));
     }
-    Ok(figure.described(seen.join("; ")).with_numbers(csv))
+    figure.described(seen.join("; ")).with_numbers(csv)
 }

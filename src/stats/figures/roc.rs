@@ -34,5 +34,5 @@ pub(crate) fn roc(title: &str, curves: &[Curve<'_>], caption: &str) -> Result<Fi
         corners.iter().for_each(|&[x, y]| csv.row(&[name.as_str()], &[Some(x), Some(y)]));
     }
     let seen: Vec<&str> = curves.iter().map(|of| of.0.as_str()).collect();
-    Ok(figure.described(seen.join("; ")).with_numbers(csv))
+    figure.described(seen.join("; ")).with_numbers(csv)
 }

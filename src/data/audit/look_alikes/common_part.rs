@@ -68,15 +68,20 @@ fn correlation<const N: usize>(
             sums[4][x] += a * b;
         }
     }
-    let count = (rows * weights.iter().sum::<f32>()).max(1.0);
-    let [a, b, aa, bb, ab] = sums.map(|sum| sum.iter().sum::<f32>());
+    pearson(rows * weights.iter().sum::<f32>(), sums.map(|sum| sum.iter().sum::<f32>()))
+}
+
+/// Pearson's correlation of so many pairs, by the sums of both, of their squares, and of the products; 0 without contrast.
+#[inline(always)]
+pub(super) fn pearson(count: f32, [a, b, aa, bb, ab]: [f32; 5]) -> f32 {
+    let count = count.max(1.0);
     let spread = ((aa - a * a / count) * (bb - b * b / count)).max(0.0).sqrt();
     if spread > 1e-3 * count { (ab - a * b / count) / spread } else { 0.0 }
 }
 
 /// Where a row or column lies in the other slice.
 #[inline(always)]
-fn place<const N: usize>([begin, end]: [f32; 2], own: usize) -> f32 {
+pub(super) fn place<const N: usize>([begin, end]: [f32; 2], own: usize) -> f32 {
     let fields = (SIDE / N) as f32;
     (begin + (end - begin) / SIDE as f32 * (own as f32 + 0.5) * fields) / fields - 0.5
 }

@@ -1,4 +1,4 @@
-//! FieldParts of a slice that are found again in a cropped or enlarged copy: the lungs, the body, and others that are darker or
+//! Parts of a slice that are found again in a cropped or enlarged copy: the lungs, the body, and others that are darker or
 //! brighter than what surrounds them.
 
 use super::super::fields::{FieldPart, FieldParts, Fields, bits};
@@ -41,23 +41,16 @@ pub(super) fn landmarks(of: &Small) -> Vec<SlicePart> {
     found
 }
 
-/// Left, top, right, bottom.
-type Bounds = [usize; 4];
-
-struct Piece {
-    area: usize,
-    bounds: Bounds,
+/// The bounds of both; left, right, top and bottom edge.
+fn joined(a: [usize; 4], b: [usize; 4]) -> [usize; 4] {
+    [a[0].min(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].max(b[3])]
 }
 
-fn joined(a: Bounds, b: Bounds) -> Bounds {
-    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
-}
-
-fn add(found: &mut Vec<SlicePart>, bounds: Bounds) {
-    if bounds[2] - bounds[0] < NARROWEST || bounds[3] - bounds[1] < NARROWEST {
+fn add(found: &mut Vec<SlicePart>, [left, right, top, bottom]: [usize; 4]) {
+    if right - left < NARROWEST || bottom - top < NARROWEST {
         return;
     }
-    let part = bounds.map(|bound| bound as f32);
+    let part = [left, top, right, bottom].map(|bound| bound as f32);
     let area = |[left, top, right, bottom]: [f32; 4]| (right - left).max(0.0) * (bottom - top).max(0.0);
     let is_same = |SlicePart(other): &SlicePart| {
         let common = [part[0].max(other[0]), part[1].max(other[1]), part[2].min(other[2]), part[3].min(other[3])];
@@ -84,13 +77,9 @@ fn extremes(of: &Small) -> (f32, f32) {
 }
 
 /// Connected pieces of fields that do not touch the border.
-fn pieces(fields: &Fields) -> Vec<Piece> {
-    let piece = |part: &FieldPart| {
-        let [left, right, top, bottom] = part.bounds;
-        let is_piece = part.area >= PIECE && !part.touches_border();
-        is_piece.then_some(Piece { area: part.area, bounds: [left, top, right, bottom] })
-    };
-    FieldParts::of(fields).each().iter().filter_map(piece).collect()
+fn pieces(fields: &Fields) -> Vec<FieldPart> {
+    let is_piece = |part: &&FieldPart| part.area >= PIECE && !part.touches_border();
+    FieldParts::of(fields).each().iter().filter(is_piece).copied().collect()
 }
 
 #[cfg(test)]

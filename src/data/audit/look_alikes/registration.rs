@@ -2,9 +2,10 @@
 
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
-use super::common_part::whole_correlation;
+use super::common_part::{pearson, place, whole_correlation};
 use super::local_contrast::local_contrast;
 use super::symmetry::{SlicePart, Symmetry};
+use crate::stats::median::upper_median;
 
 const SIDE: usize = Thumbnail::SIDE;
 /// The surroundings that local contrast is relative to, in fields: wide to find a placement, narrow to compare details such as
@@ -157,55 +158,12 @@ fn correlation(one: &Prepared, other: &Prepared, placement: Placement) -> f32 {
     one.rows().zip(other.rows()).map_or(0.0, |(one, other)| whole_correlation(one, other, placement.borders()))
 }
 
-#[derive(Default)]
-struct PairSums {
-    count: f32,
-    one: f32,
-    other: f32,
-    squares: f32,
-    other_squares: f32,
-    products: f32,
-}
-
-impl PairSums {
-    fn add(&mut self, one: f32, other: f32) {
-        self.count += 1.0;
-        self.one += one;
-        self.other += other;
-        self.squares += one * one;
-        self.other_squares += other * other;
-        self.products += one * other;
-    }
-
-    fn correlation(&self) -> f32 {
-        let count = self.count.max(1.0);
-        let variance = |sum: f32, squares: f32| squares - sum * sum / count;
-        let spread = (variance(self.one, self.squares) * variance(self.other, self.other_squares)).max(0.0).sqrt();
-        if spread > 1e-3 * count { (self.products - self.one * self.other / count) / spread } else { 0.0 }
-    }
-}
-
-/// A row or column of the slice, and the two of the other between which it lies.
-struct Between {
-    own: usize,
-    first: usize,
-    second: usize,
-    /// How far from the first to the second, 0 to 1.
-    share: f32,
-}
-
-/// Those that lie in the other slice.
-fn axis([begin, end]: [f32; 2]) -> Vec<Between> {
-    let scale = (end - begin) / SIDE as f32;
+/// The rows or columns that lie in the other slice: the own, the one of the other before it, and how far it is from there to
+/// the next, 0 to 1.
+fn axis(borders: [f32; 2]) -> Vec<(usize, usize, f32)> {
     let line = |own: usize| {
-        let at = begin + scale * (own as f32 + 0.5) - 0.5;
-        let first = at.floor();
-        (at > 0.0 && at < (SIDE - 1) as f32).then(|| Between {
-            own,
-            first: first as usize,
-            second: first as usize + 1,
-            share: at - first,
-        })
+        let at = place::<SIDE>(borders, own);
+        (at > 0.0 && at < (SIDE - 1) as f32).then(|| (own, at as usize, at.fract()))
     };
     (0..SIDE).filter_map(line).collect()
 }
@@ -214,16 +172,13 @@ fn axis([begin, end]: [f32; 2]) -> Vec<Between> {
 fn common(one: &Prepared, other: &Prepared, placement: Placement) -> ([Vec<f32>; 2], usize) {
     let (columns, rows) = (axis(placement.across), axis(placement.down));
     let mut both = [Vec::new(), Vec::new()];
-    for row in &rows {
-        for column in &columns {
+    for &(row, upper, down) in &rows {
+        for &(column, left, across) in &columns {
             let at = |y: usize, x: usize| f32::from(other.levels.0[y * SIDE + x]);
-            let level = |y: usize| {
-                let (left, right) = (at(y, column.first), at(y, column.second));
-                left + column.share * (right - left)
-            };
-            let (above, below) = (level(row.first), level(row.second));
-            both[0].push(f32::from(one.levels.0[row.own * SIDE + column.own]));
-            both[1].push(above + row.share * (below - above));
+            let level = |y: usize| at(y, left) + across * (at(y, left + 1) - at(y, left));
+            let (above, below) = (level(upper), level(upper + 1));
+            both[0].push(f32::from(one.levels.0[row * SIDE + column]));
+            both[1].push(above + down * (below - above));
         }
     }
     (both, columns.len())
@@ -234,10 +189,10 @@ fn common(one: &Prepared, other: &Prepared, placement: Placement) -> ([Vec<f32>;
 fn finally(one: &Prepared, other: &Prepared, placement: Placement) -> [f32; 2] {
     let ([one, other], width) = common(one, other, placement);
     [WIDE, NARROW].map(|spread| {
-        let mut sums = PairSums::default();
         let [one, other] = [&one, &other].map(|levels| local_contrast(levels, width, spread));
-        one.iter().zip(&other).for_each(|(a, b)| sums.add(*a, *b));
-        sums.correlation()
+        let add =
+            |[a, b, aa, bb, ab]: [f32; 5], (x, y): (&f32, &f32)| [a + x, b + y, aa + x * x, bb + y * y, ab + x * y];
+        pearson(one.len() as f32, one.iter().zip(&other).fold([0.0; 5], add))
     })
 }
 
@@ -245,9 +200,8 @@ fn finally(one: &Prepared, other: &Prepared, placement: Placement) -> [f32; 2] {
 pub(super) fn has_other_levels(one: &Prepared, other: &Prepared, placement: Placement) -> bool {
     let ([one, other], _) = common(one, other, placement);
     let shown = one.iter().zip(&other).filter(|(a, b)| a.max(**b) > 8.0);
-    let mut differences: Vec<f32> = shown.map(|(a, b)| (a - b).abs()).collect();
-    differences.sort_by(f32::total_cmp);
-    differences.get(differences.len() / 2).is_some_and(|median| *median > OTHER_LEVELS)
+    let differences = shown.map(|(a, b)| (a - b).abs()).collect();
+    upper_median(differences, f32::total_cmp).is_some_and(|median| median > OTHER_LEVELS)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub(super) fn agreement(
         Some((one_picture(&firsts[first], &seconds[second], placement, &ALL_STEPS)?, first, second))
     };
     let found: Vec<(Fit, usize, usize)> = (0..shorter.len()).filter_map(best).collect();
-    if !is_in_order(&found) {
+    if (found.len() as f64) < SHARE * shorter.len() as f64 || !is_in_order(&found) {
         return None;
     }
     let (fit, a, b) = found.iter().max_by(|x, y| x.0.correlation.total_cmp(&y.0.correlation))?;
@@ -80,7 +80,7 @@ pub(super) fn agreement(
         how.push("seen through another window or contrast".to_owned());
     }
     let sum: f64 = found.iter().map(|(fit, ..)| f64::from(fit.correlation)).sum();
-    (found.len() as f64 >= SHARE * shorter.len() as f64).then(|| Agreement {
+    Some(Agreement {
         matched: found.len(),
         of: shorter.len(),
         correlation: sum / found.len() as f64,

@@ -5,6 +5,7 @@
 //! Where no order makes the steps small, as among pictures from papers, nothing is said.
 
 use crate::data::audit::pixel_measures::{DESCRIPTOR, Descriptor};
+use crate::stats::median::upper_median;
 
 /// Fewer slices have too few distances.
 const FEWEST: usize = 8;
@@ -45,7 +46,7 @@ pub(super) fn disorder(slices: &[&Descriptor]) -> Option<Disorder> {
 }
 
 fn unpacked(descriptor: &Descriptor) -> [f32; DESCRIPTOR] {
-    let values: [f32; DESCRIPTOR] = std::array::from_fn(|frequency| descriptor.value(frequency));
+    let values = descriptor.values();
     // Packing changes the length a little.
     let length = values.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
     values.map(|value| value / length)
@@ -88,7 +89,7 @@ impl Distances {
         }
         let away: Vec<f32> = (0..n - 1).map(|slice| self.closer(slice)).collect();
         let longest = (0..n - 1).max_by(|a, b| steps[*a].total_cmp(&steps[*b]))?;
-        let usual = median(&steps).max(0.5 * NOISE);
+        let usual = median(steps.clone()).max(0.5 * NOISE);
         let mean_away = away.iter().sum::<f32>() / away.len() as f32;
         let far = away.iter().filter(|share| **share >= 0.25).count();
         let is_mixed = mean_away >= 0.12 || n >= 12 && far >= 2;
@@ -155,7 +156,7 @@ impl Distances {
     /// Median distance of all pairs.
     fn usual(&self) -> f32 {
         let pairs: Vec<f32> = (1..self.count).flat_map(|slice| self.row(slice)[..slice].iter().copied()).collect();
-        median(&pairs)
+        median(pairs)
     }
 }
 
@@ -170,10 +171,8 @@ fn gap(steps: &[f32]) -> Option<Disorder> {
     })
 }
 
-fn median(values: &[f32]) -> f32 {
-    let mut values = values.to_vec();
-    let middle = values.len() / 2;
-    if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(middle, f32::total_cmp).1 }
+fn median(values: Vec<f32>) -> f32 {
+    upper_median(values, f32::total_cmp).unwrap_or(0.0)
 }
 
 #[cfg(test)]

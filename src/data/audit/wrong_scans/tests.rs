@@ -56,14 +56,7 @@ fn judged(scans: &[(usize, Drawn<'_>)]) -> Vec<(String, Check)> {
                 header: Some(header),
                 sha256: crate::base::files::Digest::of(&[scan as u8, number as u8]),
             });
-            looked.push(Inspection {
-                findings: Vec::new(),
-                picture: Some(measure.picture),
-                shape: measure.shape,
-                range: None,
-                thumbnail: None,
-                quality: None,
-            });
+            looked.push(Inspection { picture: Some(measure.picture), shape: measure.shape, ..Inspection::default() });
         }
     }
     let folders = (0..scans.len()).map(|scan| format!("train/covid/ct_scan_{scan}")).collect();
