@@ -32,6 +32,29 @@ def text(shown):
     return "".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in shown)
 
 
+def inspected(name):
+    return client.inspect(name, len(name), reply=True, timeout=60)["content"]
+
+
+def an_inspection_shows_a_value():
+    """And leaves no trace: cells are counted from 1, as with other kernels."""
+    code = 'let settings = RunConfig::default();\nlet hidden = || 1;\nlet frame = polars::df!("slices" => [224_i64, 210])?;'
+    shown, failed = outputs(code)
+    assert failed is None, failed
+    said = inspected("settings")["data"]
+    assert said["text/plain"].startswith("settings: RunConfig"), said
+    assert "Settings of the run" in said["text/plain"] and "<table" in said["text/html"], said
+    assert "2 rows × 1 columns" in inspected("frame")["data"]["text/html"]
+    # What cannot be shown is told without a value, what is no variable without a cell.
+    assert "error" not in str(inspected("hidden")["data"]), inspected("hidden")
+    assert "covid_ct" in inspected("RunConfig::default")["data"]["text/plain"]
+    assert not inspected("nothing_of_this_name")["found"]
+    # A value is that of the present.
+    outputs("let frame = frame.head(Some(1));")
+    assert "1 rows × 1 columns" in inspected("frame")["data"]["text/html"]
+    assert client.execute("1", reply=True, timeout=60)["content"]["execution_count"] == 3
+
+
 def a_failure_is_an_error():
     _, failed = outputs('std::fs::read_to_string("/nowhere").map_err(polars::error::PolarsError::from)?')
     assert "No such file" in failed["evalue"], failed
@@ -106,8 +129,8 @@ def a_process_that_ends_is_an_error():
 
 
 try:
-    for check in (a_failure_is_an_error, what_was_queued_is_aborted, an_interrupt_asks_first,
-                  a_cell_that_does_not_answer_is_killed, a_process_that_ends_is_an_error):
+    for check in (an_inspection_shows_a_value, a_failure_is_an_error, what_was_queued_is_aborted,
+                  an_interrupt_asks_first, a_cell_that_does_not_answer_is_killed, a_process_that_ends_is_an_error):
         begun = time.monotonic()
         check()
         print(f"{check.__name__}: {time.monotonic() - begun:.1f} s", flush=True)

@@ -143,7 +143,7 @@ fn a_session_fails_is_interrupted_and_goes_on() {
         .expect("Python starts");
     let [out, err] = [&session.stdout, &session.stderr].map(|said| String::from_utf8_lossy(said));
     assert!(session.status.success(), "{out}{err}");
-    assert_eq!(out.matches(" s\n").count(), 6, "five checks and the time of an interrupt: {out}");
+    assert_eq!(out.matches(" s\n").count(), 7, "six checks and the time of an interrupt: {out}");
 }
 
 #[test]

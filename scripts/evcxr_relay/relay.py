@@ -5,6 +5,7 @@ import zmq
 from jupyter_client.session import Session, extract_header
 
 from events import DIED, failure, read_events, renamed
+from values import is_variable, variable_at, with_value
 
 # A line that a cell prints to show something at once, and change it later: the prefix, then JSON (see README.md).
 SHOW = "\x01EVCXR_RELAY_SHOW "
@@ -34,8 +35,10 @@ def ports(ip):
 class Cell:
     """A cell that runs."""
 
-    def __init__(self, message):
+    def __init__(self, message, question=None):
         self.message, self.id = message, message["header"]["msg_id"]
+        # Of a cell of the relay's own, which no page sees: the variable it shows, and the answer that waits for it.
+        self.question, self.value = question, {}
         # Of evcxr's answer: its reply, and the message that it is idle again.
         self.reply = self.idle = None
         # What it has written of its end, once there is a reply; which streams have ended.
@@ -68,6 +71,12 @@ class Relay:
             of.connect(f"{back['transport']}://{back['ip']}:{back[name + '_port']}")
         self.waiting, self.cell = collections.deque(), None
         self.kernel_info, self.ending = None, None
+        # Cells that were run, from 1 as elsewhere: evcxr starts with 2, and counts the relay's own.
+        self.count = 0
+        # The variable that an inspection asks about, by the id of its request.
+        self.asked = {}
+        # What variables show, until a cell runs that may change them.
+        self.values = {}
 
     def bound(self, of, front, name):
         of.linger = 1000
@@ -160,9 +169,11 @@ class Relay:
             at = message["content"].get("cursor_pos", 0)
             self.answer_here(message, identities, {
                 "status": "ok", "matches": [], "cursor_start": at, "cursor_end": at, "metadata": {}})
-        elif kind == "inspect_request" and self.cell:
+        elif kind == "inspect_request" and self.cell and not self.cell.question:
             self.answer_here(message, identities, {"status": "ok", "found": False, "data": {}, "metadata": {}})
         else:
+            if kind == "inspect_request":
+                self.asked[message["header"]["msg_id"]] = variable_at(message["content"])
             self.back["shell"].send_multipart(frames)
 
     def to_control(self, frames):
@@ -190,7 +201,19 @@ class Relay:
         (self.folder / "events").write_bytes(b"")
         (self.folder / "interrupt").unlink(missing_ok=True)
         self.cell = Cell(message)
+        self.count += 1
+        self.values.clear()
         self.back["shell"].send_multipart(message["frames"])
+
+    def ask_value(self, name, question):
+        """Runs a cell that shows a variable, unless that is known; the answer goes on when the cell has ended."""
+        if name in self.values:
+            self.answer_question(question, self.values[name])
+            return
+        (self.folder / "events").write_bytes(b"")
+        asked = {"code": f"&{name}", "silent": True, "store_history": False, "allow_stdin": False}
+        self.cell = Cell(self.session.msg("execute_request", asked), (name, question))
+        self.session.send(self.back["shell"], self.cell.message)
 
     def show_now(self, message, identities):
         """What the running cell shows at present, also to a page that was opened later; it changes there as well."""
@@ -201,7 +224,7 @@ class Relay:
         if not shown:
             what = "The running cell shows no progress." if self.cell else "No cell runs."
             self.publish("stream", {"name": "stdout", "text": what + "\n"}, message)
-        reply = {"status": "ok", "execution_count": 0, "payload": [], "user_expressions": {}}
+        reply = {"status": "ok", "execution_count": self.count, "payload": [], "user_expressions": {}}
         self.answer(message, identities, reply)
         self.is_idle_again(message)
 
@@ -243,9 +266,15 @@ class Relay:
                               ident=identities)
             return
         if cell and message["parent_header"].get("msg_id") == cell.id and message["header"]["msg_type"] == "execute_reply":
-            cell.reply = (identities, content)
+            cell.reply = (identities, {**content, "execution_count": self.count})
             cell.answered = time.monotonic()
             cell.events = read_events(self.folder / "events")
+        elif message["header"]["msg_type"] == "inspect_reply":
+            name = self.asked.pop(message["parent_header"].get("msg_id"), None)
+            if name and not self.cell and is_variable(name, content):
+                self.ask_value(name, (identities, message))
+            else:
+                self.front["shell"].send_multipart(frames)
         else:
             self.front["shell"].send_multipart(frames)
 
@@ -266,6 +295,13 @@ class Relay:
                 cell.idle = frames
                 return
             if kind == "stream" and self.is_ours(cell, content):
+                return
+            if cell.question:
+                if kind == "execute_result":
+                    cell.value = content["data"]
+                return
+            if "execution_count" in content:
+                self.publish(kind, {**content, "execution_count": self.count}, cell.message)
                 return
             if kind == "error":
                 content = renamed(content)
@@ -301,6 +337,13 @@ class Relay:
 
     def finish(self, cell):
         """Sends what the cell's end was: its error if it failed, its reply, and that the kernel is idle."""
+        if cell.question:
+            name, question = cell.question
+            self.values[name] = cell.value
+            self.answer_question(question, cell.value)
+            self.cell = None
+            self.next_cell()
+            return
         identities, content = cell.reply
         failed, told = failure(cell)
         for text in told:
@@ -318,3 +361,9 @@ class Relay:
         if failed and cell.message["content"].get("stop_on_error", True):
             self.abort_waiting()
         self.next_cell()
+
+    def answer_question(self, question, value):
+        """Answers an inspection, with the variable's value if it can be shown."""
+        identities, message = question
+        content = with_value(message["content"], value)
+        self.session.send(self.front["shell"], "inspect_reply", content, parent=message["parent_header"], ident=identities)
