@@ -21,6 +21,8 @@ ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
 	[ -d "$$COVID_CT_DATA" ] || { echo "COVID_CT_DATA=$$COVID_CT_DATA: there is no such folder"; exit 1; }; \
 	export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
 
+NEEDS_PYTHON = command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 to 3.14 is missing: on Debian or Ubuntu run 'sudo apt-get install python3 python3-venv'"; exit 1; }
+
 .PHONY: help setup demo lab test test-browser lint bench faults fuzz check-formats check-gpu kernel-times clean
 .DEFAULT_GOAL := help
 
@@ -29,10 +31,12 @@ help:
 	@echo "Options: PYTHON=python3.12, OUT=runs/mine, LAB=\"--no-browser\", COVID_CT_DATA=/path/to/data. More: README.md"
 
 setup:
-	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 to 3.14 is missing: on Debian or Ubuntu run 'sudo apt-get install python3 python3-venv'"; exit 1; }
+	@$(NEEDS_PYTHON)
 	@$(PYTHON) scripts/setup.py
 
-demo: setup
+demo:
+	@$(NEEDS_PYTHON)
+	@$(PYTHON) scripts/setup.py --demo "$(OUT)"
 	@$(ENV) && python scripts/run_notebooks.py --out $(OUT)
 
 lab: setup

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Sets everything up: Python packages, the notebooks' kernel, the library and the command line. What is up to date is skipped.
 
+  setup.py [--demo DIR]    with DIR: while the kernel is compiled, computes there what the notebooks will show
+
 Everything is stored in a folder of the user (COVID_CT_CACHE, else ~/.cache/covid-ct) that all clones share; it can be deleted
 at any time. Two things outside of it may be added: Rust's sources (`rustup component add rust-src`) and, with apt-get, the
 system package nasm; COVID_CT_NO_APT=1 skips the latter. Versions: requirements.txt (Python), Cargo.toml (Rust).
 Needs only Python's standard library.
 """
-import atexit, fcntl, functools, hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
+import argparse, atexit, functools, hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("COVID_CT_CACHE") or pathlib.Path.home() / ".cache/covid-ct").resolve()
@@ -131,7 +133,7 @@ def install_python():
 ROOM_FOR_BOTH = 10e9
 
 
-def install_evcxr():
+def install_evcxr(niceness):
     """Starts cargo if the kernel is missing; returns the program, and a function that waits."""
     program = CACHE / f"evcxr-{EVCXR}/bin/evcxr_jupyter"
     if program.is_file():
@@ -139,8 +141,7 @@ def install_evcxr():
     say(f"building the Jupyter kernel evcxr {EVCXR} (minutes on two cores, in the background)")
     # No progress bar: another cargo may have one.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr-build"), "CARGO_TERM_PROGRESS_WHEN": "never"}
-    # The library takes longer: it has priority, so that both end at about the same time.
-    cargo = start(["nice", "-n", "3", "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
+    cargo = start(["nice", "-n", str(niceness), "cargo", "install", "evcxr_jupyter", "--locked", "--version", EVCXR,
                    "--root", program.parent.parent, "--config", REPO / "scripts/evcxr_build.toml"], env=environment, cwd=CACHE)
 
     @functools.cache
@@ -266,6 +267,26 @@ def install_kernel(environment, evcxr):
     shutil.copyfile(ours, flags)
 
 
+def start_demo(out):
+    """Starts to compute what the notebooks show; returns a function that waits.
+
+    Where it fails the notebooks say why: they do what is not done."""
+    environment = {**os.environ, "COVID_CT_WORKSPACE": str(out)}
+    if data := environment.get("COVID_CT_DATA"):
+        environment["COVID_CT_DATA"] = str(pathlib.Path(data).resolve())
+    say("computing what the notebooks will show while the kernel is still compiled")
+    out.mkdir(parents=True, exist_ok=True)
+    demo = start([CLONE / "covid-ct", "demo"], env=environment)
+
+    def finish():
+        if demo.poll() is None:
+            say("the kernel is there; waiting for what the notebooks will show")
+        if demo.wait():
+            say("that failed (see above); the notebooks do what is missing")
+
+    return finish
+
+
 def state():
     """A hash of everything that the library and the command line are made from."""
     # The library includes files of data_manifest and scripts/cloud.
@@ -277,11 +298,20 @@ def state():
     return hashlib.sha256(sources + output("rustc", "-vV").encode()).hexdigest()
 
 
+# The library takes longer than the kernel: it has priority, so that both end at about the same time.
+BOTH_AT_ONCE = 3
+# The library as soon as can be, for there is something to compute while the kernel is compiled.
+LIBRARY_FIRST = 15
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", type=pathlib.Path, metavar="DIR")
+    out = parser.parse_args().demo
     begun = time.monotonic()
     CACHE.mkdir(parents=True, exist_ok=True)
     check_tools()
-    evcxr, finish_evcxr = install_evcxr()
+    evcxr, finish_evcxr = install_evcxr(LIBRARY_FIRST if out else BOTH_AT_ONCE)
     finish_python = install_python()
     environment = write_environment(venv_python())
     forget_clones_that_are_gone()
@@ -294,7 +324,10 @@ def main():
         build(environment, finish_python)
         stamp.write_text(wanted)
     finish_python()
+    # Where the kernel was compiled before there is nothing to wait for: the notebooks compute by themselves.
+    finish_demo = start_demo(out.resolve()) if out and not evcxr.is_file() else lambda: None
     finish_evcxr()
+    finish_demo()
     link = REPO / "covid-ct"
     if link.is_symlink() or not link.exists():
         link.unlink(missing_ok=True)

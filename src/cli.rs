@@ -15,6 +15,7 @@ pub mod bar;
 pub mod bench;
 pub mod cloud_command;
 pub mod data_commands;
+pub mod demo_command;
 pub mod report_commands;
 pub mod run_commands;
 pub mod stage_command;
@@ -100,6 +101,10 @@ pub enum CliCommand {
         /// Labelled scans
         path: PathBuf,
     },
+    /// Compute all that the notebooks show: audit, probes, trainings, report
+    ///
+    /// What is there is not done again, so notebooks that are run afterwards, in the same workspace, only show it.
+    Demo,
     /// Write a table of the scans in a folder, to be filled in with labels: labels.csv
     Labels {
         /// The folder; the table is written into it, unless --out names another file

@@ -74,6 +74,7 @@ fn act(command: &CliCommand, workspace: &Workspace) -> Result<()> {
         CliCommand::Leakage { run, repeats } => report_commands::leakage(workspace, run, *repeats),
         CliCommand::Shortcuts => report_commands::shortcuts(workspace),
         CliCommand::Report(args) => report_commands::report(workspace, args),
+        CliCommand::Demo => cli::demo_command::demo(workspace),
         CliCommand::Cloud(args) => cli::cloud_command::cloud(args, workspace.home()),
         CliCommand::Stage(args) => cli::stage_command::run(args),
         CliCommand::Bench(args) => cli::bench::run(args, workspace),
