@@ -49,8 +49,8 @@ lint: setup
 # Each integration test computes on one thread, because several of them share few cores. Unit tests compute as users do: on
 # one thread convolutions round differently, and stored features are compared with forwarding to 1e-5.
 test: lint
-	@$(ENV) && cargo test --locked --lib --bins
-	@$(ENV) && OMP_NUM_THREADS=1 cargo test --locked --test main
+	@$(ENV) && python scripts/run_tests.py --lib --bins
+	@$(ENV) && OMP_NUM_THREADS=1 python scripts/run_tests.py --test main
 	@$(ENV) && cargo test --locked --doc
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then $(MAKE) --no-print-directory test-browser BROWSER=; \
 	else echo "test: no Chromium on this machine, so the browser tests were not run (make test-browser)"; fi

@@ -142,9 +142,10 @@ def compile_in(slot, package):
 
 if __name__ == "__main__":
     end_with_parent()
-    # Variables that an outer cargo, such as `cargo test`, has set for its own crate: build scripts would take them for a change,
+    # Variables that an outer cargo or a test program has set for its own crate: build scripts would take them for a change,
     # and ring, rustls and the library would be compiled again.
-    for name in [name for name in os.environ if name.startswith(("CARGO_PKG_", "CARGO_MANIFEST_")) or name == "OUT_DIR"]:
+    theirs = ("OUT_DIR", "RUSTC_BOOTSTRAP")
+    for name in [name for name in os.environ if name.startswith(("CARGO_PKG_", "CARGO_MANIFEST_")) or name in theirs]:
         del os.environ[name]
     slot = take()
     if sys.argv[1] == "--compile":
