@@ -6,7 +6,6 @@ use covid_ct::{
     Ablation, Architecture, Audit, Experiment, LeakProbe, Manifest, Preprocess, Published, Report, RunConfig,
     Shortcuts, Subset, Weights, WeightsLookup, Workspace, say, visible,
 };
-use std::path::PathBuf;
 use std::time::Instant;
 
 /// The networks of notebook 04.
@@ -47,14 +46,14 @@ pub fn demo(workspace: &Workspace) -> Result<()> {
     let begun = Instant::now();
     let step = |what: &str| say(format_args!("\ndemo, {} s: {what}", begun.elapsed().as_secs()));
     let published = Published::slides()?;
-    let report = || -> Result<PathBuf> {
-        Report::new(workspace, &workspace.evaluated_runs()?, Some(&published))?.write(workspace.home())
-    };
+    let report = || Report::new(workspace, &workspace.evaluated_runs()?, Some(&published));
 
     step("the audit");
     let root = workspace.dataset(progress())?;
     Audit::run(&Manifest::scan(&root, progress())?, progress())?.write(workspace.manifest_folder())?;
-    step(&format!("a first page is there, the audit with its contact sheets: {}", visible(report()?)));
+    // Unfolded: there is nothing else yet.
+    let first = report()?.full().write(workspace.home())?;
+    step(&format!("a first page is there, the audit with its contact sheets: {}", visible(first)));
 
     step("the leak and shortcuts (1 of 7)");
     let probing = RunConfig::published(Architecture::DenseNet161).by_patient();
@@ -81,6 +80,6 @@ pub fn demo(workspace: &Workspace) -> Result<()> {
         fcn.heat_by_scan()?;
         fcn.explain(Subset::Prediction)?;
     }
-    step(&format!("done: {}", visible(report()?)));
+    step(&format!("done: {}", visible(report()?.write(workspace.home())?)));
     Ok(())
 }
