@@ -90,10 +90,10 @@ class Notebook:
         self.wait_until_open()
 
     def wait_until_open(self):
-        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
         self.page.wait_for_function(
             "window.jupyterapp && jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'",
-            timeout=60_000)
+            timeout=180_000)
 
     def command(self, name):
         """Runs a command of Lab's, as its menu does; does not wait for what it starts."""
