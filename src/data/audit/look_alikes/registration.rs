@@ -119,26 +119,34 @@ pub(super) struct Fit {
 
 /// Looks for the placement of `one` in `other` with the highest correlation near `start`, by these steps.
 pub(super) fn registered(one: &Prepared, other: &Prepared, start: Placement, steps: &[f32]) -> Option<Fit> {
-    let (placement, _) = searched(start, steps, |placement| correlation(one, other, placement))
+    let (placement, _) = searched(start, f32::NEG_INFINITY, steps, |placement| correlation(one, other, placement))
         .filter(|(_, correlation)| *correlation >= PROMISING)?;
     let [correlation, detail] = finally(one, other, placement);
     Some(Fit { placement, correlation, detail })
 }
 
-/// The placement near `start` where what `correlation` says is highest, and that.
+/// The placement near `start` where what `correlation` says is highest, and that; `None` where it is less than `at_least` at
+/// the start.
 pub(super) fn searched(
     start: Placement,
+    at_least: f32,
     steps: &[f32],
     correlation: impl Fn(Placement) -> f32,
 ) -> Option<(Placement, f32)> {
     let fit = |placement: Placement| placement.is_plausible().then(|| (placement, correlation(placement)));
-    let mut best = fit(start)?;
+    let mut best = fit(start).filter(|start| start.1 >= at_least)?;
+    // None of these is better than the best; the way back from a step leads to one.
+    let mut tried = vec![start];
     for &step in steps {
         for _ in 0..ROUNDS {
             let before = best.1;
             for direction in 0..8 {
-                let next = fit(best.0.changed(direction, step));
-                best = next.filter(|next| next.1 > best.1).unwrap_or(best);
+                let next = best.0.changed(direction, step);
+                if tried.contains(&next) {
+                    continue;
+                }
+                tried.push(next);
+                best = fit(next).filter(|next| next.1 > best.1).unwrap_or(best);
             }
             if best.1 < before + 1e-3 {
                 break;

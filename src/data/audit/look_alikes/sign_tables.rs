@@ -24,6 +24,8 @@ struct SignTable {
     order: Vec<u32>,
     /// Where each bucket begins; one more at the end.
     bounds: Vec<u32>,
+    /// A bit for each bucket that holds something: of most that are looked at nothing else is read.
+    filled: Vec<u64>,
 }
 
 /// All tables.
@@ -83,12 +85,16 @@ fn met(of: &SignTables, signs: u128, most: u32, found: &mut Vec<u32>) {
 impl SignTable {
     fn of(mask: u128, signs: &[u128], labels: &[u8], among: &[u32]) -> Self {
         let width = mask.count_ones();
-        let mut table = Self { mask, shift: u64::BITS - width, order: Vec::new(), bounds: vec![0; (1 << width) + 1] };
+        let (bounds, filled) = (vec![0; (1 << width) + 1], vec![0; (1_usize << width).div_ceil(64)]);
+        let mut table = Self { mask, shift: u64::BITS - width, order: Vec::new(), bounds, filled };
         let key = |&entry: &u32| table.key(signs[entry as usize]) as u32;
         let mut order: Vec<(u32, u8, u32)> =
             among.iter().map(|entry| (key(entry), labels[*entry as usize], *entry)).collect();
         order.sort_unstable();
-        order.iter().for_each(|(key, ..)| table.bounds[*key as usize + 1] += 1);
+        for key in order.iter().map(|(key, ..)| *key as usize) {
+            table.bounds[key + 1] += 1;
+            table.filled[key / 64] |= 1 << (key % 64);
+        }
         table.order = order.into_iter().map(|(.., entry)| entry).collect();
         let mut sum = 0;
         for bound in &mut table.bounds {
@@ -101,6 +107,9 @@ impl SignTable {
     #[inline(always)]
     fn bucket(&self, signs: u128) -> &[u32] {
         let key = self.key(signs);
+        if self.filled[key / 64] >> (key % 64) & 1 == 0 {
+            return &[];
+        }
         &self.order[self.bounds[key] as usize..self.bounds[key + 1] as usize]
     }
 

@@ -27,8 +27,7 @@ const SEEN: f32 = 0.6;
 /// The reason why a picture is a page of several slices.
 pub(super) fn several_slices(thumbnail: &Thumbnail, lines: &StraightLines) -> Option<(Check, String)> {
     let rows = &thumbnail.0;
-    let (across, down) =
-        (divided(|x| rows.each_ref().map(|row| row[x]), &lines.columns), divided(|y| rows[y], &lines.rows));
+    let (across, down) = (divided(|x| column(rows, x), &lines.columns), divided(|y| rows[y], &lines.rows));
     let best = across.seam.max(down.seam);
     if best < SEEN {
         return None;
@@ -93,11 +92,16 @@ fn divided(line: impl Fn(usize) -> [f32; SIDE], shares: &[f32]) -> Division {
     best
 }
 
+fn column(rows: &[[f32; SIDE]; SIDE], x: usize) -> [f32; SIDE] {
+    let mut column = [0.0; SIDE];
+    column.iter_mut().zip(rows).for_each(|(value, row)| *value = row[x]);
+    column
+}
+
 /// The largest share of a line within 24 grey levels.
 fn evenness(line: &[f32; SIDE]) -> f32 {
-    let levels = line.map(|mean| mean as u8 / 8);
     let mut counts = [0_u8; 32];
-    levels.iter().for_each(|level| counts[usize::from(*level & 31)] += 1);
+    line.iter().for_each(|mean| counts[usize::from(*mean as u8 / 8)] += 1);
     let most = (1..31).map(|level| counts[level - 1] + counts[level] + counts[level + 1]).max();
     f32::from(most.unwrap_or(0)) / SIDE as f32
 }
