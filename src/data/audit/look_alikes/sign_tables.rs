@@ -60,26 +60,40 @@ impl SignTables {
     }
 }
 
-/// Counting bits takes one instruction where the processor has it.
+/// Each step is taken for all tables before the next: the memory is read for all of them at once, where one after the other
+/// would have to wait. Counting bits takes one instruction where the processor has it.
 #[multiversion(targets("x86_64+popcnt"))]
 fn met(of: &SignTables, signs: u128, most: u32, found: &mut Vec<u32>) {
-    for table in &of.tables {
-        let bucket = table.bucket(signs);
+    let (mut keys, mut filled) = ([0; TABLES], 0_u32);
+    for (at, (key, table)) in keys.iter_mut().zip(&of.tables).enumerate() {
+        *key = table.key(signs);
+        filled |= u32::from(table.is_filled(*key)) << at;
+    }
+    let (mut buckets, mut count): ([&[u32]; TABLES], usize) = ([&[]; TABLES], 0);
+    while filled != 0 {
+        let at = filled.trailing_zeros() as usize;
+        buckets[count] = of.tables[at].bucket(keys[at]);
+        (count, filled) = (count + 1, filled & (filled - 1));
+    }
+    for bucket in &buckets[..count] {
+        if bucket.len() <= LOOKED_AT {
+            found.extend_from_slice(bucket);
+            continue;
+        }
         let (mut begin, mut label) = (0, 0);
         while begin < bucket.len() {
-            let (mut end, mut last) = (bucket.len(), bucket.len());
-            if bucket.len() > LOOKED_AT {
-                end = begin + bucket[begin..].partition_point(|&entry| of.labels[entry as usize] <= label);
-                last = end.min(begin + LOOKED_AT);
-            }
-            for &entry in &bucket[begin..last] {
-                if (of.signs[entry as usize] ^ signs).count_ones() <= most {
-                    found.push(entry);
-                }
-            }
+            let end = begin + bucket[begin..].partition_point(|&entry| of.labels[entry as usize] <= label);
+            found.extend_from_slice(&bucket[begin..end.min(begin + LOOKED_AT)]);
             (begin, label) = (end, label + 1);
         }
     }
+    let mut kept = 0;
+    for at in 0..found.len() {
+        let entry = found[at];
+        found[kept] = entry;
+        kept += usize::from((of.signs[entry as usize] ^ signs).count_ones() <= most);
+    }
+    found.truncate(kept);
 }
 
 impl SignTable {
@@ -105,11 +119,12 @@ impl SignTable {
     }
 
     #[inline(always)]
-    fn bucket(&self, signs: u128) -> &[u32] {
-        let key = self.key(signs);
-        if self.filled[key / 64] >> (key % 64) & 1 == 0 {
-            return &[];
-        }
+    fn is_filled(&self, key: usize) -> bool {
+        self.filled[key / 64] >> (key % 64) & 1 == 1
+    }
+
+    #[inline(always)]
+    fn bucket(&self, key: usize) -> &[u32] {
         &self.order[self.bounds[key] as usize..self.bounds[key + 1] as usize]
     }
 
