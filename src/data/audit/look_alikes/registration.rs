@@ -248,6 +248,24 @@ mod tests {
     }
 
     #[test]
+    fn a_search_asks_for_no_placement_twice_and_begins_only_where_it_may_lead_somewhere() {
+        let (begin, end) = (7.0, 58.0);
+        let asked = std::cell::RefCell::new(Vec::new());
+        let correlation = |placement: Placement| {
+            asked.borrow_mut().push(placement);
+            let [[left, right], [top, bottom]] = placement.borders();
+            let squares = [left - begin, right - end, top - begin, bottom - end].map(|off| off * off);
+            1.0 - 0.004 * squares.iter().sum::<f32>()
+        };
+        let start = Placement::of(ALL, SlicePart([10.0, 4.0, 60.0, 57.0]));
+        let (found, highest) = searched(start, 0.9, &ALL_STEPS, correlation).expect("a placement");
+        assert!(highest > 0.999, "{found:?}, {highest}");
+        let asked = asked.into_inner();
+        assert!(asked.len() > 20 && (0..asked.len()).all(|at| !asked[..at].contains(&asked[at])));
+        assert!(searched(start, 0.95, &ALL_STEPS, |_| 0.94).is_none());
+    }
+
+    #[test]
     fn another_picture_does_not_fit() {
         let (one, other) = (seen(1.0, ALL, |level| level), seen(2.0, ALL, |level| level));
         assert!(registered(&one, &other, Placement::WHOLE, &ALL_STEPS).is_none_or(|fit| fit.correlation < 0.6));
