@@ -133,6 +133,11 @@ impl ChestOutline {
     }
 }
 
+/// A grey level as a place in 256. By way of a byte, since a float becomes one in fewer instructions than a `usize`.
+fn rounded(level: f32) -> usize {
+    usize::from((level + 0.5) as u8)
+}
+
 /// `None` of fewer than 60 fields: too few to stand for a tissue.
 fn median(thumbnail: &Thumbnail, of: &Fields) -> Option<u8> {
     let all = count(of);
@@ -143,7 +148,7 @@ fn median(thumbnail: &Thumbnail, of: &Fields) -> Option<u8> {
     for (levels, row) in thumbnail.0.iter().zip(of) {
         let mut rest = *row;
         while rest != 0 {
-            counts[((levels[rest.trailing_zeros() as usize] + 0.5) as usize).min(255)] += 1;
+            counts[rounded(levels[rest.trailing_zeros() as usize])] += 1;
             rest &= rest - 1;
         }
     }
@@ -162,7 +167,7 @@ fn two_levels(thumbnail: &Thumbnail) -> (f32, f32) {
     let mut tables = [[0_u32; 256]; 4];
     for four in thumbnail.0.as_flattened().as_chunks::<4>().0 {
         for (table, level) in tables.iter_mut().zip(four) {
-            table[((level + 0.5) as usize).min(255)] += 1;
+            table[rounded(*level)] += 1;
         }
     }
     for (level, count) in counts.iter_mut().enumerate() {

@@ -102,8 +102,7 @@ pub(super) fn pairs_of_scans(slices: &[Candidate<'_>], samples: &[Sampled]) -> V
     for some in scans.chunks(AT_ONCE) {
         let mut hits: Vec<Vec<Hit>> = some.par_iter().map(|&scan| parts.hits(scan, &groups)).collect();
         Hit::keep_one_of_each_pair(&mut hits);
-        let pairs = |hits: &Vec<Hit>| hits.iter().filter_map(|hit| parts.verified(hit)).collect();
-        let found: Vec<Vec<ScanPair>> = hits.par_iter().map(pairs).collect();
+        let found: Vec<Vec<ScanPair>> = hits.par_iter().map(|hits| parts.verified(hits)).collect();
         some.iter().zip(found).for_each(|(&scan, found)| groups.take(scan, found));
     }
     let mut pairs = groups.pairs();

@@ -50,9 +50,6 @@ impl CoarseContrast {
 /// About where `one` lies in `other`, near `start`; `None` where it does not.
 pub(super) fn coarse_placement(one: &HalfContrast, other: &HalfContrast, start: Placement) -> Option<Placement> {
     let correlation = |placement: Placement| halved_correlation(one, other, placement.borders());
-    if !start.is_plausible() || correlation(start) < WORTHWHILE {
-        return None;
-    }
-    let (placement, correlation) = searched(start, &COARSE, correlation)?;
+    let (placement, correlation) = searched(start, WORTHWHILE, &COARSE, correlation)?;
     (correlation >= PROMISING).then_some(placement)
 }

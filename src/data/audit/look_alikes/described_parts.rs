@@ -23,6 +23,7 @@ use super::sign_tables::SignTables;
 use super::symmetry::{SlicePart, Symmetry};
 use super::whitening::{Usual, dot};
 use crate::data::manifest::Label;
+use multiversion::multiversion;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -217,8 +218,14 @@ impl<'a> DescribedParts<'a> {
         }
     }
 
-    /// The pair, if registration confirms the hit.
-    pub(super) fn verified(&self, hit: &Hit) -> Option<ScanPair> {
+    /// The pairs of those hits of one scan that registration confirms.
+    pub(super) fn verified(&self, hits: &[Hit]) -> Vec<ScanPair> {
+        let mut prepared = BTreeMap::new();
+        hits.iter().filter_map(|hit| self.confirmed(hit, &mut prepared)).collect()
+    }
+
+    /// The pair, if registration confirms the hit; `prepared`: the scan's own samples, once they were needed.
+    fn confirmed(&self, hit: &Hit, prepared: &mut BTreeMap<usize, Prepared>) -> Option<ScanPair> {
         let &Hit { scan, other, .. } = hit;
         let DescribedPart { sample: found, part } = self.entries[hit.entry];
         // The sample of the earlier scan is turned to that of the later one.
@@ -230,8 +237,10 @@ impl<'a> DescribedParts<'a> {
         let start = Placement::of(of_two, symmetry.part(of_one));
         let [first, second] = [(one, symmetry), (two, Symmetry::ORIGINAL)].map(|(of, by)| self.coarse[of].turned(by));
         let near = coarse_placement(&second, &first, start)?;
-        let prepared = |sample: usize| Prepared::of(self.samples[sample].small.clone());
-        let fit = one_picture(&prepared(one).turned(symmetry), &prepared(two), near, &FINE)?;
+        let of = |sample: usize| Prepared::of(self.samples[sample].small.clone());
+        let (own, found) = (&*prepared.entry(hit.sample).or_insert_with(|| of(hit.sample)), of(found as usize));
+        let [first, second] = if scan < other { [own, &found] } else { [&found, own] };
+        let fit = one_picture(&first.turned(symmetry), second, near, &FINE)?;
         let (first, second) = (scan.min(other), scan.max(other));
         let agreement = agreement(self.samples_of(first), self.samples_of(second), symmetry, fit.placement)?;
         Some(ScanPair {
@@ -262,7 +271,9 @@ impl<'a> DescribedParts<'a> {
 }
 
 /// The low frequencies of a part's local contrast, brought to one size.
-fn described(contrast: &[f32], SlicePart([left, top, right, bottom]): SlicePart) -> Descriptor {
+#[multiversion(targets("x86_64+avx2"))]
+fn described(contrast: &[f32], part: SlicePart) -> Descriptor {
+    let SlicePart([left, top, right, bottom]) = part;
     let line = |begin: f32, end: f32| {
         std::array::from_fn(|at| {
             let position = begin + (end - begin) * (at as f32 + 0.5) / PATCH as f32 - 0.5;

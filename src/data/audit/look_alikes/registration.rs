@@ -119,26 +119,34 @@ pub(super) struct Fit {
 
 /// Looks for the placement of `one` in `other` with the highest correlation near `start`, by these steps.
 pub(super) fn registered(one: &Prepared, other: &Prepared, start: Placement, steps: &[f32]) -> Option<Fit> {
-    let (placement, _) = searched(start, steps, |placement| correlation(one, other, placement))
+    let (placement, _) = searched(start, f32::NEG_INFINITY, steps, |placement| correlation(one, other, placement))
         .filter(|(_, correlation)| *correlation >= PROMISING)?;
     let [correlation, detail] = finally(one, other, placement);
     Some(Fit { placement, correlation, detail })
 }
 
-/// The placement near `start` where what `correlation` says is highest, and that.
+/// The placement near `start` where what `correlation` says is highest, and that; `None` where it is less than `at_least` at
+/// the start.
 pub(super) fn searched(
     start: Placement,
+    at_least: f32,
     steps: &[f32],
     correlation: impl Fn(Placement) -> f32,
 ) -> Option<(Placement, f32)> {
     let fit = |placement: Placement| placement.is_plausible().then(|| (placement, correlation(placement)));
-    let mut best = fit(start)?;
+    let mut best = fit(start).filter(|start| start.1 >= at_least)?;
+    // None of these is better than the best; the way back from a step leads to one.
+    let mut tried = vec![start];
     for &step in steps {
         for _ in 0..ROUNDS {
             let before = best.1;
             for direction in 0..8 {
-                let next = fit(best.0.changed(direction, step));
-                best = next.filter(|next| next.1 > best.1).unwrap_or(best);
+                let next = best.0.changed(direction, step);
+                if tried.contains(&next) {
+                    continue;
+                }
+                tried.push(next);
+                best = fit(next).filter(|next| next.1 > best.1).unwrap_or(best);
             }
             if best.1 < before + 1e-3 {
                 break;
@@ -237,6 +245,24 @@ mod tests {
         assert!(has_other_levels(&copy, &whole, fit.placement));
         let same = seen(1.0, part, |level| level);
         assert!(!has_other_levels(&same, &whole, fit.placement));
+    }
+
+    #[test]
+    fn a_search_asks_for_no_placement_twice_and_begins_only_where_it_may_lead_somewhere() {
+        let (begin, end) = (7.0, 58.0);
+        let asked = std::cell::RefCell::new(Vec::new());
+        let correlation = |placement: Placement| {
+            asked.borrow_mut().push(placement);
+            let [[left, right], [top, bottom]] = placement.borders();
+            let squares = [left - begin, right - end, top - begin, bottom - end].map(|off| off * off);
+            1.0 - 0.004 * squares.iter().sum::<f32>()
+        };
+        let start = Placement::of(ALL, SlicePart([10.0, 4.0, 60.0, 57.0]));
+        let (found, highest) = searched(start, 0.9, &ALL_STEPS, correlation).expect("a placement");
+        assert!(highest > 0.999, "{found:?}, {highest}");
+        let asked = asked.into_inner();
+        assert!(asked.len() > 20 && (0..asked.len()).all(|at| !asked[..at].contains(&asked[at])));
+        assert!(searched(start, 0.95, &ALL_STEPS, |_| 0.94).is_none());
     }
 
     #[test]

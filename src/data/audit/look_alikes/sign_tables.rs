@@ -24,6 +24,8 @@ struct SignTable {
     order: Vec<u32>,
     /// Where each bucket begins; one more at the end.
     bounds: Vec<u32>,
+    /// A bit for each bucket that holds something: of most that are looked at nothing else is read.
+    filled: Vec<u64>,
 }
 
 /// All tables.
@@ -58,37 +60,55 @@ impl SignTables {
     }
 }
 
-/// Counting bits takes one instruction where the processor has it.
+/// Each step is taken for all tables before the next: the memory is read for all of them at once, where one after the other
+/// would have to wait. Counting bits takes one instruction where the processor has it.
 #[multiversion(targets("x86_64+popcnt"))]
 fn met(of: &SignTables, signs: u128, most: u32, found: &mut Vec<u32>) {
-    for table in &of.tables {
-        let bucket = table.bucket(signs);
+    let (mut keys, mut filled) = ([0; TABLES], 0_u32);
+    for (at, (key, table)) in keys.iter_mut().zip(&of.tables).enumerate() {
+        *key = table.key(signs);
+        filled |= u32::from(table.is_filled(*key)) << at;
+    }
+    let (mut buckets, mut count): ([&[u32]; TABLES], usize) = ([&[]; TABLES], 0);
+    while filled != 0 {
+        let at = filled.trailing_zeros() as usize;
+        buckets[count] = of.tables[at].bucket(keys[at]);
+        (count, filled) = (count + 1, filled & (filled - 1));
+    }
+    for bucket in &buckets[..count] {
+        if bucket.len() <= LOOKED_AT {
+            found.extend_from_slice(bucket);
+            continue;
+        }
         let (mut begin, mut label) = (0, 0);
         while begin < bucket.len() {
-            let (mut end, mut last) = (bucket.len(), bucket.len());
-            if bucket.len() > LOOKED_AT {
-                end = begin + bucket[begin..].partition_point(|&entry| of.labels[entry as usize] <= label);
-                last = end.min(begin + LOOKED_AT);
-            }
-            for &entry in &bucket[begin..last] {
-                if (of.signs[entry as usize] ^ signs).count_ones() <= most {
-                    found.push(entry);
-                }
-            }
+            let end = begin + bucket[begin..].partition_point(|&entry| of.labels[entry as usize] <= label);
+            found.extend_from_slice(&bucket[begin..end.min(begin + LOOKED_AT)]);
             (begin, label) = (end, label + 1);
         }
     }
+    let mut kept = 0;
+    for at in 0..found.len() {
+        let entry = found[at];
+        found[kept] = entry;
+        kept += usize::from((of.signs[entry as usize] ^ signs).count_ones() <= most);
+    }
+    found.truncate(kept);
 }
 
 impl SignTable {
     fn of(mask: u128, signs: &[u128], labels: &[u8], among: &[u32]) -> Self {
         let width = mask.count_ones();
-        let mut table = Self { mask, shift: u64::BITS - width, order: Vec::new(), bounds: vec![0; (1 << width) + 1] };
+        let (bounds, filled) = (vec![0; (1 << width) + 1], vec![0; (1_usize << width).div_ceil(64)]);
+        let mut table = Self { mask, shift: u64::BITS - width, order: Vec::new(), bounds, filled };
         let key = |&entry: &u32| table.key(signs[entry as usize]) as u32;
         let mut order: Vec<(u32, u8, u32)> =
             among.iter().map(|entry| (key(entry), labels[*entry as usize], *entry)).collect();
         order.sort_unstable();
-        order.iter().for_each(|(key, ..)| table.bounds[*key as usize + 1] += 1);
+        for key in order.iter().map(|(key, ..)| *key as usize) {
+            table.bounds[key + 1] += 1;
+            table.filled[key / 64] |= 1 << (key % 64);
+        }
         table.order = order.into_iter().map(|(.., entry)| entry).collect();
         let mut sum = 0;
         for bound in &mut table.bounds {
@@ -99,8 +119,12 @@ impl SignTable {
     }
 
     #[inline(always)]
-    fn bucket(&self, signs: u128) -> &[u32] {
-        let key = self.key(signs);
+    fn is_filled(&self, key: usize) -> bool {
+        self.filled[key / 64] >> (key % 64) & 1 == 1
+    }
+
+    #[inline(always)]
+    fn bucket(&self, key: usize) -> &[u32] {
         &self.order[self.bounds[key] as usize..self.bounds[key + 1] as usize]
     }
 

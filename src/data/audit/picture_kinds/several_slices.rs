@@ -27,14 +27,16 @@ const SEEN: f32 = 0.6;
 /// The reason why a picture is a page of several slices.
 pub(super) fn several_slices(thumbnail: &Thumbnail, lines: &StraightLines) -> Option<(Check, String)> {
     let rows = &thumbnail.0;
-    let (across, down) =
-        (divided(|x| rows.each_ref().map(|row| row[x]), &lines.columns), divided(|y| rows[y], &lines.rows));
+    let (across, down) = (divided(|x| column(rows, x), &lines.columns), divided(|y| rows[y], &lines.rows));
     let best = across.seam.max(down.seam);
     if best < SEEN {
         return None;
     }
     // In real slices, less than 0.55, and with two seams like these less than 0.15.
-    let repeats = || (2..=6).map(|x| most_repeated(rows, x)).fold(0.0, f32::max);
+    let repeats = || {
+        let columns = transposed(rows);
+        (2..=6).map(|x| most_repeated(&columns, x)).fold(0.0, f32::max)
+    };
     let is_page = across.edge.max(down.edge) >= 0.6
         || (across.parts > 2 && across.seam >= 0.9)
         || (down.parts > 2 && down.seam >= 0.9)
@@ -93,11 +95,16 @@ fn divided(line: impl Fn(usize) -> [f32; SIDE], shares: &[f32]) -> Division {
     best
 }
 
+fn column(rows: &[[f32; SIDE]; SIDE], x: usize) -> [f32; SIDE] {
+    let mut column = [0.0; SIDE];
+    column.iter_mut().zip(rows).for_each(|(value, row)| *value = row[x]);
+    column
+}
+
 /// The largest share of a line within 24 grey levels.
 fn evenness(line: &[f32; SIDE]) -> f32 {
-    let levels = line.map(|mean| mean as u8 / 8);
     let mut counts = [0_u8; 32];
-    levels.iter().for_each(|level| counts[usize::from(*level & 31)] += 1);
+    line.iter().for_each(|mean| counts[usize::from(*mean as u8 / 8)] += 1);
     let most = (1..31).map(|level| counts[level - 1] + counts[level] + counts[level + 1]).max();
     f32::from(most.unwrap_or(0)) / SIDE as f32
 }
@@ -116,7 +123,7 @@ fn is_pair(division: Division, lines: impl Fn() -> [[f32; SIDE]; SIDE]) -> bool 
 }
 
 /// Which part of the variance `x` × 2 to 6 parts have in common, without what they would share by chance; the largest.
-fn most_repeated(rows: &[[f32; SIDE]; SIDE], x: usize) -> f32 {
+fn most_repeated(columns: &[[f32; SIDE]; SIDE], x: usize) -> f32 {
     // Every second field is enough, of parts that need not be whole fields.
     const HALF: usize = SIDE / 2;
     let places = |parts: usize| -> Vec<usize> {
@@ -127,25 +134,31 @@ fn most_repeated(rows: &[[f32; SIDE]; SIDE], x: usize) -> f32 {
         (0..parts).flat_map(|part| (0..fields).map(move |at| place(part, at))).collect()
     };
     let (xs, wide) = (places(x), HALF / x);
-    // Of each row the sum of its parts, field by field, the sum of all, and that of their squares.
-    let mut across = [([0.0_f32; HALF / 2], 0.0, 0.0); SIDE];
-    for ((totals, sum, square), row) in across.iter_mut().zip(rows) {
-        for part in xs.chunks_exact(wide) {
-            for (total, x) in totals.iter_mut().zip(part) {
-                *total += row[*x];
-                *square += row[*x] * row[*x];
+    // Of all rows side by side the sum of their parts, field by field, and that of the squares.
+    let (mut totals, mut squares) = ([[0.0_f32; SIDE]; HALF / 2], [0.0_f32; SIDE]);
+    for part in xs.chunks_exact(wide) {
+        for (totals, x) in totals.iter_mut().zip(part) {
+            for ((total, square), level) in totals.iter_mut().zip(&mut squares).zip(&columns[*x]) {
+                *total += level;
+                *square += level * level;
             }
         }
-        *sum = totals.iter().sum();
+    }
+    // Of each row, with the sum of all fields.
+    let mut across = [([0.0_f32; HALF / 2], 0.0, 0.0); SIDE];
+    for (y, (of_row, sum, square)) in across.iter_mut().enumerate() {
+        of_row.iter_mut().zip(&totals).for_each(|(total, totals)| *total = totals[y]);
+        (*sum, *square) = (of_row.iter().sum(), squares[y]);
     }
     let repeated = |y: usize| {
         let (ys, high, parts) = (places(y), HALF / y, (x * y) as f32);
         let (mut sum, mut square, mut common) = (0.0, 0.0, 0.0);
         for line in 0..high {
             let mut totals = [0.0; HALF / 2];
-            for row in ys.iter().skip(line).step_by(high).map(|y| &across[*y]) {
-                totals.iter_mut().zip(row.0).for_each(|(total, of)| *total += of);
-                (sum, square) = (sum + row.1, square + row.2);
+            for part in 0..y {
+                let (of_row, all, squares) = &across[ys[part * high + line]];
+                totals.iter_mut().zip(of_row).for_each(|(total, of)| *total += of);
+                (sum, square) = (sum + all, square + squares);
             }
             common += totals.iter().map(|total| total * total).sum::<f32>();
         }

@@ -55,6 +55,13 @@ pub(super) fn stands_out(shares: &[f32], at: usize) -> f32 {
     shares[at] - (around.iter().sum::<f32>() - shares[at]) / (around.len() - 1).max(1) as f32
 }
 
+/// 1 for a step, else 0. What is left above a step's height, at most 1: bytes throughout, as a comparison would be computed
+/// in four bytes for each pixel.
+#[inline(always)]
+fn step(one: u8, other: u8) -> u8 {
+    (one.max(other) - one.min(other)).saturating_sub(STEP - 1).min(1)
+}
+
 /// Counts steps across the boundaries of columns, in every second row, and of rows, in every second piece of them.
 #[multiversion(targets("x86_64+avx2", "x86_64+avx2+avx512f+avx512bw"))]
 fn count_steps(pixels: &[u8], width: usize, columns: &mut [u32], rows: &mut [u32]) {
@@ -66,7 +73,7 @@ fn count_steps(pixels: &[u8], width: usize, columns: &mut [u32], rows: &mut [u32
         for row in part.chunks_exact(width).step_by(2) {
             let (left, right) = (&row[..counts.len()], &row[1..]);
             for ((count, left), right) in counts.iter_mut().zip(left).zip(right) {
-                *count = count.wrapping_add(u8::from(left.abs_diff(*right) >= STEP));
+                *count = count.wrapping_add(step(*left, *right));
             }
         }
         columns.iter_mut().zip(&counts).for_each(|(sum, count)| *sum += u32::from(*count));
@@ -77,9 +84,28 @@ fn count_steps(pixels: &[u8], width: usize, columns: &mut [u32], rows: &mut [u32
         // A row has 8192 pixels at most: 128 pieces.
         for (upper, lower) in upper.chunks_exact(PIECE).zip(lower.chunks_exact(PIECE)).step_by(2) {
             for ((count, upper), lower) in counts.iter_mut().zip(upper).zip(lower) {
-                *count = count.wrapping_add(u8::from(upper.abs_diff(*lower) >= STEP));
+                *count = count.wrapping_add(step(*upper, *lower));
             }
         }
         *sum = counts.iter().fold(0, |sum: u32, count| sum.wrapping_add(u32::from(*count)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_counted_in_every_second_row_and_piece() {
+        let all = || (0..=255_u8).flat_map(|one| (0..=255_u8).map(move |other| (one, other)));
+        assert!(all().all(|(one, other)| step(one, other) == u8::from(one.abs_diff(other) >= STEP)));
+        // 70 columns, the last six in no piece; from column 3 on 16 levels brighter, and from row 2 on.
+        let (width, height) = (70, 5);
+        let level = |at: usize| 16 * u8::from(at % width >= 3) + 16 * u8::from(at / width >= 2);
+        let image = GreyImage { width: 70, height: 5, pixels: (0..width * height).map(level).collect() };
+        let lines = StraightLines::of(&image);
+        let share = |at: usize, of: usize| f32::from(u8::from(at == of));
+        assert_eq!(lines.columns, (0..width - 1).map(|at| share(at, 2)).collect::<Vec<_>>());
+        assert_eq!(lines.rows, (0..height - 1).map(|at| share(at, 1)).collect::<Vec<_>>());
     }
 }

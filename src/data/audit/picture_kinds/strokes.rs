@@ -60,8 +60,7 @@ fn glyphs(view: &PictureView<'_>) -> Vec<Glyph> {
     let bright = (0.7 * f32::from(brightest)) as u8;
     let (width, height) = (view.image.width as usize, view.image.height as usize);
     let air = widened(&air(view, 0.25 * f32::from(brightest)));
-    let mut search =
-        Search { view, bright, brightest, seen: vec![0; (width * height).div_ceil(64)], found: Vec::new(), tried: 0 };
+    let mut search = Search { view, bright, brightest, seen: Vec::new(), found: Vec::new(), tried: 0 };
     for y in (0..height).step_by(4) {
         let row = &view.image.pixels[y * width..(y + 1) * width];
         let mut fields = air[(y * SIDE / height).min(SIDE - 1)];
@@ -111,7 +110,7 @@ impl Search<'_> {
     }
 
     fn is_seen(&self, place: usize) -> bool {
-        self.seen[place / 64] >> (place % 64) & 1 == 1
+        self.seen.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
     }
 
     /// Follows the short bright runs of a part of a row.
@@ -148,6 +147,8 @@ impl Search<'_> {
         let (width, height) = (self.view.image.width as usize, self.view.image.height as usize);
         let (widest, highest) = ((width / 10).max(14), (height / 10).max(12));
         let (mut left, mut right, mut top, mut bottom) = (x, x, y, y);
+        // Most slices have nothing to follow.
+        self.seen.resize((width * height).div_ceil(64), 0);
         let mut group = Vec::new();
         let mut open = vec![(x, y)];
         while let Some((x, y)) = open.pop() {
@@ -181,7 +182,7 @@ impl Search<'_> {
         let (mut bright, mut all) = (0, 0);
         for y in top.saturating_sub(reach)..(top + shape.height + reach).min(height) {
             for x in left.saturating_sub(reach)..(left + shape.width + reach).min(width) {
-                if shape.distance(x, y) == 2 {
+                if shape.is_away(x, y) {
                     all += 1;
                     bright += usize::from(f32::from(self.pixel(x, y)) > 0.3 * f32::from(self.brightest));
                 }
@@ -199,7 +200,7 @@ impl Search<'_> {
         let mut around = Vec::new();
         for y in top.saturating_sub(2)..(top + shape.height + 2).min(height) {
             for x in left.saturating_sub(2)..(left + shape.width + 2).min(width) {
-                if shape.distance(x, y) == 2 {
+                if shape.is_away(x, y) {
                     around.push(self.pixel(x, y));
                 }
             }
@@ -219,34 +220,27 @@ struct Shape {
     width: usize,
     height: usize,
     filled: Vec<bool>,
+    /// The group and what is beside it, in a box that is one wider on every side.
+    near: Vec<bool>,
 }
 
 impl Shape {
     fn of(group: &[(usize, usize)], corner: (usize, usize), opposite: (usize, usize)) -> Self {
         let (width, height) = (opposite.0 + 1 - corner.0, opposite.1 + 1 - corner.1);
         let mut filled = vec![false; width * height];
-        group.iter().for_each(|(x, y)| filled[(y - corner.1) * width + x - corner.0] = true);
-        Self { corner, width, height, filled }
+        let mut near = vec![false; (width + 2) * (height + 2)];
+        for (x, y) in group.iter().map(|(x, y)| (x - corner.0, y - corner.1)) {
+            filled[y * width + x] = true;
+            (y..y + 3).for_each(|y| near[y * (width + 2)..][x..x + 3].fill(true));
+        }
+        Self { corner, width, height, filled, near }
     }
 
-    /// 0 in the group, 1 beside it, else 2.
-    fn distance(&self, x: usize, y: usize) -> usize {
-        let at = |x: usize, y: usize| {
-            let (x, y) = (x.checked_sub(self.corner.0), y.checked_sub(self.corner.1));
-            x.zip(y).is_some_and(|(x, y)| x < self.width && y < self.height && self.filled[y * self.width + x])
-        };
-        let beside = || {
-            (0..9).any(|near| {
-                (x + near % 3).checked_sub(1).zip((y + near / 3).checked_sub(1)).is_some_and(|(x, y)| at(x, y))
-            })
-        };
-        if at(x, y) {
-            0
-        } else if beside() {
-            1
-        } else {
-            2
-        }
+    /// Neither in the group nor beside it.
+    fn is_away(&self, x: usize, y: usize) -> bool {
+        let (x, y) = ((x + 1).checked_sub(self.corner.0), (y + 1).checked_sub(self.corner.1));
+        let is_near = |(x, y)| x < self.width + 2 && y < self.height + 2 && self.near[y * (self.width + 2) + x];
+        !x.zip(y).is_some_and(is_near)
     }
 
     fn is_letter(&self) -> bool {
