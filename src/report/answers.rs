@@ -143,8 +143,7 @@ fn of_results(facts: &mut Facts, runs: &[Run]) {
             let scans = &run.assessment.as_ref()?.subsets.last()?.scans;
             let defined = scans.estimates().iter().filter(|of| of.interval.is_some()).count();
             let (of, patients) = (scans.estimates().len(), counted(scans.patients as u64, "patient"));
-            (defined > 0)
-                .then(|| format!("{defined} of {of} by {} draws of {patients}", thousands(u64::from(scans.draws))))
+            (defined > 0).then(|| format!("{defined} of {of} by scan, over {patients}"))
         }),
     );
     facts.say(

@@ -144,8 +144,8 @@ fn figures(
 
 fn compared(model: &[ScoredSample], vote: &[ScoredSample]) -> Result<ModelAndVote> {
     Ok(ModelAndVote {
-        model: Performance::of(model, DRAWS, SEED)?,
-        vote: Performance::of(vote, DRAWS, SEED)?,
+        model: Performance::of_scans(model)?,
+        vote: Performance::of_scans(vote)?,
         difference: Paired::of(vote, model, DRAWS, SEED)?,
     })
 }
