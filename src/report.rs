@@ -32,6 +32,7 @@ mod page;
 mod run_parts;
 mod runs;
 mod summary_text;
+mod twins;
 
 /// Everything the workspace holds about some runs. First what decides: the question, the data, the results with their
 /// intervals, the leak beside them, and what not to believe. The rest is folded: what reviewers ask, in the order in which

@@ -108,7 +108,7 @@ impl CrossValidation {
                 weights: evaluation.weights,
                 best_epoch: evaluation.best_epoch,
                 rule: evaluation.rule.clone(),
-                performance: Performance::of_scans(&samples)?,
+                performance: Performance::with_score_intervals(&samples)?,
                 scans: test.by_scan(&evaluation.rule).rows().to_vec(),
             });
             scans.extend(scored);

@@ -132,7 +132,7 @@ impl SeedAverage {
                 let of_single = samples(single, manifest, &seed.rule)?;
                 seed.subsets.push(SeedSubset {
                     subset: averaged.about.subset,
-                    scans: Performance::of_scans(&of_single)?,
+                    scans: Performance::with_score_intervals(&of_single)?,
                     averaged_minus_this: Paired::of(&of_single, &of_averaged, DRAWS, SEED)?,
                 });
             }

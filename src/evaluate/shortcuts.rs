@@ -236,7 +236,7 @@ fn auc(rows: &[CueRow], score: &[f64]) -> Result<Estimate> {
         ScoredSample { covid, score, decision: score >= 0.5, patient }
     };
     let samples: Vec<ScoredSample> = rows.iter().zip(score).map(sample).collect();
-    Ok(*Performance::of_scans(&samples)?.get(Measure::RocAuc))
+    Ok(*Performance::with_score_intervals(&samples)?.get(Measure::RocAuc))
 }
 
 /// The area under the ROC curve of a cue's own value, reversed where low values predict covid. Only the order of values

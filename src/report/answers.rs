@@ -163,7 +163,10 @@ fn of_results(facts: &mut Facts, runs: &[Run]) {
     );
     let explained: Vec<&Run> = runs.iter().filter(|run| !run.explanations.is_empty()).collect();
     let heat = explained.iter().flat_map(|run| {
-        run.explanations.iter().map(|of| format!("{}, {}: {}", run.name, of.about.subset, percent(of.outside())))
+        run.explanations.iter().map(|of| {
+            let (outside, chance) = (percent(of.outside()), percent(of.outside_by_chance()));
+            format!("{}, {}: {outside}, spread evenly {chance}", run.name, of.about.subset)
+        })
     });
     let heat: Vec<String> = heat.collect();
     facts.say("heat", (!heat.is_empty()).then(|| heat.join("; ")));

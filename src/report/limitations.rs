@@ -130,17 +130,18 @@ fn of_best(run: &Run) -> Vec<String> {
     let tested = run.assessed(Subset::Test);
     if let Some(patients) = tested.map(|of| of.scans.patients).filter(|patients| *patients < FEW) {
         found.push(format!(
-            "{} was tested on {patients} patients: intervals over so few are too narrow, and hardly more than a hint.",
+            "{} was tested on {patients} patients: what is found of so few is hardly more than a hint.",
             run.name
         ));
     }
     let explained = run.explanations.iter().find(|of| of.about.subset == Subset::Test);
-    if let Some(outside) = explained.and_then(|of| of.outside()) {
+    if let Some((outside, chance)) = explained.and_then(|of| of.outside().zip(of.outside_by_chance())) {
         found.push(format!(
             "{} of the heat that explains the decisions of {} on test slices lies outside the lungs, where there is no \
-             sign of the disease.",
+             sign of the disease; heat spread evenly would have {} there.",
             percent(Some(outside)),
-            run.name
+            run.name,
+            percent(Some(chance))
         ));
     }
     found

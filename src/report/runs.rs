@@ -145,7 +145,7 @@ impl Report {
                 html.push_str(&of.html());
                 html.push_str(&self.galleries(from, run, of, |kind| kind != GalleryKind::ConfidentWrong));
                 self.json["explanations"][&run.name][of.about.subset.name()] = json!({
-                    "outside_lungs": of.outside(), "random_weights": of.random_weights, "by_scan": of.by_scan(),
+                    "outside_lungs": of.outside(), "outside_by_chance": of.outside_by_chance(), "random_weights": of.random_weights, "by_scan": of.by_scan(),
                 });
             }
             parts.push((place, html));

