@@ -89,7 +89,7 @@ impl FirstPages {
         let flow = self.flow.as_ref().map_or(String::new(), Show::html);
         html! {
             (PreEscaped(paragraph(&self.question)))
-            @for (what, answer) in &self.answers { p { b { (what) } " " (visible(answer)) } }
+            @for (what, answer) in &self.answers { p { b { (what) } " " (unbroken(answer)) } }
             div.beside { @for table in tables { div { (PreEscaped(table)) } } }
             (PreEscaped(flow))
         }
@@ -102,6 +102,11 @@ impl FirstPages {
             "leaking": self.leaking,
         })
     }
+}
+
+/// Text in which no line begins with a percent sign.
+fn unbroken(text: &str) -> String {
+    visible(text).replace(" %", "\u{a0}%")
 }
 
 fn networks(runs: &[Run]) -> String {
@@ -121,8 +126,12 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
         };
     };
     let sound = from.runs.iter().filter(|run| !run.leaks()).count();
+    let is_tied = |of: &&Run| of.name != run.name && !of.leaks() && validation_area(of) == validation_area(run);
+    let tied: Vec<&Run> = from.runs.iter().filter(is_tied).collect();
+    let tied =
+        if tied.is_empty() { String::new() } else { format!(", the first of those with it ({} too)", names(&tied)) };
     let which = format!(
-        "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak. A scan is {} ({}).",
+        "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak{tied}. A scan is {} ({}).",
         run.name,
         run.evaluation.run.architecture,
         run.evaluation.run.pretrained.as_deref().unwrap_or("random initial"),
@@ -179,7 +188,9 @@ fn tested_on(of: &Assessed, run: &Run) -> String {
         0 => String::new(),
         out => format!(" Left out besides, as without lungs: {}.", counted(out as u64, "slice")),
     };
-    format!("{}{out} None of these patients is known to be in training.", counts(of))
+    let here = counts(of);
+    let here = here.strip_prefix("test: ").unwrap_or(&here);
+    format!("{here}{out} None of these patients is known to be in training.")
 }
 
 /// The errors of a run on the test scans.
@@ -189,7 +200,7 @@ fn where_it_fails(run: &Run, of: &Assessed) -> Option<String> {
         let (row, column) = (truth.index(), called.index());
         let support: u64 = scans.rows()[row].iter().sum();
         format!(
-            "{} of {} {truth} scans of the test set are called {called} ({} {})",
+            "{} of {} {truth} scans of the test set are called {called}: {} {}",
             thousands(scans.count(Truth(row), Predicted(column))),
             thousands(support),
             measure.name().to_lowercase(),
@@ -200,17 +211,34 @@ fn where_it_fails(run: &Run, of: &Assessed) -> Option<String> {
     let alarms = wrong(Measure::Specificity, Label::NonCovid, Label::Covid);
     // What goes wrong more often first.
     let is_missed_first = scans.sensitivity() <= scans.specificity();
-    Some(if is_missed_first { format!("{missed}; {alarms}.") } else { format!("{alarms}; {missed}.") })
+    let both = if is_missed_first { format!("{missed}; {alarms}") } else { format!("{alarms}; {missed}") };
+    let order = match of.scans.get(Measure::RocAuc).value == Some(1.0) && scans.correct() < scans.total() {
+        true => {
+            " All the same the scan AUC is 1: the scans are in the right order, and only the threshold, which was chosen on \
+                 other patients, is not the best one for these."
+        }
+        false => "",
+    };
+    Some(format!("{both} (Wilson's intervals, by scan).{order}"))
 }
 
 /// One row for the test set of each run without a leak, for each of its sources, and for scans from elsewhere.
 fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
-    let measures = FIGURES.map(Measure::name);
-    let columns: Vec<&str> = ["Run", "Scans of", "Scans", "Patients"].into_iter().chain(measures).collect();
+    let columns = [
+        "Run",
+        "Scans of",
+        "Scans",
+        "Patients",
+        "ROC AUC",
+        "Balanced accuracy, %",
+        "Macro F1, %",
+        "Sensitivity, %",
+        "Specificity, %",
+    ];
     let mut table = Table::new("Scans of runs without a leak: 95 % intervals, and values", &columns);
     let mut row = |run: &Run, what: String, of: &Performance| {
         let counts = [of.samples, of.patients].map(|count| thousands(count as u64));
-        let figures = FIGURES.map(|measure| estimated(of.get(measure)));
+        let figures = FIGURES.map(|measure| estimated(of.get(measure)).replace(" %", ""));
         table.row([run.name.clone(), what].into_iter().chain(counts).chain(figures));
     };
     let mut external = false;

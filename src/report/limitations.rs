@@ -49,18 +49,15 @@ impl Report {
         let Some(found) = &from.shortcuts else { return Ok(()) };
         let mut html = found.html();
         html.push_str(&self.figure("shortcuts", &found.figure()?));
-        let mut parts = Vec::new();
-        for (number, run) in from.runs.iter().enumerate() {
-            let Some(comparison) = &run.cues else { continue };
+        self.json["shortcuts"] = json!(found);
+        self.section_by_run(("shortcuts", "Shortcuts"), html, &from.runs, |report, run| {
+            let Some(comparison) = &run.cues else { return Ok(String::new()) };
             let mut html = comparison.html();
             if !comparison.rows.is_empty() {
-                html.push_str(&self.figure(&format!("{}-shortcuts", run.name), &comparison.figure()?));
+                html.push_str(&report.figure(&format!("{}-shortcuts", run.name), &comparison.figure()?));
             }
-            parts.push((number, html));
-        }
-        self.json["shortcuts"] = json!(found);
-        self.section_by_run("shortcuts", "Shortcuts", html, parts);
-        Ok(())
+            Ok(html)
+        })
     }
 
     pub(super) fn limits(&mut self, from: &Sources<'_>) {

@@ -33,12 +33,14 @@ pub(super) fn leaking(runs: &[Run]) -> Option<Table> {
     let alone = match settings.is_empty() {
         true => String::new(),
         false => format!(
-            " The pairs also differ in {settings}: the difference is not the leak's alone, which the shuffled labels measure."
+            " The pairs also differ in other settings ({settings}), so the difference is not the leak's alone: that is what the \
+             shuffled labels measure."
         ),
     };
     (!table.rows().is_empty()).then(|| {
         table.note(format!(
-            "The training of leaking runs holds slices of the same scans as their test set: they remember patients.{alone}"
+            "The training of leaking runs holds slices of the same scans as their test set: they remember patients. A slice counts as \
+             covid from a probability of 0.5 on, whatever the threshold of scans.{alone}"
         ))
     })
 }
@@ -56,7 +58,7 @@ fn twin<'a>(run: &Run, runs: &'a [Run]) -> Option<&'a Run> {
 
 /// The settings in which two runs differ, in words, apart from name, split and what changes no result.
 fn differences(a: &RunConfig, b: &RunConfig) -> Vec<String> {
-    const EXPECTED: [&str; 5] = ["name", "split", "device", "checkpoint_minutes", "test_every_epoch"];
+    const EXPECTED: [&str; 6] = ["name", "split", "device", "checkpoint_minutes", "test_every_epoch", "accuracy"];
     let [a, b] = [a, b].map(|of| serde_json::to_value(of).unwrap_or_default());
     let Some(a) = a.as_object() else { return Vec::new() };
     let differing = a.iter().filter(|(name, value)| !EXPECTED.contains(&name.as_str()) && b.get(name) != Some(value));
