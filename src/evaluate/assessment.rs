@@ -20,7 +20,7 @@ mod tests;
 
 use grouping::Grouping;
 pub(crate) use grouping::{assessed_scans, scored_scans};
-pub(crate) use tables::{FEW, INTERVALS, OF_SCANS, counts, estimated, roc_figure};
+pub(crate) use tables::{FEW, INTERVALS, OF_SCANS, counts, estimated, roc_figure, rule_text};
 
 /// Seed of the bootstrap.
 pub(crate) const SEED: u64 = 1;

@@ -12,7 +12,7 @@ use crate::base::progress::{counted, thousands};
 use crate::base::table::{Show, Table, percent};
 use crate::data::manifest::Label;
 use crate::data::split::{SplitUnit, Subset};
-use crate::evaluate::assessment::{Assessed, FEW, OF_SCANS, counts, estimated};
+use crate::evaluate::assessment::{Assessed, FEW, OF_SCANS, counts, estimated, rule_text};
 use crate::evaluate::leak::LeakProbe;
 use crate::stats::metrics::{Estimate, Measure, Performance, Predicted, Truth};
 use maud::{PreEscaped, html};
@@ -214,8 +214,8 @@ fn where_it_fails(run: &Run, of: &Assessed) -> Option<String> {
     let both = if is_missed_first { format!("{missed}; {alarms}") } else { format!("{alarms}; {missed}") };
     let order = match of.scans.get(Measure::RocAuc).value == Some(1.0) && scans.correct() < scans.total() {
         true => {
-            " All the same the scan AUC is 1: the scans are in the right order, and only the threshold, which was chosen on \
-                 other patients, is not the best one for these."
+            " All the same the scan AUC is 1: the scans are in the right order, only the threshold, chosen on other patients, \
+                 is not the best for these."
         }
         false => "",
     };
@@ -226,9 +226,7 @@ fn where_it_fails(run: &Run, of: &Assessed) -> Option<String> {
 fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
     let columns = [
         "Run",
-        "Scans of",
-        "Scans",
-        "Patients",
+        "Scans of patients",
         "ROC AUC",
         "Balanced accuracy, %",
         "Macro F1, %",
@@ -237,9 +235,9 @@ fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
     ];
     let mut table = Table::new("Scans of runs without a leak: 95 % intervals, and values", &columns);
     let mut row = |run: &Run, what: String, of: &Performance| {
-        let counts = [of.samples, of.patients].map(|count| thousands(count as u64));
+        let counts = [of.samples, of.patients].map(|count| thousands(count as u64)).join(" of ");
         let figures = FIGURES.map(|measure| estimated(of.get(measure)).replace(" %", ""));
-        table.row([run.name.clone(), what].into_iter().chain(counts).chain(figures));
+        table.row([run.name.clone(), format!("{what}: {counts}")].into_iter().chain(figures));
     };
     let mut external = false;
     let is_best = |run: &&Run| best.is_some_and(|best| best.name == run.name);
@@ -259,13 +257,15 @@ fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
         }
     }
     let sound = runs.iter().filter(|run| !run.leaks());
-    let rule = |run: &Run| Some(format!("{} {:.3}, {}", run.name, validation_area(run)?, run.evaluation.rule.text()));
+    let rule = |run: &Run| {
+        Some(format!("{} {:.3}, {}", run.name, validation_area(run)?, rule_text(run.evaluation.rule.rule).1))
+    };
     let chosen = sound.filter_map(rule).collect::<Vec<_>>().join("; ");
     let elsewhere = if external { "" } else { " External validation was not done." };
     (!table.rows().is_empty()).then(|| {
         table.note(format!(
             "Intervals: {OF_SCANS}. Network, epoch and threshold were chosen on the validation set, never on these scans (AUC \
-             there, and threshold: {chosen}).{elsewhere}"
+             there, and from what on a scan is covid: {chosen}).{elsewhere}"
         ))
     })
 }

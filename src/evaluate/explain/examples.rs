@@ -54,7 +54,8 @@ pub(super) fn examples(
         said.join(" "),
         rule.text()
     );
-    let sheet_of = ContactSheet::of_small(kind.title_of(&predictions.about));
+    let sheet_of = if pictures.len() > 6 { ContactSheet::of_small } else { ContactSheet::new };
+    let sheet_of = sheet_of(kind.title_of(&predictions.about));
     let figure = sheet(classifier, cache, sheet_of, &pictures, &caption)?;
     Ok(Some(Gallery { kind, figure }))
 }
