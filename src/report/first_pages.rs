@@ -129,7 +129,7 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
     let is_tied = |of: &&Run| of.name != run.name && !of.leaks() && validation_area(of) == validation_area(run);
     let tied: Vec<&Run> = from.runs.iter().filter(is_tied).collect();
     let tied =
-        if tied.is_empty() { String::new() } else { format!(", the first of those with it ({} too)", names(&tied)) };
+        if tied.is_empty() { String::new() } else { format!(", which {} has too (the first is taken)", names(&tied)) };
     let which = format!(
         "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak{tied}. A scan is {} ({}).",
         run.name,
@@ -214,8 +214,8 @@ fn where_it_fails(run: &Run, of: &Assessed) -> Option<String> {
     let both = if is_missed_first { format!("{missed}; {alarms}") } else { format!("{alarms}; {missed}") };
     let order = match of.scans.get(Measure::RocAuc).value == Some(1.0) && scans.correct() < scans.total() {
         true => {
-            " All the same the scan AUC is 1: the scans are in the right order, only the threshold, chosen on other patients, \
-                 is not the best for these."
+            " All the same the scan AUC is 1: the order of the scans is right, only the threshold, chosen on other patients, \
+                 is off."
         }
         false => "",
     };
@@ -224,18 +224,12 @@ fn where_it_fails(run: &Run, of: &Assessed) -> Option<String> {
 
 /// One row for the test set of each run without a leak, for each of its sources, and for scans from elsewhere.
 fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
-    let columns = [
-        "Run",
-        "Scans of patients",
-        "ROC AUC",
-        "Balanced accuracy, %",
-        "Macro F1, %",
-        "Sensitivity, %",
-        "Specificity, %",
-    ];
+    let columns =
+        ["Run", "Scans", "ROC AUC", "Balanced accuracy, %", "Macro F1, %", "Sensitivity, %", "Specificity, %"];
     let mut table = Table::new("Scans of runs without a leak: 95 % intervals, and values", &columns);
     let mut row = |run: &Run, what: String, of: &Performance| {
-        let counts = [of.samples, of.patients].map(|count| thousands(count as u64)).join(" of ");
+        let (scans, patients) = (thousands(of.samples as u64), counted(of.patients as u64, "patient"));
+        let counts = if of.patients == of.samples { scans } else { format!("{scans} of {patients}") };
         let figures = FIGURES.map(|measure| estimated(of.get(measure)).replace(" %", ""));
         table.row([run.name.clone(), format!("{what}: {counts}")].into_iter().chain(figures));
     };
@@ -258,14 +252,14 @@ fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
     }
     let sound = runs.iter().filter(|run| !run.leaks());
     let rule = |run: &Run| {
-        Some(format!("{} {:.3}, {}", run.name, validation_area(run)?, rule_text(run.evaluation.rule.rule).1))
+        Some(format!("{} {:.3} and {}", run.name, validation_area(run)?, rule_text(run.evaluation.rule.rule).1))
     };
     let chosen = sound.filter_map(rule).collect::<Vec<_>>().join("; ");
     let elsewhere = if external { "" } else { " External validation was not done." };
     (!table.rows().is_empty()).then(|| {
         table.note(format!(
-            "Intervals: {OF_SCANS}. Network, epoch and threshold were chosen on the validation set, never on these scans (AUC \
-             there, and from what on a scan is covid: {chosen}).{elsewhere}"
+            "Intervals: {OF_SCANS}. Network, epoch and threshold were chosen on the validation set, never on these scans (scan \
+             AUC there and threshold of scans: {chosen}).{elsewhere}"
         ))
     })
 }
