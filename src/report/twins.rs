@@ -62,7 +62,12 @@ fn differences(a: &RunConfig, b: &RunConfig) -> Vec<String> {
     let [a, b] = [a, b].map(|of| serde_json::to_value(of).unwrap_or_default());
     let Some(a) = a.as_object() else { return Vec::new() };
     let differing = a.iter().filter(|(name, value)| !EXPECTED.contains(&name.as_str()) && b.get(name) != Some(value));
-    differing.map(|(name, _)| name.replace('_', " ")).collect()
+    let in_words = |name: &str| match name {
+        "learn" => "what learns".to_owned(),
+        "stages" => "earlier stages".to_owned(),
+        _ => name.replace('_', " "),
+    };
+    differing.map(|(name, _)| in_words(name)).collect()
 }
 
 fn points(here: Option<f64>, there: Option<f64>) -> String {
