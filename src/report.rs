@@ -26,13 +26,13 @@ mod data_set;
 mod embedded;
 mod first_pages;
 mod html;
+mod leaking_runs;
 mod limitations;
 mod network_and_training;
 mod page;
 mod run_parts;
 mod runs;
 mod summary_text;
-mod twins;
 
 /// Everything the workspace holds about some runs. First what decides: the question, the data, the results with their
 /// intervals, the leak beside them, and what not to believe. The rest is folded: what reviewers ask, in the order in which

@@ -3,8 +3,8 @@
 use super::Sources;
 use super::data_flow::{Flow, names};
 use super::html::paragraph;
+use super::leaking_runs::leaking;
 use super::run_parts::Run;
-use super::twins::leaking;
 use crate::base::errors::Result;
 use crate::base::escape::visible;
 use crate::base::figure::Figure;
