@@ -26,6 +26,7 @@ mod data_set;
 mod embedded;
 mod first_pages;
 mod html;
+mod leaking_runs;
 mod limitations;
 mod network_and_training;
 mod page;
@@ -178,9 +179,9 @@ impl Report {
         }
         report.leakage(&from)?;
         report.shortcuts(&from)?;
-        report.explanations(&from);
-        report.failures(&from);
-        report.prediction(&from);
+        report.explanations(&from)?;
+        report.failures(&from)?;
+        report.prediction(&from)?;
         report.reproducibility(&from);
         report.checklist(&from)?;
         Ok(report)
@@ -201,18 +202,20 @@ impl Report {
         self.sections.push(Section { anchor, heading, shared, of_runs: Vec::new() });
     }
 
-    /// A section with a part of each run; none if there is nothing to say.
+    /// A section with a part of each run, which may be empty; none if there is nothing to say.
     fn section_by_run(
         &mut self,
-        anchor: &'static str,
-        heading: &'static str,
+        (anchor, heading): (&'static str, &'static str),
         shared: String,
-        of_runs: Vec<(usize, String)>,
-    ) {
-        let of_runs: Vec<_> = of_runs.into_iter().filter(|(_, part)| !part.is_empty()).collect();
+        runs: &[Run],
+        mut part: impl FnMut(&mut Self, &Run) -> Result<String>,
+    ) -> Result<()> {
+        let parts = runs.iter().map(|run| part(self, run)).collect::<Result<Vec<_>>>()?;
+        let of_runs: Vec<_> = parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()).collect();
         if !(shared.is_empty() && of_runs.is_empty()) {
             self.sections.push(Section { anchor, heading, shared, of_runs });
         }
+        Ok(())
     }
 
     /// Keeps the figure for files of its own and returns its HTML; of one that is shown already, where that is.

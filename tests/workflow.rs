@@ -212,7 +212,9 @@ fn has_a_summary_for_a_paper(home: &Path, said: &str) {
         "Research only",
         "**Scans of runs without a leak",
         "LEAKING runs",
-        "| compact | test |",
+        "| compact | test: ",
+        "A scan is covid from",
+        "its validation set",
         "**CLAIM",
         "**TRIPOD+AI",
     ] {

@@ -20,7 +20,7 @@ mod tests;
 
 use grouping::Grouping;
 pub(crate) use grouping::{assessed_scans, scored_scans};
-pub(crate) use tables::{FEW, counts, estimated, roc_figure};
+pub(crate) use tables::{FEW, INTERVALS, OF_SCANS, counts, estimated, roc_figure, rule_text};
 
 /// Seed of the bootstrap.
 pub(crate) const SEED: u64 = 1;
@@ -155,7 +155,7 @@ impl fmt::Display for Omitted {
 }
 
 impl Assessment {
-    /// Assesses predictions of the validation set, and of the test set if it has slices. The bootstrap draws patients,
+    /// Assesses predictions of the validation set, and of the test set if it has slices. Intervals are over patients,
     /// not slices; which scans belong to one patient is taken from `manifest`.
     ///
     /// # Errors

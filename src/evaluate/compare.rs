@@ -6,7 +6,7 @@ use crate::base::progress::{human_seconds, thousands};
 use crate::base::table::{Page, Table, percent, shown_by};
 use crate::data::split::SplitUnit;
 use crate::data::split::Subset;
-use crate::evaluate::assessment::{Assessment, estimated};
+use crate::evaluate::assessment::{Assessment, INTERVALS, estimated};
 use crate::evaluate::evaluation::Evaluation;
 use crate::evaluate::published::Published;
 use crate::stats::figures::confusion;
@@ -200,11 +200,11 @@ impl Comparison {
                 ]);
             }
         }
-        table.note(
-            "Bootstrap over patients. Epoch and scan threshold are chosen on the validation set, so its figures are \
+        table.note(format!(
+            "Intervals: {INTERVALS}. Epoch and scan threshold are chosen on the validation set, so its figures are \
              optimistic; the test figures are not. If two intervals overlap widely, these scans do not show which run \
-             is better.",
-        )
+             is better."
+        ))
     }
 
     /// Figures of the scans, then the slides' table (Model, Epoch, Train, Val and Test accuracy of slices), with the split, and

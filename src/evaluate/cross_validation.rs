@@ -8,11 +8,13 @@ use crate::base::table::{Page, Table, shown_by};
 use crate::data::manifest::{Manifest, Set};
 use crate::data::split::{Fold, SplitConfig, Subset, listed};
 use crate::data::workspace::Workspace;
-use crate::evaluate::assessment::{Assessed, MEAN, SEED, assessed_scans, counts, estimated, roc_figure, scored_scans};
+use crate::evaluate::assessment::{
+    Assessed, MEAN, OF_SCANS, assessed_scans, counts, estimated, roc_figure, scored_scans,
+};
 use crate::evaluate::predict::{About, Predictions, SlicePrediction};
 use crate::evaluate::scan_decisions::{ScanPrediction, ScanRule};
 use crate::evaluate::several_runs::{FinishedRun, common_folder, finish_all, measured, spread};
-use crate::stats::metrics::{DRAWS, Measure, Performance, ScoredSample};
+use crate::stats::metrics::{Measure, Performance, ScoredSample};
 use crate::train::config::RunConfig;
 use crate::train::event::RunEvent;
 use crate::train::run_folder::{Artifact, RunFolder};
@@ -106,7 +108,7 @@ impl CrossValidation {
                 weights: evaluation.weights,
                 best_epoch: evaluation.best_epoch,
                 rule: evaluation.rule.clone(),
-                performance: Performance::of(&samples, DRAWS, SEED)?,
+                performance: Performance::with_score_intervals(&samples)?,
                 scans: test.by_scan(&evaluation.rule).rows().to_vec(),
             });
             scans.extend(scored);
@@ -161,11 +163,10 @@ impl CrossValidation {
             format!(
                 "Every labelled scan is judged once, by the network of the fold whose test part its patient is in; that \
                  fold's epoch and rule were chosen on its own validation part. Ranked by the mean probability of the \
-                 slices. Intervals: 95 %, bootstrap over patients, {} draws, before the value; they do not hold the \
+                 slices. 95 % intervals: {OF_SCANS}, before the value; they do not hold the \
                  variation between trainings, which the standard deviation of the folds shows together with that of \
                  their patients. The networks' probabilities are not calibrated to each other, so the area out of fold \
-                 can be below the mean of the folds.",
-                thousands(u64::from(DRAWS))
+                 can be below the mean of the folds."
             ),
         ];
         if !self.about.leaks.is_empty() {

@@ -215,6 +215,17 @@ impl Evaluation {
         Ok(Page::new().with(&self.confusion_matrices()?).with(&self.slice_reports()))
     }
 
+    /// Numbers of slices that are left out because they show no lungs, as `4 train, 1 test`; `None` without any.
+    pub(crate) fn without_lungs(&self) -> Option<String> {
+        let of_subset = |of: &SubsetEvaluation| {
+            let all = self.counts.iter().filter(|count| count.subset == of.subset).map(|count| count.slices as u64);
+            let out = all.sum::<u64>().checked_sub(of.slices.total()).filter(|out| *out > 0)?;
+            Some(format!("{} {}", thousands(out), of.subset))
+        };
+        let out: Vec<String> = self.subsets.iter().filter_map(of_subset).collect();
+        (!out.is_empty()).then(|| out.join(", "))
+    }
+
     /// Accuracy over a subset's slices, 0 to 1, by which the slides compare networks; `None` without slices.
     pub fn slice_accuracy(&self, subset: Subset) -> Option<f64> {
         self.subset(subset).ok()?.slices.accuracy()
@@ -255,19 +266,8 @@ impl Evaluation {
             }
         }
         table = table.note(format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen));
-        let left_out = |of: &SubsetEvaluation| {
-            let all = self
-                .counts
-                .iter()
-                .filter(|count| count.subset == of.subset)
-                .map(|count| count.slices as u64)
-                .sum::<u64>();
-            Some((of.subset, all.checked_sub(of.slices.total()).filter(|out| *out > 0)?))
-        };
-        let out: Vec<_> =
-            self.subsets.iter().filter_map(left_out).map(|(subset, out)| format!("{out} {subset}")).collect();
-        if !out.is_empty() {
-            table = table.note(format!("Slices without lungs left out: {}.", out.join(", ")));
+        if let Some(out) = self.without_lungs() {
+            table = table.note(format!("Slices without lungs left out: {out}."));
         }
         if self.leaking {
             let leaks = listed(&self.leaks);

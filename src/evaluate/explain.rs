@@ -21,12 +21,14 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
+mod examples;
 mod gallery;
 mod heat;
 mod mask;
 
+use examples::examples;
 pub use gallery::{Gallery, GalleryKind};
-use gallery::{GalleryCandidate, chosen, examples, galleries, numbered};
+use gallery::{GalleryCandidate, chosen, galleries, numbered};
 pub(crate) use gallery::{Pictured, sheet, slices_by_path};
 pub use heat::HeatMap;
 use heat::heat_maps;
@@ -93,7 +95,7 @@ pub struct Explanations {
     /// The sanity check in words, or why there is none.
     pub sanity: String,
     /// Most confident right, most confident wrong, most heat outside the lungs, least plausible lung masks, and of labelled
-    /// scans one that was called right and one that was called wrong.
+    /// scans examples of both labels, called right and called wrong.
     pub galleries: Vec<Gallery>,
 }
 
@@ -157,6 +159,13 @@ impl Explanations {
         mean(&self.slices.iter().filter_map(|row| row.outside).collect::<Vec<_>>())
     }
 
+    /// The same of heat spread evenly, by which [`outside`](Self::outside) is to be judged: the mean share of these slices that
+    /// lies outside the lungs, 0 to 1.
+    pub fn outside_by_chance(&self) -> Option<f64> {
+        let with = self.slices.iter().filter(|row| row.outside.is_some());
+        mean(&with.map(|row| 1.0 - row.lungs).collect::<Vec<_>>())
+    }
+
     /// The galleries, one under the other.
     pub fn page(&self) -> Page {
         self.galleries.iter().fold(Page::new(), |page, gallery| page.with(&gallery.figure))
@@ -176,11 +185,12 @@ impl Explanations {
         table
             .note(format!(
                 "{} of {} scans shown; up to {PER_SCAN} slices a scan, at even distances. Mean over the {with} of {} \
-                 slices where lungs and heat were found: {}.",
+                 slices where lungs and heat were found: {}; heat spread evenly over them would have {} outside.",
                 rows.len().min(SHOWN),
                 rows.len(),
                 self.slices.len(),
-                percent(self.outside())
+                percent(self.outside()),
+                percent(self.outside_by_chance())
             ))
             .note(self.masks())
             .note(self.sanity.clone())

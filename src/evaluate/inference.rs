@@ -6,6 +6,7 @@ use crate::base::files::Digest;
 use crate::base::progress::counted;
 use crate::base::table::{Table, percent, shown_as_table};
 use crate::data::cache::SliceCache;
+use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::{Label, Set};
 use crate::evaluate::assessment::{Assessment, Part};
 use crate::evaluate::explain::{Pictured, sheet, slices_by_path};
@@ -222,7 +223,8 @@ impl Inference {
         let caption = "One slice of each scan: the one with the highest probability of the scan's decision, with the \
                        heat for it (Grad-CAM, yellow to red) and the outline of the lungs (blue). Below it the scan's \
                        calibrated covid probability: 95 % interval (value). For research, not for diagnosis.";
-        sheet(classifier, cache, &self.about.title("scans: where the network looks"), &pictures, caption)
+        let sheet_of = ContactSheet::new(self.about.title("scans: where the network looks"));
+        sheet(classifier, cache, sheet_of, &pictures, caption)
     }
 }
 

@@ -2,12 +2,11 @@
 
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
-use crate::base::progress::thousands;
 use crate::base::table::{Page, Table, shown_by};
 use crate::data::manifest::Manifest;
 use crate::data::split::{Subset, listed};
 use crate::data::workspace::Workspace;
-use crate::evaluate::assessment::{Assessment, SEED, estimated, scored_scans};
+use crate::evaluate::assessment::{Assessment, OF_SCANS, SEED, estimated, scored_scans};
 use crate::evaluate::predict::Predictions;
 use crate::evaluate::scan_decisions::ScanRule;
 use crate::evaluate::several_runs::{FinishedRun, common_folder, finish_all, measured, spread};
@@ -133,7 +132,7 @@ impl SeedAverage {
                 let of_single = samples(single, manifest, &seed.rule)?;
                 seed.subsets.push(SeedSubset {
                     subset: averaged.about.subset,
-                    scans: Performance::of(&of_single, DRAWS, SEED)?,
+                    scans: Performance::with_score_intervals(&of_single)?,
                     averaged_minus_this: Paired::of(&of_single, &of_averaged, DRAWS, SEED)?,
                 });
             }
@@ -182,9 +181,8 @@ impl SeedAverage {
                 self.rule.chosen
             ),
             format!(
-                "SD: standard deviation between trainings on one split. Intervals: 95 %, before the value, bootstrap over \
-                 patients, {} draws; the networks are fixed.",
-                thousands(u64::from(DRAWS))
+                "SD: standard deviation between trainings on one split. 95 % intervals, before the value: {OF_SCANS}; the \
+                 networks are fixed."
             ),
             "Validation figures are optimistic: epochs and thresholds were chosen on these scans.".to_owned(),
         ];

@@ -14,7 +14,7 @@ pub use cues::Shortcuts;
 
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::stats::calibration::Logistic;
-use crate::stats::metrics::{DRAWS, Estimate, Measure, Performance, ScoredSample};
+use crate::stats::metrics::{Estimate, Measure, Performance, ScoredSample};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -117,9 +117,9 @@ impl Probe {
                 covid_probability[i] = classifier.probability(&rows[i].cues);
             }
         }
-        let mut probe_rows = vec![ProbeRow { name: "all".to_owned(), auc: auc(rows, &covid_probability, seed)? }];
+        let mut probe_rows = vec![ProbeRow { name: "all".to_owned(), auc: auc(rows, &covid_probability)? }];
         for (cue, name) in Cues::NAMES.into_iter().enumerate() {
-            probe_rows.push(ProbeRow { name: name.to_owned(), auc: alone(rows, |row| row.cues.values()[cue], seed)? });
+            probe_rows.push(ProbeRow { name: name.to_owned(), auc: alone(rows, |row| row.cues.values()[cue])? });
         }
         Ok(Self { rows: probe_rows, covid_probability })
     }
@@ -230,29 +230,29 @@ impl CueClassifier {
 }
 
 /// The area under the ROC curve of a score, 0 to 1, over scans.
-fn auc(rows: &[CueRow], score: &[f64], seed: u64) -> Result<Estimate> {
+fn auc(rows: &[CueRow], score: &[f64]) -> Result<Estimate> {
     let sample = |(row, &score): (&CueRow, &f64)| {
         let (covid, patient) = (row.covid, row.patient);
         ScoredSample { covid, score, decision: score >= 0.5, patient }
     };
     let samples: Vec<ScoredSample> = rows.iter().zip(score).map(sample).collect();
-    Ok(*Performance::of(&samples, DRAWS, seed)?.get(Measure::RocAuc))
+    Ok(*Performance::with_score_intervals(&samples)?.get(Measure::RocAuc))
 }
 
 /// The area under the ROC curve of a cue's own value, reversed where low values predict covid. Only the order of values
 /// counts.
-fn alone(rows: &[CueRow], value: impl Fn(&CueRow) -> f64, seed: u64) -> Result<Estimate> {
+fn alone(rows: &[CueRow], value: impl Fn(&CueRow) -> f64) -> Result<Estimate> {
     let values: Vec<f64> = rows.iter().map(value).collect();
     let mut order = values.clone();
     order.sort_by(f64::total_cmp);
     order.dedup();
     let share = |value: &f64| order.partition_point(|other| other < value) as f64 / order.len() as f64;
     let score: Vec<f64> = values.iter().map(share).collect();
-    let upright = auc(rows, &score, seed)?;
+    let upright = auc(rows, &score)?;
     if upright.value.is_some_and(|area| area >= 0.5) {
         return Ok(upright);
     }
-    auc(rows, &score.iter().map(|share| 1.0 - share).collect::<Vec<_>>(), seed)
+    auc(rows, &score.iter().map(|share| 1.0 - share).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

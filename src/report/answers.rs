@@ -143,8 +143,7 @@ fn of_results(facts: &mut Facts, runs: &[Run]) {
             let scans = &run.assessment.as_ref()?.subsets.last()?.scans;
             let defined = scans.estimates().iter().filter(|of| of.interval.is_some()).count();
             let (of, patients) = (scans.estimates().len(), counted(scans.patients as u64, "patient"));
-            (defined > 0)
-                .then(|| format!("{defined} of {of} by {} draws of {patients}", thousands(u64::from(scans.draws))))
+            (defined > 0).then(|| format!("{defined} of {of} by scan, over {patients}"))
         }),
     );
     facts.say(
@@ -164,7 +163,10 @@ fn of_results(facts: &mut Facts, runs: &[Run]) {
     );
     let explained: Vec<&Run> = runs.iter().filter(|run| !run.explanations.is_empty()).collect();
     let heat = explained.iter().flat_map(|run| {
-        run.explanations.iter().map(|of| format!("{}, {}: {}", run.name, of.about.subset, percent(of.outside())))
+        run.explanations.iter().map(|of| {
+            let (outside, chance) = (percent(of.outside()), percent(of.outside_by_chance()));
+            format!("{}, {}: {outside}, spread evenly {chance}", run.name, of.about.subset)
+        })
     });
     let heat: Vec<String> = heat.collect();
     facts.say("heat", (!heat.is_empty()).then(|| heat.join("; ")));

@@ -150,7 +150,15 @@ impl Flow {
         let reasons: Vec<String> =
             self.excluded.iter().map(|(reason, count)| format!("{reason} {}", thousands(*count as u64))).collect();
         let out = if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(", ") };
-        table.note(format!("{split}Left out by the audit (files): {out}."))
+        let also = match of.is_some_and(|of| of.left_out.patients > 0) {
+            true => "Patients not used are counted in the validation set, too. ",
+            false => "",
+        };
+        let lungs = run.and_then(|run| Some((&run.name, run.evaluation.without_lungs()?)));
+        let lungs = lungs.map_or(String::new(), |(name, out)| {
+            format!(" Of these slices {name} also leaves out those without lungs: {out}.")
+        });
+        table.note(format!("{split}{also}Left out by the audit (files): {out}.{lungs}"))
     }
 
     /// The numbers of the figures.

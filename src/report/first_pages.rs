@@ -3,6 +3,7 @@
 use super::Sources;
 use super::data_flow::{Flow, names};
 use super::html::paragraph;
+use super::leaking_runs::leaking;
 use super::run_parts::Run;
 use crate::base::errors::Result;
 use crate::base::escape::visible;
@@ -11,7 +12,7 @@ use crate::base::progress::{counted, thousands};
 use crate::base::table::{Show, Table, percent};
 use crate::data::manifest::Label;
 use crate::data::split::{SplitUnit, Subset};
-use crate::evaluate::assessment::{Assessed, counts, estimated};
+use crate::evaluate::assessment::{Assessed, FEW, OF_SCANS, counts, estimated, rule_text};
 use crate::evaluate::leak::LeakProbe;
 use crate::stats::metrics::{Estimate, Measure, Performance, Predicted, Truth};
 use maud::{PreEscaped, html};
@@ -31,6 +32,10 @@ pub(super) struct FirstPages {
     /// What not to believe; added with its section.
     pub(super) limits: Vec<String>,
 }
+
+/// What the table of results shows of scans.
+const FIGURES: [Measure; 5] =
+    [Measure::RocAuc, Measure::BalancedAccuracy, Measure::MacroF1, Measure::Sensitivity, Measure::Specificity];
 
 /// The run that one would use: of those without a leak the one with the highest scan AUC on the validation set. The test set
 /// chooses nothing.
@@ -84,7 +89,7 @@ impl FirstPages {
         let flow = self.flow.as_ref().map_or(String::new(), Show::html);
         html! {
             (PreEscaped(paragraph(&self.question)))
-            @for (what, answer) in &self.answers { p { b { (what) } " " (visible(answer)) } }
+            @for (what, answer) in &self.answers { p { b { (what) } " " (unbroken(answer)) } }
             div.beside { @for table in tables { div { (PreEscaped(table)) } } }
             (PreEscaped(flow))
         }
@@ -97,6 +102,11 @@ impl FirstPages {
             "leaking": self.leaking,
         })
     }
+}
+
+/// Text in which no line begins with a percent sign.
+fn unbroken(text: &str) -> String {
+    visible(text).replace(" %", "\u{a0}%")
 }
 
 fn networks(runs: &[Run]) -> String {
@@ -116,19 +126,27 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
         };
     };
     let sound = from.runs.iter().filter(|run| !run.leaks()).count();
+    let is_tied = |of: &&Run| of.name != run.name && !of.leaks() && validation_area(of) == validation_area(run);
+    let tied: Vec<&Run> = from.runs.iter().filter(is_tied).collect();
+    let tied =
+        if tied.is_empty() { String::new() } else { format!(", which {} has too (the first is taken)", names(&tied)) };
     let which = format!(
-        "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak.",
+        "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak{tied}. A scan is {} ({}).",
         run.name,
         run.evaluation.run.architecture,
         run.evaluation.run.pretrained.as_deref().unwrap_or("random initial"),
-        counted(sound as u64, "run")
+        counted(sound as u64, "run"),
+        run.evaluation.rule.text(),
+        run.evaluation.rule.chosen
     );
     let mut answers = vec![("Which:", which)];
     match run.assessed(Subset::Test) {
         None => answers.push(("How sure:", "not known, because it has no test set.".to_owned())),
-        Some(of) => answers.extend([("How sure:", how_sure(of, &from.runs, run)), ("Tested on:", tested_on(of))]),
+        Some(of) => {
+            answers.extend([("How sure:", how_sure(of, &from.runs, run)), ("Tested on:", tested_on(of, run))]);
+            answers.extend(where_it_fails(run, of).map(|wrong| ("Where it fails:", wrong)));
+        }
     }
-    answers.extend(where_it_fails(run).map(|wrong| ("Where it fails:", wrong)));
     answers.extend(from.leak.as_ref().map(|probe| ("The leak:", measured(probe))));
     answers
 }
@@ -153,60 +171,67 @@ fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
         ),
     };
     format!(
-        "scan AUC {area}, balanced accuracy {accuracy}, macro F1 {f1}: 95 % confidence intervals over patients, with the \
-         value found in brackets. Of {} patients they are {}.{others}",
-        thousands(of.scans.patients as u64),
-        if of.scans.patients < 30 { "too narrow, hardly more than a hint" } else { "for patients like these alone" }
+        "scan AUC {area}, balanced accuracy {accuracy}, macro F1 {f1}: 95 % confidence intervals, with the value found in \
+         brackets. They hold for patients like these alone{}.{others}",
+        if of.scans.patients < FEW { ", and of so few patients are hardly more than a hint" } else { "" }
     )
 }
 
 /// A value with its interval, as a part of a sentence.
 fn in_words(of: &Estimate) -> String {
-    match (of.value, of.interval) {
-        (Some(_), Some(_)) => estimated(of),
-        (Some(value), None) => {
-            format!("({value:.3}; without an interval: every draw of patients gives this value)")
-        }
-        (None, _) => "undefined".to_owned(),
-    }
+    if of.value.is_some() { estimated(of) } else { "undefined".to_owned() }
 }
 
-fn tested_on(of: &Assessed) -> String {
-    format!("{} None of these patients is known to be in training.", counts(of))
+fn tested_on(of: &Assessed, run: &Run) -> String {
+    let all: usize = run.evaluation.counts.iter().filter(|of| of.subset == Subset::Test).map(|of| of.slices).sum();
+    let out = match all.saturating_sub(of.slices.samples) {
+        0 => String::new(),
+        out => format!(" Left out besides, as without lungs: {}.", counted(out as u64, "slice")),
+    };
+    let here = counts(of);
+    let here = here.strip_prefix("test: ").unwrap_or(&here);
+    format!("{here}{out} None of these patients is known to be in training.")
 }
 
 /// The errors of a run on the test scans.
-fn where_it_fails(run: &Run) -> Option<String> {
+fn where_it_fails(run: &Run, of: &Assessed) -> Option<String> {
     let scans = &run.evaluation.subset(Subset::Test).ok()?.scans;
-    let wrong = |truth: Label, called: Label| {
-        let (truth, called) = (truth.index(), called.index());
-        let support: u64 = scans.rows()[truth].iter().sum();
-        format!("{} of {}", thousands(scans.count(Truth(truth), Predicted(called))), thousands(support))
+    let wrong = |measure: Measure, truth: Label, called: Label| {
+        let (row, column) = (truth.index(), called.index());
+        let support: u64 = scans.rows()[row].iter().sum();
+        format!(
+            "{} of {} {truth} scans of the test set are called {called}: {} {}",
+            thousands(scans.count(Truth(row), Predicted(column))),
+            thousands(support),
+            measure.name().to_lowercase(),
+            in_words(of.scans.get(measure)),
+        )
     };
-    let missed = format!(
-        "{} covid scans of the test set are called non-covid (sensitivity {})",
-        wrong(Label::Covid, Label::NonCovid),
-        percent(scans.sensitivity())
-    );
-    let alarms = format!(
-        "{} non-covid scans of the test set are called covid (specificity {})",
-        wrong(Label::NonCovid, Label::Covid),
-        percent(scans.specificity())
-    );
+    let missed = wrong(Measure::Sensitivity, Label::Covid, Label::NonCovid);
+    let alarms = wrong(Measure::Specificity, Label::NonCovid, Label::Covid);
     // What goes wrong more often first.
     let is_missed_first = scans.sensitivity() <= scans.specificity();
-    Some(if is_missed_first { format!("{missed}; {alarms}.") } else { format!("{alarms}; {missed}.") })
+    let both = if is_missed_first { format!("{missed}; {alarms}") } else { format!("{alarms}; {missed}") };
+    let order = match of.scans.get(Measure::RocAuc).value == Some(1.0) && scans.correct() < scans.total() {
+        true => {
+            " All the same the scan AUC is 1: the order of the scans is right, only the threshold, chosen on other patients, \
+                 is off."
+        }
+        false => "",
+    };
+    Some(format!("{both} (Wilson's intervals, by scan).{order}"))
 }
 
 /// One row for the test set of each run without a leak, for each of its sources, and for scans from elsewhere.
 fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
-    let columns = ["Run", "Scans of", "Scans", "Patients", "ROC AUC", "Balanced accuracy", "Macro F1"];
-    let mut table = Table::new("Scans of runs without a leak: 95 % intervals by patient, and values", &columns);
+    let columns =
+        ["Run", "Scans", "ROC AUC", "Balanced accuracy, %", "Macro F1, %", "Sensitivity, %", "Specificity, %"];
+    let mut table = Table::new("Scans of runs without a leak: 95 % intervals, and values", &columns);
     let mut row = |run: &Run, what: String, of: &Performance| {
-        let counts = [of.samples, of.patients].map(|count| thousands(count as u64));
-        let figures = [Measure::RocAuc, Measure::BalancedAccuracy, Measure::MacroF1];
-        let figures = figures.map(|measure| estimated(of.get(measure)));
-        table.row([run.name.clone(), what].into_iter().chain(counts).chain(figures));
+        let (scans, patients) = (thousands(of.samples as u64), counted(of.patients as u64, "patient"));
+        let counts = if of.patients == of.samples { scans } else { format!("{scans} of {patients}") };
+        let figures = FIGURES.map(|measure| estimated(of.get(measure)).replace(" %", ""));
+        table.row([run.name.clone(), format!("{what}: {counts}")].into_iter().chain(figures));
     };
     let mut external = false;
     let is_best = |run: &&Run| best.is_some_and(|best| best.name == run.name);
@@ -226,37 +251,16 @@ fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
         }
     }
     let sound = runs.iter().filter(|run| !run.leaks());
-    let areas = sound.filter_map(|run| Some(format!("{} {:.3}", run.name, validation_area(run)?)));
-    let areas = areas.collect::<Vec<_>>().join(", ");
+    let rule = |run: &Run| {
+        Some(format!("{} {:.3} and {}", run.name, validation_area(run)?, rule_text(run.evaluation.rule.rule).1))
+    };
+    let chosen = sound.filter_map(rule).collect::<Vec<_>>().join("; ");
     let elsewhere = if external { "" } else { " External validation was not done." };
     (!table.rows().is_empty()).then(|| {
         table.note(format!(
-            "Bootstrap over patients. Network, epoch and threshold were chosen on the validation set (scan AUC there: {areas}), \
-             never on these scans.{elsewhere}"
+            "Intervals: {OF_SCANS}. Network, epoch and threshold were chosen on the validation set, never on these scans (scan \
+             AUC there and threshold of scans: {chosen}).{elsewhere}"
         ))
-    })
-}
-
-/// The runs with a leak: what they score, and what the same network scores on the patients of the validation set.
-fn leaking(runs: &[Run]) -> Option<Table> {
-    let columns = ["Run", "Test slices right", "Validation slices right", "Points too many"];
-    let mut table = Table::new("LEAKING runs: do not believe their test figures", &columns);
-    for run in runs.iter().filter(|run| run.leaks()) {
-        let of = &run.evaluation;
-        let (test, validation) = (of.slice_accuracy(Subset::Test), of.slice_accuracy(Subset::Validation));
-        let mark = of.leak_mark(Subset::Validation);
-        let gap = match test.zip(validation) {
-            Some((a, b)) if mark.is_empty() => format!("{:+.1}", 100.0 * (a - b)),
-            Some(_) => "not measurable".to_owned(),
-            None => "–".to_owned(),
-        };
-        table.row([run.name.clone(), percent(test), format!("{}{mark}", percent(validation)), gap]);
-    }
-    (!table.rows().is_empty()).then(|| {
-        table.note(
-            "Their training holds slices of the same scans as their test set: they remember patients. How many points too \
-             many that gives shows on other patients, those of the validation set; where that leaks, too, nothing here shows it.",
-        )
     })
 }
 

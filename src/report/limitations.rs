@@ -9,7 +9,7 @@ use crate::base::errors::Result;
 use crate::base::progress::counted;
 use crate::base::table::{Show, percent};
 use crate::data::split::Subset;
-use crate::evaluate::assessment::{FEW, estimated};
+use crate::evaluate::assessment::estimated;
 use crate::evaluate::paired_runs::PairedRuns;
 use crate::train::run_folder::RunFolder;
 use serde_json::json;
@@ -49,18 +49,15 @@ impl Report {
         let Some(found) = &from.shortcuts else { return Ok(()) };
         let mut html = found.html();
         html.push_str(&self.figure("shortcuts", &found.figure()?));
-        let mut parts = Vec::new();
-        for (number, run) in from.runs.iter().enumerate() {
-            let Some(comparison) = &run.cues else { continue };
+        self.json["shortcuts"] = json!(found);
+        self.section_by_run(("shortcuts", "Shortcuts"), html, &from.runs, |report, run| {
+            let Some(comparison) = &run.cues else { return Ok(String::new()) };
             let mut html = comparison.html();
             if !comparison.rows.is_empty() {
-                html.push_str(&self.figure(&format!("{}-shortcuts", run.name), &comparison.figure()?));
+                html.push_str(&report.figure(&format!("{}-shortcuts", run.name), &comparison.figure()?));
             }
-            parts.push((number, html));
-        }
-        self.json["shortcuts"] = json!(found);
-        self.section_by_run("shortcuts", "Shortcuts", html, parts);
-        Ok(())
+            Ok(html)
+        })
     }
 
     pub(super) fn limits(&mut self, from: &Sources<'_>) {
@@ -88,7 +85,7 @@ fn external(from: &Sources<'_>) -> String {
 fn limits(from: &Sources<'_>) -> Vec<String> {
     let mut limits: Vec<String> =
         warnings(from).into_iter().map(|(names, warning)| format!("{names}: {warning}")).collect();
-    limits.extend(best(&from.runs).map_or(Vec::new(), of_best));
+    limits.extend(best(&from.runs).and_then(heat_of));
     limits.push(external(from));
     let shallow = from.shortcuts.as_ref().and_then(|found| found.rows.iter().find(|row| row.name == "all"));
     limits.extend(shallow.map(|row| {
@@ -124,26 +121,16 @@ fn limits(from: &Sources<'_>) -> Vec<String> {
     limits
 }
 
-/// What the best run's own results say against it.
-fn of_best(run: &Run) -> Vec<String> {
-    let mut found = Vec::new();
-    let tested = run.assessed(Subset::Test);
-    if let Some(patients) = tested.map(|of| of.scans.patients).filter(|patients| *patients < FEW) {
-        found.push(format!(
-            "{} was tested on {patients} patients: intervals over so few are too narrow, and hardly more than a hint.",
-            run.name
-        ));
-    }
-    let explained = run.explanations.iter().find(|of| of.about.subset == Subset::Test);
-    if let Some(outside) = explained.and_then(|of| of.outside()) {
-        found.push(format!(
-            "{} of the heat that explains the decisions of {} on test slices lies outside the lungs, where there is no \
-             sign of the disease.",
-            percent(Some(outside)),
-            run.name
-        ));
-    }
-    found
+/// What a run's heat on test slices says against it.
+fn heat_of(run: &Run) -> Option<String> {
+    let of = run.explanations.iter().find(|of| of.about.subset == Subset::Test)?;
+    Some(format!(
+        "{} of the heat that explains the decisions of {} on test slices lies outside the lungs, where there is no sign of \
+         the disease; heat spread evenly would have {} there.",
+        percent(Some(of.outside()?)),
+        run.name,
+        percent(of.outside_by_chance())
+    ))
 }
 
 /// Each leaking split's warning, and one for the runs whose validation set was learned from.

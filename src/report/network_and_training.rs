@@ -60,22 +60,19 @@ impl Report {
         ));
         let losses = from.runs.iter().filter_map(|run| run.history.as_ref()).map(|of| of.highest_loss());
         let top = losses.fold(0.0, f64::max);
-        let mut parts = Vec::new();
-        for (number, run) in from.runs.iter().enumerate() {
+        self.section_by_run(("training", "Training"), shared, &from.runs, |report, run| {
             let mut html = settings_and_machine(run);
             if let Some(history) = &run.history {
                 html.push_str(&history.table().html());
                 let figures = [("accuracy", history.figure()?), ("loss", history.loss_figure_to(top)?)];
-                html.push_str(&self.row(&figures.map(|(what, figure)| (format!("{}-{what}", run.name), figure))));
+                html.push_str(&report.row(&figures.map(|(what, figure)| (format!("{}-{what}", run.name), figure))));
             }
-            self.json["runs"][&run.name] = json!({
+            report.json["runs"][&run.name] = json!({
                 "evaluation": run.evaluation, "assessment": run.assessment, "history": run.history,
                 "split": run.evaluation.split, "leaking": run.evaluation.leaking, "provenance": run.provenance,
             });
-            parts.push((number, html));
-        }
-        self.section_by_run("training", "Training", shared, parts);
-        Ok(())
+            Ok(html)
+        })
     }
 }
 

@@ -89,10 +89,10 @@ summary small{font-weight:400;font-size:13px}\
 @page{size:A4;margin:14mm}\
 @media (prefers-color-scheme:dark){.warning{background:#d55e0040}}\
 @media print{:root{color-scheme:light}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}.covid-ct,pre{overflow:visible!important}pre{white-space:pre-wrap}\
-body{max-width:none;margin:0;font-size:11px}h1{font-size:1.4em;margin-top:0}h2{margin-top:.8em}p,ul{margin:.4em 0}figure,tr{break-inside:avoid}\
-h2,h3,caption{break-after:avoid}nav,.unfolded{display:none}details{padding:0 .6em;margin:.2em 0}summary{padding:.2em 0}summary small{font-size:10px}\
-.row>*{flex-basis:45%}.three{grid-template-columns:repeat(2,minmax(0,1fr))}.three pre{font-size:8px}table,figcaption,.covid-ct>div{font-size:9px!important}\
-td,th{padding:2px 4px!important}}";
+body{max-width:none;margin:0;font-size:11px}h1{font-size:1.4em;margin-top:0}h2{margin:.6em 0 .3em}p,ul{margin:.3em 0}figure,tr{break-inside:avoid}\
+h2,h3,caption{break-after:avoid}nav,.unfolded{display:none}main>section:last-child{break-before:page}details{padding:0 .6em;margin:.2em 0}summary{padding:.2em 0}summary small{font-size:10px}\
+.row>*{flex-basis:45%}.beside{gap:.2em}#intended-use h2{display:none}ul{padding-left:1.6em}figure{margin:.2em 0}.three{grid-template-columns:repeat(2,minmax(0,1fr))}.three pre{font-size:8px}table,figcaption,.covid-ct>div{font-size:9px!important}.covid-ct>div,figcaption{max-width:none!important}\
+td,th{padding:2px 3px!important}th{white-space:normal!important}}";
 
 #[cfg(test)]
 mod tests {

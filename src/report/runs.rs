@@ -36,8 +36,8 @@ fn beside(files: Vec<String>) -> String {
 
 impl Report {
     pub(super) fn performance(&mut self, from: &Sources<'_>) -> Result<()> {
-        let mut parts = Vec::new();
-        for (number, run) in from.runs.iter().enumerate() {
+        let compared = self.compared(from)?;
+        self.section_by_run(("performance", "Performance"), compared, &from.runs, |report, run| {
             let mut html = String::new();
             if run.evaluation.leaks.contains(&Subset::Validation) {
                 html.push_str(&warning(VALIDATION_LEAKS));
@@ -47,14 +47,14 @@ impl Report {
                     html.push_str(&intervals(assessment));
                     let drawn = assessment.subsets.iter().filter(|of| of.roc.is_some());
                     let names = drawn.map(|of| format!("{}-{}-roc", run.name, of.subset));
-                    html.push_str(&self.row(&names.zip(assessment.roc_figures()?).collect::<Vec<_>>()));
+                    html.push_str(&report.row(&names.zip(assessment.roc_figures()?).collect::<Vec<_>>()));
                 }
                 None => html.push_str(&warning(NO_ASSESSMENT)),
             }
             // A model of scans that was fitted to these weights; an older one stays out.
             if let Some(model) = &run.scan_model {
                 html.push_str(&model.tables().html());
-                self.json["scan_models"][&run.name] = json!(model.results());
+                report.json["scan_models"][&run.name] = json!(model.results());
             }
             html.push_str(&run.evaluation.table().html());
             let subsets = || run.evaluation.subsets.iter().map(|of| of.subset);
@@ -62,21 +62,18 @@ impl Report {
                 let mut cells = Vec::new();
                 for subset in subsets() {
                     let of = &run.evaluation;
-                    let (unit, figure, report) = match by_scan {
+                    let (unit, figure, scores) = match by_scan {
                         false => ("slices", of.slice_figure(subset)?, of.slice_report(subset)?),
                         true => ("scans", of.scan_figure(subset)?, of.scan_report(subset)?),
                     };
-                    let figure = self.figure(&format!("{}-{subset}-{unit}", run.name), &figure);
-                    cells.push(figure + &report.html());
+                    let figure = report.figure(&format!("{}-{subset}-{unit}", run.name), &figure);
+                    cells.push(figure + &scores.html());
                 }
                 let row = html! { div.row.three { @for cell in &cells { div { (PreEscaped(cell)) } } } };
                 html.push_str(&row.into_string());
             }
-            parts.push((number, html));
-        }
-        let compared = self.compared(from)?;
-        self.section_by_run("performance", "Performance", compared, parts);
-        Ok(())
+            Ok(html)
+        })
     }
 
     pub(super) fn calibration(&mut self, from: &Sources<'_>) -> Result<()> {
@@ -86,12 +83,8 @@ impl Report {
              the validation scans (Platt scaling); it gives the probabilities of the unlabelled scans. Decisions do \
              not change.",
         );
-        let mut parts = Vec::new();
-        for (number, run) in from.runs.iter().enumerate() {
-            let Some(assessment) = &run.assessment else {
-                parts.push((number, warning(NO_ASSESSMENT)));
-                continue;
-            };
+        self.section_by_run(("calibration", "Calibration"), shared, &from.runs, |report, run| {
+            let Some(assessment) = &run.assessment else { return Ok(warning(NO_ASSESSMENT)) };
             let mut html = assessment.calibration_table().html();
             let figure = |subset| {
                 let name = format!("{}-{subset}-reliability", run.name);
@@ -104,19 +97,16 @@ impl Report {
             let subsets = assessment.calibration.iter().map(|of| of.subset);
             let figures: Vec<_> = subsets.flat_map(|of| [figure(of), of_scans(of)]).collect::<Result<_>>()?;
             html.push_str(&match run.leaks() {
-                false => self.row(&figures),
-                true => beside(figures.iter().map(|(name, figure)| self.only_file(name, figure)).collect()),
+                false => report.row(&figures),
+                true => beside(figures.iter().map(|(name, figure)| report.only_file(name, figure)).collect()),
             });
-            parts.push((number, html));
-        }
-        self.section_by_run("calibration", "Calibration", shared, parts);
-        Ok(())
+            Ok(html)
+        })
     }
 
     /// Finished networks on labelled scans from elsewhere.
     pub(super) fn external(&mut self, from: &Sources<'_>) -> Result<()> {
-        let mut parts = Vec::new();
-        for (place, run) in from.runs.iter().enumerate() {
+        self.section_by_run(("external", "External validation"), String::new(), &from.runs, |report, run| {
             let mut html = String::new();
             for (number, of) in (1..).zip(&run.external) {
                 html.push_str(&(of.counts().html() + &of.assessment.table().html()));
@@ -128,29 +118,25 @@ impl Report {
                 let figures = of.assessment.roc_figures()?.into_iter().map(|figure| (name("roc"), figure));
                 let reliability = (name("reliability-scans"), of.assessment.scan_reliability_figure(Subset::External)?);
                 let figures: Vec<_> = figures.chain([reliability]).collect();
-                html.push_str(&self.row(&figures));
-                self.json["external"][&run.name][format!("{}-{}", of.data, of.about.manifest.short())] = json!(of);
+                html.push_str(&report.row(&figures));
+                report.json["external"][&run.name][format!("{}-{}", of.data, of.about.manifest.short())] = json!(of);
             }
-            parts.push((place, html));
-        }
-        self.section_by_run("external", "External validation", String::new(), parts);
-        Ok(())
+            Ok(html)
+        })
     }
 
-    pub(super) fn explanations(&mut self, from: &Sources<'_>) {
-        let mut parts = Vec::new();
-        for (place, run) in from.runs.iter().enumerate() {
+    pub(super) fn explanations(&mut self, from: &Sources<'_>) -> Result<()> {
+        self.section_by_run(("explanations", "Where the network looks"), String::new(), &from.runs, |report, run| {
             let mut html = String::new();
             for of in &run.explanations {
                 html.push_str(&of.html());
-                html.push_str(&self.galleries(from, run, of, |kind| kind != GalleryKind::ConfidentWrong));
-                self.json["explanations"][&run.name][of.about.subset.name()] = json!({
-                    "outside_lungs": of.outside(), "random_weights": of.random_weights, "by_scan": of.by_scan(),
+                html.push_str(&report.galleries(from, run, of, |kind| kind != GalleryKind::ConfidentWrong));
+                report.json["explanations"][&run.name][of.about.subset.name()] = json!({
+                    "outside_lungs": of.outside(), "outside_by_chance": of.outside_by_chance(), "random_weights": of.random_weights, "by_scan": of.by_scan(),
                 });
             }
-            parts.push((place, html));
-        }
-        self.section_by_run("explanations", "Where the network looks", String::new(), parts);
+            Ok(html)
+        })
     }
 
     /// Galleries of some kinds: those of the best run on the page, others only as files, so that a page with many runs is no
@@ -174,33 +160,29 @@ impl Report {
         html + &beside(files)
     }
 
-    pub(super) fn failures(&mut self, from: &Sources<'_>) {
-        let mut parts = Vec::new();
-        for (place, run) in from.runs.iter().enumerate() {
+    pub(super) fn failures(&mut self, from: &Sources<'_>) -> Result<()> {
+        self.section_by_run(("failures", "Failures"), String::new(), &from.runs, |report, run| {
             let mut html = String::new();
             for of in &run.explanations {
-                html.push_str(&self.galleries(from, run, of, |kind| kind == GalleryKind::ConfidentWrong));
+                html.push_str(&report.galleries(from, run, of, |kind| kind == GalleryKind::ConfidentWrong));
             }
-            parts.push((place, html));
-        }
-        self.section_by_run("failures", "Failures", String::new(), parts);
+            Ok(html)
+        })
     }
 
-    pub(super) fn prediction(&mut self, from: &Sources<'_>) {
-        let mut parts = Vec::new();
-        for (place, run) in from.runs.iter().enumerate() {
-            let Some(predictions) = &run.unlabelled else { continue };
+    pub(super) fn prediction(&mut self, from: &Sources<'_>) -> Result<()> {
+        self.section_by_run(("prediction", "Unlabelled scans"), String::new(), &from.runs, |report, run| {
+            let Some(predictions) = &run.unlabelled else { return Ok(String::new()) };
             let mut html = predictions.summary().html();
             match &run.inference {
                 Some(inference) => {
                     html.push_str(&inference.html());
-                    self.json["inference"][&run.name] = json!(inference);
+                    report.json["inference"][&run.name] = json!(inference);
                 }
                 None => html.push_str(&predictions.by_scan(&run.evaluation.rule).html()),
             }
-            parts.push((place, html));
-        }
-        self.section_by_run("prediction", "Unlabelled scans", String::new(), parts);
+            Ok(html)
+        })
     }
 
     pub(super) fn reproducibility(&mut self, from: &Sources<'_>) {

@@ -18,6 +18,7 @@ mod measure;
 mod paired_difference;
 mod performance;
 mod roc_curve;
+mod score_interval;
 #[cfg(test)]
 mod tests;
 

@@ -74,14 +74,14 @@ impl<'a> Grouping<'a> {
         }
         let sources = if by_source.len() > 1 { by_source } else { BTreeMap::new() };
         let of_source = |(source, scored): (&str, Vec<ScoredSample>)| {
-            Ok((source.to_owned(), Performance::of(&scored, DRAWS, SEED)?))
+            Ok((source.to_owned(), Performance::with_score_intervals(&scored)?))
         };
         let named = scans.iter().filter(|(scan, _)| self.named.contains(scan.as_str())).count();
         let scans: Vec<ScoredSample> = scans.into_iter().map(|(_, scored)| scored).collect();
         Ok(Assessed {
             subset: predictions.about.subset,
             slices: Performance::of(&slices, DRAWS, SEED)?,
-            scans: Performance::of(&scans, DRAWS, SEED)?,
+            scans: Performance::with_score_intervals(&scans)?,
             sources: sources.into_iter().map(of_source).collect::<Result<_>>()?,
             named,
             roc: roc(&slices).zip(roc(&scans)).map(|(slices, scans)| RocCurves { slices, scans }),
@@ -96,7 +96,7 @@ impl<'a> Grouping<'a> {
             let choice = Rule::choose(kind, &scans)?;
             let on_test = |test| -> Result<Estimate> {
                 let scans = self.scored(test, choice.rule)?;
-                Ok(*Performance::of(&scans, DRAWS, SEED)?.get(Measure::BalancedAccuracy))
+                Ok(*Performance::with_score_intervals(&scans)?.get(Measure::BalancedAccuracy))
             };
             let test = test.map(on_test).transpose()?;
             results.push(RuleResult { rule: choice.rule, validation: choice.balanced_accuracy, test });

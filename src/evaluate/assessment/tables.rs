@@ -12,8 +12,14 @@ use crate::stats::calibration::Calibration;
 use crate::stats::figures::{Curve, reliability, roc};
 use crate::stats::metrics::{DRAWS, Estimate, Interval, Measure, Performance};
 
-/// Fewer patients are too few for reliable confidence intervals.
+/// Fewer patients are too few for reliable figures.
 pub(crate) const FEW: usize = 20;
+
+/// The intervals of scans, in words: see [`Performance::with_score_intervals`].
+pub(crate) const OF_SCANS: &str = "score intervals with patients as trials (Wilson's, and from those Newcombe's)";
+/// The intervals of scans and of slices, in words.
+pub(crate) const INTERVALS: &str = "by scan score intervals with patients as trials (Wilson's, and from those Newcombe's), \
+                                    by slice a bootstrap over patients";
 
 impl Assessment {
     /// One row for each measure, by scan and by slice, the confidence interval before the value.
@@ -36,9 +42,9 @@ impl Assessment {
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.subsets.iter().map(counts).collect();
         notes.push(format!(
-            "Confidence intervals: bootstrap over patients, {} draws. Without a single error they would give an \
-             interval of length 0: it is then Clopper and Pearson's, with patients as trials. –: undefined, one \
-             patient only, or all draws alike.",
+            "Confidence intervals: {INTERVALS}, {} draws. Where all draws are alike, as without a single error, it would \
+             have a length of 0: it is then Clopper and Pearson's, with patients as trials. –: undefined, one patient \
+             only, or all draws alike.",
             thousands(u64::from(DRAWS))
         ));
         if self.subsets.iter().any(|of| [&of.slices, &of.scans].into_iter().any(drops_draws)) {
@@ -48,7 +54,8 @@ impl Assessment {
         }
         for of in self.subsets.iter().filter(|of| of.scans.patients < FEW) {
             notes.push(format!(
-                "WARNING: {} {} patients. Intervals over so few patients are too narrow, and hardly more than a hint.",
+                "WARNING: {} {} patients. What is found of so few is hardly more than a hint, and intervals by slice are too \
+                 narrow.",
                 of.scans.patients, of.subset
             ));
         }

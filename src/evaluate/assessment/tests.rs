@@ -153,8 +153,8 @@ fn constant_probabilities_fit_no_calibrator_and_no_error_has_an_exact_interval()
     assert_eq!(assessment.rules.len(), 3, "a rule is chosen all the same: it calls all covid, or none");
     let perfect: Vec<_> = (0..24).map(|i| (i % 2 == 0, if i % 2 == 0 { [0.9; 2] } else { [0.1; 2] })).collect();
     let text = assessed(&perfect, alone).table().to_string();
-    // 0.025 to the power of 1/12.
-    assert!(text.contains("73.5 to 100.0 % (100.0; no error)"), "{text}");
+    // Of slices 0.025 to the power of 1/12 (Clopper and Pearson), of scans 12 / (12 + 1.96²) (Wilson).
+    assert!(text.contains("73.5 to 100.0 % (100.0; no error)") && text.contains("75.8 to 100.0 % (100.0)"), "{text}");
     assert!(!text.contains("100.0 to 100.0"), "{text}");
 }
 

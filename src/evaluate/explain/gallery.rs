@@ -10,14 +10,11 @@ use crate::data::cache::{SliceCache, spread};
 use crate::data::contact_sheet::ContactSheet;
 use crate::data::manifest::Label;
 use crate::evaluate::predict::{About, Classifier, Predictions};
-use crate::evaluate::scan_decisions::ScanRule;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 
 /// Pictures in a gallery.
 const GALLERY: usize = 6;
-/// Pictures of a scan that is an example.
-const EXAMPLE: usize = 3;
 
 /// Which slices a gallery shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +28,7 @@ pub enum GalleryKind {
     OutsideLungs,
     /// With the least plausible lung masks.
     DoubtfulMasks,
-    /// Slices of one scan that was called right and of one that was called wrong.
+    /// Slices of scans of both labels, called right and called wrong.
     Examples,
 }
 
@@ -42,7 +39,7 @@ impl GalleryKind {
             Self::ConfidentWrong => "Most confident and wrong",
             Self::OutsideLungs => "Most heat outside the lungs",
             Self::DoubtfulMasks => "Least plausible lung masks",
-            Self::Examples => "One scan called right, one called wrong",
+            Self::Examples => "Scans called right, and scans called wrong",
         }
     }
 
@@ -58,7 +55,7 @@ impl GalleryKind {
     }
 
     /// `fcn, test: Most confident and right`.
-    fn title_of(self, about: &About) -> String {
+    pub(super) fn title_of(self, about: &About) -> String {
         let mark = about.subset.leak_mark(&about.leaks);
         format!("{}, {}{mark}: {}", about.run, about.subset, self.title())
     }
@@ -98,14 +95,13 @@ pub(super) fn numbered(number: &HashMap<String, usize>, path: &str) -> Result<us
 pub(crate) fn sheet(
     classifier: &Classifier,
     cache: &SliceCache,
-    title: &str,
+    mut sheet: ContactSheet,
     pictures: &[Pictured],
     caption: &str,
 ) -> Result<Figure> {
     let no_heat = classifier.network().no_heat();
     let classes: Vec<(usize, Label)> = pictures.iter().filter_map(|of| Some((of.slice, of.class?))).collect();
     let mut maps = if no_heat.is_none() { classifier.heat_maps(cache, &classes)? } else { Vec::new() }.into_iter();
-    let mut sheet = ContactSheet::new(title);
     for of in pictures {
         let map: Option<HeatMap> = of.class.and_then(|_| maps.next());
         let heat = map.as_ref().map(|map| map.values.as_slice());
@@ -179,48 +175,6 @@ pub(super) fn galleries(
     Ok(galleries)
 }
 
-/// Three slices of the labelled scan that was called right with the most confidence, and of the one that was called wrong.
-pub(super) fn examples(
-    classifier: &Classifier,
-    cache: &SliceCache,
-    predictions: &Predictions,
-    number: &HashMap<String, usize>,
-    rule: &ScanRule,
-) -> Result<Option<Gallery>> {
-    let scans = predictions.by_scan(rule);
-    let (mut pictures, mut said) = (Vec::new(), Vec::new());
-    for (right, word) in [(true, "right"), (false, "wrong")] {
-        let called = scans.rows().iter().filter(|scan| scan.label.is_some_and(|of| (of == scan.decision) == right));
-        let surest = called.max_by(|a, b| a.confidence().total_cmp(&b.confidence()));
-        let Some(scan) = surest else {
-            said.push(format!("No scan of the subset was called {word}."));
-            continue;
-        };
-        let truth = scan.label.map_or(String::new(), |label| format!(", truth {label}"));
-        said.push(format!(
-            "{} was called {word}: {} at a mean probability of covid of {:.2}{truth}.",
-            scan.scan, scan.decision, scan.mean_covid
-        ));
-        for index in spread(&predictions.rows_of(&scan.scan)?, EXAMPLE) {
-            let row = Explained::begun(&predictions.rows()[index]);
-            let slice = numbered(number, &row.path)?;
-            let lines = vec![format!("scan called {word}"), row.path, format!("slice: covid {:.2}", row.covid)];
-            pictures.push(Pictured { lines, slice, class: Some(scan.decision) });
-        }
-    }
-    if pictures.is_empty() {
-        return Ok(None);
-    }
-    let kind = GalleryKind::Examples;
-    let caption = format!(
-        "{} Of each the scan with the most confidence: {EXAMPLE} slices at even distances, as the network sees them, with the \
-         heat for the decision (Grad-CAM, yellow to red) and the outline of the lung mask (blue). Probabilities are not calibrated.",
-        said.join(" ")
-    );
-    let figure = sheet(classifier, cache, &kind.title_of(&predictions.about), &pictures, &caption)?;
-    Ok(Some(Gallery { kind, figure }))
-}
-
 /// The best of each scan, because neighbouring slices are similar, and of those the first [`GALLERY`].
 fn one_a_scan<T>(mut all: Vec<T>, scan: impl Fn(&T) -> &String, order: impl Fn(&T) -> f64) -> Vec<T> {
     all.sort_by(|a, b| order(b).total_cmp(&order(a)));
@@ -265,7 +219,7 @@ fn gallery(
         }
     };
     let caption = format!("Slices as the network sees them, {shown} One slice of each scan, of {of}.");
-    let figure = sheet(classifier, cache, &kind.title_of(about), pictures, &caption)?;
+    let figure = sheet(classifier, cache, ContactSheet::new(kind.title_of(about)), pictures, &caption)?;
     Ok(Some(Gallery { kind, figure }))
 }
 
@@ -288,7 +242,8 @@ impl Classifier {
         let caption = "Slices at even distances, as the network sees them, with the heat for the predicted class \
                        (Grad-CAM, yellow to red; scaled to each picture's hottest place) and the outline of the lungs \
                        (blue). Probabilities of slices are not calibrated.";
-        sheet(self, cache, &format!("Patient: {scan}: where the network looks"), &pictures, caption)
+        let sheet_of = ContactSheet::new(format!("Patient: {scan}: where the network looks"));
+        sheet(self, cache, sheet_of, &pictures, caption)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::base::files::Digest;
 use crate::base::progress::{counted, thousands};
 use crate::data::preprocess::Preprocess;
 use crate::data::split::Subset;
-use crate::evaluate::assessment::{Assessment, estimated};
+use crate::evaluate::assessment::{Assessment, INTERVALS, estimated};
 use crate::evaluate::evaluation::{Evaluation, NetworkSummary, SubsetCount};
 use crate::evaluate::predict::Classifier;
 use crate::evaluate::scan_decisions::ScanRule;
@@ -234,7 +234,7 @@ impl Evaluated {
             let (name, estimate) = (of.estimate.measure.name(), estimated(&of.estimate));
             writeln!(page, "| {name} | {}{mark} | {} | {estimate} |", of.subset, of.by)?;
         }
-        writeln!(page, "\nIntervals: bootstrap over patients. Epoch and threshold were chosen on the validation set.")?;
+        writeln!(page, "\n95 % intervals: {INTERVALS}. Epoch and threshold were chosen on the validation set.")?;
         writeln!(
             page,
             "\n## From a slice to a scan\n\nA scan is {} ({}).",

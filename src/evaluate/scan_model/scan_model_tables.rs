@@ -8,7 +8,7 @@ use crate::base::progress::{Progress, thousands};
 use crate::base::table::{Page, Table, percent, shown_by};
 use crate::data::manifest::Label;
 use crate::data::split::Subset;
-use crate::evaluate::assessment::{FEW, estimated};
+use crate::evaluate::assessment::{FEW, OF_SCANS, estimated};
 use crate::stats::figures::reliability;
 use crate::stats::metrics::{DRAWS, Estimate, Measure, Performance};
 use crate::train::experiment::Experiment;
@@ -161,8 +161,8 @@ impl ScanModelResults {
         let mut notes = vec![
             rule,
             format!(
-                "Intervals: bootstrap over patients, {} draws; difference: the same draws for both, above 0 the scan model is \
-                 better. –: undefined, one patient only, or all draws alike.",
+                "95 % intervals: {OF_SCANS}; of the difference by bootstrap over patients, {} draws for both, above 0 the scan \
+                 model is better. –: undefined, one patient only, or all draws alike.",
                 thousands(u64::from(DRAWS))
             ),
             "Validation figures are optimistic: epoch, pooling, threshold and calibration were chosen on these scans."
@@ -170,7 +170,7 @@ impl ScanModelResults {
         ];
         for of in self.subsets.iter().filter(|of| of.all.model.patients < FEW) {
             notes.push(format!(
-                "WARNING: {} {} patients. Intervals over so few patients are too narrow, and hardly more than a hint.",
+                "WARNING: {} {} patients. What is found of so few is hardly more than a hint.",
                 of.all.model.patients, of.subset
             ));
         }

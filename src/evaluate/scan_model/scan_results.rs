@@ -144,8 +144,8 @@ fn figures(
 
 fn compared(model: &[ScoredSample], vote: &[ScoredSample]) -> Result<ModelAndVote> {
     Ok(ModelAndVote {
-        model: Performance::of(model, DRAWS, SEED)?,
-        vote: Performance::of(vote, DRAWS, SEED)?,
+        model: Performance::with_score_intervals(model)?,
+        vote: Performance::with_score_intervals(vote)?,
         difference: Paired::of(vote, model, DRAWS, SEED)?,
     })
 }

@@ -121,7 +121,7 @@ impl CueComparison {
         let by_cues = |(scan, row): (&ScoredSample, &CueRow)| classified(scan, row, classifier);
         let cues: Vec<ScoredSample> = network.iter().zip(&cues).map(by_cues).collect();
         let area = |scans: &[ScoredSample]| {
-            Ok::<_, crate::base::errors::Error>(*Performance::of(scans, DRAWS, SEED)?.get(Measure::RocAuc))
+            Ok::<_, crate::base::errors::Error>(*Performance::with_score_intervals(scans)?.get(Measure::RocAuc))
         };
         let paired = Paired::of(&cues, &network, DRAWS, SEED)?;
         self.rows.push(CueComparisonRow {

@@ -11,7 +11,7 @@ use crate::data::cache::{SliceCache, spread};
 use crate::data::manifest::Label;
 use crate::data::preprocess::Preprocess;
 use crate::data::workspace::Workspace;
-use crate::evaluate::assessment::estimated;
+use crate::evaluate::assessment::{OF_SCANS, estimated};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -84,7 +84,7 @@ impl Shortcuts {
         }
         table
             .note(format!(
-                "{} labelled scans. All together: out of fold, {FOLDS} folds by patient; alone: the cue's own value, \
+                "{} labelled scans; {OF_SCANS}. All together: out of fold, {FOLDS} folds by patient; alone: the cue's own value, \
                  in the better direction. 0.5 is chance.",
                 self.scans
             ))

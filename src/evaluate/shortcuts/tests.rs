@@ -69,10 +69,10 @@ fn the_area_equals_the_one_counted_by_hand() {
     for sign in [1.0, -1.0] {
         let rows = [row(true, 8.0, 0), row(true, 4.0, 1), row(false, 4.0, 2), row(false, 1.0, 3)];
         let rows = rows.map(|r| CueRow { cues: Cues { bytes: sign * r.cues.bytes, ..r.cues }, ..r });
-        let area = alone(&rows, |row| row.cues.bytes, 1).expect("an area");
+        let area = alone(&rows, |row| row.cues.bytes).expect("an area");
         assert_eq!(area.value, Some(3.5 / 4.0));
         // A cue of one value only ties every pair; 0 has no sign.
-        assert_eq!(alone(&rows, |row| sign * 0.0 * row.cues.width, 1).expect("an area").value, Some(0.5));
+        assert_eq!(alone(&rows, |row| sign * 0.0 * row.cues.width).expect("an area").value, Some(0.5));
     }
 }
 

@@ -80,6 +80,11 @@ impl Clusters {
         self.tallies.len()
     }
 
+    /// What each patient adds to the counts of decisions.
+    pub(super) fn tallies(&self) -> &[Tally] {
+        &self.tallies
+    }
+
     /// The interval of a measure that is the same in every draw, by Clopper and Pearson (1934) over patients: a
     /// bootstrap of samples without errors would give 100 to 100 %. `None` for measures that are not a proportion.
     ///

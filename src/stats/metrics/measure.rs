@@ -116,6 +116,11 @@ impl Tally {
         self.true_negatives += times * other.true_negatives;
     }
 
+    /// The number of samples.
+    pub(super) fn all(&self) -> u64 {
+        self.true_positives + self.false_negatives + self.false_positives + self.true_negatives
+    }
+
     /// All values; the two of a ranking are given.
     pub(super) fn values(self, roc_auc: Option<f64>, average_precision: Option<f64>) -> Values {
         let Self { true_positives, false_negatives, false_positives, true_negatives } = self;

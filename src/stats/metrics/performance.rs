@@ -26,7 +26,7 @@ pub struct Estimate {
     pub measure: Measure,
     /// Over all samples; `None` where it is undefined.
     pub value: Option<f64>,
-    /// The 95 % confidence interval; see [`Performance`].
+    /// The 95 % confidence interval; see [`Performance`] and [`Performance::with_score_intervals`].
     pub interval: Option<Interval>,
     /// In how many draws it was defined.
     pub defined: u32,
@@ -71,7 +71,7 @@ pub struct Performance {
     pub samples: usize,
     /// Of how many patients.
     pub patients: usize,
-    /// How many times patients were drawn.
+    /// How many times patients were drawn; 0 for [`of_scans`](Self::of_scans).
     pub draws: u32,
     /// The seed of the draws.
     pub seed: u64,
@@ -99,6 +99,45 @@ impl Performance {
             Estimate { measure, value: values[measure as usize], interval, defined, exact }
         });
         Ok(Self { samples: samples.len(), patients, draws, seed, level: LEVEL, estimates })
+    }
+
+    /// The same of scans, of which there may be few, with score intervals instead of draws: of a dozen patients the draws
+    /// are too much alike, and without a single error all are the same.
+    ///
+    /// - Proportions: Wilson's score interval (Wilson 1927; Newcombe 1998, Stat. Med. 17:857).
+    /// - Balanced accuracy, macro F1 and Matthews' coefficient: Newcombe's square-and-add of the intervals of sensitivity
+    ///   and specificity (1998, Stat. Med. 17:873, method 10; of the latter two to first order), at the shares of labels found.
+    /// - ROC AUC: Newcombe's score interval (2006, Stat. Med. 25:559, method 5).
+    /// - PR AUC: Wilson's, as of a proportion of the covid scans (after Boyd, Eng and Page 2013).
+    ///
+    /// The trials are scans of different patients; several of one patient count as fewer: `(Σ n)² / Σ n²` (Kish 1965). No
+    /// interval with one patient only, and of a measure of both labels where there is one.
+    ///
+    /// ```
+    /// use covid_ct::{ScoredSample, Measure, Performance};
+    ///
+    /// let scans: Vec<_> = (0..12)
+    ///     .map(|patient| ScoredSample { covid: patient < 6, score: 0.5, decision: patient < 6, patient })
+    ///     .collect();
+    /// let sensitivity = *Performance::with_score_intervals(&scans)?.get(Measure::Sensitivity);
+    /// let interval = sensitivity.interval.unwrap();
+    /// assert_eq!(sensitivity.value, Some(1.0)); // 6 of 6
+    /// assert!((interval.low - 0.610).abs() < 0.001 && interval.high == 1.0);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn with_score_intervals(samples: &[ScoredSample]) -> Result<Self> {
+        let clusters = Clusters::new(samples)?;
+        let patients = clusters.patients();
+        let values = clusters.values(&vec![1; patients]);
+        let estimates = Measure::ALL.map(|measure| {
+            let value = values[measure as usize];
+            let interval = value.filter(|_| patients > 1).and_then(|value| clusters.score_interval(measure, value));
+            Estimate { measure, value, interval, defined: 0, exact: false }
+        });
+        Ok(Self { samples: samples.len(), patients, draws: 0, seed: 0, level: LEVEL, estimates })
     }
 
     /// One measure.
@@ -197,6 +236,34 @@ mod tests {
             assert!((low(measure) - 0.025_f64.powf(1.0 / 8.0)).abs() < 1e-12, "{measure:?}");
         }
         assert_eq!(performance.get(Measure::RocAuc).interval, None);
+        Ok(())
+    }
+
+    #[test]
+    fn intervals_of_scans_have_a_width_without_errors_and_shrink_with_patients() -> Result<()> {
+        let scans = |patients: u32, of_one: u32| -> Vec<ScoredSample> {
+            (0..patients * of_one)
+                .map(|i| sample(i % 2 == 0, f64::from(1 - i % 2), i / of_one / 2 * 2 + i % 2))
+                .collect()
+        };
+        let low = |of: &Performance, measure| of.get(measure).interval.map(|of| (1000.0 * of.low).round()).unwrap();
+        // Six of six and six of six: statsmodels, scipy; see score_interval.rs. Three scans of each patient show no more.
+        for of_one in [1, 3] {
+            let of = Performance::with_score_intervals(&scans(12, of_one))?;
+            assert_eq!((of.samples as u32, of.patients, of.draws), (12 * of_one, 12, 0));
+            let measures = [Measure::Sensitivity, Measure::BalancedAccuracy, Measure::RocAuc, Measure::Accuracy];
+            assert_eq!(measures.map(|measure| low(&of, measure)), [610.0, 724.0, 689.0, 758.0]);
+            assert!(
+                of.estimates().iter().all(|of| of.value == Some(1.0) && of.interval.is_some_and(|of| of.high == 1.0))
+            );
+        }
+        assert_eq!(low(&Performance::with_score_intervals(&scans(120, 1))?, Measure::Sensitivity), 940.0);
+        let one_label: Vec<ScoredSample> = scans(12, 1).into_iter().filter(|of| of.covid).collect();
+        let of = Performance::with_score_intervals(&one_label)?;
+        assert!(of.get(Measure::Sensitivity).interval.is_some());
+        assert_eq!((of.get(Measure::RocAuc).interval, of.get(Measure::MacroF1).interval), (None, None));
+        let one_patient = Performance::with_score_intervals(&one_label[..1])?;
+        assert!(one_patient.estimates().iter().all(|of| of.interval.is_none()));
         Ok(())
     }
 
