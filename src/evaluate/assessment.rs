@@ -242,8 +242,18 @@ impl Assessment {
 
 impl RunFolder {
     /// Confidence intervals, scan rules, calibration.
+    ///
+    /// # Errors
+    /// It is not there or cannot be read, or an earlier version wrote it, whose intervals of scans were a bootstrap.
     pub fn assessment(&self) -> Result<Assessment> {
-        self.read(Artifact::Assessment)
+        let assessment: Assessment = self.read(Artifact::Assessment)?;
+        ensure!(
+            assessment.subsets.iter().all(|of| of.scans.draws == 0),
+            "{}: expected score intervals of scans, found those of a bootstrap, by an earlier version: evaluate the run \
+             again",
+            self.path_of(Artifact::Assessment).display()
+        );
+        Ok(assessment)
     }
 }
 

@@ -211,3 +211,14 @@ fn sources_are_assessed_separately_and_leaks_marked() {
         "{text}"
     );
 }
+
+#[test]
+fn an_assessment_of_an_earlier_version_is_refused() {
+    let mut assessment = assessed(&good(), |_| None);
+    assessment.subsets[0].scans.draws = DRAWS;
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = RunFolder::at(folder.path());
+    run.write(Artifact::Assessment, &assessment).expect("writes");
+    let error = run.assessment().expect_err("refuses").to_string();
+    assert!(error.contains("those of a bootstrap") && error.ends_with("evaluate the run again"), "{error}");
+}
