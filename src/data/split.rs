@@ -222,12 +222,15 @@ impl Split {
 
     fn shared_in_words(&self) -> String {
         let count = |kind: &str| self.overlaps.iter().filter(|o| o.kind == kind).count() as u64;
-        format!(
-            "{}, {} and {} of scans that look like one patient are shared between subsets",
-            counted(count(SCAN), "scan"),
-            counted(count(PATIENT), "patient"),
-            counted(count(PAIR), "pair")
-        )
+        let pairs = format!("{} of scans that look like one patient", counted(count(PAIR), "pair"));
+        let (scans, patients) = (counted(count(SCAN), "scan"), counted(count(PATIENT), "named patient"));
+        let what = match (count(PATIENT), count(PAIR)) {
+            (0, pair) if pair > 0 => format!("{scans} and {pairs}"),
+            (patient, 0) if patient > 0 => format!("{scans} and {patients}"),
+            _ if count(SCAN) > 0 && count(PATIENT) + count(PAIR) == 0 => scans,
+            _ => format!("{scans}, {patients} and {pairs}"),
+        };
+        format!("{what} are shared between subsets")
     }
 
     /// One row for each subset and label, with the result of the overlap check as a note.

@@ -128,8 +128,11 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
     let sound = from.runs.iter().filter(|run| !run.leaks()).count();
     let is_tied = |of: &&Run| of.name != run.name && !of.leaks() && validation_area(of) == validation_area(run);
     let tied: Vec<&Run> = from.runs.iter().filter(is_tied).collect();
-    let tied =
-        if tied.is_empty() { String::new() } else { format!(", which {} has too (the first is taken)", names(&tied)) };
+    let tied = if tied.is_empty() {
+        String::new()
+    } else {
+        format!(", which {} has too (a tie: the order of runs decides)", names(&tied))
+    };
     let which = format!(
         "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak{tied}. A scan is {} ({}).",
         run.name,
@@ -214,8 +217,8 @@ fn where_it_fails(run: &Run, of: &Assessed) -> Option<String> {
     let both = if is_missed_first { format!("{missed}; {alarms}") } else { format!("{alarms}; {missed}") };
     let order = match of.scans.get(Measure::RocAuc).value == Some(1.0) && scans.correct() < scans.total() {
         true => {
-            " All the same the scan AUC is 1: the order of the scans is right, only the threshold, chosen on other patients, \
-                 is off."
+            " All the same the scan AUC is 1: their order is right, and the threshold, chosen on other patients, does not \
+                 part them."
         }
         false => "",
     };
@@ -270,9 +273,14 @@ fn measured(probe: &LeakProbe) -> String {
         let arm = probe.arms.iter().find(|arm| arm.shuffled && arm.unit == unit);
         percent(arm.and_then(|arm| arm.accuracy()))
     };
+    let gap = probe.gap(true).map_or(String::new(), |gap| {
+        let points = |of: f64| format!("{:.1}", 100.0 * of);
+        let interval = gap.interval.map(|(low, high)| format!(" ({} to {})", points(low), points(high)));
+        format!(": the leak gives {}{} points", points(gap.value), interval.unwrap_or_default())
+    });
     format!(
-        "with labels shuffled among patients, where nothing but the patients can be learned and chance is 50 %, {} scores {} \
-         under a split by slice, {} under a split by patient.",
+        "with labels shuffled among patients, where nothing but the patients can be learned and chance is 50 %, {} has a \
+         balanced accuracy of slices of {} under a split by slice, of {} under a split by patient{gap}.",
         probe.run.architecture,
         of(SplitUnit::Slice),
         of(SplitUnit::Patient)
