@@ -2,6 +2,7 @@
 
 use super::inspect::Inspection;
 use super::thumbnail::Thumbnail;
+use crate::base::parallel::locked;
 use crate::data::manifest::Slice;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -46,12 +47,11 @@ impl ScanSamples {
         let key = (number.reverse_bits(), index);
         let is_kept =
             |kept: &OfScan| kept.len() < SAMPLES || kept.last_key_value().is_some_and(|(last, _)| key < *last);
-        let locked = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !locked().get(&scan).is_none_or(is_kept) {
+        if !locked(&self.0).get(&scan).is_none_or(is_kept) {
             return;
         }
         let small = Small::of(thumbnail);
-        let mut scans = locked();
+        let mut scans = locked(&self.0);
         let kept = scans.entry(scan).or_default();
         if is_kept(kept) {
             kept.insert(key, small);
@@ -59,6 +59,18 @@ impl ScanSamples {
                 kept.pop_last();
             }
         }
+    }
+
+    /// Those of one scan as they stand, each with its slice's place in the manifest.
+    pub(super) fn of_scan(&self, scan: usize) -> Vec<(usize, Small)> {
+        let kept = |of: &OfScan| of.iter().map(|((_, slice), small)| (*slice, small.clone())).collect();
+        locked(&self.0).get(&scan).map(kept).unwrap_or_default()
+    }
+
+    /// Adds one that was kept of an earlier audit.
+    pub(super) fn restore(&self, index: usize, slice: &Slice, small: Small) {
+        let key = (slice.number.unwrap_or_default().reverse_bits(), index);
+        locked(&self.0).entry(slice.scan).or_default().insert(key, small);
     }
 
     /// Scan and slice of each sample, sorted.
