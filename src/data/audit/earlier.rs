@@ -53,11 +53,6 @@ impl EarlierAudit {
     pub(crate) fn is_verified(&self) -> bool {
         self.is_verified
     }
-
-    #[cfg(test)]
-    pub(super) fn of_version(self, version: u64) -> Self {
-        Self { version, ..self }
-    }
 }
 
 /// The slices of each scan among those that are listed.
@@ -249,13 +244,20 @@ impl Recall {
         findings: &[Finding],
         histogram: &[u64],
     ) -> Result<Vec<String>> {
-        let taken: HashSet<Digest> =
-            self.keys.iter().zip(&self.is_taken).filter(|(_, is_taken)| **is_taken).filter_map(|(key, _)| *key).collect();
+        let taken: HashSet<Digest> = self
+            .keys
+            .iter()
+            .zip(&self.is_taken)
+            .filter(|(_, is_taken)| **is_taken)
+            .filter_map(|(key, _)| *key)
+            .collect();
         // Neither more nor less is known.
         let is_kept = self.writing.is_none()
-            && self.known.as_ref().zip(made_from).is_some_and(|(known, made_from)| {
-                known.knows(&made_from) && known.len() == taken.len() + 1
-            });
+            && self
+                .known
+                .as_ref()
+                .zip(made_from)
+                .is_some_and(|(known, made_from)| known.knows(&made_from) && known.len() == taken.len() + 1);
         if !is_kept {
             self.begun()?;
             if let (Some(made_from), Some(writing)) = (made_from, self.writing.as_mut()) {
@@ -279,4 +281,37 @@ fn is_as_recorded(manifest: &Manifest, record: &ScanRecord) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+impl EarlierAudit {
+    pub(super) fn of_version(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Exchanges what was seen of two scans of as many slices, the first such.
+    pub(super) fn exchange_for_test(&self, root: &Path) {
+        let (manifest, files) = Manifest::before_reading(root, &|_| ()).expect("lists");
+        let later = std::time::SystemTime::now() + Duration::from_secs(10);
+        let stamp = |at: usize| FileStamp::of_file(&manifest.place_of_listed(&files[at]), later);
+        let recall = Recall::of(self, &manifest, &files, stamp);
+        let (known, keys) = (recall.known.expect("is there"), recall.keys);
+        let ranges = ranges_of_scans(&files, keys.len());
+        let scan = |scan: usize| (keys[scan].expect("a key"), known.part(&keys[scan].expect("a key")).expect("a part"));
+        let alike = |a: usize| (a + 1..keys.len()).find(|b| ranges[*b].len() == ranges[a].len()).map(|b| [a, b]);
+        let filled = |scan: &usize| !ranges[*scan].is_empty();
+        let [one, other] = (0..keys.len()).filter(filled).find_map(alike).expect("two scans of as many slices");
+        let mut writing = RecordWriting::begin(&self.file).expect("begins");
+        for of in (0..keys.len()).filter(filled) {
+            let from = if of == one {
+                other
+            } else if of == other {
+                one
+            } else {
+                of
+            };
+            writing.put(scan(of).0, &scan(from).1).expect("writes");
+        }
+        writing.finish(self.version).expect("finishes");
+    }
 }

@@ -57,7 +57,8 @@ impl Audit {
         cache: Option<(&Path, &Preprocess)>,
         progress: impl Fn(&Progress) + Sync,
     ) -> Result<(Self, Option<SliceCache>)> {
-        let Incremental { audit, cache, .. } = Self::one_pass(root.as_ref(), None, cache, SystemTime::now(), &progress)?;
+        let Incremental { audit, cache, .. } =
+            Self::one_pass(root.as_ref(), None, cache, SystemTime::now(), &progress)?;
         Ok((audit, cache))
     }
 
@@ -110,3 +111,6 @@ impl Audit {
         pass.finish(manifest, progress)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,7 +156,8 @@ impl<'a> Pass<'a> {
     pub(crate) fn saw_whole_scans(&mut self, seen: Vec<Option<(Slice, Inspection)>>) -> Result<()> {
         let mut seen = seen.into_iter();
         for scan in 0..self.ranges.len() {
-            let of_scan: Option<Vec<_>> = seen.by_ref().take(self.ranges[scan].len()).collect::<Vec<_>>().into_iter().collect();
+            let of_scan: Option<Vec<_>> =
+                seen.by_ref().take(self.ranges[scan].len()).collect::<Vec<_>>().into_iter().collect();
             if let Some(of_scan) = of_scan.filter(|_| self.wants(scan)) {
                 let (slices, looked) = of_scan.into_iter().unzip();
                 self.saw(&[scan], slices, looked)?;
@@ -171,11 +172,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The audit of the manifest, whose slices have all been seen.
-    pub(crate) fn finish(
-        self,
-        mut manifest: Manifest,
-        progress: &(dyn Fn(&Progress) + Sync),
-    ) -> Result<Incremental> {
+    pub(crate) fn finish(self, mut manifest: Manifest, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Incremental> {
         let (mut slices, mut looked) = (Vec::new(), Vec::new());
         for seen in self.seen {
             let (of_scan, seen) = seen.context("a scan was passed over")?;

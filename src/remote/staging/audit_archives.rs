@@ -169,9 +169,8 @@ impl Reading<'_> {
             locked(&seen)[number] = Some((slice, look));
             Ok(())
         };
-        let is_wanted = |entry: usize| {
-            numbers[entry].map_or(names[entry] == PATIENTS, |number| pass.wants(files[number].scan))
-        };
+        let is_wanted =
+            |entry: usize| numbers[entry].map_or(names[entry] == PATIENTS, |number| pass.wants(files[number].scan));
         let read = self.each_entry(is_wanted, visit);
         let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
         pass.saw_whole_scans(seen)?;
@@ -215,9 +214,10 @@ impl Reading<'_> {
     /// The earlier audit; one that is to be verified is not used, since what is in an archive is not told without reading it.
     fn recall(&self, manifest: &Manifest, files: &[ListedSlice], numbers: &[Option<usize>]) -> Option<Recall> {
         let earlier = self.earlier?;
-        let entries = self.archives.iter().flat_map(|(object, archive)| {
-            (0..archive.entries()).map(move |entry| (*object, archive, entry))
-        });
+        let entries = self
+            .archives
+            .iter()
+            .flat_map(|(object, archive)| (0..archive.entries()).map(move |entry| (*object, archive, entry)));
         let mut stamps: Vec<Option<FileStamp>> = vec![None; files.len()];
         for ((object, archive, entry), number) in entries.zip(numbers) {
             // An object without a tag cannot be told from another of its size.

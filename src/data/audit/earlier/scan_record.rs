@@ -198,7 +198,8 @@ impl Unpacking<'_> {
         let mut findings = Vec::new();
         for _ in 0..self.byte()? {
             let check = *Check::ALL.get(usize::from(self.byte()?))?;
-            let (detail, rest) = self.0.split_at_checked(usize::try_from(self.number()?).ok()?)?;
+            let length = usize::try_from(self.number()?).ok()?;
+            let (detail, rest) = self.0.split_at_checked(length)?;
             self.0 = rest;
             let detail = String::from_utf8(detail.to_vec()).ok()?;
             findings.push(Finding { check, path: path(), detail, with: None });
