@@ -165,7 +165,8 @@ impl Recall {
         }
         let file = self.earlier.file.display();
         if damaged > 0 {
-            self.notes.push(format!("{file} is damaged in {}, which are read.", counted(damaged, "scan")));
+            let are = if damaged == 1 { "is" } else { "are" };
+            self.notes.push(format!("{file} is damaged: {} {are} not known from it.", counted(damaged, "scan")));
         }
         if !self.doubted.is_empty() {
             let scans = counted(self.doubted.len() as u64, "scan");
