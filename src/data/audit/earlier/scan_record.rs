@@ -27,7 +27,7 @@ pub(in super::super) struct ScanRecord {
 
 impl ScanRecord {
     pub(super) fn packed(&self) -> Vec<u8> {
-        let mut bytes = Packed(Vec::new());
+        let mut bytes = FieldWriter(Vec::new());
         self.levels.iter().for_each(|count| bytes.number(*count));
         bytes.number(self.slices.len() as u64);
         for (slice, look) in self.slices.iter().zip(&self.looked) {
@@ -44,7 +44,7 @@ impl ScanRecord {
 
     /// `None` where the bytes are not those of these slices.
     pub(super) fn unpacked(bytes: &[u8], manifest: &Manifest, listed: &[ListedSlice]) -> Option<Self> {
-        let mut bytes = Unpacking(bytes);
+        let mut bytes = FieldReader(bytes);
         let mut levels = [0; 256];
         for count in &mut levels {
             *count = bytes.number()?;
@@ -80,9 +80,9 @@ const FORMATS: [Format; 8] = [
 ];
 
 /// Fields one after the other, numbers with their lowest byte first; what may be missing begins with a byte that says so.
-struct Packed(Vec<u8>);
+struct FieldWriter(Vec<u8>);
 
-impl Packed {
+impl FieldWriter {
     fn number(&mut self, number: u64) {
         self.0.extend(number.to_le_bytes());
     }
@@ -144,10 +144,10 @@ impl Packed {
     }
 }
 
-/// Reads what [`Packed`] wrote; `None` where it ends early or says what cannot be.
-struct Unpacking<'a>(&'a [u8]);
+/// Reads what [`FieldWriter`] wrote; `None` where it ends early or says what cannot be.
+struct FieldReader<'a>(&'a [u8]);
 
-impl Unpacking<'_> {
+impl FieldReader<'_> {
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (first, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;

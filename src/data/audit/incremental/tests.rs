@@ -18,7 +18,8 @@ impl Home {
     fn drawn() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().join("data");
-        let config = PhantomConfig { size: 96, train_scans: 4, val_scans: 3, slices: 4, ..PhantomConfig::default() };
+        let few = PhantomConfig { train_scans: 4, val_scans: 3, prediction_scans: 1, ..PhantomConfig::default() };
+        let config = PhantomConfig { size: 64, slices: 4, ..few };
         draw_phantom(&root, &config, |_| ()).expect("draws");
         Self { folder, root }
     }
