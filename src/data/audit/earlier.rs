@@ -114,6 +114,11 @@ impl Recall {
         Self { earlier, known, keys, is_taken, doubted, writing: None, written, saved, notes }
     }
 
+    /// All is read, and kept.
+    pub(crate) fn of_nothing(self) -> Self {
+        Self { known: None, ..self }
+    }
+
     /// What is known of each scan.
     ///
     /// # Errors

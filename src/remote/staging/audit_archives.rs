@@ -221,12 +221,13 @@ impl Reading<'_> {
         let mut stamps: Vec<Option<FileStamp>> = vec![None; files.len()];
         for ((object, archive, entry), number) in entries.zip(numbers) {
             // An object without a tag cannot be told from another of its size.
-            if let Some(number) = number.filter(|_| !object.tag.is_empty() && !earlier.is_verified()) {
+            if let Some(number) = number.filter(|_| !object.tag.is_empty()) {
                 let contents = archive.contents_of(entry).ok();
                 let archive = format!("{} {} {}", object.key, object.size, object.tag);
                 stamps[number] = contents.map(|contents| FileStamp::of_entry(&archive, contents));
             }
         }
-        Some(Recall::of(earlier, manifest, files, |at| stamps[at].clone()))
+        let recall = Recall::of(earlier, manifest, files, |at| stamps[at].clone());
+        Some(if earlier.is_verified() { recall.of_nothing() } else { recall })
     }
 }
