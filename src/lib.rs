@@ -10,7 +10,7 @@
 //! | fetch | [`staging::stage`], [`cloud::stage`] | | the data's root folder |
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
 //! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<data set>/manifest.parquet` |
-//! | audit | [`Audit::run`], or both and the cache [in one pass](Audit::in_one_pass) | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
+//! | audit | [`Audit::run`], or both and the cache [in one pass](Audit::in_one_pass); [again](Audit::incremental) | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
 //! | open a run | [`Experiment::open`] | [`Experiment`]: [`RunConfig`], [`Split`], [`SliceCache`], [`RunFolder`] | `cache/<key>/slices.bin` |
 //! | train | [`Experiment::train`] | [`History`], checkpoints | `runs/<data set>/<run>/split.json`, `…/history.json`, `…/best.safetensors` |
 //! | evaluate | [`Experiment::evaluate`] | [`Evaluation`], [`Assessment`], [`Predictions`] | `…/evaluation.json`, `…/predictions-*.parquet` |
@@ -63,7 +63,7 @@ pub use base::files::Digest;
 pub use base::output::{complain, keep_going_at_file_size_limit, lost_output, say};
 pub use base::progress::Progress;
 pub use base::table::{Page, Show, ShowInNotebook, Table};
-pub use data::audit::{Audit, Check, Expectation, Finding, Recognition, Scale, Severity};
+pub use data::audit::{Audit, Check, EarlierAudit, Expectation, Finding, Incremental, Recognition, Scale, Severity};
 pub use data::augment::Augmentation;
 pub use data::cache::SliceCache;
 pub use data::decode::{ColourMode, DecodeError, Format, Header, MAX_SIDE, decode_grey};

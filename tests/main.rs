@@ -20,6 +20,7 @@ mod field_cases;
 mod gcs;
 mod google;
 mod gradcam;
+mod incremental;
 mod interrupts;
 mod judge;
 mod kernel;

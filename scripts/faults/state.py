@@ -41,7 +41,7 @@ def trial(ref, rng, folder, note):
 READERS = [
     ("features-efficientnet", "train-head evaluate-head train-head"), ("features-", "scan-model leakage train"),
     ("slices.bin", "train-anew evaluate predict explain train-head leakage"), ("cache/", "cache train-anew evaluate train-head"),
-    ("leakage.json", "report leakage"), ("shortcuts.json", "report shortcuts"), ("data_manifest/", "split cache train-anew report predict shortcuts"),
+    ("leakage.json", "report leakage"), ("shortcuts.json", "report shortcuts"), ("inspected.bin", "audit"), ("data_manifest/", "split cache train-anew report predict shortcuts"),
     ("history.json", "report train"), ("config.json", "report train evaluate predict judge"), ("split.json", "report train evaluate predict"),
     ("assessment.json", "report predict export judge"), ("evaluation.json", "report export"), ("grey-levels.json", "predict judge"),
     ("scan-rule.json", "report predict judge"), ("scan-model", "report scan-model"), ("last.safetensors", "train"), ("best-head", "train"),
@@ -58,7 +58,7 @@ def readers(path, home, ref):
         "train-head": [["train", *at.HEAD], ["evaluate", "--name", "head"]], "evaluate-head": [["evaluate", "--name", "head"]],
         "export": [["export", "--name", run, "exported/again.safetensors"]], "judge": [["predict", "--name", run, str(ref.data / "prediction")]],
         "cache": [["cache", *at.SMALL, "--network", "compact"]], "split": [["split"]], "report": [["report"]], "shortcuts": [["shortcuts"]],
-        "leakage": [at.LEAKAGE],
+        "leakage": [at.LEAKAGE], "audit": [["audit"]],
     }
     name = str(path.relative_to(home))
     stages = next(stages for part, stages in READERS if part in name)

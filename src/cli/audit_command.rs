@@ -3,7 +3,7 @@
 use super::bar::TerminalProgress;
 use anyhow::{Context, Result};
 use clap::Args;
-use covid_ct::{Audit, Check, Expectation, RunConfig, Workspace, say, visible};
+use covid_ct::{Audit, Check, EarlierAudit, Expectation, Incremental, RunConfig, Workspace, say, visible};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,6 +16,12 @@ pub struct AuditArgs {
     /// List every finding of this check
     #[arg(long, value_name = "CHECK")]
     details: Option<String>,
+    /// Hash every file, also those whose size, inode and times are as the last audit of this data set found them
+    ///
+    /// Without this, scans whose files seem unchanged are not read: what the last audit saw of them is kept beside it, in
+    /// inspected.bin.
+    #[arg(long)]
+    verify: bool,
     /// Cache the accepted slices at 224×224 in the same pass over the files
     #[arg(long)]
     cache: bool,
@@ -36,13 +42,14 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
         found.with_context(|| format!("--details: expected one of {}; found {name:?}", known()))
     });
     let check = check.transpose()?;
-    let audit = pass(args, workspace)?;
+    let incremental = pass(args, workspace)?;
+    let audit = &incremental.audit;
     audit.write(workspace.manifest_folder())?;
     let manifest = audit.manifest();
     if !manifest.has_usual_layout() {
         say(format_args!("{}\n", manifest.layout_table()));
     }
-    say(format_args!("{manifest}\n\n{audit}"));
+    say(format_args!("{manifest}\n\n{audit}\n\n{incremental}"));
     if let Some(check) = check {
         say(format_args!("\n{}", audit.details(*check)));
     }
@@ -56,15 +63,18 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
 }
 
 /// One pass over files or archives.
-fn pass(args: &AuditArgs, workspace: &Workspace) -> Result<Audit> {
+fn pass(args: &AuditArgs, workspace: &Workspace) -> Result<Incremental> {
+    let earlier = EarlierAudit::beside(workspace.manifest_folder());
+    let earlier = if args.verify { earlier.verified() } else { earlier };
     let (caches, preprocess) = (workspace.cache_folder(), RunConfig::default().preprocess);
     let cache = args.cache.then_some((caches.as_path(), &preprocess));
     if let Some(url) = &args.archives {
         let root =
             workspace.own_data().context("--archives: name the data set's folder too, by --data or COVID_CT_DATA")?;
         let options = Default::default();
-        return Ok(covid_ct::staging::audit_archives(url, root, cache, &options, TerminalProgress::new().progress())?.0);
+        let progress = TerminalProgress::new().progress();
+        return covid_ct::staging::audit_archives_again(url, root, &earlier, cache, &options, progress);
     }
     let root = workspace.dataset(TerminalProgress::new().progress())?;
-    Ok(Audit::in_one_pass(root, cache, TerminalProgress::new().progress())?.0)
+    Audit::incremental(root, &earlier, cache, TerminalProgress::new().progress())
 }

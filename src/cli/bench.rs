@@ -12,9 +12,11 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+mod audit_again;
 mod network_work;
 mod resources;
 
+use audit_again::audit_again;
 use network_work::{heads, step, training};
 use resources::{Watch, disk_megabytes, peak_megabytes, resident_megabytes};
 
@@ -71,6 +73,8 @@ pub struct BenchArgs {
 pub enum Work {
     /// List, decode, check, find duplicates
     Audit,
+    /// The same, again, and again with one scan more: what is read and how long each takes
+    AuditAgain,
     /// Decode and resize to 224×224
     Cache,
     /// Both in one pass over the files
@@ -103,6 +107,7 @@ pub fn run(args: &BenchArgs, workspace: &Workspace) -> Result<()> {
     let data = args.data.as_deref().unwrap_or(&dataset);
     let (items, (seconds, cpu), more) = match args.what {
         Work::Audit => audit(data)?,
+        Work::AuditAgain => audit_again(data)?,
         Work::Cache => cache(data, args)?,
         Work::AuditAndCache => audit_and_cache(data, args.archives.as_deref())?,
         Work::Read => read(data, args)?,

@@ -18,11 +18,13 @@ use std::path::Path;
 
 mod check;
 mod chest_outline;
+mod earlier;
 mod expected;
 mod fields;
 mod file_names;
 mod findings;
 mod grain;
+mod incremental;
 mod inspect;
 mod kept_together;
 mod look_alikes;
@@ -45,9 +47,12 @@ mod thumbnail;
 mod wrong_scans;
 
 pub use check::{Check, Severity};
+pub use earlier::EarlierAudit;
+pub(crate) use earlier::{FileStamp, Recall};
 pub use expected::Expectation;
 use findings::{exact_duplicates, folder_findings, same_patients, without_air};
-pub(crate) use pass::Pass;
+pub use incremental::Incremental;
+pub(crate) use pass::{Pass, WantedCache};
 use picture_quality::quality_findings;
 pub use recognition::Recognition;
 pub use scale::Scale;
@@ -108,7 +113,7 @@ impl Audit {
             Ok((look, ()))
         })?;
         meter.finish();
-        Ok(Self::assembled(manifest.clone(), looked, levels.counts(), samples))
+        Ok(Self::assembled(manifest.clone(), looked, levels.counts().to_vec(), samples))
     }
 
     fn assembled(

@@ -208,7 +208,16 @@ impl Manifest {
         progress: &(dyn Fn(&Progress) + Sync),
         look: impl Fn(usize, &Self, &Slice, Contents<'_>) -> Result<T> + Sync + Send,
     ) -> Result<(Self, Vec<T>)> {
-        let root = root.as_ref();
+        let (mut manifest, files) = Self::before_reading(root.as_ref(), progress)?;
+        let seen = manifest.read_slices(files, stage, progress, look)?;
+        Ok((manifest, seen))
+    }
+
+    /// All of it but its slices, and where these lie.
+    pub(crate) fn before_reading(
+        root: &Path,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<(Self, Vec<ListedSlice>)> {
         let mut listing = walk(root, progress)?;
         let without_slices = listing.must_hold_slices(&root.display());
         let files = std::mem::take(&mut listing.files);
@@ -222,8 +231,7 @@ impl Manifest {
         without_slices?;
         manifest.tables = Some(tables);
         manifest.name_patients_by_folder();
-        let seen = manifest.read_slices(files, stage, progress, look)?;
-        Ok((manifest, seen))
+        Ok((manifest, files))
     }
 
     /// A manifest of the listed scans under `root`, before any slice is read.

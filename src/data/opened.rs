@@ -5,7 +5,7 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::interrupt::go_on;
 use crate::base::parallel::in_parallel;
-use crate::base::regular_file::read_regular;
+use crate::base::regular_file::{open_regular, read_regular};
 use crate::data::decode::{
     DecodeError, DecodeLimits, Format, Header, PictureSettings, decode_picture, is_jpeg_without_end,
 };
@@ -15,6 +15,7 @@ use crate::data::pixels::{Pixels, Turn};
 use crate::data::volume::{Volume, data_file, joined, may_name_data};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::io::Read;
 use std::iter::Peekable;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -160,6 +161,32 @@ fn read_file(path: &Path, at_most: u64) -> std::io::Result<Vec<u8>> {
         joined.extend(read_regular(&data, at_most)?);
     }
     Ok(joined)
+}
+
+/// The hash of the whole file of a slice, as a manifest has it.
+///
+/// # Errors
+/// Those of [`Loaded::read`].
+pub(crate) fn hash_of_slice(path: &Path, is_volume: bool) -> Result<Digest> {
+    let at_most = if is_volume { VOLUME_AT_MOST } else { SLICE_AT_MOST };
+    Ok(Digest::of(&read_file(path, at_most).with_context(|| format!("reading slice {}", path.display()))?))
+}
+
+/// The longest header that names the file of its data.
+const HEADER_AT_MOST: u64 = 1 << 20;
+
+/// The file in which the data of an NRRD or MetaImage header lie, where that is another one.
+///
+/// # Errors
+/// A header that cannot be read.
+pub(crate) fn data_beside(path: &Path) -> std::io::Result<Option<PathBuf>> {
+    let name = last_part(path);
+    if !may_name_data(&name) {
+        return Ok(None);
+    }
+    let mut first = Vec::new();
+    open_regular(path)?.take(HEADER_AT_MOST).read_to_end(&mut first)?;
+    Ok(data_file(&name, &first).ok().flatten().map(|data| path.with_file_name(data)))
 }
 
 /// A file that holds many slices, and its format.

@@ -24,7 +24,7 @@ mod top_folder;
 mod unpack;
 
 pub use archive::{Archive, ArchiveLimits};
-pub use audit_archives::audit_archives;
+pub use audit_archives::{audit_archives, audit_archives_again};
 pub use bucket::{Bucket, Listing, Object};
 pub use source::{ByteSource, LocalFile};
 pub use stage_objects::{StageOptions, stage};

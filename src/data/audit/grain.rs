@@ -51,6 +51,15 @@ impl Grain {
         grain
     }
 
+    /// To be kept in a file.
+    pub(super) fn words(&self) -> [u64; 8] {
+        std::array::from_fn(|at| if at < 4 { self.brighter[at] } else { self.differs[at - 4] })
+    }
+
+    pub(super) fn of_words(words: &[u64; 8]) -> Self {
+        Self { brighter: std::array::from_fn(|at| words[at]), differs: std::array::from_fn(|at| words[4 + at]) }
+    }
+
     /// The share of places in which two slices agree; `None` where too few show anything in both.
     pub(super) fn agreement(&self, other: &Self) -> Option<f32> {
         let (mut places, mut equal) = (0, 0);

@@ -29,8 +29,14 @@ impl Levels {
         }
     }
 
-    pub(super) fn counts(self) -> Vec<u64> {
-        self.0.into_iter().map(AtomicU64::into_inner).collect()
+    /// Those that were counted before.
+    pub(super) fn of(counts: [u64; 256]) -> Self {
+        Self(counts.map(AtomicU64::new))
+    }
+
+    /// As they stand.
+    pub(super) fn counts(&self) -> [u64; 256] {
+        std::array::from_fn(|level| self.0[level].load(Ordering::Relaxed))
     }
 }
 

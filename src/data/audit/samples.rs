@@ -61,6 +61,18 @@ impl ScanSamples {
         }
     }
 
+    /// Those of one scan as they stand, each with its slice's place in the manifest.
+    pub(super) fn of_scan(&self, scan: usize) -> Vec<(usize, Small)> {
+        let kept = |of: &OfScan| of.iter().map(|((_, slice), small)| (*slice, small.clone())).collect();
+        locked(&self.0).get(&scan).map(kept).unwrap_or_default()
+    }
+
+    /// Adds one that was kept of an earlier audit.
+    pub(super) fn restore(&self, index: usize, slice: &Slice, small: Small) {
+        let key = (slice.number.unwrap_or_default().reverse_bits(), index);
+        locked(&self.0).entry(slice.scan).or_default().insert(key, small);
+    }
+
     /// Scan and slice of each sample, sorted.
     pub(super) fn sorted(self) -> Vec<(usize, usize, Small)> {
         let scans = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);

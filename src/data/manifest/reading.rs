@@ -10,7 +10,7 @@ use crate::data::window::Window;
 use std::path::PathBuf;
 
 impl Manifest {
-    /// Reads the listed slices, each file once, and adds their records.
+    /// Reads all of the listed slices, and adds their records.
     pub(super) fn read_slices<T: Send>(
         &mut self,
         files: Vec<ListedSlice>,
@@ -19,23 +19,40 @@ impl Manifest {
         look: impl Fn(usize, &Self, &Slice, Contents<'_>) -> Result<T> + Sync + Send,
     ) -> Result<Vec<T>> {
         let meter = Meter::new(stage, "slices", files.len(), 0, progress);
-        let place = |index: usize| {
-            let file: &ListedSlice = &files[index];
-            self.place(file.scan, &file.file, file.at.as_deref())
-        };
-        let volume = |index: usize| {
-            let of = files[index].header.filter(|_| files[index].frame.is_some())?;
-            Some((place(index), of.format))
-        };
-        let (slices, seen) = each_slice(files.len(), place, volume, |index, contents| {
-            let slice = Slice::of(files[index].clone(), &contents);
-            let seen = look(index, self, &slice, contents)?;
+        let all: Vec<usize> = (0..files.len()).collect();
+        let (slices, seen) = self.read_listed(&files, &all, |index, slice, contents| {
+            let seen = look(index, self, slice, contents)?;
             meter.add(1);
-            Ok((slice, seen))
+            Ok(seen)
         })?;
         meter.finish();
         self.slices = slices;
         Ok(seen)
+    }
+
+    /// Reads those of the listed slices whose numbers are `wanted`, each file once: their records, and what `look` saw.
+    pub(crate) fn read_listed<T: Send>(
+        &self,
+        files: &[ListedSlice],
+        wanted: &[usize],
+        look: impl Fn(usize, &Slice, Contents<'_>) -> Result<T> + Sync + Send,
+    ) -> Result<(Vec<Slice>, Vec<T>)> {
+        let place = |at: usize| self.place_of_listed(&files[wanted[at]]);
+        let volume = |at: usize| {
+            let file = &files[wanted[at]];
+            let of = file.header.filter(|_| file.frame.is_some())?;
+            Some((place(at), of.format))
+        };
+        each_slice(wanted.len(), place, volume, |at, contents| {
+            let slice = Slice::of(files[wanted[at]].clone(), &contents);
+            let seen = look(wanted[at], &slice, contents)?;
+            Ok((slice, seen))
+        })
+    }
+
+    /// Where a listed slice's file lies.
+    pub(crate) fn place_of_listed(&self, file: &ListedSlice) -> PathBuf {
+        self.place(file.scan, &file.file, file.at.as_deref())
     }
 
     /// Where a slice's file lies.

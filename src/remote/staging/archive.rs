@@ -100,6 +100,12 @@ impl<'a> Archive<'a> {
         (0..self.directory.len()).map(|number| Ok(self.directory.record(number)?.name)).collect()
     }
 
+    /// What the directory says of an entry's contents: CRC-32, size, compressed size, and where they begin.
+    pub(super) fn contents_of(&self, entry: usize) -> Result<[u64; 4]> {
+        let record = self.directory.record(entry)?;
+        Ok([record.crc32.into(), record.size, record.compressed, record.offset])
+    }
+
     /// Passes every file's content to `visit`, with its number among the [`names`](Self::names) and its name; nothing
     /// is written. Files whose number is not `wanted` are skipped. Several threads do so at once, each in the archive's
     /// order. Size and CRC-32 are verified before `visit` is called.

@@ -9,9 +9,9 @@ use crate::base::file_kind::FileKind;
 use crate::base::files::Digest;
 use crate::base::parallel::locked;
 use crate::base::progress::{Progress, counted};
-use crate::data::audit::{Audit, Inspection, Pass};
+use crate::data::audit::{Audit, EarlierAudit, FileStamp, Incremental, Inspection, Pass, Recall, WantedCache};
 use crate::data::cache::SliceCache;
-use crate::data::manifest::{Manifest, PATIENTS, RootTables, Set, Slice, listing_of};
+use crate::data::manifest::{ListedSlice, Manifest, PATIENTS, RootTables, Set, Slice, listing_of};
 use crate::data::opened::Contents;
 use crate::data::preprocess::Preprocess;
 use std::path::Path;
@@ -33,16 +33,34 @@ pub fn audit_archives(
     options: &StageOptions,
     progress: impl Fn(&Progress) + Sync,
 ) -> Result<(Audit, Option<SliceCache>)> {
-    audit(url, root.as_ref(), cache, options, &progress)
+    let Incremental { audit, cache, .. } = audit(url, root.as_ref(), None, cache, options, &progress)?;
+    Ok((audit, cache))
+}
+
+/// The same, but scans that an earlier audit saw as they are now are not read again ([`Audit::incremental`]): those of an
+/// archive that has not changed, and whose entries have the same CRC-32, size and place. For a `cache` all is read.
+///
+/// # Errors
+/// As [`audit_archives`].
+pub fn audit_archives_again(
+    url: &str,
+    root: impl AsRef<Path>,
+    earlier: &EarlierAudit,
+    cache: Option<(&Path, &Preprocess)>,
+    options: &StageOptions,
+    progress: impl Fn(&Progress) + Sync,
+) -> Result<Incremental> {
+    audit(url, root.as_ref(), Some(earlier), cache, options, &progress)
 }
 
 fn audit(
     url: &str,
     root: &Path,
-    cache: Option<(&Path, &Preprocess)>,
+    earlier: Option<&EarlierAudit>,
+    cache: WantedCache<'_>,
     options: &StageOptions,
     progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<(Audit, Option<SliceCache>)> {
+) -> Result<Incremental> {
     let doing = || format!("auditing the archives {url}");
     ensure!(root.is_dir(), "{}: {} is no folder; it gives the data set its name", doing(), root.display());
     let bucket = Bucket::open_at(url, options.emulator.as_deref())?;
@@ -80,7 +98,7 @@ fn audit(
         bucket.read(object, 0..object.size, patience, &mut take).with_context(doing)?;
         tables.push((object.key.clone(), bytes));
     }
-    let reading = Reading { archives: &opened, connections: options.connections, progress };
+    let reading = Reading { archives: &opened, connections: options.connections, earlier, progress };
     reading.audit(root, cache, &tables).with_context(doing)
 }
 
@@ -116,16 +134,12 @@ fn packed_twice(names: &[String]) -> Option<String> {
 struct Reading<'a> {
     archives: &'a [(&'a Object, Archive<'a>)],
     connections: usize,
+    earlier: Option<&'a EarlierAudit>,
     progress: &'a (dyn Fn(&Progress) + Sync),
 }
 
 impl Reading<'_> {
-    fn audit(
-        &self,
-        root: &Path,
-        cache: Option<(&Path, &Preprocess)>,
-        tables: &[(String, Vec<u8>)],
-    ) -> Result<(Audit, Option<SliceCache>)> {
+    fn audit(&self, root: &Path, cache: WantedCache<'_>, tables: &[(String, Vec<u8>)]) -> Result<Incremental> {
         let mut names = Vec::new();
         for (object, archive) in self.archives {
             names.extend(archive.names()?.iter().map(|name| below(above(object), name)));
@@ -139,33 +153,32 @@ impl Reading<'_> {
         let files = std::mem::take(&mut listing.files);
         let mut manifest = Manifest::listed(root, listing)?;
         tables.iter().try_for_each(|(from, bytes)| manifest.read_patients(from, bytes))?;
-        let pass = Pass::begin(cache)?;
+        let recall = self.recall(&manifest, &files, &numbers);
+        let mut pass = Pass::begin(&manifest, &files, recall, cache, false, self.progress)?;
+        let patients = Mutex::new(None);
         let mut seen: Vec<Option<(Slice, Inspection)>> = Vec::new();
         seen.resize_with(files.len(), || None);
-        let (seen, patients) = (Mutex::new(seen), Mutex::new(None));
-        // Decoding keeps the processors busy; more requests than processors keep the network busy.
-        let threads = self.connections.max(rayon::current_num_threads());
-        let mut before = 0;
-        for (object, archive) in self.archives {
-            let wanted = |entry: usize| numbers[before + entry].is_some() || names[before + entry] == PATIENTS;
-            let visit = |entry: usize, name: &str, bytes: &[u8]| {
-                let Some(number) = numbers[before + entry] else {
-                    let from = format!("{name} in {}", object.key);
-                    *locked(&patients) = Some((from, bytes.to_vec()));
-                    return Ok(());
-                };
-                let slice = Slice::of(files[number].clone(), &Contents::Bytes(bytes.into()));
-                let look = pass.look(number, &manifest, &slice, Contents::Bytes(bytes.into()))?;
-                locked(&seen)[number] = Some((slice, look));
-                Ok(())
+        let seen = Mutex::new(seen);
+        let visit = |entry: usize, from: String, bytes: &[u8]| {
+            let Some(number) = numbers[entry] else {
+                *locked(&patients) = Some((from, bytes.to_vec()));
+                return Ok(());
             };
-            archive.each_entry(threads, wanted, visit, self.progress)?;
-            before += archive.entries();
-        }
+            let slice = Slice::of(files[number].clone(), &Contents::Bytes(bytes.into()));
+            let look = pass.look(number, &manifest, &slice, Contents::Bytes(bytes.into()))?;
+            locked(&seen)[number] = Some((slice, look));
+            Ok(())
+        };
+        let is_wanted =
+            |entry: usize| numbers[entry].map_or(names[entry] == PATIENTS, |number| pass.wants(files[number].scan));
+        let read = self.each_entry(is_wanted, visit);
         let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen.into_iter().collect::<Option<Vec<_>>>().context("an entry was passed over")?;
-        let (slices, looked): (Vec<Slice>, Vec<Inspection>) = seen.into_iter().unzip();
-        manifest.slices = slices;
+        pass.saw_whole_scans(seen)?;
+        if let Err(error) = read {
+            // The first failure is the one to tell.
+            pass.keep().ok();
+            return Err(error);
+        }
         let mut read: Vec<Digest> = tables.iter().map(|(_, bytes)| Digest::of(bytes)).collect();
         if let Some((from, bytes)) = patients.into_inner().unwrap_or_else(PoisonError::into_inner) {
             manifest.read_patients(&from, &bytes)?;
@@ -173,6 +186,48 @@ impl Reading<'_> {
         }
         manifest.name_patients_by_folder();
         manifest.tables = Some(RootTables { patients: read, in_archives: true, ..RootTables::default() });
-        pass.finish(manifest, looked)
+        pass.finish(manifest, self.progress)
+    }
+
+    /// Reads the wanted entries, which are counted through all archives.
+    fn each_entry(
+        &self,
+        is_wanted: impl Fn(usize) -> bool + Sync,
+        visit: impl Fn(usize, String, &[u8]) -> Result<()> + Sync,
+    ) -> Result<()> {
+        // Decoding keeps the processors busy; more requests than processors keep the network busy.
+        let threads = self.connections.max(rayon::current_num_threads());
+        let mut before = 0;
+        for (object, archive) in self.archives {
+            let visit = |entry: usize, name: &str, bytes: &[u8]| {
+                visit(before + entry, format!("{name} in {}", object.key), bytes)
+            };
+            let wanted = |entry: usize| is_wanted(before + entry);
+            if (0..archive.entries()).any(wanted) {
+                archive.each_entry(threads, wanted, visit, self.progress)?;
+            }
+            before += archive.entries();
+        }
+        Ok(())
+    }
+
+    /// The earlier audit; one that is to be verified is not used, since what is in an archive is not told without reading it.
+    fn recall(&self, manifest: &Manifest, files: &[ListedSlice], numbers: &[Option<usize>]) -> Option<Recall> {
+        let earlier = self.earlier?;
+        let entries = self
+            .archives
+            .iter()
+            .flat_map(|(object, archive)| (0..archive.entries()).map(move |entry| (*object, archive, entry)));
+        let mut stamps: Vec<Option<FileStamp>> = vec![None; files.len()];
+        for ((object, archive, entry), number) in entries.zip(numbers) {
+            // An object without a tag cannot be told from another of its size.
+            if let Some(number) = number.filter(|_| !object.tag.is_empty()) {
+                let contents = archive.contents_of(entry).ok();
+                let archive = format!("{} {} {}", object.key, object.size, object.tag);
+                stamps[number] = contents.map(|contents| FileStamp::of_entry(&archive, contents));
+            }
+        }
+        let recall = Recall::of(earlier, manifest, files, |at| stamps[at].clone());
+        Some(if earlier.is_verified() { recall.of_nothing() } else { recall })
     }
 }

@@ -1,0 +1,116 @@
+//! An audit that reads only what an earlier one did not see as it is.
+
+use super::Audit;
+use super::earlier::{EarlierAudit, FileStamp, Recall};
+use super::pass::{Pass, WantedCache};
+use crate::base::errors::Result;
+use crate::base::progress::{Meter, Progress, counted, thousands};
+use crate::data::cache::SliceCache;
+use crate::data::manifest::Manifest;
+use crate::data::preprocess::Preprocess;
+use std::fmt;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// An audit, and how much of it is an earlier one's. `Display` says the latter in a line.
+#[derive(Debug)]
+pub struct Incremental {
+    /// The audit: the same as if all slices had been read.
+    pub audit: Audit,
+    /// The cache, where one was asked for.
+    pub cache: Option<SliceCache>,
+    /// Slices that were not read, since the earlier audit saw them as they are.
+    pub taken: usize,
+    pub(super) notes: Vec<String>,
+}
+
+impl Incremental {
+    /// Slices that were read.
+    pub fn read(&self) -> usize {
+        self.audit.manifest().slices.len() - self.taken
+    }
+}
+
+impl fmt::Display for Incremental {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
+        let [read, taken] = [self.read(), self.taken].map(|slices| counted(slices as u64, "slice"));
+        match (self.taken, self.read()) {
+            (0, _) => write!(f, "{read} read."),
+            (_, 0) => write!(f, "No slice read: {taken} taken from the earlier audit, their files have not changed."),
+            _ => write!(f, "{read} read, {} taken from the earlier audit.", thousands(self.taken as u64)),
+        }
+    }
+}
+
+impl Audit {
+    /// [`Manifest::scan`] and [`run`](Self::run) in one pass, so that each file is read only once. With `cache` (the
+    /// folder of the caches, and the preprocessing) the accepted slices are also cached, as by
+    /// [`SliceCache::open_or_build`], and each is decoded only once. This helps most where the disk is the bottleneck.
+    ///
+    /// A pass that is killed starts again from the beginning; [`incremental`](Self::incremental) goes on.
+    ///
+    /// # Errors
+    /// As [`Manifest::scan`], and a full disk.
+    pub fn in_one_pass(
+        root: impl AsRef<Path>,
+        cache: Option<(&Path, &Preprocess)>,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<(Self, Option<SliceCache>)> {
+        let Incremental { audit, cache, .. } =
+            Self::one_pass(root.as_ref(), None, cache, SystemTime::now(), &progress)?;
+        Ok((audit, cache))
+    }
+
+    /// [`in_one_pass`](Self::in_one_pass), but a scan that an earlier audit saw as it is now is not read again; the result is
+    /// the same. What this audit sees is kept for the next one, also when it is interrupted, or killed (but for its last half
+    /// minute). A scan of which one file came, went or changed is read whole. For a `cache` that is not there all accepted
+    /// slices are read.
+    ///
+    /// # Errors
+    /// As [`in_one_pass`](Self::in_one_pass).
+    pub fn incremental(
+        root: impl AsRef<Path>,
+        earlier: &EarlierAudit,
+        cache: Option<(&Path, &Preprocess)>,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<Incremental> {
+        Self::one_pass(root.as_ref(), Some(earlier), cache, SystemTime::now(), &progress)
+    }
+
+    /// `now`: before anything is looked at.
+    pub(super) fn one_pass(
+        root: &Path,
+        earlier: Option<&EarlierAudit>,
+        cache: WantedCache<'_>,
+        now: SystemTime,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Incremental> {
+        let (manifest, files) = Manifest::before_reading(root, progress)?;
+        let stamp = |at: usize| FileStamp::of_file(&manifest.place_of_listed(&files[at]), now);
+        let recall = earlier.map(|earlier| Recall::of(earlier, &manifest, &files, stamp));
+        let mut pass = Pass::begin(&manifest, &files, recall, cache, true, progress)?;
+        let stage = if cache.is_some() { "audit and cache" } else { "audit" };
+        let meter = Meter::new(stage, "slices", files.len(), pass.taken(), progress);
+        for scans in pass.portions() {
+            let read = manifest.read_listed(&files, &pass.slices_of(&scans), |index, slice, contents| {
+                let look = pass.look(index, &manifest, slice, contents)?;
+                meter.add(1);
+                Ok(look)
+            });
+            match read {
+                Ok((slices, looked)) => pass.saw(&scans, slices, looked)?,
+                Err(error) => {
+                    // The first failure is the one to tell.
+                    pass.keep().ok();
+                    return Err(error);
+                }
+            }
+        }
+        meter.finish();
+        pass.finish(manifest, progress)
+    }
+}
+
+#[cfg(test)]
+mod tests;
