@@ -15,6 +15,7 @@ mod scale_and_shift;
 mod stage_features;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 pub use custom::{SliceNetwork, register_network};
 pub(crate) use layer::Mode;

@@ -172,15 +172,14 @@ impl FeatureCache {
 enum Way<'a> {
     /// By the network's layers.
     Plain { network: &'a Network, until: usize, computed: Kind, device: Device },
-    /// One for each thread.
-    Prepared(Vec<PreparedNetwork>),
+    /// By the prepared network, in as many threads.
+    Prepared { network: PreparedNetwork, threads: usize },
 }
 
-impl<'a> Way<'a> {
-    fn prepared(cache: &SliceCache, network: &'a Network, until: usize) -> Result<Self> {
-        let one = PreparedNetwork::new(network, until, cache.preprocess().size)?;
-        let threads = 0..tch::get_num_threads().max(1);
-        Ok(Self::Prepared(threads.map(|_| one.shared()).collect::<Result<_>>()?))
+impl Way<'_> {
+    fn prepared(cache: &SliceCache, network: &Network, until: usize) -> Result<Self> {
+        let threads = tch::get_num_threads().max(1) as usize;
+        Ok(Self::Prepared { network: PreparedNetwork::new(network, until, cache.preprocess().size)?, threads })
     }
 
     /// The features of slices, in batches whose sizes depend on nothing but the size and the number of slices, so that a build
@@ -201,9 +200,9 @@ impl<'a> Way<'a> {
                 };
                 slices.chunks(BATCH).map(of).collect()
             }
-            Self::Prepared(each) => {
+            Self::Prepared { network, threads } => {
                 let batches: Vec<&[usize]> = slices.chunks(PreparedNetwork::batch(cache.preprocess().size)).collect();
-                let states = each.iter().map(PreparedNetwork::shared).collect::<Result<Vec<_>>>()?;
+                let states = (0..*threads).map(|_| network.shared()).collect::<Result<Vec<_>>>()?;
                 in_threads(states, batches.len(), |network, job| {
                     let features = network.features(&cache.batch(batches[job], Device::Cpu)?)?;
                     done(batches[job].len())?;
@@ -258,9 +257,8 @@ mod tests {
             assert_eq!(told.into_inner(), 24);
             (batches.len(), Tensor::cat(&batches, 0))
         };
-        let threads = |count: usize| {
-            let one = PreparedNetwork::new(&network, until, 160).expect("prepares");
-            of(&Way::Prepared((0..count).map(|_| one.shared().expect("shares")).collect()))
+        let threads = |threads: usize| {
+            of(&Way::Prepared { network: PreparedNetwork::new(&network, until, 160).expect("prepares"), threads })
         };
         let (batches, alone) = threads(1);
         assert_eq!((batches, alone.size()), (4, vec![24, 512]));

@@ -7,6 +7,7 @@
 //!   values is left to convolve.
 //! - The first convolution sees one channel: a slice's three are the same, so its weights are summed over them.
 //! - Weights lie as oneDNN reads them, and a ReLU or the sum with a residual is computed while a result is written.
+//! - Convolutions 3×3 of many channels multiply less ([`WinogradConv`]).
 //! - What a dense block has computed stays in its place in one map, which is not copied for every layer.
 //!
 //! Folding is done in f64. Features differ from the network's by rounding (below 1e-5 of their length).
@@ -15,6 +16,7 @@ use super::layer::{Layer, Mode, Padding};
 use super::network::Network;
 use super::packed_conv::{Behind, PackedConv};
 use super::scale_and_shift::ScaleAndShift;
+use super::winograd::WinogradConv;
 use crate::base::errors::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
@@ -37,6 +39,7 @@ pub(crate) struct PreparedNetwork {
 #[derive(Debug)]
 enum Step {
     Conv(PackedConv, Behind),
+    Winograd(WinogradConv, Behind),
     /// Not below `low`, not above `high`, each `[1, C, 1, 1]`.
     CutOff {
         low: Tensor,
@@ -44,10 +47,9 @@ enum Step {
     },
     /// A layer as the network has it; none with layers inside.
     Plain(Layer),
-    /// As [`Layer::Residual`]; `last` is the end of the main path.
+    /// As [`Layer::Residual`].
     Residual {
         main: Vec<Step>,
-        last: PackedConv,
         shortcut: Vec<Step>,
         rectified: bool,
     },
@@ -153,11 +155,8 @@ impl Walk {
                     let of = |layers: &[Layer]| -> Result<Vec<Step>> {
                         Ok(Self::over(layers, walk.x.shallow_clone())?.steps)
                     };
-                    let (mut main, shortcut) = (of(main)?, of(shortcut)?);
-                    let Some(Step::Conv(last, Behind::Nothing)) = main.pop() else {
-                        bail!("expected a residual block that ends in a convolution");
-                    };
-                    walk.push(Step::Residual { main, last, shortcut, rectified: *rectified })?;
+                    let (main, shortcut) = (of(main)?, of(shortcut)?);
+                    walk.push(Step::Residual { main, shortcut, rectified: *rectified })?;
                     rest
                 }
                 [Layer::Dense(stacks), rest @ ..] => {
@@ -208,7 +207,11 @@ impl Walk {
         if behind != Behind::Nothing {
             rest = &rest[1..];
         }
-        self.push(Step::Conv(PackedConv::new(&weight, &sum, (*stride, *padding, *groups), &self.x)?, behind))?;
+        let is_plain = (*stride, *padding, *groups) == (1, Padding::Each(1), 1);
+        self.push(match is_plain && WinogradConv::serves(&weight.size(), &self.x) {
+            true => Step::Winograd(WinogradConv::new(&weight, &sum)?, behind),
+            false => Step::Conv(PackedConv::new(&weight, &sum, (*stride, *padding, *groups), &self.x)?, behind),
+        })?;
         Ok(rest)
     }
 
@@ -216,10 +219,7 @@ impl Walk {
         let (mut steps, mut x) = (Vec::new(), self.x.shallow_clone());
         for stack in stacks {
             let inner = Self::over(stack, x.shallow_clone())?;
-            let Some(Step::Conv(last, _)) = inner.steps.last() else {
-                bail!("expected a dense block whose layers end in a convolution");
-            };
-            let grown = last.channels();
+            let grown = inner.x.size()[1];
             x = Tensor::f_cat(&[x, inner.x], 1)?;
             steps.push((inner.steps, grown));
         }
@@ -237,13 +237,20 @@ impl Step {
     fn run(&self, x: Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Conv(conv, behind) => conv.run(&x, *behind)?,
+            Self::Winograd(conv, behind) => conv.run(&x, *behind)?,
             Self::CutOff { low, high: None } => x.f_maximum(low)?,
             Self::CutOff { low, high } => x.f_clamp_tensor(Some(low), high.as_ref())?,
             Self::Plain(layer) => layer.run(&x, Mode::evaluation(Kind::Float))?,
-            Self::Residual { main, last, shortcut, rectified } => {
-                let inner = run_all(main, x.shallow_clone())?;
-                last.added(&inner, run_all(shortcut, x)?, *rectified)?
-            }
+            Self::Residual { main, shortcut, rectified } => match main.split_last() {
+                Some((Self::Conv(last, Behind::Nothing), main)) => {
+                    let inner = run_all(main, x.shallow_clone())?;
+                    last.added(&inner, run_all(shortcut, x)?, *rectified)?
+                }
+                _ => {
+                    let added = run_all(main, x.shallow_clone())?.f_add(&run_all(shortcut, x)?)?;
+                    if *rectified { added.f_relu()? } else { added }
+                }
+            },
             Self::Dense(stacks) => {
                 let (n, begun, height, width) = x.size4()?;
                 let (mut channels, all) = (begun, begun + stacks.iter().map(|(_, grown)| grown).sum::<i64>());
@@ -263,13 +270,13 @@ impl Step {
     fn shared(&self) -> Result<Self> {
         Ok(match self {
             Self::Conv(conv, behind) => Self::Conv(conv.shared(), *behind),
+            Self::Winograd(conv, behind) => Self::Winograd(conv.shared(), *behind),
             Self::CutOff { low, high } => {
                 Self::CutOff { low: low.shallow_clone(), high: high.as_ref().map(Tensor::shallow_clone) }
             }
             Self::Plain(layer) => Self::Plain(shared(layer)?),
-            Self::Residual { main, last, shortcut, rectified } => {
-                let (main, shortcut) = (all_shared(main)?, all_shared(shortcut)?);
-                Self::Residual { main, last: last.shared(), shortcut, rectified: *rectified }
+            Self::Residual { main, shortcut, rectified } => {
+                Self::Residual { main: all_shared(main)?, shortcut: all_shared(shortcut)?, rectified: *rectified }
             }
             Self::Dense(stacks) => {
                 let of = |(stack, grown): &(Vec<Self>, i64)| Ok((all_shared(stack)?, *grown));
