@@ -29,15 +29,15 @@ const MOST: usize = 32;
 #[derive(Debug)]
 pub(crate) struct PreparedNetwork {
     /// The layers up to each earlier stage whose mean joins the features.
-    stages: Vec<Vec<Step>>,
+    stages: Vec<Vec<PreparedLayer>>,
     /// The layers that follow, up to the place where stages join.
-    main: Vec<Step>,
+    main: Vec<PreparedLayer>,
     /// The layers behind that place.
-    rest: Vec<Step>,
+    rest: Vec<PreparedLayer>,
 }
 
 #[derive(Debug)]
-enum Step {
+enum PreparedLayer {
     Conv(PackedConv, Behind),
     Winograd(WinogradConv, Behind),
     /// Not below `low`, not above `high`, each `[1, C, 1, 1]`.
@@ -49,12 +49,12 @@ enum Step {
     Plain(Layer),
     /// As [`Layer::Residual`].
     Residual {
-        main: Vec<Step>,
-        shortcut: Vec<Step>,
+        main: Vec<PreparedLayer>,
+        shortcut: Vec<PreparedLayer>,
         rectified: bool,
     },
     /// As [`Layer::Dense`], with the number of channels that each stack adds.
-    Dense(Vec<(Vec<Step>, i64)>),
+    Dense(Vec<(Vec<PreparedLayer>, i64)>),
 }
 
 impl PreparedNetwork {
@@ -72,10 +72,10 @@ impl PreparedNetwork {
         let _guard = tch::no_grad_guard();
         let (layers, side) = (&network.layers[..until], i64::from(side));
         let mut x = Tensor::f_zeros([1, 1, side, side], (Kind::Float, Device::Cpu))?;
-        let mut take = |layers: &[Layer]| -> Result<(Vec<Step>, Tensor)> {
-            let walk = Walk::over(layers, x.shallow_clone())?;
-            x = walk.x.shallow_clone();
-            Ok((walk.steps, walk.x))
+        let mut take = |layers: &[Layer]| -> Result<(Vec<PreparedLayer>, Tensor)> {
+            let prepared = Preparation::over(layers, x.shallow_clone())?;
+            x = prepared.x.shallow_clone();
+            Ok((prepared.steps, prepared.x))
         };
         let doing = || format!("preparing {} for the CPU", network.architecture);
         let Some(joined) = network.joined_at().filter(|joined| until >= *joined) else {
@@ -88,13 +88,13 @@ impl PreparedNetwork {
         }
         let main = take(&layers[at..joined]).with_context(doing)?.0;
         // Only what needs no weights: a linear layer would expect the stages' means beside this.
-        let rest = Walk::over(&layers[joined..], x).with_context(doing)?.steps;
+        let rest = Preparation::over(&layers[joined..], x).with_context(doing)?.steps;
         Ok(Self { stages, main, rest })
     }
 
     /// The same tensors, for another thread.
     pub(crate) fn shared(&self) -> Result<Self> {
-        let of = |steps: &[Step]| all_shared(steps);
+        let of = |steps: &[PreparedLayer]| all_shared(steps);
         let stages = self.stages.iter().map(|stage| of(stage)).collect::<Result<_>>()?;
         Ok(Self { stages, main: of(&self.main)?, rest: of(&self.rest)? })
     }
@@ -126,13 +126,13 @@ impl PreparedNetwork {
     }
 }
 
-/// A walk through layers with an example, from which the steps know the sizes that they will see.
-struct Walk {
-    steps: Vec<Step>,
+/// Layers that are prepared one after the other, with an example from which they know the sizes that they will see.
+struct Preparation {
+    steps: Vec<PreparedLayer>,
     x: Tensor,
 }
 
-impl Walk {
+impl Preparation {
     fn over(layers: &[Layer], x: Tensor) -> Result<Self> {
         let (mut walk, mut rest) = (Self { steps: Vec::new(), x }, layers);
         loop {
@@ -141,10 +141,10 @@ impl Walk {
                     if is_pointwise(conv) =>
                 {
                     let (low, high, outside) = ScaleAndShift::of(norm)?.cut_off()?;
-                    walk.push(Step::CutOff { low, high })?;
+                    walk.push(PreparedLayer::CutOff { low, high })?;
                     match rest {
                         [Layer::AvgPool, rest @ ..] => {
-                            walk.push(Step::Plain(Layer::AvgPool))?;
+                            walk.push(PreparedLayer::Plain(Layer::AvgPool))?;
                             walk.conv(conv, Some(&outside), rest)?
                         }
                         rest => walk.conv(conv, Some(&outside), rest)?,
@@ -152,11 +152,11 @@ impl Walk {
                 }
                 [conv @ Layer::Conv { .. }, rest @ ..] => walk.conv(conv, None, rest)?,
                 [Layer::Residual { main, shortcut, rectified }, rest @ ..] => {
-                    let of = |layers: &[Layer]| -> Result<Vec<Step>> {
+                    let of = |layers: &[Layer]| -> Result<Vec<PreparedLayer>> {
                         Ok(Self::over(layers, walk.x.shallow_clone())?.steps)
                     };
                     let (main, shortcut) = (of(main)?, of(shortcut)?);
-                    walk.push(Step::Residual { main, shortcut, rectified: *rectified })?;
+                    walk.push(PreparedLayer::Residual { main, shortcut, rectified: *rectified })?;
                     rest
                 }
                 [Layer::Dense(stacks), rest @ ..] => {
@@ -164,7 +164,7 @@ impl Walk {
                     rest
                 }
                 [layer, rest @ ..] => {
-                    walk.push(Step::Plain(shared(layer)?))?;
+                    walk.push(PreparedLayer::Plain(shared(layer)?))?;
                     rest
                 }
                 [] => return Ok(walk),
@@ -172,7 +172,7 @@ impl Walk {
         }
     }
 
-    fn push(&mut self, step: Step) -> Result<()> {
+    fn push(&mut self, step: PreparedLayer) -> Result<()> {
         self.x = step.run(self.x.shallow_clone())?;
         self.steps.push(step);
         Ok(())
@@ -209,8 +209,10 @@ impl Walk {
         }
         let is_plain = (*stride, *padding, *groups) == (1, Padding::Each(1), 1);
         self.push(match is_plain && WinogradConv::serves(&weight.size(), &self.x) {
-            true => Step::Winograd(WinogradConv::new(&weight, &sum)?, behind),
-            false => Step::Conv(PackedConv::new(&weight, &sum, (*stride, *padding, *groups), &self.x)?, behind),
+            true => PreparedLayer::Winograd(WinogradConv::new(&weight, &sum)?, behind),
+            false => {
+                PreparedLayer::Conv(PackedConv::new(&weight, &sum, (*stride, *padding, *groups), &self.x)?, behind)
+            }
         })?;
         Ok(rest)
     }
@@ -223,7 +225,7 @@ impl Walk {
             x = Tensor::f_cat(&[x, inner.x], 1)?;
             steps.push((inner.steps, grown));
         }
-        self.push(Step::Dense(steps))
+        self.push(PreparedLayer::Dense(steps))
     }
 }
 
@@ -232,7 +234,7 @@ fn is_pointwise(conv: &Layer) -> bool {
     matches!(conv, Layer::Conv { weight, stride: 1, padding: Padding::Each(0), groups: 1, .. } if weight.size()[2..] == [1, 1])
 }
 
-impl Step {
+impl PreparedLayer {
     /// Takes `x`, as a residual writes into its memory.
     fn run(&self, x: Tensor) -> Result<Tensor> {
         Ok(match self {
@@ -286,12 +288,12 @@ impl Step {
     }
 }
 
-fn run_all(steps: &[Step], x: Tensor) -> Result<Tensor> {
+fn run_all(steps: &[PreparedLayer], x: Tensor) -> Result<Tensor> {
     steps.iter().try_fold(x, |x, step| step.run(x))
 }
 
-fn all_shared(steps: &[Step]) -> Result<Vec<Step>> {
-    steps.iter().map(Step::shared).collect()
+fn all_shared(steps: &[PreparedLayer]) -> Result<Vec<PreparedLayer>> {
+    steps.iter().map(PreparedLayer::shared).collect()
 }
 
 /// The same layer, sharing its tensors.
