@@ -15,7 +15,6 @@ mod scale_and_shift;
 mod stage_features;
 #[cfg(test)]
 mod tests;
-mod winograd;
 
 pub use custom::{SliceNetwork, register_network};
 pub(crate) use layer::Mode;

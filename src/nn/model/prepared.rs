@@ -7,7 +7,6 @@
 //!   values is left to convolve.
 //! - The first convolution sees one channel: a slice's three are the same, so its weights are summed over them.
 //! - Weights lie as oneDNN reads them, and a ReLU or the sum with a residual is computed while a result is written.
-//! - Convolutions 3×3 of many channels multiply less ([`WinogradConv`]).
 //! - What a dense block has computed stays in its place in one map, which is not copied for every layer.
 //!
 //! Folding is done in f64. Features differ from the network's by rounding (below 1e-5 of their length).
@@ -16,7 +15,6 @@ use super::layer::{Layer, Mode, Padding};
 use super::network::Network;
 use super::packed_conv::{Behind, PackedConv};
 use super::scale_and_shift::ScaleAndShift;
-use super::winograd::WinogradConv;
 use crate::base::errors::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
@@ -39,7 +37,6 @@ pub(crate) struct PreparedNetwork {
 #[derive(Debug)]
 enum PreparedLayer {
     Conv(PackedConv, Behind),
-    Winograd(WinogradConv, Behind),
     /// Not below `low`, not above `high`, each `[1, C, 1, 1]`.
     CutOff {
         low: Tensor,
@@ -207,13 +204,8 @@ impl Preparation {
         if behind != Behind::Nothing {
             rest = &rest[1..];
         }
-        let is_plain = (*stride, *padding, *groups) == (1, Padding::Each(1), 1);
-        self.push(match is_plain && WinogradConv::serves(&weight.size(), &self.x) {
-            true => PreparedLayer::Winograd(WinogradConv::new(&weight, &sum)?, behind),
-            false => {
-                PreparedLayer::Conv(PackedConv::new(&weight, &sum, (*stride, *padding, *groups), &self.x)?, behind)
-            }
-        })?;
+        let packed = PackedConv::new(&weight, &sum, (*stride, *padding, *groups), &self.x)?;
+        self.push(PreparedLayer::Conv(packed, behind))?;
         Ok(rest)
     }
 
@@ -239,7 +231,6 @@ impl PreparedLayer {
     fn run(&self, x: Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Conv(conv, behind) => conv.run(&x, *behind)?,
-            Self::Winograd(conv, behind) => conv.run(&x, *behind)?,
             Self::CutOff { low, high: None } => x.f_maximum(low)?,
             Self::CutOff { low, high } => x.f_clamp_tensor(Some(low), high.as_ref())?,
             Self::Plain(layer) => layer.run(&x, Mode::evaluation(Kind::Float))?,
@@ -272,7 +263,6 @@ impl PreparedLayer {
     fn shared(&self) -> Result<Self> {
         Ok(match self {
             Self::Conv(conv, behind) => Self::Conv(conv.shared(), *behind),
-            Self::Winograd(conv, behind) => Self::Winograd(conv.shared(), *behind),
             Self::CutOff { low, high } => {
                 Self::CutOff { low: low.shallow_clone(), high: high.as_ref().map(Tensor::shallow_clone) }
             }
