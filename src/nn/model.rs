@@ -9,6 +9,9 @@ mod custom;
 mod describe;
 mod layer;
 mod network;
+mod packed_conv;
+mod prepared;
+mod scale_and_shift;
 mod stage_features;
 #[cfg(test)]
 mod tests;
@@ -17,6 +20,7 @@ pub use custom::{SliceNetwork, register_network};
 pub(crate) use layer::Mode;
 use layer::NormStatistics;
 pub use network::Network;
+pub(crate) use prepared::PreparedNetwork;
 
 /// The architecture. VGG19, the ResNets and DenseNet-161 are torchvision's, with the same parameter names and outputs;
 /// the EfficientNets have the names of the PyPI package `efficientnet_lite_pytorch`.

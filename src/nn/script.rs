@@ -72,12 +72,19 @@ fn program() -> Result<&'static CModule> {
     if let Some(program) = PROGRAM.get() {
         return Ok(program);
     }
+    let loaded = loaded("Missing", CODE)?;
+    Ok(PROGRAM.get_or_init(|| loaded))
+}
+
+/// A program: the methods of a class without attributes, in the form of TorchScript files.
+pub(crate) fn loaded(class: &str, code: &str) -> Result<CModule> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    // Pickles: an object of the class without attributes, and an empty tuple.
+    let object = [&b"\x80\x02c__torch__\n"[..], class.as_bytes(), b"\n)\x81}b."].concat();
     let files: [(&str, &[u8]); 4] = [
-        // Pickles: an object of the class without attributes, and an empty tuple.
-        ("data.pkl", b"\x80\x02c__torch__\nMissing\n)\x81}b."),
+        ("data.pkl", &object),
         ("constants.pkl", b"\x80\x02)."),
-        ("code/__torch__.py", CODE.as_bytes()),
+        ("code/__torch__.py", code.as_bytes()),
         ("version", b"3\n"),
     ];
     for (name, content) in files {
@@ -86,8 +93,7 @@ fn program() -> Result<&'static CModule> {
         archive.write_all(content)?;
     }
     let bytes = archive.finish()?.into_inner();
-    let loaded = CModule::load_data(&mut bytes.as_slice()).context("loading our TorchScript into libtorch")?;
-    Ok(PROGRAM.get_or_init(|| loaded))
+    CModule::load_data(&mut bytes.as_slice()).context("loading our TorchScript into libtorch")
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@
 //! would not hold if the backbone were trained, if its batch norm used the statistics of the batches, or for layers
 //! after an active dropout: there features are stored up to the dropout, and the layers from it on are computed for
 //! every batch.
+//!
+//! On a CPU in f32 a [`PreparedNetwork`] computes them, in threads that have a core and small batches each: what the
+//! threads work on stays in their caches, and no thread waits for another after each layer.
 
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{Digest, read_json, write_json};
@@ -15,7 +18,8 @@ use crate::base::progress::{Meter, Progress};
 use crate::data::cache::SliceCache;
 use crate::data::preprocess::{Preprocess, WithoutLungs};
 use crate::data::rows::{Building, Checking, Place, Rows};
-use crate::nn::model::Network;
+use crate::nn::model::{Network, PreparedNetwork};
+use crate::nn::single_threads::in_threads;
 use crate::train::config::RunConfig;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -46,6 +50,9 @@ struct FeatureIndex {
     /// In which precision features are computed and stored: libtorch's names.
     computed: String,
     kept: String,
+    /// How they are computed, where it is not by the network's own layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
     slices: usize,
     width: usize,
 }
@@ -66,6 +73,7 @@ impl FeatureCache {
         let kind = if computed == Kind::Float { Kind::Float } else { Kind::Half };
         let width = network.width_at(until)?;
         let slices = cache.manifest().slices.len();
+        let is_prepared = PreparedNetwork::serves(network, computed, device);
         let index = FeatureIndex {
             manifest: cache.manifest_hash(),
             // Which slices take part changes no feature.
@@ -74,6 +82,7 @@ impl FeatureCache {
             layers: until,
             computed: format!("{computed:?}"),
             kept: format!("{kind:?}"),
+            method: is_prepared.then(|| PreparedNetwork::METHOD.to_owned()),
             slices,
             width,
         };
@@ -87,15 +96,20 @@ impl FeatureCache {
         if let Some(building) = Building::begin(&place, say).with_context(doing)? {
             let (begun, already) = (Instant::now(), building.already());
             let meter = Meter::new(&stage, "slices", slices, already, progress);
-            let _guard = tch::no_grad_guard();
+            let way = match is_prepared {
+                true => Way::prepared(cache, network, until).with_context(doing)?,
+                false => Way::Plain { network, until, computed, device },
+            };
             for block in building.missing() {
+                let slices: Vec<usize> = block.clone().collect();
+                let done = |slices: usize| {
+                    meter.add(slices);
+                    go_on()
+                };
+                let batches = way.of_batches(cache, &slices, done).with_context(doing)?;
                 let mut bytes = Vec::with_capacity(block.len() * row_bytes);
-                for batch in block.clone().collect::<Vec<_>>().chunks(BATCH) {
-                    let images = cache.batch(batch, device).with_context(doing)?;
-                    let features = network.features(&images, until, computed).with_context(doing)?;
+                for features in batches {
                     bytes.extend(crate::nn::transfer::bytes(&features.f_to_kind(kind)?)?);
-                    meter.add(batch.len());
-                    go_on().with_context(doing)?;
                 }
                 building.put(&block, bytes.chunks_exact(row_bytes).map(|row| (row, 0))).with_context(doing)?;
             }
@@ -154,6 +168,51 @@ impl FeatureCache {
     }
 }
 
+/// How features are computed.
+enum Way<'a> {
+    /// By the network's layers.
+    Plain { network: &'a Network, until: usize, computed: Kind, device: Device },
+    /// By the prepared network, in as many threads.
+    Prepared { network: PreparedNetwork, threads: usize },
+}
+
+impl Way<'_> {
+    fn prepared(cache: &SliceCache, network: &Network, until: usize) -> Result<Self> {
+        let threads = tch::get_num_threads().max(1) as usize;
+        Ok(Self::Prepared { network: PreparedNetwork::new(network, until, cache.preprocess().size)?, threads })
+    }
+
+    /// The features of slices, in batches whose sizes depend on nothing but the size and the number of slices, so that a build
+    /// that was interrupted gives the same bits. `done` is told the number of slices of each batch.
+    fn of_batches(
+        &self,
+        cache: &SliceCache,
+        slices: &[usize],
+        done: impl Fn(usize) -> Result<()> + Sync,
+    ) -> Result<Vec<Tensor>> {
+        match self {
+            Self::Plain { network, until, computed, device } => {
+                let _guard = tch::no_grad_guard();
+                let of = |batch: &[usize]| {
+                    let features = network.features(&cache.batch(batch, *device)?, *until, *computed)?;
+                    done(batch.len())?;
+                    Ok(features)
+                };
+                slices.chunks(BATCH).map(of).collect()
+            }
+            Self::Prepared { network, threads } => {
+                let batches: Vec<&[usize]> = slices.chunks(PreparedNetwork::batch(cache.preprocess().size)).collect();
+                let states = (0..*threads).map(|_| network.shared()).collect::<Result<Vec<_>>>()?;
+                in_threads(states, batches.len(), |network, job| {
+                    let features = network.features(&cache.batch(batches[job], Device::Cpu)?)?;
+                    done(batches[job].len())?;
+                    Ok(features)
+                })
+            }
+        }
+    }
+}
+
 /// The value of 16 bits with 11 of mantissa (IEEE 754 binary16).
 fn of_half(bits: u16) -> f32 {
     // Exponent and mantissa in their places of an f32 are 2^-112 times the value, subnormal ones too.
@@ -169,6 +228,64 @@ fn of_half(bits: u16) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::manifest::Manifest;
+    use crate::data::phantom::{PhantomConfig, draw_phantom};
+    use crate::nn::model::Architecture;
+
+    fn cache_at(folder: &std::path::Path, size: u32) -> SliceCache {
+        let config = PhantomConfig { train_scans: 2, val_scans: 1, slices: 8, ..PhantomConfig::tiny() };
+        draw_phantom(&folder.join("data"), &config, |_| ()).expect("draws");
+        let manifest = Manifest::scan(folder.join("data"), |_| ()).expect("scans");
+        let preprocess = Preprocess { size, ..Preprocess::default() };
+        SliceCache::open_or_build(folder, &manifest, &preprocess, |_| ()).expect("caches")
+    }
+
+    #[test]
+    fn prepared_features_depend_on_no_number_of_threads_and_are_the_networks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = cache_at(folder.path(), 160);
+        let network = Network::new(Architecture::ResNet18, 5, Device::Cpu).expect("a network");
+        let until = network.until_head();
+        let slices: Vec<usize> = (0..24).collect();
+        let of = |way: &Way<'_>| {
+            let told = std::sync::atomic::AtomicUsize::new(0);
+            let done = |slices: usize| {
+                told.fetch_add(slices, std::sync::atomic::Ordering::Relaxed);
+                Ok(())
+            };
+            let batches = way.of_batches(&cache, &slices, done).expect("features");
+            assert_eq!(told.into_inner(), 24);
+            (batches.len(), Tensor::cat(&batches, 0))
+        };
+        let threads = |threads: usize| {
+            of(&Way::Prepared { network: PreparedNetwork::new(&network, until, 160).expect("prepares"), threads })
+        };
+        let (batches, alone) = threads(1);
+        assert_eq!((batches, alone.size()), (4, vec![24, 512]));
+        assert!(threads(3).1.equal(&alone));
+        let plain = of(&Way::Plain { network: &network, until, computed: Kind::Float, device: Device::Cpu }).1;
+        let off = f64::try_from((&alone - &plain).norm() / plain.norm()).expect("a number");
+        assert!(off < 1e-5, "off by {off}");
+    }
+
+    /// Features that were stored before there was another way to compute them keep their place.
+    #[test]
+    fn the_way_is_in_the_key_where_it_is_not_the_networks_own() {
+        let of = |method: Option<&str>| FeatureIndex {
+            manifest: Digest([1; 32]),
+            preprocess: Preprocess::default(),
+            backbone: Digest([2; 32]),
+            layers: 3,
+            computed: "Float".to_owned(),
+            kept: "Float".to_owned(),
+            method: method.map(str::to_owned),
+            slices: 4,
+            width: 5,
+        };
+        let text = |method| serde_json::to_string(&of(method)).expect("writes");
+        assert!(text(None).ends_with(r#""kept":"Float","slices":4,"width":5}"#), "{}", text(None));
+        assert!(text(Some(PreparedNetwork::METHOD)).contains(r#","method":"prepared-1","#));
+    }
 
     #[test]
     fn halves_are_libtorchs() {

@@ -70,7 +70,7 @@ pub(crate) enum Padding {
 
 impl Padding {
     /// Zeros before and after an axis of `size` values.
-    fn around(self, size: i64, kernel: i64, stride: i64) -> (i64, i64) {
+    pub(super) fn around(self, size: i64, kernel: i64, stride: i64) -> (i64, i64) {
         match self {
             Self::Each(zeros) => (zeros, zeros),
             Self::Same => {
@@ -184,7 +184,7 @@ impl Layer {
         Ok(x.f_conv2d(&weight, bias.as_ref(), [*stride; 2], zeros, [1, 1], *groups)?)
     }
 
-    fn run(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(super) fn run(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         Ok(match self {
             Self::Conv { bias, .. } => self.convolved(x, bias.as_ref(), mode)?,
             Self::BatchNorm { weight, bias, mean, variance, batches, numbers } => {

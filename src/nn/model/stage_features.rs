@@ -71,7 +71,7 @@ impl Network {
 
     /// The number of layers after which the means of earlier stages' maps join the features; `None` where the head sees the last
     /// maps only.
-    fn joined_at(&self) -> Option<usize> {
+    pub(super) fn joined_at(&self) -> Option<usize> {
         let flat = self.layers.iter().position(|layer| matches!(layer, Layer::Flatten))?;
         (!self.stages.is_empty()).then_some(flat + 1)
     }
