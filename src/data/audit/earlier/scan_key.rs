@@ -130,7 +130,7 @@ mod tests {
         let both = key(&[one.clone(), two.clone()]);
         assert_eq!(key(&[ListedSlice { scan: 7, ..one.clone() }, ListedSlice { scan: 7, ..two.clone() }]), both);
         let other = ListedSlice { number: Some(9), ..two.clone() };
-        let others = [key(&[one.clone()]), key(&[two.clone(), one.clone()]), key(&[one.clone(), other])];
+        let others = [key(std::slice::from_ref(&one)), key(&[two.clone(), one.clone()]), key(&[one.clone(), other])];
         assert!(others.iter().all(|key| key.is_some() && *key != both));
         let listed = [one, two];
         let turned = Turn { flip_x: true, ..Turn::default() };
