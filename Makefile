@@ -37,7 +37,7 @@ setup:
 demo:
 	@$(NEEDS_PYTHON)
 	@$(PYTHON) scripts/setup.py --demo "$(OUT)"
-	@$(ENV) && python scripts/run_notebooks.py --out $(OUT)
+	@$(ENV) && python scripts/run_notebooks.py --out "$(OUT)"
 
 lab: setup
 	@$(ENV) && jupyter lab --notebook-dir . --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB) $$([ "$$(id -u)" = 0 ] && echo --allow-root)

@@ -25,8 +25,9 @@ fn main() {
 /// A hash of all by which files are read and judged: what an audit keeps is taken over only by a program that would see the
 /// same.
 fn reading() -> u64 {
-    let (mut hash, mut folders) = (DefaultHasher::new(), vec![PathBuf::from("src/base"), PathBuf::from("src/data")]);
-    let mut files = vec![PathBuf::from("Cargo.lock")];
+    let (mut hash, mut folders) =
+        (DefaultHasher::new(), ["src/base", "src/stats", "src/data"].map(PathBuf::from).to_vec());
+    let mut files = ["Cargo.lock", "Cargo.toml"].map(PathBuf::from).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -43,7 +44,7 @@ fn reading() -> u64 {
 /// The commit that is built, with a `+` where the sources differ from it; empty outside a repository.
 fn commit() -> String {
     // Not with every commit: the sources are what was built, and the kernel would compile the library anew each time.
-    for path in ["src", "Cargo.toml", "build.rs"] {
+    for path in ["src", "Cargo.toml", "Cargo.lock", "build.rs"] {
         println!("cargo:rerun-if-changed={path}");
     }
     let git = |arguments: &[&str]| {

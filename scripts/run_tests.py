@@ -5,7 +5,7 @@
 
 OMP_NUM_THREADS and other variables are passed on. Ends with code 1 if a test failed.
 """
-import argparse, json, os, re, subprocess, sys
+import json, os, re, subprocess, sys
 
 SLOWEST = 15
 # A line of a test that has ended, as Rust's test programs print it.
@@ -46,9 +46,7 @@ def run(name, program):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="of `cargo test`: which targets")
-    found = [run(*program) for program in programs(parser.parse_args().options)]
+    found = [run(*program) for program in programs(sys.argv[1:])]
     times = sorted((time for _, of in found for time in of), reverse=True)
     whole = sum(seconds for seconds, _ in times)
     print(f"The longest of {len(times)} tests, which took {whole:.0f} s one after the other:")

@@ -308,6 +308,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=pathlib.Path, metavar="DIR")
     out = parser.parse_args().demo
+    data = os.environ.get("COVID_CT_DATA")
+    if out and data and not pathlib.Path(data).is_dir():
+        fail(f"COVID_CT_DATA={data}: there is no such folder")
+    if out and out.exists() and not out.is_dir():
+        fail(f"{out}: expected a folder for results, found a file")
     begun = time.monotonic()
     CACHE.mkdir(parents=True, exist_ok=True)
     check_tools()

@@ -103,7 +103,7 @@ pub enum CliCommand {
     },
     /// Compute all that the notebooks show: audit, probes, trainings, report
     ///
-    /// What is there is not done again, so notebooks that are run afterwards, in the same workspace, only show it.
+    /// Trainings and probes that are there are not done again, so notebooks that are run afterwards, in the same workspace, only show it.
     Demo,
     /// Write a table of the scans in a folder, to be filled in with labels: labels.csv
     Labels {

@@ -44,7 +44,8 @@ fn a_second_audit_reads_nothing_and_writes_the_same() {
     let slices = Audit::in_one_pass(&root, None, silent).expect("audits").0.manifest().slices.len();
     assert_eq!(last_lines(&first), [format!("{slices} slices read.")]);
     let before = results(home.path());
-    let nothing = format!("No slice read: {slices} slices taken from the earlier audit, their files have not changed.");
+    let nothing =
+        format!("Nothing audited anew: {slices} slices taken from the earlier audit, of which no file has changed.");
     for options in [&[][..], &["--verify"]] {
         let said = audit(home.path(), options);
         assert_eq!(last_lines(&said), [nothing.as_str()], "{options:?}");

@@ -4,7 +4,7 @@ import collections, json, socket, time
 import zmq
 from jupyter_client.session import Session, extract_header
 
-from events import DIED, failure, read_events, renamed
+from events import DIED, LOST, failure, read_events, renamed
 from values import is_variable, variable_at, with_value
 
 # A line that a cell prints to show something at once, and change it later: the prefix, then JSON (see README.md).
@@ -211,6 +211,7 @@ class Relay:
             self.answer_question(question, self.values[name])
             return
         (self.folder / "events").write_bytes(b"")
+        (self.folder / "interrupt").unlink(missing_ok=True)
         asked = {"code": f"&{name}", "silent": True, "store_history": False, "allow_stdin": False}
         self.cell = Cell(self.session.msg("execute_request", asked), (name, question))
         self.session.send(self.back["shell"], self.cell.message)
@@ -299,6 +300,8 @@ class Relay:
             if cell.question:
                 if kind == "execute_result":
                     cell.value = content["data"]
+                elif kind == "error":
+                    cell.error = cell.error or content
                 return
             if "execution_count" in content:
                 self.publish(kind, {**content, "execution_count": self.count}, cell.message)
@@ -339,7 +342,11 @@ class Relay:
         """Sends what the cell's end was: its error if it failed, its reply, and that the kernel is idle."""
         if cell.question:
             name, question = cell.question
-            self.values[name] = cell.value
+            if cell.killed or cell.error and cell.error["evalue"].startswith(DIED):
+                self.values.clear()
+                cell.value = {"text/plain": LOST.strip()}
+            else:
+                self.values[name] = cell.value
             self.answer_question(question, cell.value)
             self.cell = None
             self.next_cell()

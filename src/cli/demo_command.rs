@@ -29,7 +29,7 @@ fn recipe() -> RunConfig {
     RunConfig { name: "recipe".into(), epochs: 6, preprocess, ..complete }
 }
 
-/// Trained and evaluated; what is there is not done again.
+/// Trained and evaluated; a training that is finished is not done again.
 fn trained(workspace: &Workspace, config: RunConfig) -> Result<Experiment> {
     let name = config.name.clone();
     let run = Experiment::open_in(workspace, config, TerminalProgress::new().show())?;

@@ -168,8 +168,13 @@ fn read_file(path: &Path, at_most: u64) -> std::io::Result<Vec<u8>> {
 /// # Errors
 /// Those of [`Loaded::read`].
 pub(crate) fn hash_of_slice(path: &Path, is_volume: bool) -> Result<Digest> {
+    let doing = || format!("reading slice {}", path.display());
+    if data_beside(path).with_context(doing)?.is_none() {
+        // Whole volumes at once on every thread would fill the memory.
+        return Digest::of_file(path);
+    }
     let at_most = if is_volume { VOLUME_AT_MOST } else { SLICE_AT_MOST };
-    Ok(Digest::of(&read_file(path, at_most).with_context(|| format!("reading slice {}", path.display()))?))
+    Ok(Digest::of(&read_file(path, at_most).with_context(doing)?))
 }
 
 /// The longest header that names the file of its data.

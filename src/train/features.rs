@@ -22,6 +22,7 @@ use crate::nn::model::{Network, PreparedNetwork};
 use crate::nn::single_threads::in_threads;
 use crate::train::config::RunConfig;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -100,18 +101,21 @@ impl FeatureCache {
                 true => Way::prepared(cache, network, until).with_context(doing)?,
                 false => Way::Plain { network, until, computed, device },
             };
-            for block in building.missing() {
-                let slices: Vec<usize> = block.clone().collect();
+            let missing = building.missing();
+            let at_once = way.blocks_at_once(cache, missing.first().map_or(1, ExactSizeIterator::len));
+            for blocks in missing.chunks(at_once) {
                 let done = |slices: usize| {
                     meter.add(slices);
                     go_on()
                 };
-                let batches = way.of_batches(cache, &slices, done).with_context(doing)?;
-                let mut bytes = Vec::with_capacity(block.len() * row_bytes);
-                for features in batches {
+                let mut bytes = Vec::new();
+                for features in way.of_batches(cache, blocks, done).with_context(doing)? {
                     bytes.extend(crate::nn::transfer::bytes(&features.f_to_kind(kind)?)?);
                 }
-                building.put(&block, bytes.chunks_exact(row_bytes).map(|row| (row, 0))).with_context(doing)?;
+                let mut rows = bytes.chunks_exact(row_bytes).map(|row| (row, 0));
+                for block in blocks {
+                    building.put(block, rows.by_ref().take(block.len())).with_context(doing)?;
+                }
             }
             meter.finish();
             // Of all slices, also where some were left by an earlier build.
@@ -182,29 +186,47 @@ impl Way<'_> {
         Ok(Self::Prepared { network: PreparedNetwork::new(network, until, cache.preprocess().size)?, threads })
     }
 
-    /// The features of slices, in batches whose sizes depend on nothing but the size and the number of slices, so that a build
-    /// that was interrupted gives the same bits. `done` is told the number of slices of each batch.
+    /// Slices in a batch.
+    fn batch(&self, cache: &SliceCache) -> usize {
+        match self {
+            Self::Plain { .. } => BATCH,
+            Self::Prepared { .. } => PreparedNetwork::batch(cache.preprocess().size),
+        }
+    }
+
+    /// How many blocks of so many slices give every thread a few batches.
+    fn blocks_at_once(&self, cache: &SliceCache, block: usize) -> usize {
+        match self {
+            Self::Plain { .. } => 1,
+            Self::Prepared { threads, .. } => (4 * threads * self.batch(cache)).div_ceil(block),
+        }
+    }
+
+    /// The features of blocks of slices, in batches whose sizes depend on nothing but the size and the number of slices, so that
+    /// a build that was interrupted gives the same bits. `done` is told the number of slices of each batch.
     fn of_batches(
         &self,
         cache: &SliceCache,
-        slices: &[usize],
+        blocks: &[Range<usize>],
         done: impl Fn(usize) -> Result<()> + Sync,
     ) -> Result<Vec<Tensor>> {
+        let size = self.batch(cache);
+        let starts = blocks.iter().flat_map(|block| block.clone().step_by(size).map(|from| (from, block.end)));
+        let batches: Vec<Vec<usize>> = starts.map(|(from, end)| (from..end.min(from + size)).collect()).collect();
         match self {
             Self::Plain { network, until, computed, device } => {
                 let _guard = tch::no_grad_guard();
-                let of = |batch: &[usize]| {
+                let of = |batch: &Vec<usize>| {
                     let features = network.features(&cache.batch(batch, *device)?, *until, *computed)?;
                     done(batch.len())?;
                     Ok(features)
                 };
-                slices.chunks(BATCH).map(of).collect()
+                batches.iter().map(of).collect()
             }
             Self::Prepared { network, threads } => {
-                let batches: Vec<&[usize]> = slices.chunks(PreparedNetwork::batch(cache.preprocess().size)).collect();
                 let states = (0..*threads).map(|_| network.shared()).collect::<Result<Vec<_>>>()?;
                 in_threads(states, batches.len(), |network, job| {
-                    let features = network.features(&cache.batch(batches[job], Device::Cpu)?)?;
+                    let features = network.features(&cache.batch(&batches[job], Device::Cpu)?)?;
                     done(batches[job].len())?;
                     Ok(features)
                 })
@@ -246,14 +268,15 @@ mod tests {
         let cache = cache_at(folder.path(), 160);
         let network = Network::new(Architecture::ResNet18, 5, Device::Cpu).expect("a network");
         let until = network.until_head();
-        let slices: Vec<usize> = (0..24).collect();
+        // Of two blocks, in batches of seven, the last of three.
+        let blocks = [0..14, 14..24];
         let of = |way: &Way<'_>| {
             let told = std::sync::atomic::AtomicUsize::new(0);
             let done = |slices: usize| {
                 told.fetch_add(slices, std::sync::atomic::Ordering::Relaxed);
                 Ok(())
             };
-            let batches = way.of_batches(&cache, &slices, done).expect("features");
+            let batches = way.of_batches(&cache, &blocks, done).expect("features");
             assert_eq!(told.into_inner(), 24);
             (batches.len(), Tensor::cat(&batches, 0))
         };

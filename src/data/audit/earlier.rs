@@ -77,7 +77,7 @@ pub(crate) struct Recall {
     /// Of each scan, where it is to be known again.
     keys: Vec<Option<Digest>>,
     is_taken: Vec<bool>,
-    /// Scans whose files are not what they seem.
+    /// Scans of which what is known is not to be kept: their files are not what they seem, or the record is damaged.
     doubted: HashSet<usize>,
     writing: Option<RecordWriting>,
     written: HashSet<Digest>,
@@ -151,7 +151,7 @@ impl Recall {
         };
         let found = ranges.par_iter().zip(&self.keys).map(recall).collect::<Result<Vec<_>>>()?;
         meter.inspect(Meter::finish);
-        let mut damaged = 0;
+        let (mut damaged, mut different) = (0, 0);
         let mut taken = Vec::with_capacity(found.len());
         for (scan, found) in found.into_iter().enumerate() {
             let record = match found {
@@ -159,9 +159,11 @@ impl Recall {
                 Recalled::Unknown => None,
                 Recalled::Damaged => {
                     damaged += 1;
+                    self.doubted.insert(scan);
                     None
                 }
                 Recalled::Differs => {
+                    different += 1;
                     self.doubted.insert(scan);
                     None
                 }
@@ -173,8 +175,8 @@ impl Recall {
             let are = if damaged == 1 { "is" } else { "are" };
             self.notes.push(format!("{file} is damaged: {} {are} not known from it.", counted(damaged, "scan")));
         }
-        if !self.doubted.is_empty() {
-            let scans = counted(self.doubted.len() as u64, "scan");
+        if different > 0 {
+            let scans = counted(different, "scan");
             self.notes.push(format!(
                 "The files of {scans} have changed though their sizes and times have not; they are read."
             ));
@@ -190,8 +192,11 @@ impl Recall {
     /// Keeps what was seen of a scan, if it is to be known again.
     pub(super) fn put(&mut self, scan: usize, record: &ScanRecord) -> Result<()> {
         let Some(key) = self.keys[scan] else { return Ok(()) };
-        self.begun()?.put(key, &record.packed())?;
-        self.written.insert(key);
+        self.begun()?;
+        // What was known by this key, and is not doubted, has been copied.
+        if self.written.insert(key) {
+            self.begun()?.put(key, &record.packed())?;
+        }
         if self.saved.elapsed() > BETWEEN_SAVES {
             let version = self.earlier.version;
             self.begun()?.save(version)?;
@@ -200,32 +205,27 @@ impl Recall {
         Ok(())
     }
 
-    /// The new file, with the scans that are used as they were seen.
+    /// The new file, with all that is known of these scans and not doubted.
     fn begun(&mut self) -> Result<&mut RecordWriting> {
         if self.writing.is_none() {
-            self.writing = Some(RecordWriting::begin(&self.earlier.file)?);
-            let taken: Vec<usize> = (0..self.keys.len()).filter(|scan| self.is_taken[*scan]).collect();
-            self.copy(&taken)?;
+            let mut writing = RecordWriting::begin(&self.earlier.file)?;
+            let scans = (0..self.keys.len()).filter(|scan| !self.doubted.contains(scan));
+            let known = self.known.as_ref();
+            for key in scans.filter_map(|scan| self.keys[scan]) {
+                if let Some(part) = known.filter(|_| !self.written.contains(&key)).and_then(|known| known.part(&key)) {
+                    writing.put(key, &part)?;
+                    self.written.insert(key);
+                }
+            }
+            self.writing = Some(writing);
         }
         self.writing.as_mut().context("no file was begun")
     }
 
-    fn copy(&mut self, scans: &[usize]) -> Result<()> {
-        let Some((known, writing)) = self.known.as_ref().zip(self.writing.as_mut()) else { return Ok(()) };
-        for key in scans.iter().filter_map(|scan| self.keys[*scan]) {
-            if let Some(part) = (!self.written.contains(&key)).then(|| known.part(&key)).flatten() {
-                writing.put(key, &part)?;
-                self.written.insert(key);
-            }
-        }
-        Ok(())
-    }
-
     /// Ends before all was seen: keeps what was seen now, and what is known of the others.
     pub(super) fn keep(mut self) -> Result<()> {
-        if self.writing.is_some() {
-            let others: Vec<usize> = (0..self.keys.len()).filter(|scan| !self.doubted.contains(scan)).collect();
-            self.copy(&others)?;
+        if !self.doubted.is_empty() {
+            self.begun()?;
         }
         self.writing.map_or(Ok(()), |writing| writing.finish(self.earlier.version))
     }
@@ -240,7 +240,9 @@ impl Recall {
 
     /// Findings and grey levels that were made from the same.
     pub(super) fn findings(&self, made_from: Digest) -> Option<(Vec<Finding>, Vec<u64>)> {
-        serde_json::from_slice(&self.known.as_ref()?.part(&made_from)?).ok()
+        let found: (Vec<Finding>, Vec<u64>) = serde_json::from_slice(&self.known.as_ref()?.part(&made_from)?).ok()?;
+        // One count a grey level.
+        (found.1.len() == 256).then_some(found)
     }
 
     /// Ends with these findings; gives the notes.
@@ -258,12 +260,11 @@ impl Recall {
             .filter_map(|(key, _)| *key)
             .collect();
         // Neither more nor less is known.
-        let is_kept = self.writing.is_none()
-            && self
-                .known
-                .as_ref()
-                .zip(made_from)
-                .is_some_and(|(known, made_from)| known.knows(&made_from) && known.len() == taken.len() + 1);
+        let is_kept =
+            self.writing.is_none()
+                && self.known.as_ref().zip(made_from).is_some_and(|(known, made_from)| {
+                    known.part(&made_from).is_some() && known.len() == taken.len() + 1
+                });
         if !is_kept {
             self.begun()?;
             if let (Some(made_from), Some(writing)) = (made_from, self.writing.as_mut()) {

@@ -37,7 +37,9 @@ impl fmt::Display for Incremental {
         let [read, taken] = [self.read(), self.taken].map(|slices| counted(slices as u64, "slice"));
         match (self.taken, self.read()) {
             (0, _) => write!(f, "{read} read."),
-            (_, 0) => write!(f, "No slice read: {taken} taken from the earlier audit, their files have not changed."),
+            (_, 0) => {
+                write!(f, "Nothing audited anew: {taken} taken from the earlier audit, of which no file has changed.")
+            }
             _ => write!(f, "{read} read, {} taken from the earlier audit.", thousands(self.taken as u64)),
         }
     }

@@ -189,9 +189,12 @@ impl<'a> Pass<'a> {
                 Audit { manifest, findings, histogram }
             }
             None => {
-                let mut histogram = vec![0; 256];
+                let mut histogram = vec![0_u64; 256];
                 for of_scan in &self.levels {
-                    histogram.iter_mut().zip(of_scan.counts()).for_each(|(sum, count)| *sum += count);
+                    histogram
+                        .iter_mut()
+                        .zip(of_scan.counts())
+                        .for_each(|(sum, count)| *sum = sum.saturating_add(count));
                 }
                 Audit::assembled(manifest, looked, histogram, self.samples)
             }

@@ -23,7 +23,7 @@ const PIXELS: usize = 4 * 224 * 224;
 /// Slices in a batch at most.
 const MOST: usize = 32;
 
-/// The layers up to some layer of a network; it keeps the values that the network had when it was prepared.
+/// The layers up to some layer of a network; it keeps the values that the network's convolutions had when it was prepared.
 #[derive(Debug)]
 pub(crate) struct PreparedNetwork {
     /// The layers up to each earlier stage whose mean joins the features.
@@ -56,12 +56,13 @@ enum PreparedLayer {
 
 impl PreparedNetwork {
     /// What is in the key of features that are computed this way. To be changed when the computation changes a bit.
-    pub(crate) const METHOD: &str = "prepared-1";
+    pub(crate) const METHOD: &str = "prepared-2";
 
     /// Whether features of this network are computed this way: those of the library's networks in f32 on a CPU, where libtorch
-    /// has oneDNN.
+    /// has oneDNN; on processors other than x86-64 it was not tried.
     pub(crate) fn serves(network: &Network, kind: Kind, device: Device) -> bool {
-        device == Device::Cpu && kind == Kind::Float && network.custom.is_none() && tch::utils::has_mkldnn()
+        let is_tried = cfg!(target_arch = "x86_64") && tch::utils::has_mkldnn();
+        is_tried && device == Device::Cpu && kind == Kind::Float && network.custom.is_none()
     }
 
     /// Prepares the layers before `until` for square slices of this side.

@@ -1,8 +1,11 @@
 //! Batch norm as the scale and the shift of each channel, with which it is folded into convolutions.
 
 use super::layer::{Layer, NormNumbers};
-use crate::base::errors::{Result, bail};
+use crate::base::errors::{Result, bail, ensure};
 use tch::{Kind, Tensor};
+
+/// Further away than any activation; a mean over four values of this size is still finite.
+const FAR: f32 = 1e12;
 
 /// Batch norm with running statistics: scale · x + shift, each `[C]` f64.
 pub(super) struct ScaleAndShift {
@@ -18,6 +21,11 @@ impl ScaleAndShift {
         let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(|of| of.f_to_kind(Kind::Double));
         let scale = weight?.f_mul(&variance?.f_add_scalar(*epsilon)?.f_rsqrt()?)?;
         let shift = bias?.f_sub(&mean?.f_mul(&scale)?)?;
+        // The comparisons of a ReLU and of bounds would make numbers of what is none.
+        for (what, of) in [("scale", &scale), ("shift", &shift)] {
+            let is_finite = of.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1;
+            ensure!(is_finite, "batch norm's {what} is no finite number: expected a variance above -{epsilon}");
+        }
         Ok(Self { scale, shift })
     }
 
@@ -29,7 +37,7 @@ impl ScaleAndShift {
         let (mut scale, mut shift) = (scales.clone(), shifts.clone());
         for (channel, (s, t)) in scales.into_iter().zip(shifts).enumerate() {
             let bound = (-t / s) as f32;
-            if !bound.is_finite() {
+            if bound.is_nan() || bound.abs() > FAR {
                 // A channel that batch norm makes a constant.
                 (scale[channel], shift[channel], low[channel]) = (0.0, t.max(0.0), 0.0);
                 high[channel] = 0.0;

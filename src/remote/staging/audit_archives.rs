@@ -173,12 +173,13 @@ impl Reading<'_> {
             |entry: usize| numbers[entry].map_or(names[entry] == PATIENTS, |number| pass.wants(files[number].scan));
         let read = self.each_entry(is_wanted, visit);
         let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-        pass.saw_whole_scans(seen)?;
+        let kept = pass.saw_whole_scans(seen);
         if let Err(error) = read {
             // The first failure is the one to tell.
             pass.keep().ok();
             return Err(error);
         }
+        kept?;
         let mut read: Vec<Digest> = tables.iter().map(|(_, bytes)| Digest::of(bytes)).collect();
         if let Some((from, bytes)) = patients.into_inner().unwrap_or_else(PoisonError::into_inner) {
             manifest.read_patients(&from, &bytes)?;

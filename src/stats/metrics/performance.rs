@@ -71,7 +71,7 @@ pub struct Performance {
     pub samples: usize,
     /// Of how many patients.
     pub patients: usize,
-    /// How many times patients were drawn; 0 for [`of_scans`](Self::of_scans).
+    /// How many times patients were drawn; 0 for [`with_score_intervals`](Self::with_score_intervals).
     pub draws: u32,
     /// The seed of the draws.
     pub seed: u64,

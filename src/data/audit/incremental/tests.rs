@@ -75,7 +75,8 @@ fn an_audit_after_an_audit_reads_the_scans_that_changed() {
     assert!(first.audit.findings().len() > 5, "the defects are seen");
     let written = fs::metadata(home.record()).expect("is there").modified().expect("a time");
     let second = home.audited();
-    let said = format!("No slice read: {slices} slices taken from the earlier audit, their files have not changed.");
+    let said =
+        format!("Nothing audited anew: {slices} slices taken from the earlier audit, of which no file has changed.");
     assert_eq!((second.read(), second.to_string()), (0, said));
     assert_eq!(fs::metadata(home.record()).expect("is there").modified().expect("a time"), written, "is left alone");
     let scan = "train/covid/ct_scan_1";
