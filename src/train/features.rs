@@ -307,7 +307,7 @@ mod tests {
         };
         let text = |method| serde_json::to_string(&of(method)).expect("writes");
         assert!(text(None).ends_with(r#""kept":"Float","slices":4,"width":5}"#), "{}", text(None));
-        assert!(text(Some(PreparedNetwork::METHOD)).contains(r#","method":"prepared-1","#));
+        assert!(text(Some(PreparedNetwork::METHOD)).contains(r#","method":"prepared-2","#));
     }
 
     #[test]
