@@ -11,6 +11,7 @@
 //!
 //! Folding is done in f64. Features differ from the network's by rounding (below 1e-5 of their length).
 
+use super::Architecture;
 use super::layer::{Layer, Mode, Padding};
 use super::network::Network;
 use super::packed_conv::{Behind, PackedConv};
@@ -58,11 +59,13 @@ impl PreparedNetwork {
     /// What is in the key of features that are computed this way. To be changed when the computation changes a bit.
     pub(crate) const METHOD: &str = "prepared-2";
 
-    /// Whether features of this network are computed this way: those of the library's networks in f32 on a CPU, where libtorch
-    /// has oneDNN; on processors other than x86-64 it was not tried.
+    /// Whether features of this network are computed this way: of those that it makes faster in f32 on a CPU, where libtorch has
+    /// oneDNN (docs/performance.md: ResNets and VGG19 it does not); on processors other than x86-64 it was not tried.
     pub(crate) fn serves(network: &Network, kind: Kind, device: Device) -> bool {
+        use Architecture::{DenseNet161, EfficientNetLite0, EfficientNetLite2};
         let is_tried = cfg!(target_arch = "x86_64") && tch::utils::has_mkldnn();
-        is_tried && device == Device::Cpu && kind == Kind::Float && network.custom.is_none()
+        let gains = matches!(network.architecture, DenseNet161 | EfficientNetLite0 | EfficientNetLite2);
+        is_tried && gains && device == Device::Cpu && kind == Kind::Float
     }
 
     /// Prepares the layers before `until` for square slices of this side.
