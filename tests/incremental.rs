@@ -24,7 +24,7 @@ fn results(home: &Path) -> Vec<Vec<u8>> {
 }
 
 fn last_lines(said: &str) -> Vec<&str> {
-    let lines: Vec<&str> = said.lines().filter(|line| line.contains("slice") && line.contains("read")).collect();
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains(" slices read") || line.contains("anew")).collect();
     lines.into_iter().rev().take(1).collect()
 }
 
