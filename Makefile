@@ -13,6 +13,7 @@ OUT ?= runs/demo
 LAB ?=
 BROWSER ?= --all
 FUZZ_SECONDS ?= 3600
+SETUP_OPTIONS :=
 SHELL := /bin/bash
 CACHE := $(or $(COVID_CT_CACHE),$(HOME)/.cache/covid-ct)
 CLONE := $(CACHE)/kernels/$(shell printf '%s' "$(CURDIR)" | sha256sum | cut -c1-12)
@@ -20,8 +21,6 @@ CLONE := $(CACHE)/kernels/$(shell printf '%s' "$(CURDIR)" | sha256sum | cut -c1-
 ENV = source "$(CLONE)/env.sh" && if [ -n "$$COVID_CT_DATA" ]; then \
 	[ -d "$$COVID_CT_DATA" ] || { echo "COVID_CT_DATA=$$COVID_CT_DATA: there is no such folder"; exit 1; }; \
 	export COVID_CT_DATA="$$(realpath "$$COVID_CT_DATA")"; fi
-
-NEEDS_PYTHON = command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 to 3.14 is missing: on Debian or Ubuntu run 'sudo apt-get install python3 python3-venv'"; exit 1; }
 
 .PHONY: help setup demo lab test test-browser lint bench faults fuzz check-formats check-gpu kernel-times clean
 .DEFAULT_GOAL := help
@@ -31,12 +30,11 @@ help:
 	@echo "Options: PYTHON=python3.12, OUT=runs/mine, LAB=\"--no-browser\", COVID_CT_DATA=/path/to/data. More: README.md"
 
 setup:
-	@$(NEEDS_PYTHON)
-	@$(PYTHON) scripts/setup.py
+	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 to 3.14 is missing: on Debian or Ubuntu run 'sudo apt-get install python3 python3-venv'"; exit 1; }
+	@$(PYTHON) scripts/setup.py $(SETUP_OPTIONS)
 
-demo:
-	@$(NEEDS_PYTHON)
-	@$(PYTHON) scripts/setup.py --demo "$(OUT)"
+demo: SETUP_OPTIONS = --demo "$(OUT)"
+demo: setup
 	@$(ENV) && python scripts/run_notebooks.py --out "$(OUT)"
 
 lab: setup

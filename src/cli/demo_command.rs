@@ -29,13 +29,11 @@ fn recipe() -> RunConfig {
     RunConfig { name: "recipe".into(), epochs: 6, preprocess, ..complete }
 }
 
-/// Trained and evaluated; a training that is finished is not done again.
+/// Trained and evaluated; what is whole is not done again.
 fn trained(workspace: &Workspace, config: RunConfig) -> Result<Experiment> {
     let name = config.name.clone();
     let run = Experiment::open_in(workspace, config, TerminalProgress::new().show())?;
-    run.train().with_context(|| format!("training {name}"))?;
-    run.evaluate().with_context(|| format!("evaluating {name}"))?;
-    run.assessment()?;
+    run.train_and_evaluate().with_context(|| format!("training and evaluating {name}"))?;
     Ok(run)
 }
 

@@ -32,7 +32,7 @@ impl Experiment {
     ///
     /// # Errors
     /// Those of [`train`](Self::train) and [`evaluate`](Self::evaluate).
-    pub(crate) fn train_and_evaluate(&self) -> Result<Evaluation> {
+    pub fn train_and_evaluate(&self) -> Result<Evaluation> {
         self.train()?;
         let kept = self.current_evaluation().ok().filter(|kept| self.is_whole(kept));
         kept.map_or_else(|| self.evaluate(), Ok)

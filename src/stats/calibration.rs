@@ -2,7 +2,7 @@
 //! [`ScanCalibrator`] for scans.
 
 use crate::base::errors::{Result, bail, ensure};
-use crate::stats::metrics::Interval;
+use crate::stats::metrics::{Interval, wilson};
 use serde::{Deserialize, Serialize};
 
 mod logistic;
@@ -15,9 +15,6 @@ pub use temperature::Temperature;
 
 /// How close to 0 and 1 a probability may come before its logit is taken.
 const CLIP: f64 = 1e-7;
-
-/// The 97.5th percentile of the normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
 
 /// `ln(p / (1 - p))` of a probability 0 to 1, clipped to 1e-7 ..= 1 - 1e-7, so within ±16.12. Without clipping, a wrong
 /// prediction of exactly 1 would have an infinite loss.
@@ -158,28 +155,21 @@ fn reliability(is_covid: &[bool], probability: &[f64], bins: usize) -> Vec<Relia
             count,
             predicted: share(predicted),
             observed: share(of_covid as f64),
-            interval: wilson(of_covid, count),
+            interval: interval_of(of_covid, count),
         }
     };
     sums.into_iter().enumerate().map(bin).collect()
 }
 
-/// `None` of nothing.
-fn wilson(part: u64, whole: u64) -> Option<Interval> {
-    let n = whole as f64;
-    let share = (whole > 0).then(|| part as f64 / n)?;
-    let middle = share + Z * Z / (2.0 * n);
-    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    // Of no or all samples the bounds are 0 and 1; rounding would miss them.
-    let low = if part == 0 { 0.0 } else { (middle - half) / scale };
-    let high = if part == whole { 1.0 } else { (middle + half) / scale };
-    Some(Interval { low, high })
+/// Wilson's interval; `None` of nothing.
+fn interval_of(part: u64, whole: u64) -> Option<Interval> {
+    (whole > 0).then(|| wilson(part as f64 / whole as f64, whole as f64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::metrics::Z;
 
     fn close(found: f64, expected: f64) {
         assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
@@ -242,14 +232,14 @@ mod tests {
 
     #[test]
     fn wilson_by_hand() {
-        assert_eq!(wilson(0, 0), None);
+        assert_eq!(interval_of(0, 0), None);
         // (0 + z²/2 ± z √(z²/4)) / (1 + z²) of 1 sample: 0 and z² / (1 + z²)
-        let none = wilson(0, 1).unwrap();
+        let none = interval_of(0, 1).unwrap();
         assert_eq!(none.low, 0.0);
         close(none.high, Z * Z / (1.0 + Z * Z));
-        let half = wilson(5, 10).unwrap();
+        let half = interval_of(5, 10).unwrap();
         close(half.low + half.high, 1.0);
-        assert_eq!(wilson(7, 7).unwrap().high, 1.0);
+        assert_eq!(interval_of(7, 7).unwrap().high, 1.0);
     }
 
     #[test]

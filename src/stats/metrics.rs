@@ -30,6 +30,9 @@ pub use measure::Measure;
 pub use paired_difference::{Difference, McNemar, Paired, holm};
 pub use performance::{Estimate, Performance, ScoredSample};
 pub use roc_curve::{RocCurve, average_precision};
+#[cfg(test)]
+pub(crate) use score_interval::Z;
+pub(crate) use score_interval::wilson;
 
 shown_as_text!(ConfusionMatrix, ClassificationReport);
 

@@ -134,8 +134,7 @@ impl<'a> Plot<'a> {
                 .disable_x_axis()
                 .y_desc(y_label)
                 .y_label_formatter(&|value| self.axis_label(*value)),
-        )?;
-        Ok(())
+        )
     }
 
     fn draw_series(&self, chart: &mut Chart<'_, '_>, index: usize) -> Drawn {

@@ -4,7 +4,7 @@ use super::bootstrap::{Clusters, Interval};
 use super::measure::{Measure, Tally};
 
 /// The 97.5th percentile of the normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 impl Clusters {
     /// The interval of a measure with this value; `None` where it needs both labels and there is one. See
@@ -37,12 +37,13 @@ fn effective(of_patients: impl Iterator<Item = u64>) -> f64 {
 }
 
 /// Wilson's 95 % score interval of a proportion (Wilson 1927, J. Am. Stat. Assoc. 22:209).
-fn wilson(share: f64, trials: f64) -> Interval {
-    let square = Z * Z / trials;
-    let centre = (share + square / 2.0) / (1.0 + square);
-    let half = (square * (share * (1.0 - share) + square / 4.0)).sqrt() / (1.0 + square);
-    let low = if share == 0.0 { 0.0 } else { centre - half };
-    Interval { low, high: if share == 1.0 { 1.0 } else { centre + half } }
+pub(crate) fn wilson(share: f64, trials: f64) -> Interval {
+    let middle = share + Z * Z / (2.0 * trials);
+    let half = Z * (share * (1.0 - share) / trials + Z * Z / (4.0 * trials * trials)).sqrt();
+    let scale = 1.0 + Z * Z / trials;
+    // Of no or all samples the bounds are 0 and 1; rounding would miss them.
+    let low = if share == 0.0 { 0.0 } else { (middle - half) / scale };
+    Interval { low, high: if share == 1.0 { 1.0 } else { (middle + half) / scale } }
 }
 
 /// Newcombe's score interval of an area under the ROC curve (2006, Stat. Med. 25:559, method 5): the areas of which the one
