@@ -12,6 +12,7 @@ pub(crate) mod natural;
 pub(crate) mod output;
 pub(crate) mod parallel;
 pub(crate) mod progress;
+pub(crate) mod ranks;
 pub(crate) mod regular_file;
 pub(crate) mod table;
 pub(crate) mod zip_fields;

@@ -62,6 +62,7 @@ pub use base::figure::Figure;
 pub use base::files::Digest;
 pub use base::output::{complain, keep_going_at_file_size_limit, lost_output, say};
 pub use base::progress::Progress;
+pub use base::ranks::{is_alone, seconds_reducing, speaks};
 pub use base::table::{Page, Show, ShowInNotebook, Table};
 pub use data::audit::{Audit, Check, EarlierAudit, Expectation, Finding, Incremental, Recognition, Scale, Severity};
 pub use data::augment::Augmentation;
@@ -104,6 +105,7 @@ pub use evaluate::shortcuts::{CueComparison, CueComparisonRow, CueRow, Cues, Pro
 pub use nn::learn::{Learn, Precision};
 pub use nn::model::{Architecture, Network, SliceNetwork, register_network};
 pub use nn::optimizer::{Adam, LossScale, Scaling, clip, gradient};
+pub use nn::rank_sums::{JoinedRanks, join_ranks};
 pub use nn::scan_pooling::{PooledScans, Pooling, ScanCandidate, ScanNetwork, ScanTraining};
 pub use nn::weights::{Weights, WeightsFile, WeightsLookup, WeightsNotice};
 pub use remote::cloud::{CloudConfig, Plan, SetupState};

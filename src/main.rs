@@ -2,10 +2,10 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use cli::{Cli, CliCommand, data_commands, report_commands, run_commands};
-use covid_ct::{RunFolder, Workspace, complain, keep_going_at_file_size_limit, lost_output};
+use covid_ct::{RunFolder, Workspace, complain, is_alone, join_ranks, keep_going_at_file_size_limit, lost_output};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,18 +13,44 @@ mod cli;
 
 fn main() -> ExitCode {
     keep_going_at_file_size_limit();
-    let done = work(Cli::parse()).and_then(|code| match lost_output() {
+    let cli = Cli::parse();
+    let ranks = match join_ranks() {
+        Ok(ranks) => ranks,
+        Err(error) => {
+            complain(format_args!("covid-ct: {error:#}"));
+            return ExitCode::from(1);
+        }
+    };
+    let done = work(cli).and_then(|code| match lost_output() {
         Some(error) => Err(error).context("writing to standard output"),
         None => Ok(code),
     });
     done.unwrap_or_else(|error| {
-        complain(format_args!("covid-ct: {error:#}"));
+        ranks.fail(|who| complain(format_args!("{who}: {error:#}")));
         ExitCode::from(1)
     })
 }
 
+/// # Errors
+/// Several processes, and a command that they do not divide among them.
+fn is_divided(command: &CliCommand) -> Result<()> {
+    let is_divided = match command {
+        CliCommand::Train { folds, seeds, .. } => folds.is_none() && seeds.is_none(),
+        CliCommand::Audit(_) | CliCommand::Cache(_) | CliCommand::Evaluate(_) | CliCommand::Bench(_) => true,
+        CliCommand::Predict { path, .. } => path.is_none(),
+        _ => false,
+    };
+    ensure!(
+        is_divided || is_alone(),
+        "several processes divide only audit, cache, train (of one network), evaluate and predict (without a PATH) among them: \
+         run this command without mpirun and srun"
+    );
+    Ok(())
+}
+
 /// Does what the command asks for. Exit code 3: it worked, and found something that is not as it should be.
 fn work(cli: Cli) -> Result<ExitCode> {
+    is_divided(&cli.command)?;
     if let CliCommand::Phantom(args) = &cli.command {
         // Needs no data set, and so no workspace.
         return data_commands::phantom(args).map(|()| ExitCode::SUCCESS);

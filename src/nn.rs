@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod learn;
 pub(crate) mod model;
 pub(crate) mod optimizer;
+pub(crate) mod rank_sums;
 pub(crate) mod scan_pooling;
 pub(crate) mod script;
 pub(crate) mod single_threads;

@@ -1,9 +1,11 @@
 //! `covid-ct audit`.
 
 use super::bar::TerminalProgress;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use covid_ct::{Audit, Check, EarlierAudit, Expectation, Incremental, RunConfig, Workspace, say, visible};
+use covid_ct::{
+    Audit, Check, EarlierAudit, Expectation, Incremental, RunConfig, Workspace, is_alone, say, speaks, visible,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +44,10 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
         found.with_context(|| format!("--details: expected one of {}; found {name:?}", known()))
     });
     let check = check.transpose()?;
+    look_in_shares(args, workspace)?;
+    if !speaks() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let incremental = pass(args, workspace)?;
     let audit = &incremental.audit;
     audit.write(workspace.manifest_folder())?;
@@ -62,10 +68,30 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What an earlier audit saw.
+fn earlier(args: &AuditArgs, workspace: &Workspace) -> EarlierAudit {
+    let earlier = EarlierAudit::beside(workspace.manifest_folder());
+    if args.verify { earlier.verified() } else { earlier }
+}
+
+/// Under mpirun or srun: the look at the slices, each rank at its share; the first then audits what all have seen.
+fn look_in_shares(args: &AuditArgs, workspace: &Workspace) -> Result<()> {
+    if is_alone() {
+        return Ok(());
+    }
+    ensure!(
+        args.archives.is_none() && !args.cache,
+        "--archives and --cache are not divided among processes: audit without them, and then run `covid-ct cache`"
+    );
+    let root = workspace
+        .own_data()
+        .context("the phantom is drawn by one process: name a data set, by --data or COVID_CT_DATA")?;
+    Audit::look_in_shares(root, &earlier(args, workspace), TerminalProgress::new().progress())
+}
+
 /// One pass over files or archives.
 fn pass(args: &AuditArgs, workspace: &Workspace) -> Result<Incremental> {
-    let earlier = EarlierAudit::beside(workspace.manifest_folder());
-    let earlier = if args.verify { earlier.verified() } else { earlier };
+    let earlier = earlier(args, workspace);
     let (caches, preprocess) = (workspace.cache_folder(), RunConfig::default().preprocess);
     let cache = args.cache.then_some((caches.as_path(), &preprocess));
     if let Some(url) = &args.archives {

@@ -1,6 +1,6 @@
 //! A progress bar on a terminal.
 
-use covid_ct::{Progress, RunEvent, complain, visible};
+use covid_ct::{Progress, RunEvent, complain, speaks, visible};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ impl TerminalProgress {
     /// A callback that shows a run's events.
     pub fn show(self) -> impl Fn(&RunEvent) + Send + Sync + 'static {
         move |event| match event {
+            _ if !speaks() => {}
             RunEvent::Working(progress) => self.draw(progress),
             other if self.bar.is_hidden() => complain(other),
             other => self.bar.println(visible(other.to_string())),
@@ -33,8 +34,10 @@ impl TerminalProgress {
     }
 
     fn draw(&self, progress: &Progress) {
-        if self.bar.is_hidden() {
-            complain(progress);
+        if self.bar.is_hidden() || !speaks() {
+            if speaks() {
+                complain(progress);
+            }
             return;
         }
         // The bar of a finished stage is used again for the next one.

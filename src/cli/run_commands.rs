@@ -4,7 +4,8 @@ use super::bar::TerminalProgress;
 use super::{RunArgs, Trained};
 use anyhow::Result;
 use covid_ct::{
-    Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace, say, visible,
+    Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace, say, speaks,
+    visible,
 };
 use std::path::Path;
 
@@ -78,6 +79,9 @@ pub fn scan_model(workspace: &Workspace, trained: &Trained) -> Result<()> {
 pub fn predict(workspace: &Workspace, trained: &Trained) -> Result<()> {
     let run = reopened(workspace, trained)?;
     let inference = run.predict()?;
+    if !speaks() {
+        return Ok(());
+    }
     run.heat_by_scan()?;
     let predictions = run.predictions(Subset::Prediction)?;
     say(format_args!("\n{}\n\n{inference}\n\nWritten to {}", predictions.summary(), visible(run.folder().path())));

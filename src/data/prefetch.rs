@@ -12,6 +12,8 @@ use tch::{Device, Tensor};
 
 /// A batch that has been made.
 pub(crate) struct Batch<'a> {
+    /// Its place among the batches, from 0.
+    pub(crate) number: usize,
     pub(crate) slices: &'a [usize],
     /// The batch.
     pub(crate) input: Tensor,
@@ -39,10 +41,10 @@ pub(crate) fn prefetch(
                 }
             }
         });
-        for slices in batches {
+        for (number, slices) in batches.iter().enumerate() {
             let begun = Instant::now();
             let input = receiver.recv().context("the thread that reads slices ended")??;
-            work(Batch { slices, input, waited: begun.elapsed().as_secs_f64() })?;
+            work(Batch { number, slices, input, waited: begun.elapsed().as_secs_f64() })?;
         }
         Ok(())
     })

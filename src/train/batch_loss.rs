@@ -1,6 +1,7 @@
 //! The loss of a batch, and what training adds to it: weights of slices, label smoothing, mixup.
 
 use crate::base::errors::Result;
+use crate::nn::rank_sums::summed;
 use crate::train::epoch::Sums;
 use crate::train::recipe::Recipe;
 use rand::{Rng, SeedableRng};
@@ -21,32 +22,44 @@ impl BatchLoss {
         Self::with(loss, logits, labels)
     }
 
-    /// The loss to train on: cross entropy with smoothed labels, each slice times its weight `[N]`; of a mixed batch the
-    /// share `mixed` for the slice's own label, the rest for that of the slice before it.
+    /// The loss to train on: cross entropy with smoothed labels, each slice times its weight; of a mixed batch the share of
+    /// the slice's own input for its own label, the rest for that of the slice before it. `of`: slices of the whole batch; if
+    /// logits `[N, 2]` are a share of it, this is their part of the batch's mean. Labels and weights have the rows that the
+    /// input had before it was mixed.
     pub(crate) fn training(
         logits: &Tensor,
         labels: &Tensor,
         weights: Option<&Tensor>,
-        mixed: Option<f64>,
+        mixing: Option<Mixing>,
         recipe: &Recipe,
+        of: usize,
     ) -> Result<Self> {
+        let is_whole = logits.size2()?.0 == of as i64;
         let each = |labels: &Tensor, weights: Option<&Tensor>| -> Result<Tensor> {
             let smoothing = recipe.label_smoothing;
-            let Some(weights) = weights else {
-                return Ok(logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, smoothing)?);
-            };
-            let each = logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::None, -100, smoothing)?;
-            Ok(each.f_mul(weights)?.f_mean(Kind::Float)?)
+            let reduced = |by| logits.f_cross_entropy_loss::<Tensor>(labels, None, by, -100, smoothing);
+            Ok(match weights {
+                None if is_whole => reduced(Reduction::Mean)?,
+                None => reduced(Reduction::Sum)?.f_div_scalar(of as f64)?,
+                Some(weights) if is_whole => reduced(Reduction::None)?.f_mul(weights)?.f_mean(Kind::Float)?,
+                Some(weights) => {
+                    reduced(Reduction::None)?.f_mul(weights)?.f_sum(Kind::Float)?.f_div_scalar(of as f64)?
+                }
+            })
         };
-        let loss = match mixed {
-            None => each(labels, weights)?,
-            Some(share) => {
-                let other = weights.map(before).transpose()?;
-                let own = each(labels, weights)?.f_mul_scalar(share)?;
-                own.f_add(&each(&before(labels)?, other.as_ref())?.f_mul_scalar(1.0 - share)?)?
-            }
-        };
-        Self::with(loss, logits, labels)
+        let Some(mixing) = mixing else { return Self::with(each(labels, weights)?, logits, labels) };
+        let [own, before] = [Mixing::own, Mixing::before].map(|rows| move |of: &Tensor| rows(mixing, of));
+        let (labels, others) = (own(labels)?, before(labels)?);
+        let loss = each(&labels, weights.map(&own).transpose()?.as_ref())?.f_mul_scalar(mixing.share)?;
+        let other = each(&others, weights.map(&before).transpose()?.as_ref())?.f_mul_scalar(1.0 - mixing.share)?;
+        Self::with(loss.f_add(&other)?, logits, &labels)
+    }
+
+    /// Sums the gradients and the losses of the ranks' shares of a batch of `of` slices, in one all-reduce: those of the whole
+    /// batch.
+    pub(crate) fn summed(self, gradient: &Tensor, of: usize) -> Result<(Tensor, Self)> {
+        let [gradient, loss, correct] = summed([gradient, &self.loss, &self.correct.f_to_kind(Kind::Float)?])?;
+        Ok((gradient, Self { loss, correct: correct.f_to_kind(Kind::Int64)?, slices: of }))
     }
 
     fn with(loss: Tensor, logits: &Tensor, labels: &Tensor) -> Result<Self> {
@@ -61,14 +74,37 @@ impl BatchLoss {
     }
 }
 
-/// Each row's predecessor in the batch; the first row's is the last one.
-fn before(rows: &Tensor) -> Result<Tensor> {
-    Ok(rows.f_roll([1_i64].as_slice(), [0_i64].as_slice())?)
+/// How the slices of a batch are mixed, each with the one before it; before the first is the last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mixing {
+    /// The share of each slice's own input, 0 to 1.
+    pub(crate) share: f64,
+    /// The rows are a rank's share of a batch, and the slice before them comes first.
+    pub(crate) is_led: bool,
 }
 
-/// Rows of a batch mixed with their predecessors: `share` of each row.
-pub(crate) fn mixed_rows(rows: &Tensor, share: f64) -> Result<Tensor> {
-    Ok(rows.f_mul_scalar(share)?.f_add(&before(rows)?.f_mul_scalar(1.0 - share)?)?)
+impl Mixing {
+    /// The rows to learn from.
+    fn own(self, rows: &Tensor) -> Result<Tensor> {
+        if !self.is_led {
+            return Ok(rows.shallow_clone());
+        }
+        Ok(rows.f_narrow(0, 1, rows.size()[0] - 1)?)
+    }
+
+    /// The row before each of them.
+    fn before(self, rows: &Tensor) -> Result<Tensor> {
+        if !self.is_led {
+            return Ok(rows.f_roll([1_i64].as_slice(), [0_i64].as_slice())?);
+        }
+        Ok(rows.f_narrow(0, 0, rows.size()[0] - 1)?)
+    }
+
+    /// The mixed rows.
+    pub(crate) fn mixed(self, rows: &Tensor) -> Result<Tensor> {
+        let (own, before) = (self.own(rows)?, self.before(rows)?);
+        Ok(own.f_mul_scalar(self.share)?.f_add(&before.f_mul_scalar(1.0 - self.share)?)?)
+    }
 }
 
 /// The share from Beta(alpha, alpha), 0 to 1, of one step of a run: the same after a resume. Jöhnk's method (1964), which
@@ -100,8 +136,9 @@ mod tests {
         let softplus = |z: f64| z.exp().ln_1p();
         let each = [softplus(-2.0), softplus(1.0), softplus(0.0)];
         let plain = Recipe::default();
-        let of = |weights: Option<&Tensor>, mixed, recipe: &Recipe| {
-            value(BatchLoss::training(&logits, &labels, weights, mixed, recipe).expect("a loss"))
+        let of = |weights: Option<&Tensor>, mixed: Option<f64>, recipe: &Recipe| {
+            let mixing = mixed.map(|share| Mixing { share, is_led: false });
+            value(BatchLoss::training(&logits, &labels, weights, mixing, recipe, 3).expect("a loss"))
         };
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
         let mean = each.iter().sum::<f64>() / 3.0;
@@ -115,9 +152,38 @@ mod tests {
         // The label before: 1, 0, 0 for the slices in turn.
         let other = (softplus(2.0) + softplus(1.0) + softplus(0.0)) / 3.0;
         near(of(None, Some(0.75), &plain), 0.75 * mean + 0.25 * other);
-        let rows = mixed_rows(&logits, 0.75).expect("mixes");
+        let rows = Mixing { share: 0.75, is_led: false }.mixed(&logits).expect("mixes");
         let rows = Vec::<f32>::try_from(rows.reshape([-1])).expect("floats");
         assert_eq!(rows, [1.5, 0.0, 0.5, 0.75, 0.0, 0.25]);
+    }
+
+    /// The parts of a batch's loss add up to it, also of one without slices; the slice before a share leads it.
+    #[test]
+    fn shares_of_a_batch_add_up_to_its_loss() {
+        tch::manual_seed(5);
+        let logits = Tensor::randn([5, 2], (Kind::Float, tch::Device::Cpu));
+        let labels = Tensor::from_slice(&[0_i64, 1, 1, 0, 1]);
+        let weights = Tensor::from_slice(&[0.5_f32, 2.0, 0.5, 1.0, 1.5]);
+        let recipe = Recipe { label_smoothing: 0.1, ..Recipe::default() };
+        for (weights, mixed) in [(None, None), (Some(&weights), None), (None, Some(0.7)), (Some(&weights), Some(0.7))] {
+            let mixing = |is_led| mixed.map(|share| Mixing { share, is_led });
+            let loss = |logits: &Tensor, labels: &Tensor, weights: Option<&Tensor>, is_led| {
+                let loss = BatchLoss::training(logits, labels, weights, mixing(is_led), &recipe, 5).expect("a loss");
+                let correct = i64::try_from(&loss.correct).expect("a number");
+                (value(BatchLoss { slices: 1, ..loss }), correct)
+            };
+            let whole = loss(&logits, &labels, weights, false);
+            let (mut sum, mut correct) = (0.0, 0);
+            for (start, rows) in [(0_i64, 2), (2, 0), (2, 3)] {
+                let lead = i64::from(mixed.is_some());
+                let places: Vec<i64> = (start - lead..start + rows).map(|at| at.rem_euclid(5)).collect();
+                let of = |all: &Tensor| all.index_select(0, &Tensor::from_slice(&places));
+                let own = logits.narrow(0, start, rows);
+                let part = loss(&own, &of(&labels), weights.map(of).as_ref(), true);
+                (sum, correct) = (sum + part.0, correct + part.1);
+            }
+            assert!((sum - whole.0).abs() < 1e-6 && correct == whole.1, "{sum}, {correct}, not {whole:?}");
+        }
     }
 
     #[test]

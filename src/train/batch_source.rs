@@ -4,17 +4,21 @@ use crate::base::errors::{Context, Result};
 use crate::base::files::Digest;
 use crate::base::interrupt::go_on;
 use crate::base::progress::Progress;
+use crate::base::ranks::ranks;
 use crate::data::augment::Augmentation;
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Label;
 use crate::data::prefetch::{Batch, prefetch};
 use crate::nn::learn::Learn;
 use crate::nn::model::{Mode, Network};
+use crate::nn::rank_sums::BatchShare;
 use crate::nn::transfer::{pinned, sent};
-use crate::train::batch_loss::{BatchLoss, mixed_rows};
+use crate::train::batch_loss::{BatchLoss, Mixing};
 use crate::train::config::RunConfig;
 use crate::train::epoch::Sums;
 use crate::train::features::FeatureCache;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use tch::{Device, Kind, Tensor};
 
 /// The source of a network's input, and the modes it computes in, by a run's settings.
@@ -29,6 +33,33 @@ pub(crate) struct BatchSource<'a> {
     /// Slices are scored as they are and reversed.
     flips: bool,
     device: Device,
+}
+
+/// The score of a batch as ranks send it, floating-point numbers by their bits.
+#[derive(Serialize, Deserialize)]
+struct BatchScore {
+    /// Covid probability of each slice.
+    covid: Vec<u32>,
+    /// Mean loss.
+    loss: u64,
+    correct: u64,
+}
+
+impl BatchScore {
+    fn of(covid: &[f32], sums: &Sums) -> Self {
+        let covid = covid.iter().map(|value| value.to_bits()).collect();
+        Self { covid, loss: sums.batch_loss.to_bits(), correct: sums.correct }
+    }
+}
+
+/// The slices that this rank reads of a batch: its share, with the slice before it where batches are mixed.
+pub(crate) fn read_by_rank(batch: &[usize], mixed: bool) -> Cow<'_, [usize]> {
+    let Some(BatchShare { start, rows, of }) = BatchShare::of_batch(batch.len()) else { return batch.into() };
+    let own = &batch[start..start + rows];
+    if !mixed {
+        return own.into();
+    }
+    [&[batch[(start + of - 1) % of]], own].concat().into()
 }
 
 /// How the slices of an epoch are changed at random.
@@ -98,11 +129,17 @@ impl<'a> BatchSource<'a> {
         self.forward(network, &self.ready(input)?, mode)
     }
 
-    /// Logits to learn from; of a mixed batch `mixed` is the share of each slice's own input.
-    pub(crate) fn training_logits(&self, network: &Network, input: &Tensor, mixed: Option<f64>) -> Result<Tensor> {
+    /// Logits to learn from; `share`: which part of a batch the input is.
+    pub(crate) fn training_logits(
+        &self,
+        network: &Network,
+        input: &Tensor,
+        mixing: Option<Mixing>,
+        share: Option<BatchShare>,
+    ) -> Result<Tensor> {
         let ready = self.ready(input)?;
-        let ready = mixed.map(|share| mixed_rows(&ready, share)).transpose()?.unwrap_or(ready);
-        self.forward(network, &ready, self.training)
+        let ready = mixing.map(|mixing| mixing.mixed(&ready)).transpose()?.unwrap_or(ready);
+        self.forward(network, &ready, Mode { share, ..self.training })
     }
 
     /// Logits of input that is ready; with [`flip_at_test`](crate::Recipe::flip_at_test) logarithms of the mean probabilities of
@@ -173,20 +210,24 @@ impl<'a> BatchSource<'a> {
         let _guard = tch::no_grad_guard();
         let manifest = self.cache.manifest();
         let labelled = slices.iter().all(|&i| manifest.scan_of(&manifest.slices[i]).label.is_some());
-        let (mut probabilities, mut sums) = (Vec::with_capacity(slices.len()), Sums::default());
+        let mut scored: Vec<BatchScore> = Vec::new();
         let (mut covid, mut losses) = (Vec::new(), Vec::new());
         let mut read_back = |covid: &mut Vec<Tensor>, losses: &mut Vec<BatchLoss>| -> Result<()> {
-            if !covid.is_empty() {
-                let all = Tensor::f_cat(covid, 0)?.f_to_device(Device::Cpu)?;
-                probabilities.extend(Vec::<f32>::try_from(&all.f_contiguous()?)?);
+            let all =
+                if covid.is_empty() { return Ok(()) } else { Tensor::f_cat(covid, 0)?.f_to_device(Device::Cpu)? };
+            let all = Vec::<f32>::try_from(&all.f_contiguous()?)?;
+            let (mut rest, mut losses) = (all.as_slice(), losses.drain(..));
+            for of_batch in covid.drain(..) {
+                let (own, later) = rest.split_at(of_batch.size1()? as usize);
+                let sums = losses.next().map_or(Ok(Sums::default()), |loss| loss.sums())?;
+                scored.push(BatchScore::of(own, &sums));
+                rest = later;
             }
-            losses.iter().try_for_each(|loss| loss.sums().map(|batch| sums.add(&batch)))?;
-            covid.clear();
-            losses.clear();
             Ok(())
         };
         let batches: Vec<&[usize]> = slices.chunks(batch_size).collect();
-        self.prefetch(&batches, None, |Batch { slices, input, .. }| {
+        let own: Vec<&[usize]> = batches.iter().copied().skip(ranks().rank()).step_by(ranks().count()).collect();
+        self.prefetch(&own, None, |Batch { slices, input, .. }| {
             go_on()?;
             let logits = self.scored_logits(network, &input)?;
             covid.push(logits.f_softmax(1, Kind::Float)?.f_select(1, Label::Covid.index() as i64)?);
@@ -200,6 +241,11 @@ impl<'a> BatchSource<'a> {
             Ok(())
         })?;
         read_back(&mut covid, &mut losses)?;
+        let (mut probabilities, mut sums) = (Vec::with_capacity(slices.len()), Sums::default());
+        for (batch, scored) in batches.iter().zip(ranks().collected(scored, batches.len())?) {
+            probabilities.extend(scored.covid.iter().map(|bits| f32::from_bits(*bits)));
+            sums.add(&Sums::of_batch(f64::from_bits(scored.loss), scored.correct, batch.len()));
+        }
         Ok((probabilities, labelled.then_some(sums)))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::{Progress, counted, thousands};
+use crate::base::ranks::speaks;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Label, Manifest};
@@ -118,7 +119,11 @@ impl Experiment {
         settings: RunConfig,
         reporter: Reporter,
     ) -> Result<Self> {
-        let show = |progress: &Progress| reporter(&RunEvent::Working(progress.clone()));
+        let show = |progress: &Progress| {
+            if speaks() {
+                reporter(&RunEvent::Working(progress.clone()));
+            }
+        };
         let cache = SliceCache::open_or_build(workspace.cache_folder(), accepted, &settings.preprocess, show)?;
         belongs_together(&cache, &split, &settings)
             .with_context(|| format!("opening the run in {}", folder.path().display()))?;
@@ -186,9 +191,11 @@ impl Experiment {
         before_training(&self.settings, &self.split)
     }
 
-    /// Calls the callback with an event.
+    /// Calls the callback with an event, on the first rank.
     pub(crate) fn report(&self, event: &RunEvent) {
-        (self.reporter)(event);
+        if speaks() {
+            (self.reporter)(event);
+        }
     }
 
     /// Reports progress.

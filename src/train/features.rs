@@ -15,6 +15,7 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::{Digest, read_json, write_json};
 use crate::base::interrupt::go_on;
 use crate::base::progress::{Meter, Progress};
+use crate::base::ranks::{ranks, speaks};
 use crate::data::cache::SliceCache;
 use crate::data::preprocess::{Preprocess, WithoutLungs};
 use crate::data::rows::{Building, Checking, Place, Rows};
@@ -94,34 +95,44 @@ impl FeatureCache {
         let doing = || format!("computing the features {}", place.folder.display());
         let stage = format!("features of {}", network.architecture());
         let say = |note: &str| progress(&Progress::noted(&stage, "slices", slices, note));
-        if let Some(building) = Building::begin(&place, say).with_context(doing)? {
-            let (begun, already) = (Instant::now(), building.already());
+        let building = if speaks() { Building::begin(&place, say).with_context(doing)? } else { None };
+        let missing = ranks().broadcast(speaks().then(|| building.as_ref().map(Building::missing)))?;
+        if let Some(missing) = missing {
+            let begun = Instant::now();
+            let already = slices - missing.iter().map(ExactSizeIterator::len).sum::<usize>();
             let meter = Meter::new(&stage, "slices", slices, already, progress);
             let way = match is_prepared {
                 true => Way::prepared(cache, network, until).with_context(doing)?,
                 false => Way::Plain { network, until, computed, device },
             };
-            let missing = building.missing();
             let at_once = way.blocks_at_once(cache, missing.first().map_or(1, ExactSizeIterator::len));
-            for blocks in missing.chunks(at_once) {
+            let at_once = ranks().broadcast(speaks().then_some(at_once))?;
+            let of_ranks: Vec<&[Range<usize>]> = missing.chunks(at_once).collect();
+            for round in of_ranks.chunks(ranks().count()) {
+                // Of all ranks: they take about the same time.
                 let done = |slices: usize| {
-                    meter.add(slices);
+                    meter.add(slices * round.len());
                     go_on()
                 };
                 let mut bytes = Vec::new();
-                for features in way.of_batches(cache, blocks, done).with_context(doing)? {
+                for features in way.of_batches(cache, own_of(round), done).with_context(doing)? {
                     bytes.extend(crate::nn::transfer::bytes(&features.f_to_kind(kind)?)?);
                 }
-                let mut rows = bytes.chunks_exact(row_bytes).map(|row| (row, 0));
-                for block in blocks {
-                    building.put(block, rows.by_ref().take(block.len())).with_context(doing)?;
+                for (blocks, bytes) in round.iter().zip(ranks().gather_to_first(bytes)?) {
+                    let mut rows = bytes.chunks_exact(row_bytes).map(|row| (row, 0));
+                    for (block, building) in blocks.iter().zip(building.iter().cycle()) {
+                        building.put(block, rows.by_ref().take(block.len())).with_context(doing)?;
+                    }
                 }
             }
             meter.finish();
-            // Of all slices, also where some were left by an earlier build.
-            let seconds = begun.elapsed().as_secs_f64() * slices as f64 / (slices - already).max(1) as f64;
-            write_json(&place.folder.join(COST), &seconds)?;
-            building.finish(&index).with_context(doing)?;
+            if let Some(building) = building {
+                // Of all slices, also where some were left by an earlier build.
+                let seconds = begun.elapsed().as_secs_f64() * slices as f64 / (slices - already).max(1) as f64;
+                write_json(&place.folder.join(COST), &seconds)?;
+                building.finish(&index).with_context(doing)?;
+            }
+            ranks().barrier();
         }
         let rows = Rows::open(&place, &index, Checking::Once).context("opening a network's features")?;
         let seconds = read_json(&place.folder.join(COST), "the seconds that features took")?;
@@ -170,6 +181,11 @@ impl FeatureCache {
         ensure!(found == expected, "expected {expected} bytes of {} features, found {found}", self.width);
         Ok(bytes)
     }
+}
+
+/// This rank's part of what the ranks do side by side; the last round can have too few parts.
+fn own_of<'a, T>(round: &[&'a [T]]) -> &'a [T] {
+    round.get(ranks().rank()).copied().unwrap_or_default()
 }
 
 /// How features are computed.

@@ -1,11 +1,14 @@
 //! One step of a training: gradient, learning rate, AdamW, and the average of the weights.
 
 use crate::base::errors::Result;
+use crate::base::ranks::ranks;
 use crate::nn::learn::Precision;
 use crate::nn::model::Network;
 use crate::nn::optimizer::{Adam, Scaling, clip, gradient};
+use crate::nn::rank_sums::BatchShare;
+use crate::nn::transfer::bytes;
 use crate::nn::weight_average::{self, WeightAverage};
-use crate::train::batch_loss::mixed_share;
+use crate::train::batch_loss::{BatchLoss, mixed_share};
 use crate::train::config::RunConfig;
 use crate::train::position::Position;
 use std::collections::BTreeMap;
@@ -79,13 +82,24 @@ impl Optimization {
         self.run.learning_rate * self.run.recipe.schedule.factor(done, self.epoch_steps, all)
     }
 
-    /// Changes the weights by the gradient of this loss.
-    pub(crate) fn step(&mut self, network: &Network, loss: &Tensor, epoch: usize, step: u64) -> Result<()> {
+    /// Changes the weights by the gradient of this loss, and returns it. If it is that of a `share` of a batch, gradient and
+    /// loss are summed over the ranks first.
+    pub(crate) fn step(
+        &mut self,
+        network: &Network,
+        loss: BatchLoss,
+        share: Option<BatchShare>,
+        (epoch, step): (usize, u64),
+    ) -> Result<BatchLoss> {
         let learning = network.learning(self.run.learn);
         self.adam.set_learning_rate(self.learning_rate(epoch, step));
         let is_scaled = self.run.precision == Precision::F16;
-        let loss = if is_scaled { self.scaling.scaled(loss)? } else { loss.shallow_clone() };
-        let gradient = gradient(&loss, learning)?;
+        let to_differentiate = if is_scaled { self.scaling.scaled(&loss.loss)? } else { loss.loss.shallow_clone() };
+        let gradient = gradient(&to_differentiate, learning)?;
+        let (gradient, loss) = match share {
+            Some(share) => loss.summed(&gradient, share.of)?,
+            None => (gradient, loss),
+        };
         if let Some(limit) = &self.limit {
             clip(&gradient, &if is_scaled { self.scaling.scaled(limit)? } else { limit.shallow_clone() })?;
         }
@@ -94,7 +108,20 @@ impl Optimization {
             false => self.adam.step(gradient)?,
         }
         let done = epoch as u64 * self.epoch_steps + step + 1;
-        self.average.as_mut().map_or(Ok(()), |average| average.update(network, done))
+        self.average.as_mut().map_or(Ok(()), |average| average.update(network, done))?;
+        Ok(loss)
+    }
+
+    /// # Errors
+    /// Ranks whose weights are no longer the same bits.
+    pub(crate) fn agree(&self, network: &Network) -> Result<()> {
+        if ranks().is_alone() {
+            return Ok(());
+        }
+        let tensors = network.learning(self.run.learn).iter().chain(network.buffers());
+        let bytes = tensors.map(|(_, tensor)| Ok(crc32c::crc32c(&bytes(&tensor.f_detach()?)?).to_le_bytes()));
+        let each = bytes.collect::<Result<Vec<_>>>()?.concat();
+        ranks().agree("the weights (CRC-32C)", &format!("{:08x}", crc32c::crc32c(&each)))
     }
 
     /// Calls `work` while the network has the weights that are scored and kept: their average, where there is one.

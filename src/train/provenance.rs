@@ -1,5 +1,6 @@
 //! The machine, the versions and the time of a computation.
 
+use crate::base::ranks::ranks;
 use crate::base::table::{Table, shown_as_table};
 use crate::nn::device::{gpu_names, gpus_in_words};
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,11 @@ pub struct Provenance {
     pub libtorch: String,
     /// The processor's name.
     pub processor: String,
-    /// Threads that libtorch uses.
+    /// Threads that libtorch uses, in each rank.
     pub threads: i32,
+    /// Processes that worked together (MPI's ranks).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub ranks: usize,
     /// GPUs that libtorch sees.
     pub gpus: i64,
     /// Their names and the driver's version, from `nvidia-smi`; empty without a GPU or without that program.
@@ -38,6 +42,14 @@ pub struct Provenance {
     pub system: String,
     /// Date and time in UTC: `2026-11-24 09:30`.
     pub when: String,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 impl Provenance {
@@ -56,6 +68,7 @@ impl Provenance {
             libtorch: crate::nn::device::libtorch_version(),
             processor: value(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned()),
             threads: tch::get_num_threads(),
+            ranks: ranks().count(),
             gpus: tch::Cuda::device_count(),
             gpu_names: gpu_names(),
             memory: memory.map(|kilobytes: u64| kilobytes * 1024),

@@ -4,6 +4,7 @@ use crate::base::checksums::Sha256Sums;
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::human_bytes;
+use crate::base::ranks::speaks;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::manifest::Manifest;
 use crate::data::split::{Split, SplitUnit, Subset};
@@ -113,13 +114,19 @@ impl RunFolder {
         Sha256Sums::of(&self.path).check(&artifact.file_name(), found)
     }
 
-    /// Writes JSON, atomically.
+    /// Writes JSON, atomically. As all of the run's files it is written by the first rank alone.
     pub(crate) fn write<T: Serialize>(&self, artifact: Artifact, value: &T) -> Result<()> {
+        if !speaks() {
+            return Ok(());
+        }
         Sha256Sums::of(&self.path).write_json(&artifact.file_name(), value)
     }
 
     /// Writes a file by a function that is given the path of a sibling, and records its SHA-256.
     pub(crate) fn write_by(&self, artifact: Artifact, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        if !speaks() {
+            return Ok(());
+        }
         Sha256Sums::of(&self.path).write(&artifact.file_name(), write)
     }
 
@@ -139,7 +146,7 @@ impl RunFolder {
     }
 
     pub(crate) fn write_config(&self, run: &RunConfig) -> Result<()> {
-        run.write(self.path_of(Artifact::Config))
+        if speaks() { run.write(self.path_of(Artifact::Config)) } else { Ok(()) }
     }
 
     /// The split it was trained with.
@@ -151,7 +158,7 @@ impl RunFolder {
     }
 
     pub(crate) fn write_split(&self, split: &Split, manifest: &Manifest) -> Result<()> {
-        split.write(self.path_of(Artifact::Split), manifest)
+        if speaks() { split.write(self.path_of(Artifact::Split), manifest) } else { Ok(()) }
     }
 
     /// The description in the last checkpoint, or else in the best one; `None` before the first.

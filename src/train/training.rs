@@ -4,15 +4,17 @@ use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::lock;
 use crate::base::interrupt::{go_on, is_asked};
 use crate::base::progress::{Meter, Progress};
+use crate::base::ranks::{ranks, speaks};
 use crate::data::prefetch::Batch;
 use crate::data::sampler::shuffled;
 use crate::data::split::Subset;
 use crate::nn::learn::Learn;
 use crate::nn::model::Network;
+use crate::nn::rank_sums::BatchShare;
 use crate::nn::transfer::{pinned, sent};
 use crate::stats::logistic_head::Solution;
-use crate::train::batch_loss::BatchLoss;
-use crate::train::batch_source::{BatchSource, Changed};
+use crate::train::batch_loss::{BatchLoss, Mixing};
+use crate::train::batch_source::{BatchSource, Changed, read_by_rank};
 use crate::train::checkpoint::{Checkpoint, CheckpointInfo, must_continue, same_backbone, save_network, save_progress};
 use crate::train::config::RunConfig;
 use crate::train::converged_head::{solve_head, solved};
@@ -29,7 +31,8 @@ use crate::train::scans::{scan_auc, slice_weights};
 use crate::train::training_log::write_history;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::fs;
+use std::borrow::Cow;
+use std::fs::{self, File};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
@@ -54,9 +57,11 @@ fn train(experiment: &Experiment) -> Result<History> {
     let doing = || format!("training in {}", folder.path().display());
     experiment.settings().check().with_context(doing)?;
     has_both_labels(experiment.split(), experiment.manifest()).with_context(doing)?;
-    fs::create_dir_all(folder.path()).with_context(doing)?;
-    let _lock = lock(&folder.path_of(Artifact::Lock), "another process is training this run").with_context(doing)?;
+    let _lock = speaks().then(|| locked(folder)).transpose().with_context(doing)?;
     let found = begun(experiment).with_context(doing)?;
+    let position = found.as_ref().map(|found| (found.info.position, found.info.epochs.len()));
+    // Also waits until each rank has read it, before a new one is written.
+    ranks().agree("the checkpoint to resume from", &serde_json::to_string(&position)?).with_context(doing)?;
     // Under the lock: only the process that trains says what the run is trained with.
     if folder.split(experiment.manifest()).ok().as_ref() != Some(experiment.split()) {
         folder.write_split(experiment.split(), experiment.manifest()).with_context(doing)?;
@@ -75,6 +80,11 @@ fn train(experiment: &Experiment) -> Result<History> {
         training.epoch().with_context(doing)?;
     }
     training.finish().with_context(doing)
+}
+
+fn locked(folder: &RunFolder) -> Result<File> {
+    fs::create_dir_all(folder.path())?;
+    lock(&folder.path_of(Artifact::Lock), "another process is training this run")
 }
 
 /// The history of a finished run, written again if the run was killed between its last checkpoint and its history.
@@ -163,6 +173,7 @@ impl<'a> Training<'a> {
             self.save_position(seconds)?;
         }
         let (validation, validation_scan_auc, test) = scored?;
+        self.optimization.agree(&self.network)?;
         let sums = self.info.position.sums;
         let record = EpochRecord {
             epoch: epoch + 1,
@@ -219,16 +230,20 @@ impl<'a> Training<'a> {
         let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
         let (mut begun, mut saved) = (Instant::now(), Instant::now());
         let (source, mut losses) = (self.source.clone(), Vec::new());
+        let read: Vec<Cow<'_, [usize]>> =
+            batches.iter().map(|batch| read_by_rank(batch, run.recipe.mixup > 0.0)).collect();
+        let read: Vec<&[usize]> = read.iter().map(AsRef::as_ref).collect();
         let augmentation = &run.recipe.augmentation;
         let changed = (!augmentation.is_none()).then_some(Changed { augmentation, seed: run.seed, epoch });
-        source.prefetch(&batches, changed, |Batch { slices, input, waited }| {
+        source.prefetch(&read, changed, |Batch { number, slices, input, waited }| {
+            let batch = batches[number];
             self.info.position.waited += waited;
-            losses.push((slices.to_vec(), self.learn(slices, &input)?));
+            losses.push((batch.to_vec(), self.learn(slices, &input, batch.len())?));
             let is_due = is_asked() || saved.elapsed().as_secs_f64() >= 60.0 * run.checkpoint_minutes;
             if is_due || losses.len() >= source.batches_between_reads() {
                 self.read_back(&mut losses)?;
             }
-            meter.add_with(slices.len(), || {
+            meter.add_with(batch.len(), || {
                 let so_far = Score::of(&self.info.position.sums, run.accuracy);
                 format!("loss {:.4}, accuracy {:.4}", so_far.loss, so_far.accuracy)
             });
@@ -276,22 +291,23 @@ impl<'a> Training<'a> {
         Ok(shuffled(self.experiment.slices(Subset::Train)?, &mut rng))
     }
 
-    /// One step: forward, loss, backward, AdamW.
-    fn learn(&mut self, batch: &[usize], input: &Tensor) -> Result<BatchLoss> {
+    /// One step: forward, loss, backward, AdamW. `slices`: those that this rank has read of a batch of `of`.
+    fn learn(&mut self, slices: &[usize], input: &Tensor, of: usize) -> Result<BatchLoss> {
         let (run, epoch, step) = (&self.info.run, self.info.position.epoch, self.step);
         // Dropout is seeded by seed, epoch and step, so that a resumed run draws the same.
         tch::manual_seed(((run.seed << 40) ^ ((epoch as u64) << 24) ^ step) as i64);
         self.step += 1;
+        let share = BatchShare::of_batch(of);
         let mixed = self.optimization.mixed(epoch, step);
-        let logits = self.source.training_logits(&self.network, input, mixed)?;
+        let mixing = mixed.map(|own| Mixing { share: own, is_led: share.is_some() });
+        let logits = self.source.training_logits(&self.network, input, mixing, share)?;
         let weights = self.weights.as_ref().map(|weights| -> Result<Tensor> {
-            let of_batch: Vec<f32> = batch.iter().map(|&slice| weights[slice]).collect();
-            sent(&pinned(Tensor::f_from_slice(&of_batch)?, self.device)?, self.device)
+            let of_slices: Vec<f32> = slices.iter().map(|&slice| weights[slice]).collect();
+            sent(&pinned(Tensor::f_from_slice(&of_slices)?, self.device)?, self.device)
         });
-        let (labels, weights) = (self.source.labels(batch)?, weights.transpose()?);
-        let loss = BatchLoss::training(&logits, &labels, weights.as_ref(), mixed, &run.recipe)?;
-        self.optimization.step(&self.network, &loss.loss, epoch, step)?;
-        Ok(loss)
+        let (labels, weights) = (self.source.labels(slices)?, weights.transpose()?);
+        let loss = BatchLoss::training(&logits, &labels, weights.as_ref(), mixing, &run.recipe, of)?;
+        self.optimization.step(&self.network, loss, share, (epoch, step))
     }
 
     /// Loss and accuracy of a subset's slices, and the ROC AUC of its scans.
@@ -338,6 +354,7 @@ impl<'a> Training<'a> {
 
     /// Writes `best.safetensors` (of a frozen network: the backbone with the best head) and the history.
     fn finish(self) -> Result<History> {
+        ranks().barrier();
         if self.info.backbone.is_some() {
             let best = Checkpoint::read(&self.folder().checked(Artifact::BestHead)?)?;
             self.network.set_head(&best.tensors)?;

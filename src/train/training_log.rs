@@ -2,6 +2,7 @@
 
 use crate::base::errors::{Context, Result};
 use crate::base::files::write_whole;
+use crate::base::ranks::speaks;
 use crate::train::checkpoint::CheckpointInfo;
 use crate::train::epoch::{EpochRecord, Score};
 use crate::train::history::History;
@@ -15,6 +16,9 @@ use tch::Device;
 /// Writes the history of the epochs so far, as JSON and as CSV, and adds to TensorBoard's events those that they lack.
 pub(super) fn write_history(folder: &RunFolder, info: &CheckpointInfo, device: Device) -> Result<History> {
     let history = History::of(info, device);
+    if !speaks() {
+        return Ok(history);
+    }
     folder.write(Artifact::History, &history)?;
     folder.write_by(Artifact::HistoryCsv, |path| write_csv(path, &history.epochs))?;
     let events = folder.path_of(Artifact::EventLog);

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use covid_ct::tch::{self, Device, Kind, Reduction, Tensor};
 use covid_ct::{
     Adam, Architecture, Experiment, History, Learn, Network, Preprocess, RunConfig, RunFolder, Split, Subset, gradient,
+    seconds_reducing,
 };
 use serde_json::json;
 use std::path::Path;
@@ -52,11 +53,14 @@ fn trained(data: &Path, args: &BenchArgs, run: RunConfig) -> Result<(History, (f
 pub(super) fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {
     let run = RunConfig::published(args.network).by_patient();
     let run = RunConfig { learn: Learn::Whole, batch_size: args.batch, epochs: 2, pretrained: None, ..run };
+    let before = seconds_reducing();
     let (history, (_, cpu), slices, _) = trained(data, args, run)?;
+    // Of the steps of all epochs.
+    let (reducing, seconds) = (seconds_reducing() - before, history.epochs.iter().map(|of| of.seconds).sum::<f64>());
     let last = history.epochs.last().context("no epoch")?;
     let more = json!({
         "loss": last.training.loss, "stall": last.waited / last.seconds, "device": history.device,
-        "gpu_mb": gpu_megabytes(), "images_per_second": last.images_per_second,
+        "gpu_mb": gpu_megabytes(), "images_per_second": last.images_per_second, "all_reduce": reducing / seconds,
     });
     Ok((slices, (last.seconds, cpu), more))
 }

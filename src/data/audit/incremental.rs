@@ -2,7 +2,7 @@
 
 use super::Audit;
 use super::earlier::{EarlierAudit, FileStamp, Recall};
-use super::pass::{Pass, WantedCache};
+use super::pass::{AT_ONCE, Pass, WantedCache};
 use crate::base::errors::Result;
 use crate::base::progress::{Meter, Progress, counted, thousands};
 use crate::data::cache::SliceCache;
@@ -94,7 +94,7 @@ impl Audit {
         let mut pass = Pass::begin(&manifest, &files, recall, cache, true, progress)?;
         let stage = if cache.is_some() { "audit and cache" } else { "audit" };
         let meter = Meter::new(stage, "slices", files.len(), pass.taken(), progress);
-        for scans in pass.portions() {
+        for scans in pass.portions(AT_ONCE) {
             let read = manifest.read_listed(&files, &pass.slices_of(&scans), |index, slice, contents| {
                 let look = pass.look(index, &manifest, slice, contents)?;
                 meter.add(1);

@@ -23,7 +23,7 @@ type SeenScan = (Vec<Slice>, Vec<Inspection>);
 pub(crate) type WantedCache<'a> = Option<(&'a Path, &'a Preprocess)>;
 
 /// Slices that are read before what was seen of them is kept.
-const AT_ONCE: usize = 2048;
+pub(super) const AT_ONCE: usize = 2048;
 
 /// Inspects files from a folder or an archive and, on request, caches them in the same pass.
 pub(crate) struct Pass<'a> {
@@ -93,12 +93,12 @@ impl<'a> Pass<'a> {
         self.seen[scan].is_none()
     }
 
-    /// The scans that need to be looked at, so many together as are looked at before they are kept.
-    pub(super) fn portions(&self) -> Vec<Vec<usize>> {
+    /// The scans that need to be looked at, in portions of about so many slices.
+    pub(super) fn portions(&self, at_once: usize) -> Vec<Vec<usize>> {
         let mut portions: Vec<(usize, Vec<usize>)> = Vec::new();
         for scan in (0..self.seen.len()).filter(|scan| self.wants(*scan)) {
             let slices = self.ranges[scan].len();
-            match portions.last_mut().filter(|(before, _)| *before < AT_ONCE) {
+            match portions.last_mut().filter(|(before, _)| *before < at_once) {
                 Some((before, portion)) => {
                     *before += slices;
                     portion.push(scan);
@@ -134,22 +134,41 @@ impl<'a> Pass<'a> {
 
     /// Takes what was seen of all slices of these scans, in their order, and keeps it for another audit.
     pub(crate) fn saw(&mut self, scans: &[usize], slices: Vec<Slice>, looked: Vec<Inspection>) -> Result<()> {
-        let (mut slices, mut looked) = (slices.into_iter(), looked.into_iter());
-        for &scan in scans {
-            let range = self.ranges[scan].clone();
-            let slices: Vec<Slice> = slices.by_ref().take(range.len()).collect();
-            let looked: Vec<Inspection> = looked.by_ref().take(range.len()).collect();
-            let Some(recall) = &mut self.recall else {
-                self.seen[scan] = Some((slices, looked));
-                continue;
-            };
-            let samples = self.samples.of_scan(scan).into_iter();
-            let samples = samples.map(|(index, small)| (index - range.start, small)).collect();
-            let record = ScanRecord { slices, looked, samples, levels: self.levels[scan].counts() };
-            recall.put(scan, &record)?;
+        for (scan, record) in self.records(scans, slices, looked) {
+            self.keep_record(scan, &record)?;
             self.seen[scan] = Some((record.slices, record.looked));
         }
         Ok(())
+    }
+
+    /// The same as a record of each scan.
+    pub(super) fn records(
+        &self,
+        scans: &[usize],
+        slices: Vec<Slice>,
+        looked: Vec<Inspection>,
+    ) -> Vec<(usize, ScanRecord)> {
+        let (mut slices, mut looked) = (slices.into_iter(), looked.into_iter());
+        let record = |&scan: &usize| {
+            let range = &self.ranges[scan];
+            let slices: Vec<Slice> = slices.by_ref().take(range.len()).collect();
+            let looked: Vec<Inspection> = looked.by_ref().take(range.len()).collect();
+            // Only what is kept needs them by themselves.
+            let samples = if self.recall.is_some() { self.samples.of_scan(scan) } else { Vec::new() };
+            let samples = samples.into_iter().map(|(index, small)| (index - range.start, small)).collect();
+            (scan, ScanRecord { slices, looked, samples, levels: self.levels[scan].counts() })
+        };
+        scans.iter().map(record).collect()
+    }
+
+    /// Keeps a record for another audit.
+    pub(super) fn keep_record(&mut self, scan: usize, record: &ScanRecord) -> Result<()> {
+        self.recall.as_mut().map_or(Ok(()), |recall| recall.put(scan, record))
+    }
+
+    /// The numbers of a scan's slices.
+    pub(super) fn range(&self, scan: usize) -> Range<usize> {
+        self.ranges[scan].clone()
     }
 
     /// The same of those scans of which all slices were seen; in the order of the manifest's slices.

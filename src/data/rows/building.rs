@@ -73,6 +73,7 @@ impl Building {
     }
 
     /// The number of rows that are already built.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn already(&self) -> usize {
         locked(&self.done).1.iter().flatten().count()
     }

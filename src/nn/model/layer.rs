@@ -1,6 +1,7 @@
 //! The layers of the networks, and their computation.
 
 use crate::base::errors::{Result, bail};
+use crate::nn::rank_sums::{BatchShare, batch_norm, dropout};
 use tch::{Kind, Tensor};
 
 /// One layer of a network. The tensors are those of [`Network::parameters`](super::Network::parameters): shared, not
@@ -116,22 +117,24 @@ pub(crate) struct Mode {
     pub(crate) statistics: NormStatistics,
     /// Convolutions and matrix products compute in this kind; parameters stay f32.
     pub(crate) kind: Kind,
+    /// The input is one rank's share of a batch; batch norm and dropout are those of the whole batch.
+    pub(crate) share: Option<BatchShare>,
 }
 
 impl Mode {
     /// Evaluation mode.
     pub(crate) fn evaluation(kind: Kind) -> Self {
-        Self { dropout: false, statistics: NormStatistics::Running, kind }
+        Self { dropout: false, statistics: NormStatistics::Running, kind, share: None }
     }
 
     /// Sets the running statistics of batch norm from one batch.
     pub(crate) fn measuring() -> Self {
-        Self { dropout: false, statistics: NormStatistics::Measured, kind: Kind::Float }
+        Self { dropout: false, statistics: NormStatistics::Measured, kind: Kind::Float, share: None }
     }
 
     /// As PyTorch's `train()`.
     pub(crate) fn training(kind: Kind) -> Self {
-        Self { dropout: true, statistics: NormStatistics::Batch, kind }
+        Self { dropout: true, statistics: NormStatistics::Batch, kind, share: None }
     }
 }
 
@@ -188,15 +191,20 @@ impl Layer {
         Ok(match self {
             Self::Conv { bias, .. } => self.convolved(x, bias.as_ref(), mode)?,
             Self::BatchNorm { weight, bias, mean, variance, batches, numbers } => {
-                let (mean, variance, epsilon) = (Some(mean), Some(variance), numbers.epsilon);
+                let share = mode.share.filter(|_| mode.statistics == NormStatistics::Batch);
                 // A single value has no variance: libtorch would set the running variance to NaN without an error.
-                let several = x.numel() as i64 > x.size()[1];
+                let places: i64 = x.size()[2..].iter().product();
+                let several = share.map_or(x.size()[0], |share| share.of as i64) * places > 1;
                 let own = several && mode.statistics != NormStatistics::Running;
                 let momentum = if mode.statistics == NormStatistics::Measured { 1.0 } else { numbers.momentum };
                 if own {
                     let _guard = tch::no_grad_guard();
                     let _ = batches.shallow_clone().f_add_scalar_(1)?;
                 }
+                if own && share.is_some() {
+                    return batch_norm(x, [weight, bias], [mean, variance], momentum, numbers.epsilon);
+                }
+                let (mean, variance, epsilon) = (Some(mean), Some(variance), numbers.epsilon);
                 x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, momentum, epsilon, true)?
             }
             Self::Relu => x.f_relu()?,
@@ -207,7 +215,10 @@ impl Layer {
             Self::AvgPool => x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?,
             Self::AdaptiveAvgPool { side } => x.f_adaptive_avg_pool2d([*side; 2])?,
             Self::Flatten => x.f_flatten(1, -1)?,
-            Self::Dropout { rate } => x.f_dropout(*rate, mode.dropout)?,
+            Self::Dropout { rate } => match mode.share {
+                Some(share) if mode.dropout => dropout(x, *rate, share)?,
+                _ => x.f_dropout(*rate, mode.dropout)?,
+            },
             Self::Linear { weight, bias } => {
                 let (x, weight) = (x.f_to_kind(mode.kind)?, weight.f_to_kind(mode.kind)?);
                 x.f_linear(&weight, Some(bias.f_to_kind(mode.kind)?))?

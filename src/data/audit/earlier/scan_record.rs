@@ -26,7 +26,7 @@ pub(in super::super) struct ScanRecord {
 }
 
 impl ScanRecord {
-    pub(super) fn packed(&self) -> Vec<u8> {
+    pub(in super::super) fn packed(&self) -> Vec<u8> {
         let mut bytes = FieldWriter(Vec::new());
         self.levels.iter().for_each(|count| bytes.number(*count));
         bytes.number(self.slices.len() as u64);
@@ -43,7 +43,7 @@ impl ScanRecord {
     }
 
     /// `None` where the bytes are not those of these slices.
-    pub(super) fn unpacked(bytes: &[u8], manifest: &Manifest, listed: &[ListedSlice]) -> Option<Self> {
+    pub(in super::super) fn unpacked(bytes: &[u8], manifest: &Manifest, listed: &[ListedSlice]) -> Option<Self> {
         let mut bytes = FieldReader(bytes);
         let mut levels = [0; 256];
         for count in &mut levels {

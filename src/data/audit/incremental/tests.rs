@@ -183,7 +183,7 @@ fn what_an_interrupted_audit_saw_is_not_read_again() {
     let stamp = |at: usize| FileStamp::of_file(&manifest.place_of_listed(&files[at]), later);
     let recall = Recall::of(&home.earlier(), &manifest, &files, stamp);
     let mut pass = Pass::begin(&manifest, &files, Some(recall), None, true, &|_| ()).expect("begins");
-    let scans: Vec<usize> = pass.portions().concat().into_iter().take(3).collect();
+    let scans: Vec<usize> = pass.portions(2048).concat().into_iter().take(3).collect();
     let wanted = pass.slices_of(&scans);
     let read =
         manifest.read_listed(&files, &wanted, |index, slice, contents| pass.look(index, &manifest, slice, contents));

@@ -1,0 +1,121 @@
+//! What ranks exchange, by MPI.
+
+use crate::base::errors::{Context, Result, ensure};
+use mpi::Threading;
+use mpi::collective::SystemOperation;
+use mpi::datatype::PartitionMut;
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator, CommunicatorCollectives, Root};
+
+/// MPI, until it is dropped.
+pub(super) struct World(#[allow(dead_code)] Universe);
+
+impl World {
+    /// Starts MPI. Returns also this process's rank, the number of ranks, and that of those on this host.
+    pub(super) fn begin() -> Result<(Self, usize, usize, usize)> {
+        // Gradients are differentiated in threads of libtorch's.
+        let started = mpi::initialize_with_threading(Threading::Serialized);
+        let (universe, threading) = started.context("it was started before")?;
+        ensure!(threading >= Threading::Serialized, "it allows no threads ({threading:?})");
+        let world = universe.world();
+        let on_host = world.split_shared(world.rank()).size() as usize;
+        let (rank, count) = (world.rank() as usize, world.size() as usize);
+        Ok((Self(universe), rank, count, on_host))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Otherwise MPI would wait here for ranks that still compute.
+        if std::thread::panicking() {
+            abort();
+        }
+    }
+}
+
+fn world() -> SimpleCommunicator {
+    SimpleCommunicator::world()
+}
+
+/// Ends all ranks.
+pub(super) fn abort() -> ! {
+    world().abort(1)
+}
+
+/// Values in one message: MPI counts in i32.
+const AT_ONCE: usize = 1 << 28;
+
+pub(super) fn all_reduce(values: &mut [f32]) {
+    for part in values.chunks_mut(AT_ONCE) {
+        let own = part.to_vec();
+        world().all_reduce_into(&own[..], part, SystemOperation::sum());
+    }
+}
+
+pub(super) fn all_reduce_f64(values: &mut [f64]) {
+    for part in values.chunks_mut(AT_ONCE) {
+        let own = part.to_vec();
+        world().all_reduce_into(&own[..], part, SystemOperation::sum());
+    }
+}
+
+pub(super) fn all_gather(own: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let own = ended(own.to_vec());
+    let mut parts = Parts::of_ranks(&own)?;
+    world().all_gather_varcount_into(&own[..], &mut parts.partition());
+    Ok(parts.each())
+}
+
+/// The bytes and one more: Rust's pointer to no bytes is 1, which for Open MPI is `MPI_IN_PLACE`.
+fn ended(mut own: Vec<u8>) -> Vec<u8> {
+    own.push(0);
+    own
+}
+
+/// On all ranks but the first nothing is returned.
+pub(super) fn gather(own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+    let own = ended(own);
+    let mut parts = Parts::of_ranks(&own)?;
+    let world = world();
+    let first = world.process_at_rank(0);
+    if world.rank() == 0 {
+        first.gather_varcount_into_root(&own[..], &mut parts.partition());
+        return Ok(parts.each());
+    }
+    first.gather_varcount_into(&own[..]);
+    Ok(Vec::new())
+}
+
+/// Room for the bytes of all ranks, one after the other.
+struct Parts {
+    bytes: Vec<u8>,
+    lengths: Vec<i32>,
+    begins: Vec<i32>,
+}
+
+impl Parts {
+    fn of_ranks(own: &[u8]) -> Result<Self> {
+        let mut lengths = vec![0_u64; world().size() as usize];
+        world().all_gather_into(&(own.len() as u64), &mut lengths[..]);
+        let all: u64 = lengths.iter().sum();
+        ensure!(all <= i32::MAX as u64, "expected less than 2 GiB from all ranks, found {all} bytes");
+        let lengths: Vec<i32> = lengths.iter().map(|length| *length as i32).collect();
+        let begins = lengths.iter().scan(0, |at, length| Some(std::mem::replace(at, *at + length))).collect();
+        Ok(Self { bytes: vec![0; all as usize], lengths, begins })
+    }
+
+    fn partition(&mut self) -> PartitionMut<'_, [u8], &[i32], &[i32]> {
+        PartitionMut::new(&mut self.bytes[..], &self.lengths[..], &self.begins[..])
+    }
+
+    fn each(&self) -> Vec<Vec<u8>> {
+        // Without the byte that each ends with.
+        let part = |(begin, length): (&i32, &i32)| self.bytes[*begin as usize..][..*length as usize - 1].to_vec();
+        self.begins.iter().zip(&self.lengths).map(part).collect()
+    }
+}
+
+pub(super) fn barrier() {
+    world().barrier();
+}

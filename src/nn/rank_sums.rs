@@ -1,0 +1,218 @@
+//! Tensors summed over the ranks that train together, and what a network needs so that several ranks learn as one process
+//! does: batch norm over the whole batch, and dropout drawn for all of it.
+
+use crate::base::errors::Result;
+use crate::base::ranks::{Joined, join, ranks};
+use tch::{Device, Kind, Tensor};
+
+/// A process's membership in the processes that a launcher has started together; kept until the program ends.
+pub struct JoinedRanks(Joined);
+
+/// Joins the other processes that `mpirun` or `srun` has started with this one, and divides a host's cores among those on it.
+/// Programs call it first, once; without a launcher nothing happens.
+///
+/// # Errors
+/// A launcher, but a program built without MPI, or an MPI that does not see the others; ranks that run different builds.
+pub fn join_ranks() -> Result<JoinedRanks> {
+    let joined = join()?;
+    if !ranks().is_alone() {
+        let threads = threads_of_rank(joined.on_host);
+        tch::set_num_threads(threads as i32);
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    Ok(JoinedRanks(joined))
+}
+
+impl JoinedRanks {
+    /// For a process that fails: `say` is given its name, and then all ranks are ended; alone it only says why.
+    pub fn fail(&self, say: impl FnOnce(&str)) {
+        self.0.fail(say);
+    }
+}
+
+/// Threads of one of the ranks on a host: the cores it was bound to, or else an equal part of all.
+fn threads_of_rank(on_host: usize) -> usize {
+    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = std::fs::read_to_string("/sys/devices/system/cpu/online").map_or(allowed, |text| cores(&text));
+    let asked = std::env::var("OMP_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(if allowed < all { allowed } else { allowed / on_host }).max(1)
+}
+
+/// The number of cores in a list such as `0-3,8`.
+fn cores(list: &str) -> usize {
+    let range = |part: &str| -> Option<usize> {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(last.parse::<usize>().ok()? + 1 - first.parse::<usize>().ok()?)
+    };
+    list.trim().split(',').filter_map(range).sum()
+}
+
+/// One rank's rows of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchShare {
+    pub(crate) start: usize,
+    pub(crate) rows: usize,
+    /// Rows of the whole batch.
+    pub(crate) of: usize,
+}
+
+impl BatchShare {
+    /// This rank's share of a batch of so many rows; `None` where there are no other ranks.
+    pub(crate) fn of_batch(of: usize) -> Option<Self> {
+        let own = ranks().share(of);
+        (!ranks().is_alone()).then_some(Self { start: own.start, rows: own.len(), of })
+    }
+}
+
+/// Tensors f32 of any shapes, summed over the ranks in one all-reduce.
+pub(crate) fn summed<const N: usize>(tensors: [&Tensor; N]) -> Result<[Tensor; N]> {
+    let flat = tensors.map(|tensor| tensor.f_detach().and_then(|tensor| tensor.f_reshape([-1_i64])));
+    let flat: Vec<Tensor> = flat.into_iter().collect::<std::result::Result<_, _>>()?;
+    let joined = Tensor::f_cat(&flat, 0)?.f_to_device(Device::Cpu)?;
+    let mut values = Vec::<f32>::try_from(&joined)?;
+    ranks().all_reduce(&mut values);
+    let sizes: Vec<i64> = flat.iter().map(|tensor| tensor.numel() as i64).collect();
+    let mut parts = Tensor::f_from_slice(&values)?.f_split_with_sizes(&sizes, 0)?.into_iter();
+    let of = |tensor: &Tensor| match parts.next() {
+        Some(part) => Ok(part.f_view_as(tensor)?.f_to_device(tensor.device())?),
+        None => crate::base::errors::bail!("a sum over ranks is missing"),
+    };
+    let sums: Vec<Tensor> = tensors.into_iter().map(of).collect::<Result<_>>()?;
+    sums.try_into().map_err(|_| crate::base::errors::anyhow!("a sum over ranks is missing"))
+}
+
+/// Batch norm of `x` `[N, C, …]`, this rank's share of a batch, with the statistics of the whole batch; the running mean and
+/// variance `[C]` are moved by `momentum`, as libtorch moves them.
+///
+/// A variance is the mean of squared differences from the mean (over n values, for the running one over n - 1), in f32, its
+/// sums over the ranks in f64: <https://arxiv.org/abs/1502.03167>, algorithm 1.
+pub(crate) fn batch_norm(
+    x: &Tensor,
+    [weight, bias]: [&Tensor; 2],
+    running: [&Tensor; 2],
+    momentum: f64,
+    epsilon: f64,
+) -> Result<Tensor> {
+    let kind = x.kind();
+    let x = x.f_to_kind(Kind::Float)?;
+    let others: Vec<i64> = (0..x.dim() as i64).filter(|of| *of != 1).collect();
+    let shape: Vec<i64> = (0..x.dim() as i64).map(|of| if of == 1 { -1 } else { 1 }).collect();
+    let channels = x.size()[1];
+    let over = |x: &Tensor| -> Result<Tensor> { Ok(x.f_sum_dim_intlist(others.as_slice(), false, Kind::Float)?) };
+    let mut count = [(x.numel() as i64 / channels.max(1)) as f64];
+    ranks().all_reduce_f64(&mut count);
+    let [count] = count;
+    let mean = sum_over_ranks(&over(&x)?)?.f_div_scalar(count)?;
+    let centred = x.f_sub(&mean.f_view(shape.as_slice())?)?;
+    let variance = sum_over_ranks(&over(&centred.f_square()?)?)?.f_div_scalar(count)?;
+    {
+        let _guard = tch::no_grad_guard();
+        let unbiased = variance.f_mul_scalar(count / (count - 1.0).max(1.0))?;
+        for (running, now) in running.into_iter().zip([&mean, &unbiased]) {
+            let _ = running.shallow_clone().f_mul_scalar_(1.0 - momentum)?.f_add_(&now.f_mul_scalar(momentum)?)?;
+        }
+    }
+    let scale = variance.f_add_scalar(epsilon)?.f_rsqrt()?.f_mul(weight)?;
+    let y = centred.f_mul(&scale.f_view(shape.as_slice())?)?.f_add(&bias.f_view(shape.as_slice())?)?;
+    Ok(y.f_to_kind(kind)?)
+}
+
+/// Dropout of a share `x` of a batch, as libtorch draws it for the whole batch on a CPU.
+pub(crate) fn dropout(x: &Tensor, rate: f64, BatchShare { start, rows, of }: BatchShare) -> Result<Tensor> {
+    let mut shape = x.size();
+    shape[0] = of as i64;
+    let kept = Tensor::f_empty(&shape, (x.kind(), x.device()))?.f_bernoulli_float_(1.0 - rate)?;
+    let own = kept.f_narrow(0, start as i64, rows as i64)?.f_div_scalar(1.0 - rate)?;
+    Ok(x.f_mul(&own)?)
+}
+
+/// The sum over the ranks, to be differentiated.
+#[cfg(feature = "mpi")]
+fn sum_over_ranks(x: &Tensor) -> Result<Tensor> {
+    use crate::base::errors::ensure;
+    use std::ffi::c_int;
+
+    #[allow(unsafe_code)]
+    unsafe extern "C" {
+        fn covid_ct_sum_over_ranks(
+            x: *const torch_sys::C_tensor,
+            sum: extern "C" fn(*mut f64, usize) -> c_int,
+        ) -> *mut torch_sys::C_tensor;
+    }
+
+    extern "C" fn sum(values: *mut f64, count: usize) -> c_int {
+        // SAFETY: called from sum_over_ranks.cpp with the values of a contiguous tensor of so many f64, which nothing else uses.
+        #[allow(unsafe_code)]
+        let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
+        // No panic may pass through C++.
+        let mut values = std::panic::AssertUnwindSafe(values);
+        c_int::from(std::panic::catch_unwind(move || ranks().all_reduce_f64(&mut values)).is_err())
+    }
+
+    // SAFETY: `as_ptr` is the pointer to an at::Tensor that tch owns, and lives as long as `x`.
+    #[allow(unsafe_code)]
+    let summed = unsafe { covid_ct_sum_over_ranks(x.as_ptr(), sum) };
+    ensure!(!summed.is_null(), "summing {:?} over the ranks failed", x.size());
+    // SAFETY: a new tensor, which is tch's from now on.
+    #[allow(unsafe_code)]
+    Ok(unsafe { Tensor::from_ptr(summed) })
+}
+
+/// Alone it is the same.
+#[cfg(not(feature = "mpi"))]
+fn sum_over_ranks(x: &Tensor) -> Result<Tensor> {
+    Ok(x.shallow_clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Alone the sums are one's own: what is computed is libtorch's batch norm, and its gradients.
+    #[test]
+    fn batch_norm_and_its_gradients_are_libtorchs() {
+        tch::manual_seed(3);
+        for shape in [vec![6, 4, 5, 3], vec![7, 4]] {
+            let drawn = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+            let x = (drawn(&shape) * 3.0 + 2.0).set_requires_grad(true);
+            let (weight, bias) = (drawn(&[4]).set_requires_grad(true), drawn(&[4]).set_requires_grad(true));
+            let towards = drawn(&shape);
+            let running =
+                || [Tensor::zeros([4], (Kind::Float, Device::Cpu)), Tensor::ones([4], (Kind::Float, Device::Cpu))];
+            let (theirs, ours) = (running(), running());
+            let [mean, variance] = &theirs;
+            let expected = x.batch_norm(Some(&weight), Some(&bias), Some(mean), Some(variance), true, 0.1, 1e-5, true);
+            let [own_mean, own_variance] = &ours;
+            let found = batch_norm(&x, [&weight, &bias], [own_mean, own_variance], 0.1, 1e-5).expect("batch norm");
+            let gradients = |y: &Tensor| {
+                Tensor::run_backward(&[(y * &towards).sum(Kind::Float)], &[&x, &weight, &bias], true, false)
+            };
+            let mut pairs: Vec<(Tensor, Tensor)> = gradients(&expected).into_iter().zip(gradients(&found)).collect();
+            pairs.push((expected, found));
+            pairs.extend(theirs.into_iter().zip(ours));
+            for (expected, found) in pairs {
+                let off = (&expected - &found).abs().max().double_value(&[]);
+                assert!(off < 1e-5 && expected.abs().max().double_value(&[]) > 0.05, "{shape:?}: off by {off}");
+            }
+        }
+    }
+
+    #[test]
+    fn cores_are_counted() {
+        assert_eq!([cores("0-3\n"), cores("0"), cores("0-1,4-7,9")], [4, 1, 7]);
+    }
+
+    #[test]
+    fn dropout_of_shares_is_that_of_the_whole_batch() {
+        let x = Tensor::arange(40, (Kind::Float, Device::Cpu)).reshape([8, 5]) + 1.0;
+        tch::manual_seed(11);
+        let whole = x.dropout(0.4, true);
+        for (start, rows) in [(0, 3), (3, 5), (2, 0)] {
+            tch::manual_seed(11);
+            let of = |all: &Tensor| all.narrow(0, start as i64, rows as i64);
+            let found = dropout(&of(&x), 0.4, BatchShare { start, rows, of: 8 }).expect("drops");
+            assert!(found.equal(&of(&whole)), "{rows} rows from {start}");
+        }
+        assert!((whole.eq(0.0).sum(Kind::Int64).int64_value(&[]) - 16).abs() < 12);
+    }
+}
