@@ -5,7 +5,7 @@
 # make bench  compare the speed with the same work in Python
 # make faults damage, kills, full disks and limits for 30 minutes, into docs/faults.md
 # make fuzz   random bytes for every parser
-# make setup  only what the others need; up to date, it takes a second
+# make setup  only what the others need; up to date, it takes a second. MPI=1 here, or in make test: also for mpirun and srun
 # make clean  removes what can be made again in minutes
 PYTHON ?= python3
 OUT ?= runs/demo
@@ -13,7 +13,10 @@ OUT ?= runs/demo
 LAB ?=
 BROWSER ?= --all
 FUZZ_SECONDS ?= 3600
-SETUP_OPTIONS :=
+# MPI=1: with the feature mpi
+MPI ?=
+SETUP_OPTIONS = $(if $(MPI),--mpi)
+FEATURES = $(if $(MPI),--features mpi)
 SHELL := /bin/bash
 CACHE := $(or $(COVID_CT_CACHE),$(HOME)/.cache/covid-ct)
 CLONE := $(CACHE)/kernels/$(shell printf '%s' "$(CURDIR)" | sha256sum | cut -c1-12)
@@ -33,7 +36,7 @@ setup:
 	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 to 3.14 is missing: on Debian or Ubuntu run 'sudo apt-get install python3 python3-venv'"; exit 1; }
 	@$(PYTHON) scripts/setup.py $(SETUP_OPTIONS)
 
-demo: SETUP_OPTIONS = --demo "$(OUT)"
+demo: SETUP_OPTIONS += --demo "$(OUT)"
 demo: setup
 	@$(ENV) && python scripts/run_notebooks.py --out "$(OUT)"
 
@@ -41,15 +44,16 @@ lab: setup
 	@$(ENV) && jupyter lab --notebook-dir . --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB) $$([ "$$(id -u)" = 0 ] && echo --allow-root)
 
 lint: setup
-	@$(ENV) && cargo fmt --check && cargo clippy --locked --quiet --all-targets --all-features -- -D warnings
+	@$(ENV) && cargo fmt --check && cargo clippy --locked --quiet --all-targets --features fuzzing $(FEATURES) -- -D warnings
 	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items
 
 # Each integration test computes on one thread, because several of them share few cores. Unit tests compute as users do: on
 # one thread convolutions round differently, and stored features are compared with forwarding to 1e-5.
 test: lint
-	@$(ENV) && python scripts/run_tests.py --lib --bins
-	@$(ENV) && OMP_NUM_THREADS=1 python scripts/run_tests.py --test main
-	@$(ENV) && cargo test --locked --doc
+	@$(ENV) && python scripts/run_tests.py $(FEATURES) --lib --bins
+	@$(ENV) && OMP_NUM_THREADS=1 python scripts/run_tests.py $(FEATURES) --test main
+	@$(ENV) && cargo test --locked $(FEATURES) --doc
+	@$(if $(MPI),,echo "test: the tests under mpirun were not run (make test MPI=1)")
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then $(MAKE) --no-print-directory test-browser BROWSER=; \
 	else echo "test: no Chromium on this machine, so the browser tests were not run (make test-browser)"; fi
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Sets everything up: Python packages, the notebooks' kernel, the library and the command line. What is up to date is skipped.
 
-  setup.py [--demo DIR]    with DIR: while the kernel is compiled, computes there what the notebooks will show
+  setup.py [--demo DIR] [--mpi]    with DIR: while the kernel is compiled, computes there what the notebooks will show;
+                                   with --mpi: the command line can also be started by mpirun and srun
 
 Everything is stored in a folder of the user (COVID_CT_CACHE, else ~/.cache/covid-ct) that all clones share; it can be deleted
 at any time. Two things outside of it may be added: Rust's sources (`rustup component add rust-src`) and, with apt-get, the
-system package nasm; COVID_CT_NO_APT=1 skips the latter. Versions: requirements.txt (Python), Cargo.toml (Rust).
+system package nasm (for --mpi also Open MPI and libclang); COVID_CT_NO_APT=1 skips the latter. Versions: requirements.txt (Python), Cargo.toml (Rust).
 Needs only Python's standard library.
 """
 import argparse, atexit, functools, hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
@@ -19,6 +20,7 @@ CARGO = tomllib.loads((REPO / "Cargo.toml").read_text())["package"]
 EVCXR = CARGO["metadata"]["covid-ct"]["evcxr_jupyter"]
 # Each clone's own: its build folder and its kernels.
 CLONE = kernel.CLONE
+WITH_MPI = CLONE / "covid-ct-mpi"
 
 
 def fail(message):
@@ -65,17 +67,50 @@ def check_tools():
         say("adding Rust's sources with `rustup component add rust-src` (the kernel reads types from them)")
         run(["rustup", "component", "add", "rust-src"])
     # Optional: without nasm everything works, only slower.
-    root = ["sudo", "-n"] if os.geteuid() and shutil.which("sudo") else []
-    may_install = os.environ.get("COVID_CT_NO_APT") != "1" and shutil.which("apt-get") and (root or not os.geteuid())
-    if not shutil.which("nasm") and may_install:
-        install = [*root, "apt-get", "install", "-y", "-q", "nasm"]
-        say(f"installing the system package nasm with `apt-get update` and `{' '.join(install)}` (COVID_CT_NO_APT=1 skips this)")
-        quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        subprocess.run([*root, "apt-get", "update", "-q"], **quiet)
-        subprocess.run(install, **quiet)
+    if not shutil.which("nasm"):
+        install_system("nasm")
     if not shutil.which("nasm"):
         say("nasm is missing, so JPEG files are decoded without SIMD, at half the speed: on Debian or Ubuntu run "
             "`sudo apt-get install nasm`")
+
+
+def install_system(*packages):
+    """Installs system packages, where that is possible without a question."""
+    root = ["sudo", "-n"] if os.geteuid() and shutil.which("sudo") else []
+    if os.environ.get("COVID_CT_NO_APT") == "1" or not shutil.which("apt-get") or (os.geteuid() and not root):
+        return
+    install = [*root, "apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+    say(f"installing system packages with `apt-get update` and `{' '.join(install)}` (COVID_CT_NO_APT=1 skips this)")
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([*root, "apt-get", "update", "-q"], **quiet)
+    subprocess.run(install, **quiet)
+
+
+# Debian's names; libclang reads MPI's headers when the crate mpi-sys is compiled.
+FOR_MPI = ("libopenmpi-dev", "openmpi-bin", "libclang-dev")
+
+
+def has_mpi():
+    clang = [*pathlib.Path("/usr/lib").glob("llvm-*/lib/libclang*.so*"), *pathlib.Path("/usr/lib").glob("*/libclang*.so*")]
+    return shutil.which("mpicc") and shutil.which("mpirun") and (clang or os.environ.get("LIBCLANG_PATH"))
+
+
+def check_mpi():
+    """Open MPI or MPICH of the system or of a cluster's modules; only where there is none, Debian's."""
+    if not has_mpi():
+        install_system(*FOR_MPI)
+    if not has_mpi():
+        fail(f"MPI=1 needs mpicc, mpirun and libclang: on Debian or Ubuntu run `sudo apt-get install {' '.join(FOR_MPI)}`; on "
+             "a cluster load its MPI (`module load openmpi`), and set LIBCLANG_PATH")
+
+
+def build_with_mpi():
+    """The command line once more, with the feature mpi, in the folder that `cargo` here uses."""
+    say("building the command line with MPI (minutes)")
+    run(["cargo", "build", "--locked", "--quiet", "--features", "mpi", "--bin", "covid-ct"], cwd=REPO)
+    made, = pathlib.Path(os.environ["CARGO_TARGET_DIR"]).glob("*-*-*/debug/covid-ct")
+    shutil.copy2(made, WITH_MPI.with_suffix(".new"))
+    os.replace(WITH_MPI.with_suffix(".new"), WITH_MPI)
 
 
 def output(*command):
@@ -290,7 +325,7 @@ def start_demo(out):
 def state():
     """A hash of everything that the library and the command line are made from."""
     # The library includes files of data_manifest and scripts/cloud.
-    made_from = [*(REPO / "src").rglob("*.rs"), *(REPO / "scripts/notebook_crate").iterdir(), *REPO.glob("Cargo.*"),
+    made_from = [*(REPO / "src").rglob("*.rs"), *(REPO / "src").rglob("*.cpp"), *(REPO / "scripts/notebook_crate").iterdir(), *REPO.glob("Cargo.*"),
                  *(REPO / "data_manifest").glob("*.json"), *(REPO / "scripts/cloud").glob("*.sh"),
                  *(REPO / name for name in ("build.rs", "requirements.txt", ".cargo/config.toml", "scripts/kernel.py",
                                             "scripts/program.toml"))]
@@ -307,7 +342,9 @@ LIBRARY_FIRST = 15
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=pathlib.Path, metavar="DIR")
-    out = parser.parse_args().demo
+    parser.add_argument("--mpi", action="store_true")
+    options = parser.parse_args()
+    out = options.demo
     data = os.environ.get("COVID_CT_DATA")
     if out and data and not pathlib.Path(data).is_dir():
         fail(f"COVID_CT_DATA={data}: there is no such folder")
@@ -316,6 +353,8 @@ def main():
     begun = time.monotonic()
     CACHE.mkdir(parents=True, exist_ok=True)
     check_tools()
+    if options.mpi:
+        check_mpi()
     evcxr, finish_evcxr = install_evcxr(LIBRARY_FIRST if out else BOTH_AT_ONCE)
     finish_python = install_python()
     environment = write_environment(venv_python())
@@ -333,10 +372,15 @@ def main():
     finish_demo = start_demo(out.resolve()) if out and not evcxr.is_file() else lambda: None
     finish_evcxr()
     finish_demo()
+    of_mpi = CLONE / "compiled-mpi"
+    is_current = lambda: WITH_MPI.exists() and of_mpi.is_file() and of_mpi.read_text() == wanted
+    if options.mpi and not is_current():
+        build_with_mpi()
+        of_mpi.write_text(wanted)
     link = REPO / "covid-ct"
     if link.is_symlink() or not link.exists():
         link.unlink(missing_ok=True)
-        link.symlink_to(CLONE / "covid-ct")
+        link.symlink_to(WITH_MPI if is_current() else CLONE / "covid-ct")
     say(f"ready after {time.monotonic() - begun:.0f} s")
 
 

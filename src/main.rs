@@ -5,7 +5,9 @@
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use cli::{Cli, CliCommand, data_commands, report_commands, run_commands};
-use covid_ct::{RunFolder, Workspace, complain, is_alone, join_ranks, keep_going_at_file_size_limit, lost_output};
+use covid_ct::{
+    RunFolder, Workspace, complain, is_alone, join_ranks, keep_going_at_file_size_limit, lost_output, speaks,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,7 +19,9 @@ fn main() -> ExitCode {
     let ranks = match join_ranks() {
         Ok(ranks) => ranks,
         Err(error) => {
-            complain(format_args!("covid-ct: {error:#}"));
+            if speaks() {
+                complain(format_args!("covid-ct: {error:#}"));
+            }
             return ExitCode::from(1);
         }
     };

@@ -113,3 +113,18 @@ fn cuda_is_loaded_where_there_is_a_driver() {
     let real = Path::new("/proc/driver/nvidia/version").exists();
     assert!(real || !loads_cuda(None), "230 MB for nothing");
 }
+
+/// Several processes of a program without MPI would do the same work, and write over each other.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn processes_that_cannot_work_together_say_so() {
+    let home = folder();
+    let output = crate::support::program(home.path(), home.path())
+        .arg("doctor")
+        .env("OMPI_COMM_WORLD_SIZE", "4")
+        .output()
+        .expect("starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("mpirun has started 4 processes, but this covid-ct was built without MPI"), "{said}");
+}

@@ -1,18 +1,12 @@
 //! An audit after an audit, as a user runs it: what is read, what is said, and that the files are those of a full audit.
 
 use crate::dicom_writer::{Dicom, nifti};
-use crate::support::{folder, program, run_well, silent, small_phantom};
+use crate::support::{folder, grow_old, program, run_well, silent, small_phantom};
 use crate::zips::{Entry, entry, zip};
 use covid_ct::staging::{StageOptions, audit_archives, audit_archives_again};
 use covid_ct::{Audit, EarlierAudit, PhantomConfig, draw_phantom};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
-
-/// Files that were changed within two seconds are read again, whatever is known of them.
-fn grow_old() {
-    std::thread::sleep(Duration::from_millis(2100));
-}
 
 /// What later steps read of an audit.
 fn results(home: &Path) -> Vec<Vec<u8>> {

@@ -30,6 +30,8 @@ mod network;
 mod notebooks;
 mod outputs;
 mod pretrained;
+#[cfg(feature = "mpi")]
+mod ranks;
 mod real_slices;
 mod recipe;
 mod scan_pooling;

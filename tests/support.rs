@@ -16,6 +16,11 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
+/// Files that were changed within two seconds are read again, whatever is known of them.
+pub fn grow_old() {
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+}
+
 /// What every test may read and none may change.
 pub struct Fixture {
     _folder: TempDir,

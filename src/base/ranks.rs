@@ -40,11 +40,13 @@ static REDUCING: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Ranks {
     rank: usize,
     count: usize,
+    /// Its number among those on its host.
+    on_host: usize,
 }
 
 /// This process among those that work together; alone, unless the program has called [`join`].
 pub(crate) fn ranks() -> &'static Ranks {
-    RANKS.get_or_init(|| Ranks { rank: 0, count: 1 })
+    RANKS.get_or_init(|| Ranks { rank: 0, count: 1, on_host: 0 })
 }
 
 /// Whether this process is the one that writes and speaks for all that a launcher has started together.
@@ -102,14 +104,14 @@ impl Joined {
 
     #[cfg(feature = "mpi")]
     fn with_others(launcher: &str, expected: usize) -> Result<Self> {
-        let (world, rank, count, on_host) = messages::World::begin().context("starting MPI")?;
+        let (world, [rank, count], [own, on_host]) = messages::World::begin().context("starting MPI")?;
         crate::base::errors::ensure!(
             count == expected,
             "{launcher} has started {expected} processes, MPI sees {count}; with Slurm: `srun --mpi=pmix` (`srun --mpi=list` \
              shows what there is)"
         );
         crate::base::errors::ensure!(
-            RANKS.set(Ranks { rank, count }).is_ok(),
+            RANKS.set(Ranks { rank, count, on_host: own }).is_ok(),
             "the ranks were asked for before they were joined"
         );
         Ok(Self { _world: Some(world), on_host })
@@ -145,6 +147,11 @@ impl Ranks {
     /// The number of processes.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// The number of this process among those on its host, from 0.
+    pub(crate) fn on_host(&self) -> usize {
+        self.on_host
     }
 
     /// Whether this is the rank that writes and speaks.
@@ -277,7 +284,7 @@ mod tests {
 
     #[test]
     fn alone_everything_is_ones_own() {
-        let alone = Ranks { rank: 0, count: 1 };
+        let alone = Ranks { rank: 0, count: 1, on_host: 0 };
         let mut values = [1.0, 2.0];
         alone.all_reduce(&mut values);
         assert_eq!((values, alone.share(5)), ([1.0, 2.0], 0..5));

@@ -3,6 +3,7 @@
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::{read_json, write_json};
 use crate::base::progress::thousands;
+use crate::base::ranks::ranks;
 use crate::data::preprocess::{Preprocess, Storage};
 use crate::data::split::{SplitConfig, SplitUnit};
 use crate::nn::device::device_name;
@@ -199,7 +200,9 @@ impl RunConfig {
     pub fn device(&self) -> Result<Device> {
         let gpus = tch::Cuda::device_count();
         match self.device.as_str() {
-            "auto" => Ok(Device::cuda_if_available()),
+            // Each of the processes on a host has a GPU of its own, as far as there are enough.
+            "auto" if tch::Cuda::is_available() => Ok(Device::Cuda(ranks().on_host() % gpus.max(1) as usize)),
+            "auto" => Ok(Device::Cpu),
             "cpu" => Ok(Device::Cpu),
             other => match other.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()) {
                 Some(n) if (n as i64) < gpus => Ok(Device::Cuda(n)),

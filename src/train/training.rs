@@ -1,7 +1,6 @@
 //! The training loop.
 
 use crate::base::errors::{Context, Result, bail, ensure};
-use crate::base::files::lock;
 use crate::base::interrupt::{go_on, is_asked};
 use crate::base::progress::{Meter, Progress};
 use crate::base::ranks::{ranks, speaks};
@@ -15,8 +14,7 @@ use crate::nn::transfer::{pinned, sent};
 use crate::stats::logistic_head::Solution;
 use crate::train::batch_loss::{BatchLoss, Mixing};
 use crate::train::batch_source::{BatchSource, Changed, read_by_rank};
-use crate::train::checkpoint::{Checkpoint, CheckpointInfo, must_continue, same_backbone, save_network, save_progress};
-use crate::train::config::RunConfig;
+use crate::train::checkpoint::{Checkpoint, CheckpointInfo, same_backbone, save_network, save_progress};
 use crate::train::converged_head::{solve_head, solved};
 use crate::train::epoch::{EpochRecord, Score, best, has_ended};
 use crate::train::event::RunEvent;
@@ -32,10 +30,13 @@ use crate::train::training_log::write_history;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::borrow::Cow;
-use std::fs::{self, File};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
+
+mod begun_run;
+
+use begun_run::{begun, finished, locked};
 
 impl Experiment {
     /// Trains the network, or resumes from the last checkpoint, and writes into the run's folder `last.safetensors` (to
@@ -80,31 +81,6 @@ fn train(experiment: &Experiment) -> Result<History> {
         training.epoch().with_context(doing)?;
     }
     training.finish().with_context(doing)
-}
-
-fn locked(folder: &RunFolder) -> Result<File> {
-    fs::create_dir_all(folder.path())?;
-    lock(&folder.path_of(Artifact::Lock), "another process is training this run")
-}
-
-/// The history of a finished run, written again if the run was killed between its last checkpoint and its history.
-fn finished(folder: &RunFolder, info: &CheckpointInfo, run: &RunConfig) -> Result<History> {
-    match folder.history() {
-        Ok(history) if history.epochs == info.epochs => Ok(history),
-        _ => write_history(folder, info, run.device()?),
-    }
-}
-
-/// The checkpoint to resume from. It is compared with the experiment again, because another process may have trained
-/// since the experiment was opened.
-fn begun(experiment: &Experiment) -> Result<Option<Checkpoint>> {
-    let folder = experiment.folder();
-    let read = || Checkpoint::read(&folder.checked(Artifact::LastCheckpoint)?);
-    let found = folder.has(Artifact::LastCheckpoint).then(read).transpose()?;
-    if let Some(found) = &found {
-        must_continue(&found.info, &experiment.before_training(), folder.path())?;
-    }
-    Ok(found)
 }
 
 /// The state of a training: the network, its optimizer and its position.

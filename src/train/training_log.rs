@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tch::Device;
 
 /// Writes the history of the epochs so far, as JSON and as CSV, and adds to TensorBoard's events those that they lack.
-pub(super) fn write_history(folder: &RunFolder, info: &CheckpointInfo, device: Device) -> Result<History> {
+pub(in crate::train) fn write_history(folder: &RunFolder, info: &CheckpointInfo, device: Device) -> Result<History> {
     let history = History::of(info, device);
     if !speaks() {
         return Ok(history);

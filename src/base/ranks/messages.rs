@@ -12,16 +12,16 @@ use mpi::traits::{Communicator, CommunicatorCollectives, Root};
 pub(super) struct World(#[allow(dead_code)] Universe);
 
 impl World {
-    /// Starts MPI. Returns also this process's rank, the number of ranks, and that of those on this host.
-    pub(super) fn begin() -> Result<(Self, usize, usize, usize)> {
+    /// Starts MPI. Returns also this process's rank and the number of ranks, and both among those on this host.
+    pub(super) fn begin() -> Result<(Self, [usize; 2], [usize; 2])> {
         // Gradients are differentiated in threads of libtorch's.
         let started = mpi::initialize_with_threading(Threading::Serialized);
         let (universe, threading) = started.context("it was started before")?;
         ensure!(threading >= Threading::Serialized, "it allows no threads ({threading:?})");
         let world = universe.world();
-        let on_host = world.split_shared(world.rank()).size() as usize;
-        let (rank, count) = (world.rank() as usize, world.size() as usize);
-        Ok((Self(universe), rank, count, on_host))
+        let of = |of: &SimpleCommunicator| [of.rank() as usize, of.size() as usize];
+        let (all, on_host) = (of(&world), of(&world.split_shared(world.rank())));
+        Ok((Self(universe), all, on_host))
     }
 }
 

@@ -1,0 +1,193 @@
+//! The command line under mpirun: several processes write and learn what one does, and end together.
+
+use crate::support::{folder, grow_old, program, run_well, silent, small_phantom};
+use covid_ct::{Architecture, History, Learn, Network, PhantomConfig, RunConfig, RunFolder, draw_phantom};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A data set of 64 pixels whose scans can be known again.
+fn data() -> (TempDir, PathBuf) {
+    let folder = folder();
+    let root = folder.path().join("data");
+    draw_phantom(&root, &PhantomConfig { size: 64, ..small_phantom() }, silent).expect("draws");
+    grow_old();
+    (folder, root)
+}
+
+/// The program in so many processes.
+fn in_ranks(ranks: usize, workspace: &Path, data: &Path, arguments: &[&str]) -> Command {
+    let mut command = program(workspace, data);
+    let own = command.get_program().to_owned();
+    let mut together = Command::new("mpirun");
+    together.args(["--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string()]).arg(own).args(arguments);
+    together.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    together.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1").env("OMP_NUM_THREADS", "1");
+    together.stdin(std::process::Stdio::null());
+    command = together;
+    command
+}
+
+fn run_in_ranks(ranks: usize, workspace: &Path, data: &Path, arguments: &[&str]) -> Output {
+    in_ranks(ranks, workspace, data, arguments).output().expect("mpirun starts")
+}
+
+fn run_well_in_ranks(ranks: usize, workspace: &Path, data: &Path, arguments: &[&str]) -> String {
+    let output = run_in_ranks(ranks, workspace, data, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn run_folder(workspace: &Path, name: &str) -> RunFolder {
+    RunFolder::at(workspace.join("runs/data").join(name))
+}
+
+fn history(workspace: &Path, name: &str) -> History {
+    run_folder(workspace, name).history().expect("a history")
+}
+
+/// Training loss, validation loss and accuracies of every epoch.
+fn losses(history: &History) -> Vec<[f64; 4]> {
+    let of = |of: &covid_ct::EpochRecord| {
+        [of.training.loss, of.validation.loss, of.training.accuracy, of.validation.accuracy]
+    };
+    history.epochs.iter().map(of).collect()
+}
+
+/// The only file of this name below a folder.
+fn found(folder: &Path, name: &str) -> Vec<u8> {
+    let output = Command::new("find").arg(folder).args(["-name", name]).output().expect("finds");
+    let paths = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(paths.lines().count(), 1, "{name} in {}: {paths}", folder.display());
+    fs::read(paths.trim()).expect("reads")
+}
+
+#[test]
+fn shares_make_the_files_that_one_process_makes() {
+    let (_folder, data) = data();
+    let (one, three) = (folder(), folder());
+    let train = "train --network resnet18 --pretrained none --size 64 --epochs 3 --batch-size 8 --name run";
+    for command in ["audit", "cache --size 64", train, "evaluate --name run", "predict --name run"] {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let alone = run_well(one.path(), &data, &arguments);
+        let together = run_well_in_ranks(3, three.path(), &data, &arguments);
+        // Said once, and the same but for the times and places; the audit's slices were read before it.
+        assert_eq!(alone.lines().count(), together.lines().count(), "{command}:\n{alone}\n{together}");
+        if command == "audit" {
+            assert!(together.contains("Nothing audited anew"), "{together}");
+        }
+    }
+    for name in ["audit.json", "manifest.json", "manifest.parquet", "inspected.bin", "features.bin", "split.json"] {
+        assert!(found(one.path(), name) == found(three.path(), name), "{name} differs");
+    }
+    for subset in ["train", "validation", "test", "prediction"] {
+        let name = format!("predictions-{subset}.parquet");
+        assert!(found(one.path(), &name) == found(three.path(), &name), "{name} differs");
+    }
+    let [alone, together] = [&one, &three].map(|home| history(home.path(), "run"));
+    assert_eq!(losses(&alone), losses(&together));
+    let ranks = |home: &TempDir| run_folder(home.path(), "run").provenance().expect("reads")[0].ranks;
+    assert_eq!((ranks(&one), ranks(&three)), (1, 3));
+}
+
+/// Batches of seven among three ranks, and a last one that is smaller than their number; mixup, an average of the weights,
+/// batch norm and dropout are those of one process. A deep network with batch norm multiplies the rounding of its small batches in
+/// every step: its steps are too short to matter, so that it tests what is computed and drawn for a batch.
+#[test]
+fn ranks_learn_what_one_process_learns() {
+    let (_folder, data) = data();
+    let home = folder();
+    run_well(home.path(), &data, &["audit"]);
+    for (architecture, mixup, learning_rate) in [
+        (Architecture::Fcn, 0.0, 1e-5),
+        (Architecture::Compact, 0.4, 1e-5),
+        (Architecture::EfficientNetLite0, 0.0, 1e-8),
+    ] {
+        let mut run = RunConfig { epochs: 2, batch_size: 7, learning_rate, ..RunConfig::of(architecture) };
+        (run.learn, run.stages, run.pretrained, run.preprocess.size) = (Learn::Whole, false, None, 64);
+        (run.recipe.mixup, run.recipe.label_smoothing, run.recipe.clip_norm) = (mixup, 0.1, Some(1.0));
+        (run.recipe.averaging, run.recipe.patience) = (Some(0.9), None);
+        let mut found = Vec::new();
+        for ranks in [1, 2, 3] {
+            run.name = format!("{}-{ranks}", architecture.key());
+            let config = home.path().join("config.json");
+            run.write(&config).expect("writes");
+            let arguments = ["train", "--config", config.to_str().expect("UTF-8")];
+            match ranks {
+                1 => run_well(home.path(), &data, &arguments),
+                _ => run_well_in_ranks(ranks, home.path(), &data, &arguments),
+            };
+            let history = history(home.path(), &run.name);
+            let best = run_folder(home.path(), &run.name).path().join("best.safetensors");
+            let tensors = covid_ct::tch::Tensor::read_safetensors(best).expect("reads");
+            let network =
+                Network::from_tensors(architecture, tensors.into_iter().collect(), covid_ct::tch::Device::Cpu);
+            found.push((history, network.expect("a network")));
+        }
+        let (alone, trained) = found.remove(0);
+        assert!(losses(&alone).iter().flatten().all(|value| value.is_finite()));
+        for (together, also) in found {
+            for (expected, found) in losses(&alone).iter().flatten().zip(losses(&together).iter().flatten()) {
+                assert!((expected - found).abs() < 1e-5, "{architecture}: {expected} alone, {found} together");
+            }
+            // With Adam a gradient near 0 can move a weight by the learning rate, to either side.
+            for ((name, weight), (_, other)) in trained.tensors().into_iter().zip(also.tensors()) {
+                let off = (weight - other).abs().max().double_value(&[]);
+                assert!(off < 1e-3, "{architecture}: {name} is off by {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rank_that_dies_ends_all_and_any_number_of_them_goes_on() {
+    let (_folder, data) = data();
+    let home = folder();
+    run_well(home.path(), &data, &["audit"]);
+    let train = "train --network fcn --size 64 --epochs 2 --batch-size 8 --checkpoint-minutes 0 --name run";
+    let arguments: Vec<&str> = train.split(' ').collect();
+    let log = fs::File::create(home.path().join("log")).expect("a file");
+    let mut together =
+        in_ranks(3, home.path(), &data, &arguments).stdout(log.try_clone().expect("a file")).stderr(log).spawn();
+    let together = together.as_mut().expect("mpirun starts");
+    let last = run_folder(home.path(), "run").path().join("last.safetensors");
+    let begun = Instant::now();
+    while !last.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let children = Command::new("pgrep").args(["-P", &together.id().to_string()]).output().expect("pgrep");
+    let children = String::from_utf8(children.stdout).expect("UTF-8");
+    let ranks: Vec<&str> = children.lines().collect();
+    assert_eq!(ranks.len(), 3, "{children}");
+    Command::new("kill").args(["-KILL", ranks[1]]).status().expect("kill");
+    let killed = Instant::now();
+    assert!(!together.wait().expect("ends").success());
+    assert!(killed.elapsed() < Duration::from_secs(30));
+    let mut run = RunConfig::read(run_folder(home.path(), "run").path().join("config.json")).expect("reads");
+    run.checkpoint_minutes = 5.0;
+    let config = home.path().join("config.json");
+    run.write(&config).expect("writes");
+    let output = run_in_ranks(2, home.path(), &data, &["train", "--config", config.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("resumed in epoch"), "{said}");
+    assert_eq!(history(home.path(), "run").epochs.len(), 2);
+}
+
+#[test]
+fn what_fails_on_all_is_said_once_and_what_cannot_be_divided_is_refused() {
+    let (_folder, data) = data();
+    let home = folder();
+    let errors = |arguments: &[&str]| {
+        let output = run_in_ranks(3, home.path(), &data, arguments);
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        said.lines().filter(|line| line.starts_with("covid-ct")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [no_audit] = &errors(&["train", "--name", "run"])[..] else { panic!("said more than once") };
+    assert!(no_audit.starts_with("covid-ct, rank 0 of 3: ") && no_audit.contains("covid-ct audit"), "{no_audit}");
+    let [refused] = &errors(&["report"])[..] else { panic!("said more than once") };
+    assert!(refused.contains("run this command without mpirun and srun"), "{refused}");
+}
