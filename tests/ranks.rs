@@ -19,14 +19,23 @@ fn data() -> (TempDir, PathBuf) {
 
 /// The program in so many processes.
 fn in_ranks(ranks: usize, workspace: &Path, data: &Path, arguments: &[&str]) -> Command {
-    let mut command = program(workspace, data);
-    let own = command.get_program().to_owned();
-    let mut together = Command::new("mpirun");
-    together.args(["--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string()]).arg(own).args(arguments);
-    together.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    together.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1").env("OMP_NUM_THREADS", "1");
-    together.stdin(std::process::Stdio::null());
-    command = together;
+    let ranks = ranks.to_string();
+    by_launcher(
+        Command::new("mpirun").args(["--oversubscribe", "--bind-to", "none", "-n", &ranks]),
+        workspace,
+        data,
+        arguments,
+    )
+}
+
+/// The program, started by another one that is given its path and arguments.
+fn by_launcher(launcher: &mut Command, workspace: &Path, data: &Path, arguments: &[&str]) -> Command {
+    let own = program(workspace, data);
+    let mut command = Command::new(launcher.get_program());
+    command.args(launcher.get_args()).arg(own.get_program()).args(arguments);
+    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1").env("OMP_NUM_THREADS", "1");
+    command.stdin(std::process::Stdio::null());
     command
 }
 
@@ -190,4 +199,36 @@ fn what_fails_on_all_is_said_once_and_what_cannot_be_divided_is_refused() {
     assert!(no_audit.starts_with("covid-ct, rank 0 of 3: ") && no_audit.contains("covid-ct audit"), "{no_audit}");
     let [refused] = &errors(&["report"])[..] else { panic!("said more than once") };
     assert!(refused.contains("run this command without mpirun and srun"), "{refused}");
+}
+
+/// Two hosts with a cable between them: what the ranks add up crosses it, and they learn what one process learns.
+#[test]
+fn ranks_on_two_hosts_add_up_across_the_network() {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if !is_root || Command::new("ip").arg("-V").output().is_err() {
+        eprintln!("not run: hosts in network namespaces need root and iproute2");
+        return;
+    }
+    let (_folder, data) = data();
+    let home = folder();
+    run_well(home.path(), &data, &["audit"]);
+    let train = |name| {
+        format!("train --network compact --size 64 --epochs 1 --batch-size 8 --learning-rate 1e-5 --name {name}")
+    };
+    run_well(home.path(), &data, &train("alone").split(' ').collect::<Vec<_>>());
+    let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/two_hosts.sh"));
+    let train_on_hosts = train("hosts");
+    let arguments: Vec<&str> = train_on_hosts.split(' ').collect();
+    let output = by_launcher(&mut script, home.path(), &data, &arguments).output().expect("bash starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sent: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("bytes");
+    let [alone, hosts] = ["alone", "hosts"].map(|name| history(home.path(), name));
+    let last = run_folder(home.path(), "hosts").checkpoint().expect("reads").expect("a checkpoint");
+    let steps = last.position.adam_steps as u64;
+    let parameters =
+        Network::new(Architecture::Compact, 1, covid_ct::tch::Device::Cpu).expect("a network").parameter_count();
+    assert!(steps > 5 && sent > steps * parameters * 4, "{sent} bytes for {steps} steps of {parameters} parameters");
+    for (expected, found) in losses(&alone).iter().flatten().zip(losses(&hosts).iter().flatten()) {
+        assert!((expected - found).abs() < 1e-5, "{expected} alone, {found} on two hosts");
+    }
 }

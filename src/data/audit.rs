@@ -24,7 +24,6 @@ mod fields;
 mod file_names;
 mod findings;
 mod grain;
-mod in_shares;
 mod incremental;
 mod inspect;
 mod kept_together;

@@ -62,7 +62,7 @@ pub(super) fn all_reduce_f64(values: &mut [f64]) {
 
 pub(super) fn all_gather(own: &[u8]) -> Result<Vec<Vec<u8>>> {
     let own = ended(own.to_vec());
-    let mut parts = Parts::of_ranks(&own)?;
+    let mut parts = RankParts::of_ranks(&own)?;
     world().all_gather_varcount_into(&own[..], &mut parts.partition());
     Ok(parts.each())
 }
@@ -76,7 +76,7 @@ fn ended(mut own: Vec<u8>) -> Vec<u8> {
 /// On all ranks but the first nothing is returned.
 pub(super) fn gather(own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
     let own = ended(own);
-    let mut parts = Parts::of_ranks(&own)?;
+    let mut parts = RankParts::of_ranks(&own)?;
     let world = world();
     let first = world.process_at_rank(0);
     if world.rank() == 0 {
@@ -88,13 +88,13 @@ pub(super) fn gather(own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
 }
 
 /// Room for the bytes of all ranks, one after the other.
-struct Parts {
+struct RankParts {
     bytes: Vec<u8>,
     lengths: Vec<i32>,
     begins: Vec<i32>,
 }
 
-impl Parts {
+impl RankParts {
     fn of_ranks(own: &[u8]) -> Result<Self> {
         let mut lengths = vec![0_u64; world().size() as usize];
         world().all_gather_into(&(own.len() as u64), &mut lengths[..]);

@@ -12,6 +12,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
+mod in_shares;
+
 /// An audit, and how much of it is an earlier one's. `Display` says the latter in a line.
 #[derive(Debug)]
 pub struct Incremental {

@@ -1,8 +1,8 @@
 //! The look at every slice, divided among the ranks that work together.
 
-use super::Audit;
-use super::earlier::{EarlierAudit, FileStamp, Recall, ScanRecord};
-use super::pass::Pass;
+use super::super::Audit;
+use super::super::earlier::{EarlierAudit, FileStamp, Recall, ScanRecord};
+use super::super::pass::Pass;
 use crate::base::errors::{Context, Result};
 use crate::base::progress::{Meter, Progress};
 use crate::base::ranks::ranks;
