@@ -9,8 +9,7 @@
 //! | rent | [`Plan::new`] | [`Plan`] | `cloud.json` |
 //! | fetch | [`staging::stage`], [`cloud::stage`] | | the data's root folder |
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
-//! | list | [`Manifest::scan`] | [`Manifest`] | `data_manifest/<data set>/manifest.parquet` |
-//! | audit | [`Audit::run`], or both and the cache [in one pass](Audit::in_one_pass); [again](Audit::incremental) | [`Audit`], [`Audit::accepted`] | `…/audit.json` |
+//! | list and audit | [`Workspace::run_audit`], which reads what has changed since the last audit; of other folders [`Audit::incremental`], without an earlier audit [`Audit::in_one_pass`] or [`Manifest::scan`] and [`Audit::run`] | [`Audit`] with its [`Manifest`], [`Audit::accepted`] | `data_manifest/<data set>/audit.json`, `…/manifest.parquet` |
 //! | open a run | [`Experiment::open`] | [`Experiment`]: [`RunConfig`], [`Split`], [`SliceCache`], [`RunFolder`] | `cache/<key>/slices.bin` |
 //! | train | [`Experiment::train`] | [`History`], checkpoints | `runs/<data set>/<run>/split.json`, `…/history.json`, `…/best.safetensors` |
 //! | evaluate | [`Experiment::evaluate`] | [`Evaluation`], [`Assessment`], [`Predictions`] | `…/evaluation.json`, `…/predictions-*.parquet` |

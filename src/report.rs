@@ -3,7 +3,7 @@
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::{shell_word, visible};
 use crate::base::figure::Figure;
-use crate::base::files::{Digest, write_json, write_text};
+use crate::base::files::{Digest, write_json, write_remakable, write_text};
 use crate::base::table::Table;
 use crate::data::audit::Audit;
 use crate::data::manifest::Manifest;
@@ -252,13 +252,11 @@ impl Report {
     }
 
     fn write_in(&self, folder: &Path) -> Result<PathBuf> {
-        for (name, figure) in &self.figures {
-            let file = |ending: &str| folder.join("figures").join(format!("{name}.{ending}"));
-            figure.save(file("svg"))?;
-            if let Some(csv) = figure.csv() {
-                write_text(&file("csv"), csv)?;
-            }
-        }
+        let files = self.figures.iter().flat_map(|(name, figure)| {
+            let svg = (format!("{name}.svg"), figure.svg());
+            [Some(svg), figure.csv().map(|csv| (format!("{name}.csv"), csv))].into_iter().flatten()
+        });
+        write_remakable(&folder.join("figures"), files)?;
         write_json(&folder.join("report.json"), &self.json)?;
         let page = folder.join("report.html");
         write_text(&page, &self.page())?;

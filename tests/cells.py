@@ -2,8 +2,7 @@
 
 # A training for hours, of a phantom that is listed and audited in moments: `run.train()`.
 PREPARED = """let work = Workspace::open()?;
-let manifest = Manifest::scan(work.dataset(Progress::print)?, Progress::print)?;
-Audit::run(&manifest, Progress::print)?.write(work.manifest_folder())?;
+work.run_audit(Progress::print)?;
 let mut settings = RunConfig { epochs: 100_000, ..RunConfig::of(Architecture::Compact).small() };
 settings.preprocess.size = 32;
 let run = Experiment::open(settings)?;"""

@@ -89,6 +89,25 @@ def write_errors(folder):
     (folder / "script.json").write_text(json.dumps({"error": "found a TorchScript program"}))
 
 
+def write_deep(folder):
+    """Of 3-D networks, to be flattened; `w` is a tensor that is refused."""
+    folder.mkdir()
+    kernel = torch.tensor([1.0, 2.0, 10.0, 20.0, 100.0, 200.0, -1.0, 0.5, 3.0, 3.0, 0.25, 0.0]).reshape(1, 2, 3, 1, 2)
+    network = {
+        "conv1.weight": kernel, "layer1.0.conv1.weight": torch.arange(8.0).reshape(4, 2, 1, 1, 1).bfloat16(),
+        "bn1.running_mean": torch.tensor([1.5, -2.0]).bfloat16(), "bn1.num_batches_tracked": torch.tensor(2**40 + 1),
+    }  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    cases = {
+        "network": {"state_dict": network, "meta": {"origin": "a test", "count": 4}},
+        "kernel": {"conv.weight": torch.randn(4, 3, 3, 7, 7, generator=generator)},
+        "flat": {"w": torch.zeros(2, 3, 3, 3)}, "no-depth": {"w": torch.zeros(2, 3, 0, 3, 3)},
+        "half": {"w": torch.zeros(2).half()}, "whole-numbers": {"w": torch.zeros(1, 1, 1, 1, 1).long()},
+    }  # fmt: skip
+    for name, value in cases.items():
+        torch.save(value, folder / f"{name}.pth")
+
+
 def write_answers(folder):
     """The rule for names from torchvision's models/densenet.py, and the folder of torch.hub."""
     rule = re.compile(
@@ -124,6 +143,7 @@ def main():
                 torch.save(value, path, _use_new_zipfile_serialization=new, pickle_protocol=protocol)
                 path.with_suffix(".json").write_text(json.dumps(expected(state)))
     write_errors(folder)
+    write_deep(folder / "deep")
     write_answers(folder)
 
 

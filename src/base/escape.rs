@@ -11,6 +11,9 @@ const SHOWN_PROTOCOL: &str = "EVCXR\\u{5f}";
 /// Characters that are not seen, or that change how the text around them is read: control characters, line and paragraph
 /// separators, marks of writing direction, characters without width, and those that XML does not allow.
 fn is_hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -39,14 +42,25 @@ pub(crate) fn visible_lines(text: &str) -> String {
     shown(text, |c| c == '\n')
 }
 
-fn shown(text: &str, stays: impl Fn(char) -> bool) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match is_hidden(c) && !stays(c) {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
+/// Calls `take` with each hidden character that does not stay and what is seen before it; returns what follows the last.
+fn each_hidden(text: &str, stays: impl Fn(char) -> bool, mut take: impl FnMut(&str, char)) -> &str {
+    let mut begin = 0;
+    for (at, c) in text.char_indices() {
+        if is_hidden(c) && !stays(c) {
+            take(&text[begin..at], c);
+            begin = at + c.len_utf8();
         }
     }
+    &text[begin..]
+}
+
+fn shown(text: &str, stays: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let rest = each_hidden(text, stays, |seen, hidden| {
+        shown.push_str(seen);
+        shown.extend(hidden.escape_default());
+    });
+    shown.push_str(rest);
     if shown.contains(PROTOCOL) { shown.replace(PROTOCOL, SHOWN_PROTOCOL) } else { shown }
 }
 
@@ -86,18 +100,20 @@ pub(crate) fn csv_text(text: &str) -> String {
 
 /// JSON with the same contents, of which everything can be seen.
 pub(crate) fn visible_json(text: String) -> String {
-    // Between strings JSON has no character to be hidden but the line breaks of its layout.
-    let is_seen = |c: char| !is_hidden(c) || c == '\n';
     if text.is_ascii() && !text.contains('\x7f') && !text.contains(PROTOCOL) {
         return text;
     }
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match is_seen(c) {
-            true => escaped.push(c),
-            false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped += &format!("\\u{unit:04x}")),
-        }
-    }
+    // Between strings JSON has no character to be hidden but the line breaks of its layout.
+    let rest = each_hidden(
+        &text,
+        |c| c == '\n',
+        |seen, hidden| {
+            escaped.push_str(seen);
+            hidden.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped += &format!("\\u{unit:04x}"));
+        },
+    );
+    escaped.push_str(rest);
     escaped.replace(PROTOCOL, "EVCXR\\u005f")
 }
 

@@ -122,8 +122,17 @@ const PARTIAL: &str = ".partial-";
 /// Begins a file that is renamed when it is whole, next to where it will be. Its writer holds a lock on it, by which what
 /// killed writers left is told from what others still write; the former is removed here.
 pub(crate) fn begin_partial(folder: &Path) -> Result<NamedTempFile> {
+    prepare(folder)?;
+    partial_in(folder)
+}
+
+fn prepare(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("creating folder {}", folder.display()))?;
     sweep(folder);
+    Ok(())
+}
+
+fn partial_in(folder: &Path) -> Result<NamedTempFile> {
     loop {
         // As readable to others as any new file; temporary files are private by default.
         let permissions = fs::Permissions::from_mode(0o666);
@@ -206,6 +215,23 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Writes text atomically.
 pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     write_whole(path, text.as_bytes())
+}
+
+/// Writes texts by their names into a folder, each atomically. They can be made again: none is waited for until it is on the
+/// disk, and after a failure of power one may be empty.
+pub(crate) fn write_remakable<'a>(folder: &Path, texts: impl IntoIterator<Item = (String, &'a str)>) -> Result<()> {
+    prepare(folder)?;
+    for (name, text) in texts {
+        let path = folder.join(name);
+        let write = || {
+            let mut partial = partial_in(folder)?;
+            partial.as_file_mut().write_all(text.as_bytes())?;
+            partial.persist(&path)?;
+            crate::base::errors::Ok(())
+        };
+        write().with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Writes `value` as indented JSON in which everything can be seen, atomically.

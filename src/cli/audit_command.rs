@@ -48,14 +48,13 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     if !speaks() {
         return Ok(ExitCode::SUCCESS);
     }
-    let incremental = pass(args, workspace)?;
-    let audit = &incremental.audit;
+    let audit = pass(args, workspace)?;
     audit.write(workspace.manifest_folder())?;
     let manifest = audit.manifest();
     if !manifest.has_usual_layout() {
         say(format_args!("{}\n", manifest.layout_table()));
     }
-    say(format_args!("{manifest}\n\n{audit}\n\n{incremental}"));
+    say(format_args!("{manifest}\n\n{audit}"));
     if let Some(check) = check {
         say(format_args!("\n{}", audit.details(*check)));
     }

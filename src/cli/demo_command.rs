@@ -3,8 +3,8 @@
 use super::bar::TerminalProgress;
 use anyhow::{Context, Result};
 use covid_ct::{
-    Ablation, Architecture, Audit, Experiment, LeakProbe, Manifest, Preprocess, Published, Report, RunConfig,
-    Shortcuts, Subset, Weights, WeightsLookup, Workspace, say, visible,
+    Ablation, Architecture, Experiment, LeakProbe, Preprocess, Published, Report, RunConfig, Shortcuts, Subset,
+    Weights, WeightsLookup, Workspace, say, visible,
 };
 use std::time::Instant;
 
@@ -47,8 +47,7 @@ pub fn demo(workspace: &Workspace) -> Result<()> {
     let report = || Report::new(workspace, &workspace.evaluated_runs()?, Some(&published));
 
     step("the audit");
-    let root = workspace.dataset(progress())?;
-    Audit::run(&Manifest::scan(&root, progress())?, progress())?.write(workspace.manifest_folder())?;
+    say(format_args!("{}", workspace.run_audit(progress())?));
     // Unfolded: there is nothing else yet.
     let first = report()?.full().write(workspace.home())?;
     step(&format!("a first page is there, the audit with its contact sheets: {}", visible(first)));
@@ -73,7 +72,7 @@ pub fn demo(workspace: &Workspace) -> Result<()> {
     step("what each part of the recipe gives (7 of 7)");
     let complete = recipe();
     Ablation::run(workspace, &complete, &complete.without_each_part(), TerminalProgress::new().show())?;
-    if root.join("prediction").is_dir() {
+    if workspace.dataset_folder().join("prediction").is_dir() {
         fcn.predict()?;
         fcn.heat_by_scan()?;
         fcn.explain(Subset::Prediction)?;

@@ -3,8 +3,9 @@
 //! Written here because networks are compared with PyTorch pipelines, which resize with Pillow; libraries that compute
 //! in another order or precision differ from it by up to two grey levels.
 
-use crate::base::errors::{Result, ensure};
+use crate::base::errors::{Context, Result, ensure};
 use crate::data::pixels::GreyImage;
+use image::{DynamicImage, GrayImage, RgbImage};
 use multiversion::multiversion;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,19 +19,44 @@ const PRECISION: u32 = 32 - 8 - 2;
 /// # Errors
 /// A size of 0, or an image whose pixels are not width × height.
 pub fn resize_grey(image: &GreyImage, size: u32) -> Result<Vec<u8>> {
-    let (width, height, size) = (image.width as usize, image.height as usize, size as usize);
-    ensure!(size > 0, "resizing a slice: expected a size of 1 pixel or more, found 0");
+    resized(image, [size, size])
+}
+
+/// A picture with its proportions, `side` pixels at the longer side, in grey levels or in colours.
+///
+/// # Errors
+/// As [`resize_grey`].
+pub(crate) fn fitted(picture: &DynamicImage, side: u32) -> Result<DynamicImage> {
+    let (width, height) = (picture.width(), picture.height());
+    let share = f64::from(side) / f64::from(width.max(height).max(1));
+    let to = [width, height].map(|of| ((f64::from(of) * share).round() as u32).max(1));
+    let one = |pixels: Vec<u8>| resized(&GreyImage { width, height, pixels }, to);
+    let doing = "resizing a picture: its pixels are not width × height";
+    if !picture.color().has_color() {
+        let grey = one(picture.to_luma8().into_raw())?;
+        return GrayImage::from_raw(to[0], to[1], grey).map(DynamicImage::ImageLuma8).context(doing);
+    }
+    let colours = picture.to_rgb8().into_raw();
+    let channel = |at: usize| one(colours.iter().skip(at).step_by(3).copied().collect());
+    let (red, green, blue) = (channel(0)?, channel(1)?, channel(2)?);
+    let pixels = red.into_iter().zip(green).zip(blue).flat_map(|((red, green), blue)| [red, green, blue]).collect();
+    RgbImage::from_raw(to[0], to[1], pixels).map(DynamicImage::ImageRgb8).context(doing)
+}
+
+fn resized(image: &GreyImage, to: [u32; 2]) -> Result<Vec<u8>> {
+    let [width, height, wide, high] = [image.width, image.height, to[0], to[1]].map(|side| side as usize);
+    ensure!(wide > 0 && high > 0, "resizing a slice: expected a size of 1 pixel or more, found 0");
     ensure!(
         width > 0 && height > 0 && image.pixels.len() == width * height,
         "resizing a slice: expected {width}x{height} pixels, found {}",
         image.pixels.len()
     );
-    let (across, down) = (Taps::of(width, size), Taps::of(height, size));
-    let mut narrow = vec![0_u8; size * height];
-    let blocks = image.pixels.chunks(LANES * width).zip(narrow.chunks_mut(LANES * size));
+    let (across, down) = (Taps::of(width, wide), Taps::of(height, high));
+    let mut narrow = vec![0_u8; wide * height];
+    let blocks = image.pixels.chunks(LANES * width).zip(narrow.chunks_mut(LANES * wide));
     blocks.for_each(|(rows, narrow)| narrowed(rows, &across, narrow));
-    let mut small = vec![0_u8; size * size];
-    shortened(&narrow, &down, &mut small);
+    let mut small = vec![0_u8; wide * high];
+    shortened(&narrow, wide, &down, &mut small);
     Ok(small)
 }
 
@@ -56,10 +82,9 @@ fn narrowed(rows: &[u8], across: &Taps, narrow: &mut [u8]) {
     }
 }
 
-/// Makes `small` of rows that are narrow enough already.
+/// Makes `small` of rows that are narrow enough already, of `size` pixels.
 #[multiversion(targets("x86_64+avx2", "x86_64+avx2+avx512f+avx512bw"))]
-fn shortened(narrow: &[u8], down: &Taps, small: &mut [u8]) {
-    let size = down.target;
+fn shortened(narrow: &[u8], size: usize, down: &Taps, small: &mut [u8]) {
     let mut sums = vec![0_i32; size];
     for (target, (first, weights)) in small.chunks_exact_mut(size).zip(down.each()) {
         sums.fill(0);
@@ -146,6 +171,26 @@ mod tests {
         assert!(resize_grey(&even, 3).expect("resizes").iter().all(|p| *p == 201));
         let ramp = GreyImage { width: 4, height: 4, pixels: (0..16).map(|i| i * 16).collect() };
         assert_eq!(resize_grey(&ramp, 4).expect("resizes"), ramp.pixels);
+    }
+
+    #[test]
+    fn a_picture_keeps_its_proportions_and_each_colour_is_resized_as_grey_is() {
+        let levels: Vec<u8> = (0..8 * 4).map(|at| (at * 37 % 251) as u8).collect();
+        let grey = DynamicImage::ImageLuma8(GrayImage::from_raw(8, 4, levels.clone()).expect("8 × 4"));
+        let small = fitted(&grey, 4).expect("resizes");
+        assert_eq!((small.width(), small.height(), small.color().has_color()), (4, 2, false));
+        let pixels: Vec<u8> = levels.iter().flat_map(|&level| [level, 255 - level, 9]).collect();
+        let colours = DynamicImage::ImageRgb8(RgbImage::from_raw(8, 4, pixels).expect("8 × 4"));
+        let coloured = fitted(&colours, 4).expect("resizes").to_rgb8();
+        let inverse = GreyImage { width: 8, height: 4, pixels: levels.iter().map(|level| 255 - level).collect() };
+        let inverse = resized(&inverse, [4, 2]).expect("resizes");
+        for ((pixel, grey), inverse) in coloured.pixels().zip(small.to_luma8().into_raw()).zip(inverse) {
+            assert_eq!(pixel.0, [grey, inverse, 9]);
+        }
+        // Halved across and down as a square is.
+        let square = GreyImage { width: 8, height: 8, pixels: levels.repeat(2) };
+        assert_eq!(resize_grey(&square, 4).expect("resizes")[..4], small.to_luma8().into_raw()[..4]);
+        assert_eq!(fitted(&grey, 16).expect("enlarges").height(), 8);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::Progress;
 use crate::base::table::{Table, shown_as_table};
-use crate::data::audit::Audit;
+use crate::data::audit::{Audit, EarlierAudit, Incremental};
 use crate::data::phantom::{PhantomConfig, draw_phantom};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,20 @@ impl Workspace {
         self.home.join("data_manifest").join(self.dataset_name())
     }
 
-    /// The audit of the data set, as [`Audit::write`] left it.
+    /// Audits the data set ([`Audit::incremental`]), the phantom if there is none of the user's own, and writes the audit for
+    /// all that follows. Only scans of which something has changed since the last audit are read; the result says how many
+    /// slices that are.
+    ///
+    /// # Errors
+    /// As [`Audit::incremental`].
+    pub fn run_audit(&self, progress: impl Fn(&Progress) + Sync) -> Result<Incremental> {
+        let (folder, root) = (self.manifest_folder(), self.dataset(&progress)?);
+        let audit = Audit::incremental(root, &EarlierAudit::beside(&folder), None, &progress)?;
+        audit.write(folder)?;
+        Ok(audit)
+    }
+
+    /// The audit of the data set, as [`run_audit`](Self::run_audit) or [`Audit::write`] left it.
     ///
     /// # Errors
     /// No audit yet; one of another folder of the same name; one that was changed by hand; a `patients.csv` or `labels.csv`

@@ -2,11 +2,11 @@
 
 use crate::base::errors::Result;
 use crate::base::figure::Figure;
+use crate::data::resize::fitted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use image::DynamicImage;
 use image::codecs::jpeg::JpegEncoder;
-use image::imageops::FilterType;
 
 /// JPEG quality of slices on a page: the figures' own files have the whole ones.
 const QUALITY: u8 = 70;
@@ -62,7 +62,7 @@ fn shrunk(part: &str) -> Option<String> {
 
 fn jpeg(picture: &DynamicImage, side: u32) -> Result<Vec<u8>> {
     let larger = picture.width().max(picture.height()) > side;
-    let picture = if larger { &picture.resize(side, side, FilterType::Triangle) } else { picture };
+    let picture = if larger { &fitted(picture, side)? } else { picture };
     let mut bytes = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
     match picture.color().has_color() {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use record_file::{RecordFile, RecordWriting, Unusable, VERSION};
 use scan_key::key_of_scan;
 use std::collections::HashSet;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -65,6 +66,8 @@ pub(super) fn ranges_of_scans(files: &[ListedSlice], scans: usize) -> Vec<Range<
 enum Recalled {
     Unknown,
     Damaged,
+    /// The earlier audit's file cannot be read there.
+    Unreadable(io::Error),
     /// A file's hash is another.
     Differs,
     Known(Box<ScanRecord>),
@@ -87,23 +90,28 @@ pub(crate) struct Recall {
 
 impl Recall {
     /// Of listed slices; `stamp` gives by what the file of one of them is known again.
+    ///
+    /// # Errors
+    /// The running cell was asked to end.
     pub(crate) fn of(
         earlier: &EarlierAudit,
         manifest: &Manifest,
         files: &[ListedSlice],
         stamp: impl Fn(usize) -> Option<FileStamp> + Sync,
-    ) -> Self {
+    ) -> Result<Self> {
         let ranges = ranges_of_scans(files, manifest.scans.len());
         let key = |(range, scan): (&Range<usize>, &Scan)| {
+            go_on()?;
             let turn = scan.acquisition.as_ref().map(|of| of.turn).unwrap_or_default();
-            key_of_scan(&files[range.clone()], turn, manifest.said(), |at| stamp(range.start + at))
+            Ok(key_of_scan(&files[range.clone()], turn, manifest.said(), |at| stamp(range.start + at)))
         };
-        let keys: Vec<_> = ranges.par_iter().zip(&manifest.scans).map(key).collect();
+        let keys = ranges.par_iter().zip(&manifest.scans).map(key).collect::<Result<Vec<_>>>()?;
         let mut notes = Vec::new();
         let known = RecordFile::open(&earlier.file, earlier.version).unwrap_or_else(|reason| {
             let what = match reason {
-                Unusable::Damaged => "is damaged",
-                Unusable::OtherVersion => "is of another version of this program",
+                Unusable::Damaged => "is damaged".to_owned(),
+                Unusable::OtherVersion => "is of another version of this program".to_owned(),
+                Unusable::Unreadable(error) => format!("cannot be read ({error})"),
             };
             notes.push(format!("{} {what}: all slices are read.", earlier.file.display()));
             None
@@ -111,7 +119,7 @@ impl Recall {
         let is_taken = vec![false; keys.len()];
         let (doubted, written) = (HashSet::new(), HashSet::new());
         let (earlier, saved) = (earlier.clone(), Instant::now());
-        Self { earlier, known, keys, is_taken, doubted, writing: None, written, saved, notes }
+        Ok(Self { earlier, known, keys, is_taken, doubted, writing: None, written, saved, notes })
     }
 
     /// All is read, and kept.
@@ -138,7 +146,11 @@ impl Recall {
                 return Ok(Recalled::Unknown);
             };
             let listed = &files[range.clone()];
-            let Some(record) = known.part(&key).and_then(|part| ScanRecord::unpacked(&part, manifest, listed)) else {
+            let part = match known.part(&key) {
+                Ok(part) => part,
+                Err(error) => return Ok(Recalled::Unreadable(error)),
+            };
+            let Some(record) = part.and_then(|part| ScanRecord::unpacked(&part, manifest, listed)) else {
                 return Ok(Recalled::Damaged);
             };
             if let Some(meter) = &meter {
@@ -151,32 +163,32 @@ impl Recall {
         };
         let found = ranges.par_iter().zip(&self.keys).map(recall).collect::<Result<Vec<_>>>()?;
         meter.inspect(Meter::finish);
-        let (mut damaged, mut different) = (0, 0);
+        let (mut damaged, mut different, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         let mut taken = Vec::with_capacity(found.len());
         for (scan, found) in found.into_iter().enumerate() {
-            let record = match found {
-                Recalled::Known(record) => Some(*record),
-                Recalled::Unknown => None,
-                Recalled::Damaged => {
-                    damaged += 1;
-                    self.doubted.insert(scan);
-                    None
-                }
-                Recalled::Differs => {
-                    different += 1;
-                    self.doubted.insert(scan);
-                    None
-                }
-            };
-            taken.push(record);
+            taken.push(None);
+            match found {
+                Recalled::Known(record) => taken[scan] = Some(*record),
+                Recalled::Unknown => {}
+                Recalled::Damaged => damaged.push(scan),
+                Recalled::Differs => different.push(scan),
+                Recalled::Unreadable(error) => unreadable.push((scan, error)),
+            }
         }
+        self.doubted =
+            damaged.iter().chain(&different).chain(unreadable.iter().map(|(scan, _)| scan)).copied().collect();
         let file = self.earlier.file.display();
-        if damaged > 0 {
-            let are = if damaged == 1 { "is" } else { "are" };
-            self.notes.push(format!("{file} is damaged: {} {are} not known from it.", counted(damaged, "scan")));
+        let not_known = |scans: usize| {
+            format!("{} {} not known from it.", counted(scans as u64, "scan"), if scans == 1 { "is" } else { "are" })
+        };
+        if !damaged.is_empty() {
+            self.notes.push(format!("{file} is damaged: {}", not_known(damaged.len())));
         }
-        if different > 0 {
-            let scans = counted(different, "scan");
+        if let Some((_, error)) = unreadable.first() {
+            self.notes.push(format!("{file} cannot be read in places ({error}): {}", not_known(unreadable.len())));
+        }
+        if !different.is_empty() {
+            let scans = counted(different.len() as u64, "scan");
             self.notes.push(format!(
                 "The files of {scans} have changed though their sizes and times have not; they are read."
             ));
@@ -212,7 +224,9 @@ impl Recall {
             let scans = (0..self.keys.len()).filter(|scan| !self.doubted.contains(scan));
             let known = self.known.as_ref();
             for key in scans.filter_map(|scan| self.keys[scan]) {
-                if let Some(part) = known.filter(|_| !self.written.contains(&key)).and_then(|known| known.part(&key)) {
+                let known = known.filter(|_| !self.written.contains(&key));
+                // What cannot be read any more is not kept.
+                if let Some(part) = known.and_then(|known| known.part(&key).ok()?) {
                     writing.put(key, &part)?;
                     self.written.insert(key);
                 }
@@ -240,7 +254,8 @@ impl Recall {
 
     /// Findings and grey levels that were made from the same.
     pub(super) fn findings(&self, made_from: Digest) -> Option<(Vec<Finding>, Vec<u64>)> {
-        let found: (Vec<Finding>, Vec<u64>) = serde_json::from_slice(&self.known.as_ref()?.part(&made_from)?).ok()?;
+        let found: (Vec<Finding>, Vec<u64>) =
+            serde_json::from_slice(&self.known.as_ref()?.part(&made_from).ok()??).ok()?;
         // One count a grey level.
         (found.1.len() == 256).then_some(found)
     }
@@ -260,11 +275,12 @@ impl Recall {
             .filter_map(|(key, _)| *key)
             .collect();
         // Neither more nor less is known.
-        let is_kept =
-            self.writing.is_none()
-                && self.known.as_ref().zip(made_from).is_some_and(|(known, made_from)| {
-                    known.part(&made_from).is_some() && known.len() == taken.len() + 1
-                });
+        let is_kept = self.writing.is_none()
+            && self
+                .known
+                .as_ref()
+                .zip(made_from)
+                .is_some_and(|(known, made_from)| known.knows(&made_from) && known.len() == taken.len() + 1);
         if !is_kept {
             self.begun()?;
             if let (Some(made_from), Some(writing)) = (made_from, self.writing.as_mut()) {
@@ -301,10 +317,12 @@ impl EarlierAudit {
         let (manifest, files) = Manifest::before_reading(root, &|_| ()).expect("lists");
         let later = std::time::SystemTime::now() + Duration::from_secs(10);
         let stamp = |at: usize| FileStamp::of_file(&manifest.place_of_listed(&files[at]), later);
-        let recall = Recall::of(self, &manifest, &files, stamp);
+        let recall = Recall::of(self, &manifest, &files, stamp).expect("looks");
         let (known, keys) = (recall.known.expect("is there"), recall.keys);
         let ranges = ranges_of_scans(&files, keys.len());
-        let scan = |scan: usize| (keys[scan].expect("a key"), known.part(&keys[scan].expect("a key")).expect("a part"));
+        let scan = |scan: usize| {
+            (keys[scan].expect("a key"), known.part(&keys[scan].expect("a key")).expect("reads").expect("a part"))
+        };
         let alike = |a: usize| (a + 1..keys.len()).find(|b| ranges[*b].len() == ranges[a].len()).map(|b| [a, b]);
         let filled = |scan: &usize| !ranges[*scan].is_empty();
         let [one, other] = (0..keys.len()).filter(filled).find_map(alike).expect("two scans of as many slices");

@@ -5,16 +5,17 @@ use super::earlier::{EarlierAudit, FileStamp, Recall};
 use super::pass::{AT_ONCE, Pass, WantedCache};
 use crate::base::errors::Result;
 use crate::base::progress::{Meter, Progress, counted, thousands};
+use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Manifest;
 use crate::data::preprocess::Preprocess;
-use std::fmt;
+use std::ops::Deref;
 use std::path::Path;
 use std::time::SystemTime;
 
 mod in_shares;
 
-/// An audit, and how much of it is an earlier one's. `Display` says the latter in a line.
+/// An audit, used as one, and how much of it is an earlier one's: shown in the last line under the audit.
 #[derive(Debug)]
 pub struct Incremental {
     /// The audit: the same as if all slices had been read.
@@ -31,21 +32,33 @@ impl Incremental {
     pub fn read(&self) -> usize {
         self.audit.manifest().slices.len() - self.taken
     }
-}
 
-impl fmt::Display for Incremental {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
+    /// The audit's table, with what was read and what was taken under it.
+    pub fn table(&self) -> Table {
+        self.notes.iter().fold(self.audit.table(), Table::note).note(self.read_and_taken())
+    }
+
+    fn read_and_taken(&self) -> String {
         let [read, taken] = [self.read(), self.taken].map(|slices| counted(slices as u64, "slice"));
         match (self.taken, self.read()) {
-            (0, _) => write!(f, "{read} read."),
+            (0, _) => format!("{read} read."),
             (_, 0) => {
-                write!(f, "Nothing audited anew: {taken} taken from the earlier audit, of which no file has changed.")
+                format!("Nothing audited anew: {taken} taken from the earlier audit, of which no file has changed.")
             }
-            _ => write!(f, "{read} read, {} taken from the earlier audit.", thousands(self.taken as u64)),
+            _ => format!("{read} read, {} taken from the earlier audit.", thousands(self.taken as u64)),
         }
     }
 }
+
+impl Deref for Incremental {
+    type Target = Audit;
+
+    fn deref(&self) -> &Audit {
+        &self.audit
+    }
+}
+
+shown_as_table!(Incremental);
 
 impl Audit {
     /// [`Manifest::scan`] and [`run`](Self::run) in one pass, so that each file is read only once. With `cache` (the
@@ -92,7 +105,7 @@ impl Audit {
     ) -> Result<Incremental> {
         let (manifest, files) = Manifest::before_reading(root, progress)?;
         let stamp = |at: usize| FileStamp::of_file(&manifest.place_of_listed(&files[at]), now);
-        let recall = earlier.map(|earlier| Recall::of(earlier, &manifest, &files, stamp));
+        let recall = earlier.map(|earlier| Recall::of(earlier, &manifest, &files, stamp)).transpose()?;
         let mut pass = Pass::begin(&manifest, &files, recall, cache, true, progress)?;
         let stage = if cache.is_some() { "audit and cache" } else { "audit" };
         let meter = Meter::new(stage, "slices", files.len(), pass.taken(), progress);

@@ -7,6 +7,7 @@ use crate::data::lungs::LungMask;
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::{Contents, FrameView, Loaded, each_slice};
 use crate::data::pixels::{GreyImage, Hounsfield, Pixels, SixteenBit, Turn};
+use crate::data::resize::fitted;
 use crate::data::window::Window;
 use image::{DynamicImage, GrayImage};
 use rayon::prelude::*;
@@ -31,7 +32,7 @@ impl ShownSlice {
         let GreyImage { width, height, pixels } = &self.grey;
         let grey = || GrayImage::from_raw(*width, *height, pixels.clone()).map(DynamicImage::ImageLuma8);
         let image = self.colour.clone().or_else(grey).context("drawing a slice: its pixels are not width × height")?;
-        let small = image.resize(side, side, image::imageops::FilterType::Triangle);
+        let small = fitted(&image, side)?;
         let mut bytes = Cursor::new(Vec::new());
         let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 88);
         small.write_with_encoder(encoder).context("drawing a slice")?;

@@ -153,7 +153,7 @@ impl Reading<'_> {
         let files = std::mem::take(&mut listing.files);
         let mut manifest = Manifest::listed(root, listing)?;
         tables.iter().try_for_each(|(from, bytes)| manifest.read_patients(from, bytes))?;
-        let recall = self.recall(&manifest, &files, &numbers);
+        let recall = self.recall(&manifest, &files, &numbers)?;
         let mut pass = Pass::begin(&manifest, &files, recall, cache, false, self.progress)?;
         let patients = Mutex::new(None);
         let mut seen: Vec<Option<(Slice, Inspection)>> = Vec::new();
@@ -213,8 +213,8 @@ impl Reading<'_> {
     }
 
     /// The earlier audit; one that is to be verified is not used, since what is in an archive is not told without reading it.
-    fn recall(&self, manifest: &Manifest, files: &[ListedSlice], numbers: &[Option<usize>]) -> Option<Recall> {
-        let earlier = self.earlier?;
+    fn recall(&self, manifest: &Manifest, files: &[ListedSlice], numbers: &[Option<usize>]) -> Result<Option<Recall>> {
+        let Some(earlier) = self.earlier else { return Ok(None) };
         let entries = self
             .archives
             .iter()
@@ -228,7 +228,7 @@ impl Reading<'_> {
                 stamps[number] = contents.map(|contents| FileStamp::of_entry(&archive, contents));
             }
         }
-        let recall = Recall::of(earlier, manifest, files, |at| stamps[at].clone());
-        Some(if earlier.is_verified() { recall.of_nothing() } else { recall })
+        let recall = Recall::of(earlier, manifest, files, |at| stamps[at].clone())?;
+        Ok(Some(if earlier.is_verified() { recall.of_nothing() } else { recall }))
     }
 }

@@ -35,7 +35,7 @@ fn experiment(home: &Path, name: &str) -> Experiment {
         epochs: EPOCHS,
         pretrained: None,
         recipe: Recipe::converged(),
-        ..RunConfig::published(Architecture::ResNet152).by_patient()
+        ..RunConfig::published(Architecture::ResNet18).by_patient()
     };
     let mut run = RunConfig { learn: Learn::Converged, batch_size: 8, ..run };
     run.preprocess.size = 32;
@@ -94,8 +94,8 @@ fn the_softmax_of_the_networks_head_gives_the_probability() {
     let logits = Tensor::from_slice(&x).reshape([1, 3]).linear(&weight, Some(&bias));
     let covid = logits.softmax(1, Kind::Float).double_value(&[0, Label::Covid.index() as i64]);
     assert!((covid - 1.0 / (1.0 + (-head.log_odds(&x)).exp())).abs() < 1e-6, "{covid}");
-    let network = Network::new(Architecture::ResNet152, 1, Device::Cpu).expect("a network");
-    let wide = LogisticHead { weight: (0..2048).map(|i| f64::from(i) / 64.0).collect(), bias: -0.5 };
+    let network = Network::new(Architecture::ResNet18, 1, Device::Cpu).expect("a network");
+    let wide = LogisticHead { weight: (0..512).map(|i| f64::from(i) / 64.0).collect(), bias: -0.5 };
     let names = network.head().iter().map(|(name, _)| name.clone());
     network.set_head(&names.zip(head_tensors(&wide).expect("tensors")).collect()).expect("fits");
     assert_eq!(head_of(&network).expect("a head"), wide);
@@ -105,7 +105,7 @@ fn the_softmax_of_the_networks_head_gives_the_probability() {
 fn features_are_the_same_whether_all_some_or_none_are_kept_in_memory() {
     let home = tempfile::tempdir().expect("a folder");
     let experiment = experiment(home.path(), "run");
-    let network = Network::new(Architecture::ResNet152, 1, Device::Cpu).expect("a network");
+    let network = Network::new(Architecture::ResNet18, 1, Device::Cpu).expect("a network");
     let backbone = network.backbone_hash().expect("hashes");
     let run = experiment.settings();
     let source = BatchSource::new(experiment.cache(), &network, Some(backbone), run, Device::Cpu, &|_| ());

@@ -39,10 +39,12 @@ struct PartPlace {
 }
 
 /// Why a file cannot be used.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Unusable {
     OtherVersion,
     Damaged,
+    /// It is no regular file, or the disk or the rights do not let it be read.
+    Unreadable(io::Error),
 }
 
 /// A file that was written.
@@ -57,7 +59,7 @@ impl RecordFile {
         match open_regular(path).map(|file| Self::read(file, version)) {
             Ok(Ok(read)) => read.map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Ok(Err(_)) | Err(_) => Err(Unusable::Damaged),
+            Ok(Err(error)) | Err(error) => Err(Unusable::Unreadable(error)),
         }
     }
 
@@ -102,12 +104,16 @@ impl RecordFile {
         self.parts.contains_key(key)
     }
 
-    /// A part; `None` where it is not there, or not as it was written.
-    pub(super) fn part(&self, key: &Digest) -> Option<Vec<u8>> {
-        let PartPlace { offset, length, checksum } = *self.parts.get(key)?;
-        let mut bytes = vec![0; usize::try_from(length).ok()?];
-        self.file.read_exact_at(&mut bytes, offset).ok()?;
-        (xxh3_64(&bytes) == checksum).then_some(bytes)
+    /// A part; `None` where it is not there, or not as it was written. It is not longer than the file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn part(&self, key: &Digest) -> io::Result<Option<Vec<u8>>> {
+        let Some(&PartPlace { offset, length, checksum }) = self.parts.get(key) else { return Ok(None) };
+        let Ok(length) = usize::try_from(length) else { return Ok(None) };
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok((xxh3_64(&bytes) == checksum).then_some(bytes))
     }
 }
 
@@ -192,10 +198,11 @@ mod tests {
         written(&path);
         let parts = || {
             let file = RecordFile::open(&path, 7).ok().flatten()?;
-            Some(PARTS.map(|part| file.part(&Digest::of(part)).is_some_and(|found| found == part)))
+            let is_found = |part: &&[u8]| file.part(&Digest::of(part)).expect("reads").as_deref() == Some(*part);
+            Some(PARTS.each_ref().map(is_found))
         };
         assert_eq!(parts(), Some([true; 3]));
-        assert_eq!(RecordFile::open(&path, 8).err(), Some(Unusable::OtherVersion));
+        assert!(matches!(RecordFile::open(&path, 8), Err(Unusable::OtherVersion)));
         let whole = fs::read(&path).expect("reads");
         // Every byte: a part, or the index, is never taken for what it is not.
         let at_end = whole.len() - END;
@@ -212,11 +219,45 @@ mod tests {
         }
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).expect("writes");
-            assert_eq!(RecordFile::open(&path, 7).err(), Some(Unusable::Damaged), "{length} bytes");
+            assert!(matches!(RecordFile::open(&path, 7), Err(Unusable::Damaged)), "{length} bytes");
         }
         fs::remove_file(&path).expect("removes");
         fs::create_dir(&path).expect("a folder");
-        assert_eq!(RecordFile::open(&path, 7).err(), Some(Unusable::Damaged));
+        let Err(Unusable::Unreadable(error)) = RecordFile::open(&path, 7) else { panic!("a folder was read") };
+        assert_eq!(error.to_string(), "expected a regular file, found a folder");
+    }
+
+    #[test]
+    fn a_part_beyond_the_parts_is_damage_and_takes_no_memory() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("inspected.bin");
+        let key = Digest::of(b"one");
+        let open_with = |offset: u64, length: u64| {
+            let mut writing = RecordWriting::begin(&path).expect("begins");
+            writing.put(key, b"one").expect("writes");
+            writing.parts[0].1 = PartPlace { offset, length, checksum: writing.parts[0].1.checksum };
+            writing.finish(7).expect("finishes");
+            RecordFile::open(&path, 7)
+        };
+        let whole = open_with(0, 3).expect("opens").expect("is there");
+        assert_eq!(whole.part(&key).expect("reads").as_deref(), Some(&b"one"[..]));
+        for (offset, length) in [(0, 4), (1, 3), (0, u64::MAX), (u64::MAX, 3), (1 << 62, 1 << 62)] {
+            let damaged = matches!(open_with(offset, length), Err(Unusable::Damaged));
+            assert!(damaged, "{length} bytes at {offset}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_any_more_is_an_error_and_no_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("inspected.bin");
+        written(&path);
+        let file = RecordFile::open(&path, 7).expect("whole").expect("is there");
+        let of = |part: &[u8]| file.part(&Digest::of(part));
+        assert_eq!(of(b"another").expect("is not there"), None);
+        fs::File::options().write(true).open(&path).expect("opens").set_len(5).expect("cuts");
+        assert_eq!(of(PARTS[0]).expect("reads").as_deref(), Some(PARTS[0]));
+        assert_eq!(of(PARTS[2]).expect_err("is gone").kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
@@ -225,7 +266,7 @@ mod tests {
         let path = folder.path().join("inspected.bin");
         let known = || {
             let file = RecordFile::open(&path, 7).expect("whole").expect("is there");
-            PARTS.map(|part| file.part(&Digest::of(part)).as_deref() == Some(part))
+            PARTS.map(|part| file.part(&Digest::of(part)).expect("reads").as_deref() == Some(part))
         };
         let mut writing = RecordWriting::begin(&path).expect("begins");
         writing.put(Digest::of(PARTS[0]), PARTS[0]).expect("writes");

@@ -48,8 +48,8 @@ impl FileStamp {
     }
 }
 
-/// The key of a scan of these slices, of whose files `stamp` gives the stamps; `None` where a file is not to be known again. Its folder is no part of it: what is
-/// seen does not change when a folder is renamed.
+/// The key of a scan of these slices, of whose files `stamp` gives the stamps; `None` where a file is not to be known again.
+/// Its folder is no part of it: what is seen does not change when a folder is renamed.
 pub(super) fn key_of_scan(
     listed: &[ListedSlice],
     turn: Turn,

@@ -33,7 +33,7 @@ impl Audit {
         let (now, progress): (_, &(dyn Fn(&Progress) + Sync)) = (SystemTime::now(), &progress);
         let (manifest, files) = Manifest::before_reading(root.as_ref(), progress)?;
         let stamp = |at: usize| FileStamp::of_file(&manifest.place_of_listed(&files[at]), now);
-        let recall = Recall::of(earlier, &manifest, &files, stamp);
+        let recall = Recall::of(earlier, &manifest, &files, stamp)?;
         let mut pass = Pass::begin(&manifest, &files, Some(recall), None, true, progress)?;
         let portions = pass.portions(PORTION);
         let listed = format!("{} files in {} scans, {} to look at", files.len(), manifest.scans.len(), portions.len());

