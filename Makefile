@@ -46,6 +46,7 @@ lab: setup
 lint: setup
 	@$(ENV) && cargo fmt --check && cargo clippy --locked --quiet --all-targets --features fuzzing $(FEATURES) -- -D warnings
 	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items
+	@$(PYTHON) scripts/setup.py --share
 
 # Each integration test computes on one thread, because several of them share few cores. Unit tests compute as users do: on
 # one thread convolutions round differently, and stored features are compared with forwarding to 1e-5.

@@ -241,10 +241,16 @@ def share():
         return {found.name for found in folder.glob("target/*/debug/.fingerprint/*") if not kernel.is_ours(found.name)}
 
     with kernel.dependencies() as shared:
+        build, checked = CLONE / "build", CACHE / "checked"
         if not crates(CLONE / "slot-0") <= crates(shared):
             kernel.fill(shared, CLONE / "slot-0/target", kernel.ours)
-        if not crates(shared) <= crates(CLONE / "build"):
-            kernel.fill(CLONE / "build", shared / "target", kernel.ours)
+        # With what `cargo clippy` and `cargo doc` need of all crates; kernels do not.
+        if crates(build) > crates(shared) and not crates(build) <= crates(checked):
+            kernel.fill(checked, build / "target", kernel.ours)
+        if not crates(build) and crates(shared) <= crates(checked):
+            kernel.fill(build, checked / "target", kernel.ours)
+        elif not crates(shared) <= crates(build):
+            kernel.fill(build, shared / "target", kernel.ours)
 
 
 def program(path, *lines):
@@ -343,7 +349,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=pathlib.Path, metavar="DIR")
     parser.add_argument("--mpi", action="store_true")
+    parser.add_argument("--share", action="store_true", help="only share what this clone has compiled with others")
     options = parser.parse_args()
+    if options.share:
+        return share()
     out = options.demo
     data = os.environ.get("COVID_CT_DATA")
     if out and data and not pathlib.Path(data).is_dir():
