@@ -12,7 +12,7 @@ fn main() {
     println!("cargo:rustc-env=COVID_CT_READING={:016x}", reading());
     let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").unwrap_or_default();
     #[cfg(feature = "mpi")]
-    compile_sum_over_ranks(&lib);
+    compile_batch_norm_of_ranks(&lib);
     // `-Cprefer-dynamic` (see .cargo/config.toml) leaves Rust's own library in the toolchain's folder.
     let rustc = std::env::var("RUSTC").unwrap_or("rustc".to_owned());
     let printed = std::process::Command::new(rustc).args(["--print", "target-libdir"]).output();
@@ -26,12 +26,12 @@ fn main() {
 
 /// The C++ part of src/nn/rank_sums.rs, with the flags of torch-sys.
 #[cfg(feature = "mpi")]
-fn compile_sum_over_ranks(lib: &str) {
+fn compile_batch_norm_of_ranks(lib: &str) {
     let include = PathBuf::from(lib).join("../include");
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").warnings(false).opt_level(1).include(&include);
     build.include(include.join("torch/csrc/api/include")).define("_GLIBCXX_USE_CXX11_ABI", "1");
-    build.file("src/nn/sum_over_ranks.cpp").compile("covid_ct_sum_over_ranks");
+    build.file("src/nn/batch_norm_of_ranks.cpp").compile("covid_ct_batch_norm_of_ranks");
 }
 
 /// A hash of all by which files are read and judged: what an audit keeps is taken over only by a program that would see the

@@ -82,39 +82,25 @@ pub(crate) fn summed<const N: usize>(tensors: [&Tensor; N]) -> Result<[Tensor; N
 }
 
 /// Batch norm of `x` `[N, C, …]`, this rank's share of a batch, with the statistics of the whole batch; the running mean and
-/// variance `[C]` are moved by `momentum`, as libtorch moves them.
+/// variance `[C]` are moved by `momentum`, as libtorch moves them. `places`: values of a channel in the whole batch.
 ///
-/// A variance is the mean of squared differences from the mean (over n values, for the running one over n - 1), in f32, its
-/// sums over the ranks in f64: <https://arxiv.org/abs/1502.03167>, algorithm 1.
+/// A variance is the mean of squared differences from the mean (over n values, for the running one over n - 1); what the ranks
+/// add up is f64: <https://arxiv.org/abs/1502.03167>, algorithm 1.
 pub(crate) fn batch_norm(
     x: &Tensor,
-    [weight, bias]: [&Tensor; 2],
+    parameters: [&Tensor; 2],
     running: [&Tensor; 2],
-    momentum: f64,
-    epsilon: f64,
+    (momentum, epsilon): (f64, f64),
+    places: i64,
 ) -> Result<Tensor> {
-    let kind = x.kind();
-    let x = x.f_to_kind(Kind::Float)?;
-    let others: Vec<i64> = (0..x.dim() as i64).filter(|of| *of != 1).collect();
-    let shape: Vec<i64> = (0..x.dim() as i64).map(|of| if of == 1 { -1 } else { 1 }).collect();
-    let channels = x.size()[1];
-    let over = |x: &Tensor| -> Result<Tensor> { Ok(x.f_sum_dim_intlist(others.as_slice(), false, Kind::Float)?) };
-    let mut count = [(x.numel() as i64 / channels.max(1)) as f64];
-    ranks().all_reduce_f64(&mut count);
-    let [count] = count;
-    let mean = sum_over_ranks(&over(&x)?)?.f_div_scalar(count)?;
-    let centred = x.f_sub(&mean.f_view(shape.as_slice())?)?;
-    let variance = sum_over_ranks(&over(&centred.f_square()?)?)?.f_div_scalar(count)?;
-    {
-        let _guard = tch::no_grad_guard();
-        let unbiased = variance.f_mul_scalar(count / (count - 1.0).max(1.0))?;
-        for (running, now) in running.into_iter().zip([&mean, &unbiased]) {
-            let _ = running.shallow_clone().f_mul_scalar_(1.0 - momentum)?.f_add_(&now.f_mul_scalar(momentum)?)?;
-        }
+    let [y, mean, variance] = normalised(&x.f_to_kind(Kind::Float)?, parameters, epsilon)?;
+    let unbiased = variance.f_mul_scalar(places as f64 / (places as f64 - 1.0).max(1.0))?;
+    let _guard = tch::no_grad_guard();
+    for (running, now) in running.into_iter().zip([&mean, &unbiased]) {
+        let _ = running.shallow_clone().f_mul_scalar_(1.0 - momentum)?.f_add_(&now.f_mul_scalar(momentum)?)?;
     }
-    let scale = variance.f_add_scalar(epsilon)?.f_rsqrt()?.f_mul(weight)?;
-    let y = centred.f_mul(&scale.f_view(shape.as_slice())?)?.f_add(&bias.f_view(shape.as_slice())?)?;
-    Ok(y.f_to_kind(kind)?)
+    drop(_guard);
+    Ok(y.f_to_kind(x.kind())?)
 }
 
 /// Dropout of a share `x` of a batch, as libtorch draws it for the whole batch on a CPU.
@@ -126,42 +112,49 @@ pub(crate) fn dropout(x: &Tensor, rate: f64, BatchShare { start, rows, of }: Bat
     Ok(x.f_mul(&own)?)
 }
 
-/// The sum over the ranks, to be differentiated.
+/// Batch norm of a share of a batch, and mean and variance of the whole batch.
 #[cfg(feature = "mpi")]
-fn sum_over_ranks(x: &Tensor) -> Result<Tensor> {
+fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64) -> Result<[Tensor; 3]> {
     use crate::base::errors::ensure;
     use std::ffi::c_int;
+    use torch_sys::C_tensor;
 
     #[allow(unsafe_code)]
     unsafe extern "C" {
-        fn covid_ct_sum_over_ranks(
-            x: *const torch_sys::C_tensor,
+        fn covid_ct_batch_norm_of_ranks(
+            x: *const C_tensor,
+            weight: *const C_tensor,
+            bias: *const C_tensor,
+            epsilon: f64,
             sum: extern "C" fn(*mut f64, usize) -> c_int,
-        ) -> *mut torch_sys::C_tensor;
+            out: *mut *mut C_tensor,
+        ) -> c_int;
     }
 
     extern "C" fn sum(values: *mut f64, count: usize) -> c_int {
-        // SAFETY: called from sum_over_ranks.cpp with the values of a contiguous tensor of so many f64, which nothing else uses.
+        // SAFETY: called from batch_norm_of_ranks.cpp with the values of a contiguous tensor of so many f64, which nothing else uses.
         #[allow(unsafe_code)]
         let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
-        // No panic may pass through C++.
         let mut values = std::panic::AssertUnwindSafe(values);
+        // No panic may pass through C++.
         c_int::from(std::panic::catch_unwind(move || ranks().all_reduce_f64(&mut values)).is_err())
     }
 
-    // SAFETY: `as_ptr` is the pointer to an at::Tensor that tch owns, and lives as long as `x`.
+    let mut out = [std::ptr::null_mut(); 3];
+    let [of_x, of_weight, of_bias] = [x, weight, bias].map(Tensor::as_ptr);
+    // SAFETY: each pointer is to an at::Tensor that tch owns, and which lives as long as the call; `out` has room for three.
     #[allow(unsafe_code)]
-    let summed = unsafe { covid_ct_sum_over_ranks(x.as_ptr(), sum) };
-    ensure!(!summed.is_null(), "summing {:?} over the ranks failed", x.size());
-    // SAFETY: a new tensor, which is tch's from now on.
+    let failed = unsafe { covid_ct_batch_norm_of_ranks(of_x, of_weight, of_bias, epsilon, sum, out.as_mut_ptr()) };
+    ensure!(failed == 0, "batch norm over the ranks of {:?} failed", x.size());
+    // SAFETY: new tensors, which are tch's from now on.
     #[allow(unsafe_code)]
-    Ok(unsafe { Tensor::from_ptr(summed) })
+    Ok(out.map(|tensor| unsafe { Tensor::from_ptr(tensor) }))
 }
 
-/// Alone it is the same.
+/// There are no shares.
 #[cfg(not(feature = "mpi"))]
-fn sum_over_ranks(x: &Tensor) -> Result<Tensor> {
-    Ok(x.shallow_clone())
+fn normalised(_: &Tensor, _: [&Tensor; 2], _: f64) -> Result<[Tensor; 3]> {
+    crate::base::errors::bail!("batch norm over ranks needs the feature mpi")
 }
 
 #[cfg(test)]
@@ -169,12 +162,14 @@ mod tests {
     use super::*;
 
     /// Alone the sums are one's own: what is computed is libtorch's batch norm, and its gradients.
+    #[cfg(feature = "mpi")]
     #[test]
     fn batch_norm_and_its_gradients_are_libtorchs() {
         tch::manual_seed(3);
         for shape in [vec![6, 4, 5, 3], vec![7, 4]] {
             let drawn = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
             let x = (drawn(&shape) * 3.0 + 2.0).set_requires_grad(true);
+            let places = shape.iter().product::<i64>() / 4;
             let (weight, bias) = (drawn(&[4]).set_requires_grad(true), drawn(&[4]).set_requires_grad(true));
             let towards = drawn(&shape);
             let running =
@@ -183,7 +178,8 @@ mod tests {
             let [mean, variance] = &theirs;
             let expected = x.batch_norm(Some(&weight), Some(&bias), Some(mean), Some(variance), true, 0.1, 1e-5, true);
             let [own_mean, own_variance] = &ours;
-            let found = batch_norm(&x, [&weight, &bias], [own_mean, own_variance], 0.1, 1e-5).expect("batch norm");
+            let found =
+                batch_norm(&x, [&weight, &bias], [own_mean, own_variance], (0.1, 1e-5), places).expect("batch norm");
             let gradients = |y: &Tensor| {
                 Tensor::run_backward(&[(y * &towards).sum(Kind::Float)], &[&x, &weight, &bias], true, false)
             };

@@ -194,15 +194,15 @@ impl Layer {
                 let share = mode.share.filter(|_| mode.statistics == NormStatistics::Batch);
                 // A single value has no variance: libtorch would set the running variance to NaN without an error.
                 let places: i64 = x.size()[2..].iter().product();
-                let several = share.map_or(x.size()[0], |share| share.of as i64) * places > 1;
-                let own = several && mode.statistics != NormStatistics::Running;
+                let places = places * share.map_or(x.size()[0], |share| share.of as i64);
+                let own = places > 1 && mode.statistics != NormStatistics::Running;
                 let momentum = if mode.statistics == NormStatistics::Measured { 1.0 } else { numbers.momentum };
                 if own {
                     let _guard = tch::no_grad_guard();
                     let _ = batches.shallow_clone().f_add_scalar_(1)?;
                 }
                 if own && share.is_some() {
-                    return batch_norm(x, [weight, bias], [mean, variance], momentum, numbers.epsilon);
+                    return batch_norm(x, [weight, bias], [mean, variance], (momentum, numbers.epsilon), places);
                 }
                 let (mean, variance, epsilon) = (Some(mean), Some(variance), numbers.epsilon);
                 x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, momentum, epsilon, true)?

@@ -1,0 +1,96 @@
+// Batch norm with the statistics of a batch that several ranks share, and its gradients: tch has no function of its own making in
+// libtorch's graph. Values are read as often as by libtorch's own batch norm, and once more in the backward pass.
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <stdexcept>
+
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Replaces the values by their sums over the ranks; 0 where that worked.
+using Sum = int (*)(double *values, size_t count);
+
+// f64, on the CPU.
+Tensor summed(const std::vector<Tensor> &parts, Sum sum) {
+  auto values = at::cat(parts).to(at::kCPU, at::kDouble).contiguous();
+  if (sum(values.data_ptr<double>(), values.numel()) != 0) throw std::runtime_error("summing over the ranks failed");
+  return values;
+}
+
+// scale · x + shift, each [C]: libtorch's batch norm with a mean of 0 and a deviation of 1.
+Tensor scaled(const Tensor &x, const Tensor &scale, const Tensor &shift) {
+  return std::get<0>(at::native_batch_norm(x, scale, shift, at::zeros_like(scale), at::ones_like(scale), false, 0.0, 0.0));
+}
+
+struct BatchNormOfRanks : torch::autograd::Function<BatchNormOfRanks> {
+  // Of x [N, C, …], a share of the batch: y, and mean and variance [C] of the whole batch.
+  static variable_list forward(AutogradContext *context, const Tensor &x, const Tensor &weight, const Tensor &bias, double epsilon,
+                               int64_t sum) {
+    const int64_t channels = x.size(1), own = x.numel() / channels;
+    std::vector<int64_t> others;
+    for (int64_t of = 0; of < x.dim(); ++of)
+      if (of != 1) others.push_back(of);
+    auto sums = at::zeros({2, channels}, x.options().dtype(at::kDouble));
+    if (own > 0) {
+      auto [variance, mean] = at::var_mean(x, others, std::optional<at::Scalar>(0), false);
+      auto centre = mean.to(at::kDouble);
+      sums = at::stack({centre, variance.to(at::kDouble) + centre.square()}) * static_cast<double>(own);
+    }
+    auto all = summed({sums.flatten(), at::full({1}, static_cast<double>(own), sums.options())}, reinterpret_cast<Sum>(sum));
+    const double count = all[2 * channels].item<double>();
+    auto of_all = (all.narrow(0, 0, 2 * channels) / count).view({2, channels});
+    auto centre = of_all[0], spread = (of_all[1] - of_all[0].square()).clamp_min(0.0);
+    auto inverse = (spread + epsilon).rsqrt().to(x.device(), at::kFloat);
+    auto mean = centre.to(x.device(), at::kFloat), variance = spread.to(x.device(), at::kFloat);
+    auto scale = weight * inverse;
+    auto y = own > 0 ? scaled(x, scale, bias - mean * scale) : at::empty_like(x);
+    context->save_for_backward({x, weight, mean, inverse});
+    context->saved_data["count"] = count;
+    context->saved_data["sum"] = sum;
+    context->mark_non_differentiable({mean, variance});
+    return {y, mean, variance};
+  }
+
+  // dx = weight / deviation · (dy - mean(dy) - x̂ · mean(dy · x̂)), the means over the whole batch; the gradients of weight and bias
+  // are this rank's part.
+  static variable_list backward(AutogradContext *context, variable_list gradients) {
+    auto saved = context->get_saved_variables();
+    auto x = saved[0], weight = saved[1], mean = saved[2], inverse = saved[3], dy = gradients[0];
+    const double count = context->saved_data["count"].toDouble();
+    auto of_weight = at::zeros_like(weight), of_bias = at::zeros_like(weight);
+    if (x.numel() > 0) {
+      auto variance = inverse.pow(-2);
+      auto parts = at::native_batch_norm_backward(dy, x, weight, mean, variance, {}, {}, false, 0.0, {false, true, true});
+      of_weight = std::get<1>(parts);
+      of_bias = std::get<2>(parts);
+    }
+    auto sum = reinterpret_cast<Sum>(context->saved_data["sum"].toInt());
+    auto means = (summed({of_bias, of_weight}, sum) / count).to(x.device(), at::kFloat).view({2, -1});
+    auto scale = weight * inverse, slope = -scale * inverse * means[1];
+    auto dx = at::empty_like(x);
+    if (x.numel() > 0) {
+      std::vector<int64_t> by_channel(x.dim(), 1);
+      by_channel[1] = -1;
+      dx = scaled(x, slope, -scale * means[0] - slope * mean).addcmul_(dy, scale.view(by_channel));
+    }
+    return {dx, of_weight, of_bias, Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+// Fills `out` with y, mean and variance; 0 where that worked.
+extern "C" int covid_ct_batch_norm_of_ranks(const Tensor *x, const Tensor *weight, const Tensor *bias, double epsilon, Sum sum,
+                                            Tensor **out) {
+  try {
+    auto results = BatchNormOfRanks::apply(*x, *weight, *bias, epsilon, reinterpret_cast<int64_t>(sum));
+    for (size_t i = 0; i < 3; ++i) out[i] = new Tensor(results[i]);
+    return 0;
+  } catch (const std::exception &) {
+    return 1;
+  }
+}
