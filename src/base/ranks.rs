@@ -21,7 +21,6 @@ mod messages {
     use crate::base::errors::Result;
 
     pub(super) fn all_reduce(_: &mut [f32]) {}
-    pub(super) fn all_reduce_f64(_: &mut [f64]) {}
     pub(super) fn all_gather(_: &[u8]) -> Result<Vec<Vec<u8>>> {
         Ok(Vec::new())
     }
@@ -179,6 +178,7 @@ impl Ranks {
     }
 
     /// The same for f64.
+    #[cfg(feature = "mpi")]
     pub(crate) fn all_reduce_f64(&self, values: &mut [f64]) {
         let begun = Instant::now();
         if !self.is_alone() {
