@@ -45,7 +45,7 @@ lab: setup
 
 lint: setup
 	@$(ENV) && cargo fmt --check && cargo clippy --locked --quiet --all-targets --features fuzzing $(FEATURES) -- -D warnings
-	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items
+	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet $(FEATURES) --no-deps --document-private-items
 	@$(PYTHON) scripts/setup.py --share
 
 # Each integration test computes on one thread, because several of them share few cores. Unit tests compute as users do: on

@@ -93,6 +93,26 @@ def prepare(slot, number):
             old.unlink()
 
 
+def share():
+    """Shares the third-party crates that this clone has compiled with later clones, and with `cargo` here, as hard links.
+    The folder itself is never shared: cargo distinguishes the crates of two clones only by the times of their files, and
+    would run the program of one for the other."""
+    def crates(folder):
+        return {found.name for found in folder.glob("target/*/debug/.fingerprint/*") if not is_ours(found.name)}
+
+    with dependencies() as shared:
+        build, checked = CLONE / "build", CACHE / "checked"
+        if not crates(CLONE / "slot-0") <= crates(shared):
+            fill(shared, CLONE / "slot-0/target", ours)
+        # With what `cargo clippy` and `cargo doc` need of all crates; kernels do not.
+        if crates(build) > crates(shared) and not crates(build) <= crates(checked):
+            fill(checked, build / "target", ours)
+        if not crates(build) and crates(shared) <= crates(checked):
+            fill(build, checked / "target", ours)
+        elif not crates(shared) <= crates(build):
+            fill(build, shared / "target", ours)
+
+
 def take():
     """The first free slot, locked; the lock is inherited by the kernel."""
     CLONE.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,8 @@
 
 Everything is stored in a folder of the user (COVID_CT_CACHE, else ~/.cache/covid-ct) that all clones share; it can be deleted
 at any time. Two things outside of it may be added: Rust's sources (`rustup component add rust-src`) and, with apt-get, the
-system package nasm (for --mpi also Open MPI and libclang); COVID_CT_NO_APT=1 skips the latter. Versions: requirements.txt (Python), Cargo.toml (Rust).
+system package nasm (for --mpi also Open MPI and libclang); COVID_CT_NO_APT=1 skips the latter. Versions: requirements.txt
+(Python), Cargo.toml (Rust).
 Needs only Python's standard library.
 """
 import argparse, atexit, functools, hashlib, json, os, pathlib, shutil, subprocess, sys, time, tomllib
@@ -15,12 +16,12 @@ REPO = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("COVID_CT_CACHE") or pathlib.Path.home() / ".cache/covid-ct").resolve()
 os.environ["COVID_CT_CACHE"] = str(CACHE)
 import kernel  # reads COVID_CT_CACHE
+import setup_mpi
 
 CARGO = tomllib.loads((REPO / "Cargo.toml").read_text())["package"]
 EVCXR = CARGO["metadata"]["covid-ct"]["evcxr_jupyter"]
 # Each clone's own: its build folder and its kernels.
 CLONE = kernel.CLONE
-WITH_MPI = CLONE / "covid-ct-mpi"
 
 
 def fail(message):
@@ -84,33 +85,6 @@ def install_system(*packages):
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     subprocess.run([*root, "apt-get", "update", "-q"], **quiet)
     subprocess.run(install, **quiet)
-
-
-# Debian's names; libclang reads MPI's headers when the crate mpi-sys is compiled.
-FOR_MPI = ("libopenmpi-dev", "openmpi-bin", "libclang-dev")
-
-
-def has_mpi():
-    clang = [*pathlib.Path("/usr/lib").glob("llvm-*/lib/libclang*.so*"), *pathlib.Path("/usr/lib").glob("*/libclang*.so*")]
-    return shutil.which("mpicc") and shutil.which("mpirun") and (clang or os.environ.get("LIBCLANG_PATH"))
-
-
-def check_mpi():
-    """Open MPI or MPICH of the system or of a cluster's modules; only where there is none, Debian's."""
-    if not has_mpi():
-        install_system(*FOR_MPI)
-    if not has_mpi():
-        fail(f"MPI=1 needs mpicc, mpirun and libclang: on Debian or Ubuntu run `sudo apt-get install {' '.join(FOR_MPI)}`; on "
-             "a cluster load its MPI (`module load openmpi`), and set LIBCLANG_PATH")
-
-
-def build_with_mpi():
-    """The command line once more, with the feature mpi, in the folder that `cargo` here uses."""
-    say("building the command line with MPI (minutes)")
-    run(["cargo", "build", "--locked", "--quiet", "--features", "mpi", "--bin", "covid-ct"], cwd=REPO)
-    made, = pathlib.Path(os.environ["CARGO_TARGET_DIR"]).glob("*-*-*/debug/covid-ct")
-    shutil.copy2(made, WITH_MPI.with_suffix(".new"))
-    os.replace(WITH_MPI.with_suffix(".new"), WITH_MPI)
 
 
 def output(*command):
@@ -230,27 +204,7 @@ def build(environment, finish_python):
     # Linking needs them all.
     finish_python()
     run(compiling)
-    share()
-
-
-def share():
-    """Shares the third-party crates that this clone has compiled with later clones, and with `cargo` here, as hard links.
-    The folder itself is never shared: cargo distinguishes the crates of two clones only by the times of their files, and
-    would run the program of one for the other."""
-    def crates(folder):
-        return {found.name for found in folder.glob("target/*/debug/.fingerprint/*") if not kernel.is_ours(found.name)}
-
-    with kernel.dependencies() as shared:
-        build, checked = CLONE / "build", CACHE / "checked"
-        if not crates(CLONE / "slot-0") <= crates(shared):
-            kernel.fill(shared, CLONE / "slot-0/target", kernel.ours)
-        # With what `cargo clippy` and `cargo doc` need of all crates; kernels do not.
-        if crates(build) > crates(shared) and not crates(build) <= crates(checked):
-            kernel.fill(checked, build / "target", kernel.ours)
-        if not crates(build) and crates(shared) <= crates(checked):
-            kernel.fill(build, checked / "target", kernel.ours)
-        elif not crates(shared) <= crates(build):
-            kernel.fill(build, shared / "target", kernel.ours)
+    kernel.share()
 
 
 def program(path, *lines):
@@ -352,7 +306,7 @@ def main():
     parser.add_argument("--share", action="store_true", help="only share what this clone has compiled with others")
     options = parser.parse_args()
     if options.share:
-        return share()
+        return kernel.share()
     out = options.demo
     data = os.environ.get("COVID_CT_DATA")
     if out and data and not pathlib.Path(data).is_dir():
@@ -363,7 +317,7 @@ def main():
     CACHE.mkdir(parents=True, exist_ok=True)
     check_tools()
     if options.mpi:
-        check_mpi()
+        setup_mpi.check(install_system, fail)
     evcxr, finish_evcxr = install_evcxr(LIBRARY_FIRST if out else BOTH_AT_ONCE)
     finish_python = install_python()
     environment = write_environment(venv_python())
@@ -381,15 +335,14 @@ def main():
     finish_demo = start_demo(out.resolve()) if out and not evcxr.is_file() else lambda: None
     finish_evcxr()
     finish_demo()
-    of_mpi = CLONE / "compiled-mpi"
-    is_current = lambda: WITH_MPI.exists() and of_mpi.is_file() and of_mpi.read_text() == wanted
-    if options.mpi and not is_current():
-        build_with_mpi()
-        of_mpi.write_text(wanted)
+    with_mpi = CLONE / "covid-ct-mpi"
+    if options.mpi and not setup_mpi.is_current(with_mpi, wanted):
+        say("building the command line with MPI (minutes)")
+        setup_mpi.build(with_mpi, wanted, run)
     link = REPO / "covid-ct"
     if link.is_symlink() or not link.exists():
         link.unlink(missing_ok=True)
-        link.symlink_to(WITH_MPI if is_current() else CLONE / "covid-ct")
+        link.symlink_to(with_mpi if setup_mpi.is_current(with_mpi, wanted) else CLONE / "covid-ct")
     say(f"ready after {time.monotonic() - begun:.0f} s")
 
 

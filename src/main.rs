@@ -40,7 +40,8 @@ fn main() -> ExitCode {
 fn is_divided(command: &CliCommand) -> Result<()> {
     let is_divided = match command {
         CliCommand::Train { folds, seeds, .. } => folds.is_none() && seeds.is_none(),
-        CliCommand::Audit(_) | CliCommand::Cache(_) | CliCommand::Evaluate(_) | CliCommand::Bench(_) => true,
+        CliCommand::Audit(_) | CliCommand::Cache(_) | CliCommand::Evaluate(_) => true,
+        CliCommand::Bench(args) => args.is_divided(),
         CliCommand::Predict { path, .. } => path.is_none(),
         _ => false,
     };

@@ -257,8 +257,8 @@ pub(crate) fn framed<'c, 'svg>(
 ) -> Result<Chart<'c, 'svg>, Box<dyn std::error::Error>> {
     let mut frame = ChartBuilder::on(canvas);
     // Up to four digits fit between the axis and its name.
-    let digits = y.start.abs().max(y.end.abs()).max(1.0).log10() as u32 + 1;
-    let beside = 62 + 9 * digits.saturating_sub(4).min(12);
+    let digits = y.start.abs().max(y.end.abs()).max(1.0).log10() as u32;
+    let beside = 62 + 9 * digits.saturating_sub(3).min(12);
     frame.caption(visible(title), title_font()).margin(12).x_label_area_size(below).y_label_area_size(beside);
     Ok(frame.build_cartesian_2d(x, y)?)
 }

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// The first error of standard output other than a reader that has gone, as the system numbers it; 0: none.
 static LOST: AtomicI32 = AtomicI32::new(0);
 
-/// Writes a line, or several, to standard output, in the process that [`speaks`](crate::speaks); what cannot be seen is shown as an escape ([`visible`](crate::visible)).
+/// Writes a line, or several, to standard output, in the process that [`speaks`]; what cannot be seen is shown as an escape
+/// ([`visible`](crate::visible)).
 ///
 /// Where `println!` panics, this goes on: what reads the lines may have ended (`covid-ct train | head`), and the work counts
 /// more than its lines. What was lost otherwise, for example to a full disk, [`lost_output`] tells at the end.

@@ -202,7 +202,8 @@ impl<'a> Meter<'a> {
     pub(crate) fn add_with(&self, units: usize, note: impl FnOnce() -> String) {
         // The counts stay valid when a callback panics, so a poisoned lock may be used.
         let mut state = locked(&self.state);
-        state.progress.done += units;
+        // Ranks count for each other what may be a little less.
+        state.progress.done = (state.progress.done + units).min(state.progress.total);
         let passed = self.begun.elapsed();
         if passed >= state.next {
             state.next = passed + pause(passed);

@@ -31,6 +31,8 @@ mod messages {
 }
 
 static RANKS: OnceLock<Ranks> = OnceLock::new();
+/// Bytes that the first rank takes from all others together, half a gigabyte.
+const AT_ONCE: usize = 1 << 29;
 /// Nanoseconds spent in [`Ranks::all_reduce`].
 static REDUCING: AtomicU64 = AtomicU64::new(0);
 
@@ -86,9 +88,10 @@ fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<(&'static str, 
 pub(crate) fn join() -> Result<Joined> {
     let Some((launcher, expected)) = launched(|name| std::env::var(name).ok()) else { return Ok(Joined::alone()) };
     let joined = Joined::with_others(launcher, expected)?;
-    let own = std::fs::read("/proc/self/exe").or_else(|_| std::fs::read(std::env::current_exe()?));
-    let build = crc32c::crc32c(&own.context("reading this program, to compare it with those of the other ranks")?);
-    ranks().agree("the build of covid-ct (CRC-32C)", &format!("{build:08x}"))?;
+    let own = std::env::current_exe().and_then(std::fs::read);
+    // A rank that stopped here would leave the others waiting.
+    let build = own.map_or_else(|error| error.to_string(), |bytes| format!("{:08x}", crc32c::crc32c(&bytes)));
+    ranks().agree("the build of covid-ct (CRC-32C)", &build)?;
     Ok(joined)
 }
 
@@ -168,7 +171,15 @@ impl Ranks {
         share(items, self.rank, self.count)
     }
 
-    /// Replaces each value by its sum over the ranks (all-reduce); all ranks get the same bits.
+    /// The most blocks of so many bytes that each rank gives before the first one takes them: such that they fit into a message, and
+    /// that all ranks have something to do.
+    pub(crate) fn blocks_at_once(&self, blocks: usize, bytes: usize, wanted: usize) -> usize {
+        let fitting = AT_ONCE / bytes.saturating_mul(self.count).max(1);
+        wanted.min(fitting).min(blocks.div_ceil(self.count)).max(1)
+    }
+
+    /// Replaces each value by its sum over the ranks (all-reduce). MPI's implementations give all ranks the same bits; weights are
+    /// compared after every epoch.
     pub(crate) fn all_reduce(&self, values: &mut [f32]) {
         let begun = Instant::now();
         if !self.is_alone() {

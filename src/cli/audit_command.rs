@@ -79,8 +79,8 @@ fn look_in_shares(args: &AuditArgs, workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     ensure!(
-        args.archives.is_none() && !args.cache,
-        "--archives and --cache are not divided among processes: audit without them, and then run `covid-ct cache`"
+        args.archives.is_none() && !args.cache && !args.verify,
+        "--archives, --cache and --verify are not divided among processes: audit without them, and then run `covid-ct cache`"
     );
     let root = workspace
         .own_data()

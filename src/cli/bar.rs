@@ -34,10 +34,11 @@ impl TerminalProgress {
     }
 
     fn draw(&self, progress: &Progress) {
-        if self.bar.is_hidden() || !speaks() {
-            if speaks() {
-                complain(progress);
-            }
+        if !speaks() {
+            return;
+        }
+        if self.bar.is_hidden() {
+            complain(progress);
             return;
         }
         // The bar of a finished stage is used again for the next one.

@@ -68,6 +68,13 @@ pub struct BenchArgs {
     pub list: Option<PathBuf>,
 }
 
+impl BenchArgs {
+    /// Whether several processes can do it together.
+    pub fn is_divided(&self) -> bool {
+        matches!(self.what, Work::Train)
+    }
+}
+
 /// The pieces of work.
 #[derive(Clone, Copy, ValueEnum, Debug)]
 pub enum Work {

@@ -1,5 +1,5 @@
-// Batch norm with the statistics of a batch that several ranks share, and its gradients: tch has no function of its own making in
-// libtorch's graph. Values are read as often as by libtorch's own batch norm, and once more in the backward pass.
+// Batch norm with the statistics of a batch that several ranks share, and its gradients: tch cannot define functions for
+// libtorch's autograd. Values are read as often as by libtorch's own batch norm, and once more in the backward pass.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 

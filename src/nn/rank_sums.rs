@@ -9,7 +9,9 @@ use tch::{Device, Kind, Tensor};
 pub struct JoinedRanks(Joined);
 
 /// Joins the other processes that `mpirun` or `srun` has started with this one, and divides a host's cores among those on it.
-/// Programs call it first, once; without a launcher nothing happens.
+/// Programs call it first, once; without a launcher nothing happens. From then on all of them make the same calls in the same order:
+/// opening an experiment, training, evaluation and prediction divide their work, and the process that [speaks](crate::speaks) writes;
+/// everything else is for that process alone.
 ///
 /// # Errors
 /// A launcher, but a program built without MPI, or an MPI that does not see the others; ranks that run different builds.
@@ -95,11 +97,12 @@ pub(crate) fn batch_norm(
 ) -> Result<Tensor> {
     let [y, mean, variance] = normalised(&x.f_to_kind(Kind::Float)?, parameters, epsilon)?;
     let unbiased = variance.f_mul_scalar(places as f64 / (places as f64 - 1.0).max(1.0))?;
-    let _guard = tch::no_grad_guard();
-    for (running, now) in running.into_iter().zip([&mean, &unbiased]) {
-        let _ = running.shallow_clone().f_mul_scalar_(1.0 - momentum)?.f_add_(&now.f_mul_scalar(momentum)?)?;
-    }
-    drop(_guard);
+    tch::no_grad(|| -> Result<()> {
+        for (running, now) in running.into_iter().zip([&mean, &unbiased]) {
+            let _ = running.shallow_clone().f_mul_scalar_(1.0 - momentum)?.f_add_(&now.f_mul_scalar(momentum)?)?;
+        }
+        Ok(())
+    })?;
     Ok(y.f_to_kind(x.kind())?)
 }
 

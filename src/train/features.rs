@@ -18,7 +18,7 @@ use crate::base::progress::{Meter, Progress};
 use crate::base::ranks::{ranks, speaks};
 use crate::data::cache::SliceCache;
 use crate::data::preprocess::{Preprocess, WithoutLungs};
-use crate::data::rows::{Building, Checking, Place, Rows};
+use crate::data::rows::{BLOCK, Building, Checking, Place, Rows};
 use crate::nn::model::{Network, PreparedNetwork};
 use crate::nn::single_threads::in_threads;
 use crate::train::config::RunConfig;
@@ -106,6 +106,10 @@ impl FeatureCache {
                 false => Way::Plain { network, until, computed, device },
             };
             let at_once = way.blocks_at_once(cache, missing.first().map_or(1, ExactSizeIterator::len));
+            let at_once = match ranks().is_alone() {
+                true => at_once,
+                false => ranks().blocks_at_once(missing.len(), BLOCK * row_bytes, at_once),
+            };
             let at_once = ranks().broadcast(speaks().then_some(at_once))?;
             let of_ranks: Vec<&[Range<usize>]> = missing.chunks(at_once).collect();
             for round in of_ranks.chunks(ranks().count()) {
@@ -120,7 +124,8 @@ impl FeatureCache {
                 }
                 for (blocks, bytes) in round.iter().zip(ranks().gather_to_first(bytes)?) {
                     let mut rows = bytes.chunks_exact(row_bytes).map(|row| (row, 0));
-                    for (block, building) in blocks.iter().zip(building.iter().cycle()) {
+                    let Some(building) = &building else { continue };
+                    for block in *blocks {
                         building.put(block, rows.by_ref().take(block.len())).with_context(doing)?;
                     }
                 }

@@ -1,6 +1,7 @@
 //! A run's initial network.
 use crate::base::errors::{Context, Result};
 use crate::base::progress::Progress;
+use crate::base::ranks::{ranks, speaks};
 use crate::nn::learn::Learn;
 use crate::nn::model::Network;
 use crate::nn::weights::{Weights, WeightsFile};
@@ -34,6 +35,11 @@ pub(crate) fn initial_network(
         }
         return Ok((network, None));
     };
+    // The first rank downloads them.
+    if speaks() {
+        Weights::find(run.architecture, source, progress)?;
+    }
+    ranks().barrier();
     let weights = Weights::find(run.architecture, source, progress)?;
     let network = Network::pretrained_with(run.architecture, weights.read()?, run.stages, run.seed, device)
         .with_context(|| format!("reading the weights {}", weights.path().display()))?;

@@ -180,6 +180,9 @@ impl RunFolder {
     /// Records this machine and its versions. If a training is `resumed` on another machine or with another version, an
     /// entry is added; earlier ones are never overwritten.
     pub(crate) fn record_provenance(&self, here: Provenance, resumed: bool) -> Result<()> {
+        if !speaks() {
+            return Ok(());
+        }
         let mut all = if resumed && self.has(Artifact::Provenance) { self.provenance()? } else { Vec::new() };
         if all.last().is_some_and(|last: &Provenance| last.same_machine(&here)) {
             return Ok(());

@@ -100,12 +100,19 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn begin(experiment: &'a Experiment, found: Option<Checkpoint>) -> Result<Self> {
         let (run, folder) = (experiment.settings(), experiment.folder());
+        ensure!(
+            ranks().is_alone() || !run.architecture.is_custom(),
+            "{} is not trained by several processes: its batch norm and dropout would see only a part of each batch",
+            run.architecture
+        );
         let mut info = experiment.before_training();
         let device = run.device()?;
         let show = |progress: &Progress| experiment.progress(progress);
         let (network, pretrained) = initial_network(run, device, &show)?;
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
+        // Random ones are measured by each rank, and other processors round otherwise.
+        ranks().agree("the frozen backbone", &backbone.map_or(String::new(), |hash| hash.to_string()))?;
         let resumed = found.is_some();
         let slices = experiment.slices(Subset::Train)?.len();
         let (network, optimization) = match found {
@@ -330,8 +337,7 @@ impl<'a> Training<'a> {
 
     /// Writes `best.safetensors` (of a frozen network: the backbone with the best head) and the history.
     fn finish(self) -> Result<History> {
-        ranks().barrier();
-        if self.info.backbone.is_some() {
+        if speaks() && self.info.backbone.is_some() {
             let best = Checkpoint::read(&self.folder().checked(Artifact::BestHead)?)?;
             self.network.set_head(&best.tensors)?;
             self.save_best(&best.info)?;

@@ -14,7 +14,7 @@ use crate::data::pack::pack;
 use crate::data::pixels::Pixels;
 use crate::data::preprocess::{Preprocess, Storage};
 use crate::data::resize::resize_grey;
-use crate::data::rows::{Building, CachedRow, Place};
+use crate::data::rows::{BLOCK, Building, CachedRow, Place};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -75,7 +75,9 @@ pub(super) fn build(
             Ok(())
         };
         let rows = CacheBuild { manifest, preprocess, put: &send, meter, ranks: ranks().count() };
-        let at_once = ranks().broadcast(speaks().then(|| 4 * rayon::current_num_threads()))?;
+        let bytes = BLOCK * (preprocess.size as usize).pow(2);
+        let at_once = ranks().blocks_at_once(missing.len(), bytes, 4 * rayon::current_num_threads());
+        let at_once = ranks().broadcast(speaks().then_some(at_once))?;
         let of_ranks: Vec<&[Range<usize>]> = missing.chunks(at_once).collect();
         for round in of_ranks.chunks(ranks().count()) {
             rows.build(round.get(ranks().rank()).copied().unwrap_or_default())?;

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// Slices that one rank looks at before it takes other scans.
-const PORTION: usize = 256;
+const PORTION: usize = 64;
 /// Portions of each rank after which what was seen is kept.
-const BETWEEN_SAVES: usize = 8;
+const BETWEEN_SAVES: usize = 32;
 
 impl Audit {
     /// Looks at the scans that are not known from an earlier audit, each rank at its share of them. The first keeps what all
@@ -34,15 +34,17 @@ impl Audit {
         let (manifest, files) = Manifest::before_reading(root.as_ref(), progress)?;
         let stamp = |at: usize| FileStamp::of_file(&manifest.place_of_listed(&files[at]), now);
         let recall = Recall::of(earlier, &manifest, &files, stamp)?;
+        // What is known is the first rank's question: clocks and caches of hosts differ.
+        let recall = if ranks().is_first() { recall } else { recall.of_nothing() };
         let mut pass = Pass::begin(&manifest, &files, Some(recall), None, true, progress)?;
-        let portions = pass.portions(PORTION);
-        let listed = format!("{} files in {} scans, {} to look at", files.len(), manifest.scans.len(), portions.len());
+        let listed = format!("{} files in {} scans", files.len(), manifest.scans.len());
         ranks().agree("the files of the data set", &listed)?;
+        let portions = ranks().broadcast(ranks().is_first().then(|| pass.portions(PORTION)))?;
         let meter = Meter::new("audit", "slices", files.len(), pass.taken(), progress);
         for round in portions.chunks(BETWEEN_SAVES * ranks().count()) {
             let own = round.iter().skip(ranks().rank()).step_by(ranks().count());
             let mut seen = Vec::new();
-            for scans in own.clone() {
+            for scans in own {
                 let (slices, looked) =
                     manifest.read_listed(&files, &pass.slices_of(scans), |index, slice, contents| {
                         let look = pass.look(index, &manifest, slice, contents)?;
