@@ -147,7 +147,7 @@ fn ranks_learn_what_one_process_learns() {
             let all: f64 = moments.values().map(square).sum();
             let off: f64 = moments.iter().map(|(name, of)| square(&(of - &other_moments[name]))).sum();
             assert!(
-                all > 0.0 && (off / all).sqrt() < 0.02,
+                all > 0.0 && (off / all).sqrt() < 0.1,
                 "{architecture}: gradients are off by {}",
                 (off / all).sqrt()
             );
