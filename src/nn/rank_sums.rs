@@ -32,12 +32,12 @@ impl JoinedRanks {
     }
 }
 
-/// Threads of one of the ranks on a host: the cores it was bound to, or else an equal part of all.
+/// Threads of one of the ranks on a host: an equal part of its cores, and no more than it was bound to.
 fn threads_of_rank(on_host: usize) -> usize {
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
     let all = std::fs::read_to_string("/sys/devices/system/cpu/online").map_or(allowed, |text| cores(&text));
     let asked = std::env::var("OMP_NUM_THREADS").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(if allowed < all { allowed } else { allowed / on_host }).max(1)
+    asked.unwrap_or(allowed.min(all / on_host)).max(1)
 }
 
 /// The number of cores in a list such as `0-3,8`.
