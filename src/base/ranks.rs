@@ -193,7 +193,7 @@ impl Ranks {
     pub(crate) fn all_reduce_f64(&self, values: &mut [f64]) {
         let begun = Instant::now();
         if !self.is_alone() {
-            messages::all_reduce_f64(values);
+            messages::all_reduce(values);
         }
         REDUCING.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }

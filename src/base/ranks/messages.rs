@@ -6,7 +6,7 @@ use mpi::collective::SystemOperation;
 use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, CommunicatorCollectives, Root};
+use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence, Root};
 
 /// MPI, until it is dropped.
 pub(super) struct World(#[allow(dead_code)] Universe);
@@ -46,14 +46,7 @@ pub(super) fn abort() -> ! {
 /// Values in one message: MPI counts in i32.
 const AT_ONCE: usize = 1 << 28;
 
-pub(super) fn all_reduce(values: &mut [f32]) {
-    for part in values.chunks_mut(AT_ONCE) {
-        let own = part.to_vec();
-        world().all_reduce_into(&own[..], part, SystemOperation::sum());
-    }
-}
-
-pub(super) fn all_reduce_f64(values: &mut [f64]) {
+pub(super) fn all_reduce<T: Equivalence + Copy>(values: &mut [T]) {
     for part in values.chunks_mut(AT_ONCE) {
         let own = part.to_vec();
         world().all_reduce_into(&own[..], part, SystemOperation::sum());
