@@ -4,6 +4,8 @@ pub(crate) mod cuda;
 pub(crate) mod device;
 pub(crate) mod learn;
 pub(crate) mod model;
+#[cfg(feature = "mpi")]
+mod nccl;
 pub(crate) mod optimizer;
 pub(crate) mod rank_sums;
 pub(crate) mod scan_pooling;

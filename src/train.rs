@@ -15,6 +15,7 @@ pub(crate) mod initial;
 pub(crate) mod optimization;
 pub(crate) mod position;
 pub(crate) mod provenance;
+mod rank_clock;
 pub(crate) mod recipe;
 pub(crate) mod run_folder;
 pub(crate) mod scans;

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # two_hosts.sh COMMAND…: runs the command as two ranks on two hosts, made of network namespaces with a cable between them, and
-# prints the bytes that the first host has sent. Needs root, iproute2 and Open MPI.
+# prints the bytes that the first host has sent. Once there is a file with the name CUT_BY, the cable is cut. Needs root, iproute2
+# and Open MPI.
 set -euo pipefail
 here=$(mktemp -d)
 name=cct$$
 end() {
+    kill $(jobs -p) 2>/dev/null || true
     for host in 1 2; do ip netns del "$name-$host" 2>/dev/null || true; done
     rm -rf "$here"
 }
@@ -26,8 +28,13 @@ AGENT
 chmod +x "$here/agent"
 # Ranks with different names of their hosts do not share memory.
 network=(--mca btl "tcp,self" --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24)
+# mpirun and its helper on the other host ask each other every few seconds whether they are there.
+network+=(--mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 5 --mca oob_tcp_keepalive_probes 3)
 passed=()
 for variable in COVID_CT_WORKSPACE COVID_CT_DATA LD_LIBRARY_PATH PATH OMP_NUM_THREADS; do passed+=(-x "$variable"); done
+if [ -n "${CUT_BY-}" ]; then
+    (while [ ! -e "$CUT_BY" ]; do sleep 0.2; done; ip -n "$name-1" link set "v$$-1" down) &
+fi
 ip netns exec "$name-1" unshare --uts bash -c 'hostname host1; exec "$@"' mpirun mpirun --mca plm_rsh_agent "$here/agent" \
     "${network[@]}" "${passed[@]}" --host 10.77.0.1:1,10.77.0.2:1 -n 2 "$@" >&2
 ip netns exec "$name-1" cat "/sys/class/net/v$$-1/statistics/tx_bytes" 2>/dev/null ||

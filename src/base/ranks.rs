@@ -5,16 +5,18 @@
 //!
 //! With the feature `mpi` the calls are those of MPI. Without it there is one rank, and none of them does anything.
 
+pub use self::rank_wait::seconds_reducing;
+use self::rank_wait::{reducing, waiting};
 use crate::base::errors::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[cfg(feature = "mpi")]
 mod messages;
+mod rank_wait;
 #[cfg(not(feature = "mpi"))]
 mod messages {
     //! One rank: nothing to exchange, and none of these is called.
@@ -33,8 +35,6 @@ mod messages {
 static RANKS: OnceLock<Ranks> = OnceLock::new();
 /// Bytes that the first rank takes from all others together, half a gigabyte.
 const AT_ONCE: usize = 1 << 29;
-/// Nanoseconds spent in [`Ranks::all_reduce`].
-static REDUCING: AtomicU64 = AtomicU64::new(0);
 
 /// This process among those that work together.
 #[derive(Debug)]
@@ -58,11 +58,6 @@ pub fn speaks() -> bool {
 /// Whether no launcher has started others together with this process.
 pub fn is_alone() -> bool {
     ranks().is_alone()
-}
-
-/// Seconds this process has spent in all-reduces, waiting for the other ranks included.
-pub fn seconds_reducing() -> f64 {
-    REDUCING.load(Ordering::Relaxed) as f64 / 1e9
 }
 
 /// A process's membership in the processes that a launcher has started together; kept until the program ends.
@@ -92,6 +87,9 @@ pub(crate) fn join() -> Result<Joined> {
     // A rank that stopped here would leave the others waiting.
     let build = own.map_or_else(|error| error.to_string(), |bytes| format!("{:08x}", crc32c::crc32c(&bytes)));
     ranks().agree("the build of covid-ct (CRC-32C)", &build)?;
+    if speaks() {
+        rank_wait::watch();
+    }
     Ok(joined)
 }
 
@@ -171,31 +169,49 @@ impl Ranks {
         share(items, self.rank, self.count)
     }
 
-    /// The most blocks of so many bytes that each rank gives before the first one takes them: such that they fit into a message, and
-    /// that all ranks have something to do.
-    pub(crate) fn blocks_at_once(&self, blocks: usize, bytes: usize, wanted: usize) -> usize {
+    /// Divides blocks of work, in rounds: each rank makes `at_once` of them side by side with the others and packs what they give,
+    /// which the first rank then takes in their order. `make` is told how many ranks are at work in its round.
+    ///
+    /// `at_once` is what suits one rank; it is less where `bytes` of that many blocks do not fit into a message, or where other ranks
+    /// would have nothing to do.
+    pub(crate) fn in_rounds<T>(
+        &self,
+        blocks: &[T],
+        (at_once, bytes): (usize, usize),
+        mut make: impl FnMut(&[T], usize) -> Result<Vec<u8>>,
+        mut take: impl FnMut(&[T], Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
         let fitting = AT_ONCE / bytes.saturating_mul(self.count).max(1);
-        wanted.min(fitting).min(blocks.div_ceil(self.count)).max(1)
+        let own = match self.is_alone() {
+            true => at_once,
+            false => at_once.min(fitting).min(blocks.len().div_ceil(self.count)),
+        };
+        // Hosts have different numbers of cores.
+        let at_once = self.broadcast(self.is_first().then_some(own.max(1)))?;
+        let parts: Vec<&[T]> = blocks.chunks(at_once).collect();
+        for round in parts.chunks(self.count) {
+            let made = make(round.get(self.rank).copied().unwrap_or_default(), round.len())?;
+            for (part, made) in round.iter().zip(self.gather_to_first(made)?) {
+                take(part, made)?;
+            }
+        }
+        Ok(())
     }
 
     /// Replaces each value by its sum over the ranks (all-reduce). MPI's implementations give all ranks the same bits; weights are
     /// compared after every epoch.
     pub(crate) fn all_reduce(&self, values: &mut [f32]) {
-        let begun = Instant::now();
         if !self.is_alone() {
-            messages::all_reduce(values);
+            reducing(|| messages::all_reduce(values));
         }
-        REDUCING.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// The same for f64.
     #[cfg(feature = "mpi")]
     pub(crate) fn all_reduce_f64(&self, values: &mut [f64]) {
-        let begun = Instant::now();
         if !self.is_alone() {
-            messages::all_reduce(values);
+            reducing(|| messages::all_reduce(values));
         }
-        REDUCING.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// The bytes of every rank, in their order.
@@ -203,7 +219,7 @@ impl Ranks {
     /// # Errors
     /// More than 2 GiB in all.
     pub(crate) fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>> {
-        if self.is_alone() { Ok(vec![own.to_vec()]) } else { messages::all_gather(own) }
+        if self.is_alone() { Ok(vec![own.to_vec()]) } else { waiting(|| messages::all_gather(own)).0 }
     }
 
     /// The bytes of every rank, in their order, on the first rank; on the others nothing.
@@ -211,7 +227,7 @@ impl Ranks {
     /// # Errors
     /// More than 2 GiB in all.
     pub(crate) fn gather_to_first(&self, own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
-        if self.is_alone() { Ok(vec![own]) } else { messages::gather(own) }
+        if self.is_alone() { Ok(vec![own]) } else { waiting(|| messages::gather(own)).0 }
     }
 
     /// The first rank's value, which alone gives one.
@@ -227,7 +243,7 @@ impl Ranks {
     /// Waits until every rank is here.
     pub(crate) fn barrier(&self) {
         if !self.is_alone() {
-            messages::barrier();
+            waiting(messages::barrier);
         }
     }
 
@@ -301,6 +317,14 @@ mod tests {
         assert_eq!((values, alone.share(5)), ([1.0, 2.0], 0..5));
         assert_eq!(alone.collected(vec![0, 1, 4], 3).expect("works"), [0, 1, 4]);
         assert_eq!(alone.broadcast(Some(7)).expect("its own"), 7);
+        let mut rounds = Vec::new();
+        let make = |part: &[u8], ranks| Ok([part, &[ranks as u8]].concat());
+        let take = |part: &[u8], made| {
+            rounds.push((part.to_vec(), made));
+            Ok(())
+        };
+        alone.in_rounds(&[1, 2, 3], (2, 1 << 40), make, take).expect("works");
+        assert_eq!(rounds, [(vec![1, 2], vec![1, 2, 1]), (vec![3], vec![3, 1])]);
         alone.agree("a hash", "1").expect("with itself");
     }
 }

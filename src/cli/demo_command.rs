@@ -6,7 +6,7 @@ use covid_ct::{
     Ablation, Architecture, Experiment, LeakProbe, Preprocess, Published, Report, RunConfig, Shortcuts, Subset,
     Weights, WeightsLookup, Workspace, say, visible,
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The networks of notebook 04.
 const PRETRAINED: [Architecture; 4] =
@@ -41,35 +41,35 @@ fn trained(workspace: &Workspace, config: RunConfig) -> Result<Experiment> {
 /// at once.
 pub fn demo(workspace: &Workspace) -> Result<()> {
     let progress = || TerminalProgress::new().progress();
-    let begun = Instant::now();
-    let step = |what: &str| say(format_args!("\ndemo, {} s: {what}", begun.elapsed().as_secs()));
+    let steps = Steps { begun: Instant::now() };
+    let step = |number: usize, what: &str| steps.say(number, what);
     let published = Published::slides()?;
     let report = || Report::new(workspace, &workspace.evaluated_runs()?, Some(&published));
 
-    step("the audit");
+    step(0, "the audit");
     say(format_args!("{}", workspace.run_audit(progress())?));
     // Unfolded: there is nothing else yet.
     let first = report()?.full().write(workspace.home())?;
-    step(&format!("a first page is there, the audit with its contact sheets: {}", visible(first)));
+    say(format_args!("\nA first page is there, the audit with its contact sheets: {}", visible(first)));
 
-    step("the leak and shortcuts (1 of 7)");
+    step(1, "the leak and shortcuts");
     let probing = RunConfig::published(Architecture::DenseNet161).by_patient();
     let probing = probing.with_weights(&weights_of(Architecture::DenseNet161)).fitting_this_machine().leak_probe();
     LeakProbe::measure(workspace, &probing, LeakProbe::REPEATS, progress())?;
     Shortcuts::measure(workspace, &probing.preprocess, progress())?;
 
-    step("the FCN, and the slides' (2 of 7)");
+    step(2, "the FCN, and the slides'");
     let fcn = trained(workspace, RunConfig::of(Architecture::Fcn).fitting_this_machine())?;
     fcn.scan_model()?;
     fcn.explain(Subset::Test)?;
     trained(workspace, RunConfig::published(Architecture::Fcn).fitting_this_machine())?;
     for (number, network) in (3..).zip(PRETRAINED) {
-        step(&format!("{network}, and the slides' ({number} of 7)"));
+        step(number, &format!("{network}, and the slides'"));
         for config in pair(network) {
             trained(workspace, config)?;
         }
     }
-    step("what each part of the recipe gives (7 of 7)");
+    step(7, "what each part of the recipe gives");
     let complete = recipe();
     Ablation::run(workspace, &complete, &complete.without_each_part(), TerminalProgress::new().show())?;
     if workspace.dataset_folder().join("prediction").is_dir() {
@@ -77,6 +77,53 @@ pub fn demo(workspace: &Workspace) -> Result<()> {
         fcn.heat_by_scan()?;
         fcn.explain(Subset::Prediction)?;
     }
-    step(&format!("done: {}", visible(report()?.write(workspace.home())?)));
+    let page = report()?.write(workspace.home())?;
+    say(format_args!("\ndemo: done after {}: {}", minutes(steps.begun.elapsed()), visible(page)));
     Ok(())
+}
+
+/// Shares of the time that each step takes, the audit first: measured on two cores, November 2026.
+const SHARES: [f64; 8] = [0.012, 0.052, 0.278, 0.159, 0.078, 0.028, 0.027, 0.366];
+
+/// The steps of the demo.
+struct Steps {
+    begun: Instant,
+}
+
+impl Steps {
+    /// Names the step that begins, and how long it and all after it will take, going by those before it.
+    fn say(&self, number: usize, what: &str) {
+        let of = SHARES.len() - 1;
+        let left = time_left(number, self.begun.elapsed())
+            .map_or(String::new(), |left| format!(", about {} left in all", minutes(left)));
+        say(format_args!("\ndemo, step {number} of {of}{left}: {what}"));
+    }
+}
+
+fn minutes(of: Duration) -> String {
+    match of.as_secs() {
+        seconds @ ..60 => format!("{seconds} s"),
+        seconds => format!("{} min", (seconds as f64 / 60.0).round()),
+    }
+}
+
+/// What the steps from this one on will take, if those before it took so long; `None` before the first.
+fn time_left(number: usize, taken: Duration) -> Option<Duration> {
+    let done: f64 = SHARES[..number].iter().sum();
+    (done > 0.0).then(|| taken.mul_f64((1.0 - done) / done))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_from_what_was_taken() {
+        assert!((SHARES.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        assert_eq!(time_left(0, Duration::from_secs(1)), None);
+        // A third of the time was taken.
+        let left = time_left(3, Duration::from_secs(342)).expect("some").as_secs();
+        assert_eq!(left, 658);
+        assert_eq!([59, 60, 100].map(|seconds| minutes(Duration::from_secs(seconds))), ["59 s", "1 min", "2 min"]);
+    }
 }

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <stdexcept>
+#include <string>
 
 namespace {
 
@@ -11,13 +12,13 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Replaces the values by their sums over the ranks; 0 where that worked.
-using Sum = int (*)(double *values, size_t count);
+// Replaces the values, on the GPU or in main memory, by their sums over the ranks; 0 where that worked.
+using Sum = int (*)(double *values, size_t count, int on_gpus);
 
-// f64, on the CPU.
-Tensor summed(const std::vector<Tensor> &parts, Sum sum) {
-  auto values = at::cat(parts).to(at::kCPU, at::kDouble).contiguous();
-  if (sum(values.data_ptr<double>(), values.numel()) != 0) throw std::runtime_error("summing over the ranks failed");
+// A tensor's sums over the ranks, in f64.
+Tensor summed(const Tensor &parts, Sum sum, bool on_gpus) {
+  auto values = parts.to(on_gpus ? parts.device() : at::Device(at::kCPU), at::kDouble).contiguous();
+  if (sum(values.data_ptr<double>(), values.numel(), on_gpus) != 0) throw std::runtime_error("the sum over the ranks failed:");
   return values;
 }
 
@@ -27,9 +28,9 @@ Tensor scaled(const Tensor &x, const Tensor &scale, const Tensor &shift) {
 }
 
 struct BatchNormOfRanks : torch::autograd::Function<BatchNormOfRanks> {
-  // Of x [N, C, …], a share of the batch: y, and mean and variance [C] of the whole batch.
+  // Of x [N, C, …], a share of a batch with so many places in each channel: y, and mean and variance [C] of the whole batch.
   static variable_list forward(AutogradContext *context, const Tensor &x, const Tensor &weight, const Tensor &bias, double epsilon,
-                               int64_t sum) {
+                               int64_t places, int64_t sum, bool on_gpus) {
     const int64_t channels = x.size(1), own = x.numel() / channels;
     std::vector<int64_t> others;
     for (int64_t of = 0; of < x.dim(); ++of)
@@ -40,9 +41,8 @@ struct BatchNormOfRanks : torch::autograd::Function<BatchNormOfRanks> {
       auto centre = mean.to(at::kDouble);
       sums = at::stack({centre, variance.to(at::kDouble) + centre.square()}) * static_cast<double>(own);
     }
-    auto all = summed({sums.flatten(), at::full({1}, static_cast<double>(own), sums.options())}, reinterpret_cast<Sum>(sum));
-    const double count = all[2 * channels].item<double>();
-    auto of_all = (all.narrow(0, 0, 2 * channels) / count).view({2, channels});
+    const double count = static_cast<double>(places);
+    auto of_all = summed(sums, reinterpret_cast<Sum>(sum), on_gpus) / count;
     auto centre = of_all[0], spread = (of_all[1] - of_all[0].square()).clamp_min(0.0);
     auto inverse = (spread + epsilon).rsqrt().to(x.device(), at::kFloat);
     auto mean = centre.to(x.device(), at::kFloat), variance = spread.to(x.device(), at::kFloat);
@@ -51,6 +51,7 @@ struct BatchNormOfRanks : torch::autograd::Function<BatchNormOfRanks> {
     context->save_for_backward({x, weight, mean, inverse});
     context->saved_data["count"] = count;
     context->saved_data["sum"] = sum;
+    context->saved_data["on_gpus"] = on_gpus;
     context->mark_non_differentiable({mean, variance});
     return {y, mean, variance};
   }
@@ -69,7 +70,8 @@ struct BatchNormOfRanks : torch::autograd::Function<BatchNormOfRanks> {
       of_bias = std::get<2>(parts);
     }
     auto sum = reinterpret_cast<Sum>(context->saved_data["sum"].toInt());
-    auto means = (summed({of_bias, of_weight}, sum) / count).to(x.device(), at::kFloat).view({2, -1});
+    const bool on_gpus = context->saved_data["on_gpus"].toBool();
+    auto means = (summed(at::stack({of_bias, of_weight}), sum, on_gpus) / count).to(x.device(), at::kFloat);
     auto scale = weight * inverse, slope = -scale * inverse * means[1];
     auto dx = at::empty_like(x);
     if (x.numel() > 0) {
@@ -77,20 +79,23 @@ struct BatchNormOfRanks : torch::autograd::Function<BatchNormOfRanks> {
       by_channel[1] = -1;
       dx = scaled(x, slope, -scale * means[0] - slope * mean).addcmul_(dy, scale.view(by_channel));
     }
-    return {dx, of_weight, of_bias, Tensor(), Tensor()};
+    return {dx, of_weight, of_bias, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
 }  // namespace
 
-// Fills `out` with y, mean and variance; 0 where that worked.
-extern "C" int covid_ct_batch_norm_of_ranks(const Tensor *x, const Tensor *weight, const Tensor *bias, double epsilon, Sum sum,
-                                            Tensor **out) {
+// Fills `out` with y, mean and variance; returns null where that worked, else why not, until this thread calls it again.
+extern "C" const char *covid_ct_batch_norm_of_ranks(const Tensor *x, const Tensor *weight, const Tensor *bias, double epsilon,
+                                                    int64_t places, Sum sum, int on_gpus, Tensor **out) {
+  static thread_local std::string why;
   try {
-    auto results = BatchNormOfRanks::apply(*x, *weight, *bias, epsilon, reinterpret_cast<int64_t>(sum));
+    auto results =
+        BatchNormOfRanks::apply(*x, *weight, *bias, epsilon, places, reinterpret_cast<int64_t>(sum), on_gpus != 0);
     for (size_t i = 0; i < 3; ++i) out[i] = new Tensor(results[i]);
-    return 0;
-  } catch (const std::exception &) {
-    return 1;
+    return nullptr;
+  } catch (const std::exception &error) {
+    why = error.what();
+    return why.c_str();
   }
 }

@@ -70,17 +70,26 @@ impl BatchShare {
 pub(crate) fn summed<const N: usize>(tensors: [&Tensor; N]) -> Result<[Tensor; N]> {
     let flat = tensors.map(|tensor| tensor.f_detach().and_then(|tensor| tensor.f_reshape([-1_i64])));
     let flat: Vec<Tensor> = flat.into_iter().collect::<std::result::Result<_, _>>()?;
-    let joined = Tensor::f_cat(&flat, 0)?.f_to_device(Device::Cpu)?;
-    let mut values = Vec::<f32>::try_from(&joined)?;
-    ranks().all_reduce(&mut values);
     let sizes: Vec<i64> = flat.iter().map(|tensor| tensor.numel() as i64).collect();
-    let mut parts = Tensor::f_from_slice(&values)?.f_split_with_sizes(&sizes, 0)?.into_iter();
+    let mut parts = summed_in_one(Tensor::f_cat(&flat, 0)?)?.f_split_with_sizes(&sizes, 0)?.into_iter();
     let of = |tensor: &Tensor| match parts.next() {
         Some(part) => Ok(part.f_view_as(tensor)?.f_to_device(tensor.device())?),
         None => crate::base::errors::bail!("a sum over ranks is missing"),
     };
     let sums: Vec<Tensor> = tensors.into_iter().map(of).collect::<Result<_>>()?;
     sums.try_into().map_err(|_| crate::base::errors::anyhow!("a sum over ranks is missing"))
+}
+
+/// Values f32 `[N]` of their own, summed over the ranks: on their GPUs where each has one, else through main memory.
+fn summed_in_one(values: Tensor) -> Result<Tensor> {
+    #[cfg(feature = "mpi")]
+    if let Some(gpus) = crate::nn::nccl::gpu_ranks(values.device())? {
+        gpus.all_reduce(&values)?;
+        return Ok(values);
+    }
+    let mut on_host = Vec::<f32>::try_from(&values.f_to_device(Device::Cpu)?)?;
+    ranks().all_reduce(&mut on_host);
+    Ok(Tensor::f_from_slice(&on_host)?)
 }
 
 /// Batch norm of `x` `[N, C, …]`, this rank's share of a batch, with the statistics of the whole batch; the running mean and
@@ -95,7 +104,7 @@ pub(crate) fn batch_norm(
     (momentum, epsilon): (f64, f64),
     places: i64,
 ) -> Result<Tensor> {
-    let [y, mean, variance] = normalised(&x.f_to_kind(Kind::Float)?, parameters, epsilon)?;
+    let [y, mean, variance] = normalised(&x.f_to_kind(Kind::Float)?, parameters, epsilon, places)?;
     let unbiased = variance.f_mul_scalar(places as f64 / (places as f64 - 1.0).max(1.0))?;
     tch::no_grad(|| -> Result<()> {
         for (running, now) in running.into_iter().zip([&mean, &unbiased]) {
@@ -115,12 +124,18 @@ pub(crate) fn dropout(x: &Tensor, rate: f64, BatchShare { start, rows, of }: Bat
     Ok(x.f_mul(&own)?)
 }
 
-/// Batch norm of a share of a batch, and mean and variance of the whole batch.
+/// Why a sum within batch norm failed.
 #[cfg(feature = "mpi")]
-fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64) -> Result<[Tensor; 3]> {
-    use crate::base::errors::ensure;
-    use std::ffi::c_int;
+static FAILED: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+
+/// Batch norm of a share of a batch, and mean and variance of the whole batch with so many `places`.
+#[cfg(feature = "mpi")]
+fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i64) -> Result<[Tensor; 3]> {
+    use crate::base::parallel::locked;
+    use std::ffi::{CStr, c_char, c_int};
     use torch_sys::C_tensor;
+
+    type Sum = extern "C" fn(*mut f64, usize, c_int) -> c_int;
 
     #[allow(unsafe_code)]
     unsafe extern "C" {
@@ -129,34 +144,66 @@ fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64) -> Result<
             weight: *const C_tensor,
             bias: *const C_tensor,
             epsilon: f64,
-            sum: extern "C" fn(*mut f64, usize) -> c_int,
+            places: i64,
+            sum: Sum,
+            on_gpus: c_int,
             out: *mut *mut C_tensor,
-        ) -> c_int;
+        ) -> *const c_char;
     }
 
-    extern "C" fn sum(values: *mut f64, count: usize) -> c_int {
-        // SAFETY: called from batch_norm_of_ranks.cpp with the values of a contiguous tensor of so many f64, which nothing else uses.
-        #[allow(unsafe_code)]
-        let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
-        let mut values = std::panic::AssertUnwindSafe(values);
+    extern "C" fn sum(values: *mut f64, count: usize, on_gpus: c_int) -> c_int {
         // No panic may pass through C++.
-        c_int::from(std::panic::catch_unwind(move || ranks().all_reduce_f64(&mut values)).is_err())
+        let done = std::panic::catch_unwind(|| add_up(values, count, on_gpus != 0));
+        let why = match done {
+            Ok(Ok(())) => return 0,
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => "it panicked".to_owned(),
+        };
+        *locked(&FAILED) = why;
+        1
     }
 
+    let on_gpus = crate::nn::nccl::gpu_ranks(x.device())?.is_some();
     let mut out = [std::ptr::null_mut(); 3];
     let [of_x, of_weight, of_bias] = [x, weight, bias].map(Tensor::as_ptr);
     // SAFETY: each pointer is to an at::Tensor that tch owns, and which lives as long as the call; `out` has room for three.
     #[allow(unsafe_code)]
-    let failed = unsafe { covid_ct_batch_norm_of_ranks(of_x, of_weight, of_bias, epsilon, sum, out.as_mut_ptr()) };
-    ensure!(failed == 0, "batch norm over the ranks of {:?} failed", x.size());
+    let failed = unsafe {
+        let on_gpus = c_int::from(on_gpus);
+        covid_ct_batch_norm_of_ranks(of_x, of_weight, of_bias, epsilon, places, sum, on_gpus, out.as_mut_ptr())
+    };
+    if !failed.is_null() {
+        // SAFETY: a text that ends with a zero, which stays until this thread calls the function again.
+        #[allow(unsafe_code)]
+        let why = unsafe { CStr::from_ptr(failed) }.to_string_lossy().into_owned();
+        let sums = std::mem::take(&mut *locked(&FAILED));
+        crate::base::errors::bail!("batch norm over the ranks of {:?}: {why} {sums}", x.size());
+    }
     // SAFETY: new tensors, which are tch's from now on.
     #[allow(unsafe_code)]
     Ok(out.map(|tensor| unsafe { Tensor::from_ptr(tensor) }))
 }
 
+/// Replaces values by their sums over the ranks, on the GPU or in main memory.
+#[cfg(feature = "mpi")]
+fn add_up(values: *mut f64, count: usize, on_gpus: bool) -> Result<()> {
+    use crate::base::errors::Context;
+
+    if on_gpus {
+        // Only asked for where it was there before.
+        let gpus = crate::nn::nccl::gpu_ranks(Device::Cuda(0))?.context("NCCL is gone")?;
+        return gpus.all_reduce_at(values.cast(), count, Kind::Double);
+    }
+    // SAFETY: called from batch_norm_of_ranks.cpp with the values of a contiguous tensor of so many f64, which nothing else uses.
+    #[allow(unsafe_code)]
+    let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
+    ranks().all_reduce_f64(values);
+    Ok(())
+}
+
 /// There are no shares.
 #[cfg(not(feature = "mpi"))]
-fn normalised(_: &Tensor, _: [&Tensor; 2], _: f64) -> Result<[Tensor; 3]> {
+fn normalised(_: &Tensor, _: [&Tensor; 2], _: f64, _: i64) -> Result<[Tensor; 3]> {
     crate::base::errors::bail!("batch norm over ranks needs the feature mpi")
 }
 

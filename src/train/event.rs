@@ -14,6 +14,8 @@ pub enum RunEvent {
     Finished(usize),
     /// Progress of the present stage.
     Working(Progress),
+    /// One of several processes computes much longer than the others; which, and how long.
+    SlowRank(String),
     /// An epoch is finished and scored; the estimated time of the remaining epochs, scoring included.
     Epoch(EpochRecord, Duration),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for RunEvent {
                 write!(f, "finished before, after {epochs} epochs; use another name for a new training")
             }
             Self::Working(progress) => progress.fmt(f),
+            Self::SlowRank(times) => f.write_str(times),
             Self::Epoch(record, left) => {
                 write!(
                     f,

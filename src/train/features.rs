@@ -106,30 +106,27 @@ impl FeatureCache {
                 false => Way::Plain { network, until, computed, device },
             };
             let at_once = way.blocks_at_once(cache, missing.first().map_or(1, ExactSizeIterator::len));
-            let at_once = match ranks().is_alone() {
-                true => at_once,
-                false => ranks().blocks_at_once(missing.len(), BLOCK * row_bytes, at_once),
-            };
-            let at_once = ranks().broadcast(speaks().then_some(at_once))?;
-            let of_ranks: Vec<&[Range<usize>]> = missing.chunks(at_once).collect();
-            for round in of_ranks.chunks(ranks().count()) {
+            let make = |blocks: &[Range<usize>], at_work| {
                 // Of all ranks: they take about the same time.
                 let done = |slices: usize| {
-                    meter.add(slices * round.len());
+                    meter.add(slices * at_work);
                     go_on()
                 };
                 let mut bytes = Vec::new();
-                for features in way.of_batches(cache, own_of(round), done).with_context(doing)? {
+                for features in way.of_batches(cache, blocks, done).with_context(doing)? {
                     bytes.extend(crate::nn::transfer::bytes(&features.f_to_kind(kind)?)?);
                 }
-                for (blocks, bytes) in round.iter().zip(ranks().gather_to_first(bytes)?) {
-                    let mut rows = bytes.chunks_exact(row_bytes).map(|row| (row, 0));
-                    let Some(building) = &building else { continue };
-                    for block in *blocks {
-                        building.put(block, rows.by_ref().take(block.len())).with_context(doing)?;
-                    }
-                }
-            }
+                Ok(bytes)
+            };
+            let take = |blocks: &[Range<usize>], bytes: Vec<u8>| {
+                let mut rows = bytes.chunks_exact(row_bytes).map(|row| (row, 0));
+                let put = |block: &Range<usize>| {
+                    let rows = rows.by_ref().take(block.len());
+                    building.as_ref().map_or(Ok(()), |building| building.put(block, rows))
+                };
+                blocks.iter().try_for_each(put).with_context(doing)
+            };
+            ranks().in_rounds(&missing, (at_once, BLOCK * row_bytes), make, take)?;
             meter.finish();
             if let Some(building) = building {
                 // Of all slices, also where some were left by an earlier build.
@@ -186,11 +183,6 @@ impl FeatureCache {
         ensure!(found == expected, "expected {expected} bytes of {} features, found {found}", self.width);
         Ok(bytes)
     }
-}
-
-/// This rank's part of what the ranks do side by side; the last round can have too few parts.
-fn own_of<'a, T>(round: &[&'a [T]]) -> &'a [T] {
-    round.get(ranks().rank()).copied().unwrap_or_default()
 }
 
 /// How features are computed.

@@ -24,6 +24,7 @@ use crate::train::initial::initial_network;
 use crate::train::optimization::Optimization;
 use crate::train::position::Position;
 use crate::train::provenance::Provenance;
+use crate::train::rank_clock::RankClock;
 use crate::train::run_folder::{Artifact, RunFolder};
 use crate::train::scans::{scan_auc, slice_weights};
 use crate::train::training_log::write_history;
@@ -141,11 +142,12 @@ impl<'a> Training<'a> {
     /// One epoch: trains on every training slice once, scores, keeps the best, and writes checkpoint and history.
     fn epoch(&mut self) -> Result<()> {
         let run = self.info.run.clone();
-        let epoch = self.info.position.epoch;
+        let (epoch, clock) = (self.info.position.epoch, RankClock::start());
         let (seconds, solution) = match run.learn {
             Learn::Converged => self.solve().map(|(seconds, solution)| (seconds, Some(solution)))?,
             _ => (self.learn_from_all()?, None),
         };
+        clock.slow_rank()?.into_iter().for_each(|times| self.experiment.report(&RunEvent::SlowRank(times)));
         let scoring = Instant::now();
         let scored = self.optimization.kept(&self.network, || {
             let (validation, auc) = self.score(Subset::Validation)?;

@@ -76,17 +76,15 @@ pub(super) fn build(
         };
         let rows = CacheBuild { manifest, preprocess, put: &send, meter, ranks: ranks().count() };
         let bytes = BLOCK * (preprocess.size as usize).pow(2);
-        let at_once = ranks().blocks_at_once(missing.len(), bytes, 4 * rayon::current_num_threads());
-        let at_once = ranks().broadcast(speaks().then_some(at_once))?;
-        let of_ranks: Vec<&[Range<usize>]> = missing.chunks(at_once).collect();
-        for round in of_ranks.chunks(ranks().count()) {
-            rows.build(round.get(ranks().rank()).copied().unwrap_or_default())?;
-            for sent in ranks().gather_to_first(std::mem::take(&mut *locked(&made)))? {
-                for (block, rows) in received_blocks(&sent).context("reading another rank's rows of the cache")? {
-                    write(&block, &rows)?;
-                }
-            }
-        }
+        let make = |blocks: &[Range<usize>], _| {
+            rows.build(blocks)?;
+            Ok(std::mem::take(&mut *locked(&made)))
+        };
+        let take = |_: &[Range<usize>], sent: Vec<u8>| {
+            let received = received_blocks(&sent).context("reading another rank's rows of the cache")?;
+            received.iter().try_for_each(|(block, rows)| write(block, rows))
+        };
+        ranks().in_rounds(&missing, (4 * rayon::current_num_threads(), bytes), make, take)?;
         rows.meter.finish();
     }
     building.map_or(Ok(()), |building| building.finish(index))?;
