@@ -6,6 +6,7 @@
 //! With the feature `mpi` the calls are those of MPI. Without it there is one rank, and none of them does anything.
 
 pub use self::rank_wait::seconds_reducing;
+pub(crate) use self::rank_wait::watch;
 use self::rank_wait::{reducing, waiting};
 use crate::base::errors::{Context, Result, bail};
 use serde::Serialize;
@@ -87,9 +88,6 @@ pub(crate) fn join() -> Result<Joined> {
     // A rank that stopped here would leave the others waiting.
     let build = own.map_or_else(|error| error.to_string(), |bytes| format!("{:08x}", crc32c::crc32c(&bytes)));
     ranks().agree("the build of covid-ct (CRC-32C)", &build)?;
-    if speaks() {
-        rank_wait::watch();
-    }
     Ok(joined)
 }
 

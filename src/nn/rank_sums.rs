@@ -2,7 +2,8 @@
 //! does: batch norm over the whole batch, and dropout drawn for all of it.
 
 use crate::base::errors::Result;
-use crate::base::ranks::{Joined, join, ranks};
+use crate::base::output::complain;
+use crate::base::ranks::{Joined, join, ranks, watch};
 use tch::{Device, Kind, Tensor};
 
 /// A process's membership in the processes that a launcher has started together; kept until the program ends.
@@ -21,6 +22,9 @@ pub fn join_ranks() -> Result<JoinedRanks> {
         let threads = threads_of_rank(joined.on_host);
         tch::set_num_threads(threads as i32);
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+        if ranks().is_first() {
+            watch(|line| complain(line));
+        }
     }
     Ok(JoinedRanks(joined))
 }

@@ -1,6 +1,5 @@
 //! The time that this rank waits for the others, and a word where they do not come.
 
-use crate::base::output::complain;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -41,15 +40,15 @@ pub fn seconds_reducing() -> f64 {
 
 /// Watches this rank until the program ends, and says once of each exchange that it takes long: it may be that another rank
 /// computes, or that its host has stopped, and only who started them can know.
-pub(super) fn watch() {
-    std::thread::spawn(|| {
+pub(crate) fn watch(say: fn(std::fmt::Arguments<'_>)) {
+    std::thread::spawn(move || {
         let mut said = 0;
         loop {
             std::thread::sleep(Duration::from_secs(1));
             let since = SINCE.load(Ordering::Relaxed);
             if is_overdue(since, now()) && since != said {
                 said = since;
-                complain(format_args!(
+                say(format_args!(
                     "covid-ct: rank 0 has waited {} s for the others: one is slow, or its host cannot be reached. It goes on \
                      waiting; Ctrl-C ends all, and a run goes on from its last checkpoint",
                     PATIENCE / 1000
