@@ -48,11 +48,12 @@ lint: setup
 	@$(ENV) && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet $(FEATURES) --no-deps --document-private-items
 	@$(PYTHON) scripts/setup.py --share
 
-# Each integration test computes on one thread, because several of them share few cores. Unit tests compute as users do: on
-# one thread convolutions round differently, and stored features are compared with forwarding to 1e-5.
+# Each integration test computes on one thread, because several of them share few cores; one more runs than there are cores,
+# because some wait for a kernel. Unit tests compute as users do: on one thread convolutions round differently, and stored
+# features are compared with forwarding to 1e-5.
 test: lint
 	@$(ENV) && python scripts/run_tests.py $(FEATURES) --lib --bins
-	@$(ENV) && OMP_NUM_THREADS=1 python scripts/run_tests.py $(FEATURES) --test main
+	@$(ENV) && OMP_NUM_THREADS=1 RUST_TEST_THREADS=$$(( $$(nproc) + 1 )) python scripts/run_tests.py $(FEATURES) --test main
 	@$(ENV) && cargo test --locked $(FEATURES) --doc
 	@$(if $(MPI),,echo "test: the tests under mpirun were not run (make test MPI=1)")
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then $(MAKE) --no-print-directory test-browser BROWSER=; \

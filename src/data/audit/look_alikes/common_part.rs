@@ -121,7 +121,7 @@ pub(super) fn pearson(count: f32, [a, b, aa, bb, ab]: [f32; 5]) -> f32 {
 
 /// Where a row or column lies in the other slice.
 #[inline(always)]
-pub(super) fn place<const N: usize>([begin, end]: [f32; 2], own: usize) -> f32 {
+fn place<const N: usize>([begin, end]: [f32; 2], own: usize) -> f32 {
     let fields = (SIDE / N) as f32;
     (begin + (end - begin) / SIDE as f32 * (own as f32 + 0.5) * fields) / fields - 0.5
 }

@@ -2,7 +2,7 @@
 
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
-use super::common_part::{pearson, place, whole_correlation};
+use super::common_part::{pearson, whole_correlation};
 use super::local_contrast::local_contrast;
 use super::symmetry::{SlicePart, Symmetry};
 use crate::stats::median::upper_median;
@@ -75,6 +75,12 @@ impl Placement {
     /// Width and height of the slice by those of the other.
     pub(super) fn scale(&self) -> [f32; 2] {
         [self.across, self.down].map(|[begin, end]| (end - begin) / SIDE as f32)
+    }
+
+    /// Where the other slice lies in this one.
+    fn inverse(self) -> Self {
+        let axis = |[begin, end]: [f32; 2]| [-begin, SIDE as f32 - begin].map(|at| at / (end - begin) * SIDE as f32);
+        Self { across: axis(self.across), down: axis(self.down) }
     }
 
     /// Left and right, upper and lower border.
@@ -166,30 +172,52 @@ fn correlation(one: &Prepared, other: &Prepared, placement: Placement) -> f32 {
     one.rows().zip(other.rows()).map_or(0.0, |(one, other)| whole_correlation(one, other, placement.borders()))
 }
 
-/// The rows or columns that lie in the other slice: the own, the one of the other before it, and how far it is from there to
-/// the next, 0 to 1.
-fn axis(borders: [f32; 2]) -> Vec<(usize, usize, f32)> {
-    let line = |own: usize| {
-        let at = place::<SIDE>(borders, own);
-        (at > 0.0 && at < (SIDE - 1) as f32).then(|| (own, at as usize, at.fract()))
+/// A row or column of the coarser of two slices, and what the finer one shows there: its first row or column, and the weights of
+/// that and of those after it.
+struct SharedLine {
+    coarse: usize,
+    first: usize,
+    weights: Vec<f32>,
+}
+
+/// The rows or columns of the coarser slice that lie wholly in the finer one, whose borders lie there in it.
+fn shared_lines([begin, end]: [f32; 2]) -> Vec<SharedLine> {
+    let place = |border: usize| (border as f32 - begin) / (end - begin) * SIDE as f32;
+    let line = |coarse: usize| {
+        let (from, to) = (place(coarse).max(0.0), place(coarse + 1).min(SIDE as f32));
+        if place(coarse) < -1e-3 || place(coarse + 1) > SIDE as f32 + 1e-3 {
+            return None;
+        }
+        let (first, behind) = (from as usize, (to.ceil() as usize).min(SIDE));
+        let weight = |field: usize| ((field + 1) as f32).min(to) - (field as f32).max(from);
+        Some(SharedLine { coarse, first, weights: (first..behind).map(|field| weight(field) / (to - from)).collect() })
     };
     (0..SIDE).filter_map(line).collect()
 }
 
-/// The common part of both in the fields of `one`, row by row, and its width.
+/// The common part of `one`, which lies in the other, and of the other, in the fields of the coarser of the two, row by row; and its
+/// width. The finer one is averaged over these fields: with its own details it would differ from the same picture.
 fn common(one: &Prepared, other: &Prepared, placement: Placement) -> ([Vec<f32>; 2], usize) {
-    let (columns, rows) = (axis(placement.across), axis(placement.down));
-    let mut both = [Vec::new(), Vec::new()];
-    for &(row, upper, down) in &rows {
-        for &(column, left, across) in &columns {
-            let at = |y: usize, x: usize| f32::from(other.levels.0[y * SIDE + x]);
-            let level = |y: usize| at(y, left) + across * (at(y, left + 1) - at(y, left));
-            let (above, below) = (level(upper), level(upper + 1));
-            both[0].push(f32::from(one.levels.0[row * SIDE + column]));
-            both[1].push(above + down * (below - above));
+    let [across, down] = placement.scale();
+    let is_finer = across * down <= 1.0;
+    let placement = if is_finer { placement } else { placement.inverse() };
+    let (columns, rows) = (shared_lines(placement.across), shared_lines(placement.down));
+    let (finer, coarser) = if is_finer { (one, other) } else { (other, one) };
+    let mut of_both = [Vec::new(), Vec::new()];
+    for row in &rows {
+        let mut line = [0.0; SIDE];
+        for (weight, from) in row.weights.iter().zip(finer.levels.0.as_chunks::<SIDE>().0[row.first..].iter()) {
+            line.iter_mut().zip(from).for_each(|(mean, level)| *mean += weight * f32::from(*level));
+        }
+        for column in &columns {
+            let mean = column.weights.iter().zip(&line[column.first..]).map(|(weight, value)| weight * value).sum();
+            let level = f32::from(coarser.levels.0[row.coarse * SIDE + column.coarse]);
+            let [of_one, of_other] = if is_finer { [mean, level] } else { [level, mean] };
+            of_both[0].push(of_one);
+            of_both[1].push(of_other);
         }
     }
-    (both, columns.len())
+    (of_both, columns.len())
 }
 
 /// The correlation with the local contrast of the common part alone, of all and of details: near a border that one was
@@ -263,6 +291,31 @@ mod tests {
         let asked = asked.into_inner();
         assert!(asked.len() > 20 && (0..asked.len()).all(|at| !asked[..at].contains(&asked[at])));
         assert!(searched(start, 0.95, &ALL_STEPS, |_| 0.94).is_none());
+    }
+
+    #[test]
+    fn the_finer_picture_is_averaged_over_the_fields_of_the_coarser() {
+        // Of a part of half the side each field is half as wide.
+        let half = SlicePart([16.0, 16.0, 48.0, 48.0]);
+        let picture = |side: usize, of: SlicePart| {
+            let level = |at: usize| {
+                let (x, y) = (at % SIDE / side, at / SIDE / side);
+                ((of.0[0] as usize + x) * 5 + (of.0[1] as usize + y) * 3) as u8 % 251
+            };
+            Prepared::of(Small(Box::new(std::array::from_fn(level))))
+        };
+        let (part, whole) = (picture(2, half), picture(1, ALL));
+        let lies = Placement::of(ALL, half);
+        for ([of_part, of_whole], width) in [common(&part, &whole, lies), {
+            let ([whole, part], width) = common(&whole, &part, lies.inverse());
+            ([part, whole], width)
+        }] {
+            assert_eq!((width, of_part.len()), (32, 32 * 32));
+            assert!(of_part.iter().zip(&of_whole).all(|(a, b)| (a - b).abs() < 1e-3));
+        }
+        let ([one, same], width) = common(&whole, &whole, Placement::WHOLE);
+        assert_eq!((one.len(), width), (SIDE * SIDE, SIDE));
+        assert_eq!(one, same);
     }
 
     #[test]
