@@ -53,7 +53,7 @@ lint: setup
 # features are compared with forwarding to 1e-5.
 test: lint
 	@$(ENV) && python scripts/run_tests.py $(FEATURES) --lib --bins
-	@$(ENV) && OMP_NUM_THREADS=1 RUST_TEST_THREADS=$$(( $$(nproc) + 1 )) python scripts/run_tests.py $(FEATURES) --test main
+	@$(ENV) && OMP_NUM_THREADS=1 RUST_TEST_THREADS=$$(( $$(env -u OMP_NUM_THREADS nproc) + 1 )) python scripts/run_tests.py $(FEATURES) --test main
 	@$(ENV) && cargo test --locked $(FEATURES) --doc
 	@$(if $(MPI),,echo "test: the tests under mpirun were not run (make test MPI=1)")
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then $(MAKE) --no-print-directory test-browser BROWSER=; \

@@ -31,6 +31,8 @@ mod notebooks;
 mod outputs;
 mod pretrained;
 #[cfg(feature = "mpi")]
+mod rank_faults;
+#[cfg(feature = "mpi")]
 mod ranks;
 mod real_slices;
 mod recipe;

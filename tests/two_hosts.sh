@@ -7,10 +7,14 @@ here=$(mktemp -d)
 name=cct$$
 end() {
     kill $(jobs -p) 2>/dev/null || true
-    for host in 1 2; do ip netns del "$name-$host" 2>/dev/null || true; done
+    for host in 1 2; do
+        ip netns pids "$name-$host" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
+        ip netns del "$name-$host" 2>/dev/null || true
+    done
     rm -rf "$here"
 }
 trap end EXIT
+trap 'exit 1' INT TERM
 for host in 1 2; do ip netns add "$name-$host"; done
 ip link add "v$$-1" netns "$name-1" type veth peer name "v$$-2" netns "$name-2"
 for host in 1 2; do
@@ -36,6 +40,7 @@ if [ -n "${CUT_BY-}" ]; then
     (while [ ! -e "$CUT_BY" ]; do sleep 0.2; done; ip -n "$name-1" link set "v$$-1" down) &
 fi
 ip netns exec "$name-1" unshare --uts bash -c 'hostname host1; exec "$@"' mpirun mpirun --mca plm_rsh_agent "$here/agent" \
-    "${network[@]}" "${passed[@]}" --host 10.77.0.1:1,10.77.0.2:1 -n 2 "$@" >&2
+    "${network[@]}" "${passed[@]}" --host 10.77.0.1:1,10.77.0.2:1 -n 2 "$@" >&2 &
+wait $!
 ip netns exec "$name-1" cat "/sys/class/net/v$$-1/statistics/tx_bytes" 2>/dev/null ||
     ip -n "$name-1" -s -j link show "v$$-1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["stats64"]["tx"]["bytes"])'

@@ -83,7 +83,10 @@ pub fn demo(workspace: &Workspace) -> Result<()> {
 }
 
 /// Shares of the time that each step takes, the audit first: measured on two cores, November 2026.
-const SHARES: [f64; 8] = [0.012, 0.052, 0.278, 0.159, 0.078, 0.028, 0.027, 0.366];
+const SHARES: [f64; PRETRAINED.len() + 4] = [0.012, 0.052, 0.278, 0.159, 0.078, 0.028, 0.027, 0.366];
+
+/// Less says nothing of the machine.
+const ENOUGH: Duration = Duration::from_secs(15);
 
 /// The steps of the demo.
 struct Steps {
@@ -107,10 +110,11 @@ fn minutes(of: Duration) -> String {
     }
 }
 
-/// What the steps from this one on will take, if those before it took so long; `None` before the first.
+/// What the steps from this one on will take, if those before it took so long; `None` where too little was done to say, or where it
+/// was done before.
 fn time_left(number: usize, taken: Duration) -> Option<Duration> {
     let done: f64 = SHARES[..number].iter().sum();
-    (done > 0.0).then(|| taken.mul_f64((1.0 - done) / done))
+    (done >= 0.05 && taken >= ENOUGH).then(|| taken.mul_f64((1.0 - done) / done))
 }
 
 #[cfg(test)]
@@ -120,7 +124,7 @@ mod tests {
     #[test]
     fn the_time_left_follows_from_what_was_taken() {
         assert!((SHARES.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-        assert_eq!(time_left(0, Duration::from_secs(1)), None);
+        assert_eq!((time_left(1, Duration::from_secs(60)), time_left(3, Duration::from_secs(1))), (None, None));
         // A third of the time was taken.
         let left = time_left(3, Duration::from_secs(342)).expect("some").as_secs();
         assert_eq!(left, 658);

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -12,13 +13,17 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Replaces the values, on the GPU or in main memory, by their sums over the ranks; 0 where that worked.
-using Sum = int (*)(double *values, size_t count, int on_gpus);
+// Replaces the values, on the GPU or in main memory, by their sums over the ranks; null where that worked, else why not, by malloc.
+using Sum = char *(*)(double *values, size_t count, int on_gpus);
 
 // A tensor's sums over the ranks, in f64.
 Tensor summed(const Tensor &parts, Sum sum, bool on_gpus) {
   auto values = parts.to(on_gpus ? parts.device() : at::Device(at::kCPU), at::kDouble).contiguous();
-  if (sum(values.data_ptr<double>(), values.numel(), on_gpus) != 0) throw std::runtime_error("the sum over the ranks failed:");
+  if (char *failed = sum(values.data_ptr<double>(), values.numel(), on_gpus)) {
+    const std::string why = failed;
+    std::free(failed);
+    throw std::runtime_error("the sum over the ranks failed: " + why);
+  }
   return values;
 }
 

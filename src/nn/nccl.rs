@@ -4,11 +4,12 @@
 
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::output::complain;
+use crate::base::parallel::locked;
 use crate::base::ranks::{ranks, speaks};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::transmute;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use tch::{Device, Kind, Tensor};
 
 const LIBRARY: &str = "libnccl.so.2";
@@ -29,8 +30,9 @@ type CommInitRank = unsafe extern "C" fn(*mut *mut c_void, c_int, UniqueId, c_in
 type AllReduce =
     unsafe extern "C" fn(*const c_void, *mut c_void, usize, c_int, c_int, *mut c_void, *mut c_void) -> c_int;
 type GetErrorString = unsafe extern "C" fn(c_int) -> *const c_char;
-/// CUDA's: a thread's GPU.
+/// CUDA's: a thread's GPU, and where in the host one sits: text, its room, the GPU.
 type SetDevice = unsafe extern "C" fn(c_int) -> c_int;
+type GetPciBusId = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
 
 /// NCCL's functions.
 #[derive(Clone, Copy)]
@@ -39,45 +41,59 @@ struct Functions {
     comm_init_rank: CommInitRank,
     all_reduce: AllReduce,
     error_string: GetErrorString,
-    set_device: Option<SetDevice>,
+    set_device: SetDevice,
+    get_pci_bus_id: GetPciBusId,
 }
 
 /// A communicator of all ranks, each with a GPU of its own; kept until the program ends.
 pub(crate) struct GpuRanks {
     functions: Functions,
-    communicator: *mut c_void,
+    communicator: Mutex<Communicator>,
     gpu: c_int,
 }
 
-// SAFETY: NCCL allows any thread to use a communicator, one at a time; each step of a training adds up in one thread.
+/// NCCL's handle.
+struct Communicator(*mut c_void);
+
+// SAFETY: NCCL allows any thread to use a communicator, one at a time, which the mutex around it sees to. Sums of a backward pass come
+// from a thread of libtorch's.
 #[allow(unsafe_code)]
-unsafe impl Send for GpuRanks {}
-// SAFETY: as above.
-#[allow(unsafe_code)]
-unsafe impl Sync for GpuRanks {}
+unsafe impl Send for Communicator {}
 
 /// What a rank computes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct RankDevice {
     host: String,
-    gpu: Option<usize>,
+    /// Where in the host its GPU sits: under Slurm each rank may see one GPU alone, as the first.
+    gpu: Option<String>,
     /// Why it has no NCCL.
     missing: Option<String>,
 }
 
+static STARTED: OnceLock<Result<Option<GpuRanks>, String>> = OnceLock::new();
+
 /// NCCL between the ranks, started by the first call, which every rank makes; `None` where sums go through main memory.
 ///
 /// # Errors
-/// NCCL cannot be started, on any rank.
+/// NCCL cannot be started, on any rank; a device other than that of the first call.
 pub(crate) fn gpu_ranks(device: Device) -> Result<Option<&'static GpuRanks>> {
-    static STARTED: OnceLock<Result<Option<GpuRanks>, String>> = OnceLock::new();
     if ranks().is_alone() {
         return Ok(None);
     }
     match STARTED.get_or_init(|| start(device).map_err(|error| format!("{error:#}"))) {
-        Ok(started) => Ok(started.as_ref()),
+        Ok(Some(started)) => {
+            let own = Device::Cuda(started.gpu as usize);
+            ensure!(device == own, "the ranks add up on {own:?}, and now on {device:?}: {SWITCH}=0 allows that");
+            Ok(Some(started))
+        }
+        Ok(None) => Ok(None),
         Err(error) => bail!("starting NCCL between the GPUs of the ranks ({SWITCH}=0 does without): {error}"),
     }
+}
+
+/// The same where it was started before.
+pub(crate) fn started() -> Option<&'static GpuRanks> {
+    STARTED.get()?.as_ref().ok()?.as_ref()
 }
 
 fn start(device: Device) -> Result<Option<GpuRanks>> {
@@ -88,7 +104,9 @@ fn start(device: Device) -> Result<Option<GpuRanks>> {
         _ => Functions::load(LIBRARY).map_err(|error| format!("{error:#}")),
     };
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let own = RankDevice { host, gpu, missing: functions.as_ref().err().cloned() };
+    let place = functions.as_ref().ok().zip(gpu).and_then(|(functions, gpu)| functions.place(gpu as c_int));
+    let place = place.or(gpu.map(|gpu| gpu.to_string()));
+    let own = RankDevice { host, gpu: place, missing: functions.as_ref().err().cloned() };
     let all = ranks().collected(vec![own], ranks().count())?;
     let why_not = why_not(&all);
     if speaks() && all.iter().any(|rank| rank.gpu.is_some()) {
@@ -109,7 +127,7 @@ fn why_not(all: &[RankDevice]) -> Option<String> {
     let lacks =
         |(rank, of): (usize, &RankDevice)| Some(format!("rank {rank} on {}: {}", of.host, of.missing.as_ref()?));
     let shares = |(rank, of): (usize, &RankDevice)| {
-        let first = all.iter().position(|other| (&other.host, other.gpu) == (&of.host, of.gpu))?;
+        let first = all.iter().position(|other| (&other.host, &other.gpu) == (&of.host, &of.gpu))?;
         (first < rank).then(|| format!("ranks {first} and {rank} share a GPU of {}", of.host))
     };
     all.iter().enumerate().find_map(lacks).or_else(|| all.iter().enumerate().find_map(shares))
@@ -122,19 +140,20 @@ impl Functions {
         // SAFETY: `name` ends with a zero. The library is kept for the rest of the process.
         #[allow(unsafe_code)]
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        ensure!(!handle.is_null(), "{library} cannot be loaded");
-        let find = |name: &CStr| {
+        ensure!(!handle.is_null(), "{library} cannot be loaded: {}", dl_error());
+        let find = |handle: *mut c_void, name: &CStr| {
             // SAFETY: `handle` is that of a library that stays loaded, `name` ends with a zero.
             #[allow(unsafe_code)]
             let found = unsafe { libc::dlsym(handle, name.as_ptr()) };
             Some(found).filter(|found| !found.is_null())
         };
-        let needed = |name: &CStr| find(name).with_context(|| format!("{library} has no {}", name.to_string_lossy()));
+        let needed =
+            |name: &CStr| find(handle, name).with_context(|| format!("{library} has no {}", name.to_string_lossy()));
         // Of the CUDA runtime that libtorch has loaded.
-        // SAFETY: the name ends with a zero.
-        #[allow(unsafe_code)]
-        let set_device = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"cudaSetDevice".as_ptr()) };
-        let set_device = find(c"cudaSetDevice").or(Some(set_device)).filter(|found| !found.is_null());
+        let of_cuda = |name: &CStr| {
+            let found = find(handle, name).or_else(|| find(libc::RTLD_DEFAULT, name));
+            found.with_context(|| format!("no CUDA runtime with {} is loaded", name.to_string_lossy()))
+        };
         // SAFETY: the signatures are those of nccl.h (2.x) and of CUDA's runtime.
         #[allow(unsafe_code)]
         unsafe {
@@ -143,9 +162,22 @@ impl Functions {
                 comm_init_rank: transmute::<*mut c_void, CommInitRank>(needed(c"ncclCommInitRank")?),
                 all_reduce: transmute::<*mut c_void, AllReduce>(needed(c"ncclAllReduce")?),
                 error_string: transmute::<*mut c_void, GetErrorString>(needed(c"ncclGetErrorString")?),
-                set_device: set_device.map(|found| transmute::<*mut c_void, SetDevice>(found)),
+                set_device: transmute::<*mut c_void, SetDevice>(of_cuda(c"cudaSetDevice")?),
+                get_pci_bus_id: transmute::<*mut c_void, GetPciBusId>(of_cuda(c"cudaDeviceGetPCIBusId")?),
             })
         }
+    }
+
+    /// Where in the host a GPU sits, such as `0000:3b:00.0`.
+    fn place(&self, gpu: c_int) -> Option<String> {
+        let mut text = [0 as c_char; 32];
+        // SAFETY: CUDA writes at most so many characters, a zero among them.
+        #[allow(unsafe_code)]
+        let code = unsafe { (self.get_pci_bus_id)(text.as_mut_ptr(), text.len() as c_int - 1, gpu) };
+        // SAFETY: the last character stays zero.
+        #[allow(unsafe_code)]
+        let text = unsafe { CStr::from_ptr(text.as_ptr()) };
+        (code == 0).then(|| text.to_string_lossy().into_owned())
     }
 
     fn unique_id(&self) -> Result<UniqueId> {
@@ -155,6 +187,15 @@ impl Functions {
         let code = unsafe { (self.get_unique_id)(&mut id) };
         self.check(code, "ncclGetUniqueId")?;
         Ok(id)
+    }
+
+    /// Makes a GPU this thread's.
+    fn choose(&self, gpu: c_int) -> Result<()> {
+        // SAFETY: any number can be asked for.
+        #[allow(unsafe_code)]
+        let code = unsafe { (self.set_device)(gpu) };
+        ensure!(code == 0, "cudaSetDevice({gpu}): error {code} of CUDA");
+        Ok(())
     }
 
     fn check(&self, code: c_int, call: &str) -> Result<()> {
@@ -171,48 +212,55 @@ impl Functions {
 impl GpuRanks {
     /// Every rank calls it at the same time.
     fn join(functions: Functions, id: UniqueId, [rank, count]: [usize; 2], gpu: usize) -> Result<Self> {
-        let mut joined = Self { functions, communicator: std::ptr::null_mut(), gpu: gpu as c_int };
-        joined.choose_gpu()?;
+        let mut communicator = std::ptr::null_mut();
+        functions.choose(gpu as c_int)?;
         // SAFETY: NCCL writes one pointer.
         #[allow(unsafe_code)]
-        let code = unsafe { (functions.comm_init_rank)(&mut joined.communicator, count as c_int, id, rank as c_int) };
+        let code = unsafe { (functions.comm_init_rank)(&mut communicator, count as c_int, id, rank as c_int) };
         functions.check(code, "ncclCommInitRank")?;
-        Ok(joined)
-    }
-
-    /// This thread's GPU is the communicator's.
-    fn choose_gpu(&self) -> Result<()> {
-        let Some(set_device) = self.functions.set_device else { return Ok(()) };
-        // SAFETY: any number can be asked for.
-        #[allow(unsafe_code)]
-        let code = unsafe { set_device(self.gpu) };
-        ensure!(code == 0, "cudaSetDevice({}): error {code} of CUDA", self.gpu);
-        Ok(())
+        Ok(Self { functions, communicator: Mutex::new(Communicator(communicator)), gpu: gpu as c_int })
     }
 
     /// Replaces the values of a contiguous tensor by their sums over the ranks: queued behind what libtorch has queued.
     pub(crate) fn all_reduce(&self, values: &Tensor) -> Result<()> {
+        let own = Device::Cuda(self.gpu as usize);
+        ensure!(values.device() == own, "expected values on {own:?}, found them on {:?}", values.device());
         ensure!(values.is_contiguous(), "sums over GPUs need contiguous values");
-        self.all_reduce_at(values.data_ptr(), values.numel(), values.kind())
+        // SAFETY: contiguous values of this kind on the communicator's GPU.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.all_reduce_at(values.data_ptr(), values.numel(), values.kind())
+        }
     }
 
-    /// The same of so many values at an address on the GPU.
-    pub(crate) fn all_reduce_at(&self, values: *mut c_void, count: usize, kind: Kind) -> Result<()> {
+    /// The same of so many values at an address.
+    ///
+    /// # Safety
+    /// So many values of this kind lie there, on the communicator's GPU, and are used by CUDA's default stream alone.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn all_reduce_at(&self, values: *mut c_void, count: usize, kind: Kind) -> Result<()> {
         // ncclFloat32 and ncclFloat64.
         let of_nccl = match kind {
             Kind::Float => 7,
             Kind::Double => 8,
             _ => bail!("sums over GPUs are of f32 or f64, not {kind:?}"),
         };
-        self.choose_gpu()?;
+        self.functions.choose(self.gpu)?;
         // The stream that libtorch uses: CUDA's default one.
         let stream = std::ptr::null_mut();
-        // SAFETY: the caller's values are so many of this type, which stay until the stream has come to whatever frees them.
-        #[allow(unsafe_code)]
-        let code =
-            unsafe { (self.functions.all_reduce)(values, values, count, of_nccl, SUM, self.communicator, stream) };
+        let communicator = locked(&self.communicator);
+        // SAFETY: as the caller promises.
+        let code = unsafe { (self.functions.all_reduce)(values, values, count, of_nccl, SUM, communicator.0, stream) };
         self.functions.check(code, "ncclAllReduce")
     }
+}
+
+/// Why a library could not be loaded.
+fn dl_error() -> String {
+    // SAFETY: a text that stays until this thread's next call, or null.
+    #[allow(unsafe_code)]
+    let text = unsafe { libc::dlerror().as_ref().map(|text| CStr::from_ptr(text)) };
+    text.map_or(String::new(), |text| text.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -221,29 +269,7 @@ mod tests {
     use std::process::Command;
 
     /// A library with NCCL's functions, for tests: it "adds up" values in main memory by multiplying them with the number of ranks.
-    const IMITATION: &str = r#"
-        #include <stddef.h>
-        typedef struct { unsigned char bytes[128]; } Id;
-        typedef struct { int ranks, rank, gpu; } Communicator;
-        static Communicator made;
-        static int gpu = -1;
-        int cudaSetDevice(int wanted) { gpu = wanted; return wanted > 7 ? 101 : 0; }
-        int ncclGetUniqueId(Id *id) { for (int i = 0; i < 128; ++i) id->bytes[i] = i; return 0; }
-        int ncclCommInitRank(Communicator **out, int ranks, Id id, int rank) {
-            for (int i = 0; i < 128; ++i) if (id.bytes[i] != i) return 4;
-            made = (Communicator){ranks, rank, gpu};
-            *out = &made;
-            return rank < ranks ? 0 : 4;
-        }
-        int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation, Communicator *of, void *stream) {
-            if (operation || stream || of->gpu != gpu || count > 1000) return 5;
-            for (size_t i = 0; i < count; ++i)
-                if (type == 7) ((float *)to)[i] = ((const float *)from)[i] * of->ranks;
-                else ((double *)to)[i] = ((const double *)from)[i] * of->ranks;
-            return 0;
-        }
-        const char *ncclGetErrorString(int code) { return code == 4 ? "invalid argument" : "invalid usage"; }
-    "#;
+    const IMITATION: &str = include_str!("nccl/imitation.c");
 
     #[test]
     fn sums_are_asked_for_as_nccl_expects() {
@@ -255,16 +281,20 @@ mod tests {
         let functions = Functions::load(library.to_str().expect("UTF-8")).expect("loads");
         let id = functions.unique_id().expect("an id");
         let joined = GpuRanks::join(functions, id, [1, 3], 2).expect("joins");
+        // SAFETY: the imitation adds up in main memory.
+        #[allow(unsafe_code)]
+        let add_up = |of: &Tensor| unsafe { joined.all_reduce_at(of.data_ptr(), of.numel(), of.kind()) };
         for kind in [Kind::Float, Kind::Double] {
             let values = Tensor::from_slice(&[1.0, 2.5, -4.0]).to_kind(kind);
-            joined.all_reduce(&values).expect("adds up");
+            add_up(&values).expect("adds up");
             assert_eq!(Vec::<f64>::try_from(values.to_kind(Kind::Double)).expect("numbers"), [3.0, 7.5, -12.0]);
         }
         let fails = |done: Result<()>| format!("{:#}", done.expect_err("fails"));
         let many = Tensor::zeros([1001], (Kind::Float, Device::Cpu));
-        assert!(fails(joined.all_reduce(&many)).starts_with("ncclAllReduce: invalid usage"));
-        assert!(fails(joined.all_reduce(&many.to_kind(Kind::Half))).contains("not Half"));
-        assert!(fails(joined.all_reduce(&many.view([7, 143]).tr())).contains("contiguous"));
+        assert!(fails(add_up(&many)).starts_with("ncclAllReduce: invalid usage"));
+        assert!(fails(add_up(&many.to_kind(Kind::Half))).contains("not Half"));
+        assert!(fails(joined.all_reduce(&many)).contains("expected values on Cuda(2), found them on Cpu"));
+        assert_eq!(functions.place(59).expect("a place"), "0000:3b:00.0");
         let other = GpuRanks::join(functions, UniqueId([9; 128]), [0, 3], 2).map(|_| ());
         assert!(fails(other).starts_with("ncclCommInitRank: invalid argument"));
         assert!(fails(GpuRanks::join(functions, id, [0, 3], 8).map(|_| ())).contains("error 101 of CUDA"));
@@ -275,27 +305,30 @@ mod tests {
     fn nccls_own_library_is_loaded_and_its_errors_arrive() {
         let torch = std::env::var("LIBTORCH").expect("`make` sets LIBTORCH");
         let library = std::path::Path::new(&torch).join("../nvidia/nccl/lib").join(LIBRARY);
-        let functions = Functions::load(library.to_str().expect("UTF-8")).expect("loads");
+        let loaded = Functions::load(library.to_str().expect("UTF-8"));
         if tch::Cuda::device_count() > 0 {
+            assert!(loaded.is_ok());
             return;
         }
         // An id of its own would open a port.
-        let joined = GpuRanks::join(functions, UniqueId([0; 128]), [0, 1], 0).map(|_| ());
+        let joined = loaded.and_then(|of| GpuRanks::join(of, UniqueId([0; 128]), [0, 1], 0).map(|_| ()));
         let said = format!("{:#}", joined.expect_err("no GPU"));
-        assert!(said.starts_with("nccl") || said.starts_with("cudaSetDevice"), "{said}");
+        assert!(["nccl", "cudaSetDevice", "no CUDA runtime"].iter().any(|begin| said.starts_with(begin)), "{said}");
+        let missing = Functions::load("libnccl.so.0").map(|_| ()).expect_err("none");
+        assert!(format!("{missing:#}").contains("libnccl.so.0: cannot open"), "{missing:#}");
     }
 
     #[test]
     fn every_rank_needs_a_gpu_of_its_own() {
-        let rank = |host: &str, gpu, missing: Option<&str>| RankDevice {
-            host: host.to_owned(),
-            gpu,
-            missing: missing.map(str::to_owned),
+        let rank = |host: &str, gpu: Option<&str>, missing: Option<&str>| {
+            let [gpu, missing] = [gpu, missing].map(|of| of.map(str::to_owned));
+            RankDevice { host: host.to_owned(), gpu, missing }
         };
-        assert_eq!(why_not(&[rank("a", Some(0), None), rank("a", Some(1), None), rank("b", Some(0), None)]), None);
-        let shared = why_not(&[rank("a", Some(0), None), rank("a", Some(1), None), rank("a", Some(0), None)]);
+        let (first, second) = (Some("0000:3b:00.0"), Some("0000:5e:00.0"));
+        assert_eq!(why_not(&[rank("a", first, None), rank("a", second, None), rank("b", first, None)]), None);
+        let shared = why_not(&[rank("a", first, None), rank("a", second, None), rank("a", first, None)]);
         assert_eq!(shared.expect("not"), "ranks 0 and 2 share a GPU of a");
-        let lacking = why_not(&[rank("a", Some(0), None), rank("b", None, Some("it computes on a CPU"))]);
+        let lacking = why_not(&[rank("a", first, None), rank("b", None, Some("it computes on a CPU"))]);
         assert_eq!(lacking.expect("not"), "rank 1 on b: it computes on a CPU");
     }
 }

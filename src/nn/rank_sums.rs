@@ -128,18 +128,13 @@ pub(crate) fn dropout(x: &Tensor, rate: f64, BatchShare { start, rows, of }: Bat
     Ok(x.f_mul(&own)?)
 }
 
-/// Why a sum within batch norm failed.
-#[cfg(feature = "mpi")]
-static FAILED: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
-
 /// Batch norm of a share of a batch, and mean and variance of the whole batch with so many `places`.
 #[cfg(feature = "mpi")]
 fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i64) -> Result<[Tensor; 3]> {
-    use crate::base::parallel::locked;
-    use std::ffi::{CStr, c_char, c_int};
+    use std::ffi::{CStr, CString, c_char, c_int};
     use torch_sys::C_tensor;
 
-    type Sum = extern "C" fn(*mut f64, usize, c_int) -> c_int;
+    type Sum = extern "C" fn(*mut f64, usize, c_int) -> *mut c_char;
 
     #[allow(unsafe_code)]
     unsafe extern "C" {
@@ -155,16 +150,23 @@ fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i6
         ) -> *const c_char;
     }
 
-    extern "C" fn sum(values: *mut f64, count: usize, on_gpus: c_int) -> c_int {
+    /// Null where it worked, else why not, which C++ frees.
+    extern "C" fn sum(values: *mut f64, count: usize, on_gpus: c_int) -> *mut c_char {
         // No panic may pass through C++.
-        let done = std::panic::catch_unwind(|| add_up(values, count, on_gpus != 0));
+        // SAFETY: called from batch_norm_of_ranks.cpp with the values of a contiguous tensor of so many f64, which nothing else uses.
+        #[allow(unsafe_code)]
+        let done = std::panic::catch_unwind(|| unsafe { add_up(values, count, on_gpus != 0) });
         let why = match done {
-            Ok(Ok(())) => return 0,
+            Ok(Ok(())) => return std::ptr::null_mut(),
             Ok(Err(error)) => format!("{error:#}"),
             Err(_) => "it panicked".to_owned(),
         };
-        *locked(&FAILED) = why;
-        1
+        let why = CString::new(why).unwrap_or_default();
+        // SAFETY: a text that ends with a zero.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::strdup(why.as_ptr())
+        }
     }
 
     let on_gpus = crate::nn::nccl::gpu_ranks(x.device())?.is_some();
@@ -180,8 +182,7 @@ fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i6
         // SAFETY: a text that ends with a zero, which stays until this thread calls the function again.
         #[allow(unsafe_code)]
         let why = unsafe { CStr::from_ptr(failed) }.to_string_lossy().into_owned();
-        let sums = std::mem::take(&mut *locked(&FAILED));
-        crate::base::errors::bail!("batch norm over the ranks of {:?}: {why} {sums}", x.size());
+        crate::base::errors::bail!("batch norm over the ranks of {:?}: {why}", x.size());
     }
     // SAFETY: new tensors, which are tch's from now on.
     #[allow(unsafe_code)]
@@ -189,17 +190,20 @@ fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i6
 }
 
 /// Replaces values by their sums over the ranks, on the GPU or in main memory.
+///
+/// # Safety
+/// So many values lie there, and nothing else uses them.
 #[cfg(feature = "mpi")]
-fn add_up(values: *mut f64, count: usize, on_gpus: bool) -> Result<()> {
+#[allow(unsafe_code)]
+unsafe fn add_up(values: *mut f64, count: usize, on_gpus: bool) -> Result<()> {
     use crate::base::errors::Context;
 
     if on_gpus {
-        // Only asked for where it was there before.
-        let gpus = crate::nn::nccl::gpu_ranks(Device::Cuda(0))?.context("NCCL is gone")?;
-        return gpus.all_reduce_at(values.cast(), count, Kind::Double);
+        let gpus = crate::nn::nccl::started().context("NCCL was not started")?;
+        // SAFETY: as the caller promises.
+        return unsafe { gpus.all_reduce_at(values.cast(), count, Kind::Double) };
     }
-    // SAFETY: called from batch_norm_of_ranks.cpp with the values of a contiguous tensor of so many f64, which nothing else uses.
-    #[allow(unsafe_code)]
+    // SAFETY: as the caller promises.
     let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
     ranks().all_reduce_f64(values);
     Ok(())

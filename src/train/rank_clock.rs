@@ -2,6 +2,7 @@
 
 use crate::base::errors::Result;
 use crate::base::ranks::{ranks, seconds_reducing};
+use crate::nn::learn::Learn;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ const WORTH_A_WORD: f64 = 1.0;
 
 /// Measures what this rank computes in an epoch.
 pub(crate) struct RankClock {
+    has_steps: bool,
     begun: Instant,
     reducing: f64,
 }
@@ -20,17 +22,21 @@ pub(crate) struct RankClock {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct RankTime {
     host: String,
-    /// Without the waiting for other ranks.
+    /// Without the waiting in all-reduces, of which that on GPUs is not known. Writing checkpoints counts.
     seconds: f64,
 }
 
 impl RankClock {
-    pub(crate) fn start() -> Self {
-        Self { begun: Instant::now(), reducing: seconds_reducing() }
+    pub(crate) fn start(learn: Learn) -> Self {
+        Self { has_steps: learn != Learn::Converged, begun: Instant::now(), reducing: seconds_reducing() }
     }
 
-    /// A line about the slowest rank, where it computed much longer than the fastest. Every rank calls it.
+    /// A line about the slowest rank, where it computed much longer than the fastest. Every rank calls it. A head that is solved has no
+    /// steps in which ranks could wait for each other.
     pub(crate) fn slow_rank(&self) -> Result<Option<String>> {
+        if !self.has_steps {
+            return Ok(None);
+        }
         let seconds = self.begun.elapsed().as_secs_f64() - (seconds_reducing() - self.reducing);
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
         let all = ranks().collected(vec![RankTime { host, seconds }], ranks().count())?;
@@ -72,6 +78,6 @@ mod tests {
 
     #[test]
     fn alone_no_rank_is_slow() {
-        assert_eq!(RankClock::start().slow_rank().expect("no other"), None);
+        assert_eq!(RankClock::start(Learn::Whole).slow_rank().expect("no other"), None);
     }
 }

@@ -142,7 +142,7 @@ impl<'a> Training<'a> {
     /// One epoch: trains on every training slice once, scores, keeps the best, and writes checkpoint and history.
     fn epoch(&mut self) -> Result<()> {
         let run = self.info.run.clone();
-        let (epoch, clock) = (self.info.position.epoch, RankClock::start());
+        let (epoch, clock) = (self.info.position.epoch, RankClock::start(run.learn));
         let (seconds, solution) = match run.learn {
             Learn::Converged => self.solve().map(|(seconds, solution)| (seconds, Some(solution)))?,
             _ => (self.learn_from_all()?, None),

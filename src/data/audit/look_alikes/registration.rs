@@ -180,14 +180,16 @@ struct SharedLine {
     weights: Vec<f32>,
 }
 
-/// The rows or columns of the coarser slice that lie wholly in the finer one, whose borders lie there in it.
+/// The rows or columns of the coarser slice that lie wholly in the finer one; `begin` and `end`: where the finer one's borders lie in the
+/// coarser.
 fn shared_lines([begin, end]: [f32; 2]) -> Vec<SharedLine> {
     let place = |border: usize| (border as f32 - begin) / (end - begin) * SIDE as f32;
     let line = |coarse: usize| {
-        let (from, to) = (place(coarse).max(0.0), place(coarse + 1).min(SIDE as f32));
-        if place(coarse) < -1e-3 || place(coarse + 1) > SIDE as f32 + 1e-3 {
+        let (from, to) = (place(coarse), place(coarse + 1));
+        if from < -1e-3 || to > SIDE as f32 + 1e-3 {
             return None;
         }
+        let (from, to) = (from.max(0.0), to.min(SIDE as f32));
         let (first, behind) = (from as usize, (to.ceil() as usize).min(SIDE));
         let weight = |field: usize| ((field + 1) as f32).min(to) - (field as f32).max(from);
         Some(SharedLine { coarse, first, weights: (first..behind).map(|field| weight(field) / (to - from)).collect() })
@@ -195,8 +197,8 @@ fn shared_lines([begin, end]: [f32; 2]) -> Vec<SharedLine> {
     (0..SIDE).filter_map(line).collect()
 }
 
-/// The common part of `one`, which lies in the other, and of the other, in the fields of the coarser of the two, row by row; and its
-/// width. The finer one is averaged over these fields: with its own details it would differ from the same picture.
+/// What both show where `one` lies in `other`, in the fields of the coarser of the two (by area), row by row; and its width. The finer
+/// one is averaged over these fields: with its own details it would differ from the same picture.
 fn common(one: &Prepared, other: &Prepared, placement: Placement) -> ([Vec<f32>; 2], usize) {
     let [across, down] = placement.scale();
     let is_finer = across * down <= 1.0;
@@ -295,27 +297,37 @@ mod tests {
 
     #[test]
     fn the_finer_picture_is_averaged_over_the_fields_of_the_coarser() {
-        // Of a part of half the side each field is half as wide.
+        // Of a part of half the side each field is half as wide; its details are gone in the mean of four.
         let half = SlicePart([16.0, 16.0, 48.0, 48.0]);
-        let picture = |side: usize, of: SlicePart| {
+        let picture = |side: usize, SlicePart([left, top, ..]): SlicePart| {
             let level = |at: usize| {
-                let (x, y) = (at % SIDE / side, at / SIDE / side);
-                ((of.0[0] as usize + x) * 5 + (of.0[1] as usize + y) * 3) as u8 % 251
+                let (x, y) = (at % SIDE, at / SIDE);
+                let level = (left as usize + x / side) * 5 + (top as usize + y / side) * 3;
+                let detail = if side == 1 { 10 } else { 20 * ((x + y) % 2) };
+                (level % 200 + 10 + detail) as u8
             };
             Prepared::of(Small(Box::new(std::array::from_fn(level))))
         };
         let (part, whole) = (picture(2, half), picture(1, ALL));
         let lies = Placement::of(ALL, half);
-        for ([of_part, of_whole], width) in [common(&part, &whole, lies), {
-            let ([whole, part], width) = common(&whole, &part, lies.inverse());
-            ([part, whole], width)
-        }] {
-            assert_eq!((width, of_part.len()), (32, 32 * 32));
-            assert!(of_part.iter().zip(&of_whole).all(|(a, b)| (a - b).abs() < 1e-3));
-        }
+        let (of_both, width) = common(&part, &whole, lies);
+        let ([of_whole, of_part], same_width) = common(&whole, &part, lies.inverse());
+        assert_eq!((width, same_width, of_whole.len()), (32, 32, 32 * 32));
+        assert!(of_both[0].iter().zip(&of_both[1]).all(|(a, b)| (a - b).abs() < 1e-3));
+        assert!(of_whole.iter().zip(&of_part).all(|(a, b)| (a - b).abs() < 1e-3));
         let ([one, same], width) = common(&whole, &whole, Placement::WHOLE);
         assert_eq!((one.len(), width), (SIDE * SIDE, SIDE));
         assert_eq!(one, same);
+    }
+
+    #[test]
+    fn a_field_counts_by_the_part_of_it_that_is_covered() {
+        // Half as wide, and moved by a quarter of a field: row 6 of the coarser covers 1.5 to 3.5 of the finer.
+        let lines = shared_lines([5.25, 37.25]);
+        assert_eq!((lines.len(), lines[0].coarse, lines[0].first), (31, 6, 1));
+        assert_eq!(lines[0].weights, [0.25, 0.5, 0.25]);
+        // A field of the coarser that the finer one shows in part only is left out.
+        assert!(lines.iter().all(|line| line.coarse < 37));
     }
 
     #[test]
