@@ -114,16 +114,26 @@ fn a_slow_rank_is_waited_for_and_named() {
     let mut command = in_ranks(2, home.path(), &data, &arguments);
     let mut together = Started::by(command.stdout(file.try_clone().expect("a file")).stderr(file));
     let said = || fs::read_to_string(&log).expect("reads");
-    until("epoch", 120, || said().contains("Epoch 1:"));
     let ranks = ranks_of(together.0.id());
-    signal("-STOP", &ranks[1]);
-    until("word", 90, || said().contains("rank 0 has waited 30 s for the others"));
-    signal("-CONT", &ranks[1]);
+    for epoch in 2.. {
+        until("epoch", 120, || said().contains(&format!("epoch {epoch}/6: ")));
+        signal("-STOP", &ranks[1]);
+        match epoch {
+            2 => until("word", 90, || said().contains("rank 0 has waited 30 s for the others")),
+            _ => std::thread::sleep(Duration::from_secs(20)),
+        }
+        signal("-CONT", &ranks[1]);
+        until("epoch's end", 120, || said().contains(&format!("Epoch {epoch}: ")));
+        // One time in ten it is stopped while it waits for the other, and then that is what it takes for waiting.
+        if said().contains(NAMED) || epoch == 5 {
+            break;
+        }
+    }
     assert!(together.0.wait().expect("ends").success(), "{}", said());
     let named = said().lines().find(|line| line.contains(NAMED)).map(str::to_owned);
     let named = named.unwrap_or_else(|| panic!("no rank is named: {}", said()));
     let seconds = named.split("computed for ").nth(1).and_then(|rest| rest.split(' ').next()).expect("seconds");
-    assert!(named.starts_with("rank 1 on ") && seconds.parse::<f64>().expect("a number") > 25.0, "{named}");
+    assert!(named.starts_with("rank 1 on ") && seconds.parse::<f64>().expect("a number") > 15.0, "{named}");
     let [even, slow] = ["even", "slow"].map(|name| losses(&history(home.path(), name)));
     assert_eq!(even, slow);
 }
