@@ -1,6 +1,6 @@
 //! Ranks that die, stand still, have no room, or are cut off.
 
-use crate::ranks::{by_launcher, data, history, in_ranks, losses, run_folder, run_in_ranks};
+use crate::ranks::{by_launcher, data, history, in_ranks, losses, run_folder, run_in_ranks, run_well_in_ranks};
 use crate::support::{folder, program, run_well};
 use covid_ct::RunConfig;
 use std::fs;
@@ -104,9 +104,7 @@ fn a_slow_rank_is_waited_for_and_named() {
     run_well(home.path(), &data, &["audit"]);
     // Batches of which both ranks have as much.
     let train = |name| format!("train --network fcn --size 64 --epochs 6 --batch-size 2 --name {name}");
-    let even = run_in_ranks(2, home.path(), &data, &train("even").split(' ').collect::<Vec<_>>());
-    let said = [even.stdout, even.stderr].map(|said| String::from_utf8(said).expect("UTF-8")).concat();
-    assert!(even.status.success() && !said.contains(NAMED), "{said}");
+    run_well_in_ranks(2, home.path(), &data, &train("even").split(' ').collect::<Vec<_>>());
     let log = home.path().join("log");
     let file = fs::File::create(&log).expect("a file");
     let arguments = train("slow");
@@ -114,9 +112,9 @@ fn a_slow_rank_is_waited_for_and_named() {
     let mut command = in_ranks(2, home.path(), &data, &arguments);
     let mut together = Started::by(command.stdout(file.try_clone().expect("a file")).stderr(file));
     let said = || fs::read_to_string(&log).expect("reads");
-    let ranks = ranks_of(together.0.id());
     for epoch in 2.. {
         until("epoch", 120, || said().contains(&format!("epoch {epoch}/6: ")));
+        let ranks = ranks_of(together.0.id());
         signal("-STOP", &ranks[1]);
         match epoch {
             2 => until("word", 90, || said().contains("rank 0 has waited 30 s for the others")),
