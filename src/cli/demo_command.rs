@@ -94,12 +94,12 @@ struct Steps {
 }
 
 impl Steps {
-    /// Names the step that begins, and how long it and all after it will take, going by those before it.
+    /// Names the step that begins, counted from 0, and how long it and all after it will take, going by those before it.
     fn say(&self, number: usize, what: &str) {
-        let of = SHARES.len() - 1;
+        let of = SHARES.len();
         let left = time_left(number, self.begun.elapsed())
             .map_or(String::new(), |left| format!(", about {} left in all", minutes(left)));
-        say(format_args!("\ndemo, step {number} of {of}{left}: {what}"));
+        say(format_args!("\ndemo, step {} of {of}{left}: {what}", number + 1));
     }
 }
 
