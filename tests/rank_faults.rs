@@ -1,7 +1,7 @@
 //! Ranks that die, stand still, have no room, or are cut off.
 
-use crate::ranks::{by_launcher, data, history, in_ranks, losses, run_folder, run_in_ranks, run_well_in_ranks};
-use crate::support::{folder, program, run_well};
+use crate::ranks::{audited, by_launcher, history, in_ranks, losses, run_folder, run_in_ranks, run_well_in_ranks};
+use crate::support::program;
 use covid_ct::RunConfig;
 use std::fs;
 use std::path::Path;
@@ -68,9 +68,7 @@ pub fn has_network_namespaces() -> bool {
 
 #[test]
 fn a_rank_that_dies_ends_all_and_any_number_of_them_goes_on() {
-    let (_folder, data) = data();
-    let home = folder();
-    run_well(home.path(), &data, &["audit"]);
+    let (_folder, data, home) = audited();
     let train = "train --network fcn --size 64 --epochs 2 --batch-size 1 --checkpoint-minutes 0 --name run";
     let arguments: Vec<&str> = train.split(' ').collect();
     let log = fs::File::create(home.path().join("log")).expect("a file");
@@ -99,9 +97,7 @@ fn a_rank_that_dies_ends_all_and_any_number_of_them_goes_on() {
 #[test]
 fn a_slow_rank_is_waited_for_and_named() {
     const NAMED: &str = "every step takes as long as the slowest";
-    let (_folder, data) = data();
-    let home = folder();
-    run_well(home.path(), &data, &["audit"]);
+    let (_folder, data, home) = audited();
     // Batches of which both ranks have as much.
     let train = |name| format!("train --network fcn --size 64 --epochs 6 --batch-size 2 --name {name}");
     run_well_in_ranks(2, home.path(), &data, &train("even").split(' ').collect::<Vec<_>>());
@@ -139,9 +135,7 @@ fn a_slow_rank_is_waited_for_and_named() {
 /// Ranks that do not write need no room: one whose files may not grow learns with the others.
 #[test]
 fn a_full_disk_matters_to_the_first_rank_alone() {
-    let (_folder, data) = data();
-    let home = folder();
-    run_well(home.path(), &data, &["audit"]);
+    let (_folder, data, home) = audited();
     let train = |name| format!("train --network fcn --size 64 --epochs 1 --batch-size 8 --name {name}");
     // Open MPI itself keeps a file of shared memory for each rank: so these two speak by TCP.
     let full = |rank: usize| format!("[ $OMPI_COMM_WORLD_RANK = {rank} ] && ulimit -f 0; exec \"$0\" \"$@\"");
@@ -169,9 +163,7 @@ fn a_cut_network_ends_the_ranks_and_nothing_is_lost() {
     if !has_network_namespaces() {
         return;
     }
-    let (_folder, data) = data();
-    let home = folder();
-    run_well(home.path(), &data, &["audit"]);
+    let (_folder, data, home) = audited();
     let train = "train --network fcn --size 64 --epochs 2 --batch-size 1 --checkpoint-minutes 0 --name run";
     let arguments: Vec<&str> = train.split(' ').collect();
     let [cut, log] = ["cut", "log"].map(|name| home.path().join(name));

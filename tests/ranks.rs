@@ -9,12 +9,20 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// A data set of 64 pixels whose scans can be known again.
-pub fn data() -> (TempDir, PathBuf) {
+fn data() -> (TempDir, PathBuf) {
     let folder = folder();
     let root = folder.path().join("data");
     draw_phantom(&root, &PhantomConfig { size: 64, ..small_phantom() }, silent).expect("draws");
     grow_old();
     (folder, root)
+}
+
+/// The same, and a workspace in which it was audited.
+pub fn audited() -> (TempDir, PathBuf, TempDir) {
+    let (folder, data) = data();
+    let home = crate::support::folder();
+    run_well(home.path(), &data, &["audit"]);
+    (folder, data, home)
 }
 
 /// The program in so many processes.
@@ -106,9 +114,7 @@ fn shares_make_the_files_that_one_process_makes() {
 /// every step: its steps are too short to matter, so that it tests what is computed and drawn for a batch.
 #[test]
 fn ranks_learn_what_one_process_learns() {
-    let (_folder, data) = data();
-    let home = folder();
-    run_well(home.path(), &data, &["audit"]);
+    let (_folder, data, home) = audited();
     for (architecture, mixup, learning_rate) in [
         (Architecture::Fcn, 0.0, 1e-5),
         (Architecture::Compact, 0.4, 1e-5),
@@ -185,9 +191,7 @@ fn ranks_on_two_hosts_add_up_across_the_network() {
     if !has_network_namespaces() {
         return;
     }
-    let (_folder, data) = data();
-    let home = folder();
-    run_well(home.path(), &data, &["audit"]);
+    let (_folder, data, home) = audited();
     let train = |name| {
         format!("train --network compact --size 64 --epochs 1 --batch-size 8 --learning-rate 1e-5 --name {name}")
     };

@@ -61,6 +61,11 @@ pub fn is_alone() -> bool {
     ranks().is_alone()
 }
 
+/// The name of this process's host.
+pub(crate) fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 /// A process's membership in the processes that a launcher has started together; kept until the program ends.
 pub(crate) struct Joined {
     #[cfg(feature = "mpi")]
@@ -217,7 +222,7 @@ impl Ranks {
     /// # Errors
     /// More than 2 GiB in all.
     pub(crate) fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>> {
-        if self.is_alone() { Ok(vec![own.to_vec()]) } else { waiting(|| messages::all_gather(own)).0 }
+        if self.is_alone() { Ok(vec![own.to_vec()]) } else { waiting(|| messages::all_gather(own)) }
     }
 
     /// The bytes of every rank, in their order, on the first rank; on the others nothing.
@@ -225,7 +230,7 @@ impl Ranks {
     /// # Errors
     /// More than 2 GiB in all.
     pub(crate) fn gather_to_first(&self, own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
-        if self.is_alone() { Ok(vec![own]) } else { waiting(|| messages::gather(own)).0 }
+        if self.is_alone() { Ok(vec![own]) } else { waiting(|| messages::gather(own)) }
     }
 
     /// The first rank's value, which alone gives one.

@@ -42,34 +42,33 @@ fn trained(workspace: &Workspace, config: RunConfig) -> Result<Experiment> {
 pub fn demo(workspace: &Workspace) -> Result<()> {
     let progress = || TerminalProgress::new().progress();
     let steps = Steps { begun: Instant::now() };
-    let step = |number: usize, what: &str| steps.say(number, what);
     let published = Published::slides()?;
     let report = || Report::new(workspace, &workspace.evaluated_runs()?, Some(&published));
 
-    step(0, "the audit");
+    steps.say(0, "the audit");
     say(format_args!("{}", workspace.run_audit(progress())?));
     // Unfolded: there is nothing else yet.
     let first = report()?.full().write(workspace.home())?;
     say(format_args!("\nA first page is there, the audit with its contact sheets: {}", visible(first)));
 
-    step(1, "the leak and shortcuts");
+    steps.say(1, "the leak and shortcuts");
     let probing = RunConfig::published(Architecture::DenseNet161).by_patient();
     let probing = probing.with_weights(&weights_of(Architecture::DenseNet161)).fitting_this_machine().leak_probe();
     LeakProbe::measure(workspace, &probing, LeakProbe::REPEATS, progress())?;
     Shortcuts::measure(workspace, &probing.preprocess, progress())?;
 
-    step(2, "the FCN, and the slides'");
+    steps.say(2, "the FCN, and the slides'");
     let fcn = trained(workspace, RunConfig::of(Architecture::Fcn).fitting_this_machine())?;
     fcn.scan_model()?;
     fcn.explain(Subset::Test)?;
     trained(workspace, RunConfig::published(Architecture::Fcn).fitting_this_machine())?;
     for (number, network) in (3..).zip(PRETRAINED) {
-        step(number, &format!("{network}, and the slides'"));
+        steps.say(number, &format!("{network}, and the slides'"));
         for config in pair(network) {
             trained(workspace, config)?;
         }
     }
-    step(7, "what each part of the recipe gives");
+    steps.say(7, "what each part of the recipe gives");
     let complete = recipe();
     Ablation::run(workspace, &complete, &complete.without_each_part(), TerminalProgress::new().show())?;
     if workspace.dataset_folder().join("prediction").is_dir() {

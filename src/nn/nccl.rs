@@ -5,7 +5,7 @@
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::output::complain;
 use crate::base::parallel::locked;
-use crate::base::ranks::{ranks, speaks};
+use crate::base::ranks::{host, ranks, speaks};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::transmute;
@@ -103,10 +103,9 @@ fn start(device: Device) -> Result<Option<GpuRanks>> {
         (_, Ok("0")) => Err(format!("{SWITCH} is 0")),
         _ => Functions::load(LIBRARY).map_err(|error| format!("{error:#}")),
     };
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let place = functions.as_ref().ok().zip(gpu).and_then(|(functions, gpu)| functions.place(gpu as c_int));
     let place = place.or(gpu.map(|gpu| gpu.to_string()));
-    let own = RankDevice { host, gpu: place, missing: functions.as_ref().err().cloned() };
+    let own = RankDevice { host: host(), gpu: place, missing: functions.as_ref().err().cloned() };
     let all = ranks().collected(vec![own], ranks().count())?;
     let why_not = why_not(&all);
     if speaks() && all.iter().any(|rank| rank.gpu.is_some()) {

@@ -35,12 +35,11 @@ pub(crate) fn initial_network(
         }
         return Ok((network, None));
     };
+    let find = || Weights::find(run.architecture, source, progress);
     // The first rank downloads them.
-    if speaks() {
-        Weights::find(run.architecture, source, progress)?;
-    }
+    let found = speaks().then(find).transpose()?;
     ranks().barrier();
-    let weights = Weights::find(run.architecture, source, progress)?;
+    let weights = found.map_or_else(find, Ok)?;
     let network = Network::pretrained_with(run.architecture, weights.read()?, run.stages, run.seed, device)
         .with_context(|| format!("reading the weights {}", weights.path().display()))?;
     Ok((network, Some(weights.file())))

@@ -1,8 +1,7 @@
 //! How long each of the ranks that train together computes: every step takes as long as the slowest.
 
 use crate::base::errors::Result;
-use crate::base::ranks::{ranks, seconds_reducing};
-use crate::nn::learn::Learn;
+use crate::base::ranks::{host, ranks, seconds_reducing};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -11,9 +10,8 @@ const SLOW: f64 = 1.5;
 /// Seconds more that it must take: epochs of a second are noise.
 const WORTH_A_WORD: f64 = 1.0;
 
-/// Measures what this rank computes in an epoch.
+/// Measures what this rank computes in the steps of an epoch.
 pub(crate) struct RankClock {
-    has_steps: bool,
     begun: Instant,
     reducing: f64,
 }
@@ -27,19 +25,14 @@ struct RankTime {
 }
 
 impl RankClock {
-    pub(crate) fn start(learn: Learn) -> Self {
-        Self { has_steps: learn != Learn::Converged, begun: Instant::now(), reducing: seconds_reducing() }
+    pub(crate) fn start() -> Self {
+        Self { begun: Instant::now(), reducing: seconds_reducing() }
     }
 
-    /// A line about the slowest rank, where it computed much longer than the fastest. Every rank calls it. A head that is solved has no
-    /// steps in which ranks could wait for each other.
+    /// A line about the slowest rank, where it computed much longer than the fastest. Every rank calls it.
     pub(crate) fn slow_rank(&self) -> Result<Option<String>> {
-        if !self.has_steps {
-            return Ok(None);
-        }
         let seconds = self.begun.elapsed().as_secs_f64() - (seconds_reducing() - self.reducing);
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-        let all = ranks().collected(vec![RankTime { host, seconds }], ranks().count())?;
+        let all = ranks().collected(vec![RankTime { host: host(), seconds }], ranks().count())?;
         Ok(slowest(&all))
     }
 }
@@ -78,6 +71,6 @@ mod tests {
 
     #[test]
     fn alone_no_rank_is_slow() {
-        assert_eq!(RankClock::start(Learn::Whole).slow_rank().expect("no other"), None);
+        assert_eq!(RankClock::start().slow_rank().expect("no other"), None);
     }
 }

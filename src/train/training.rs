@@ -142,12 +142,11 @@ impl<'a> Training<'a> {
     /// One epoch: trains on every training slice once, scores, keeps the best, and writes checkpoint and history.
     fn epoch(&mut self) -> Result<()> {
         let run = self.info.run.clone();
-        let (epoch, clock) = (self.info.position.epoch, RankClock::start(run.learn));
+        let epoch = self.info.position.epoch;
         let (seconds, solution) = match run.learn {
             Learn::Converged => self.solve().map(|(seconds, solution)| (seconds, Some(solution)))?,
             _ => (self.learn_from_all()?, None),
         };
-        clock.slow_rank()?.into_iter().for_each(|times| self.experiment.report(&RunEvent::SlowRank(times)));
         let scoring = Instant::now();
         let scored = self.optimization.kept(&self.network, || {
             let (validation, auc) = self.score(Subset::Validation)?;
@@ -213,7 +212,7 @@ impl<'a> Training<'a> {
         let stage = format!("epoch {}/{}", epoch + 1, run.epochs);
         let meter = Meter::new(&stage, "images", order.len(), self.info.position.sums.seen as usize, &show);
         let batches: Vec<&[usize]> = order.chunks(run.batch_size).skip(self.info.position.batch).collect();
-        let (mut begun, mut saved) = (Instant::now(), Instant::now());
+        let (mut begun, mut saved, clock) = (Instant::now(), Instant::now(), RankClock::start());
         let (source, mut losses) = (self.source.clone(), Vec::new());
         let read: Vec<Cow<'_, [usize]>> =
             batches.iter().map(|batch| read_by_rank(batch, run.recipe.mixup > 0.0)).collect();
@@ -240,6 +239,7 @@ impl<'a> Training<'a> {
             Ok(())
         })?;
         self.read_back(&mut losses)?;
+        clock.slow_rank()?.into_iter().for_each(|times| experiment.report(&RunEvent::SlowRank(times)));
         Ok(self.info.position.seconds + begun.elapsed().as_secs_f64())
     }
 
