@@ -229,9 +229,10 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (low <= high).then_some(if low == high { (low - 0.5, high + 0.5) } else { (low, high) })
 }
 
-/// The share by which an axis of `height` pixels is extended so that a legend at the top covers no data.
+/// The share by which an axis of `height` pixels is extended so that a legend at the top covers no data: plotters puts its box 5
+/// pixels below the top and leaves 10 above and below the names; a point has a radius of 3.
 pub(crate) fn legend_share(series: usize, height: u32) -> f64 {
-    let share = if series > 1 { (20.0 * series as f64 + 16.0) / f64::from(height) } else { 0.0 };
+    let share = if series > 1 { (20.0 * series as f64 + 28.0) / f64::from(height) } else { 0.0 };
     share / (1.0 - share.min(0.9))
 }
 

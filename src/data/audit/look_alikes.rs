@@ -163,6 +163,8 @@ impl Band {
 /// The slices by the bits of each band.
 struct Bands<'a> {
     slices: &'a [Candidate<'a>],
+    /// 1, or -1 for an inverted slice.
+    tones: Vec<f32>,
     usual: Usual,
     /// Sum of the squared whitened frequencies of each slice.
     squares: Vec<f32>,
@@ -171,14 +173,20 @@ struct Bands<'a> {
 
 impl<'a> Bands<'a> {
     fn of(slices: &'a [Candidate<'a>]) -> Self {
-        let usual = Usual::of(slices.iter().map(|slice| slice.descriptor));
+        // Two inverted slices of different patients have in common what the others have not. Turned to the others' tones, they
+        // have in common what all have; with those others they are compared by `described_parts.rs`.
+        let of_all = Usual::of(slices.iter().map(|slice| *slice.descriptor));
+        let tones: Vec<f32> = slices.par_iter().map(|slice| of_all.tone(slice.descriptor)).collect();
+        let turned = |at: usize| if tones[at] < 0.0 { slices[at].descriptor.inverted() } else { *slices[at].descriptor };
+        let usual = Usual::of((0..slices.len()).map(turned));
         // At most 30, as more slices than that do not fit into any memory.
         let width = BAND.max(slices.len().next_power_of_two().ilog2() as usize).min(30);
-        let of_slice = |of: &Candidate<'_>| {
-            let whitened = usual.whitened(&of.descriptor.values());
-            (usual.signs(of.descriptor), dot(&whitened, &whitened))
+        let of_slice = |at: usize| {
+            let descriptor = turned(at);
+            let whitened = usual.whitened(&descriptor.values());
+            (usual.signs(&descriptor), dot(&whitened, &whitened))
         };
-        let (signatures, squares): (Vec<u128>, Vec<f32>) = slices.par_iter().map(of_slice).unzip();
+        let (signatures, squares): (Vec<u128>, Vec<f32>) = (0..slices.len()).into_par_iter().map(of_slice).unzip();
         let band = |band: usize| {
             let place = |(of, bits): (&Candidate<'_>, &u128)| {
                 key(*bits, band, width) << LABEL | of.label.map_or(0, |label| 1 + label.index() as u32)
@@ -186,7 +194,12 @@ impl<'a> Bands<'a> {
             Band::of(slices.iter().zip(&signatures).map(place).zip(0..).collect())
         };
         let bands = (0..DESCRIPTOR / width).into_par_iter().map(band).collect();
-        Self { slices, usual, squares, bands }
+        Self { slices, tones, usual, squares, bands }
+    }
+
+    /// The whitened frequencies of a candidate.
+    fn whitened(&self, at: usize) -> [f32; DESCRIPTOR] {
+        self.usual.whitened(&self.slices[at].descriptor.values().map(|value| self.tones[at] * value))
     }
 
     /// Pairs of this scan (a range of candidates) with earlier ones that look alike, and with any of the other label.
@@ -195,8 +208,7 @@ impl<'a> Bands<'a> {
         for at in of.clone() {
             let mut whitened = None;
             for mut rest in self.bands.iter().map(|band| band.bucket(at)).filter(|bucket| bucket.len() > 1) {
-                let whitened =
-                    whitened.get_or_insert_with(|| self.usual.whitened(&self.slices[at].descriptor.values()));
+                let whitened = whitened.get_or_insert_with(|| self.whitened(at));
                 while let Some(&(place, _)) = rest.first() {
                     let (of_label, others) = rest.split_at(rest.partition_point(|(other, _)| *other == place));
                     self.compare(at, whitened, of_label, &mut matches);
@@ -229,8 +241,11 @@ impl<'a> Bands<'a> {
                 break;
             }
             compared += 1;
+            if self.tones[at] != self.tones[candidate as usize] {
+                continue;
+            }
             let length = (self.squares[at] * self.squares[candidate as usize]).sqrt();
-            let product = dot(whitened, &self.usual.whitened(&other.descriptor.values()));
+            let product = dot(whitened, &self.whitened(candidate as usize));
             let correlation = if length > 0.0 { product / length } else { 0.0 };
             if correlation >= ALIKE {
                 alike += usize::from(last != Some(other.scan));

@@ -57,6 +57,12 @@ impl Descriptor {
         root * root.abs()
     }
 
+    /// That of the picture in which dark and bright are exchanged.
+    pub(super) fn inverted(mut self) -> Self {
+        self.0.iter_mut().for_each(|byte| *byte = byte.wrapping_neg());
+        self
+    }
+
     /// Euclidean distance, 0 to 2.
     pub(super) fn distance(&self, other: &Self) -> f32 {
         self.values().iter().zip(other.values()).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()

@@ -132,7 +132,7 @@ impl<'a> DescribedParts<'a> {
             entries.extend(parts.iter().map(|(part, _)| DescribedPart { sample, part: *part }));
             descriptors.extend(parts.into_iter().map(|(_, descriptor)| descriptor));
         }
-        let usual = Usual::of(descriptors.iter());
+        let usual = Usual::of(descriptors.iter().copied());
         let of_entry = |of: &Descriptor| {
             let whitened = usual.whitened(&of.values());
             (usual.signs(of), dot(&whitened, &whitened))

@@ -114,9 +114,7 @@ impl Symmetry {
         let kept = exchanged.0.iter_mut().zip(transposed).filter(|(_, (_, factor))| *factor != 0.0);
         kept.for_each(|(byte, (from, _))| *byte = of.0[*from]);
         let both = [of, &exchanged].map(|of| {
-            let mut opposite = *of;
-            opposite.0.iter_mut().for_each(|byte| *byte = byte.wrapping_neg());
-            [signs(of), signs(&opposite)]
+            [signs(of), signs(&of.inverted())]
         });
         std::array::from_fn(|number| {
             let [same, opposite] = both[usize::from(Self::number(number).transposed)];

@@ -29,9 +29,15 @@ fn pairs_of(scans: &[(usize, Option<Label>)], slices: usize, noise: f32) -> Vec<
         .flat_map(|(patient, _)| (0..slices).map(|slice| (*patient, slice as f32 / slices as f32)))
         .map(|(patient, height)| descriptor(&patients[patient], height, noise, &mut rng))
         .collect();
+    let labels: Vec<Option<Label>> = scans.iter().map(|scan| scan.1).collect();
+    pairs_of_slices(&labels, &descriptors)
+}
+
+/// The pairs of scans with these labels, each with as many of the slices, in their order.
+fn pairs_of_slices(labels: &[Option<Label>], descriptors: &[Descriptor]) -> Vec<ScanPair> {
     let candidate = |(index, descriptor): (usize, _)| {
-        let scan = index / slices;
-        Candidate { slice: index as u32, scan: scan as u32, label: scans[scan].1, descriptor }
+        let scan = index * labels.len() / descriptors.len();
+        Candidate { slice: index as u32, scan: scan as u32, label: labels[scan], descriptor }
     };
     pairs_of_scans(&descriptors.iter().enumerate().map(candidate).collect::<Vec<_>>(), &[])
 }
@@ -92,4 +98,23 @@ fn findings_grow_with_the_scans_and_not_with_their_pairs() {
     let pairs = pairs_of(&equal, 2, 0.0);
     let expected: Vec<(usize, usize)> = (1..1200).map(|scan| (0, scan)).collect();
     assert_eq!(pairs.iter().map(|pair| (pair.first, pair.second)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn inverted_scans_of_different_patients_are_not_alike_because_both_are_inverted() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let usual = drawn(&mut rng);
+    let mut patient = || {
+        let of_patient = |own: Frequencies| std::array::from_fn(|k| usual[k] + 0.5 * own[k]);
+        [drawn(&mut rng), drawn(&mut rng)].map(of_patient)
+    };
+    let mut patients: Vec<[Frequencies; 2]> = (0..300).map(|_| patient()).collect();
+    // The last ten are inverted, and the last of them comes again.
+    patients[290..].iter_mut().flatten().flatten().for_each(|value| *value = -*value);
+    patients.push(patients[299]);
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let slices = |patient| [0.0, 0.2, 0.4, 0.6, 0.8].map(|height| descriptor(patient, height, 0.02, &mut rng));
+    let descriptors: Vec<Descriptor> = patients.iter().flat_map(slices).collect();
+    let pairs = pairs_of_slices(&vec![None; patients.len()], &descriptors);
+    assert_eq!(pairs.iter().map(|pair| (pair.first, pair.second)).collect::<Vec<_>>(), [(299, 300)]);
 }

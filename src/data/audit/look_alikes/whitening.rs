@@ -3,6 +3,9 @@
 use super::super::pixel_measures::{DESCRIPTOR, Descriptor};
 use multiversion::multiversion;
 
+/// A slice whose correlation with the usual one is lower is taken to be inverted.
+const OPPOSITE: f32 = -0.3;
+
 /// Median and standard deviation of each frequency over the data set, with which slices are compared.
 pub(super) struct Usual {
     median: [f32; DESCRIPTOR],
@@ -14,7 +17,7 @@ pub(super) struct Usual {
 
 impl Usual {
     /// Descriptors hold bytes, so one pass that counts each value gives median and variance.
-    pub(super) fn of<'a>(descriptors: impl ExactSizeIterator<Item = &'a Descriptor>) -> Self {
+    pub(super) fn of(descriptors: impl ExactSizeIterator<Item = Descriptor>) -> Self {
         let count = descriptors.len();
         let mut usual =
             Self { median: [0.0; DESCRIPTOR], median_byte: [i8::MAX; DESCRIPTOR], scale: [0.0; DESCRIPTOR] };
@@ -55,6 +58,13 @@ impl Usual {
             bits << 8 | u128::from(u64::from_be_bytes(*bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56)
         };
         exceeds.as_chunks().0.iter().fold(0, eight)
+    }
+
+    /// -1 for a slice that is the opposite of the usual one rather than like it, as an inverted one is; 1 for others.
+    pub(super) fn tone(&self, descriptor: &Descriptor) -> f32 {
+        let values = descriptor.values();
+        let lengths = (dot(&values, &values) * dot(&self.median, &self.median)).sqrt();
+        if dot(&values, &self.median) < OPPOSITE * lengths { -1.0 } else { 1.0 }
     }
 
     /// Each frequency minus its median, divided by its spread.
