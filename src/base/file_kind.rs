@@ -135,6 +135,13 @@ impl FileKind {
         })
     }
 
+    /// An archive of any kind, by its ending.
+    pub(crate) fn packed_named(name: &str) -> Option<Self> {
+        let zip = kind("a zip archive", Archive, "unpack it first, by `unzip FILE`");
+        let is_zip = name.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("zip"));
+        is_zip.then_some(zip).or_else(|| Self::archive_named(name))
+    }
+
     /// An archive that is not read, by its ending; for names alone.
     pub(crate) fn archive_named(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();

@@ -4,14 +4,14 @@ use crate::base::checksums::Sha256Sums;
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
-use crate::base::progress::{Meter, Progress, counted, thousands};
-use crate::base::table::{Table, shown_as_table};
+use crate::base::progress::{Meter, Progress};
+use crate::base::table::shown_as_table;
 use crate::data::decode::room_for;
 use crate::data::manifest::{Manifest, Set, Slice};
 pub(crate) use inspect::Inspection;
 use inspect::{BLACK, usual_size};
 use pixel_measures::Levels;
-use samples::ScanSamples;
+use samples::{SamplePlace, ScanSamples};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -41,6 +41,7 @@ mod scan_page;
 mod sheets;
 mod shown_slice;
 mod slice_shape;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod thumbnail;
@@ -102,13 +103,14 @@ impl Audit {
     fn run_in(manifest: &Manifest, progress: &(dyn Fn(&Progress) + Sync)) -> Result<Self> {
         let meter = Meter::new("audit", "slices", manifest.slices.len(), 0, progress);
         let (levels, samples) = (Levels::none(), ScanSamples::default());
+        let places = SamplePlace::of_all(manifest.slices.iter().map(|of| (of.scan, of.number.is_some())));
         let (looked, _) = manifest.each_slice(|index, slice, contents| {
             slice
                 .must_be(&contents)
                 .with_context(|| format!("auditing slice {}", manifest.place_of(slice).display()))?;
             let _room = room_for(slice.header);
             let (mut look, _) = Inspection::of(manifest, slice, contents, &levels);
-            samples.offer(index, slice, &mut look);
+            samples.offer(index, places[index], slice, &mut look);
             meter.add(1);
             Ok((look, ()))
         })?;
@@ -201,73 +203,15 @@ impl Audit {
         Some(&slices[slices.partition_point(|s| s.scan < scan)..slices.partition_point(|s| s.scan <= scan)])
     }
 
+    /// Number of slices that stay.
+    pub fn slices_left(&self) -> usize {
+        self.manifest.slices.len() - self.excluded().len()
+    }
+
     /// Files that take no part: excluded slices, and scanners' files that are no slices.
     pub fn left_out(&self) -> usize {
         let others = self.manifest.rejected.iter().filter(|of| of.reason.is_of_a_file()).count();
         self.excluded().len() + others
-    }
-
-    /// Every excluded file with its reason, one row each, at most `limit` rows.
-    pub fn excluded_table(&self, limit: usize) -> Table {
-        let excluded = self.excluded();
-        let mut table = Table::new("Left out", &["File", "Check", "Found"]);
-        for (path, finding) in excluded.iter().take(limit) {
-            table.row([path.clone(), finding.check.name().to_owned(), finding.detail.clone()]);
-        }
-        match excluded.len() {
-            0 => table.note("Nothing is left out."),
-            n if n > limit => table.note(format!("{} in all.", thousands(n as u64))),
-            _ => table,
-        }
-    }
-
-    /// One row for each check that found something: severity, count, an example and its meaning.
-    pub fn table(&self) -> Table {
-        let mut table =
-            Table::new(format!("Audit of {}", self.manifest.name), &["Check", "Severity", "Count", "First", "Meaning"]);
-        let mut silent = 0_u64;
-        for &check in Check::ALL {
-            let Some(first) = self.findings.iter().find(|f| f.check == check) else {
-                silent += 1;
-                continue;
-            };
-            let example = match &first.with {
-                Some(with) => format!("{} and {with}", first.path),
-                None => first.path.clone(),
-            };
-            let count = thousands(self.count(check) as u64);
-            table.row([check.name().to_owned(), check.severity().to_string(), count, example, check.meaning().into()]);
-        }
-        let table = match silent {
-            0 => table,
-            n => table.note(format!(
-                "{} found nothing.",
-                counted(n, if self.findings.is_empty() { "check" } else { "other check" })
-            )),
-        };
-        let (out, all) = (self.excluded().len() as u64, self.manifest.slices.len() as u64);
-        let severe = self.findings.iter().filter(|of| of.check.severity() == Severity::Exclude).count() as u64;
-        let table = table.note(format!(
-            "{} of severity exclude: {} of {} slices are left out, {} stay.",
-            counted(severe, "finding"),
-            thousands(out),
-            thousands(all),
-            thousands(all - out)
-        ));
-        let others = self.left_out() as u64 - out;
-        match others {
-            0 => table,
-            _ => table.note(format!("{} besides, which are no slices of a scan.", counted(others, "other file"))),
-        }
-    }
-
-    /// Every finding of a check: path, what was found, and the other file for checks that compare two.
-    pub fn details(&self, check: Check) -> Table {
-        let mut table = Table::new(format!("{check}: {}", check.meaning()), &["Path", "Found", "With"]);
-        for finding in self.findings.iter().filter(|f| f.check == check) {
-            table.row([finding.path.clone(), finding.detail.clone(), finding.with.clone().unwrap_or_default()]);
-        }
-        table
     }
 
     /// Histogram of the number of slices per scan, by set.

@@ -6,17 +6,21 @@ use image::{ColorType, ImageDecoder as _};
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 
+mod coloured;
 mod damage;
 mod jpeg_kinds;
 pub(crate) mod libjpeg;
 mod limits;
 mod lossless;
 pub(crate) mod segments;
+mod tiff_pages;
 
+pub(crate) use coloured::coloured_share;
 use libjpeg::JpegValues;
 pub(crate) use limits::{DecodeLimits, room_for};
 use lossless::StoredValues;
 use segments::{after_header, start_of_frame};
+use tiff_pages::TiffPages;
 
 /// The longest side that is decoded, in pixels. A CT slice has 512; a header that claims more than this is a defect or
 /// an attack on memory.
@@ -32,7 +36,7 @@ pub enum Format {
     ProgressiveJpeg,
     /// PNG.
     Png,
-    /// TIFF, its first picture.
+    /// TIFF of one picture.
     Tiff,
     /// DICOM, one slice or several frames.
     Dicom,
@@ -207,6 +211,11 @@ pub(crate) struct PictureSettings {
 
 /// Decodes a JPEG, PNG or TIFF as [`decode_grey`] does, and by what was said of such pictures.
 pub(crate) fn decode_picture(bytes: &[u8], said: PictureSettings, limits: DecodeLimits) -> Result<Pixels, DecodeError> {
+    if let [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] = bytes
+        && let Some(why) = TiffPages::of(bytes).and_then(|pages| pages.not_read())
+    {
+        return Err(DecodeError::Unsupported(why));
+    }
     let header = Header::parse(bytes).ok_or_else(|| match bytes {
         // A JPEG that ends inside its header is truncated, not another format.
         [0xFF, 0xD8, ..] | [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => DecodeError::Truncated,

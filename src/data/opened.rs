@@ -91,6 +91,14 @@ impl Contents<'_> {
         }
     }
 
+    /// Of a file of one slice.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Opened(..) => None,
+        }
+    }
+
     /// Whether the file is a JPEG of which the end is not marked.
     pub(crate) fn lacks_end_marker(&self) -> bool {
         matches!(self, Self::Bytes(bytes) if is_jpeg_without_end(bytes))

@@ -96,7 +96,7 @@ checks! {
     /// A report, a form.
     TextPage "text-page" Exclude "A page of text, such as a dose report: an even ground with lines of short strokes.";
     /// A binary segmentation, a map of labels.
-    MaskPicture "mask-picture" Exclude "A mask or a map of labels: two or three grey levels hold nearly all pixels.";
+    MaskPicture "mask-picture" Exclude "A mask or a map of labels: a few grey levels hold nearly all pixels, or there are no others.";
     /// Noise only.
     Noise "noise" Exclude "Noise alone: what is seen at one place says nothing about the place beside it.";
     /// A contact sheet.
@@ -109,12 +109,20 @@ checks! {
     ConflictingLabel "conflicting-label" Exclude "Two scans with different labels look like the same patient: one of the labels is wrong, and the data does not show which.";
     /// One patient as two scans.
     SamePatient "same-patient" Warning "Two scans look like the same patient: a split must keep them together, and training must not hold one whose twin is used for validation.";
+    /// One patient, by a table or DICOM, in training and validation.
+    PatientInParts "patient-in-parts" Warning "A table or DICOM files name one patient for scans of several parts: a leak, if training and validation keep them. A split by patient leaves out those for training.";
+    /// One patient, by a table or DICOM, with both labels.
+    PatientInClasses "patient-in-classes" Warning "A table or DICOM files name one patient for scans of both classes: two examinations, or a label or a name that is wrong.";
     /// A folder with pictures that is not understood.
     UnknownFolder "unknown-folder" Warning "Pictures or scanners' files in folders whose names do not say what they are: they are not read. What was found says what is expected.";
     /// Pictures beside scans.
     LoosePictures "loose-pictures" Warning "Pictures that lie in no scan's folder: they are not read. Put those of each scan into a folder, or name them in a labels.csv.";
     /// A test set with classes.
     LabelledTest "labelled-test" Warning "A test set whose folders name classes: its scans are predicted, its labels are not used, so that nothing is chosen by them. Judge it with `covid-ct validate`.";
+    /// A class in no part.
+    NoPart "no-part" Warning "A class whose folders name no part, where those of others do: its scans are read as train. A part may be misspelt, or be of another study.";
+    /// A zip, a tar, … beside scans.
+    PackedFiles "packed-files" Warning "An archive beside scans: what is in it is not read. Unpack it, or read zip archives in place by `covid-ct audit --archives`.";
     /// A folder without slices.
     EmptyScan "empty-scan" Warning "A scan folder without a slice: it counts as a patient in no table.";
     /// A gap in the slice numbers.
@@ -154,7 +162,11 @@ checks! {
     /// Dark, with enough grey levels to be stretched.
     WideWindow "wide-window" Warning "Dark: 99 % of the pixels at level 64 of 255 or darker, from a very wide window at export. Enough levels are left for the stretch lung-to-tissue, without which a network sees little.";
     /// Colour in a grey data set.
-    Colour "colour" Warning "Stored in colour: it may carry annotations or come from a screenshot; it is read as grey.";
+    Colour "colour" Warning "Stored in three channels, which may be equal: it may come from a screenshot; it is read as grey.";
+    /// Colours that are seen.
+    Coloured "coloured" Warning "Something coloured is drawn on the slice: an overlay, a heat map, arrows, text. As grey levels it shows what is not in the body.";
+    /// 16-bit values cut to 8 bits.
+    WrappedValues "wrapped-values" Warning "Dark and bright bands that begin anew: values of more than 8 bits were cut to their lowest 8. Export the slices again, through a window.";
     /// Text in the picture.
     Annotated "annotated" Warning "Letters or markers are drawn into the slice: they may name the patient, and a network may learn them.";
     /// Frames, windows, padding.

@@ -5,7 +5,7 @@ use super::samples::ScanSamples;
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::escape::hidden_in;
 use crate::base::progress::thousands;
-use crate::data::manifest::{IrregularKind, Manifest, Rejected, Rejection, Scan, Set, Slice, missing_numbers};
+use crate::data::manifest::{IrregularKind, Label, Manifest, Rejected, Rejection, Scan, Set, Slice, missing_numbers};
 use std::collections::BTreeSet;
 
 /// What the folders show: stray files, empty scans and missing slice numbers.
@@ -19,6 +19,7 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     }
     found.extend(manifest.rejected.iter().map(Finding::of_rejected));
     found.extend(manifest.scans.iter().flat_map(irregular));
+    found.extend(patients_in_several(manifest));
     found.extend(hidden_characters(manifest));
     found.extend(order_findings(manifest));
     for (scan, gaps) in missing_numbers(manifest) {
@@ -28,6 +29,33 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
         let more = if gaps.len() > 5 { ", …" } else { "" };
         let detail = format!("{} missing: {}{more}", thousands(count), shown.join(", "));
         found.push(finding(Check::MissingSlice, manifest.scans[scan].folder.clone(), detail));
+    }
+    found
+}
+
+/// Patients who, by a table or DICOM, have scans in several parts or of both classes: one finding for each and kind.
+fn patients_in_several(manifest: &Manifest) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for scans in manifest.patients().iter().filter(|scans| scans.len() > 1) {
+        let scans = || scans.iter().map(|scan| &manifest.scans[*scan]);
+        let counted = |counts: &[(String, usize)]| -> Option<String> {
+            let there: Vec<String> =
+                counts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
+            (there.len() > 1).then(|| format!("scans of one patient: {}", there.join(", ")))
+        };
+        let parts = Set::ALL.map(|set| (set.to_string(), scans().filter(|scan| scan.set == set).count()));
+        let classes =
+            Label::ALL.map(|label| (label.to_string(), scans().filter(|scan| scan.label == Some(label)).count()));
+        let Some(first) = scans().next() else { continue };
+        let other_part = scans().find(|scan| scan.set != first.set);
+        let other_class = scans().find(|scan| scan.label != first.label);
+        for (check, detail, with) in [
+            (Check::PatientInParts, counted(&parts), other_part),
+            (Check::PatientInClasses, counted(&classes), other_class),
+        ] {
+            let with = with.map(|scan| scan.folder.clone());
+            found.extend(detail.map(|detail| Finding { check, path: first.folder.clone(), detail, with }));
+        }
     }
     found
 }
@@ -83,6 +111,8 @@ impl Finding {
             Rejection::UnknownFolder => Check::UnknownFolder,
             Rejection::LoosePictures => Check::LoosePictures,
             Rejection::LabelledTest => Check::LabelledTest,
+            Rejection::NoPart => Check::NoPart,
+            Rejection::Archive => Check::PackedFiles,
         };
         Self { check, path: file.path.clone(), detail: file.detail.clone(), with: None }
     }

@@ -6,7 +6,7 @@ use super::pixel_measures::{Levels, Picture, PixelMeasure};
 use super::slice_shape::SliceShape;
 use super::thumbnail::Thumbnail;
 use super::{Check, Finding, Severity};
-use crate::data::decode::{ColourMode, DecodeError, Format};
+use crate::data::decode::{ColourMode, DecodeError, Format, coloured_share};
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::Contents;
 use crate::data::pixels::{GreyImage, Pixels};
@@ -21,6 +21,9 @@ pub(super) const BLACK: u8 = 8;
 const DARK: u8 = 64;
 /// Low contrast: the 1st and the 99th percentile closer than this.
 const NARROW: u8 = 24;
+
+/// From this share of its fields on, a slice has something coloured on it.
+const COLOURED: f32 = 0.001;
 
 /// The result of inspecting one file.
 #[derive(Default)]
@@ -55,6 +58,14 @@ impl Inspection {
         let foreign = slice.header.is_none().then(|| contents.foreign(&slice.file)).flatten();
         if slice.number.is_none() {
             match foreign {
+                None if let Some(header) = slice.header.filter(|_| !slice.file.starts_with('.')) => found(
+                    Check::NotAnImage,
+                    format!(
+                        "holds a {} picture: give it the ending .{}, and it is read",
+                        header.format,
+                        ending(header.format)
+                    ),
+                ),
                 Some(foreign) if foreign.is_pictures => found(Check::NotAnImage, foreign.told),
                 Some(foreign) => found(Check::JunkFile, format!("{} bytes; {}", slice.bytes, foreign.told)),
                 None => found(Check::JunkFile, format!("{} bytes; {}", slice.bytes, kind_of(&slice.file))),
@@ -62,6 +73,8 @@ impl Inspection {
             return (look, None);
         }
         let lacks_end = contents.lacks_end_marker();
+        let colour = slice.header.filter(|header| header.colour == ColourMode::Colour);
+        let colour = colour.and_then(|header| Some((contents.bytes()?.to_vec(), header)));
         match manifest.decoded(slice, contents) {
             Err(_) if slice.bytes == 0 => found(Check::EmptyFile, "0 bytes".to_owned()),
             Err(error) => {
@@ -87,6 +100,10 @@ impl Inspection {
                         (PixelMeasure::of(&image, levels), Some(image))
                     }
                 };
+                let coloured = colour.and_then(|(bytes, header)| coloured_share(&bytes, header));
+                if let Some(share) = coloured.filter(|share| *share > COLOURED) {
+                    found(Check::Coloured, format!("{:.1} % of the picture is coloured", 100.0 * share));
+                }
                 for (check, detail) in picture_findings(&measure) {
                     found(check, detail);
                 }
@@ -176,6 +193,15 @@ fn header_findings(slice: &Slice, usual: Option<(u32, u32)>) -> Vec<(Check, Stri
         found.push((Check::OddSize, format!("{}x{}, usual is {width}x{height}", header.width, header.height)));
     }
     found
+}
+
+/// The usual ending of a picture's name.
+fn ending(format: Format) -> &'static str {
+    match format {
+        Format::Png => "png",
+        Format::Tiff => "tif",
+        _ => "jpg",
+    }
 }
 
 /// The formats that a picture's ending stands for.

@@ -32,6 +32,7 @@ mod sign_tables;
 mod symmetry;
 #[cfg(test)]
 mod tests;
+mod turned_copies;
 mod whitening;
 
 pub(super) use described_parts::Sampled;
@@ -96,7 +97,8 @@ type SliceMatch = (u32, u32, f32);
 /// every scan that looks like one of the other label. `slices` and `samples` are sorted by scan.
 pub(super) fn pairs_of_scans(slices: &[Candidate<'_>], samples: &[Sampled]) -> Vec<ScanPair> {
     let mut groups = Groups::default();
-    join_by_frequencies(slices, &mut groups);
+    let bands = Bands::of(slices);
+    bands.join(&mut groups);
     let parts = DescribedParts::of(samples);
     let scans = parts.scans();
     for some in scans.chunks(AT_ONCE) {
@@ -105,27 +107,11 @@ pub(super) fn pairs_of_scans(slices: &[Candidate<'_>], samples: &[Sampled]) -> V
         let found: Vec<Vec<ScanPair>> = hits.par_iter().map(|hits| parts.verified(hits)).collect();
         some.iter().zip(found).for_each(|(&scan, found)| groups.take(scan, found));
     }
+    bands.join_turned(&mut groups);
+    drop(bands);
     let mut pairs = groups.pairs();
     pairs.par_iter_mut().filter(|pair| pair.how.is_empty()).for_each(|pair| parts.describe(pair));
     pairs
-}
-
-/// Joins scans whose slices have similar frequencies.
-fn join_by_frequencies(slices: &[Candidate<'_>], groups: &mut Groups) {
-    let bands = Bands::of(slices);
-    let mut start = 0;
-    let scans: Vec<Range<usize>> = slices
-        .chunk_by(|a, b| a.scan == b.scan)
-        .map(|chunk| {
-            start += chunk.len();
-            start - chunk.len()..start
-        })
-        .collect();
-    let lengths: BTreeMap<u32, usize> = scans.iter().map(|of| (slices[of.start].scan, of.len())).collect();
-    for some in scans.chunks(AT_ONCE) {
-        let found: Vec<Vec<ScanPair>> = some.par_iter().map(|of| bands.pairs(of.clone(), &lengths)).collect();
-        some.iter().zip(found).for_each(|(of, found)| groups.take(slices[of.start].scan as usize, found));
-    }
 }
 
 /// Bits for the label, below those of a band.
@@ -153,6 +139,13 @@ impl Band {
         Self { order, bounds, bucket_of }
     }
 
+    /// All with these bits.
+    fn bucket_of(&self, bits: u32) -> &[(u32, u32)] {
+        let start = self.order.partition_point(|(place, _)| place >> LABEL < bits);
+        let rest = &self.order[start..];
+        &rest[..rest.partition_point(|(place, _)| place >> LABEL == bits)]
+    }
+
     /// All with the same bits as this candidate, itself among them.
     fn bucket(&self, candidate: usize) -> &[(u32, u32)] {
         let number = self.bucket_of[candidate] as usize;
@@ -168,6 +161,8 @@ struct Bands<'a> {
     usual: Usual,
     /// Sum of the squared whitened frequencies of each slice.
     squares: Vec<f32>,
+    /// Bits of a band.
+    width: usize,
     bands: Vec<Band>,
 }
 
@@ -177,7 +172,8 @@ impl<'a> Bands<'a> {
         // have in common what all have; with those others they are compared by `described_parts.rs`.
         let of_all = Usual::of(slices.iter().map(|slice| *slice.descriptor));
         let tones: Vec<f32> = slices.par_iter().map(|slice| of_all.tone(slice.descriptor)).collect();
-        let turned = |at: usize| if tones[at] < 0.0 { slices[at].descriptor.inverted() } else { *slices[at].descriptor };
+        let turned =
+            |at: usize| if tones[at] < 0.0 { slices[at].descriptor.inverted() } else { *slices[at].descriptor };
         let usual = Usual::of((0..slices.len()).map(turned));
         // At most 30, as more slices than that do not fit into any memory.
         let width = BAND.max(slices.len().next_power_of_two().ilog2() as usize).min(30);
@@ -194,12 +190,53 @@ impl<'a> Bands<'a> {
             Band::of(slices.iter().zip(&signatures).map(place).zip(0..).collect())
         };
         let bands = (0..DESCRIPTOR / width).into_par_iter().map(band).collect();
-        Self { slices, tones, usual, squares, bands }
+        Self { slices, tones, usual, squares, width, bands }
     }
 
-    /// The whitened frequencies of a candidate.
+    /// The candidates of each scan.
+    fn scans(&self) -> Vec<Range<usize>> {
+        let mut start = 0;
+        let range = |chunk: &[Candidate<'_>]| {
+            start += chunk.len();
+            start - chunk.len()..start
+        };
+        self.slices.chunk_by(|a, b| a.scan == b.scan).map(range).collect()
+    }
+
+    /// Joins scans whose slices have similar frequencies.
+    fn join(&self, groups: &mut Groups) {
+        let scans = self.scans();
+        let lengths: BTreeMap<u32, usize> = scans.iter().map(|of| (self.slices[of.start].scan, of.len())).collect();
+        for some in scans.chunks(AT_ONCE) {
+            let found: Vec<Vec<ScanPair>> = some.par_iter().map(|of| self.pairs(of.clone(), &lengths)).collect();
+            some.iter().zip(found).for_each(|(of, found)| groups.take(self.slices[of.start].scan as usize, found));
+        }
+    }
+
+    /// Joins scans of which some slices are turned or inverted ones of the other.
+    fn join_turned(&self, groups: &mut Groups) {
+        for some in self.scans().chunks(AT_ONCE) {
+            let settled = &*groups;
+            let pairs = |of: &Range<usize>| {
+                let one = &self.slices[of.start];
+                let is_settled = |other: &Candidate<'_>| {
+                    settled.are_settled(one.scan as usize, other.scan as usize, one.in_conflict(other))
+                };
+                self.turned_pairs(of.clone(), is_settled)
+            };
+            let found: Vec<Vec<ScanPair>> = some.par_iter().map(pairs).collect();
+            some.iter().zip(found).for_each(|(of, found)| groups.take(self.slices[of.start].scan as usize, found));
+        }
+    }
+
+    /// The frequencies of a candidate, of an inverted one those before.
+    fn in_usual_tones(&self, at: usize) -> [f32; DESCRIPTOR] {
+        self.slices[at].descriptor.values().map(|value| self.tones[at] * value)
+    }
+
+    /// The same, whitened.
     fn whitened(&self, at: usize) -> [f32; DESCRIPTOR] {
-        self.usual.whitened(&self.slices[at].descriptor.values().map(|value| self.tones[at] * value))
+        self.usual.whitened(&self.in_usual_tones(at))
     }
 
     /// Pairs of this scan (a range of candidates) with earlier ones that look alike, and with any of the other label.

@@ -6,7 +6,7 @@ use super::incremental::Incremental;
 use super::inspect::Inspection;
 use super::kept_together::kept_together;
 use super::pixel_measures::Levels;
-use super::samples::ScanSamples;
+use super::samples::{SamplePlace, ScanSamples};
 use crate::base::errors::{Context, Result};
 use crate::base::progress::Progress;
 use crate::data::cache::{CacheFilling, SliceCache};
@@ -32,6 +32,7 @@ pub(crate) struct Pass<'a> {
     seen: Vec<Option<SeenScan>>,
     levels: Vec<Levels>,
     samples: ScanSamples,
+    places: Vec<SamplePlace>,
     cache: WantedCache<'a>,
     filling: Option<CacheFilling>,
     recall: Option<Recall>,
@@ -53,7 +54,8 @@ impl<'a> Pass<'a> {
         let levels = ranges.iter().map(|_| Levels::none()).collect();
         let seen = ranges.iter().map(|range| range.is_empty().then(SeenScan::default)).collect();
         let samples = ScanSamples::default();
-        let mut pass = Self { ranges, seen, levels, samples, cache, filling: None, recall, taken: 0 };
+        let places = SamplePlace::of_all(files.iter().map(|file| (file.scan, file.number.is_some())));
+        let mut pass = Self { ranges, seen, levels, samples, places, cache, filling: None, recall, taken: 0 };
         if (cache.is_none() || later)
             && let Some(recall) = &mut pass.recall
         {
@@ -124,7 +126,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Inspection> {
         let _room = room_for(slice.header);
         let (mut look, pixels) = Inspection::of(manifest, slice, contents, &self.levels[slice.scan]);
-        self.samples.offer(index, slice, &mut look);
+        self.samples.offer(index, self.places[index], slice, &mut look);
         if let (Some(filling), Some(pixels)) = (&self.filling, pixels) {
             let caching = || format!("caching slice {}", manifest.place_of(slice).display());
             filling.put(index, pixels.0, pixels.1).with_context(caching)?;

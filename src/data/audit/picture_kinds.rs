@@ -9,6 +9,7 @@ use several_slices::several_slices;
 use straight_lines::StraightLines;
 
 mod printed;
+mod projection;
 mod several_slices;
 mod straight_lines;
 mod strokes;
@@ -52,13 +53,16 @@ impl PictureKinds {
         let lines = StraightLines::of(view.image);
         let other = printed::text_page(view)
             .or_else(|| printed::mask(view, &texture))
+            .or_else(|| printed::few_levels(view))
             .or_else(|| several_slices(view.thumbnail, &lines))
             .or_else(|| noise(view))
-            .or_else(|| projection(view.thumbnail, &texture));
+            .or_else(|| printed::black_and_white(view))
+            .or_else(|| projection::projection(view, &texture));
         let mut marks = Vec::new();
         if other.is_none() {
             marks.extend(strokes::annotation(view));
             marks.extend(lines.border());
+            marks.extend(texture.wrapped());
         }
         Self { other, marks, quality: Quality::of(view, &texture) }
     }
@@ -104,6 +108,8 @@ struct Texture {
     first: f32,
     /// Variance of the pixels in these rows.
     variance: f32,
+    /// Share of neighbours between which the level wraps around.
+    wraps: f32,
 }
 
 /// Rows in which pixels are compared with their neighbours.
@@ -112,19 +118,34 @@ const ROWS: usize = 32;
 impl Texture {
     fn of(image: &GreyImage) -> Self {
         let (width, height) = (image.width as usize, image.height as usize);
-        let mut sums = [0_u64; 4];
+        let (mut sums, mut wraps) = ([0_u64; 4], 0);
         let rows = (0..height).step_by((height / ROWS).max(1));
         for y in rows.clone() {
-            let of_row = row_sums(&image.pixels[y * width..(y + 1) * width]);
+            let row = &image.pixels[y * width..(y + 1) * width];
+            wraps += wraps_of(row);
+            let of_row = row_sums(row);
             sums.iter_mut().zip(of_row).for_each(|(sum, of)| *sum += u64::from(of));
         }
         let count = (rows.len() * width).max(1) as f32;
         let [second, first, sum, square] = sums.map(|sum| sum as f32 / count);
-        Self { second, first, variance: square - sum * sum }
+        Self { second, first, variance: square - sum * sum, wraps: wraps as f32 / count }
     }
 
     fn sharpness(&self) -> f32 {
         self.second / self.first.max(1e-3)
+    }
+
+    /// The finding that values were cut to their lowest eight bits. Of 1,968 real slices none has more than 0.9 %, and of windows
+    /// eight times as narrow one in a hundred 1.5 %; cut ones have 1.6 % or more.
+    fn wrapped(&self) -> Option<(Check, String)> {
+        (self.wraps >= 0.015).then(|| {
+            let detail = format!(
+                "at {:.1} % of the pixels the level jumps by {JUMP} or more against the slope around: values beyond 255 that \
+                 began again at 0?",
+                100.0 * self.wraps
+            );
+            (Check::WrappedValues, detail)
+        })
     }
 
     /// Whether neighbouring pixels have little to do with each other: half the squared differences of the next but one
@@ -132,6 +153,21 @@ impl Texture {
     fn is_uncorrelated(&self) -> bool {
         self.first > 1.2 * self.variance
     }
+}
+
+/// What a level falls or rises by where it wraps around.
+const JUMP: i32 = 200;
+
+/// Pixels of a row after which the level jumps, and beside the jump goes the other way.
+fn wraps_of(row: &[u8]) -> usize {
+    let wraps = |four: &[u8]| {
+        let [a, b, c, d] = [four[0], four[1], four[2], four[3]].map(i32::from);
+        let jump = c - b;
+        jump.abs() >= JUMP
+            && (b - a) * jump.signum() + (d - c) * jump.signum() < 0
+            && (b - a).abs() + (d - c).abs() >= 8
+    };
+    row.windows(4).filter(|four| wraps(four)).count()
 }
 
 /// Squares of second and of first differences of a row, its pixels and their squares, each summed up. A row has 8192 pixels
@@ -154,9 +190,6 @@ fn row_sums(row: &[u8]) -> [u32; 4] {
     [second, first, sum, square]
 }
 
-/// The fields of the thumbnail without those at its border.
-const INNER: std::ops::Range<usize> = 6..SIDE - 6;
-
 /// Pearson's correlation; 1 where one side does not vary.
 fn correlation(pairs: impl Iterator<Item = (f32, f32)> + Clone) -> f32 {
     let (mut n, mut a, mut b) = (0.0, 0.0, 0.0);
@@ -169,30 +202,6 @@ fn correlation(pairs: impl Iterator<Item = (f32, f32)> + Clone) -> f32 {
         let (x, y) = (x - a, y - b);
         (aa, bb, ab) = (aa + x * x, bb + y * y, ab + x * y);
     }
-    if aa * bb > 1e-3 { ab / (aa * bb).sqrt() } else { 1.0 }
-}
-
-/// The same of two rows.
-fn correlation_of_rows(one: &[f32], other: &[f32]) -> f32 {
-    const PLACES: usize = 4;
-    let (one, other) = (one.as_chunks::<PLACES>().0, other.as_chunks::<PLACES>().0);
-    let count = (PLACES * one.len()).max(1) as f32;
-    let mean = |of: &[[f32; PLACES]]| {
-        let mut sums = [0.0; PLACES];
-        of.iter().for_each(|some| sums.iter_mut().zip(some).for_each(|(sum, value)| *sum += value));
-        sums.iter().sum::<f32>() / count
-    };
-    let (a, b) = (mean(one), mean(other));
-    let mut sums = [[0.0; PLACES]; 3];
-    for (one, other) in one.iter().zip(other) {
-        for at in 0..PLACES {
-            let (x, y) = (one[at] - a, other[at] - b);
-            sums[0][at] += x * x;
-            sums[1][at] += y * y;
-            sums[2][at] += x * y;
-        }
-    }
-    let [aa, bb, ab] = sums.map(|sums| sums.iter().sum::<f32>());
     if aa * bb > 1e-3 { ab / (aa * bb).sqrt() } else { 1.0 }
 }
 
@@ -213,28 +222,6 @@ fn correlation_of_lines<'a>(lines: impl Iterator<Item = (&'a [f32], &'a [f32])>,
     let n = n.max(1.0);
     let (aa, bb, ab) = (aa - a * a / n, bb - b * b / n, ab - a * b / n);
     if aa * bb > 1e-3 { ab / (aa * bb).sqrt() } else { 1.0 }
-}
-
-/// Mean correlation of rows of the thumbnail with those an eighth of the height below them, or a little less: pages of
-/// many slices repeat at one distance. Borders would be alike, and are not compared. Where it is less than `at_least`,
-/// it may be less than what is returned.
-fn rows_alike(rows: &[[f32; SIDE]; SIDE], at_least: f32) -> f32 {
-    let alike = |apart: usize| {
-        let pairs = (INNER.start..INNER.end - apart).step_by(4);
-        let count = pairs.len() as f32;
-        let within = |y: usize| &rows[y][INNER];
-        pairs.map(|y| correlation_of_rows(within(y), within(y + apart))).sum::<f32>() / count
-    };
-    let far = alike(8);
-    if far < at_least { far } else { far.min(alike(5)) }
-}
-
-fn transposed(rows: &[[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
-    let mut columns = [[0.0; SIDE]; SIDE];
-    for (x, column) in columns.iter_mut().enumerate() {
-        column.iter_mut().zip(rows).for_each(|(value, row)| *value = row[x]);
-    }
-    columns
 }
 
 /// Means of 64 × 64 fields say nothing of the fields beside them. Black fields are not compared, so that it may be noise
@@ -262,38 +249,12 @@ fn noise(view: &PictureView<'_>) -> Option<(Check, String)> {
     (alike < 0.4).then(|| (Check::Noise, said()))
 }
 
-/// A scout: rows far from each other are alike, for the body goes on from the upper to the lower border. An axial
-/// slice's rows are not: it is widest in the middle.
-fn projection(thumbnail: &Thumbnail, texture: &Texture) -> Option<(Check, String)> {
-    let rows = &thumbnail.0;
-    // Real slices reach 0.76.
-    const LONG: f32 = 0.8;
-    const SMOOTH: f32 = 0.72;
-    let along_body = rows_alike(rows, SMOOTH);
-    let is_long = along_body >= LONG;
-    // Sums along rays are smooth, and both borders cut the body.
-    let is_smooth = || {
-        along_body >= SMOOTH
-            && texture.second <= 25.0
-            && along_body - rows_alike(&transposed(rows), 0.0) >= 0.2
-            && cut_by_border(rows).is_some_and(|(top, bottom)| top >= 0.3 && bottom >= 0.3)
-    };
-    (is_long || is_smooth()).then(|| {
-        let rows = format!("rows an eighth of the height apart correlate by {along_body:.2}");
-        (Check::LocalizerPicture, format!("{rows}: no axial slice, but a scout or a coronal or sagittal view"))
-    })
-}
-
-/// Which share of the upper and of the lower border shows body.
-fn cut_by_border(rows: &[[f32; SIDE]; SIDE]) -> Option<(f32, f32)> {
-    let mut sorted: Vec<f32> = rows.iter().flatten().copied().collect();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let (low, high) = (*sorted.get(SIDE * SIDE / 50)?, *sorted.get(SIDE * SIDE * 49 / 50)?);
-    let body = low + 0.35 * (high - low);
-    let share = |rows: &[[f32; SIDE]]| {
-        rows.iter().flatten().filter(|mean| **mean > body).count() as f32 / (rows.len() * SIDE) as f32
-    };
-    Some((share(&rows[..2]), share(&rows[SIDE - 2..])))
+fn transposed(rows: &[[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
+    let mut columns = [[0.0; SIDE]; SIDE];
+    for (x, column) in columns.iter_mut().enumerate() {
+        column.iter_mut().zip(rows).for_each(|(value, row)| *value = row[x]);
+    }
+    columns
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::findings::same_patients;
 use super::inspect::{Inspection, brightness_finding};
 use super::pixel_measures::{Levels, PixelMeasure};
-use super::samples::ScanSamples;
+use super::samples::{SamplePlace, ScanSamples};
 use super::{Check, Finding};
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::{Meter, Progress, thousands};
@@ -149,13 +149,14 @@ fn saved_again(image: &GreyImage) -> Result<GreyImage> {
 /// The pairs of scans that the audit takes for one patient.
 fn pairs(manifest: &Manifest, measured: &[Measured]) -> Result<Vec<(usize, usize)>> {
     let samples = ScanSamples::default();
+    let places = SamplePlace::of_all(manifest.slices.iter().map(|of| (of.scan, of.number.is_some())));
     let look = |((index, slice), measure): ((usize, &Slice), &Measured)| {
         let mut look = Inspection::default();
         if let Some(measure) = measure.clone().filter(|measure| brightness_finding(measure).is_none()) {
             look.picture = Some(measure.picture);
             look.thumbnail = Some(measure.thumbnail);
         }
-        samples.offer(index, slice, &mut look);
+        samples.offer(index, places[index], slice, &mut look);
         look
     };
     let looked: Vec<Inspection> = manifest.slices.iter().enumerate().zip(measured).map(look).collect();

@@ -2,7 +2,7 @@
 
 use super::inspect::Inspection;
 use super::pixel_measures::{DESCRIPTOR, Descriptor, Picture, zigzag};
-use super::samples::{SAMPLES, ScanSamples};
+use super::samples::{SamplePlace, ScanSamples};
 use super::thumbnail::Thumbnail;
 use super::{Audit, Check};
 use crate::base::errors::{Result, ensure};
@@ -16,6 +16,7 @@ use crate::data::split::Split;
 use crate::data::split::{SplitConfig, SplitUnit};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Slices of a scan: COV19-CT-DB's 425,824 in 1,975.
@@ -120,6 +121,7 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, ScanSamples, Vec<(Str
         } else {
             patient = [frequencies(&mut rng), frequencies(&mut rng)];
         }
+        let sampled = sampled(of_scan);
         for number in 0..of_scan {
             let path = format!("{}/{number}.jpg", folders[scan]);
             let sha256 = Digest::of(path.as_bytes());
@@ -146,19 +148,26 @@ fn synthetic(slices: usize) -> (Manifest, Vec<Inspection>, ScanSamples, Vec<(Str
             let mut look = Inspection {
                 picture: Some(Picture { pixels, descriptor }),
                 // A sample's alone, since drawing takes time.
-                thumbnail: is_sampled(number, of_scan).then(|| Box::new(chest(&mixed, height))),
+                thumbnail: sampled.contains(&number).then(|| Box::new(chest(&mixed, height))),
                 ..Inspection::default()
             };
-            samples.offer(looked.len(), &listed[looked.len()], &mut look);
+            let place = SamplePlace::of(number, of_scan);
+            samples.offer(looked.len(), place, &listed[looked.len()], &mut look);
             looked.push(look);
         }
     }
     (Manifest::of_folders("synthetic", folders, listed), looked, samples, planted)
 }
 
-/// Whether a slice of a scan of so many may stay among the samples.
-fn is_sampled(number: usize, of: usize) -> bool {
-    number.is_multiple_of((of.next_power_of_two() / (2 * SAMPLES)).max(1))
+/// The slices of a scan of so many that stay among the samples.
+fn sampled(of: usize) -> BTreeSet<usize> {
+    let mut best: BTreeMap<usize, (SamplePlace, usize)> = BTreeMap::new();
+    for rank in 0..of {
+        let place = SamplePlace::of(rank, of);
+        let best = best.entry(place.part()).or_insert((place, rank));
+        *best = (*best).min((place, rank));
+    }
+    best.into_values().map(|(_, rank)| rank).collect()
 }
 
 /// A body with two lungs, whose shapes and contents the frequencies give.

@@ -38,6 +38,8 @@ struct SeenSlice<'a> {
     shape: &'a SliceShape,
     /// Within borders, where everything is smaller.
     is_framed: bool,
+    /// Borders were found, also where most slices have them.
+    has_borders: bool,
 }
 
 type Verdict = Option<(Check, String)>;
@@ -45,14 +47,20 @@ type Verdict = Option<(Check, String)>;
 /// What is said of the slices of a scan that is not axial, each by itself.
 const NOT_AXIAL_EACH: [Check; 3] = [Check::LocalizerPicture, Check::Borders, Check::SeveralSlices];
 
-/// The findings on whole scans. What was said of each slice of a scan that is not axial is taken back.
+/// The findings on whole scans. What was said of each slice of a scan that is not axial is taken back; of one that is turned by
+/// 90°, whose rows are alike, that slices are localizers.
 pub(super) fn wrong_scans(manifest: &Manifest, looked: &mut [Inspection]) -> Vec<Finding> {
     let found = judged(manifest, looked);
-    let not_axial: HashSet<&str> =
-        found.iter().filter(|of| of.check == Check::NotAxial).map(|of| of.path.as_str()).collect();
+    let of = |check: Check| -> HashSet<&str> {
+        found.iter().filter(|of| of.check == check).map(|of| of.path.as_str()).collect()
+    };
+    let (not_axial, turned) = (of(Check::NotAxial), of(Check::Turned));
     for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
-        if not_axial.contains(manifest.scan_of(slice).folder.as_str()) {
+        let scan = manifest.scan_of(slice).folder.as_str();
+        if not_axial.contains(scan) {
             look.findings.retain(|of| !NOT_AXIAL_EACH.contains(&of.check));
+        } else if turned.contains(scan) {
+            look.findings.retain(|of| of.check != Check::LocalizerPicture);
         }
     }
     found
@@ -71,9 +79,10 @@ fn judged(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
                 of.check.severity() == Severity::Exclude && !(is_of_views && NOT_AXIAL_EACH.contains(&of.check))
             });
             // Where most slices are, all are as small.
-            let is_framed = !is_of_views && look.findings.iter().any(|of| of.check == Check::Borders);
+            let has_borders = look.findings.iter().any(|of| of.check == Check::Borders);
+            let is_framed = !is_of_views && has_borders;
             let (picture, shape) = look.picture.as_ref().zip(look.shape.as_ref()).filter(|_| !is_out)?;
-            Some(SeenSlice { slice: &manifest.slices[*index], picture, shape, is_framed })
+            Some(SeenSlice { slice: &manifest.slices[*index], picture, shape, is_framed, has_borders })
         };
         let is_measured = slices.iter().any(|index| looked[*index].range.is_some());
         let seen: Vec<SeenSlice<'_>> = slices.iter().filter_map(seen).collect();
@@ -108,10 +117,12 @@ fn all_of(seen: &[SeenSlice<'_>]) -> Vec<(Check, String)> {
     found
 }
 
-/// Most slices that show lungs show them bright, in a dark body in bright air.
+/// Most slices that show lungs show them bright, in a dark body in bright air; a white margin is no air.
 fn inverted(seen: &[SeenSlice<'_>]) -> Verdict {
-    let (inverted, plain) =
-        (seen.iter().filter(|of| of.shape.is_inverted_chest), seen.iter().filter(|of| of.shape.is_chest));
+    let (inverted, plain) = (
+        seen.iter().filter(|of| of.shape.is_inverted_chest && !of.has_borders),
+        seen.iter().filter(|of| of.shape.is_chest),
+    );
     let (inverted, plain) = (inverted.count(), plain.count());
     (inverted >= 2 && inverted > 2 * plain && 4 * inverted >= seen.len()).then(|| {
         let detail = format!(
@@ -311,7 +322,8 @@ fn order(seen: &[SeenSlice<'_>], has_changed: bool) -> Verdict {
             let follows = matches!(numbers, [Some(a), Some(b)] if a + 1 == b);
             (follows && !has_changed).then(|| {
                 let detail = format!(
-                    "slices seem to be missing between {a} and {b}: they differ {times:.1} times as much as the slices around"
+                    "between {a} and {b} slices seem to be missing, or view, order, tones or patient change: they differ \
+                     {times:.1} times as much as the slices around"
                 );
                 (Check::GapInScan, detail)
             })

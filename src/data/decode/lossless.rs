@@ -16,11 +16,28 @@ pub(super) enum StoredValues {
     Words(Vec<u16>),
 }
 
-/// Decodes a PNG, or the first picture of a TIFF. A picture that is not read is refused before memory is taken for it.
+/// Decodes a PNG or a TIFF of one picture. A picture that is not read is refused before memory is taken for it.
 ///
 /// # Errors
 /// `Unsupported` also for colour of more than 8 bits a channel.
 pub(super) fn decode(bytes: &[u8], format: Format) -> Result<StoredValues, DecodeError> {
+    Ok(match picture(bytes, format)? {
+        DynamicImage::ImageLuma8(grey) => StoredValues::Bytes(grey.into_raw()),
+        DynamicImage::ImageLuma16(grey) => StoredValues::Words(grey.into_raw()),
+        DynamicImage::ImageLumaA8(grey) => StoredValues::Bytes(levels(grey.into_raw(), |&[grey, _]| grey)),
+        DynamicImage::ImageRgb8(colour) => StoredValues::Bytes(levels(colour.into_raw(), |&[r, g, b]| luma(r, g, b))),
+        DynamicImage::ImageRgba8(colour) => {
+            StoredValues::Bytes(levels(colour.into_raw(), |&[r, g, b, _]| luma(r, g, b)))
+        }
+        other => return Err(DecodeError::Unsupported(format!("a picture of {:?}, which is not read", other.color()))),
+    })
+}
+
+/// The picture with all of its channels.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn picture(bytes: &[u8], format: Format) -> Result<DynamicImage, DecodeError> {
     let (bytes, format) = match format {
         Format::Tiff => (Cow::Borrowed(bytes), ImageFormat::Tiff),
         _ => (pixel_chunks(bytes), ImageFormat::Png),
@@ -41,23 +58,18 @@ pub(super) fn decode(bytes: &[u8], format: Format) -> Result<StoredValues, Decod
     // TIFF's buffer of compressed bytes may be longer than the picture, but not than the file.
     limits.max_alloc = Some(2 * whole + bytes.len() as u64 + BESIDES);
     decoder.set_limits(limits).map_err(refused)?;
-    Ok(match DynamicImage::from_decoder(decoder).map_err(refused)? {
-        DynamicImage::ImageLuma8(grey) => StoredValues::Bytes(grey.into_raw()),
-        DynamicImage::ImageLuma16(grey) => StoredValues::Words(grey.into_raw()),
-        DynamicImage::ImageLumaA8(grey) => StoredValues::Bytes(levels(grey.into_raw(), |&[grey, _]| grey)),
-        DynamicImage::ImageRgb8(colour) => StoredValues::Bytes(levels(colour.into_raw(), |&[r, g, b]| luma(r, g, b))),
-        DynamicImage::ImageRgba8(colour) => {
-            StoredValues::Bytes(levels(colour.into_raw(), |&[r, g, b, _]| luma(r, g, b)))
-        }
-        other => return Err(DecodeError::Unsupported(format!("a picture of {:?}, which is not read", other.color()))),
-    })
+    DynamicImage::from_decoder(decoder).map_err(refused)
 }
 
 fn refused(error: image::ImageError) -> DecodeError {
     match error {
         image::ImageError::Unsupported(what) => DecodeError::Unsupported(what.to_string()),
         image::ImageError::Limits(what) => DecodeError::Unsupported(format!("a picture beyond the limits: {what}")),
-        error if error.to_string().contains("unexpected end") => DecodeError::Truncated,
+        error
+            if ["unexpected end", "failed to fill whole buffer"].iter().any(|end| error.to_string().contains(end)) =>
+        {
+            DecodeError::Truncated
+        }
         error => DecodeError::Corrupt(error.to_string()),
     }
 }

@@ -122,12 +122,24 @@ pub enum Rejection {
     LoosePictures,
     /// A set to predict whose folders name classes.
     LabelledTest,
+    /// A folder of a class in no part, where others are in one.
+    NoPart,
+    /// An archive beside scans.
+    Archive,
 }
 
 impl Rejection {
     /// Whether it is said of one file.
     pub(crate) fn is_of_a_file(self) -> bool {
-        !matches!(self, Self::UnmatchedRow | Self::UnknownFolder | Self::LoosePictures | Self::LabelledTest)
+        !matches!(
+            self,
+            Self::UnmatchedRow
+                | Self::UnknownFolder
+                | Self::LoosePictures
+                | Self::LabelledTest
+                | Self::NoPart
+                | Self::Archive
+        )
     }
 }
 

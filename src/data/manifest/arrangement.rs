@@ -2,14 +2,14 @@
 
 use super::acquisition::Rejection;
 use super::folder_tree::is_hidden;
-use super::layout::{FolderPlace, FolderWord, Layout, Unclear};
+use super::layout::{FolderPlace, FolderWord, Layout, MappedFolder, Unclear};
 use super::listing::{FolderListing, ListedSlice, scan_key};
 use super::new_scans::{below, is_picture};
 use super::scanner_files::is_named_as_scanners;
 use super::{Label, Rejected, Scan};
 use crate::base::natural::numeric_key;
 use crate::base::progress::counted;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A folder this deep is none of a data set.
 const DEEPEST: usize = 40;
@@ -51,6 +51,11 @@ pub(super) struct Arrangement<'a> {
     layout: Layout,
 }
 
+/// Whether a file is named as a folder, with an ending.
+fn is_stem(folder: &str, file: &str) -> bool {
+    file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// The parts of a path; `None` where it is none under the root.
 fn parts(path: &str) -> Option<Vec<&str>> {
     let parts: Vec<&str> = path.split('/').collect();
@@ -87,6 +92,8 @@ impl<'a> Arrangement<'a> {
         all.count(0, is_scanners);
         all.visit(0, &mut Vec::new());
         all.report_unknown(0, &mut Vec::new());
+        all.report_without_part();
+        all.report_archives();
         all
     }
 
@@ -245,6 +252,32 @@ impl<'a> Arrangement<'a> {
             counted(count as u64, "picture")
         );
         self.reject(path.to_owned(), Rejection::LoosePictures, detail);
+    }
+
+    /// Says of classes in no part that they are read as train, where others are in one: a part may be misspelt.
+    fn report_without_part(&mut self) {
+        let says_part = |of: &&MappedFolder| self.layout.says_part(&of.folder);
+        let Some(other) = self.layout.mapped.iter().find(says_part).map(|of| of.folder.clone()) else { return };
+        let without = self.layout.mapped.iter().filter(|of| !says_part(of));
+        for folder in without.map(|of| of.folder.clone()).collect::<Vec<_>>() {
+            let detail = format!(
+                "its scans are read as train, from which the test set is drawn: no folder on the way is named as a part, as in \
+                 {other}; expected train, val or test in a name"
+            );
+            self.reject(folder, Rejection::NoPart, detail);
+        }
+    }
+
+    /// Says of archives beside scans that they are not read; within a scan that is said of a slice's place.
+    fn report_archives(&mut self) {
+        let of_scans: HashSet<usize> = self.scans.iter().flat_map(|(_, files)| files.iter().copied()).collect();
+        let others = (0..self.files.len()).filter(|file| !of_scans.contains(file)).map(|file| self.files[file]);
+        // One beside the folder of its name was unpacked.
+        let is_unpacked =
+            |path: &str| self.layout.places.keys().any(|folder| !folder.is_empty() && is_stem(folder, path));
+        let archives = others.filter_map(Rejected::archive).filter(|of| !is_unpacked(&of.path));
+        self.rejected.extend(archives.collect::<Vec<_>>());
+        self.strays.retain(|path| Rejected::archive(path).is_none());
     }
 
     /// Says of each highest folder of which nothing was understood what lies in it.

@@ -3,40 +3,63 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Words for a label, in lower case and without what separates their parts.
-const POSITIVE: [&str; 8] =
-    ["covid", "covid19", "sarscov2", "positive", "pos", "covidpositive", "covid19positive", "positivecovid"];
-const NEGATIVE: [&str; 14] = [
-    "noncovid",
+/// Words for a label, in lower case and without what separates their parts; several may follow each other.
+const POSITIVE: [&str; 9] =
+    ["covid19", "covid2019", "covid", "sarscov2", "coronavirus", "ncp", "positive", "pos", "infected"];
+/// The same; the longer ones first, where one begins as another does.
+const NEGATIVE: [&str; 21] = [
+    "covid19negative",
+    "negativecovid19",
     "noncovid19",
+    "nocovid19",
+    "notcovid19",
+    "covidnegative",
+    "negativecovid",
+    "noncovid",
     "nocovid",
     "notcovid",
+    "noninfected",
+    "uninfected",
     "negative",
     "neg",
-    "covidnegative",
-    "covid19negative",
-    "negativecovid",
-    "normal",
     "normals",
+    "normal",
     "healthy",
-    "control",
     "controls",
+    "control",
+    "nofindings",
+    "nofinding",
+];
+/// Words that say nothing of a label, before or after it.
+const BESIDE: [&str; 20] = [
+    "images", "image", "imgs", "img", "pictures", "slices", "slice", "scans", "scan", "cases", "case", "patients",
+    "patient", "subjects", "subject", "persons", "people", "groups", "group", "class",
 ];
 /// Words for the parts of a data set, in lower case.
-const PARTS: [(&str, Set); 13] = [
+const PARTS: [(&str, Set); 23] = [
     ("train", Set::Train),
     ("training", Set::Train),
+    ("trainset", Set::Train),
+    ("trainingset", Set::Train),
     ("val", Set::Val),
     ("valid", Set::Val),
     ("validation", Set::Val),
+    ("valset", Set::Val),
+    ("validationset", Set::Val),
     ("dev", Set::Val),
+    ("devset", Set::Val),
     ("prediction", Set::Prediction),
     ("predictions", Set::Prediction),
     ("predict", Set::Prediction),
     ("unlabelled", Set::Prediction),
     ("unlabeled", Set::Prediction),
     ("test", Set::Prediction),
+    ("tst", Set::Prediction),
     ("testing", Set::Prediction),
+    ("testset", Set::Prediction),
+    ("holdout", Set::Prediction),
+    ("eval", Set::Prediction),
+    ("evaluation", Set::Prediction),
 ];
 
 /// The label of a scan in the data set.
@@ -55,22 +78,45 @@ impl Label {
     /// Their names, in the same order.
     pub const NAMES: [&'static str; 2] = ["covid", "non-covid"];
 
-    /// The label that a word stands for in names of folders and in tables: in any case of letters, with `-`, `_`, blanks or
-    /// nothing between its parts.
+    /// The label that a word stands for in names of folders and in tables: in any case of letters, with `-`, `_`, blanks,
+    /// brackets or nothing between its parts, which may be several that say the same; after a number of one or two digits; and
+    /// beside words such as `scans` and `patients`.
     pub(super) fn named(word: &str) -> Option<Self> {
+        let word = word.trim().to_lowercase();
         // `COVID-` is said for its absence, `COVID+` for its presence.
-        let word: String = match word.trim_end().ends_with('-') {
-            true => return None,
-            false => word.to_lowercase().replace(['-', '_', ' '], ""),
-        };
-        let is = |names: &[&str]| names.contains(&word.strip_prefix("ct").unwrap_or(&word));
-        is(&POSITIVE).then_some(Self::Covid).or(is(&NEGATIVE).then_some(Self::NonCovid))
+        if word.ends_with('-') || word.contains("-)") || word.contains("-]") {
+            return None;
+        }
+        let number = word.chars().take_while(char::is_ascii_digit).count();
+        let rest = &word[number..];
+        let is_numbered = (1..=2).contains(&number) && rest.starts_with(['_', '-', ' ', '.']);
+        let rest = if is_numbered { rest } else { &word };
+        let letters: String = rest.chars().filter(|c| !"-_ ()[]+.".contains(*c)).collect();
+        said_by(letters.strip_prefix("ct").unwrap_or(&letters))
     }
 
     /// 0 for covid, 1 for non-covid: the network's output of that index.
     pub fn index(self) -> usize {
         self as usize
     }
+}
+
+/// The label that all words of a name say, of which nothing else may be left.
+fn said_by(name: &str) -> Option<Label> {
+    let (mut rest, mut said) = (name, None);
+    while !rest.is_empty() {
+        let begins = |words: &[&str]| words.iter().find_map(|word| rest.strip_prefix(word));
+        // `negative` before `neg`, and `noncovid` before what is in it.
+        let (label, left) = begins(&NEGATIVE)
+            .map(|left| (Some(Label::NonCovid), left))
+            .or_else(|| begins(&POSITIVE).map(|left| (Some(Label::Covid), left)))
+            .or_else(|| begins(&BESIDE).map(|left| (None, left)))?;
+        if label.is_some() && said.is_some() && label != said {
+            return None;
+        }
+        (said, rest) = (said.or(label), left);
+    }
+    said
 }
 
 impl fmt::Display for Label {
@@ -100,6 +146,11 @@ impl Set {
         PARTS.iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, set)| *set)
     }
 
+    /// The same of a word with a number behind it: `test2`.
+    pub(super) fn named_with_number(word: &str) -> Option<Self> {
+        Self::named(word.trim_end_matches(|c: char| c.is_ascii_digit())).filter(|_| Self::named(word).is_none())
+    }
+
     /// The folder's name.
     pub fn folder(self) -> &'static str {
         ["train", "val", "prediction"][self as usize]
@@ -118,18 +169,73 @@ mod tests {
 
     #[test]
     fn words_for_labels_are_known_in_all_their_spellings() {
-        for word in
-            ["covid", "COVID-19", "Covid19", "ct_covid", "CT-COVID", "positive", "POS", "covid positive", "COVID"]
-        {
+        for word in [
+            "covid",
+            "COVID-19",
+            "Covid19",
+            "ct_covid",
+            "CT-COVID",
+            "positive",
+            "POS",
+            "covid positive",
+            "COVID",
+            "COVID-19 (positive)",
+            "1_covid",
+            "COVID patients",
+            "covid_scans",
+            "COVID-19 Cases",
+            "COVIDPOS",
+            "NCP",
+            "COVID+",
+            "SARS-CoV-2",
+            "covid_images",
+        ] {
             assert_eq!(Label::named(word), Some(Label::Covid), "{word}");
         }
-        for word in ["non-covid", "Non_COVID", "NonCOVID", "no covid", "CT_NonCOVID", "normal", "Healthy", "neg"] {
+        for word in [
+            "non-covid",
+            "Non_COVID",
+            "NonCOVID",
+            "no covid",
+            "CT_NonCOVID",
+            "normal",
+            "Healthy",
+            "neg",
+            "Non-COVID (normal)",
+            "0_normal",
+            "Normal Cases",
+            "Healthy patients",
+            "Negative cases",
+            "Control group",
+            "No Finding",
+            "no findings",
+            "covid-19 negative",
+            "COVID (negative)",
+            "uninfected",
+        ] {
             assert_eq!(Label::named(word), Some(Label::NonCovid), "{word}");
         }
-        for word in ["COVID-", "covid1", "covid_scans", "COVID-CT", "cov19d", "ct", "", "pneumonia", "1"] {
+        for word in [
+            "COVID-",
+            "COVID(-)",
+            "covid1",
+            "covid_12",
+            "COVID-CT",
+            "cov19d",
+            "ct",
+            "",
+            "pneumonia",
+            "1",
+            "scans",
+            "2020_covid x",
+            "2020_covid",
+            "covid normal",
+            "CP",
+        ] {
             assert_eq!(Label::named(word), None, "{word}");
         }
         assert_eq!(Set::named("Validation"), Some(Set::Val));
         assert_eq!((Set::named("test"), Set::named("tests")), (Some(Set::Prediction), None));
+        assert_eq!((Set::named_with_number("Test2"), Set::named_with_number("12")), (Some(Set::Prediction), None));
     }
 }

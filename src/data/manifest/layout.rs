@@ -56,10 +56,11 @@ impl FolderWord {
             |others: &[&str]| words.iter().any(|word| others.iter().any(|other| word.eq_ignore_ascii_case(other)));
         let is_masks = has(&MASKS);
         let label = Label::named(name);
+        let said = |word| Set::named(word).or(Set::named_with_number(word));
         // `covid_train` and `train_covid` say both.
         let (part, rest) = match words[..] {
-            [only] => (Set::named(only).map(|set| (set, true)), ""),
-            [first, .., last] if !is_masks && !has(&OTHER_CONTENTS) => match (Set::named(first), Set::named(last)) {
+            [only] => (said(only).map(|set| (set, Set::named(only).is_some())), ""),
+            [first, .., last] if !is_masks && !has(&OTHER_CONTENTS) => match (said(first), said(last)) {
                 (Some(set), _) => (Some((set, false)), name.get(first.len() + 1..).unwrap_or("")),
                 (None, Some(set)) => (Some((set, false)), name.get(..name.len() - last.len() - 1).unwrap_or("")),
                 (None, None) => (None, ""),
@@ -215,6 +216,11 @@ impl Layout {
         }
     }
 
+    /// Whether a folder on the way to this one is named as a part.
+    pub(super) fn says_part(&self, folder: &str) -> bool {
+        self.places.get(folder).is_some_and(|place| place.is_some_and(|place| place.part.is_some()))
+    }
+
     /// The folder within which a file's series may lie.
     pub(super) fn group_of(&self, file: &str) -> Option<String> {
         let (folder, _) = file.rsplit_once('/')?;
@@ -260,6 +266,12 @@ mod tests {
             ("test_cov19d/0a4e7be0", (Set::Prediction, None, 1)),
             ("test/covid/x", (Set::Prediction, None, 2)),
             ("train_data/test/x", (Set::Prediction, None, 2)),
+            ("testset/covid/x", (Set::Prediction, None, 2)),
+            ("test1/covid/x", (Set::Prediction, None, 2)),
+            ("covid/test1", (Set::Train, covid, 1)),
+            ("1_train/1_covid/x", (Set::Train, covid, 2)),
+            ("Training/COVID-19 (positive)/x", (Set::Train, covid, 2)),
+            ("train/covid_scans/ct_scan_1", (Set::Train, covid, 2)),
         ] {
             assert_eq!(place(path), Ok(expected), "{path}");
         }
@@ -271,7 +283,7 @@ mod tests {
             ("images/ct_scan_1", Unclear::NoWord),
             ("COVID-CT-Dataset/x", Unclear::NoWord),
             ("train/ct_scan_1", Unclear::NoClass),
-            ("train/covid_scans/ct_scan_1", Unclear::NoClass),
+            ("train/covid_pneumonia/ct_scan_1", Unclear::NoClass),
             ("val/pneumonia/test_1", Unclear::NoClass),
             ("test_results/x", Unclear::NoWord),
             ("train/covid/normal/x", Unclear::BothClasses),

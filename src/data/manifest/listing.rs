@@ -3,6 +3,7 @@
 use super::layout::MappedFolder;
 use super::slice_order::{SliceOrder, number_alone};
 use super::{Rejected, Rejection, Scan, Set};
+use crate::base::file_kind::FileKind;
 use crate::base::files::Digest;
 use crate::base::natural::{NumericKey, numeric_key};
 use crate::base::progress::human_bytes;
@@ -34,6 +35,16 @@ impl Rejected {
     /// What is no file.
     pub(super) fn no_file(path: String, what: &str) -> Self {
         Self { path, reason: Rejection::NotAFile, detail: what.to_owned() }
+    }
+
+    /// An archive, by its name; `None` for other files.
+    pub(super) fn archive(path: &str) -> Option<Self> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let detail = format!(
+            "{}, or `covid-ct audit --archives` where it is a zip archive",
+            FileKind::packed_named(name)?.told(name)
+        );
+        Some(Self { path: path.to_owned(), reason: Rejection::Archive, detail })
     }
 
     /// A file of more bytes than are read.

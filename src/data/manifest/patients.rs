@@ -1,6 +1,6 @@
 //! Which scans belong to one patient.
 
-use super::label_table::as_written;
+use super::label_table::{as_written, delimited};
 use super::pseudonym::Pseudonyms;
 use super::root_tables::cut;
 use super::{Manifest, Rejected, Rejection, Scan};
@@ -166,16 +166,14 @@ impl Manifest {
     /// `from` is where `bytes` come from, for messages.
     pub(crate) fn read_patients(&mut self, from: &dyn std::fmt::Display, bytes: &[u8]) -> Result<()> {
         let wrong = || format!("reading patients from {from}");
-        let mut reader = csv::Reader::from_reader(bytes);
+        let (delimiter, bytes) = delimited(bytes);
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
         let header = reader.headers().with_context(wrong)?.clone();
         let find = |name: &str| header.iter().position(|h| h.trim() == name);
         let column = |name: &str| {
             find(name).with_context(|| {
-                format!(
-                    "{}: expected a header with the columns path and patient, found {} others",
-                    wrong(),
-                    header.len()
-                )
+                let found: Vec<String> = header.iter().map(cut).collect();
+                format!("{}: expected a header with the columns path and patient, found {}", wrong(), found.join(", "))
             })
         };
         let (path_column, patient_column) = (column("path")?, column("patient")?);

@@ -2,10 +2,11 @@
 
 use super::arrangement::Arrangement;
 use super::folder_tree::FolderTree;
-use super::label_table::{LabelTable, Sets};
+use super::label_table::{LABELS, LabelTable, Sets};
 use super::layout::{EXPECTED, Layout};
 use super::listing::FolderListing;
 use super::new_scans::anywhere_below;
+use super::patients::PATIENTS;
 use super::scanner_files::may_be_scanners;
 use super::{Label, Manifest, Rejection, Set};
 use crate::base::errors::{Result, bail, ensure};
@@ -27,7 +28,9 @@ pub(super) fn walk(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result
         root.display()
     );
     if let Some(table) = LabelTable::in_root(root, Sets::Read)? {
-        return table.apply(anywhere_below(root, progress)?);
+        let mut listing = anywhere_below(root, progress)?;
+        listing.strays.retain(|path| ![LABELS, PATIENTS].contains(&path.as_str()));
+        return table.apply(listing);
     }
     let (listing, layout) = folders(root)?;
     // A series lies within one set and class.

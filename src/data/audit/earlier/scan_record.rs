@@ -241,7 +241,7 @@ impl FieldReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::super::pixel_measures::{Levels, PixelMeasure};
-    use super::super::super::samples::ScanSamples;
+    use super::super::super::samples::{SamplePlace, ScanSamples};
     use super::*;
     use crate::data::opened::Contents;
     use crate::data::phantom::{PhantomConfig, draw_phantom};
@@ -260,7 +260,7 @@ mod tests {
                 let contents = std::fs::read(manifest.place_of_listed(listed)).expect("reads");
                 let slice = Slice::of(listed.clone(), &Contents::Bytes((&contents[..]).into()));
                 let (mut look, _) = Inspection::of(&manifest, &slice, Contents::Bytes(contents.into()), &levels);
-                samples.offer(index, &slice, &mut look);
+                samples.offer(index, SamplePlace::of(index, of_scan.len()), &slice, &mut look);
                 looked.push(look);
                 slices.push(slice);
             }

@@ -113,9 +113,7 @@ impl Symmetry {
         let mut exchanged = Descriptor([0; DESCRIPTOR]);
         let kept = exchanged.0.iter_mut().zip(transposed).filter(|(_, (_, factor))| *factor != 0.0);
         kept.for_each(|(byte, (from, _))| *byte = of.0[*from]);
-        let both = [of, &exchanged].map(|of| {
-            [signs(of), signs(&of.inverted())]
-        });
+        let both = [of, &exchanged].map(|of| [signs(of), signs(&of.inverted())]);
         std::array::from_fn(|number| {
             let [same, opposite] = both[usize::from(Self::number(number).transposed)];
             same & !TURNED[number] | opposite & TURNED[number]

@@ -118,3 +118,44 @@ fn inverted_scans_of_different_patients_are_not_alike_because_both_are_inverted(
     let pairs = pairs_of_slices(&vec![None; patients.len()], &descriptors);
     assert_eq!(pairs.iter().map(|pair| (pair.first, pair.second)).collect::<Vec<_>>(), [(299, 300)]);
 }
+
+#[test]
+fn a_turned_copy_of_some_slices_is_found() {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    // A chest's left half is much like its right one.
+    let one_half = drawn(&mut rng);
+    let mirrored = symmetry::Symmetry::number(2).frequencies(&one_half);
+    let usual: Frequencies = std::array::from_fn(|k| one_half[k] + mirrored[k]);
+    let mut patient = || {
+        let of_patient = |own: Frequencies| std::array::from_fn(|k| usual[k] + 0.5 * own[k]);
+        [drawn(&mut rng), drawn(&mut rng)].map(of_patient)
+    };
+    let patients: Vec<[Frequencies; 2]> = (0..100).map(|_| patient()).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let heights = |step: usize| (0..30).step_by(step).map(|slice| slice as f32 / 30.0);
+    let mut labels = vec![Some(Label::Covid); 100];
+    let mut slices: Vec<(usize, Descriptor)> = Vec::new();
+    for (scan, patient) in patients.iter().enumerate() {
+        slices.extend(heights(1).map(|height| (scan, descriptor(patient, height, 0.02, &mut rng))));
+    }
+    // Every third slice of patient 40, mirrored and inverted, in reverse, with the other label; two of patient 50, too few to say.
+    let mirrored_and_inverted = symmetry::Symmetry::number(3);
+    let mut copy = |scan: usize, of: usize, heights: &[f32]| {
+        let turned = |height: &f32| {
+            let values = descriptor(&patients[of], *height, 0.02, &mut rng).values();
+            (scan, Descriptor::packed(&mirrored_and_inverted.frequencies(&values)))
+        };
+        slices.extend(heights.iter().map(turned));
+    };
+    copy(100, 40, &heights(3).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>());
+    copy(101, 50, &[0.2, 0.5]);
+    labels.extend([Some(Label::NonCovid); 2]);
+    let mut candidates = Vec::new();
+    for (slice, (scan, descriptor)) in (0..).zip(&slices) {
+        candidates.push(Candidate { slice, scan: *scan as u32, label: labels[*scan], descriptor });
+    }
+    let pairs = pairs_of_scans(&candidates, &[]);
+    let found: Vec<_> =
+        pairs.iter().map(|pair| (pair.first, pair.second, pair.in_conflict, pair.how.join("; "))).collect();
+    assert_eq!(found, [(40, 100, true, "mirrored, inverted".to_owned())]);
+}

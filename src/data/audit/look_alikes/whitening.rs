@@ -60,6 +60,12 @@ impl Usual {
         exceeds.as_chunks().0.iter().fold(0, eight)
     }
 
+    /// The same of frequencies that are no bytes.
+    pub(super) fn signs_of(&self, frequencies: &[f32; DESCRIPTOR]) -> u128 {
+        let exceeds = |k: usize| self.scale[k] > 0.0 && frequencies[k] > self.median[k];
+        (0..DESCRIPTOR).fold(0, |bits, k| bits << 1 | u128::from(exceeds(k)))
+    }
+
     /// -1 for a slice that is the opposite of the usual one rather than like it, as an inverted one is; 1 for others.
     pub(super) fn tone(&self, descriptor: &Descriptor) -> f32 {
         let values = descriptor.values();

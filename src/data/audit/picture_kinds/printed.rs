@@ -40,6 +40,40 @@ pub(super) fn mask(view: &PictureView<'_>, texture: &Texture) -> Option<(Check, 
     Some((Check::MaskPicture, format!("{share:.1} % of the pixels are at the grey levels {}", levels.join(", "))))
 }
 
+/// All levels of a picture that has so few at most.
+fn only_levels(view: &PictureView<'_>, at_most: usize) -> Option<Vec<usize>> {
+    let levels: Vec<usize> = (0..256).filter(|level| view.histogram[*level] > 0).take(at_most + 1).collect();
+    (2..=at_most).contains(&levels.len()).then_some(levels)
+}
+
+fn no_other_levels(levels: &[usize]) -> (Check, String) {
+    let levels: Vec<String> = levels.iter().map(usize::to_string).collect();
+    (Check::MaskPicture, format!("no other grey levels than {}", levels.join(", ")))
+}
+
+/// A map of labels that was not saved as JPEG: a few levels and no others, in even regions.
+pub(super) fn few_levels(view: &PictureView<'_>) -> Option<(Check, String)> {
+    const LEVELS: usize = 8;
+    /// Pixels in a row at one level, on average without the most common one: of a slice in eight levels 2 to 5.
+    const EVEN: usize = 10;
+    let levels = only_levels(view, LEVELS)?;
+    let ground = (0..256).max_by_key(|level| view.histogram[*level])? as u8;
+    let (mut runs, mut pixels) = (0, 0);
+    let (width, height) = (view.image.width as usize, view.image.height as usize);
+    for row in view.image.pixels.chunks_exact(width).step_by((height / 128).max(1)) {
+        for run in row.chunk_by(|a, b| a == b).filter(|run| run[0] != ground) {
+            (runs, pixels) = (runs + 1, pixels + run.len());
+        }
+    }
+    (runs > 0 && pixels >= EVEN * runs).then(|| no_other_levels(&levels))
+}
+
+/// Black and white alone, also where dots stand for grey.
+pub(super) fn black_and_white(view: &PictureView<'_>) -> Option<(Check, String)> {
+    let levels = only_levels(view, 2)?;
+    (levels[1] - levels[0] > 64).then(|| no_other_levels(&levels))
+}
+
 /// A page of text: an even ground, and on it many short runs of pixels in lines with gaps between them. Runs in a slice
 /// are as long as the body.
 pub(super) fn text_page(view: &PictureView<'_>) -> Option<(Check, String)> {

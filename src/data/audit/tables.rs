@@ -1,0 +1,104 @@
+//! What an audit found, as tables.
+
+use super::{Audit, Check, Finding, Severity};
+use crate::base::progress::{counted, thousands};
+use crate::base::table::Table;
+use crate::data::manifest::{Label, Scan, Set, Slice};
+use std::collections::BTreeMap;
+
+impl Audit {
+    /// Every excluded file with its reason, one row each, at most `limit` rows.
+    pub fn excluded_table(&self, limit: usize) -> Table {
+        let excluded = self.excluded();
+        let mut table = Table::new("Left out", &["File", "Check", "Found"]);
+        for (path, finding) in excluded.iter().take(limit) {
+            table.row([path.clone(), finding.check.name().to_owned(), finding.detail.clone()]);
+        }
+        match excluded.len() {
+            0 => table.note("Nothing is left out."),
+            n if n > limit => table.note(format!("{} in all.", thousands(n as u64))),
+            _ => table,
+        }
+    }
+
+    /// One row for each check that found something: severity, count, an example and its meaning.
+    pub fn table(&self) -> Table {
+        let mut table =
+            Table::new(format!("Audit of {}", self.manifest.name), &["Check", "Severity", "Count", "First", "Meaning"]);
+        let mut silent = 0_u64;
+        for &check in Check::ALL {
+            let Some(first) = self.findings.iter().find(|f| f.check == check) else {
+                silent += 1;
+                continue;
+            };
+            let example = match &first.with {
+                Some(with) => format!("{} and {with}", first.path),
+                None => first.path.clone(),
+            };
+            let count = thousands(self.count(check) as u64);
+            table.row([check.name().to_owned(), check.severity().to_string(), count, example, check.meaning().into()]);
+        }
+        let table = match silent {
+            0 => table,
+            n => table.note(format!(
+                "{} found nothing.",
+                counted(n, if self.findings.is_empty() { "check" } else { "other check" })
+            )),
+        };
+        let excluded = self.excluded();
+        let (out, all) = (excluded.len() as u64, self.manifest.slices.len() as u64);
+        let severe = self.findings.iter().filter(|of| of.check.severity() == Severity::Exclude).count() as u64;
+        let table = table.note(format!(
+            "{} of severity exclude: {} of {} slices are left out, {} stay.",
+            counted(severe, "finding"),
+            thousands(out),
+            thousands(all),
+            thousands(all - out)
+        ));
+        let others = self.left_out() as u64 - out;
+        let table = match others {
+            0 => table,
+            _ => table.note(format!("{} besides, which are no slices of a scan.", counted(others, "other file"))),
+        };
+        self.not_usable(&excluded).into_iter().fold(table, Table::note)
+    }
+
+    /// Every finding of a check: path, what was found, and the other file for checks that compare two.
+    pub fn details(&self, check: Check) -> Table {
+        let mut table = Table::new(format!("{check}: {}", check.meaning()), &["Path", "Found", "With"]);
+        for finding in self.findings.iter().filter(|f| f.check == check) {
+            table.row([finding.path.clone(), finding.detail.clone(), finding.with.clone().unwrap_or_default()]);
+        }
+        table
+    }
+
+    /// What of the data set cannot be used as a whole: folders that are not read, and a class of which training has no scan.
+    fn not_usable(&self, excluded: &BTreeMap<String, &Finding>) -> Vec<String> {
+        let unread = |check| match self.count(check) as u64 {
+            0 => None,
+            count => Some(format!("{} ({check})", counted(count, "folder"))),
+        };
+        let unread: Vec<String> = [Check::UnknownFolder, Check::LoosePictures].into_iter().filter_map(unread).collect();
+        let folders = (!unread.is_empty()).then(|| {
+            format!(
+                "Not read, and not counted here: what lies in {}. What was found, and what is expected, is listed by \
+                 `covid-ct audit --details {}`.",
+                unread.join(" and "),
+                if self.count(Check::UnknownFolder) > 0 { Check::UnknownFolder } else { Check::LoosePictures }
+            )
+        });
+        let manifest = &self.manifest;
+        let is_used = |slice: &Slice| slice.number.is_some() && !excluded.contains_key(&manifest.path(slice));
+        let is_of = |scan: &Scan, label| scan.set == Set::Train && scan.label == Some(label);
+        let has = |label| manifest.slices.iter().any(|of| is_of(manifest.scan_of(of), label) && is_used(of));
+        let lacking: Vec<String> =
+            Label::ALL.into_iter().filter(|label| !has(*label)).map(|label| label.to_string()).collect();
+        let classes = (!lacking.is_empty()).then(|| {
+            format!(
+                "The training set has no scan of {}: nothing can be trained on this data set alone.",
+                lacking.join(" or of ")
+            )
+        });
+        folders.into_iter().chain(classes).collect()
+    }
+}
