@@ -170,6 +170,9 @@ fn sampled(of: usize) -> BTreeSet<usize> {
     best.into_values().map(|(_, rank)| rank).collect()
 }
 
+/// Bright dots in a drawn slice.
+const VESSELS: usize = 40;
+
 /// A body with two lungs, whose shapes and contents the frequencies give.
 fn chest(of: &[f32; DESCRIPTOR], height: f32) -> Thumbnail {
     let wave = |k: usize, at: f32| (std::f32::consts::PI * k as f32 * at).cos();
@@ -183,7 +186,7 @@ fn chest(of: &[f32; DESCRIPTOR], height: f32) -> Thumbnail {
         columns[down].iter_mut().zip(&waves[across]).for_each(|(sum, wave)| *sum += level * wave);
     }
     let size = (0.6 + 0.4 * (std::f32::consts::PI * height).sin()) * (1.0 + 0.05 * of[3]);
-    Thumbnail(std::array::from_fn(|y| {
+    let mut chest = Thumbnail(std::array::from_fn(|y| {
         std::array::from_fn(|x| {
             let (across, down) = ((x as f32 + 0.5) / side as f32 - 0.5, (y as f32 + 0.5) / side as f32 - 0.5);
             let inside = |middle: f32, width: f32, height: f32| {
@@ -198,7 +201,17 @@ fn chest(of: &[f32; DESCRIPTOR], height: f32) -> Thumbnail {
             };
             level.clamp(0.0, 255.0)
         })
-    }))
+    }));
+    // Vessels, by which real patients differ: where they lie changes slowly along the body.
+    let place = |k: usize| {
+        let at = 0.5 + 0.3 * (3.0 * of[k % DESCRIPTOR] / strength(k % DESCRIPTOR)).sin();
+        (at * side as f32) as usize
+    };
+    for vessel in 0..VESSELS {
+        let (x, y) = (place(2 * vessel), place(2 * vessel + 1));
+        chest.0[y..y + 2].iter_mut().for_each(|row| row[x..x + 2].fill(200.0));
+    }
+    chest
 }
 
 /// Low frequencies are strong and high ones weak, as in natural images.

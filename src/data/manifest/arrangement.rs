@@ -1,15 +1,16 @@
 //! Which of the listed folders are scans: the same for folders, and for archives that are not unpacked.
 
+mod unread;
+
 use super::acquisition::Rejection;
 use super::folder_tree::is_hidden;
-use super::layout::{FolderPlace, FolderWord, Layout, MappedFolder, Unclear};
+use super::layout::{FolderPlace, FolderWord, Layout, Unclear};
 use super::listing::{FolderListing, ListedSlice, scan_key};
 use super::new_scans::{below, is_picture};
 use super::scanner_files::is_named_as_scanners;
+use super::slice_order::sort_by_name;
 use super::{Label, Rejected, Scan};
-use crate::base::natural::numeric_key;
-use crate::base::progress::counted;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// A folder this deep is none of a data set.
 const DEEPEST: usize = 40;
@@ -49,11 +50,6 @@ pub(super) struct Arrangement<'a> {
     inside: BTreeMap<String, Vec<String>>,
     rejected: Vec<Rejected>,
     layout: Layout,
-}
-
-/// Whether a file is named as a folder, with an ending.
-fn is_stem(folder: &str, file: &str) -> bool {
-    file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// The parts of a path; `None` where it is none under the root.
@@ -199,7 +195,10 @@ impl<'a> Arrangement<'a> {
     /// A folder of slices; what it holds besides is none of them.
     fn add_scan(&mut self, path: String, place: FolderPlace, at: usize) {
         let mut files = self.folders[at].files.clone();
-        files.sort_by_cached_key(|file| (numeric_key(self.name(*file)), self.name(*file), *file));
+        files.sort_unstable();
+        let mut named: Vec<(usize, &str)> = files.iter().map(|file| (*file, self.name(*file))).collect();
+        sort_by_name(&mut named, |(_, name)| name);
+        let files: Vec<usize> = named.into_iter().map(|(file, _)| file).collect();
         self.folders[at].understood += files.len().max(1);
         for (name, folder) in self.folders[at].folders.clone() {
             let inside = below(&path, name);
@@ -240,74 +239,6 @@ impl<'a> Arrangement<'a> {
 
     fn reject(&mut self, path: String, reason: Rejection, detail: String) {
         self.rejected.push(Rejected { path, reason, detail });
-    }
-
-    fn report_loose(&mut self, path: &str, at: usize) {
-        let pictures = self.folders[at].files.iter().map(|file| self.name(*file)).filter(|name| is_picture(name));
-        let count = self.pictures_in(at);
-        let Some(first) = pictures.min_by_key(|name| (numeric_key(name), *name)) else { return };
-        let detail = format!(
-            "{} in no scan's folder ({first} first), not read: put those of each scan into a folder of its own, or name them in \
-             a labels.csv with the columns path, scan and label, a row for each picture",
-            counted(count as u64, "picture")
-        );
-        self.reject(path.to_owned(), Rejection::LoosePictures, detail);
-    }
-
-    /// Says of classes in no part that they are read as train, where others are in one: a part may be misspelt.
-    fn report_without_part(&mut self) {
-        let says_part = |of: &&MappedFolder| self.layout.says_part(&of.folder);
-        let Some(other) = self.layout.mapped.iter().find(says_part).map(|of| of.folder.clone()) else { return };
-        let without = self.layout.mapped.iter().filter(|of| !says_part(of));
-        for folder in without.map(|of| of.folder.clone()).collect::<Vec<_>>() {
-            let detail = format!(
-                "its scans are read as train, from which the test set is drawn: no folder on the way is named as a part, as in \
-                 {other}; expected train, val or test in a name"
-            );
-            self.reject(folder, Rejection::NoPart, detail);
-        }
-    }
-
-    /// Says of archives beside scans that they are not read; within a scan that is said of a slice's place.
-    fn report_archives(&mut self) {
-        let of_scans: HashSet<usize> = self.scans.iter().flat_map(|(_, files)| files.iter().copied()).collect();
-        let others = (0..self.files.len()).filter(|file| !of_scans.contains(file)).map(|file| self.files[file]);
-        // One beside the folder of its name was unpacked.
-        let is_unpacked =
-            |path: &str| self.layout.places.keys().any(|folder| !folder.is_empty() && is_stem(folder, path));
-        let archives = others.filter_map(Rejected::archive).filter(|of| !is_unpacked(&of.path));
-        self.rejected.extend(archives.collect::<Vec<_>>());
-        self.strays.retain(|path| Rejected::archive(path).is_none());
-    }
-
-    /// Says of each highest folder of which nothing was understood what lies in it.
-    fn report_unknown(&mut self, at: usize, way: &mut Vec<usize>) {
-        let path = way.iter().map(|folder| self.folders[*folder].name).collect::<Vec<_>>().join("/");
-        let is_whole = !way.is_empty() && self.folders[at].understood == 0;
-        let (mut unclear, mut rest) = (Vec::new(), vec![at]);
-        while let Some(folder) = rest.pop() {
-            let of = &self.folders[folder];
-            unclear.extend(of.unclear.map(|why| (folder, why)));
-            rest.extend(of.folders.values().rev().filter(|_| is_whole));
-        }
-        if let Some(&(first, why)) = unclear.first() {
-            let slices: usize = unclear.iter().map(|(folder, _)| self.folders[*folder].own_slices).sum();
-            let example = self.folders[first].files.iter().map(|file| self.files[*file]);
-            let example = example.min_by_key(|path| (numeric_key(path), *path)).unwrap_or_default();
-            let detail = format!(
-                "{} in {} ({example} first), not read: {}",
-                counted(slices as u64, "possible slice"),
-                counted(unclear.len() as u64, "folder"),
-                why.in_words()
-            );
-            let path = if path.is_empty() { ROOT.to_owned() } else { path };
-            self.reject(path, Rejection::UnknownFolder, detail);
-        }
-        for folder in self.folders[at].folders.clone().into_values().filter(|_| !is_whole) {
-            way.push(folder);
-            self.report_unknown(folder, way);
-            way.pop();
-        }
     }
 
     /// The listing, its layout, and for each file its number in the listing; `None` for strays and all that is no part of

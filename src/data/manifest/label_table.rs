@@ -2,21 +2,20 @@
 
 use super::acquisition::{Rejected, Rejection};
 use super::listing::{FolderListing, ListedSlice};
-use super::new_scans::{anywhere_below, is_picture};
+use super::new_scans::is_picture;
 use super::patients::hide_numbers;
 use super::pseudonym::Pseudonyms;
 use super::root_tables::{cut, table_in};
-use super::{Label, Manifest, Scan, Set};
+use super::{Label, Scan, Set};
 use crate::base::errors::{Context, Result, bail, ensure};
-use crate::base::escape::csv_text;
-use crate::base::files::{Digest, write_whole};
-use crate::base::progress::Progress;
+use crate::base::files::Digest;
 pub(super) use columns::as_written;
 use columns::{Columns, normalised};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 mod columns;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -156,39 +155,6 @@ impl LabelTable {
             parts.values().flatten().filter_map(|file| file.at.as_deref().map(str::to_owned)).collect();
         let added = parts.into_iter().map(|(name, files)| (Scan::new(name), files)).collect();
         listing.rearranged(|path| gone.contains(path), added)
-    }
-}
-
-impl Manifest {
-    /// Writes a table of the scans below `folder`, of any layout, with empty columns for label, set and source; `patient` is
-    /// filled in where DICOM files tell which scans are one patient's. Returns the number of scans.
-    ///
-    /// # Errors
-    /// No scan there, or a table that is there already: it may hold somebody's work.
-    pub fn write_label_table(
-        folder: impl AsRef<Path>,
-        to: impl AsRef<Path>,
-        progress: impl Fn(&Progress) + Sync,
-    ) -> Result<usize> {
-        let (folder, to) = (folder.as_ref(), to.as_ref());
-        let doing = || format!("writing a table of labels {}", to.display());
-        ensure!(!to.exists(), "{}: it exists already, and is not replaced", doing());
-        ensure!(folder.is_dir(), "{}: {} is no folder", doing(), folder.display());
-        let listing = anywhere_below(folder, &progress)?;
-        let count = listing.scans.len();
-        ensure!(count > 0, "{}: there is no scan in {}", doing(), folder.display());
-        let mut table = csv::Writer::from_writer(Vec::new());
-        table.write_record(["path", "label", "set", "source", "patient"])?;
-        // Numbered, for a keyed hash is another one on another machine.
-        let mut numbers: HashMap<&String, usize> = HashMap::new();
-        for scan in &listing.scans {
-            let next = numbers.len() + 1;
-            let patient = scan.pseudonym().map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
-            table.write_record([csv_text(&scan.folder).as_str(), "", "", "", &patient.unwrap_or_default()])?;
-        }
-        let bytes = table.into_inner().map_err(|error| error.into_error()).with_context(doing)?;
-        write_whole(to, &bytes).with_context(doing)?;
-        Ok(count)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::folder_tree::{FolderTree, is_hidden};
 use super::listing::{FolderListing, ListedSlice};
+use super::slice_order::sort_by_name;
 use super::{Manifest, Rejected, Scan, Set};
 use crate::base::errors::{Context, Result, bail};
 use crate::base::natural::numeric_key;
@@ -163,7 +164,7 @@ impl PictureWalk {
             }
         }
         for (folder, mut pictures) in pictures {
-            pictures.sort_by_cached_key(|name| (numeric_key(name), name.clone()));
+            sort_by_name(&mut pictures, |name| name);
             walk.found.push(Found { folder, pictures });
         }
         walk.found.sort_by_cached_key(|of| {

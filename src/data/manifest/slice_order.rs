@@ -2,6 +2,8 @@
 
 use super::new_scans::is_picture;
 use super::{Manifest, Slice};
+use crate::base::natural::numeric_key;
+use std::collections::HashMap;
 
 /// Numbers of slices follow each other: where half of the steps are larger than this, and differ, they are something else.
 const LARGEST_STEP: u32 = 10;
@@ -51,9 +53,67 @@ impl<'a> NameParts<'a> {
     }
 }
 
+/// The one number of a name as a position along the body: with what is before it but for its sign, and the digits after its point.
+fn position(name: &str) -> Option<(&str, f64, usize, bool)> {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let begin = stem.find(|c: char| c.is_ascii_digit())?;
+    let end = 1 + stem.rfind(|c: char| c.is_ascii_digit())?;
+    let (before, number) = (&stem[..begin], &stem[begin..end]);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !are_digits(whole) || !are_digits(fraction) {
+        return None;
+    }
+    let is_negative = before.ends_with('-');
+    let value: f64 = number.parse().ok()?;
+    let value = if is_negative { -value } else { value };
+    Some((before.strip_suffix(['-', '+']).unwrap_or(before), value, fraction.len(), is_negative))
+}
+
+/// The ranks of names that are positions such as `z-97.5` or `-30`: where points or signs say so. One number with a point may as
+/// well be two numbers; it is a position where its first part changes and the second one has as many digits throughout.
+fn ranks_of_positions(names: &[&str]) -> Option<Vec<u32>> {
+    let found = names.iter().map(|name| position(name)).collect::<Option<Vec<_>>>()?;
+    let (prefix, _, digits, _) = *found.first()?;
+    if found.iter().any(|(other, ..)| *other != prefix) {
+        return None;
+    }
+    let values: Vec<f64> = found.iter().map(|(_, value, ..)| *value).collect();
+    let is_decimal = digits > 0
+        && found.iter().all(|(_, _, other, _)| *other == digits)
+        && values.iter().any(|value| value.trunc() != values[0].trunc());
+    let negative = found.iter().filter(|(.., is_negative)| *is_negative).count();
+    let has_both_signs = (1..found.len()).contains(&negative) && found.iter().all(|(_, _, digits, _)| *digits == 0);
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let is_strict = order.windows(2).all(|pair| values[pair[0]] < values[pair[1]]);
+    if !is_strict || !(is_decimal || has_both_signs) {
+        return None;
+    }
+    let mut ranks = vec![0; values.len()];
+    (0..).zip(order).for_each(|(rank, at)| ranks[at] = rank);
+    Some(ranks)
+}
+
+/// Puts the files of a scan in the natural order of their names; pictures whose names are positions in the order of these, and
+/// after them what is no picture.
+pub(super) fn sort_by_name<T>(files: &mut [T], name: impl Fn(&T) -> &str) {
+    files.sort_by_cached_key(|file| (numeric_key(name(file)), name(file).to_owned()));
+    let pictures: Vec<&str> = files.iter().map(&name).filter(|name| is_picture(name)).collect();
+    if let Some(ranks) = ranks_of_positions(&pictures).filter(|ranks| ranks.len() > 1) {
+        let rank: HashMap<String, u32> = pictures.into_iter().map(str::to_owned).zip(ranks).collect();
+        files.sort_by_key(|file| rank.get(name(file)).copied().unwrap_or(u32::MAX));
+    }
+}
+
 impl SliceOrder {
     /// Of the names of a scan's pictures, which are in natural order.
     pub(crate) fn of(names: &[&str]) -> Self {
+        if names.len() > 1
+            && let Some(numbers) = ranks_of_positions(names)
+        {
+            return Self { numbers, by: OrderedBy::Number };
+        }
         let parts: Vec<NameParts<'_>> = names.iter().map(|name| NameParts::of(name)).collect();
         let by_names = |why: String| Self { numbers: (0..names.len() as u32).collect(), by: OrderedBy::Names(why) };
         let Some(first) = parts.first() else { return Self { numbers: Vec::new(), by: OrderedBy::Number } };
@@ -145,7 +205,7 @@ mod tests {
     /// The numbers of these names, which must be in natural order, and why they are doubtful.
     fn ordered(names: &[&str]) -> (Vec<u32>, String) {
         let mut sorted = names.to_vec();
-        sorted.sort_by_cached_key(|name| crate::base::natural::numeric_key(name));
+        sort_by_name(&mut sorted, |name| name);
         assert_eq!(sorted, names);
         let order = SliceOrder::of(names);
         let why = match order.by {
@@ -168,6 +228,13 @@ mod tests {
         assert_eq!(numbers(&["1-004.jpg", "1-005.jpg"]), [4, 5]);
         assert_eq!(numbers(&["NCP_96_1328_0005.png", "NCP_96_1328_0006.png"]), [5, 6]);
         assert_eq!(numbers(&["3_of_40.jpg", "4_of_40.jpg"]), [3, 4]);
+        // Positions along the body.
+        assert_eq!(numbers(&["-30.png", "-5.png", "0.png", "25.png"]), [0, 1, 2, 3]);
+        assert_eq!(numbers(&["z-98.5.png", "z-96.0.png", "z2.5.png", "z12.0.png"]), [0, 1, 2, 3]);
+        assert_eq!(numbers(&["z-5.0.png", "z+0.0.png", "z+5.0.png"]), [0, 1, 2]);
+        assert_eq!(numbers(&["002.5.png", "005.0.png", "007.5.png"]), [0, 1, 2]);
+        // Two numbers, not one with a point.
+        assert_eq!(numbers(&["3.1.png", "3.2.png", "3.10.png"]), [1, 2, 10]);
         // Both numbers say the same.
         assert_eq!(numbers(&["1_z105.png", "2_z110.png", "3_z115.png"]), [1, 2, 3]);
         assert_eq!(numbers(&["01.jpg", "1.jpg", "1.png", "2.png"]), [1, 1, 1, 2]);

@@ -67,6 +67,9 @@ pub(super) fn plant(plan: &mut PhantomPlan, config: &PhantomConfig) {
         if let Some(f) = plan.files.iter_mut().find(|f| f.path == path) {
             f.kind = kind;
         }
+        if kind == Kind::Colour {
+            plan.note("coloured", vec![path.clone()], "a red arrow");
+        }
         plan.note(check, vec![path], note);
     }
     extras(plan, free);

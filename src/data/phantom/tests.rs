@@ -7,9 +7,10 @@ use super::*;
 use crate::base::progress::Progress;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const CHECKS: [&str; 17] = [
+const CHECKS: [&str; 18] = [
     "black-slice",
     "colour",
+    "coloured",
     "conflicting-label",
     "empty-file",
     "empty-scan",

@@ -70,6 +70,8 @@ fn foreign_folders(drawing: &mut CaseDrawing) -> Result<()> {
     drawing.named_scan("val/covid/site 2/ct_scan_0", 2, &bare())?;
     drawing.named_scan("test_site2/COVID-19/ct_scan_0", 2, &bare())?;
     drawing.note("labelled-test", &["test_site2/COVID-19"], "a test set with classes");
+    drawing.named_scan("site 3/COVID patients/ct_scan_0", 0, &bare())?;
+    drawing.note("no-part", &["site 3/COVID patients"], "a class in no part");
     Ok(())
 }
 
@@ -86,5 +88,8 @@ fn unread_folders(drawing: &mut CaseDrawing) -> Result<()> {
     drawing.note("unknown-folder", &[&inside], "pictures in a folder of a scan");
     drawing.unread("train/non-covid", 1, &names(|slice| format!("Non-Covid ({slice}).jpg")))?;
     drawing.note("loose-pictures", &["train/non-covid"], "pictures in a class's folder");
+    let archive = "train/covid/site 4.tar.gz";
+    drawing.files.push((archive.to_owned(), vec![0x1F, 0x8B, 8, 0]));
+    drawing.note("packed-files", &[archive], "an archive beside scans");
     Ok(())
 }

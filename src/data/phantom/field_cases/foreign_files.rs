@@ -6,7 +6,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use turbojpeg::{Image, PixelFormat, Subsamp};
 
 /// Slices that are files of another kind: their number among the slices is their place here.
-const KINDS: usize = 8;
+const KINDS: usize = 10;
 
 pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
     let (patient, class) = (drawing.new_patient(), 1);
@@ -15,6 +15,7 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
     let size = drawing.size();
     let (tiff, inks) = (tiff(&slices[SLICES], size)?, inks(&slices[SLICES + 1], size)?);
     let plain = drawing.jpeg(&slices[SLICES + 2])?;
+    let labels = png(&labels(&slices[SLICES], size), size)?;
     let files = [
         (tiff, "wrong-format", "a TIFF"),
         (inks, "unsupported", "a JPEG of four inks"),
@@ -24,11 +25,17 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
         (video_header(), "not-an-image", "the beginning of an MP4 video"),
         (b"P1\tcase 12, export at 10:31, 64 slices\n".to_vec(), "not-an-image", "a text"),
         (without_end(&plain), "no-end-marker", "a whole JPEG without its last two bytes"),
+        (pages(&slices[SLICES], size)?, "unsupported", "a TIFF of two pages"),
+        (labels, "mask-picture", "a PNG of four levels, as a map of labels"),
     ];
     for (number, (bytes, check, what)) in (SLICES..).zip(files) {
         let path = format!("{folder}/{number}.jpg");
         drawing.slice_file(path.clone(), patient, bytes);
         drawing.note(check, &[&path], what);
+        // What is read is also said to be named wrongly.
+        if check == "mask-picture" {
+            drawing.note("wrong-format", &[&path], "a PNG");
+        }
     }
     Ok(())
 }
@@ -38,6 +45,42 @@ fn tiff(grey: &[u8], size: usize) -> Result<Vec<u8>> {
     let encoder = image::codecs::tiff::TiffEncoder::new(&mut bytes);
     encoder.write_image(grey, size as u32, size as u32, ExtendedColorType::L8).context("writing a TIFF")?;
     Ok(bytes.into_inner())
+}
+
+/// The TIFF with its only directory (TIFF 6.0, section 2) once more, as a second page.
+fn pages(grey: &[u8], size: usize) -> Result<Vec<u8>> {
+    let mut bytes = tiff(grey, size)?;
+    let number =
+        |at: usize, length: usize| bytes[at..at + length].iter().rev().fold(0, |n, byte| n << 8 | usize::from(*byte));
+    let directory = number(4, 4);
+    let next = directory + 2 + 12 * number(directory, 2);
+    let copy = bytes[directory..next + 4].to_vec();
+    // Directories begin at even places.
+    bytes.resize(bytes.len().next_multiple_of(2), 0);
+    let second = bytes.len() as u32;
+    bytes[next..next + 4].copy_from_slice(&second.to_le_bytes());
+    bytes.extend(copy);
+    Ok(bytes)
+}
+
+/// Air, lung, tissue and bone by the mean levels of fields of 8×8 pixels.
+fn labels(grey: &[u8], size: usize) -> Vec<u8> {
+    const FIELD: usize = 8;
+    let mean = |x: usize, y: usize| {
+        let rows = grey.chunks_exact(size).skip(y - y % FIELD).take(FIELD);
+        let fields = rows.flat_map(|row| row.iter().skip(x - x % FIELD).take(FIELD));
+        let (sum, count) = fields.fold((0, 0), |(sum, count), level| (sum + usize::from(*level), count + 1));
+        sum / count.max(1)
+    };
+    let label = |level: usize| [20, 90, 200].iter().filter(|above| level > **above).count();
+    (0..size * size).map(|at| [0, 85, 170, 255][label(mean(at % size, at / size))]).collect()
+}
+
+fn png(grey: &[u8], size: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    encoder.write_image(grey, size as u32, size as u32, ExtendedColorType::L8).context("writing a PNG")?;
+    Ok(bytes)
 }
 
 /// As programs for printing save grey: the same of each ink.

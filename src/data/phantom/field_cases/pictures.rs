@@ -16,7 +16,7 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
     let size = drawing.size();
     let of_patient = |drawing: &CaseDrawing, class| drawing.slices(drawing.patient, class, STACK, 1);
     type Case = (&'static str, &'static str, fn(&[Grey], usize, u64) -> Grey);
-    let cases: [Case; 14] = [
+    let cases: [Case; 15] = [
         ("black-slice", "all pixels are zero", |_, size, _| vec![0; size * size]),
         ("text-page", "dark text on white", |_, size, seed| text_page(size, seed, 0, 255)),
         ("text-page", "light text on black", |_, size, seed| text_page(size, seed, 230, 0)),
@@ -32,6 +32,9 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
         ("borders", "a white border of 12 pixels", |stack, size, _| bordered(&stack[12], size, 12, 255)),
         ("borders", "a grey border of 20 pixels", |stack, size, _| bordered(&stack[12], size, 20, 128)),
         ("blurred", "by a Gaussian of 3 pixels", |stack, size, _| blurred(&stack[12], size)),
+        ("wrapped-values", "four times as bright, of which the lowest 8 bits stay", |stack, _, _| {
+            stack[12].iter().map(|level| level.wrapping_mul(4)).collect()
+        }),
         ("overexposed", "150 levels brighter", |stack, _, _| brighter(&stack[12], |level| level + 150)),
     ];
     for (at, (check, note, picture)) in cases.into_iter().enumerate() {

@@ -1,0 +1,84 @@
+//! What of a data set's folders is not read, and what is read otherwise than a reader might think.
+
+use super::{Arrangement, ROOT};
+use crate::base::natural::numeric_key;
+use crate::base::progress::counted;
+use crate::data::manifest::layout::MappedFolder;
+use crate::data::manifest::new_scans::is_picture;
+use crate::data::manifest::{Rejected, Rejection};
+use std::collections::HashSet;
+
+impl Arrangement<'_> {
+    pub(super) fn report_loose(&mut self, path: &str, at: usize) {
+        let pictures = self.folders[at].files.iter().map(|file| self.name(*file)).filter(|name| is_picture(name));
+        let count = self.pictures_in(at);
+        let Some(first) = pictures.min_by_key(|name| (numeric_key(name), *name)) else { return };
+        let detail = format!(
+            "{} in no scan's folder ({first} first), not read: put those of each scan into a folder of its own, or name them in \
+             a labels.csv with the columns path, scan and label, a row for each picture",
+            counted(count as u64, "picture")
+        );
+        self.reject(path.to_owned(), Rejection::LoosePictures, detail);
+    }
+
+    /// Says of classes in no part that they are read as train, where others are in one: a part may be misspelt.
+    pub(super) fn report_without_part(&mut self) {
+        let says_part = |of: &&MappedFolder| self.layout.says_part(&of.folder);
+        let Some(other) = self.layout.mapped.iter().find(says_part).map(|of| of.folder.clone()) else { return };
+        let without = self.layout.mapped.iter().filter(|of| !says_part(of));
+        for folder in without.map(|of| of.folder.clone()).collect::<Vec<_>>() {
+            let detail = format!(
+                "its scans are read as train, from which the test set is drawn: no folder on the way is named as a part, as in \
+                 {other}; expected train, val or test in a name"
+            );
+            self.reject(folder, Rejection::NoPart, detail);
+        }
+    }
+
+    /// Says of archives beside scans that they are not read; within a scan that is said of a slice's place.
+    pub(super) fn report_archives(&mut self) {
+        let of_scans: HashSet<usize> = self.scans.iter().flat_map(|(_, files)| files.iter().copied()).collect();
+        let others = (0..self.files.len()).filter(|file| !of_scans.contains(file)).map(|file| self.files[file]);
+        // One beside the folder of its name was unpacked.
+        let is_unpacked =
+            |path: &str| self.layout.places.keys().any(|folder| !folder.is_empty() && is_stem(folder, path));
+        let archives = others.filter_map(Rejected::archive).filter(|of| !is_unpacked(&of.path));
+        self.rejected.extend(archives.collect::<Vec<_>>());
+        self.strays.retain(|path| Rejected::archive(path).is_none());
+    }
+
+    /// Says of each highest folder of which nothing was understood what lies in it.
+    pub(super) fn report_unknown(&mut self, at: usize, way: &mut Vec<usize>) {
+        let path = way.iter().map(|folder| self.folders[*folder].name).collect::<Vec<_>>().join("/");
+        let is_whole = !way.is_empty() && self.folders[at].understood == 0;
+        let (mut unclear, mut rest) = (Vec::new(), vec![at]);
+        while let Some(folder) = rest.pop() {
+            let of = &self.folders[folder];
+            unclear.extend(of.unclear.map(|why| (folder, why)));
+            rest.extend(of.folders.values().rev().filter(|_| is_whole));
+        }
+        if let Some(&(first, why)) = unclear.first() {
+            let slices: usize = unclear.iter().map(|(folder, _)| self.folders[*folder].own_slices).sum();
+            let example = self.folders[first].files.iter().map(|file| self.files[*file]);
+            let example = example.min_by_key(|path| (numeric_key(path), *path)).unwrap_or_default();
+            let detail = format!(
+                "{} in {} ({example} first), not read: {}",
+                counted(slices as u64, "possible slice"),
+                counted(unclear.len() as u64, "folder"),
+                why.in_words()
+            );
+            let path = if path.is_empty() { ROOT.to_owned() } else { path };
+            self.reject(path, Rejection::UnknownFolder, detail);
+        }
+        for folder in self.folders[at].folders.clone().into_values().filter(|_| !is_whole) {
+            way.push(folder);
+            self.report_unknown(folder, way);
+            way.pop();
+        }
+    }
+}
+
+/// Whether a file is named as a folder, with an ending.
+fn is_stem(folder: &str, file: &str) -> bool {
+    file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('.'))
+}

@@ -1,0 +1,76 @@
+//! A table of labels to be filled in.
+
+use crate::base::errors::{Context, Result, ensure};
+use crate::base::escape::csv_text;
+use crate::base::files::write_whole;
+use crate::base::progress::Progress;
+use crate::data::manifest::Manifest;
+use crate::data::manifest::layout::{FolderPlace, FolderWord};
+use crate::data::manifest::listing::FolderListing;
+use crate::data::manifest::new_scans::anywhere_below;
+use std::collections::HashMap;
+use std::path::Path;
+
+impl Manifest {
+    /// Writes a table of the scans below `folder`, of any layout, with columns for label and set, filled in where names of folders
+    /// say them, an empty one for source, and `patient`, filled in where DICOM files tell which scans are one patient's. Pictures
+    /// that lie in the folder of a class itself have a row, and are a scan, each. Returns the number of scans.
+    ///
+    /// # Errors
+    /// No scan there, or a table that is there already: it may hold somebody's work.
+    pub fn write_label_table(
+        folder: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<usize> {
+        let (folder, to) = (folder.as_ref(), to.as_ref());
+        let doing = || format!("writing a table of labels {}", to.display());
+        ensure!(!to.exists(), "{}: it exists already, and is not replaced", doing());
+        ensure!(folder.is_dir(), "{}: {} is no folder", doing(), folder.display());
+        let listing = anywhere_below(folder, &progress)?;
+        ensure!(!listing.scans.is_empty(), "{}: there is no scan in {}", doing(), folder.display());
+        let rows = template(&listing);
+        let has_pictures = rows.iter().any(|row| !row[5].is_empty());
+        let columns = if has_pictures { 6 } else { 5 };
+        let mut table = csv::Writer::from_writer(Vec::new());
+        table.write_record(&["path", "label", "set", "source", "patient", "scan"][..columns])?;
+        for row in &rows {
+            table.write_record(&row[..columns])?;
+        }
+        let bytes = table.into_inner().map_err(|error| error.into_error()).with_context(doing)?;
+        write_whole(to, &bytes).with_context(doing)?;
+        Ok(rows.len())
+    }
+}
+
+/// A row for each scan, or for each picture of a class's own folder: path, label, set, source, patient, scan.
+fn template(listing: &FolderListing) -> Vec<[String; 6]> {
+    // Numbered, for a keyed hash is another one on another machine.
+    let mut numbers: HashMap<&String, usize> = HashMap::new();
+    let mut rows = Vec::new();
+    for (index, scan) in listing.scans.iter().enumerate() {
+        let words: Vec<FolderWord> = scan.folder.split('/').map(FolderWord::of).collect();
+        let place = FolderPlace::of(&words).ok();
+        let label = place.and_then(|place| place.label);
+        let set = label.and(place).map_or(String::new(), |place| place.set.to_string());
+        let label = label.map_or(String::new(), |label| label.to_string());
+        let row = |path: &str, patient: Option<String>, scan: &str| {
+            [csv_text(path), label.clone(), set.clone(), String::new(), patient.unwrap_or_default(), csv_text(scan)]
+        };
+        let is_class = scan.acquisition.is_none() && place.is_some_and(|place| place.anchor == words.len());
+        if is_class {
+            let files = listing.files.iter().filter(|file| file.scan == index && file.number.is_some());
+            let paths = files.map(|file| listing.path(file));
+            let stem = |path: &str| {
+                let name = path.rsplit('/').next().unwrap_or(path);
+                name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+            };
+            rows.extend(paths.map(|path| row(&path, None, &stem(&path))));
+        } else {
+            let next = numbers.len() + 1;
+            let patient = scan.pseudonym().map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
+            rows.push(row(&scan.folder, patient, ""));
+        }
+    }
+    rows
+}
