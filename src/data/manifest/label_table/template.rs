@@ -74,3 +74,34 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_folders_say_is_filled_in_and_loose_pictures_have_a_row_each() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for file in [
+            "train/COVID-19 (positive)/7.png",
+            "train/COVID-19 (positive)/8.png",
+            "val/normal/a/1.png",
+            "test/b/1.png",
+            "CP/c/1.png",
+        ] {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, "").expect("writes");
+        }
+        let path = folder.path().join("labels.csv");
+        assert_eq!(Manifest::write_label_table(folder.path(), &path, |_| {}).expect("writes"), 5);
+        let written = std::fs::read_to_string(&path).expect("reads");
+        let expected = "path,label,set,source,patient,scan\nCP/c,,,,,\ntest/b,,,,,\ntrain/COVID-19 (positive)/7.png,covid,train,,,7\n\
+                        train/COVID-19 (positive)/8.png,covid,train,,,8\nval/normal/a,non-covid,val,,,\n";
+        assert_eq!(written, expected);
+        // As it is, it is read: two scans of one picture each, one to validate with, two without a label.
+        let manifest = Manifest::scan(folder.path(), |_| {}).expect("scans");
+        let labelled = manifest.scans.iter().filter(|scan| scan.label.is_some()).count();
+        assert_eq!((manifest.scans.len(), labelled, manifest.rejected.len()), (5, 3, 0), "{:?}", manifest.rejected);
+    }
+}
