@@ -24,7 +24,7 @@ fn each_planted_defect_is_found_once_where_it_was_planted() {
         });
         assert!(here, "{} planted at {:?}, found {found:#?}", defect.check, defect.paths);
     }
-    assert_eq!(planted.len(), 17, "one defect of every kind: {planted:?}");
+    assert_eq!(planted.len(), 18, "one defect of every kind: {planted:?}");
     for check in Check::ALL {
         let expected = planted.get(check.name()).copied().unwrap_or(0);
         assert_eq!(fixture.audit.count(*check), expected, "{check}: {}", fixture.audit.details(*check));

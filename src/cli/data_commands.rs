@@ -70,7 +70,9 @@ pub fn labels(dir: &Path, out: Option<&Path>) -> Result<()> {
     let out = out.map_or_else(|| dir.join("labels.csv"), Path::to_owned);
     let scans = Manifest::write_label_table(dir, &out, TerminalProgress::new().progress())?;
     say(format_args!(
-        "{scans} scans in {}: fill in the columns label (covid or non-covid; empty where unknown), set (train or val) and source.",
+        "{scans} scans in {}: fill in the columns label (covid or non-covid; empty where unknown), set (train or val), patient and \
+         source. A picture in a class's own folder is a scan, and of a patient of its own until scan and patient say otherwise: \
+         slices of one patient would lie on both sides of a split.",
         visible(&out)
     ));
     Ok(())

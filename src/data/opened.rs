@@ -99,6 +99,14 @@ impl Contents<'_> {
         }
     }
 
+    /// The same, to be decoded while these are kept.
+    pub(crate) fn borrowed(&self) -> Contents<'_> {
+        match self {
+            Self::Bytes(bytes) => Contents::Bytes(Cow::Borrowed(bytes)),
+            Self::Opened(opened, bytes, sha256) => Contents::Opened(opened, *bytes, *sha256),
+        }
+    }
+
     /// Whether the file is a JPEG of which the end is not marked.
     pub(crate) fn lacks_end_marker(&self) -> bool {
         matches!(self, Self::Bytes(bytes) if is_jpeg_without_end(bytes))

@@ -110,9 +110,9 @@ checks! {
     /// One patient as two scans.
     SamePatient "same-patient" Warning "Two scans look like the same patient: a split must keep them together, and training must not hold one whose twin is used for validation.";
     /// One patient, by a table or DICOM, in training and validation.
-    PatientInParts "patient-in-parts" Warning "A table or DICOM files name one patient for scans of several parts: a leak, if training and validation keep them. A split by patient leaves out those for training.";
+    PatientInParts "patient-in-parts" Warning "Scans of several parts are known to be one patient's, by a table, DICOM or folders: a leak, where some are for training. A split by patient leaves those out of training that another is validated with.";
     /// One patient, by a table or DICOM, with both labels.
-    PatientInClasses "patient-in-classes" Warning "A table or DICOM files name one patient for scans of both classes: two examinations, or a label or a name that is wrong.";
+    PatientInClasses "patient-in-classes" Warning "Scans of both classes are known to be one patient's, by a table, DICOM or folders: two examinations, or a label or a name that is wrong.";
     /// A folder with pictures that is not understood.
     UnknownFolder "unknown-folder" Warning "Pictures or scanners' files in folders whose names do not say what they are: they are not read. What was found says what is expected.";
     /// Pictures beside scans.

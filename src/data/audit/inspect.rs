@@ -58,14 +58,12 @@ impl Inspection {
         let foreign = slice.header.is_none().then(|| contents.foreign(&slice.file)).flatten();
         if slice.number.is_none() {
             match foreign {
-                None if let Some(header) = slice.header.filter(|_| !slice.file.starts_with('.')) => found(
-                    Check::NotAnImage,
-                    format!(
-                        "holds a {} picture: give it the ending .{}, and it is read",
-                        header.format,
-                        ending(header.format)
-                    ),
-                ),
+                // By a name with another ending, or none.
+                None if let Some(header) = slice.header.filter(|_| !slice.file.starts_with('.')) => {
+                    let (format, ending) = (header.format, ending(header.format));
+                    let detail = format!("holds a {format} picture: give it the ending .{ending}, and it is read");
+                    found(Check::JunkFile, detail);
+                }
                 Some(foreign) if foreign.is_pictures => found(Check::NotAnImage, foreign.told),
                 Some(foreign) => found(Check::JunkFile, format!("{} bytes; {}", slice.bytes, foreign.told)),
                 None => found(Check::JunkFile, format!("{} bytes; {}", slice.bytes, kind_of(&slice.file))),
@@ -73,9 +71,7 @@ impl Inspection {
             return (look, None);
         }
         let lacks_end = contents.lacks_end_marker();
-        let colour = slice.header.filter(|header| header.colour == ColourMode::Colour);
-        let colour = colour.and_then(|header| Some((contents.bytes()?.to_vec(), header)));
-        match manifest.decoded(slice, contents) {
+        match manifest.decoded(slice, contents.borrowed()) {
             Err(_) if slice.bytes == 0 => found(Check::EmptyFile, "0 bytes".to_owned()),
             Err(error) => {
                 let check = match error {
@@ -100,8 +96,7 @@ impl Inspection {
                         (PixelMeasure::of(&image, levels), Some(image))
                     }
                 };
-                let coloured = colour.and_then(|(bytes, header)| coloured_share(&bytes, header));
-                if let Some(share) = coloured.filter(|share| *share > COLOURED) {
+                if let Some(share) = coloured(slice, &contents).filter(|share| *share > COLOURED) {
                     found(Check::Coloured, format!("{:.1} % of the picture is coloured", 100.0 * share));
                 }
                 for (check, detail) in picture_findings(&measure) {
@@ -130,6 +125,12 @@ impl Inspection {
     pub(super) fn shows_something(&self) -> bool {
         !self.findings.iter().any(|f| SHOW_NO_SLICE.contains(&f.check))
     }
+}
+
+/// The share of a picture of three channels in which they differ.
+fn coloured(slice: &Slice, contents: &Contents<'_>) -> Option<f32> {
+    let header = slice.header.filter(|header| header.colour == ColourMode::Colour)?;
+    coloured_share(contents.bytes()?, header)
 }
 
 /// What a slice is instead of one.

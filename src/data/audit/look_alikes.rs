@@ -8,7 +8,8 @@
 //! similar.
 //!
 //! Copies that were mirrored, turned, inverted, cropped or given another window have other frequencies. They are looked for
-//! among a few samples of each scan (`described_parts.rs`).
+//! among a few samples of each scan (`described_parts.rs`), and those of whole slices among all slices, with the frequencies
+//! turned (`turned_copies.rs`).
 //!
 //! Of scans that all look alike, each is compared with the first few of them and not with all, and of their pairs only
 //! those are given that join a scan to its group, or show that a label is in doubt: time, memory and findings grow
@@ -61,7 +62,8 @@ const AT_ONCE: usize = 1024;
 pub(super) struct ScanPair {
     pub(super) first: usize,
     pub(super) second: usize,
-    /// Slices of the shorter scan that have a match in the other, and its number of slices.
+    /// Slices of the shorter scan that have a match in the other, and its number of slices; where a few of a scan were looked for, of
+    /// these.
     pub(super) matched: usize,
     pub(super) of: usize,
     /// Mean correlation of the matched slices, -1 to 1.
@@ -140,7 +142,7 @@ impl Band {
     }
 
     /// All with these bits.
-    fn bucket_of(&self, bits: u32) -> &[(u32, u32)] {
+    fn bucket_of_bits(&self, bits: u32) -> &[(u32, u32)] {
         let start = self.order.partition_point(|(place, _)| place >> LABEL < bits);
         let rest = &self.order[start..];
         &rest[..rest.partition_point(|(place, _)| place >> LABEL == bits)]
@@ -169,7 +171,7 @@ struct Bands<'a> {
 impl<'a> Bands<'a> {
     fn of(slices: &'a [Candidate<'a>]) -> Self {
         // Two inverted slices of different patients have in common what the others have not. Turned to the others' tones, they
-        // have in common what all have; with those others they are compared by `described_parts.rs`.
+        // have in common what all have; with those others they are compared by `described_parts.rs` and `turned_copies.rs`.
         let of_all = Usual::of(slices.iter().map(|slice| *slice.descriptor));
         let tones: Vec<f32> = slices.par_iter().map(|slice| of_all.tone(slice.descriptor)).collect();
         let turned =

@@ -74,17 +74,19 @@ impl Audit {
 
     /// What of the data set cannot be used as a whole: folders that are not read, and a class of which training has no scan.
     fn not_usable(&self, excluded: &BTreeMap<String, &Finding>) -> Vec<String> {
-        let unread = |check| match self.count(check) as u64 {
-            0 => None,
-            count => Some(format!("{} ({check})", counted(count, "folder"))),
-        };
-        let unread: Vec<String> = [Check::UnknownFolder, Check::LoosePictures].into_iter().filter_map(unread).collect();
-        let folders = (!unread.is_empty()).then(|| {
+        let kinds =
+            [(Check::UnknownFolder, "folder"), (Check::LoosePictures, "folder"), (Check::PackedFiles, "archive")];
+        let unread: Vec<(Check, String)> = kinds
+            .into_iter()
+            .filter(|(check, _)| self.count(*check) > 0)
+            .map(|(check, what)| (check, format!("{} ({check})", counted(self.count(check) as u64, what))))
+            .collect();
+        let folders = unread.first().map(|(first, _)| {
+            let all: Vec<&str> = unread.iter().map(|(_, text)| text.as_str()).collect();
             format!(
                 "Not read, and not counted here: what lies in {}. What was found, and what is expected, is listed by \
-                 `covid-ct audit --details {}`.",
-                unread.join(" and "),
-                if self.count(Check::UnknownFolder) > 0 { Check::UnknownFolder } else { Check::LoosePictures }
+                 `covid-ct audit --details {first}`.",
+                all.join(", ")
             )
         });
         let manifest = &self.manifest;

@@ -3,6 +3,7 @@
 mod foreign_slices;
 
 use super::{Audit, Check};
+use crate::base::table::Show as _;
 use crate::data::manifest::Manifest;
 use crate::data::opened::SLICE_AT_MOST;
 use crate::data::phantom::{PhantomConfig, draw_phantom};
@@ -121,4 +122,50 @@ fn new_scans_may_lie_beside_pipes_and_links_in_circles() {
     let path = new.join("a/1.jpg");
     let error = in_time(move || Manifest::of_new_scans(path, |_| ())).expect_err("a pipe").to_string();
     assert!(error.ends_with("a/1.jpg: expected a file or a folder, found a named pipe"), "{error}");
+}
+
+#[test]
+fn one_patient_in_two_parts_or_classes_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("data");
+    draw_phantom(&root, &PhantomConfig { defects: false, ..PhantomConfig::tiny() }, |_| ()).expect("draws");
+    let audit = || {
+        let (audit, _) = Audit::in_one_pass(&root, None, |_| ()).expect("audits");
+        audit
+    };
+    let named = |audit: &Audit, check| {
+        let found = audit.findings().iter().filter(|of| of.check == check);
+        found.map(|of| (of.path.clone(), of.detail.clone(), of.with.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!((audit().count(Check::PatientInParts), audit().count(Check::PatientInClasses)), (0, 0));
+    // As a spreadsheet writes it where commas are for decimals.
+    let table = "path;patient\ntrain/covid/ct_scan_0;A\nval/covid/ct_scan_0;A\ntrain/covid/ct_scan_1;B\ntrain/non-covid/ct_scan_0;B\n";
+    std::fs::write(root.join("patients.csv"), table).expect("writes");
+    let audit = audit();
+    let of = |path: &str, detail: &str, with: &str| {
+        vec![(path.to_owned(), format!("scans of one patient: {detail}"), Some(with.to_owned()))]
+    };
+    assert_eq!(
+        named(&audit, Check::PatientInParts),
+        of("train/covid/ct_scan_0", "1 train, 1 val", "val/covid/ct_scan_0")
+    );
+    assert_eq!(
+        named(&audit, Check::PatientInClasses),
+        of("train/covid/ct_scan_1", "1 covid, 1 non-covid", "train/non-covid/ct_scan_0")
+    );
+}
+
+#[test]
+fn archives_beside_scans_are_named_until_they_are_unpacked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("data");
+    draw_phantom(&root, &PhantomConfig { defects: false, ..PhantomConfig::tiny() }, |_| ()).expect("draws");
+    for (name, bytes) in [("val2.tar.gz", ""), ("train.zip", ""), ("train/covid/more.RAR", ""), ("._val.zip", "")] {
+        std::fs::write(root.join(name), bytes).expect("writes");
+    }
+    let (audit, _) = Audit::in_one_pass(&root, None, |_| ()).expect("audits");
+    let found = audit.findings().iter().filter(|of| of.check == Check::PackedFiles).map(|of| of.path.as_str());
+    // Of train.zip there is the folder.
+    assert_eq!(found.collect::<Vec<_>>(), ["train/covid/more.RAR", "val2.tar.gz"]);
+    assert!(audit.table().text().contains("Not read, and not counted here: what lies in 2 archives (packed-files)."));
 }

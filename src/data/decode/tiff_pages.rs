@@ -1,7 +1,9 @@
 //! What the directories of a TIFF say (TIFF 6.0, section 2): how many pictures there are, and of how many bits.
 
-/// Directories that are counted; a chain of more, or one that runs in a circle, ends here.
-const AT_MOST: usize = 1 << 16;
+use std::collections::HashSet;
+
+/// Directories that are counted; a chain of more ends here.
+const AT_MOST: usize = 4096;
 /// More entries than any directory has: some sixty tags are known.
 const ENTRIES_AT_MOST: usize = 512;
 const NEW_SUBFILE_TYPE: u16 = 254;
@@ -13,10 +15,10 @@ const PALETTE: u16 = 3;
 /// The pictures of a TIFF file.
 pub(super) struct TiffPages {
     /// Without reduced copies of others.
-    pub(super) pages: usize,
+    pages: usize,
     /// Bits of a value in the first one, where it says so.
-    pub(super) bits: Option<u16>,
-    pub(super) has_palette: bool,
+    bits: Option<u16>,
+    has_palette: bool,
 }
 
 impl TiffPages {
@@ -32,8 +34,13 @@ impl TiffPages {
             Some(if is_little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) } as usize)
         };
         let mut directory = long(4)?;
+        let mut seen = HashSet::new();
         let mut found = Self { pages: 0, bits: None, has_palette: false };
         for number in 0..AT_MOST {
+            // A chain that runs in a circle.
+            if !seen.insert(directory) {
+                break;
+            }
             let Some(entries) =
                 short(directory).map(usize::from).filter(|entries| (1..=ENTRIES_AT_MOST).contains(entries))
             else {
@@ -115,7 +122,7 @@ mod tests {
         let mut bytes = tiff(&[&[(256, 8)]]);
         let end = bytes.len() - 4;
         bytes[end] = 8;
-        assert_eq!(TiffPages::of(&bytes).map(|found| found.pages), Some(AT_MOST));
+        assert_eq!(TiffPages::of(&bytes).map(|found| found.pages), Some(1));
         assert!(TiffPages::of(b"II\x2a\0\xff\xff\0\0").is_none());
         assert!(TiffPages::of(b"II\x2a\0").is_none());
     }

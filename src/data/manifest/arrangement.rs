@@ -118,10 +118,7 @@ impl<'a> Arrangement<'a> {
         }
         let of = &mut self.folders[at];
         (of.pictures, of.slices, of.own_slices, of.labels_below) = (counts[0], counts[1], own, labels);
-        // A folder around both classes names none.
-        if labels == [true; 2] {
-            of.word.label = None;
-        }
+        of.word = of.word.around(labels);
     }
 
     /// Finds the scans in a folder; `way`: the folders to it.

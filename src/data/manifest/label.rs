@@ -36,7 +36,7 @@ const BESIDE: [&str; 20] = [
     "patient", "subjects", "subject", "persons", "people", "groups", "group", "class",
 ];
 /// Words for the parts of a data set, in lower case.
-const PARTS: [(&str, Set); 23] = [
+const PARTS: [(&str, Set); 21] = [
     ("train", Set::Train),
     ("training", Set::Train),
     ("trainset", Set::Train),
@@ -58,8 +58,6 @@ const PARTS: [(&str, Set); 23] = [
     ("testing", Set::Prediction),
     ("testset", Set::Prediction),
     ("holdout", Set::Prediction),
-    ("eval", Set::Prediction),
-    ("evaluation", Set::Prediction),
 ];
 
 /// The label of a scan in the data set.
@@ -82,9 +80,15 @@ impl Label {
     /// brackets or nothing between its parts, which may be several that say the same; after a number of one or two digits; and
     /// beside words such as `scans` and `patients`.
     pub(super) fn named(word: &str) -> Option<Self> {
+        Self::read(word).map(|(label, _)| label)
+    }
+
+    /// The same, and whether the word has a number or another word beside the label: then it may be a scan's or a study's name.
+    pub(super) fn read(word: &str) -> Option<(Self, bool)> {
         let word = word.trim().to_lowercase();
         // `COVID-` is said for its absence, `COVID+` for its presence.
-        if word.ends_with('-') || word.contains("-)") || word.contains("-]") {
+        let is_minus = |(at, _): (usize, &str)| !word[at + 1..].starts_with(|c: char| c.is_ascii_alphanumeric());
+        if word.match_indices('-').any(is_minus) {
             return None;
         }
         let number = word.chars().take_while(char::is_ascii_digit).count();
@@ -92,7 +96,8 @@ impl Label {
         let is_numbered = (1..=2).contains(&number) && rest.starts_with(['_', '-', ' ', '.']);
         let rest = if is_numbered { rest } else { &word };
         let letters: String = rest.chars().filter(|c| !"-_ ()[]+.".contains(*c)).collect();
-        said_by(letters.strip_prefix("ct").unwrap_or(&letters))
+        let (label, has_others) = said_by(letters.strip_prefix("ct").unwrap_or(&letters))?;
+        Some((label, is_numbered || has_others))
     }
 
     /// 0 for covid, 1 for non-covid: the network's output of that index.
@@ -101,9 +106,9 @@ impl Label {
     }
 }
 
-/// The label that all words of a name say, of which nothing else may be left.
-fn said_by(name: &str) -> Option<Label> {
-    let (mut rest, mut said) = (name, None);
+/// The label that all words of a name say, of which nothing else may be left, and whether words stand beside it.
+fn said_by(name: &str) -> Option<(Label, bool)> {
+    let (mut rest, mut said, mut has_others) = (name, None, false);
     while !rest.is_empty() {
         let begins = |words: &[&str]| words.iter().find_map(|word| rest.strip_prefix(word));
         // `negative` before `neg`, and `noncovid` before what is in it.
@@ -111,12 +116,15 @@ fn said_by(name: &str) -> Option<Label> {
             .map(|left| (Some(Label::NonCovid), left))
             .or_else(|| begins(&POSITIVE).map(|left| (Some(Label::Covid), left)))
             .or_else(|| begins(&BESIDE).map(|left| (None, left)))?;
-        if label.is_some() && said.is_some() && label != said {
+        // Cases and controls are a study.
+        let is_study = rest.starts_with("control") && rest != name;
+        if is_study || (label.is_some() && said.is_some() && label != said) {
             return None;
         }
+        has_others |= label.is_none();
         (said, rest) = (said.or(label), left);
     }
-    said
+    said.map(|label| (label, has_others))
 }
 
 impl fmt::Display for Label {
@@ -218,6 +226,9 @@ mod tests {
         for word in [
             "COVID-",
             "COVID(-)",
+            "COVID- cases",
+            "case-control",
+            "patients_controls",
             "covid1",
             "covid_12",
             "COVID-CT",

@@ -10,6 +10,7 @@ use super::{Label, Scan, Set};
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 pub(super) use columns::as_written;
+pub(super) use columns::columns_shown;
 use columns::{Columns, normalised};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;

@@ -49,10 +49,12 @@ impl Manifest {
 }
 
 impl FolderListing {
-    /// The label of the deepest folder that names one.
+    /// The label of the deepest folder that names one and nothing else, or else of the highest one that names one.
     fn label_by_folder(&mut self) {
         for scan in &mut self.scans {
-            scan.label = scan.folder.split('/').rev().find_map(Label::named);
+            let plain = |name| Label::read(name).filter(|(_, is_loose)| !is_loose).map(|(label, _)| label);
+            let label = scan.folder.split('/').rev().find_map(plain);
+            scan.label = label.or_else(|| scan.folder.split('/').find_map(Label::named));
         }
     }
 }

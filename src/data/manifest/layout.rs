@@ -46,6 +46,8 @@ pub(super) struct FolderWord {
     /// The part, and whether the name says nothing else.
     part: Option<(Set, bool)>,
     pub(super) label: Option<Label>,
+    /// The label stands beside a number or another word: `COVID images`.
+    pub(super) is_loose: bool,
     is_masks: bool,
 }
 
@@ -55,7 +57,7 @@ impl FolderWord {
         let has =
             |others: &[&str]| words.iter().any(|word| others.iter().any(|other| word.eq_ignore_ascii_case(other)));
         let is_masks = has(&MASKS);
-        let label = Label::named(name);
+        let label = Label::read(name);
         let said = |word| Set::named(word).or(Set::named_with_number(word));
         // `covid_train` and `train_covid` say both.
         let (part, rest) = match words[..] {
@@ -67,7 +69,20 @@ impl FolderWord {
             },
             _ => (None, ""),
         };
-        Self { part, label: label.or(Label::named(rest)), is_masks }
+        let label = label.or(Label::read(rest));
+        Self {
+            part,
+            label: label.map(|(label, _)| label),
+            is_loose: label.is_some_and(|(_, is_loose)| is_loose),
+            is_masks,
+        }
+    }
+
+    /// The same of a folder below which others name these labels: one around both names none, and neither does `COVID images`
+    /// around another class.
+    pub(super) fn around(self, labels: [bool; 2]) -> Self {
+        let names_none = labels == [true; 2] || self.is_loose && labels != [false; 2];
+        Self { label: self.label.filter(|_| !names_none), ..self }
     }
 
     pub(super) fn says_part(self) -> bool {
@@ -126,7 +141,7 @@ pub(super) struct FolderPlace {
     pub(super) label: Option<Label>,
     /// The folders that say the part and the class.
     part: Option<usize>,
-    class: Option<usize>,
+    pub(super) class: Option<usize>,
 }
 
 impl FolderPlace {
@@ -139,7 +154,10 @@ impl FolderPlace {
             return Err(Unclear::Masks);
         }
         let parts = || words.iter().enumerate().filter_map(|(at, word)| Some((at, word.part?)));
-        let classes = || words.iter().enumerate().filter_map(|(at, word)| Some((at, word.label?)));
+        // Below a class, `control scan` and `2_control` are names of scans.
+        let first = words.iter().position(|word| word.label.is_some());
+        let is_class = move |(at, word): &(usize, &FolderWord)| !word.is_loose || first == Some(*at);
+        let classes = || words.iter().enumerate().filter(is_class).filter_map(|(at, word)| Some((at, word.label?)));
         let last_class = classes().next_back().map(|(at, _)| at);
         // The deepest part above a class; `covid/train` is the other way round.
         let above = parts().rfind(|(at, _)| last_class.is_some_and(|class| *at <= class));
@@ -266,6 +284,7 @@ mod tests {
             ("test_cov19d/0a4e7be0", (Set::Prediction, None, 1)),
             ("test/covid/x", (Set::Prediction, None, 2)),
             ("train_data/test/x", (Set::Prediction, None, 2)),
+            ("covid/P3/control scan", (Set::Train, covid, 1)),
             ("testset/covid/x", (Set::Prediction, None, 2)),
             ("test1/covid/x", (Set::Prediction, None, 2)),
             ("covid/test1", (Set::Train, covid, 1)),

@@ -1,5 +1,6 @@
 //! What a data set's folder holds: scans and the places of their slices, before any slice is read.
 
+use super::folder_tree::is_hidden;
 use super::layout::MappedFolder;
 use super::slice_order::{SliceOrder, number_alone};
 use super::{Rejected, Rejection, Scan, Set};
@@ -37,13 +38,20 @@ impl Rejected {
         Self { path, reason: Rejection::NotAFile, detail: what.to_owned() }
     }
 
-    /// An archive, by its name; `None` for other files.
-    pub(super) fn archive(path: &str) -> Option<Self> {
+    /// An archive by its name; `None` for other files, and for one beside the folder of its name that holds one of these scans: it
+    /// was unpacked.
+    pub(super) fn archive(path: &str, scans: &BTreeSet<&str>) -> Option<Self> {
+        if path.split('/').any(is_hidden) {
+            return None;
+        }
         let name = path.rsplit('/').next().unwrap_or(path);
-        let detail = format!(
-            "{}, or `covid-ct audit --archives` where it is a zip archive",
-            FileKind::packed_named(name)?.told(name)
-        );
+        let kind = FileKind::packed_named(name)?;
+        let folder = &path[..path.len() - name.len() + name.find('.')?];
+        let is_below = |scan: &&str| scan[folder.len()..].is_empty() || scan[folder.len()..].starts_with('/');
+        if scans.range(folder..).take_while(|scan| scan.starts_with(folder)).any(is_below) {
+            return None;
+        }
+        let detail = format!("{}, or `covid-ct audit --archives` where it is a zip archive", kind.told(name));
         Some(Self { path: path.to_owned(), reason: Rejection::Archive, detail })
     }
 

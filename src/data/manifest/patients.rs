@@ -1,6 +1,6 @@
 //! Which scans belong to one patient.
 
-use super::label_table::{as_written, delimited};
+use super::label_table::{as_written, columns_shown, delimited};
 use super::pseudonym::Pseudonyms;
 use super::root_tables::cut;
 use super::{Manifest, Rejected, Rejection, Scan};
@@ -172,8 +172,8 @@ impl Manifest {
         let find = |name: &str| header.iter().position(|h| h.trim() == name);
         let column = |name: &str| {
             find(name).with_context(|| {
-                let found: Vec<String> = header.iter().map(cut).collect();
-                format!("{}: expected a header with the columns path and patient, found {}", wrong(), found.join(", "))
+                let found = columns_shown(&header);
+                format!("{}: expected a header with the columns path and patient, found {found}", wrong())
             })
         };
         let (path_column, patient_column) = (column("path")?, column("patient")?);

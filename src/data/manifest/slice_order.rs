@@ -71,11 +71,13 @@ fn position(name: &str) -> Option<(&str, f64, usize, bool)> {
 }
 
 /// The ranks of names that are positions such as `z-97.5` or `-30`: where points or signs say so. One number with a point may as
-/// well be two numbers; it is a position where its first part changes and the second one has as many digits throughout.
+/// well be two numbers; it is a position where its first part changes, the second one has as many digits throughout, and no step is
+/// far from the middle one. A `-` is a sign after one letter at most; in `img-1` it parts the words.
 fn ranks_of_positions(names: &[&str]) -> Option<Vec<u32>> {
     let found = names.iter().map(|name| position(name)).collect::<Option<Vec<_>>>()?;
     let (prefix, _, digits, _) = *found.first()?;
-    if found.iter().any(|(other, ..)| *other != prefix) {
+    let has_words = prefix.chars().count() > 1 && found.iter().any(|(.., is_negative)| *is_negative);
+    if found.iter().any(|(other, ..)| *other != prefix) || has_words {
         return None;
     }
     let values: Vec<f64> = found.iter().map(|(_, value, ..)| *value).collect();
@@ -86,8 +88,11 @@ fn ranks_of_positions(names: &[&str]) -> Option<Vec<u32>> {
     let has_both_signs = (1..found.len()).contains(&negative) && found.iter().all(|(_, _, digits, _)| *digits == 0);
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
-    let is_strict = order.windows(2).all(|pair| values[pair[0]] < values[pair[1]]);
-    if !is_strict || !(is_decimal || has_both_signs) {
+    let mut steps: Vec<f64> = order.windows(2).map(|pair| values[pair[1]] - values[pair[0]]).collect();
+    steps.sort_by(f64::total_cmp);
+    let middle = steps.get(steps.len() / 2)?;
+    let are_even = *steps.first()? > 0.0 && *steps.last()? <= 12.0 * middle;
+    if !are_even || !(is_decimal || has_both_signs) {
         return None;
     }
     let mut ranks = vec![0; values.len()];
@@ -233,6 +238,10 @@ mod tests {
         assert_eq!(numbers(&["z-98.5.png", "z-96.0.png", "z2.5.png", "z12.0.png"]), [0, 1, 2, 3]);
         assert_eq!(numbers(&["z-5.0.png", "z+0.0.png", "z+5.0.png"]), [0, 1, 2]);
         assert_eq!(numbers(&["002.5.png", "005.0.png", "007.5.png"]), [0, 1, 2]);
+        let series: Vec<String> =
+            (1..3).flat_map(|of| (1..31).map(move |image| format!("{of}.{image:02}.png"))).collect();
+        assert!(ranks_of_positions(&series.iter().map(String::as_str).collect::<Vec<_>>()).is_none());
+        assert_eq!(ranks_of_positions(&["img-1.png", "img-2.png", "img3.png"]), None);
         // Two numbers, not one with a point.
         assert_eq!(numbers(&["3.1.png", "3.2.png", "3.10.png"]), [1, 2, 10]);
         // Both numbers say the same.

@@ -8,7 +8,7 @@ use super::listing::FolderListing;
 use super::new_scans::anywhere_below;
 use super::patients::PATIENTS;
 use super::scanner_files::may_be_scanners;
-use super::{Label, Manifest, Rejection, Set};
+use super::{Label, Manifest, Rejected, Rejection, Set};
 use crate::base::errors::{Result, bail, ensure};
 use crate::base::progress::Progress;
 use crate::base::regular_file::open_regular;
@@ -30,6 +30,11 @@ pub(super) fn walk(root: &Path, progress: &(dyn Fn(&Progress) + Sync)) -> Result
     if let Some(table) = LabelTable::in_root(root, Sets::Read)? {
         let mut listing = anywhere_below(root, progress)?;
         listing.strays.retain(|path| ![LABELS, PATIENTS].contains(&path.as_str()));
+        let scans: BTreeSet<&str> = listing.scans.iter().map(|scan| scan.folder.as_str()).collect();
+        let archives: Vec<Rejected> =
+            listing.strays.iter().filter_map(|path| Rejected::archive(path, &scans)).collect();
+        listing.strays.retain(|path| archives.iter().all(|of| of.path != *path));
+        listing.rejected.extend(archives);
         return table.apply(listing);
     }
     let (listing, layout) = folders(root)?;

@@ -26,6 +26,7 @@ pub(super) fn draw(config: &PhantomConfig, plan: &PhantomPlan) -> Result<CaseDra
     pictures::draw(&mut drawing)?;
     foreign_files::draw(&mut drawing)?;
     folders::draw(&mut drawing)?;
+    // As above, of the twins that are turned.
     drawing.patient += 1;
     twins::draw(&mut drawing)?;
     Ok(drawing)

@@ -101,7 +101,8 @@ fn every_defect_once_and_in_different_places() {
                 .filter(|d| matches!(&*d.check, "same-patient" | "conflicting-label"))
                 .flat_map(|d| &d.paths)
                 .collect();
-            let others = plan.defects.iter().filter(|d| !pairs.contains(&&d.paths[0]));
+            // The red arrow is what the colours show.
+            let others = plan.defects.iter().filter(|d| !pairs.contains(&&d.paths[0]) && d.check != "coloured");
             let mut seen = BTreeSet::new();
             for path in others.flat_map(|d| &d.paths) {
                 assert!(seen.insert(path), "{path} twice");

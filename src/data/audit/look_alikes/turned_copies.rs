@@ -55,7 +55,8 @@ impl Bands<'_> {
                 continue;
             }
             let pair = self.turned_pair(number, &found, queries.len());
-            if pairs.get(&other).is_none_or(|best| best.matched < pair.matched) {
+            let is_better = |best: &ScanPair| (best.matched, best.correlation) < (pair.matched, pair.correlation);
+            if pairs.get(&other).is_none_or(is_better) {
                 pairs.insert(other, pair);
             }
         }
@@ -69,7 +70,8 @@ impl Bands<'_> {
         let (bits, whitened) = (self.usual.signs_of(&turned), self.usual.whitened(&turned));
         let square = super::dot(&whitened, &whitened);
         for (band, of) in self.bands.iter().enumerate() {
-            for &(_, found) in of.bucket_of(super::key(bits, band, self.width)).iter().take(CROWDED) {
+            let of_labels = of.bucket_of_bits(super::key(bits, band, self.width)).chunk_by(|a, b| a.0 == b.0);
+            for &(_, found) in of_labels.flat_map(|of_label| &of_label[..of_label.len().min(CROWDED)]) {
                 let found = found as usize;
                 let other = &self.slices[found];
                 let is_inverted = self.tones[query] != self.tones[found];

@@ -33,15 +33,15 @@ pub(super) fn projection(view: &PictureView<'_>, texture: &Texture) -> Option<(C
 fn without_margins(view: &PictureView<'_>) -> Option<Box<[[f32; SIDE]; SIDE]>> {
     const BLACK: f32 = 8.0;
     let rows = &view.thumbnail.0;
-    let shown = |at: usize| (rows[at].iter().any(|mean| *mean > BLACK), rows.iter().any(|row| row[at] > BLACK));
     let ends = |is_shown: &dyn Fn(usize) -> bool| {
         Some([(0..SIDE).find(|at| is_shown(*at))?, 1 + (0..SIDE).rfind(|at| is_shown(*at))?])
     };
-    let ([top, bottom], [left, right]) = (ends(&|at| shown(at).0)?, ends(&|at| shown(at).1)?);
+    let [top, bottom] = ends(&|y| rows[y].iter().any(|mean| *mean > BLACK))?;
+    let [left, right] = ends(&|x| rows.iter().any(|row| row[x] > BLACK))?;
     let is_wide = 10 * view.image.width > 11 * view.image.height;
     let is_padded = top > 0 && bottom < SIDE || is_wide && left > 2 && right + 2 < SIDE;
     let is_enough = bottom - top >= SIDE / 4 && right - left >= SIDE / 4;
-    (is_padded && is_enough && (bottom - top < SIDE || right - left < SIDE)).then(|| {
+    (is_padded && is_enough).then(|| {
         let place = |at: usize, [begin, end]: [usize; 2]| begin + at * (end - begin) / SIDE;
         let mut within = Box::new([[0.0; SIDE]; SIDE]);
         for (y, row) in within.iter_mut().enumerate() {

@@ -6,7 +6,7 @@ use crate::base::progress::counted;
 use crate::data::manifest::layout::MappedFolder;
 use crate::data::manifest::new_scans::is_picture;
 use crate::data::manifest::{Rejected, Rejection};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 impl Arrangement<'_> {
     pub(super) fn report_loose(&mut self, path: &str, at: usize) {
@@ -38,13 +38,12 @@ impl Arrangement<'_> {
     /// Says of archives beside scans that they are not read; within a scan that is said of a slice's place.
     pub(super) fn report_archives(&mut self) {
         let of_scans: HashSet<usize> = self.scans.iter().flat_map(|(_, files)| files.iter().copied()).collect();
+        let scans: BTreeSet<&str> = self.scans.iter().map(|(scan, _)| scan.folder.as_str()).collect();
         let others = (0..self.files.len()).filter(|file| !of_scans.contains(file)).map(|file| self.files[file]);
-        // One beside the folder of its name was unpacked.
-        let is_unpacked =
-            |path: &str| self.layout.places.keys().any(|folder| !folder.is_empty() && is_stem(folder, path));
-        let archives = others.filter_map(Rejected::archive).filter(|of| !is_unpacked(&of.path));
-        self.rejected.extend(archives.collect::<Vec<_>>());
-        self.strays.retain(|path| Rejected::archive(path).is_none());
+        let archives: Vec<Rejected> = others.filter_map(|path| Rejected::archive(path, &scans)).collect();
+        let paths: HashSet<&str> = archives.iter().map(|of| of.path.as_str()).collect();
+        self.strays.retain(|path| !paths.contains(path.as_str()));
+        self.rejected.extend(archives);
     }
 
     /// Says of each highest folder of which nothing was understood what lies in it.
@@ -76,9 +75,4 @@ impl Arrangement<'_> {
             way.pop();
         }
     }
-}
-
-/// Whether a file is named as a folder, with an ending.
-fn is_stem(folder: &str, file: &str) -> bool {
-    file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('.'))
 }

@@ -120,7 +120,7 @@ pub(super) fn normalised(path: &str) -> String {
 }
 
 /// What a header holds, for a message: without a header it is the first patient's row, so that only known names are shown.
-fn columns_shown(header: &StringRecord) -> String {
+pub(in crate::data::manifest) fn columns_shown(header: &StringRecord) -> String {
     let all = [PATH, SCAN, PATIENT, SERIES, LABEL, SET, SOURCE].concat();
     let known: Vec<&str> = header.iter().filter(|name| all.contains(&clean(name).as_str())).collect();
     format!(
@@ -169,11 +169,13 @@ fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Opt
 }
 
 fn set_named(name: &str) -> Result<Option<Set>> {
-    Ok(Some(match name.to_lowercase().as_str() {
-        "test" | "testing" => bail!(
-            "the set \"test\": the test set is drawn from train; keep one of your own in another folder and judge it with \
+    let name = name.to_lowercase();
+    match Set::named(&name).context("expected a set of train, val or prediction, found another word")? {
+        // Of a test set the labels would be dropped.
+        Set::Prediction if !(name.starts_with("predict") || name.starts_with("unlabel")) => bail!(
+            "the set {name:?}: the test set is drawn from train; keep one of your own in another folder and judge it with \
              `covid-ct validate`"
         ),
-        name => Set::named(name).context("expected a set of train, val or prediction, found another word")?,
-    }))
+        set => Ok(Some(set)),
+    }
 }

@@ -4,10 +4,10 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::csv_text;
 use crate::base::files::write_whole;
 use crate::base::progress::Progress;
-use crate::data::manifest::Manifest;
 use crate::data::manifest::layout::{FolderPlace, FolderWord};
 use crate::data::manifest::listing::FolderListing;
 use crate::data::manifest::new_scans::anywhere_below;
+use crate::data::manifest::{Label, Manifest};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -48,24 +48,28 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
     // Numbered, for a keyed hash is another one on another machine.
     let mut numbers: HashMap<&String, usize> = HashMap::new();
     let mut rows = Vec::new();
+    let words = words_of(listing);
+    let mut files = listing.files.chunk_by(|a, b| a.scan == b.scan).peekable();
     for (index, scan) in listing.scans.iter().enumerate() {
-        let words: Vec<FolderWord> = scan.folder.split('/').map(FolderWord::of).collect();
-        let place = FolderPlace::of(&words).ok();
+        let of_scan = files.next_if(|files| files[0].scan == index).unwrap_or_default();
+        let place = FolderPlace::of(&words[index]).ok();
         let label = place.and_then(|place| place.label);
         let set = label.and(place).map_or(String::new(), |place| place.set.to_string());
         let label = label.map_or(String::new(), |label| label.to_string());
         let row = |path: &str, patient: Option<String>, scan: &str| {
             [csv_text(path), label.clone(), set.clone(), String::new(), patient.unwrap_or_default(), csv_text(scan)]
         };
-        let is_class = scan.acquisition.is_none() && place.is_some_and(|place| place.anchor == words.len());
-        if is_class {
-            let files = listing.files.iter().filter(|file| file.scan == index && file.number.is_some());
-            let paths = files.map(|file| listing.path(file));
-            let stem = |path: &str| {
-                let name = path.rsplit('/').next().unwrap_or(path);
-                name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+        let is_class = place.is_some_and(|place| place.class.is_some() && place.anchor == words[index].len());
+        if is_class && scan.acquisition.is_none() {
+            let pictures: Vec<String> =
+                of_scan.iter().filter(|file| file.number.is_some()).map(|file| listing.path(file)).collect();
+            let mut stems: HashMap<&str, usize> = HashMap::new();
+            pictures.iter().for_each(|path| *stems.entry(stem(path).1).or_default() += 1);
+            // `7.png` and `7.jpg` are two.
+            let name = |path: &'_ str| {
+                if stems[stem(path).1] == 1 { stem(path).1.to_owned() } else { stem(path).0.to_owned() }
             };
-            rows.extend(paths.map(|path| row(&path, None, &stem(&path))));
+            rows.extend(pictures.iter().map(|path| row(path, None, &name(path))));
         } else {
             let next = numbers.len() + 1;
             let patient = scan.pseudonym().map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
@@ -73,6 +77,28 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
         }
     }
     rows
+}
+
+/// A file's name with and without its ending.
+fn stem(path: &str) -> (&str, &str) {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    (name, name.rsplit_once('.').map_or(name, |(stem, _)| stem))
+}
+
+/// What the folders on the way to each scan say, as the audit reads them.
+fn words_of(listing: &FolderListing) -> Vec<Vec<FolderWord>> {
+    let ways: Vec<Vec<&str>> = listing.scans.iter().map(|scan| scan.folder.split('/').collect()).collect();
+    let mut below: HashMap<&[&str], [bool; 2]> = HashMap::new();
+    for way in &ways {
+        for (depth, name) in way.iter().enumerate() {
+            let Some(label) = Label::named(name) else { continue };
+            (0..depth).for_each(|above| below.entry(&way[..=above]).or_default()[label.index()] = true);
+        }
+    }
+    let word = |way: &[&str], depth: usize| {
+        FolderWord::of(way[depth]).around(below.get(&way[..=depth]).copied().unwrap_or_default())
+    };
+    ways.iter().map(|way| (0..way.len()).map(|depth| word(way, depth)).collect()).collect()
 }
 
 #[cfg(test)]
@@ -84,24 +110,35 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         for file in [
             "train/COVID-19 (positive)/7.png",
-            "train/COVID-19 (positive)/8.png",
+            "train/COVID-19 (positive)/7.jpg",
+            "train/COVID-19 (positive)/8.jpg",
             "val/normal/a/1.png",
             "test/b/1.png",
-            "CP/c/1.png",
+            "COVID images/CP/c/1.png",
+            "COVID images/NCP/d/1.png",
         ] {
             let path = folder.path().join(file);
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             std::fs::write(path, "").expect("writes");
         }
         let path = folder.path().join("labels.csv");
-        assert_eq!(Manifest::write_label_table(folder.path(), &path, |_| {}).expect("writes"), 5);
+        assert_eq!(Manifest::write_label_table(folder.path(), &path, |_| {}).expect("writes"), 7);
         let written = std::fs::read_to_string(&path).expect("reads");
-        let expected = "path,label,set,source,patient,scan\nCP/c,,,,,\ntest/b,,,,,\ntrain/COVID-19 (positive)/7.png,covid,train,,,7\n\
-                        train/COVID-19 (positive)/8.png,covid,train,,,8\nval/normal/a,non-covid,val,,,\n";
-        assert_eq!(written, expected);
-        // As it is, it is read: two scans of one picture each, one to validate with, two without a label.
+        let expected = [
+            "path,label,set,source,patient,scan",
+            // Another class beside it: what is around both says nothing.
+            "COVID images/CP/c,,,,,",
+            "COVID images/NCP/d,covid,train,,,",
+            "test/b,,,,,",
+            "train/COVID-19 (positive)/7.jpg,covid,train,,,7.jpg",
+            "train/COVID-19 (positive)/7.png,covid,train,,,7.png",
+            "train/COVID-19 (positive)/8.jpg,covid,train,,,8",
+            "val/normal/a,non-covid,val,,,",
+        ];
+        assert_eq!(written.lines().collect::<Vec<_>>(), expected);
+        // As it is, it is read: three scans of one picture each, two more with a label, two without.
         let manifest = Manifest::scan(folder.path(), |_| {}).expect("scans");
         let labelled = manifest.scans.iter().filter(|scan| scan.label.is_some()).count();
-        assert_eq!((manifest.scans.len(), labelled, manifest.rejected.len()), (5, 3, 0), "{:?}", manifest.rejected);
+        assert_eq!((manifest.scans.len(), labelled, manifest.rejected.len()), (7, 5, 0), "{:?}", manifest.rejected);
     }
 }

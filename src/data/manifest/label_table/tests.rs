@@ -1,6 +1,7 @@
 //! Tables of labels in the forms that people keep them in.
 
 use super::*;
+use crate::data::manifest::Manifest;
 
 fn table(text: &str) -> LabelTable {
     LabelTable::parsed("labels.csv".to_owned(), text.as_bytes(), Sets::Read).expect("a table")
