@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+mod audit_tables;
 mod check;
 mod chest_outline;
 mod earlier;
@@ -41,7 +42,6 @@ mod scan_page;
 mod sheets;
 mod shown_slice;
 mod slice_shape;
-mod tables;
 #[cfg(test)]
 mod tests;
 mod thumbnail;
