@@ -28,6 +28,7 @@ const FRAMES: &str = "if its pictures are slices, take them out by `ffmpeg -i FI
 const REMOVE: &str = "it is no slice: move it away";
 const COPY_AGAIN: &str = "a copy or a download that broke off: fetch it again";
 const SEVEN_Z: &str = "unpack it first, by `7z x FILE`";
+const UNZIP: &str = "unpack it first, by `unzip FILE`";
 const TAR: &str = "unpack it first, by `tar xf FILE`";
 
 /// Where the mark lies, the mark, and what it stands for.
@@ -65,7 +66,7 @@ const MARKS: &[Mark] = &[
     // Adobe Photoshop File Formats Specification.
     (0, b"8BPS", kind("a Photoshop picture", Picture, TO_PNG)),
     // APPNOTE.TXT 4.3.7 and 4.3.16 (an empty one); RFC 1952; bzip2; xz 2.1.1.1; RFC 8878.
-    (0, b"PK\x03\x04", kind("a zip archive", Archive, "unpack it first, by `unzip FILE`")),
+    (0, b"PK\x03\x04", kind("a zip archive", Archive, UNZIP)),
     (0, b"PK\x05\x06", kind("an empty zip archive", Archive, REMOVE)),
     (0, b"\x1F\x8B", kind("gzip data", Archive, "unpack it first, by `tar xf FILE`, or `gunzip` where it is one file; a NIfTI volume is read as it is, with the ending .nii.gz")),
     (0, b"BZh", kind("bzip2 data", Archive, TAR)),
@@ -137,7 +138,7 @@ impl FileKind {
 
     /// An archive of any kind, by its ending.
     pub(crate) fn packed_named(name: &str) -> Option<Self> {
-        let zip = kind("a zip archive", Archive, "unpack it first, by `unzip FILE`");
+        let zip = kind("a zip archive", Archive, UNZIP);
         let is_zip = name.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("zip"));
         is_zip.then_some(zip).or_else(|| Self::archive_named(name))
     }

@@ -210,8 +210,12 @@ impl Audit {
 
     /// Files that take no part: excluded slices, and scanners' files that are no slices.
     pub fn left_out(&self) -> usize {
-        let others = self.manifest.rejected.iter().filter(|of| of.reason.is_of_a_file()).count();
-        self.excluded().len() + others
+        self.excluded().len() + self.other_files()
+    }
+
+    /// Scanners' files that are no slices, and others that are said to be none.
+    fn other_files(&self) -> usize {
+        self.manifest.rejected.iter().filter(|of| of.reason.is_of_a_file()).count()
     }
 
     /// Histogram of the number of slices per scan, by set.

@@ -55,7 +55,7 @@ impl Audit {
             thousands(all),
             thousands(all - out)
         ));
-        let others = self.left_out() as u64 - out;
+        let others = self.other_files() as u64;
         let table = match others {
             0 => table,
             _ => table.note(format!("{} besides, which are no slices of a scan.", counted(others, "other file"))),

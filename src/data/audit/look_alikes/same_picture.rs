@@ -67,7 +67,8 @@ pub(super) fn agreement(
         Some((one_picture(&firsts[first], &seconds[second], placement, &ALL_STEPS)?, first, second))
     };
     let found: Vec<(Fit, usize, usize)> = (0..shorter.len()).filter_map(best).collect();
-    if (found.len() as f64) < SHARE * shorter.len() as f64 || !is_in_order(&found) {
+    let matched: Vec<(usize, usize)> = found.iter().map(|(_, first, second)| (*first, *second)).collect();
+    if (found.len() as f64) < SHARE * shorter.len() as f64 || !is_in_order(&matched) {
         return None;
     }
     let (fit, a, b) = found.iter().max_by(|x, y| x.0.correlation.total_cmp(&y.0.correlation))?;
@@ -89,11 +90,12 @@ pub(super) fn agreement(
     })
 }
 
-/// Whether the matched slices follow each other alike in both scans; of few slices nothing is said.
-fn is_in_order(found: &[(Fit, usize, usize)]) -> bool {
+/// Whether matched slices, of the one scan and of the other, follow each other alike in both, or backwards, for most of their pairs;
+/// of few slices nothing is said.
+pub(super) fn is_in_order(found: &[(usize, usize)]) -> bool {
     let pairs = || found.iter().enumerate().flat_map(|(at, one)| found[at + 1..].iter().map(move |other| (one, other)));
     let sign = |a: usize, b: usize| i64::from(a < b) - i64::from(a > b);
-    let agreeing: i64 = pairs().map(|(one, other)| sign(one.1, other.1) * sign(one.2, other.2)).sum();
+    let agreeing: i64 = pairs().map(|(one, other)| sign(one.0, other.0) * sign(one.1, other.1)).sum();
     found.len() < ORDERED || 2 * agreeing.unsigned_abs() as usize >= pairs().count()
 }
 

@@ -4,6 +4,7 @@
 //! queries are a few slices of a scan, too, but they are looked for among all slices of the others.
 
 use super::super::samples::SAMPLES;
+use super::same_picture::is_in_order;
 use super::symmetry::Symmetry;
 use super::{ALIKE, Bands, CROWDED, Candidate, ScanPair};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,9 +46,10 @@ impl Bands<'_> {
             best.into_iter().for_each(|(key, found)| matches.entry(key).or_default().push(found));
         }
         let is_enough = |found: &[TurnedMatch]| {
+            let matched: Vec<(usize, usize)> = found.iter().map(|of| (of.query, of.found)).collect();
             // Neighbours of a short scan's slices are alike, and count once.
             let distinct = found.iter().map(|of| of.found).collect::<BTreeSet<_>>().len();
-            distinct >= AT_LEAST && distinct as f64 >= SHARE * queries.len() as f64 && is_in_order(found)
+            distinct >= AT_LEAST && distinct as f64 >= SHARE * queries.len() as f64 && is_in_order(&matched)
         };
         let mut pairs: BTreeMap<u32, ScanPair> = BTreeMap::new();
         for ((other, number), found) in matches {
@@ -112,12 +114,4 @@ impl Bands<'_> {
             how: symmetry.words().into_iter().collect(),
         }
     }
-}
-
-/// Whether what was found follows each other as the queries do, or backwards, for most pairs.
-fn is_in_order(found: &[TurnedMatch]) -> bool {
-    let pairs = || found.iter().enumerate().flat_map(|(at, one)| found[at + 1..].iter().map(move |other| (one, other)));
-    let sign = |a: usize, b: usize| i64::from(a < b) - i64::from(a > b);
-    let agreeing: i64 = pairs().map(|(one, other)| sign(one.query, other.query) * sign(one.found, other.found)).sum();
-    2 * agreeing.unsigned_abs() as usize >= pairs().count()
 }
