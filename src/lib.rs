@@ -61,7 +61,7 @@ pub use base::figure::Figure;
 pub use base::files::Digest;
 pub use base::output::{complain, keep_going_at_file_size_limit, lost_output, say};
 pub use base::progress::Progress;
-pub use base::ranks::{is_alone, seconds_reducing, speaks};
+pub use base::ranks::{is_alone, rank_by_launcher, seconds_reducing, speaks};
 pub use base::table::{Page, Show, ShowInNotebook, Table};
 pub use data::audit::{Audit, Check, EarlierAudit, Expectation, Finding, Incremental, Recognition, Scale, Severity};
 pub use data::augment::Augmentation;

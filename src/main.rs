@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use cli::{Cli, CliCommand, data_commands, report_commands, run_commands};
 use covid_ct::{
-    RunFolder, Workspace, complain, is_alone, join_ranks, keep_going_at_file_size_limit, lost_output, speaks,
+    RunFolder, Workspace, complain, is_alone, join_ranks, keep_going_at_file_size_limit, lost_output, rank_by_launcher,
+    speaks,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +16,12 @@ mod cli;
 
 fn main() -> ExitCode {
     keep_going_at_file_size_limit();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // All processes of a launcher have read the same.
+        Err(error) if rank_by_launcher() > 0 => return ExitCode::from(error.exit_code() as u8),
+        Err(error) => error.exit(),
+    };
     let ranks = match join_ranks() {
         Ok(ranks) => ranks,
         Err(error) => {

@@ -93,7 +93,7 @@ fn shares_make_the_files_that_one_process_makes() {
         // Said once, and the same but for the times and places; the audit's slices were read before it.
         assert_eq!(alone.lines().count(), together.lines().count(), "{command}:\n{alone}\n{together}");
         if command == "audit" {
-            assert!(together.contains("Nothing audited anew"), "{together}");
+            assert!(together.contains("slices seen by 3 processes, each at its share"), "{together}");
         }
     }
     for name in ["audit.json", "manifest.json", "manifest.parquet", "inspected.bin", "features.bin", "split.json"] {
@@ -183,6 +183,40 @@ fn what_fails_on_all_is_said_once_and_what_cannot_be_divided_is_refused() {
     assert!(no_audit.starts_with("covid-ct, rank 0 of 3: ") && no_audit.contains("covid-ct audit"), "{no_audit}");
     let [refused] = &errors(&["report"])[..] else { panic!("said more than once") };
     assert!(refused.contains("run this command without mpirun and srun"), "{refused}");
+    let output = run_in_ranks(3, home.path(), &data, &["train", "--no-such-option"]);
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(said.matches("unexpected argument '--no-such-option'").count(), 1, "{said}");
+}
+
+/// A rank with other settings, or an older copy of the data: what it adds to the sums would be learned all the same.
+#[test]
+fn a_rank_with_other_settings_or_files_is_refused_before_anything_is_learned() {
+    let (_folder, data, home) = audited();
+    let refused = |difference: &str, arguments: &str| {
+        let script = format!("[ $OMPI_COMM_WORLD_RANK = 1 ] && {difference}; exec \"$0\" \"$@\" $MORE");
+        let mut mpirun = Command::new("mpirun");
+        mpirun.args(["--oversubscribe", "--bind-to", "none", "-n", "2", "bash", "-c", &script]);
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let output = by_launcher(&mut mpirun, home.path(), &data, &arguments).output().expect("mpirun starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("all hosts must"), "{said}");
+        said
+    };
+    let train = "train --network fcn --size 64 --epochs 1 --batch-size 8 --name run";
+    let said = refused("MORE='--seed 2'", train);
+    assert!(said.contains("covid-ct, rank 1 of 2: ") && said.contains("it has seed = 1, this one has 2"), "{said}");
+    assert!(!home.path().join("runs/data/run").exists(), "nothing was begun");
+    // Another data set of as many files, which an audit of its own accepts.
+    let (_other, files, audit) = audited();
+    let scan = files.join("train/covid/ct_scan_0");
+    fs::write(scan.join("1.jpg"), fs::read(scan.join("0.jpg")).expect("reads")).expect("writes");
+    run_well(audit.path(), &files, &["audit"]);
+    let (files, audit) = (files.display(), audit.path().display());
+    let there = format!("export COVID_CT_DATA='{files}' COVID_CT_WORKSPACE='{audit}'");
+    let said = refused(&there, train);
+    assert!(said.contains("it has the manifest "), "{said}");
+    let said = refused(&there, "audit");
+    assert!(said.contains("the files of the data set (names and sizes): rank 0 has "), "{said}");
 }
 
 /// Two hosts with a cable between them: what the ranks add up crosses it, and they learn what one process learns.

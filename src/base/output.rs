@@ -23,7 +23,18 @@ pub fn say(line: impl Display) {
     say_as_it_is(&visible_lines(&line.to_string()));
 }
 
-/// The same for what the notebook is to understand.
+/// The columns of the terminal that standard output is; `None` where it is none, or does not say.
+pub(crate) fn terminal_columns() -> Option<usize> {
+    // SAFETY: a `winsize` is numbers alone, and the call fills the one it is given.
+    #[allow(unsafe_code)]
+    let (code, size) = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        (libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size), size)
+    };
+    Some(usize::from(size.ws_col)).filter(|columns| code == 0 && *columns > 0)
+}
+
+/// A line for what the notebook is to understand: as it is.
 pub(crate) fn say_as_it_is(text: &str) {
     tell(&mut io::stdout().lock(), &format!("{text}\n"));
 }

@@ -81,6 +81,14 @@ fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<(&'static str, 
         .find_map(|(name, launcher)| Some((launcher, variable(name)?.parse().ok().filter(|count| *count > 1)?)))
 }
 
+/// This process's number among those that a launcher has started, as the launcher says; 0 without one. For what is to be said once
+/// before the ranks are [joined](join).
+pub fn rank_by_launcher() -> usize {
+    let said =
+        ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"].into_iter().find_map(|name| std::env::var(name).ok());
+    said.and_then(|rank| rank.parse().ok()).unwrap_or(0)
+}
+
 /// Joins the other processes that a launcher has started with this one. Programs call it first, once; without a launcher
 /// nothing happens.
 ///

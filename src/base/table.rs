@@ -3,7 +3,7 @@
 use crate::base::errors::Result;
 use crate::base::escape::{visible, visible_lines};
 use crate::base::files::write_text;
-use crate::base::output::say_as_it_is;
+use crate::base::output::{say_as_it_is, terminal_columns};
 use maud::{PreEscaped, html};
 use serde::Serialize;
 use std::fmt;
@@ -15,11 +15,13 @@ mod markup;
 mod numbers;
 #[cfg(test)]
 mod tests;
+mod wrapped;
 
 pub use frame::ShowInNotebook;
 use markup::{caption, column_name, heading, table_cell};
 pub(crate) use markup::{document, preformatted};
 use numbers::{at_the_point, is_number};
+use wrapped::{broken, fitted};
 
 /// Sends HTML, and text for front ends without HTML, to the notebook.
 ///
@@ -210,6 +212,34 @@ impl Table {
     fn alignment(&self) -> Vec<bool> {
         (0..self.columns.len()).map(|column| self.is_numeric(column)).collect()
     }
+
+    /// As text, with rows of at most so many characters where that can be.
+    fn text_within(&self, at_most: Option<usize>) -> String {
+        let right = self.alignment();
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].chars().count());
+            cells.chain([self.columns[column].chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let widths = fitted(widths, &right, at_most.unwrap_or(usize::MAX));
+        let padded = |column: usize, cell: &str| match (right[column], widths[column]) {
+            (true, width) => format!("{cell:>width$}"),
+            (false, width) => format!("{cell:<width$}"),
+        };
+        let lines = |cells: &[String]| -> Vec<String> {
+            let cells: Vec<_> = cells.iter().zip(&widths).map(|(cell, width)| broken(cell, *width)).collect();
+            let line = |number: usize| {
+                let of_cell =
+                    |(column, cell): (usize, &Vec<String>)| padded(column, cell.get(number).map_or("", |s| s));
+                cells.iter().enumerate().map(of_cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+            };
+            (0..cells.iter().map(Vec::len).max().unwrap_or(1)).map(line).collect()
+        };
+        let rule = widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().join("  ");
+        let head = [self.title.clone()].into_iter().chain(lines(&self.columns)).chain([rule]);
+        let body = self.rows.iter().flat_map(|row| lines(row));
+        head.chain(body).chain(self.notes.iter().cloned()).collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl Show for Table {
@@ -247,30 +277,9 @@ impl Show for Table {
         .into_string()
     }
 
+    /// On a terminal its widest columns of text are broken into lines; anywhere else a row is a line.
     fn text(&self) -> String {
-        let right = self.alignment();
-        let width = |column: usize| {
-            let cells = self.rows.iter().map(|row| row[column].chars().count());
-            cells.chain([self.columns[column].chars().count()]).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        let line = |cells: &[String]| {
-            let padded: Vec<String> = cells
-                .iter()
-                .zip(widths.iter().zip(&right))
-                .map(
-                    |(cell, (&width, &right))| {
-                        if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-                    },
-                )
-                .collect();
-            padded.join("  ").trim_end().to_owned()
-        };
-        let mut lines = vec![self.title.clone(), line(&self.columns)];
-        lines.push(widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().join("  "));
-        lines.extend(self.rows.iter().map(|row| line(row)));
-        lines.extend(self.notes.iter().cloned());
-        lines.join("\n")
+        self.text_within(terminal_columns())
     }
 }
 

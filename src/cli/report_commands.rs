@@ -32,7 +32,7 @@ fn probed(args: &RunArgs) -> Result<RunConfig> {
 }
 
 pub fn shortcuts(workspace: &Workspace) -> Result<()> {
-    let preprocess = RunConfig::published(Architecture::Fcn).small().preprocess;
+    let preprocess = RunConfig::published(Architecture::DenseNet161).fitting_this_machine().preprocess;
     say(Shortcuts::measure(workspace, &preprocess, TerminalProgress::new().progress())?);
     Ok(())
 }
@@ -71,11 +71,13 @@ pub fn report(workspace: &Workspace, args: &ReportArgs) -> Result<()> {
         names => names.iter().map(|name| workspace.run(name)).collect(),
     };
     let published = args.published.as_ref().map(Published::read).transpose()?;
-    // The report names runs that cannot be compared, and the reason.
-    if let Ok(comparison) = Comparison::of(&runs) {
-        say(format_args!("{comparison}\n"));
-    }
     let report = Report::new(workspace, &runs, published.as_ref())?;
+    // The report names runs that cannot be compared, and the reason.
+    match Comparison::of(&runs) {
+        Ok(comparison) => say(format_args!("{comparison}\n")),
+        Err(_) if runs.is_empty() => say("No run is evaluated yet: the report shows the data and its audit alone.\n"),
+        Err(_) => {}
+    }
     let report = if args.full { report.full() } else { report };
     let folder = args.out.as_deref().unwrap_or(workspace.home());
     say(visible(match args.format {

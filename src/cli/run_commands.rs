@@ -27,7 +27,8 @@ pub fn split(workspace: &Workspace, args: &RunArgs) -> Result<()> {
 pub fn train(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     let run = opened(workspace, args)?;
     say(format_args!("{}\n", run.settings()));
-    say(format_args!("\n{}\n\nNext: covid-ct evaluate --name {}", run.train()?, run.settings().name));
+    let data = workspace.own_data().map_or(String::new(), |data| format!(" --data {}", visible(data)));
+    say(format_args!("\n{}\n\nNext: covid-ct evaluate --name {}{data}", run.train()?, run.settings().name));
     Ok(())
 }
 

@@ -21,6 +21,7 @@ mod from_series;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzed_names;
 mod label;
+mod label_in_name;
 mod label_table;
 mod labelled_scans;
 mod layout;
@@ -29,6 +30,7 @@ mod listing;
 mod manifest_file;
 mod new_scans;
 pub(crate) mod parquet;
+mod patient_folders;
 mod patients;
 mod pseudonym;
 mod reading;
@@ -44,7 +46,7 @@ pub use acquisition::{Acquisition, Irregular, IrregularKind, Rejected, Rejection
 pub(crate) use archive_listing::listing_of;
 pub use label::{Label, Set};
 pub use layout::MappedFolder;
-pub(crate) use layout::part_said;
+pub(crate) use layout::{part_said, says_class};
 use listing::FolderListing;
 pub(crate) use listing::ListedSlice;
 pub(crate) use patients::PATIENTS;

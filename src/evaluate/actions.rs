@@ -104,7 +104,7 @@ impl Experiment {
     /// A run that was not evaluated, or data without unlabelled scans.
     pub fn predict(&self) -> Result<Inference> {
         let folder = self.folder();
-        let classifier = folder.classifier()?;
+        let classifier = folder.classifier_of_all_ranks()?;
         let basis = Basis::read(folder, classifier.weights(), classifier.info().split)?;
         ensure!(
             classifier.info().split == self.split().hash(),

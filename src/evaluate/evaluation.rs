@@ -92,7 +92,7 @@ impl Evaluation {
     /// evaluation, assessment and cue comparison into the run's folder. The test subset is read here only.
     pub(crate) fn run(experiment: &Experiment) -> Result<Self> {
         let (folder, split) = (experiment.folder(), experiment.split());
-        let classifier = folder.classifier()?;
+        let classifier = folder.classifier_of_all_ranks()?;
         let validation = classifier.predict(experiment, Subset::Validation)?;
         let rule = ScanRule::choose(&validation, ScanRule::kind_of(experiment.settings()))?;
         folder.write(Artifact::ScanRule, &rule)?;

@@ -3,6 +3,7 @@
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::{Meter, Progress, thousands};
+use crate::base::ranks::ranks;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::split::{Split, Subset};
@@ -204,6 +205,16 @@ impl Classifier {
 }
 
 impl RunFolder {
+    /// [`classifier`](Self::classifier) for what all ranks compute together: every one calls it.
+    ///
+    /// # Errors
+    /// Ranks that have other weights.
+    pub(crate) fn classifier_of_all_ranks(&self) -> Result<Classifier> {
+        let classifier = self.classifier()?;
+        ranks().agree("the trained weights (SHA-256)", &classifier.weights.to_string())?;
+        Ok(classifier)
+    }
+
     /// The network of the best epoch on the validation set, by the run's selection.
     pub fn classifier(&self) -> Result<Classifier> {
         let mut classifier = Classifier::load(self.path_of(Artifact::BestCheckpoint))?;

@@ -73,12 +73,16 @@ impl ScanRule {
         Ok(Self { rule: choice.rule, chosen })
     }
 
-    /// `covid from 41.2 % covid slices on`.
+    /// `covid where at least 41.2 % of its slices are`.
     pub(crate) fn text(&self) -> String {
         match self.rule {
-            Rule::ShareOfSlices(share) => format!("covid from {} covid slices on", percent(Some(share))),
-            Rule::MeanProbability(mean) => format!("covid from a mean probability of {mean:.3} on"),
-            Rule::AnyOf(count) => format!("covid from {count} covid slices on"),
+            Rule::ShareOfSlices(share) => format!("covid where at least {} of its slices are", percent(Some(share))),
+            Rule::MeanProbability(mean) => {
+                format!("covid where the mean covid probability of its slices is {mean:.3} or more")
+            }
+            Rule::AnyOf(count) => {
+                format!("covid where at least {} of its slices {}", count, if count == 1 { "is" } else { "are" })
+            }
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod fuzzed_directory;
 mod ledger;
 mod name_conflicts;
 mod own_source;
+mod part_of_archive;
 mod place;
 mod queue;
 mod source;

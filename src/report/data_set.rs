@@ -23,8 +23,9 @@ pub(super) const INTENDED_USE: &str = "These networks must not be used to diagno
      well a training method separates the covid from the non-covid slices of this data set, and do not apply to other \
      hospitals, scanners or diseases. Predictive values depend on how common the disease is in the data.";
 
-const NO_RUNS: &str = "This report has no run: train one (covid-ct train), evaluate it (covid-ct evaluate --name fcn), \
-                       explain it (covid-ct explain --name fcn), then write the report again (covid-ct report).";
+const NO_RUNS: &str = "This report has no run: train one (covid-ct train), evaluate it (covid-ct evaluate), explain it \
+                       (covid-ct explain), then write the report again (covid-ct report). Of a network other than the \
+                       recommended one the last two need its name: --name fcn.";
 
 /// Findings of each check that are shown as pictures; `covid-ct pages` shows all.
 const SHOWN: usize = 1;

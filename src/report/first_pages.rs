@@ -128,13 +128,10 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
     let sound = from.runs.iter().filter(|run| !run.leaks()).count();
     let is_tied = |of: &&Run| of.name != run.name && !of.leaks() && validation_area(of) == validation_area(run);
     let tied: Vec<&Run> = from.runs.iter().filter(is_tied).collect();
-    let tied = if tied.is_empty() {
-        String::new()
-    } else {
-        format!(", which {} has too (a tie: the order of runs decides)", names(&tied))
-    };
+    let tied =
+        if tied.is_empty() { String::new() } else { format!(" (tied with {}; the first is shown)", names(&tied)) };
     let which = format!(
-        "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak{tied}. A scan is {} ({}).",
+        "{} ({}, {} weights), with the highest scan AUC on the validation set of the {} without a leak{tied}. A scan is called {} ({}).",
         run.name,
         run.evaluation.run.architecture,
         run.evaluation.run.pretrained.as_deref().unwrap_or("random initial"),
@@ -176,7 +173,7 @@ fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
     format!(
         "scan AUC {area}, balanced accuracy {accuracy}, macro F1 {f1}: 95 % confidence intervals, with the value found in \
          brackets. They hold for patients like these alone{}.{others}",
-        if of.scans.patients < FEW { ", and of so few patients are hardly more than a hint" } else { "" }
+        if of.scans.patients < FEW { ", and so few patients are no more than an indication" } else { "" }
     )
 }
 

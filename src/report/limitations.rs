@@ -6,7 +6,6 @@ use super::html::{list, warning};
 use super::run_parts::Run;
 use super::{Report, Sources};
 use crate::base::errors::Result;
-use crate::base::progress::counted;
 use crate::base::table::{Show, percent};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::estimated;
@@ -113,9 +112,8 @@ fn limits(from: &Sources<'_>) -> Vec<String> {
     }
     if !from.left_out.is_empty() {
         limits.push(format!(
-            "Left out of this report: {}, made from other data, another split or other weights, or damaged; see \
-             Reproducibility.",
-            counted(from.left_out.len() as u64, "part")
+            "Left out of this report: {}. Reproducibility says how to make what is missing.",
+            from.left_out.iter().map(|of| format!("{} ({})", of.what, of.why)).collect::<Vec<_>>().join("; ")
         ));
     }
     limits

@@ -200,8 +200,14 @@ impl Checkpoint {
 
 /// Checks that a training resumes with the same settings, data and split; the error names what differs.
 pub(crate) fn must_continue(info: &CheckpointInfo, wanted: &CheckpointInfo, path: &Path) -> Result<()> {
-    let advice = "give the new run another name, or delete the folder";
-    same_run(info, wanted).with_context(|| format!("continuing the run in {}; {advice}", path.display()))
+    same_run(info, wanted).with_context(|| {
+        format!(
+            "a run of this name is in {} and cannot be continued; nothing was changed. Give the new run another name (--name), use \
+             that run's settings (--config {}), or delete the folder",
+            path.display(),
+            path.join("config.json").display()
+        )
+    })
 }
 
 /// Checks that settings, data, split and classes are those of a checkpoint; the error names what differs.

@@ -2,7 +2,7 @@
 
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::{Progress, counted, thousands};
-use crate::base::ranks::speaks;
+use crate::base::ranks::{ranks, speaks};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::{Label, Manifest};
@@ -119,6 +119,7 @@ impl Experiment {
         settings: RunConfig,
         reporter: Reporter,
     ) -> Result<Self> {
+        same_on_all_ranks(&before_training(&settings, &split))?;
         let show = |progress: &Progress| {
             if speaks() {
                 reporter(&RunEvent::Working(progress.clone()));
@@ -267,6 +268,24 @@ fn same_manifest(begun: &CheckpointInfo, accepted: &Manifest) -> Result<()> {
 }
 
 /// What the first checkpoint of a training contains.
+/// # Errors
+/// A rank with other settings, data or split than the first: their gradients would be summed all the same.
+fn same_on_all_ranks(own: &CheckpointInfo) -> Result<()> {
+    if ranks().is_alone() {
+        return Ok(());
+    }
+    let first = ranks().broadcast(ranks().is_first().then(|| own.clone()))?;
+    let doing =
+        "comparing this rank's settings and data with rank 0's; all hosts must have the same, or one folder of both";
+    ensure!(
+        first.run.name == own.run.name,
+        "{doing}: it has the run {:?}, this one {:?}",
+        first.run.name,
+        own.run.name
+    );
+    same_run(&first, own).context(doing)
+}
+
 fn before_training(settings: &RunConfig, split: &Split) -> CheckpointInfo {
     CheckpointInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),

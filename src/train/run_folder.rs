@@ -138,11 +138,21 @@ impl RunFolder {
         let path = self.path_of(Artifact::Config);
         ensure!(
             path.is_file(),
-            "no run {:?}: {} is missing; run `covid-ct train` first, or name a run that is there (--name)",
+            "no run {:?}: {} is missing; run `covid-ct train` first, or name a run that is there (--name): {}",
             self.name(),
-            path.display()
+            path.display(),
+            self.beside()
         );
         RunConfig::read(path)
+    }
+
+    /// The names of the runs in the same folder, for a message.
+    fn beside(&self) -> String {
+        let folders = self.path.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+        let runs = folders.map(|entry| Self::at(entry.path())).filter(|run| run.has(Artifact::Config));
+        let mut names: Vec<String> = runs.map(|run| run.name()).collect();
+        names.sort();
+        if names.is_empty() { "there is none of this data set".to_owned() } else { names.join(", ") }
     }
 
     pub(crate) fn write_config(&self, run: &RunConfig) -> Result<()> {

@@ -112,8 +112,13 @@ impl<'a> Training<'a> {
         let (network, pretrained) = initial_network(run, device, &show)?;
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
-        // Random ones are measured by each rank, and other processors round otherwise.
-        ranks().agree("the frozen backbone", &backbone.map_or(String::new(), |hash| hash.to_string()))?;
+        ranks().agree("the frozen backbone", &backbone.map_or(String::new(), |hash| hash.to_string())).with_context(|| {
+            match &info.pretrained {
+                Some(_) => "ranks have read other weights",
+                None => "each rank measures a random backbone's batch norm, which depends on its processor and its number of \
+                         threads: give all the same OMP_NUM_THREADS, or use pretrained weights (--pretrained)",
+            }
+        })?;
         let resumed = found.is_some();
         let slices = experiment.slices(Subset::Train)?.len();
         let (network, optimization) = match found {

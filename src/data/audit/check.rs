@@ -119,10 +119,14 @@ checks! {
     LoosePictures "loose-pictures" Warning "Pictures that lie in no scan's folder: they are not read. Put those of each scan into a folder, or name them in a labels.csv.";
     /// A test set with classes.
     LabelledTest "labelled-test" Warning "A test set whose folders name classes: its scans are predicted, its labels are not used, so that nothing is chosen by them. Judge it with `covid-ct validate`.";
+    /// Names that say the other class.
+    ContradictingName "contradicting-name" Warning "The name of the scan or of its pictures says the other class: it lies in the wrong folder, or its label is wrong.";
     /// A class in no part.
     NoPart "no-part" Warning "A class whose folders name no part, where those of others do: its scans are read as train. A part may be misspelt, or be of another study.";
     /// A zip, a tar, … beside scans.
     PackedFiles "packed-files" Warning "An archive beside scans: what is in it is not read. Unpack it, or read zip archives in place by `covid-ct audit --archives`.";
+    /// A table that may name patients or labels.
+    UnreadTable "unread-table" Warning "A table beside scans that is not read, though it may name patients or labels: patients.csv and labels.csv, in the data set's folder, are.";
     /// A folder without slices.
     EmptyScan "empty-scan" Warning "A scan folder without a slice: it counts as a patient in no table.";
     /// A gap in the slice numbers.

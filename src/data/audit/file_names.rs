@@ -30,6 +30,11 @@ pub(super) fn kind_of(name: &str) -> String {
     known.to_owned()
 }
 
+/// Whether systems name a copy so: `1 copy.jpg`, `1 - Copy (2).jpg`, `Copy of 1.jpg`, `1_copy.jpg`.
+pub(super) fn named_as_copy(name: &str) -> bool {
+    name.to_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| word == "copy")
+}
+
 /// Scans whose slices' order is doubtful, and scans with one number several times.
 pub(super) fn order_findings(manifest: &Manifest) -> Vec<Finding> {
     let findings = |of: NamedOrder| {
@@ -61,6 +66,16 @@ pub(super) fn order_findings(manifest: &Manifest) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_are_known_by_their_names() {
+        for name in ["1 copy.jpg", "1 - Copy (2).jpg", "Copy of 1.jpg", "1_copy.jpg", "1 copy 2.JPG"] {
+            assert!(named_as_copy(name), "{name}");
+        }
+        for name in ["1.jpg", "Covid (3).png", "photocopy1.jpg", "copyright.png"] {
+            assert!(!named_as_copy(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_file_among_slices_is_called_what_it_is() {

@@ -1,6 +1,6 @@
 //! Findings that take more than one file: folders, equal pictures, and scans that look like one patient.
 
-use super::file_names::order_findings;
+use super::file_names::{named_as_copy, order_findings};
 use super::samples::ScanSamples;
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::escape::hidden_in;
@@ -22,6 +22,9 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     found.extend(patients_in_several(manifest));
     found.extend(hidden_characters(manifest));
     found.extend(order_findings(manifest));
+    for (scan, detail) in manifest.contradicting_names() {
+        found.push(finding(Check::ContradictingName, manifest.scans[scan].folder.clone(), detail));
+    }
     for (scan, gaps) in missing_numbers(manifest) {
         let count: u64 = gaps.iter().map(|(a, b)| u64::from(b - a) + 1).sum();
         let shown: Vec<String> =
@@ -113,6 +116,8 @@ impl Finding {
             Rejection::LabelledTest => Check::LabelledTest,
             Rejection::NoPart => Check::NoPart,
             Rejection::Archive => Check::PackedFiles,
+            Rejection::Table => Check::UnreadTable,
+            Rejection::PatientsAlike => Check::PatientInParts,
         };
         Self { check, path: file.path.clone(), detail: file.detail.clone(), with: None }
     }
@@ -135,6 +140,34 @@ fn irregular(scan: &Scan) -> impl Iterator<Item = Finding> {
 /// The lowest value of a chest CT in HU lies well below this: there is air around and in the patient.
 const AIR: f32 = -300.0;
 
+/// Slices from which a scan has bone, and bone is above this, in HU.
+const WITH_BONE: (usize, f32) = (8, 500.0);
+/// Padding outside of the field of view may be lower than air; this is what air becomes when 1024 are taken off once more.
+const BELOW_AIR: f32 = -1500.0;
+
+/// Why values cannot be those of a chest CT in HU, and what they probably are.
+fn not_in_hounsfield((low, high): (f32, f32), slices: usize) -> Option<&'static str> {
+    Some(match () {
+        () if low < BELOW_AIR && high < WITH_BONE.1 && slices >= WITH_BONE.0 => {
+            "no bone, so 1024 were probably taken off twice (a slope and intercept applied to Hounsfield units): add 1024"
+        }
+        () if low <= AIR => return None,
+        () if low >= 0.0 && high <= 1.0 => {
+            "scaled to 0 to 1, or a mask, so not Hounsfield units: save the scan before it was scaled, or its slices as PNG"
+        }
+        () if low.abs() < 20.0 && high < 20.0 && low < 0.0 => {
+            "standardised, so not Hounsfield units: save the scan before that, or its slices as PNG"
+        }
+        () if low >= 0.0 && high <= 255.0 && high > 100.0 => {
+            "8 bits, through a window that is not known, so not Hounsfield units: save the scan before that, or its slices as PNG"
+        }
+        () if low >= 0.0 && high > 1200.0 && high < 8000.0 => {
+            "no air, so probably Hounsfield units + 1024 whose intercept was lost: take 1024 off"
+        }
+        () => "no air, so no chest CT in Hounsfield units (a mask, or another modality?)",
+    })
+}
+
 /// Volumes and series without air: no chest CT, or not in Hounsfield units.
 pub(super) fn without_air(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
     let finding = |(scan, slices): (&Scan, Vec<usize>)| {
@@ -142,16 +175,9 @@ pub(super) fn without_air(manifest: &Manifest, looked: &[Inspection]) -> Vec<Fin
         for (low, high) in slices.iter().filter_map(|&slice| looked[slice].range) {
             range = (range.0.min(low), range.1.max(high));
         }
-        let detail = format!(
-            "values from {} to {}: no air, so no chest CT in Hounsfield units (a mask, or another modality?)",
-            range.0, range.1
-        );
-        (range.0.is_finite() && range.0 > AIR).then(|| Finding {
-            check: Check::NotCt,
-            path: scan.folder.clone(),
-            detail,
-            with: None,
-        })
+        let why = not_in_hounsfield(range, slices.len())?;
+        let detail = format!("values from {} to {}: {why}", range.0, range.1);
+        range.0.is_finite().then(|| Finding { check: Check::NotCt, path: scan.folder.clone(), detail, with: None })
     };
     manifest.scans.iter().zip(manifest.slices_by_scan()).filter_map(finding).collect()
 }
@@ -168,10 +194,11 @@ pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Inspection]) -> Ve
         Set::Val => 1,
         Set::Train => 2,
     };
+    let is_copy = |index: &usize| named_as_copy(&manifest.slices[*index].file);
     let mut found = Vec::new();
     for group in order.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1) {
         let mut group: Vec<usize> = group.iter().map(|(_, index)| *index as usize).collect();
-        group.sort_by_key(|index| (rank(index), *index));
+        group.sort_by_key(|index| (rank(index), is_copy(index), *index));
         let labels: BTreeSet<_> = group.iter().filter_map(|i| manifest.scan_of(&manifest.slices[*i]).label).collect();
         let kept = manifest.path(&manifest.slices[group[0]]);
         let copies = if labels.len() > 1 { &group[..] } else { &group[1..] };

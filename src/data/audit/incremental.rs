@@ -5,6 +5,7 @@ use super::earlier::{EarlierAudit, FileStamp, Recall};
 use super::pass::{AT_ONCE, Pass, WantedCache};
 use crate::base::errors::Result;
 use crate::base::progress::{Meter, Progress, counted, thousands};
+use crate::base::ranks::ranks;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::manifest::Manifest;
@@ -41,6 +42,13 @@ impl Incremental {
     fn read_and_taken(&self) -> String {
         let [read, taken] = [self.read(), self.taken].map(|slices| counted(slices as u64, "slice"));
         match (self.taken, self.read()) {
+            // The ranks have kept what they saw for the first one.
+            _ if !ranks().is_alone() => {
+                format!(
+                    "{taken} seen by {} processes, each at its share, or known from an earlier audit.",
+                    ranks().count()
+                )
+            }
             (0, _) => format!("{read} read."),
             (_, 0) => {
                 format!("Nothing audited anew: {taken} taken from the earlier audit, of which no file has changed.")

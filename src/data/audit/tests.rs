@@ -169,3 +169,36 @@ fn archives_beside_scans_are_named_until_they_are_unpacked() {
     assert_eq!(found.collect::<Vec<_>>(), ["train/covid/more.RAR", "val2.tar.gz"]);
     assert!(audit.table().text().contains("Not read, and not counted here: what lies in 2 archives (packed-files)."));
 }
+
+#[test]
+fn tables_beside_scans_are_named_as_long_as_there_is_none_of_patients() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("data");
+    draw_phantom(&root, &PhantomConfig { defects: false, ..PhantomConfig::tiny() }, |_| ()).expect("draws");
+    // Neither a text, nor a table in a folder that holds no scan, nor one in a slice's place.
+    let scan = "train/covid/ct_scan_0";
+    for name in ["metadata.csv", "Patients.csv.txt", "train/labels.XLSX", "notes.txt", "truth/x.csv", "train/._x.csv"] {
+        std::fs::write(root.join(name), "patient\n").expect("writes");
+    }
+    std::fs::write(root.join(scan).join("x.csv"), "").expect("writes");
+    let audited = || Audit::in_one_pass(&root, None, |_| ()).expect("audits").0;
+    let paths = |audit: &Audit| {
+        found(audit, Check::UnreadTable).into_iter().map(|(path, _)| path.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&audited()), ["Patients.csv.txt", "metadata.csv", "train/labels.XLSX"]);
+    std::fs::write(root.join("patients.csv"), format!("path,patient\n{scan},a\n")).expect("writes");
+    assert_eq!(paths(&audited()), [""; 0]);
+}
+
+#[test]
+fn of_equal_pictures_the_one_that_is_named_a_copy_goes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("data");
+    draw_phantom(&root, &PhantomConfig { defects: false, ..PhantomConfig::tiny() }, |_| ()).expect("draws");
+    let scan = root.join("train/covid/ct_scan_0");
+    std::fs::copy(scan.join("1.jpg"), scan.join("1 copy.jpg")).expect("copies");
+    let (audit, _) = Audit::in_one_pass(&root, None, |_| ()).expect("audits");
+    let twins = audit.findings().iter().filter(|of| of.check == Check::ExactDuplicate);
+    let twins: Vec<_> = twins.map(|of| (of.path.as_str(), of.with.as_deref())).collect();
+    assert_eq!(twins, [("train/covid/ct_scan_0/1 copy.jpg", Some("train/covid/ct_scan_0/1.jpg"))]);
+}

@@ -12,7 +12,7 @@ use self::likeness::{Disorder, disorder};
 use super::pixel_measures::Picture;
 use super::slice_shape::SliceShape;
 use super::{Check, Finding, Inspection, Severity};
-use crate::data::manifest::{Manifest, Slice};
+use crate::data::manifest::{Acquisition, IrregularKind, Manifest, Scan, Slice};
 use crate::stats::median::upper_median;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
@@ -86,10 +86,24 @@ fn judged(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
         };
         let is_measured = slices.iter().any(|index| looked[*index].range.is_some());
         let seen: Vec<SeenSlice<'_>> = slices.iter().filter_map(seen).collect();
-        let found = if is_measured { contents(&seen) } else { all_of(&seen) };
+        let found = match (is_measured, has_no_orientation(scan)) {
+            (false, _) => all_of(&seen),
+            (true, false) => contents(&seen),
+            (true, true) => Some(contents(&seen))
+                .filter(|found| !found.is_empty())
+                .unwrap_or_else(|| not_axial(&seen).or_else(|| turned(&seen)).into_iter().collect()),
+        };
         found.into_iter().map(|(check, detail)| Finding { check, path: scan.folder.clone(), detail, with: None })
     });
     judged.collect()
+}
+
+/// A volume whose file does not say how the patient lies.
+fn has_no_orientation(scan: &Scan) -> bool {
+    let says_none = |of: &Acquisition| {
+        of.format.is_volume() && of.irregular.iter().any(|irregular| irregular.kind == IrregularKind::NoGeometry)
+    };
+    scan.acquisition.as_ref().is_some_and(says_none)
 }
 
 /// What the pictures show, whoever ordered and turned them.

@@ -126,6 +126,10 @@ pub enum Rejection {
     NoPart,
     /// An archive beside scans.
     Archive,
+    /// A table beside scans that is not read.
+    Table,
+    /// Patients by folder that have one name in two parts.
+    PatientsAlike,
 }
 
 impl Rejection {
@@ -139,6 +143,8 @@ impl Rejection {
                 | Self::LabelledTest
                 | Self::NoPart
                 | Self::Archive
+                | Self::Table
+                | Self::PatientsAlike
         )
     }
 }

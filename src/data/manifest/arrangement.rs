@@ -89,7 +89,7 @@ impl<'a> Arrangement<'a> {
         all.visit(0, &mut Vec::new());
         all.report_unknown(0, &mut Vec::new());
         all.report_without_part();
-        all.report_archives();
+        all.report_files_beside_scans();
         all
     }
 

@@ -79,7 +79,7 @@ impl Acquisition {
         let [along_row, along_column, between] = header.spacing;
         let mut irregular = Vec::new();
         if !header.has_geometry {
-            let detail = "no orientation: slices are shown as they are stored".to_owned();
+            let detail = "no orientation is stated: slices are shown as arrays and files usually lie".to_owned();
             irregular.push(Irregular::new(IrregularKind::NoGeometry, detail));
         }
         let tilt = (header.oblique_degrees > 0.5).then_some(header.oblique_degrees);

@@ -4,16 +4,18 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Words for a label, in lower case and without what separates their parts; several may follow each other.
-const POSITIVE: [&str; 9] =
-    ["covid19", "covid2019", "covid", "sarscov2", "coronavirus", "ncp", "positive", "pos", "infected"];
+const POSITIVE: [&str; 10] =
+    ["covid19", "covid2019", "covid", "sarscov2", "coronavirus", "ncp", "positive", "posi", "pos", "infected"];
 /// The same; the longer ones first, where one begins as another does.
-const NEGATIVE: [&str; 21] = [
+const NEGATIVE: [&str; 23] = [
     "covid19negative",
+    "covid19neg",
     "negativecovid19",
     "noncovid19",
     "nocovid19",
     "notcovid19",
     "covidnegative",
+    "covidneg",
     "negativecovid",
     "noncovid",
     "nocovid",
@@ -36,12 +38,14 @@ const BESIDE: [&str; 20] = [
     "patient", "subjects", "subject", "persons", "people", "groups", "group", "class",
 ];
 /// Words for the parts of a data set, in lower case.
-const PARTS: [(&str, Set); 21] = [
+const PARTS: [(&str, Set); 24] = [
     ("train", Set::Train),
+    ("imagestr", Set::Train),
     ("training", Set::Train),
     ("trainset", Set::Train),
     ("trainingset", Set::Train),
     ("val", Set::Val),
+    ("imagesval", Set::Val),
     ("valid", Set::Val),
     ("validation", Set::Val),
     ("valset", Set::Val),
@@ -54,6 +58,7 @@ const PARTS: [(&str, Set); 21] = [
     ("unlabelled", Set::Prediction),
     ("unlabeled", Set::Prediction),
     ("test", Set::Prediction),
+    ("imagests", Set::Prediction),
     ("tst", Set::Prediction),
     ("testing", Set::Prediction),
     ("testset", Set::Prediction),
@@ -197,6 +202,7 @@ mod tests {
             "COVID+",
             "SARS-CoV-2",
             "covid_images",
+            "covid19_posi",
         ] {
             assert_eq!(Label::named(word), Some(Label::Covid), "{word}");
         }
@@ -220,6 +226,8 @@ mod tests {
             "covid-19 negative",
             "COVID (negative)",
             "uninfected",
+            "covid19_neg",
+            "COVIDNeg",
         ] {
             assert_eq!(Label::named(word), Some(Label::NonCovid), "{word}");
         }

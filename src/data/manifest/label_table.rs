@@ -5,7 +5,7 @@ use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::is_picture;
 use super::patients::hide_numbers;
 use super::pseudonym::Pseudonyms;
-use super::root_tables::{cut, table_in};
+use super::root_tables::{cut, delimited, table_in};
 use super::{Label, Scan, Set};
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
@@ -52,16 +52,6 @@ pub(super) struct LabelTable {
     rows: Vec<LabelRow>,
 }
 
-/// The delimiter of a table's header, and the table without the mark of its byte order. Spreadsheets in countries with decimal
-/// commas write semicolons.
-pub(super) fn delimited(bytes: &[u8]) -> (u8, &[u8]) {
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let count = |delimiter: u8| first.iter().filter(|byte| **byte == delimiter).count();
-    let delimiter = [b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',');
-    (delimiter, bytes)
-}
-
 impl LabelTable {
     /// The table in a data set's root, if there is one.
     ///
@@ -75,7 +65,7 @@ impl LabelTable {
 
     fn parsed(from: String, bytes: &[u8], sets: Sets) -> Result<Self> {
         let sha256 = Digest::of(bytes);
-        let (delimiter, bytes) = delimited(bytes);
+        let (delimiter, bytes) = delimited(bytes)?;
         let mut reader =
             csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(csv::Trim::All).from_reader(bytes);
         let header = reader.headers().context("reading the header")?.clone();

@@ -14,7 +14,13 @@ pub(super) const EXPECTED: &str = "train/{covid,non-covid}/SCAN/, val/{covid,non
 /// Words by which a folder is none of a part, whatever else its name says.
 const OTHER_CONTENTS: [&str; 8] = ["label", "labels", "result", "results", "figure", "figures", "plot", "plots"];
 /// Words by which the pictures in a folder are no slices.
-const MASKS: [&str; 6] = ["mask", "masks", "segmentation", "segmentations", "annotation", "annotations"];
+#[rustfmt::skip]
+const MASKS: [&str; 9] = [
+    "mask", "masks", "segmentation", "segmentations", "annotation", "annotations", "labelstr", "labelsts", "labelsval",
+];
+/// Words by which what is in a folder is not to be used.
+const LEFT_OUT: [&str; 9] =
+    ["excluded", "exclude", "unused", "discarded", "discard", "rejected", "bad", "trash", "broken"];
 
 /// A folder whose scans have one set and label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +55,7 @@ pub(super) struct FolderWord {
     /// The label stands beside a number or another word: `COVID images`.
     pub(super) is_loose: bool,
     is_masks: bool,
+    is_left_out: bool,
 }
 
 impl FolderWord {
@@ -57,6 +64,8 @@ impl FolderWord {
         let has =
             |others: &[&str]| words.iter().any(|word| others.iter().any(|other| word.eq_ignore_ascii_case(other)));
         let is_masks = has(&MASKS);
+        // `do not use`, `not for training`.
+        let is_left_out = has(&LEFT_OUT) || has(&["not"]) && has(&["use", "training", "train"]);
         let label = Label::read(name);
         let said = |word| Set::named(word).or(Set::named_with_number(word));
         // `covid_train` and `train_covid` say both.
@@ -75,6 +84,7 @@ impl FolderWord {
             label: label.map(|(label, _)| label),
             is_loose: label.is_some_and(|(_, is_loose)| is_loose),
             is_masks,
+            is_left_out,
         }
     }
 
@@ -95,6 +105,11 @@ pub(crate) fn part_said(name: &str) -> Option<bool> {
     FolderWord::of(name).part.map(|(_, is_all)| is_all)
 }
 
+/// Whether a folder's name says a class.
+pub(crate) fn says_class(name: &str) -> bool {
+    FolderWord::of(name).label.is_some()
+}
+
 /// Why a folder's scans have no set and label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unclear {
@@ -104,6 +119,8 @@ pub(super) enum Unclear {
     NoClass,
     /// Both classes.
     BothClasses,
+    /// A folder on the path that is not to be used.
+    LeftOut,
     /// A folder on the path whose pictures are no slices.
     Masks,
     /// In a folder that is a scan itself.
@@ -127,6 +144,7 @@ impl Unclear {
                 "a folder on the way is named as one of masks, segmentations or annotations; expected another name where it \
                  holds slices"
             }
+            Self::LeftOut => "a folder on the way is named as not to be used; expected another name where it is",
             Self::InAScan => "the folder lies in a scan's; expected the slices of one scan in one folder",
         }
     }
@@ -152,6 +170,9 @@ impl FolderPlace {
     pub(super) fn of(words: &[FolderWord]) -> Result<Self, Unclear> {
         if words.iter().any(|word| word.is_masks) {
             return Err(Unclear::Masks);
+        }
+        if words.iter().any(|word| word.is_left_out) {
+            return Err(Unclear::LeftOut);
         }
         let parts = || words.iter().enumerate().filter_map(|(at, word)| Some((at, word.part?)));
         // Below a class, `control scan` and `2_control` are names of scans.
@@ -291,6 +312,8 @@ mod tests {
             ("1_train/1_covid/x", (Set::Train, covid, 2)),
             ("Training/COVID-19 (positive)/x", (Set::Train, covid, 2)),
             ("train/covid_scans/ct_scan_1", (Set::Train, covid, 2)),
+            ("imagesTr/covid/x", (Set::Train, covid, 2)),
+            ("imagesTs/covid/x", (Set::Prediction, None, 2)),
         ] {
             assert_eq!(place(path), Ok(expected), "{path}");
         }
@@ -308,6 +331,9 @@ mod tests {
             ("train/covid/normal/x", Unclear::BothClasses),
             ("train_masks/covid/x", Unclear::Masks),
             ("train/covid/masks", Unclear::Masks),
+            ("labelsTr/covid/x", Unclear::Masks),
+            ("excluded/covid/x", Unclear::LeftOut),
+            ("covid/do not use/x", Unclear::LeftOut),
         ] {
             assert_eq!(place(path), Err(why), "{path}");
         }

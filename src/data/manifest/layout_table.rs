@@ -8,12 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Folders between a class and its scans that are named in the table.
 const SHOWN: usize = 3;
-/// Words by which a folder of scans says that it is one patient's.
-const PATIENT: [&str; 8] = ["patient", "pat", "pid", "subject", "subj", "sub", "case", "person"];
 
 impl Manifest {
     /// The folder that says a scan's set and label, and those between it and the scan.
-    fn way_of<'a>(&'a self, scan: &'a Scan) -> Option<(&'a MappedFolder, Vec<&'a str>)> {
+    pub(super) fn way_of<'a>(&'a self, scan: &'a Scan) -> Option<(&'a MappedFolder, Vec<&'a str>)> {
         let below = |of: &MappedFolder| scan.folder.strip_prefix(&of.folder).and_then(|rest| rest.strip_prefix('/'));
         let of = self.layout.iter().filter(|of| below(of).is_some()).max_by_key(|of| of.folder.len())?;
         let mut between: Vec<&str> = below(of)?.split('/').collect();
@@ -23,40 +21,8 @@ impl Manifest {
         Some((of, between))
     }
 
-    /// Scans of pictures that no table gives to a patient, by the folder in which they lie together: where it is named as a
-    /// patient's, or where all scans of its class lie in folders of folders, as patient, study and series do.
-    pub(crate) fn name_patients_by_folder(&mut self) {
-        let mut shallow: BTreeSet<&str> = BTreeSet::new();
-        for (of, between) in self.scans.iter().filter_map(|scan| self.way_of(scan)) {
-            if between.len() < 2 {
-                shallow.insert(&of.folder);
-            }
-        }
-        let patient = |scan: &Scan| {
-            let (of, between) = self.way_of(scan)?;
-            let is_named = |name: &&str| {
-                let word = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['_', '-', ' ']);
-                word.len() < name.len() && PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known))
-            };
-            let patient = match shallow.contains(of.folder.as_str()) {
-                true => between.iter().rposition(is_named)?,
-                false => 0,
-            };
-            // Each class may number its patients anew.
-            Some(format!("{}/{}", of.folder, between[..=patient].join("/")))
-        };
-        let named: Vec<Option<String>> = self
-            .scans
-            .iter()
-            .map(|scan| if scan.patient.is_none() && scan.acquisition.is_none() { patient(scan) } else { None })
-            .collect();
-        for (scan, patient) in self.scans.iter_mut().zip(named) {
-            scan.patient = scan.patient.take().or(patient);
-        }
-    }
-
-    /// Whether a folder above a scan, which holds its class's path, is taken for its patient.
-    fn is_patient_by_folder(&self, scan: &Scan) -> bool {
+    /// Whether a folder above a scan, or the beginning of its name, is taken for its patient.
+    pub(super) fn is_patient_by_folder(&self, scan: &Scan) -> bool {
         let inside =
             |patient: &String| patient.strip_prefix(&self.way_of(scan)?.0.folder).map(|rest| rest.starts_with('/'));
         scan.patient.as_ref().and_then(inside).unwrap_or(false)
@@ -70,7 +36,9 @@ impl Manifest {
     /// Whether the folders are those of the slides, no more and no less.
     pub fn has_usual_layout(&self) -> bool {
         let is_between = |scan| self.way_of(scan).is_some_and(|(_, between)| !between.is_empty());
-        self.layout.iter().all(MappedFolder::is_as_delivered) && !self.scans.iter().any(is_between)
+        self.layout.iter().all(MappedFolder::is_as_delivered)
+            && !self.scans.iter().any(is_between)
+            && !self.has_patients_by_folder()
     }
 
     /// The folders whose names say set and label: which, why, with how many scans and slices, and by what slices are ordered.
@@ -97,7 +65,7 @@ impl Manifest {
                 why.push_str(&format!("; {count} above scans looked through ({}{more})", shown.join(", ")));
             }
             if by_patient {
-                why.push_str(", each a patient");
+                why.push_str(if through.is_empty() { "; names of scans say the patient" } else { ", each a patient" });
             }
             let label = of.label.map_or("–".to_owned(), |label| label.to_string());
             table.row([of.folder.clone(), of.set.to_string(), label, thousands(scans), thousands(slices), why]);

@@ -1,8 +1,8 @@
 //! Which scans belong to one patient.
 
-use super::label_table::{as_written, columns_shown, delimited};
-use super::pseudonym::Pseudonyms;
-use super::root_tables::cut;
+use super::label_table::{as_written, columns_shown};
+use super::pseudonym::{Pseudonyms, is_placeholder};
+use super::root_tables::{cut, delimited};
 use super::{Manifest, Rejected, Rejection, Scan};
 use crate::base::errors::{Context, Result, anyhow, bail, ensure};
 use crate::base::progress::{counted, thousands};
@@ -166,7 +166,7 @@ impl Manifest {
     /// `from` is where `bytes` come from, for messages.
     pub(crate) fn read_patients(&mut self, from: &dyn std::fmt::Display, bytes: &[u8]) -> Result<()> {
         let wrong = || format!("reading patients from {from}");
-        let (delimiter, bytes) = delimited(bytes);
+        let (delimiter, bytes) = delimited(bytes).with_context(wrong)?;
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
         let header = reader.headers().with_context(wrong)?.clone();
         let find = |name: &str| header.iter().position(|h| h.trim() == name);
@@ -213,7 +213,7 @@ impl Manifest {
             let scan = &mut self.scans[scan];
             let known_as = scan.patient.as_ref().filter(|known| Some(*known) != scan.pseudonym());
             match known_as {
-                _ if patient.is_empty() => {}
+                _ if is_placeholder(patient) => {}
                 // The number in the DICOM files is not shown, though the table gives it.
                 _ if is_pseudonym_of(pseudonyms.as_ref(), scan, patient) => {}
                 // Beside DICOM they may be the numbers in its files.

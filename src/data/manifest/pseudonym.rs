@@ -67,7 +67,7 @@ impl Pseudonyms {
 }
 
 /// What anonymising software writes in the place of a patient's number: it would make one patient of all.
-const PLACEHOLDERS: [&str; 12] = [
+const PLACEHOLDERS: [&str; 16] = [
     "",
     "anonymous",
     "anonymized",
@@ -75,6 +75,10 @@ const PLACEHOLDERS: [&str; 12] = [
     "anon",
     "unknown",
     "none",
+    "null",
+    "nan",
+    "?",
+    "x",
     "na",
     "n/a",
     "patient",

@@ -1,10 +1,12 @@
 //! The tables in a data set's root, `patients.csv` and `labels.csv`: found by their exact names, and compared later with
 //! what the audit read.
 
-use super::Manifest;
+use super::folder_tree::is_hidden;
 use super::label_table::LABELS;
 use super::patients::PATIENTS;
-use crate::base::errors::{Context, Result, bail, ensure};
+use super::{Manifest, Rejected, Rejection};
+use crate::base::errors::{Context, Result, anyhow, bail, ensure};
+use crate::base::file_kind::{FileKind, FileUse};
 use crate::base::files::Digest;
 use crate::base::regular_file::{Lies, read_regular};
 use serde::{Deserialize, Serialize};
@@ -88,6 +90,59 @@ impl RootTables {
     }
 }
 
+/// The delimiter of a table's header, and the table without the mark of its byte order. Spreadsheets in countries with decimal
+/// commas write semicolons.
+///
+/// # Errors
+/// Anything but text in UTF-8, with what it probably is and how to save it.
+pub(super) fn delimited(bytes: &[u8]) -> Result<(u8, &[u8])> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let found = |what: &str| anyhow!("expected a table in UTF-8, found {what}: save it as “CSV UTF-8”");
+    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        return Err(found("UTF-16 (“Unicode text” of a spreadsheet)"));
+    }
+    if let Err(error) = str::from_utf8(bytes) {
+        let at = error.valid_up_to();
+        let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+        let what = match FileKind::of(&bytes[..bytes.len().min(4096)]) {
+            Some(kind) if kind.is != FileUse::Picture => format!("{} (a spreadsheet's own file?)", kind.name),
+            _ => format!("other letters in line {line} (Windows-1252, as spreadsheets save “CSV”?)"),
+        };
+        return Err(found(&what));
+    }
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |delimiter: u8| first.iter().filter(|byte| **byte == delimiter).count();
+    let delimiter = [b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',');
+    Ok((delimiter, bytes))
+}
+
+/// Endings of tables, and what makes CSV of them.
+const TABLES: [(&str, &str); 7] = [
+    (".csv.txt", "rename it"),
+    (".csv", "rename it"),
+    (".tsv", "export it as CSV"),
+    (".xlsx", "export it as CSV"),
+    (".xls", "export it as CSV"),
+    (".ods", "export it as CSV"),
+    (".numbers", "export it as CSV"),
+];
+
+impl Rejected {
+    /// A table by its name, which is not one of those that are read; `None` for other files.
+    pub(super) fn table(path: &str) -> Option<Self> {
+        if path == PATIENTS || path.split('/').any(is_hidden) {
+            return None;
+        }
+        let name = path.to_ascii_lowercase();
+        let (_, advice) = TABLES.iter().find(|(ending, _)| name.ends_with(ending))?;
+        let detail = format!(
+            "a table that is not read. Where it names patients or labels, {advice}, to {PATIENTS} (columns path and patient) or \
+             {LABELS} (path, scan, label, …), in the data set's own folder"
+        );
+        Some(Self { path: path.to_owned(), reason: Rejection::Table, detail })
+    }
+}
+
 impl Manifest {
     /// The table of patients in a data set's root, if there is one: its path, and its bytes.
     ///
@@ -147,6 +202,20 @@ mod tests {
         let looking = format!("looking for labels.csv in {}", folder.path().display());
         let expected = "expected it in lower case, found LABELS.CSV: rename or remove it";
         assert_eq!(error_of(LABELS), format!("{looking}: {expected}"));
+    }
+
+    #[test]
+    fn a_table_as_spreadsheets_save_it_is_called_what_it_is() {
+        let error = |bytes: &[u8]| delimited(bytes).expect_err("no UTF-8").to_string();
+        let save = "save it as “CSV UTF-8”";
+        let utf_16 = "expected a table in UTF-8, found UTF-16 (“Unicode text” of a spreadsheet)";
+        assert_eq!(error(b"\xFF\xFEp\0a\0"), format!("{utf_16}: {save}"));
+        let other =
+            "expected a table in UTF-8, found other letters in line 2 (Windows-1252, as spreadsheets save “CSV”?)";
+        assert_eq!(error(b"path,patient\ntrain/covid/\xE4,1\n"), format!("{other}: {save}"));
+        let workbook = "expected a table in UTF-8, found a zip archive (a spreadsheet's own file?)";
+        assert_eq!(error(b"PK\x03\x04\x14\0\xFF"), format!("{workbook}: {save}"));
+        assert_eq!(delimited(b"\xEF\xBB\xBFpath;patient\n").expect("reads"), (b';', &b"path;patient\n"[..]));
     }
 
     #[test]

@@ -76,7 +76,9 @@ fn position(name: &str) -> Option<(&str, f64, usize, bool)> {
 fn ranks_of_positions(names: &[&str]) -> Option<Vec<u32>> {
     let found = names.iter().map(|name| position(name)).collect::<Option<Vec<_>>>()?;
     let (prefix, _, digits, _) = *found.first()?;
-    let has_words = prefix.chars().count() > 1 && found.iter().any(|(.., is_negative)| *is_negative);
+    // A `-` after another mark is a sign: `slice_z=-35`, `pos_-35`.
+    let is_marked = prefix.ends_with(['=', '_', ' ']);
+    let has_words = prefix.chars().count() > 1 && !is_marked && found.iter().any(|(.., is_negative)| *is_negative);
     if found.iter().any(|(other, ..)| *other != prefix) || has_words {
         return None;
     }

@@ -115,14 +115,43 @@ pub(crate) fn missing_numbers(manifest: &Manifest) -> BTreeMap<usize, Vec<(u32, 
     for (scan, slices) in manifest.slices_by_scan().into_iter().enumerate() {
         let mut numbers: Vec<u32> = slices.iter().filter_map(|&i| manifest.slices[i].number).collect();
         numbers.sort_unstable();
-        // Kept as ranges: one file named 4000000000.jpg must not make four thousand million entries.
-        let gaps: Vec<(u32, u32)> =
-            numbers.windows(2).filter(|w| w[1] - w[0] > 1).map(|w| (w[0] + 1, w[1] - 1)).collect();
+        let gaps = in_steps(&numbers).unwrap_or_else(|| {
+            // Kept as ranges: one file named 4000000000.jpg must not make four thousand million entries.
+            numbers.windows(2).filter(|w| w[1] - w[0] > 1).map(|w| (w[0] + 1, w[1] - 1)).collect()
+        });
         if !gaps.is_empty() {
             missing.insert(scan, gaps);
         }
     }
     missing
+}
+
+/// Slices from which a step of their numbers is seen.
+const STEPPED: usize = 4;
+/// Missing numbers that are listed of a scan whose numbers have a step.
+const LISTED: u32 = 64;
+
+/// What is missing in sorted numbers that follow each other in steps, such as 0, 5, 10 or 100, 200, 300, each by itself; `None`
+/// where they do not.
+fn in_steps(numbers: &[u32]) -> Option<Vec<(u32, u32)>> {
+    let divisor = |a: u32, b: u32| {
+        let (mut a, mut b) = (a, b);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let (first, last) = (*numbers.first()?, *numbers.last()?);
+    let step = numbers.iter().fold(0, |step, number| divisor(step, number - first));
+    let usual = numbers.windows(2).filter(|pair| pair[1] - pair[0] == step).count();
+    let is_stepped = step > 1 && numbers.len() >= STEPPED && 2 * usual >= numbers.len() - 1;
+    let count = (last - first).checked_div(step)?;
+    if !is_stepped || count + 1 > numbers.len() as u32 + LISTED {
+        return None;
+    }
+    let there: BTreeSet<u32> = numbers.iter().copied().collect();
+    let missing = (0..=count).map(|at| first + at * step).filter(|number| !there.contains(number));
+    Some(missing.map(|number| (number, number)).collect())
 }
 
 #[cfg(test)]
@@ -136,5 +165,16 @@ mod tests {
         let files = ["4294967290.jpg", "4294967295.jpg", "4294967295.png"].map(slice);
         let manifest = Manifest::of_folders("large", vec!["train/covid/ct_scan_0".to_owned()], files.to_vec());
         assert_eq!(missing_numbers(&manifest)[&0], [(4_294_967_291, 4_294_967_294)]);
+    }
+
+    #[test]
+    fn in_steps_only_what_is_no_multiple_is_missing() {
+        assert_eq!(in_steps(&[100, 200, 300, 500]), Some(vec![(400, 400)]));
+        assert_eq!(in_steps(&[3, 8, 13, 18]), Some(Vec::new()));
+        for numbers in
+            [&[][..], &[7], &[7, 7, 7, 7], &[0, 5, 10], &[0, 1, 2, 7], &[0, 2, 8, 14, 26], &[0, 2, 4, 6, 8_000]]
+        {
+            assert_eq!(in_steps(numbers), None, "{numbers:?}");
+        }
     }
 }

@@ -144,7 +144,7 @@ pub(super) fn layout(header: &[u8]) -> Result<VoxelLayout, DecodeError> {
     let (sides, dimensions) = sides(&numbers, places)?;
     Ok(VoxelLayout {
         sides,
-        geometry: geometry(&numbers, places, dimensions)?,
+        geometry: geometry(&numbers, places, dimensions, sides)?,
         sample: Sample { kind, big_endian, rescale: rescale(numbers.reals(places.slope, places.real_size))? },
         encoding: VoxelEncoding::Raw,
         begin: 0,
@@ -216,8 +216,14 @@ fn rescale([slope, intercept]: [f64; 2]) -> Result<Option<(f64, f64)>, DecodeErr
     Ok(Some((slope, intercept)))
 }
 
-/// The sform if there is one, else the qform, else the voxels' distances alone; the world is right, anterior, superior.
-fn geometry(numbers: &Numbers, places: &Places, dimensions: usize) -> Result<VolumeGeometry, DecodeError> {
+/// The sform if there is one, else the qform, else the voxels' distances alone; the world is right, anterior, superior. The unit
+/// matrix without an origin is what arrays are saved with whose place nobody knows: it states nothing.
+fn geometry(
+    numbers: &Numbers,
+    places: &Places,
+    dimensions: usize,
+    sides: [u64; 3],
+) -> Result<VolumeGeometry, DecodeError> {
     let size = places.real_size;
     let mut pixdim: [f64; 4] = numbers.reals(places.pixdim, size);
     for (axis, distance) in pixdim.iter_mut().enumerate().skip(1) {
@@ -235,6 +241,9 @@ fn geometry(numbers: &Numbers, places: &Places, dimensions: usize) -> Result<Vol
     let sform = numbers.whole(places.qform + places.code_size, places.code_size);
     let steps = if known(sform) {
         let srow: [f64; 12] = numbers.reals(places.srow, size);
+        if srow == UNIT {
+            return VolumeGeometry::assumed(scaled(of_array(sides)), usual);
+        }
         Some(std::array::from_fn(|axis| [srow[axis], srow[4 + axis], srow[8 + axis]]))
     } else if known(numbers.whole(places.qform, places.code_size)) {
         let precision = if size == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
@@ -245,6 +254,20 @@ fn geometry(numbers: &Numbers, places: &Places, dimensions: usize) -> Result<Vol
         None
     };
     VolumeGeometry::new(steps.map(scaled), usual)
+}
+
+/// The unit matrix as an sform.
+const UNIT: [f64; 12] = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+
+/// Steps along an array's axes, the first of which is stored the fastest: slices are square, and the other axis is that of the
+/// body. Rows come before columns, as arrays of pictures have them; nothing is known where all sides are equal.
+fn of_array([first, second, third]: [u64; 3]) -> Steps {
+    let (left, back, up) = ([-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]);
+    match (first == second, second == third) {
+        (false, true) => [up, back, left],
+        (true, false) => [back, left, up],
+        _ => [left, back, up],
+    }
 }
 
 /// The columns of the rotation by the unit quaternion with these last three parts and a first part of 0 or more.

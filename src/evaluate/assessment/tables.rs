@@ -54,8 +54,7 @@ impl Assessment {
         }
         for of in self.subsets.iter().filter(|of| of.scans.patients < FEW) {
             notes.push(format!(
-                "WARNING: {} {} patients. What is found of so few is hardly more than a hint, and intervals by slice are too \
-                 narrow.",
+                "WARNING: {} {} patients: too few for more than an indication, and intervals by slice are too narrow.",
                 of.scans.patients, of.subset
             ));
         }
@@ -122,7 +121,8 @@ impl Assessment {
     /// Expected calibration error, Brier score, slope and intercept: of slices before and after temperature scaling,
     /// and of scans before and after their calibrator.
     pub fn calibration_table(&self) -> Table {
-        let columns = ["Of", "Probabilities", "Expected error", "Brier score", "Slope", "Intercept", "In the large"];
+        let columns =
+            ["Of", "Probabilities", "Expected calibration error", "Brier score", "Slope", "Intercept", "In the large"];
         let mut table = Table::new("Calibration: does 80 % mean 80 %?", &columns);
         let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
         for of in &self.calibration {
@@ -224,7 +224,7 @@ impl Assessment {
         let few = self.subsets.iter().flat_map(|of| &of.sources).filter(|of| of.1.patients < FEW).count();
         let table = match few {
             0 => table,
-            _ => table.note(format!("{few} rows have fewer than {FEW} patients: hardly more than a hint.")),
+            _ => table.note(format!("{few} rows have fewer than {FEW} patients: too few for more than an indication.")),
         };
         table.note(
             "A source with a single label shows nothing about the other: a network that recognises the source is right there.",
@@ -307,8 +307,7 @@ pub(crate) fn estimated(estimate: &Estimate) -> String {
     let unit = if matches!(estimate.measure, Measure::Matthews | Measure::RocAuc | Measure::PrAuc) { "" } else { " %" };
     match (estimate.value, estimate.interval) {
         (None, _) => "–".to_owned(),
-        (Some(value), None) => format!("– ({}{unit})", scale(value)),
-        (Some(value), Some(Interval { low, high })) => {
+        (Some(value), Some(Interval { low, high })) if estimate.exact || low < high => {
             let alike = match (estimate.exact, value) {
                 (true, 1.0) => "; no error",
                 (true, 0.0) => "; none right",
@@ -316,6 +315,8 @@ pub(crate) fn estimated(estimate: &Estimate) -> String {
             };
             format!("{} to {}{unit} ({}{alike})", scale(low), scale(high), scale(value))
         }
+        // Draws that are all alike say nothing of the uncertainty.
+        (Some(value), _) => format!("– ({}{unit})", scale(value)),
     }
 }
 

@@ -151,7 +151,7 @@ impl ScanModelResults {
 
     fn notes(&self) -> Vec<String> {
         let rule = format!(
-            "Scan model: covid from a score of {:.3} on (best balanced accuracy on {} validation scans: {}). Slice vote: {} ({}).",
+            "Scan model: covid where the score is {:.3} or more (best balanced accuracy on {} validation scans: {}). Slice vote: {} ({}).",
             self.threshold,
             self.validation_scans,
             percent(Some(self.balanced_accuracy)),
@@ -170,7 +170,7 @@ impl ScanModelResults {
         ];
         for of in self.subsets.iter().filter(|of| of.all.model.patients < FEW) {
             notes.push(format!(
-                "WARNING: {} {} patients. What is found of so few is hardly more than a hint.",
+                "WARNING: {} {} patients: too few for more than an indication.",
                 of.all.model.patients, of.subset
             ));
         }

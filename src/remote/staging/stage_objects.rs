@@ -7,6 +7,7 @@ use super::folder::{self, Folder, RESERVED, fault_in_name, parent_and_leaf};
 use super::ledger::{self, JournalPosition, Ledger};
 use super::name_conflicts::{Names, check};
 use super::own_source::must_lie_apart;
+use super::part_of_archive::must_name_its_part;
 use super::staged::{Staged, StagedObject};
 use super::unpack::Unpacking;
 use crate::base::errors::{Context, Result, bail, ensure};
@@ -290,6 +291,7 @@ pub(super) fn open_archives<'b>(
     let mut opened = Vec::new();
     for remote in remotes {
         let archive = Archive::open(&remote.object.key, remote, &limits)?;
+        must_name_its_part(remote.object, &archive)?;
         limits.bytes -= archive.bytes().min(limits.bytes);
         limits.entries -= (archive.entries() as u64).min(limits.entries);
         opened.push((remote.object, archive));

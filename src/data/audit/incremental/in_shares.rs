@@ -6,9 +6,10 @@ use super::super::pass::Pass;
 use crate::base::errors::{Context, Result};
 use crate::base::progress::{Meter, Progress};
 use crate::base::ranks::ranks;
-use crate::data::manifest::Manifest;
+use crate::data::manifest::{ListedSlice, Manifest};
 use std::path::Path;
 use std::time::SystemTime;
+use xxhash_rust::xxh3::Xxh3Default;
 
 /// Slices that one rank looks at before it takes other scans.
 const PORTION: usize = 64;
@@ -37,8 +38,7 @@ impl Audit {
         // What is known is the first rank's question: clocks and caches of hosts differ.
         let recall = if ranks().is_first() { recall } else { recall.of_nothing() };
         let mut pass = Pass::begin(&manifest, &files, Some(recall), None, true, progress)?;
-        let listed = format!("{} files in {} scans", files.len(), manifest.scans.len());
-        ranks().agree("the files of the data set", &listed)?;
+        ranks().agree("the files of the data set (names and sizes)", &listed(&manifest, &files))?;
         let portions = ranks().broadcast(ranks().is_first().then(|| pass.portions(PORTION)))?;
         let meter = Meter::new("audit", "slices", files.len(), pass.taken(), progress);
         for round in portions.chunks(BETWEEN_SAVES * ranks().count()) {
@@ -64,6 +64,18 @@ impl Audit {
         meter.finish();
         if ranks().is_first() { pass.keep() } else { Ok(()) }
     }
+}
+
+/// How many files, and a hash of their names and sizes: a host may have an older copy.
+fn listed(manifest: &Manifest, files: &[ListedSlice]) -> String {
+    let mut hash = Xxh3Default::new();
+    for file in files {
+        let bytes = std::fs::metadata(manifest.place_of_listed(file)).map_or(u64::MAX, |about| about.len());
+        for part in [manifest.scans[file.scan].folder.as_bytes(), &[0], file.file.as_bytes(), &bytes.to_le_bytes()] {
+            hash.update(part);
+        }
+    }
+    format!("{} files in {} scans, XXH3 {:016x}", files.len(), manifest.scans.len(), hash.digest())
 }
 
 /// A scan's number, and its record with the length before it.

@@ -50,11 +50,10 @@ pub(super) fn several_slices(thumbnail: &Thumbnail, lines: &StraightLines) -> Op
             } else {
                 0.6
             };
-    is_page.then(|| {
-        let parts = |of: Division| if of.seam >= 0.7 { of.parts } else { 1 };
-        let (x, y) = (parts(across), parts(down));
-        (Check::SeveralSlices, format!("even or straight seams divide it into about {x} x {y} pictures"))
-    })
+    let parts = |of: Division| if of.seam >= 0.7 { of.parts } else { 1 };
+    let (x, y) = (parts(across), parts(down));
+    (is_page && (x, y) != (1, 1))
+        .then(|| (Check::SeveralSlices, format!("even or straight seams divide it into about {x} x {y} pictures")))
 }
 
 /// The best division of lines that lie side by side, with a seam of [`SEEN`] or more; `shares` are the straight edges between

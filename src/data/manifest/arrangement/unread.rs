@@ -5,6 +5,7 @@ use crate::base::natural::numeric_key;
 use crate::base::progress::counted;
 use crate::data::manifest::layout::MappedFolder;
 use crate::data::manifest::new_scans::is_picture;
+use crate::data::manifest::patients::PATIENTS;
 use crate::data::manifest::{Rejected, Rejection, Set};
 use std::collections::{BTreeSet, HashSet};
 
@@ -37,15 +38,22 @@ impl Arrangement<'_> {
         }
     }
 
-    /// Says of archives beside scans that they are not read; within a scan that is said of a slice's place.
-    pub(super) fn report_archives(&mut self) {
+    /// Says of archives and tables beside scans that they are not read; within a scan that is said of a slice's place.
+    pub(super) fn report_files_beside_scans(&mut self) {
         let of_scans: HashSet<usize> = self.scans.iter().flat_map(|(_, files)| files.iter().copied()).collect();
         let scans: BTreeSet<&str> = self.scans.iter().map(|(scan, _)| scan.folder.as_str()).collect();
-        let others = (0..self.files.len()).filter(|file| !of_scans.contains(file)).map(|file| self.files[file]);
-        let archives: Vec<Rejected> = others.filter_map(|path| Rejected::archive(path, &scans)).collect();
-        let paths: HashSet<&str> = archives.iter().map(|of| of.path.as_str()).collect();
+        let others = || (0..self.files.len()).filter(|file| !of_scans.contains(file)).map(|file| self.files[file]);
+        // Whoever has written one of the tables that are read knows of them.
+        let has_patients = self.files.contains(&PATIENTS);
+        let holds_scans = |path: &&str| {
+            let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+            scans.range(folder.as_str()..).next().is_none_or(|scan| scan.starts_with(&folder))
+        };
+        let tables = others().filter(|_| !has_patients).filter(holds_scans).filter_map(Rejected::table);
+        let found: Vec<Rejected> = others().filter_map(|path| Rejected::archive(path, &scans)).chain(tables).collect();
+        let paths: HashSet<&str> = found.iter().map(|of| of.path.as_str()).collect();
         self.strays.retain(|path| !paths.contains(path.as_str()));
-        self.rejected.extend(archives);
+        self.rejected.extend(found);
     }
 
     /// Says of each highest folder of which nothing was understood what lies in it.

@@ -3,6 +3,7 @@
 use super::{LabelRow, Sets};
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::escape::csv_text;
+use crate::data::manifest::pseudonym::is_placeholder;
 use crate::data::manifest::root_tables::cut;
 use crate::data::manifest::{Label, Set};
 use csv::StringRecord;
@@ -83,7 +84,7 @@ impl Columns {
             line,
             path: get(self.path).map(normalised),
             scan: owned(self.scan),
-            patient: owned(self.patient),
+            patient: owned(self.patient).filter(|patient| !is_placeholder(patient)),
             series: owned(self.series),
             label: get(Some(self.label)).and_then(|label| self.label_named(&label.to_lowercase())),
             set,

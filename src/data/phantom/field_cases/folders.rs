@@ -60,6 +60,9 @@ fn foreign_names(drawing: &mut CaseDrawing) -> Result<()> {
     let repeated = ["0.jpg", "1.jpg", "02.jpg", "2.jpeg", "2.jpg", "3.jpg", "4.jpg"].map(str::to_owned);
     drawing.named_scan(&folder, 1, &repeated)?;
     drawing.note("repeated-number", &[&folder], "three slices with the number 2");
+    let folder = drawing.new_folder(0);
+    drawing.named_scan(&folder, 0, &names(|slice| format!("Normal ({slice}).jpg")))?;
+    drawing.note("contradicting-name", &[&folder], "pictures named as of the other class");
     Ok(())
 }
 
@@ -91,5 +94,8 @@ fn unread_folders(drawing: &mut CaseDrawing) -> Result<()> {
     let archive = "train/covid/site 4.tar.gz";
     drawing.files.push((archive.to_owned(), vec![0x1F, 0x8B, 8, 0]));
     drawing.note("packed-files", &[archive], "an archive beside scans");
+    let table = "train/metadata.xlsx";
+    drawing.files.push((table.to_owned(), b"PK\x03\x04".to_vec()));
+    drawing.note("unread-table", &[table], "a table of another kind than those that are read");
     Ok(())
 }

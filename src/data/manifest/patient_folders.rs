@@ -1,0 +1,218 @@
+//! Patients by the names of folders: one above several scans, or the beginning of scans' own names.
+
+use super::{Manifest, Rejected, Rejection, Scan};
+use crate::base::progress::{counted, thousands};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Words by which a folder of scans says that it is one patient's.
+const PATIENT: [&str; 8] = ["patient", "pat", "pid", "subject", "subj", "sub", "case", "person"];
+/// Words by which a folder is that of many patients, although a number follows.
+const MANY: [&str; 22] = [
+    "site",
+    "hospital",
+    "centre",
+    "center",
+    "clinic",
+    "batch",
+    "source",
+    "scanner",
+    "vendor",
+    "part",
+    "set",
+    "fold",
+    "group",
+    "week",
+    "day",
+    "month",
+    "year",
+    "cohort",
+    "collection",
+    "folder",
+    "disk",
+    "city",
+];
+/// Words before the number of one of a patient's scans, as in `P001_scan2` and `sub-12_ses-1`.
+const SCAN: [&str; 12] =
+    ["scan", "ct", "series", "exam", "study", "visit", "session", "ses", "run", "time", "timepoint", "t"];
+/// Scans that patients have at most, in the mean: folders with more are of something else.
+const MOST_SCANS: usize = 8;
+
+impl Manifest {
+    /// Scans of pictures that no table gives to a patient, by their folders: the one in which several lie together, where it is
+    /// named as a patient's, or by a number with few scans each, or where all scans of its class lie in folders of folders, as
+    /// patient, study and series do; or by the beginning of their own names (`P001_scan2`).
+    pub(crate) fn name_patients_by_folder(&mut self) {
+        let is_open = |scan: &Scan| scan.patient.is_none() && scan.acquisition.is_none();
+        let ways: Vec<Option<(String, Vec<String>)>> = self
+            .scans
+            .iter()
+            .map(|scan| {
+                let (of, between) = self.way_of(scan).filter(|_| is_open(scan))?;
+                Some((of.folder.clone(), between.into_iter().map(str::to_owned).collect()))
+            })
+            .collect();
+        let mut by_class: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, way) in ways.iter().enumerate() {
+            by_class.entry(way.as_ref().map_or("", |(class, _)| class)).or_default().push(index);
+        }
+        by_class.remove("");
+        let mut named: Vec<(usize, String)> = Vec::new();
+        for (class, scans) in by_class {
+            let way = |scan: usize| ways[scan].as_ref().map_or(&[][..], |(_, between)| between.as_slice());
+            let depth = scans.iter().map(|scan| way(*scan).len()).min().unwrap_or(0);
+            let said = |scan: &usize| way(*scan).iter().rposition(|folder| is_named_as_patient(folder));
+            // Each class may number its patients anew.
+            let folder = |scan: usize, last: usize| format!("{class}/{}", way(scan)[..=last].join("/"));
+            if depth > 1 {
+                named.extend(scans.iter().map(|scan| (*scan, folder(*scan, 0))));
+            } else if scans.iter().any(|scan| said(scan).is_some()) {
+                named.extend(scans.iter().filter_map(|scan| Some((*scan, folder(*scan, said(scan)?)))));
+            } else if depth == 1 && are_patients(scans.iter().map(|scan| way(*scan)[0].as_str())) {
+                named.extend(scans.iter().map(|scan| (*scan, folder(*scan, 0))));
+            } else {
+                let own = |scan: usize| {
+                    let folder = &self.scans[scan].folder;
+                    folder.rsplit_once('/').map_or((folder.as_str(), ""), |(above, name)| (name, above))
+                };
+                let begins = |scan: &usize| Some((*scan, patient_before(own(*scan).0)?));
+                let begun: Vec<(usize, &str)> = scans.iter().filter_map(begins).collect();
+                if are_patients(begun.iter().map(|(_, name)| *name)) {
+                    named.extend(begun.into_iter().map(|(scan, name)| (scan, format!("{}/{name}", own(scan).1))));
+                }
+            }
+        }
+        for (scan, patient) in named {
+            self.scans[scan].patient = Some(patient);
+        }
+        self.report_patients_named_alike();
+    }
+
+    /// Says of two parts of one class that patients by folder are named alike in both: they may be the same, or numbered anew.
+    fn report_patients_named_alike(&mut self) {
+        let mut of_part: BTreeMap<(Option<usize>, &str), BTreeSet<&str>> = BTreeMap::new();
+        for scan in self.scans.iter().filter(|scan| self.is_patient_by_folder(scan)) {
+            let patient = scan.patient.as_deref().unwrap_or_default();
+            let folder = self.way_of(scan).map_or("", |(of, _)| of.folder.as_str());
+            let name = patient.get(folder.len() + 1..).unwrap_or_default();
+            of_part.entry((scan.label.map(|label| label.index()), folder)).or_default().insert(name);
+        }
+        let parts: Vec<_> = of_part.into_iter().collect();
+        let mut found = Vec::new();
+        for (number, ((label, folder), names)) in parts.iter().enumerate() {
+            for ((_, other), there) in parts[..number].iter().filter(|((other, _), _)| other == label) {
+                let shared: Vec<&&str> = names.intersection(there).collect();
+                let Some(first) = shared.first() else { continue };
+                let detail = format!(
+                    "{} of {} are named as in {other} ({first} first): where they are the same, say so in a patients.csv",
+                    thousands(shared.len() as u64),
+                    counted(names.len() as u64, "patient")
+                );
+                found.push(Rejected { path: (*folder).to_owned(), reason: Rejection::PatientsAlike, detail });
+            }
+        }
+        self.rejected.extend(found);
+    }
+}
+
+/// The letters of a name before its number, in lower case.
+fn word_of(name: &str) -> String {
+    name.chars().take_while(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect()
+}
+
+fn is_named_as_patient(name: &str) -> bool {
+    let word = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['_', '-', ' ']);
+    word.len() < name.len() && PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// Whether names that hold a number each, given once for each scan, may be those of patients: several, of which some have
+/// several scans and none says otherwise.
+fn are_patients<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    names.for_each(|name| *counts.entry(name).or_default() += 1);
+    let is_year = |name: &&str| name.len() == 4 && (name.starts_with("19") || name.starts_with("20"));
+    let has_number = |name: &&str| name.chars().any(|c| c.is_ascii_digit());
+    let of_many = |name: &&str| MANY.contains(&word_of(name).as_str());
+    counts.len() > 2
+        && counts.keys().all(|name| has_number(name) && !of_many(name))
+        && !counts.keys().all(is_year)
+        && counts.values().any(|count| *count > 1)
+        && counts.values().sum::<usize>() <= MOST_SCANS * counts.len()
+}
+
+/// The patient in `P001_scan2`: what stands before the word for a scan and its number, and holds a number itself.
+fn patient_before(name: &str) -> Option<&str> {
+    let word_and_number = &name[name.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1)..];
+    let before = name.strip_suffix(word_and_number).filter(|_| !word_and_number.is_empty())?;
+    let before = before.trim_end_matches(['_', '-']);
+    let (patient, word) = before.rsplit_once(['_', '-'])?;
+    (SCAN.iter().any(|known| word.eq_ignore_ascii_case(known)) && patient.chars().any(|c| c.is_ascii_digit()))
+        .then_some(patient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::archive_listing::listing_of;
+    use super::*;
+
+    /// The patients of scans at these paths.
+    fn patients(folders: &[String]) -> (Vec<Option<String>>, Vec<String>) {
+        let names: Vec<String> = folders.iter().map(|folder| format!("{folder}/0.jpg")).collect();
+        let (listing, _) = listing_of(&names).expect("lists");
+        let root = tempfile::tempdir().expect("a folder");
+        let mut manifest = Manifest::listed(root.path(), listing).expect("a manifest");
+        manifest.name_patients_by_folder();
+        let said = manifest.rejected.iter().filter(|of| of.reason == Rejection::PatientsAlike);
+        let said = said.map(|of| format!("{}: {}", of.path, of.detail)).collect();
+        (manifest.scans.into_iter().map(|scan| scan.patient).collect(), said)
+    }
+
+    fn in_class(class: &str, names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| format!("{class}/{name}")).collect()
+    }
+
+    #[test]
+    fn a_numbered_folder_of_few_scans_is_a_patient() {
+        let folders = in_class("NCP", &["100/1200", "100/1201", "101/1202", "103/1203"]);
+        let (found, _) = patients(&folders);
+        assert_eq!(found, ["NCP/100", "NCP/100", "NCP/101", "NCP/103"].map(|name| Some(name.to_owned())));
+        for folders in [
+            // One scan each: nothing is joined.
+            in_class("covid", &["100/a", "101/b", "102/c"]),
+            in_class("covid", &["site 1/a", "site 1/b", "site 2/c", "site 3/d"]),
+            in_class("covid", &["fold_1/a", "fold_1/b", "fold_2/c", "fold_3/d"]),
+            in_class("covid", &["2020/a", "2020/b", "2021/c", "2022/d"]),
+            in_class("covid", &["1/a", "1/b", "2/c", "2/d"]),
+            (0..30).map(|scan| format!("covid/{}/scan{scan}", scan % 3)).collect(),
+        ] {
+            assert_eq!(patients(&folders).0, vec![None; folders.len()], "{folders:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_scans_may_begin_with_the_patients() {
+        let (found, _) = patients(&in_class("train/covid", &["P001_scan1", "P001_scan2", "P002_scan1", "P3c_scan1"]));
+        let expected = ["P001", "P001", "P002", "P3c"].map(|name| Some(format!("train/covid/{name}")));
+        assert_eq!(found, expected);
+        for names in [
+            ["ct_scan_0", "ct_scan_1", "ct_scan_2", "ct_scan_3"],
+            ["site1_scan1", "site1_scan2", "site2_scan1", "site3_scan1"],
+            ["P1_scan1", "P2_scan1", "P3_scan1", "P4_scan1"],
+        ] {
+            assert_eq!(patients(&in_class("covid", &names)).0, vec![None; 4], "{names:?}");
+        }
+        assert_eq!(patient_before("sub-12_ses-1"), Some("sub-12"));
+        assert_eq!([patient_before("scan2"), patient_before("12"), patient_before("")], [None; 3]);
+    }
+
+    #[test]
+    fn patients_named_alike_in_two_parts_are_pointed_out() {
+        let names = ["100/1200", "100/1201", "101/1202", "103/1203"];
+        let other = ["101/7", "101/8", "200/9", "201/10"];
+        let folders = [in_class("train/NCP", &names), in_class("val/NCP", &other)].concat();
+        let expected = "val/NCP: 1 of 3 patients are named as in train/NCP (101 first): where they are the same, say so in a \
+                        patients.csv";
+        assert_eq!(patients(&folders).1, [expected]);
+        let folders = [in_class("train/NCP", &names), in_class("val/normal", &other)].concat();
+        assert_eq!(patients(&folders).1, [""; 0]);
+    }
+}
