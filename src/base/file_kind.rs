@@ -65,6 +65,15 @@ const MARKS: &[Mark] = &[
     (0, b"\0\0\x01\xBA", kind("a video (MPEG)", Picture, FRAMES)),
     // Adobe Photoshop File Formats Specification.
     (0, b"8BPS", kind("a Photoshop picture", Picture, TO_PNG)),
+    // BigTIFF design (version 43); Netpbm's formats: the letter P, a number, white space.
+    (0, b"II+\0", kind("a BigTIFF picture", Picture, "save it as an ordinary TIFF, or as PNG")),
+    (0, b"MM\0+", kind("a BigTIFF picture", Picture, "save it as an ordinary TIFF, or as PNG")),
+    (0, b"P2\n", kind("a PGM picture", Picture, TO_PNG)),
+    (0, b"P5\n", kind("a PGM picture", Picture, TO_PNG)),
+    (0, b"P5 ", kind("a PGM picture", Picture, TO_PNG)),
+    (0, b"P3\n", kind("a PPM picture", Picture, TO_PNG)),
+    (0, b"P6\n", kind("a PPM picture", Picture, TO_PNG)),
+    (0, b"P6 ", kind("a PPM picture", Picture, TO_PNG)),
     // APPNOTE.TXT 4.3.7 and 4.3.16 (an empty one); RFC 1952; bzip2; xz 2.1.1.1; RFC 8878.
     (0, b"PK\x03\x04", kind("a zip archive", Archive, UNZIP)),
     (0, b"PK\x05\x06", kind("an empty zip archive", Archive, REMOVE)),

@@ -82,7 +82,7 @@ fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<(&'static str, 
 }
 
 /// This process's number among those that a launcher has started, as the launcher says; 0 without one. For what is to be said once
-/// before the ranks are [joined](join).
+/// before the ranks are joined.
 pub fn rank_by_launcher() -> usize {
     let said =
         ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"].into_iter().find_map(|name| std::env::var(name).ok());

@@ -51,7 +51,7 @@ pub use check::{Check, Severity};
 pub use earlier::EarlierAudit;
 pub(crate) use earlier::{FileStamp, Recall};
 pub use expected::Expectation;
-use findings::{exact_duplicates, folder_findings, same_patients, without_air};
+use findings::{exact_duplicates, folder_findings, said_of_scan_alone, same_patients, without_air};
 pub use incremental::Incremental;
 pub(crate) use pass::{Pass, WantedCache};
 use picture_quality::quality_findings;
@@ -132,10 +132,12 @@ impl Audit {
         let mut findings: Vec<Finding> = looked.iter().flat_map(|look| look.findings.iter().cloned()).collect();
         findings.extend(of_scans);
         findings.extend(folder_findings(&manifest));
-        findings.extend(without_air(&manifest, &looked));
+        let without_air = without_air(&manifest, &looked);
         findings.extend(quality_findings(&manifest, &looked));
         findings.extend(exact_duplicates(&manifest, &looked));
         findings.extend(same_patients(&manifest, &looked, samples));
+        said_of_scan_alone(&mut findings, &without_air);
+        findings.extend(without_air);
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));
         manifest.same_patient = kept_together::kept_together(&findings);
         Self { manifest, findings, histogram }

@@ -22,7 +22,7 @@ use crate::data::dicom::DicomHeader;
 use crate::data::pixels::Turn;
 use orient::SliceAxes;
 use stack::{Refusals, Stack, StackSlice};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What the files of a data set are.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -106,15 +106,17 @@ pub(crate) fn build_series(mut files: Vec<(String, DicomHeader)>) -> Built {
     let mut refusals = Refusals::new();
     let mut groups: Vec<Vec<StackSlice>> = Vec::new();
     let mut known: HashMap<Origin, usize> = HashMap::new();
+    let scattered = scattered(&files);
     for (file, (path, header)) in files.iter().enumerate() {
         if let Some((kind, detail)) = refuse::refusal(header) {
             refusals.push((file, kind, detail));
             continue;
         }
-        let group = *known.entry(Origin::of(file, path, header)).or_insert(groups.len());
+        let group = *known.entry(Origin::of(file, path, header).joined(path, &scattered)).or_insert(groups.len());
         groups.resize_with(groups.len().max(group + 1), Vec::new);
         groups[group].extend(StackSlice::each(file, path, header));
     }
+    groups.iter_mut().for_each(|group| stack::forget_zeros(group));
     let mut stacks: Vec<Stack> = groups.into_iter().flat_map(|group| stack::stacks(group, &mut refusals)).collect();
     stacks.sort_by_key(Stack::first_file);
     refusals.sort();
@@ -127,8 +129,26 @@ pub(crate) fn build_series(mut files: Vec<(String, DicomHeader)>) -> Built {
     }
 }
 
+/// Files of one folder, study and patient from which on a series for each means that software has given each a number of its own.
+const SCATTERED: usize = 4;
+
+/// The folders in which every file of a study has a series of its own.
+fn scattered(files: &[(String, DicomHeader)]) -> HashSet<Origin<'_>> {
+    let mut series: HashMap<Origin, (usize, HashSet<&str>)> = HashMap::new();
+    let slices =
+        files.iter().enumerate().filter(|(_, (_, header))| header.frames <= 1 && refuse::refusal(header).is_none());
+    for (file, (path, header)) in slices {
+        let Some(uid) = said(&header.series) else { continue };
+        let (count, uids) = series.entry(Origin::of(file, path, header).of_folder(path)).or_default();
+        *count += 1;
+        uids.insert(uid);
+    }
+    let of_one_each = series.into_iter().filter(|(_, (count, uids))| *count >= SCATTERED && uids.len() == *count);
+    of_one_each.map(|(origin, _)| origin).collect()
+}
+
 /// What the files of one series have in common.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Origin<'a> {
     uid: Option<&'a str>,
     /// Where there is no UID.
@@ -150,6 +170,17 @@ impl<'a> Origin<'a> {
             study: said(&header.study),
             patient_id: said(&header.patient_id),
         }
+    }
+
+    /// Of all files of the study in this file's folder.
+    fn of_folder(self, path: &'a str) -> Self {
+        Self { uid: None, folder: Some(path.rsplit_once('/').map_or("", |(folder, _)| folder)), ..self }
+    }
+
+    /// The folder's, where its files have a series each.
+    fn joined(self, path: &'a str, scattered: &HashSet<Self>) -> Self {
+        let of_folder = self.of_folder(path);
+        if self.uid.is_some() && self.file.is_none() && scattered.contains(&of_folder) { of_folder } else { self }
     }
 }
 

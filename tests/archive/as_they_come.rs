@@ -117,7 +117,7 @@ fn other_archives_are_named_with_the_tool_that_unpacks_them() {
     fs::remove_file(home.path().join("val.zip")).expect("removes");
     let nested = [entry("COV19/train.zip", b"PK"), entry("COV19/val.7z", b"7z")];
     fs::write(home.path().join("all.zip"), zip(&nested, false)).expect("writes");
-    let packed = "there are 2 archives in the archives, COV19/train.zip the first, which are not opened: unpack them and audit \
-                  the folder";
+    let packed = "the archives hold 2 archives, COV19/train.zip the first, which are not opened: unpack what is in the archives and \
+                  audit the folder";
     assert_eq!(audited(), format!("auditing the archives {place}: {packed}"));
 }

@@ -20,6 +20,9 @@ pub(super) fn kind_of(name: &str) -> String {
         (_, Some("mp4" | "avi" | "mov" | "mkv" | "webm" | "wmv")) => "a video",
         (_, Some("zip" | "rar" | "7z" | "tar" | "gz" | "tgz")) => "an archive: unpack it",
         (_, Some("bmp" | "gif" | "webp" | "jp2" | "heic" | "svg")) => "a picture that is not read: convert it to PNG",
+        (_, Some("hdr" | "img")) => {
+            "Analyze, or NIfTI in two files: convert it to one .nii.gz, for example with nibabel"
+        }
         (_, Some("npy" | "npz" | "mat" | "h5" | "raw" | "bin")) => "numbers in a form that is not read",
         (_, Some("dcm" | "dicom" | "ima" | "nii" | "nrrd" | "nhdr" | "mha" | "mhd")) => {
             "named as a scanner's file, and not read as one"

@@ -4,15 +4,23 @@ use super::file_names::{named_as_copy, order_findings};
 use super::samples::ScanSamples;
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::escape::hidden_in;
+use crate::base::file_kind::FileKind;
 use crate::base::progress::thousands;
+use crate::base::regular_file::open_regular;
+use crate::data::foreign::ends_as_scanners;
 use crate::data::manifest::{IrregularKind, Label, Manifest, Rejected, Rejection, Scan, Set, Slice, missing_numbers};
+use crate::stats::median::upper_median;
 use std::collections::BTreeSet;
+use std::io::Read;
 
 /// What the folders show: stray files, empty scans and missing slice numbers.
 pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     let finding = |check, path: String, detail: String| Finding { check, path, detail, with: None };
-    let mut found: Vec<Finding> =
-        manifest.strays.iter().map(|path| finding(Check::StrayFile, path.clone(), "stray".into())).collect();
+    let stray = |path: &String| match broken_scanners_file(manifest, path) {
+        Some(told) => finding(Check::NotAnImage, path.clone(), told),
+        None => finding(Check::StrayFile, path.clone(), "stray".into()),
+    };
+    let mut found: Vec<Finding> = manifest.strays.iter().map(stray).collect();
     let filled: BTreeSet<usize> = manifest.slices.iter().filter(|s| s.number.is_some()).map(|s| s.scan).collect();
     for (_, scan) in manifest.scans.iter().enumerate().filter(|(index, _)| !filled.contains(index)) {
         found.push(finding(Check::EmptyScan, scan.folder.clone(), "no slice".into()));
@@ -34,6 +42,20 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
         found.push(finding(Check::MissingSlice, manifest.scans[scan].folder.clone(), detail));
     }
     found
+}
+
+/// What lies in the place of a scanner's file among the slices of a series, where it is known: a download that failed, for one.
+fn broken_scanners_file(manifest: &Manifest, path: &str) -> Option<String> {
+    if !ends_as_scanners(path.rsplit('/').next()?) {
+        return None;
+    }
+    let mut first = Vec::new();
+    open_regular(&manifest.root.join(path)).ok()?.take(4096).read_to_end(&mut first).ok()?;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match FileKind::of(&first) {
+        _ if first.is_empty() => Some("an empty file: a copy or a download that broke off".to_owned()),
+        kind => kind.map(|kind| kind.told(name)),
+    }
 }
 
 /// Patients who, by a table or DICOM, have scans in several parts or of both classes: one finding for each and kind.
@@ -140,16 +162,16 @@ fn irregular(scan: &Scan) -> impl Iterator<Item = Finding> {
 /// The lowest value of a chest CT in HU lies well below this: there is air around and in the patient.
 const AIR: f32 = -300.0;
 
-/// Slices from which a scan has bone, and bone is above this, in HU.
-const WITH_BONE: (usize, f32) = (8, 500.0);
+/// Soft tissue is brighter than this level of the window of the lungs, in which it is seen at 235.
+const TISSUE: u8 = 110;
 /// Padding outside of the field of view may be lower than air; this is what air becomes when 1024 are taken off once more.
 const BELOW_AIR: f32 = -1500.0;
 
 /// Why values cannot be those of a chest CT in HU, and what they probably are.
-fn not_in_hounsfield((low, high): (f32, f32), slices: usize) -> Option<&'static str> {
+fn not_in_hounsfield((low, high): (f32, f32), tissue: Option<u8>) -> Option<&'static str> {
     Some(match () {
-        () if low < BELOW_AIR && high < WITH_BONE.1 && slices >= WITH_BONE.0 => {
-            "no bone, so 1024 were probably taken off twice (a slope and intercept applied to Hounsfield units): add 1024"
+        () if low < BELOW_AIR && tissue.is_some_and(|level| level < TISSUE) => {
+            "soft tissue as dark as air, so 1024 were probably taken off twice (an intercept applied to Hounsfield units): add 1024"
         }
         () if low <= AIR => return None,
         () if low >= 0.0 && high <= 1.0 => {
@@ -175,11 +197,31 @@ pub(super) fn without_air(manifest: &Manifest, looked: &[Inspection]) -> Vec<Fin
         for (low, high) in slices.iter().filter_map(|&slice| looked[slice].range) {
             range = (range.0.min(low), range.1.max(high));
         }
-        let why = not_in_hounsfield(range, slices.len())?;
+        let tissue = slices.iter().filter_map(|&slice| looked[slice].shape.as_ref()?.tissue).collect();
+        let why = not_in_hounsfield(range, upper_median(tissue, u8::cmp))?;
         let detail = format!("values from {} to {}: {why}", range.0, range.1);
         range.0.is_finite().then(|| Finding { check: Check::NotCt, path: scan.folder.clone(), detail, with: None })
     };
     manifest.scans.iter().zip(manifest.slices_by_scan()).filter_map(finding).collect()
+}
+
+/// What a window of the lungs makes of other values.
+const BY_LEVELS: [Check; 6] = [
+    Check::BlackSlice,
+    Check::NearlyBlack,
+    Check::LowContrast,
+    Check::WideWindow,
+    Check::Overexposed,
+    Check::MaskPicture,
+];
+
+/// Takes back what was said of the levels of each slice, of scans of which all is said at once.
+pub(super) fn said_of_scan_alone(findings: &mut Vec<Finding>, of_scans: &[Finding]) {
+    let scans: BTreeSet<&str> = of_scans.iter().map(|of| of.path.as_str()).collect();
+    findings.retain(|of| {
+        let scan = of.path.rsplit_once('/').map_or("", |(scan, _)| scan);
+        !(BY_LEVELS.contains(&of.check) && scans.contains(scan))
+    });
 }
 
 /// All but one of each group of equal pictures. The one kept is the validation set's, where it has one, so that the

@@ -30,6 +30,7 @@ mod local_contrast;
 mod registration;
 mod same_picture;
 mod sign_tables;
+mod soft_tissue;
 mod symmetry;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ mod whitening;
 pub(super) use described_parts::Sampled;
 use described_parts::{DescribedParts, Hit};
 use groups::Groups;
+use soft_tissue::SoftTissue;
 use whitening::{Usual, dot};
 
 /// Width of the narrowest bands in bits.
@@ -102,18 +104,28 @@ pub(super) fn pairs_of_scans(slices: &[Candidate<'_>], samples: &[Sampled]) -> V
     let bands = Bands::of(slices);
     bands.join(&mut groups);
     let parts = DescribedParts::of(samples);
-    let scans = parts.scans();
-    for some in scans.chunks(AT_ONCE) {
-        let mut hits: Vec<Vec<Hit>> = some.par_iter().map(|&scan| parts.hits(scan, &groups)).collect();
-        Hit::keep_one_of_each_pair(&mut hits);
-        let found: Vec<Vec<ScanPair>> = hits.par_iter().map(|hits| parts.verified(hits)).collect();
-        some.iter().zip(found).for_each(|(&scan, found)| groups.take(scan, found));
-    }
+    join_described(&parts, &mut groups, DescribedParts::verified);
     bands.join_turned(&mut groups);
     drop(bands);
+    let soft = SoftTissue::of(samples);
+    join_described(&DescribedParts::of(soft.samples()), &mut groups, |_, hits| soft.verified(hits));
     let mut pairs = groups.pairs();
     pairs.par_iter_mut().filter(|pair| pair.how.is_empty()).for_each(|pair| parts.describe(pair));
     pairs
+}
+
+/// Joins scans of which samples have similar parts, where `verified` gives the pair.
+fn join_described<'a>(
+    parts: &DescribedParts<'a>,
+    groups: &mut Groups,
+    verified: impl Fn(&DescribedParts<'a>, &[Hit]) -> Vec<ScanPair> + Sync,
+) {
+    for some in parts.scans().chunks(AT_ONCE) {
+        let mut hits: Vec<Vec<Hit>> = some.par_iter().map(|&scan| parts.hits(scan, groups)).collect();
+        Hit::keep_one_of_each_pair(&mut hits);
+        let found: Vec<Vec<ScanPair>> = hits.par_iter().map(|hits| verified(parts, hits)).collect();
+        some.iter().zip(found).for_each(|(&scan, found)| groups.take(scan, found));
+    }
 }
 
 /// Bits for the label, below those of a band.

@@ -9,6 +9,9 @@ const ENTRIES_AT_MOST: usize = 512;
 const NEW_SUBFILE_TYPE: u16 = 254;
 const BITS_PER_SAMPLE: u16 = 258;
 const PHOTOMETRIC: u16 = 262;
+const SAMPLE_FORMAT: u16 = 339;
+/// Values with a sign.
+const SIGNED: u16 = 2;
 /// The values are numbers of colours.
 const PALETTE: u16 = 3;
 
@@ -19,6 +22,7 @@ pub(super) struct TiffPages {
     /// Bits of a value in the first one, where it says so.
     bits: Option<u16>,
     has_palette: bool,
+    is_signed: bool,
 }
 
 impl TiffPages {
@@ -35,7 +39,7 @@ impl TiffPages {
         };
         let mut directory = long(4)?;
         let mut seen = HashSet::new();
-        let mut found = Self { pages: 0, bits: None, has_palette: false };
+        let mut found = Self { pages: 0, bits: None, has_palette: false, is_signed: false };
         for number in 0..AT_MOST {
             // A chain that runs in a circle.
             if !seen.insert(directory) {
@@ -50,6 +54,7 @@ impl TiffPages {
             let is_reduced = entry(NEW_SUBFILE_TYPE).and_then(|at| long(at + 8)).is_some_and(|kind| kind & 1 == 1);
             found.pages += usize::from(!is_reduced);
             if number == 0 {
+                found.is_signed = entry(SAMPLE_FORMAT).and_then(|at| short(at + 8)) == Some(SIGNED);
                 found.has_palette = entry(PHOTOMETRIC).and_then(|at| short(at + 8)) == Some(PALETTE);
                 found.bits = entry(BITS_PER_SAMPLE).and_then(|at| match long(at + 4)? {
                     // Up to two values lie in the entry itself, of more where it points to.
@@ -76,6 +81,11 @@ impl TiffPages {
             Self { bits: Some(bits @ 17..), .. } => {
                 Some(format!("a TIFF of {bits} bits a value, which is not read: save it with 16 bits, or as NIfTI"))
             }
+            Self { is_signed: true, .. } => Some(
+                "a TIFF of values with a sign, probably Hounsfield units, which is not read: save the scan as NIfTI, or add 1024 \
+                 and save it without a sign"
+                    .to_owned(),
+            ),
             Self { has_palette: true, .. } => {
                 Some("a TIFF with a palette, which is not read: save it as PNG, or in grey levels".to_owned())
             }
@@ -114,6 +124,8 @@ mod tests {
         assert_eq!(of(&[&page, &page, &page]), (3, Some(8), true));
         assert_eq!(of(&[&[(256, 8), (258, 32)]]), (1, Some(32), true));
         assert_eq!(of(&[&[(256, 8), (258, 8), (262, 3)]]), (1, Some(8), true));
+        assert_eq!(of(&[&[(256, 8), (258, 16), (339, 2)]]), (1, Some(16), true), "signed");
+        assert_eq!(of(&[&[(256, 8), (258, 16), (339, 1)]]), (1, Some(16), false));
         assert_eq!(of(&[&[(256, 8)]]), (1, None, false));
     }
 

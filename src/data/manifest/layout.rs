@@ -110,6 +110,13 @@ pub(crate) fn says_class(name: &str) -> bool {
     FolderWord::of(name).label.is_some()
 }
 
+/// Whether a file's name says that it is a mask.
+pub(super) fn is_named_as_mask(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+    let mut words = name.split(['_', '-', ' ', '.']);
+    words.any(|word| MASKS.contains(&word) || ["seg", "segm", "label", "labels", "lungmask"].contains(&word))
+}
+
 /// Why a folder's scans have no set and label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unclear {

@@ -53,32 +53,42 @@ impl Manifest {
             .collect();
         let mut by_class: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, way) in ways.iter().enumerate() {
-            by_class.entry(way.as_ref().map_or("", |(class, _)| class)).or_default().push(index);
+            if let Some((class, _)) = way {
+                by_class.entry(class).or_default().push(index);
+            }
         }
-        by_class.remove("");
+        let way = |scan: usize| ways[scan].as_ref().map_or(&[][..], |(_, between)| between.as_slice());
+        // A patient's scans may lie in several parts.
+        let mut above: BTreeMap<Option<usize>, Vec<&str>> = BTreeMap::new();
+        let mut begun: BTreeMap<Option<usize>, Vec<&str>> = BTreeMap::new();
+        let label = |scan: usize| self.scans[scan].label.map(|label| label.index());
+        for scan in by_class.values().flatten().copied() {
+            match way(scan) {
+                [folder] => above.entry(label(scan)).or_default().push(folder),
+                _ => begun.entry(label(scan)).or_default().extend(patient_before(self.scans[scan].id())),
+            }
+        }
+        let are_patients = |of: BTreeMap<Option<usize>, Vec<&str>>| -> BTreeSet<Option<usize>> {
+            of.into_iter().filter(|(_, names)| are_patients(names.iter().copied())).map(|(label, _)| label).collect()
+        };
+        let (above, begun) = (are_patients(above), are_patients(begun));
         let mut named: Vec<(usize, String)> = Vec::new();
-        for (class, scans) in by_class {
-            let way = |scan: usize| ways[scan].as_ref().map_or(&[][..], |(_, between)| between.as_slice());
+        for (class, scans) in &by_class {
             let depth = scans.iter().map(|scan| way(*scan).len()).min().unwrap_or(0);
             let said = |scan: &usize| way(*scan).iter().rposition(|folder| is_named_as_patient(folder));
             // Each class may number its patients anew.
             let folder = |scan: usize, last: usize| format!("{class}/{}", way(scan)[..=last].join("/"));
-            if depth > 1 {
+            if depth > 1 || depth == 1 && above.contains(&label(scans[0])) {
                 named.extend(scans.iter().map(|scan| (*scan, folder(*scan, 0))));
             } else if scans.iter().any(|scan| said(scan).is_some()) {
                 named.extend(scans.iter().filter_map(|scan| Some((*scan, folder(*scan, said(scan)?)))));
-            } else if depth == 1 && are_patients(scans.iter().map(|scan| way(*scan)[0].as_str())) {
-                named.extend(scans.iter().map(|scan| (*scan, folder(*scan, 0))));
-            } else {
-                let own = |scan: usize| {
-                    let folder = &self.scans[scan].folder;
-                    folder.rsplit_once('/').map_or((folder.as_str(), ""), |(above, name)| (name, above))
+            } else if begun.contains(&label(scans[0])) {
+                let before = |scan: &usize| {
+                    let scan_folder = &self.scans[*scan].folder;
+                    let name = patient_before(self.scans[*scan].id())?;
+                    Some((*scan, format!("{}/{name}", scan_folder.rsplit_once('/').map_or("", |(above, _)| above))))
                 };
-                let begins = |scan: &usize| Some((*scan, patient_before(own(*scan).0)?));
-                let begun: Vec<(usize, &str)> = scans.iter().filter_map(begins).collect();
-                if are_patients(begun.iter().map(|(_, name)| *name)) {
-                    named.extend(begun.into_iter().map(|(scan, name)| (scan, format!("{}/{name}", own(scan).1))));
-                }
+                named.extend(scans.iter().filter_map(before));
             }
         }
         for (scan, patient) in named {
@@ -132,7 +142,9 @@ fn are_patients<'a>(names: impl Iterator<Item = &'a str>) -> bool {
     let is_year = |name: &&str| name.len() == 4 && (name.starts_with("19") || name.starts_with("20"));
     let has_number = |name: &&str| name.chars().any(|c| c.is_ascii_digit());
     let of_many = |name: &&str| MANY.contains(&word_of(name).as_str());
-    counts.len() > 2
+    // `1` and `2` may be anything.
+    let are_several = counts.len() > 2 || counts.len() == 2 && counts.keys().all(|name| name.len() > 2);
+    are_several
         && counts.keys().all(|name| has_number(name) && !of_many(name))
         && !counts.keys().all(is_year)
         && counts.values().any(|count| *count > 1)
@@ -182,6 +194,7 @@ mod tests {
             in_class("covid", &["fold_1/a", "fold_1/b", "fold_2/c", "fold_3/d"]),
             in_class("covid", &["2020/a", "2020/b", "2021/c", "2022/d"]),
             in_class("covid", &["1/a", "1/b", "2/c", "2/d"]),
+            in_class("covid", &["site1/a", "site1/b", "site2/c", "site2/d"]),
             (0..30).map(|scan| format!("covid/{}/scan{scan}", scan % 3)).collect(),
         ] {
             assert_eq!(patients(&folders).0, vec![None; folders.len()], "{folders:?}");
@@ -214,5 +227,13 @@ mod tests {
         assert_eq!(patients(&folders).1, [expected]);
         let folders = [in_class("train/NCP", &names), in_class("val/normal", &other)].concat();
         assert_eq!(patients(&folders).1, [""; 0]);
+        // One scan of each in each part.
+        let folders = [
+            in_class("train/covid", &["P001_scan1", "P002_scan1"]),
+            in_class("val/covid", &["P001_scan2", "P003_scan1"]),
+        ];
+        let expected = "val/covid: 1 of 2 patients are named as in train/covid (P001 first): where they are the same, say so in a \
+                        patients.csv";
+        assert_eq!(patients(&folders.concat()).1, [expected]);
     }
 }

@@ -1,7 +1,8 @@
 //! Finds DICOM series and volumes among the files of a data set, wherever they lie.
 
-use super::acquisition::{Acquisition, Rejected};
+use super::acquisition::{Acquisition, Rejected, Rejection};
 use super::file_beginning::Beginning;
+use super::layout::is_named_as_mask;
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::below;
 use super::pseudonym::{Pseudonyms, is_placeholder};
@@ -137,6 +138,12 @@ impl Sorted {
                 self.rejected.push(Rejected::too_large(path.clone(), found, at_most))
             }
             Beginning::NoData(what) => self.rejected.push(Rejected::no_file(path.clone(), &what)),
+            Beginning::Volume(_, _, data) if is_named_as_mask(&path) => {
+                let detail = "a volume named as a mask or a segmentation: rename it where it is a scan".to_owned();
+                self.rejected.push(Rejected { path: path.clone(), reason: Rejection::NotCt, detail });
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.taken.extend(data.map(|data| below(folder, &data)));
+            }
             Beginning::Volume(format, header, data) => {
                 let slices = (0..header.slices).map(|frame| (path.clone(), Some(frame))).collect();
                 let acquisition = Acquisition::of_volume(format, &header);

@@ -100,7 +100,11 @@ impl FolderListing {
             format!("{}: {detail}", of.path)
         });
         let others = self.rejected.iter().filter(|of| !said(of.reason)).map(|of| format!("{}: {}", of.path, of.detail));
-        let scans = self.scans.iter().map(|scan| format!("{}: a scan without a slice", scan.folder));
+        let scans = self.scans.iter().enumerate().map(|(index, scan)| {
+            let first = self.files.iter().find(|file| file.scan == index);
+            let holds = first.map_or(String::new(), |file| format!(" ({} in it)", file.file));
+            format!("{}: a scan without a slice{holds}", scan.folder)
+        });
         let all: BTreeSet<String> = folders.chain(others).chain(scans).chain(self.strays.iter().cloned()).collect();
         let mut shown: Vec<String> = all.iter().take(SHOWN).cloned().collect();
         shown.extend((all.len() > SHOWN).then(|| format!("{} more", all.len() - SHOWN)));

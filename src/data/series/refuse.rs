@@ -28,7 +28,12 @@ fn not_ct(header: &DicomHeader) -> Option<(Refusal, String)> {
         Some(modality) => modality.eq_ignore_ascii_case("CT") && !other,
         None => class.is_some_and(|uid| sop_class::is_ct(uid) || sop_class::is_secondary_capture(uid)),
     };
-    (!ct).then(|| (Refusal::NotCt, format!("expected a CT image, found {}", object(header))))
+    let claims_both = class.is_some_and(sop_class::is_ct).then(|| said(&header.modality).and_then(modality)).flatten();
+    let found = match claims_both {
+        Some(other) => format!("modality {other}, in a file of the kind of a CT image"),
+        None => object(header),
+    };
+    (!ct).then(|| (Refusal::NotCt, format!("expected a CT image, found {found}")))
 }
 
 fn not_a_slice(header: &DicomHeader) -> Option<(Refusal, String)> {

@@ -4,6 +4,7 @@ use super::orient::{Vector, degrees_between};
 use super::said;
 use super::stack::{SAME_PLACE, Stack, spacing};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// How the slices of a series are made and how they lie. Lengths in mm, angles in degrees.
 #[derive(Serialize, Deserialize, PartialEq, Clone, Debug, Default)]
@@ -143,7 +144,21 @@ impl SeriesGeometry {
             let frames = "no frame positions: frames stay in stored order; may run from head to feet";
             let files =
                 "no Image Position (Patient): ordered by Instance Number, then by name; may run from head to feet";
-            self.notes.push(if stack.header().frames > 1 { frames } else { files }.to_owned());
+            let zeros = "0, 0, 0 is the Image Position (Patient) of every file: ordered by Instance Number; may run from head to feet";
+            let header = stack.header();
+            self.notes.push(
+                match header.frames > 1 {
+                    true => frames,
+                    false if header.positions.is_empty() => files,
+                    false => zeros,
+                }
+                .to_owned(),
+            );
+        }
+        let series: HashSet<_> = stack.slices.iter().map(|slice| &slice.header.series).collect();
+        if series.len() > 1 {
+            self.notes
+                .push(format!("{} series of one file each in one folder and study, read as one scan", series.len()));
         }
         if stack.repeated_frames > 0 {
             let frames = stack.repeated_frames;

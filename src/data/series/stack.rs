@@ -4,7 +4,7 @@ use super::close::parted;
 use super::orient::{SliceAxes, Vector, dot};
 use super::{Refusal, said};
 use crate::data::dicom::DicomHeader;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Files that are no slice: by their index, why.
 pub(super) type Refusals = Vec<(usize, Refusal, String)>;
@@ -49,6 +49,16 @@ impl<'a> StackSlice<'a> {
     /// Which of two slices in one place stays: the lower.
     fn rank(&self) -> (i64, usize, u32) {
         (self.header.instance_number.unwrap_or(i64::MAX), self.file, self.frame)
+    }
+}
+
+/// Forgets the positions of slices that all lie at the origin and have numbers of their own: software that removes names has
+/// written zeros. Slices in one other place are those of a scanner that waits for the contrast agent.
+pub(super) fn forget_zeros(slices: &mut [StackSlice<'_>]) {
+    let numbers: BTreeSet<Option<i64>> = slices.iter().map(|slice| slice.header.instance_number).collect();
+    let are_zeros = slices.iter().all(|slice| slice.header.frames <= 1 && slice.place == Some([0.0; 3]));
+    if slices.len() > 1 && are_zeros && numbers.len() == slices.len() {
+        slices.iter_mut().for_each(|slice| slice.place = None);
     }
 }
 

@@ -125,3 +125,41 @@ fn ten_thousand_files_are_grouped() {
         assert_eq!((built.series.len(), built.rejected.len()), (series, rejected));
     }
 }
+
+#[test]
+fn slices_with_a_series_each_are_one_scan() {
+    let scattered = |count: usize| -> Files {
+        let mut files = scan_of("P1", (0..count).map(|slice| 5.0 * slice as f64));
+        for (number, (_, header)) in files.iter_mut().enumerate() {
+            header.series = Some(format!("1.2.{number}"));
+        }
+        files
+    };
+    let built = build_series(scattered(5));
+    assert_eq!(built.series.iter().map(|series| series.slices.len()).collect::<Vec<_>>(), [5]);
+    let notes = &built.series[0].geometry.notes;
+    assert_eq!(notes.as_slice(), ["5 series of one file each in one folder and study, read as one scan"]);
+    // A few single pictures, and a series beside them, are what they say.
+    assert_eq!(build_series(scattered(3)).series.len(), 3);
+    let mut files = scattered(5);
+    files[1].1.series = files[0].1.series.clone();
+    assert_eq!(build_series(files).series.len(), 4);
+}
+
+#[test]
+fn zeros_in_the_place_of_all_positions_are_none() {
+    let at = |place: [f64; 3]| -> Files {
+        let mut files = scan("P1", [0.0; 4]);
+        files.iter_mut().for_each(|(_, header)| header.positions = vec![place]);
+        files
+    };
+    let built = build_series(at([0.0; 3]));
+    assert_eq!((built.series[0].slices.len(), built.rejected.len()), (4, 0));
+    let notes = &built.series[0].geometry.notes;
+    let said =
+        "0, 0, 0 is the Image Position (Patient) of every file: ordered by Instance Number; may run from head to feet";
+    assert_eq!(notes.as_slice(), [said]);
+    // A scanner waiting for the contrast agent looks at one place.
+    let built = build_series(at([-180.0, -180.0, 40.0]));
+    assert_eq!((built.series[0].slices.len(), built.rejected.len()), (1, 3));
+}

@@ -125,8 +125,9 @@ fn packed_twice(names: &[String]) -> Option<String> {
     let first = names.iter().find(is_archive)?;
     let count = names.iter().filter(is_archive).count();
     Some(format!(
-        "there are {} in the archives, {first} the first, which are not opened: unpack them and audit the folder",
-        counted(count as u64, "archive")
+        "the archives hold {}, {first} the first, which {} not opened: unpack what is in the archives and audit the folder",
+        counted(count as u64, "archive"),
+        if count == 1 { "is" } else { "are" }
     ))
 }
 

@@ -86,7 +86,7 @@ pub(super) struct Hit {
 impl Hit {
     /// Of two scans that found each other the more similar parts.
     pub(super) fn keep_one_of_each_pair(hits: &mut [Vec<Self>]) {
-        let pair = |hit: &Self| (hit.scan.min(hit.other), hit.scan.max(hit.other));
+        let pair = Self::pair;
         let mut best: BTreeMap<(usize, usize), (f32, usize)> = BTreeMap::new();
         for hit in hits.iter().flatten() {
             let best = best.entry(pair(hit)).or_insert((hit.correlation, hit.scan));
@@ -95,6 +95,11 @@ impl Hit {
             }
         }
         hits.iter_mut().for_each(|hits| hits.retain(|hit| best[&pair(hit)].1 == hit.scan));
+    }
+
+    /// The two scans in order.
+    pub(super) fn pair(&self) -> (usize, usize) {
+        (self.scan.min(self.other), self.scan.max(self.other))
     }
 }
 

@@ -32,9 +32,19 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
         ("borders", "a white border of 12 pixels", |stack, size, _| bordered(&stack[12], size, 12, 255)),
         ("borders", "a grey border of 20 pixels", |stack, size, _| bordered(&stack[12], size, 20, 128)),
         ("blurred", "by a Gaussian of 3 pixels", |stack, size, _| blurred(&stack[12], size)),
-        ("wrapped-values", "four times as bright, of which the lowest 8 bits stay", |stack, _, _| {
-            stack[12].iter().map(|level| level.wrapping_mul(4)).collect()
-        }),
+        (
+            "wrapped-values",
+            "four times as bright, and brighter to the right, of which the lowest 8 bits stay",
+            |stack, size, _| {
+                // Aslant, since straight edges along a side are borders.
+                let brighter = |at: usize| (1536 * (at % size + at / size / 3) / size) as u8;
+                stack[12]
+                    .iter()
+                    .enumerate()
+                    .map(|(at, level)| level.wrapping_mul(4).wrapping_add(brighter(at)))
+                    .collect()
+            },
+        ),
         ("overexposed", "150 levels brighter", |stack, _, _| brighter(&stack[12], |level| level + 150)),
     ];
     for (at, (check, note, picture)) in cases.into_iter().enumerate() {
