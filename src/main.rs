@@ -18,8 +18,15 @@ fn main() -> ExitCode {
     keep_going_at_file_size_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // All processes of a launcher have read the same.
-        Err(error) if rank_by_launcher() > 0 => return ExitCode::from(error.exit_code() as u8),
+        // All ranks have mostly read the same, so that the first one says the whole, and the others no more than what differs.
+        Err(error) if rank_by_launcher() > 0 => {
+            if error.exit_code() != 0 {
+                let said = error.to_string();
+                let first = said.lines().next().unwrap_or_default();
+                complain(format_args!("covid-ct, rank {}: {first}", rank_by_launcher()));
+            }
+            return ExitCode::from(error.exit_code() as u8);
+        }
         Err(error) => error.exit(),
     };
     let ranks = match join_ranks() {

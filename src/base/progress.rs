@@ -212,12 +212,9 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// Shows the last line: everything done. Nothing where there was nothing to do.
+    /// Shows the last line: everything done.
     pub(crate) fn finish(&self) {
         let mut state = locked(&self.state);
-        if state.progress.total == 0 {
-            return;
-        }
         state.progress.done = state.progress.total;
         state.progress.note = format!("done in {}", human_duration(self.begun.elapsed()));
         self.call(&mut state, self.begun.elapsed());

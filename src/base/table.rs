@@ -116,8 +116,12 @@ impl Show for Page {
 pub trait Show {
     /// A fragment of HTML, complete in itself.
     fn html(&self) -> String;
-    /// The same for a terminal.
+    /// The same as text, a row in a line.
     fn text(&self) -> String;
+    /// The text as `Display` prints it: on a terminal as wide as that.
+    fn for_terminal(&self) -> String {
+        self.text()
+    }
 }
 
 /// Implements `Show`, `Display` and notebook display by a method that gives a table or a page.
@@ -131,6 +135,10 @@ macro_rules! shown_by {
             fn text(&self) -> String {
                 self.$method().text()
             }
+
+            fn for_terminal(&self) -> String {
+                $crate::base::table::Show::for_terminal(&self.$method())
+            }
         }
 
         impl $type {
@@ -142,7 +150,7 @@ macro_rules! shown_by {
 
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&$crate::base::table::Show::text(self))
+                f.write_str(&$crate::base::table::Show::for_terminal(self))
             }
         }
     )+};
@@ -277,15 +285,19 @@ impl Show for Table {
         .into_string()
     }
 
-    /// On a terminal its widest columns of text are broken into lines; anywhere else a row is a line.
     fn text(&self) -> String {
+        self.text_within(None)
+    }
+
+    /// On a terminal its widest columns of text are broken into lines.
+    fn for_terminal(&self) -> String {
         self.text_within(terminal_columns())
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
+        f.write_str(&self.for_terminal())
     }
 }
 

@@ -17,6 +17,7 @@ mod arrangement;
 mod counts_table;
 mod file_beginning;
 mod folder_tree;
+mod folder_word;
 mod from_series;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzed_names;
@@ -44,9 +45,10 @@ mod zipped;
 
 pub use acquisition::{Acquisition, Irregular, IrregularKind, Rejected, Rejection};
 pub(crate) use archive_listing::listing_of;
+pub(crate) use folder_word::{part_said, says_class, says_other_part};
 pub use label::{Label, Set};
+pub(crate) use label_table::LABELS;
 pub use layout::MappedFolder;
-pub(crate) use layout::{part_said, says_class};
 use listing::FolderListing;
 pub(crate) use listing::ListedSlice;
 pub(crate) use patients::PATIENTS;

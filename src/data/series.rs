@@ -94,7 +94,8 @@ const MOST_FRAMES: u32 = 10_000;
 
 /// Builds the series of a data set from its files: paths under its root with their headers, in any order.
 ///
-/// - A file belongs to the series of its Series Instance UID wherever it lies; one without UID to that of its folder.
+/// - A file belongs to the series of its Series Instance UID wherever it lies; one without UID to that of its folder. Where
+///   every file of a study in a folder, and four or more, has one of its own, they are one series.
 ///   Multi-frame files are series of their own. Files of two patients or studies are never joined.
 /// - A series that holds several stacks is parted: by orientation, matrix, pixel spacing and kernel, and by acquisition
 ///   if slices lie in the same place otherwise.
@@ -138,7 +139,8 @@ fn scattered(files: &[(String, DicomHeader)]) -> HashSet<Origin<'_>> {
     let slices =
         files.iter().enumerate().filter(|(_, (_, header))| header.frames <= 1 && refuse::refusal(header).is_none());
     for (file, (path, header)) in slices {
-        let Some(uid) = said(&header.series) else { continue };
+        // Without a study they may be of several patients.
+        let (Some(uid), Some(_)) = (said(&header.series), said(&header.study)) else { continue };
         let (count, uids) = series.entry(Origin::of(file, path, header).of_folder(path)).or_default();
         *count += 1;
         uids.insert(uid);

@@ -267,7 +267,6 @@ fn same_manifest(begun: &CheckpointInfo, accepted: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// What the first checkpoint of a training contains.
 /// # Errors
 /// A rank with other settings, data or split than the first: their gradients would be summed all the same.
 fn same_on_all_ranks(own: &CheckpointInfo) -> Result<()> {
@@ -286,6 +285,7 @@ fn same_on_all_ranks(own: &CheckpointInfo) -> Result<()> {
     same_run(&first, own).context(doing)
 }
 
+/// What the first checkpoint of a training contains.
 fn before_training(settings: &RunConfig, split: &Split) -> CheckpointInfo {
     CheckpointInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -112,13 +112,9 @@ impl<'a> Training<'a> {
         let (network, pretrained) = initial_network(run, device, &show)?;
         let backbone = (run.learn != Learn::Whole).then(|| network.backbone_hash()).transpose()?;
         (info.pretrained, info.backbone) = (pretrained, backbone);
-        ranks().agree("the frozen backbone", &backbone.map_or(String::new(), |hash| hash.to_string())).with_context(|| {
-            match &info.pretrained {
-                Some(_) => "ranks have read other weights",
-                None => "each rank measures a random backbone's batch norm, which depends on its processor and its number of \
-                         threads: give all the same OMP_NUM_THREADS, or use pretrained weights (--pretrained)",
-            }
-        })?;
+        let hash = backbone.map_or(String::new(), |hash| hash.to_string());
+        let why = "random ones depend on processor and threads: give all ranks the same OMP_NUM_THREADS, or pretrained weights";
+        ranks().agree("the frozen backbone", &hash).context(why)?;
         let resumed = found.is_some();
         let slices = experiment.slices(Subset::Train)?.len();
         let (network, optimization) = match found {

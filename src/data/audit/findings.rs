@@ -17,7 +17,7 @@ use std::io::Read;
 pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     let finding = |check, path: String, detail: String| Finding { check, path, detail, with: None };
     let stray = |path: &String| match broken_scanners_file(manifest, path) {
-        Some(told) => finding(Check::NotAnImage, path.clone(), told),
+        Some((check, told)) => finding(check, path.clone(), told),
         None => finding(Check::StrayFile, path.clone(), "stray".into()),
     };
     let mut found: Vec<Finding> = manifest.strays.iter().map(stray).collect();
@@ -45,7 +45,7 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
 }
 
 /// What lies in the place of a scanner's file among the slices of a series, where it is known: a download that failed, for one.
-fn broken_scanners_file(manifest: &Manifest, path: &str) -> Option<String> {
+fn broken_scanners_file(manifest: &Manifest, path: &str) -> Option<(Check, String)> {
     if !ends_as_scanners(path.rsplit('/').next()?) {
         return None;
     }
@@ -53,8 +53,8 @@ fn broken_scanners_file(manifest: &Manifest, path: &str) -> Option<String> {
     open_regular(&manifest.root.join(path)).ok()?.take(4096).read_to_end(&mut first).ok()?;
     let name = path.rsplit('/').next().unwrap_or(path);
     match FileKind::of(&first) {
-        _ if first.is_empty() => Some("an empty file: a copy or a download that broke off".to_owned()),
-        kind => kind.map(|kind| kind.told(name)),
+        _ if first.is_empty() => Some((Check::EmptyFile, "0 bytes".to_owned())),
+        kind => kind.map(|kind| (Check::NotAnImage, kind.told(name))),
     }
 }
 
@@ -184,7 +184,7 @@ fn not_in_hounsfield((low, high): (f32, f32), tissue: Option<u8>) -> Option<&'st
             "8 bits, through a window that is not known, so not Hounsfield units: save the scan before that, or its slices as PNG"
         }
         () if low >= 0.0 && high > 1200.0 && high < 8000.0 => {
-            "no air, so probably Hounsfield units + 1024 whose intercept was lost: take 1024 off"
+            "no air: Hounsfield units + 1024 whose intercept was lost (take 1024 off), or another modality"
         }
         () => "no air, so no chest CT in Hounsfield units (a mask, or another modality?)",
     })

@@ -9,7 +9,8 @@
 //!
 //! Copies that were mirrored, turned, inverted, cropped or given another window have other frequencies. They are looked for
 //! among a few samples of each scan (`described_parts.rs`), and those of whole slices among all slices, with the frequencies
-//! turned (`turned_copies.rs`).
+//! turned (`turned_copies.rs`). A scan in a window of the lungs is compared with those in windows of soft tissue as these show it
+//! (`soft_tissue.rs`).
 //!
 //! Of scans that all look alike, each is compared with the first few of them and not with all, and of their pairs only
 //! those are given that join a scan to its group, or show that a label is in doubt: time, memory and findings grow

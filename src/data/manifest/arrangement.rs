@@ -4,7 +4,8 @@ mod unread;
 
 use super::acquisition::Rejection;
 use super::folder_tree::is_hidden;
-use super::layout::{FolderPlace, FolderWord, Layout, Unclear};
+use super::folder_word::FolderWord;
+use super::layout::{FolderPlace, Layout, Unclear};
 use super::listing::{FolderListing, ListedSlice, scan_key};
 use super::new_scans::{below, is_picture};
 use super::scanner_files::is_named_as_scanners;

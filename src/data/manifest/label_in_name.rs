@@ -29,7 +29,11 @@ impl Manifest {
 /// The class that a name says before its first number: `Covid (3).png`, `NCP_96_1328_0005.png`.
 fn said_by(name: &str) -> Option<Label> {
     let before = name.split(|c: char| c.is_ascii_digit()).next()?;
-    Label::named(before.trim_matches([' ', '_', '-', '(', '.']))
+    let word = before.trim_matches([' ', '_', '-', '(', '.', '=']);
+    // `pos_-35` is a position, `control 2` a second examination.
+    let means_others =
+        ["pos", "posi", "neg", "control", "controls"].iter().any(|other| word.eq_ignore_ascii_case(other));
+    Label::named(word).filter(|_| !means_others)
 }
 
 #[cfg(test)]
@@ -45,6 +49,7 @@ mod tests {
         let mut slices: Vec<Slice> =
             of_scan.into_iter().zip(files).map(|(scan, file)| Slice::of_bytes(scan, file.to_owned(), b"")).collect();
         slices.push(Slice::of_bytes(3, "Normal-3.png".to_owned(), b""));
+        assert_eq!(["pos_-35.png", "control_2.png", "Covid (1).png"].map(said_by), [None, None, Some(Label::Covid)]);
         let manifest = Manifest::of_folders("names", folders.map(str::to_owned).to_vec(), slices);
         let found = manifest.contradicting_names();
         let expected = [

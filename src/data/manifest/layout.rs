@@ -1,5 +1,6 @@
 //! What the names of folders say: the part of the data set, and the class.
 
+use super::folder_word::FolderWord;
 use super::{Label, Scan, Set};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -10,17 +11,6 @@ pub(super) const EXPECTED: &str = "train/{covid,non-covid}/SCAN/, val/{covid,non
                                    are understood, and folders around or between them), or a labels.csv, which \
                                    `covid-ct labels FOLDER` writes to be filled in; pictures of several scans in one folder are \
                                    told apart by a row each in it, with the columns path, scan and label";
-
-/// Words by which a folder is none of a part, whatever else its name says.
-const OTHER_CONTENTS: [&str; 8] = ["label", "labels", "result", "results", "figure", "figures", "plot", "plots"];
-/// Words by which the pictures in a folder are no slices.
-#[rustfmt::skip]
-const MASKS: [&str; 9] = [
-    "mask", "masks", "segmentation", "segmentations", "annotation", "annotations", "labelstr", "labelsts", "labelsval",
-];
-/// Words by which what is in a folder is not to be used.
-const LEFT_OUT: [&str; 9] =
-    ["excluded", "exclude", "unused", "discarded", "discard", "rejected", "bad", "trash", "broken"];
 
 /// A folder whose scans have one set and label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,77 +34,6 @@ impl MappedFolder {
             None => self.folder == self.set.folder(),
         }
     }
-}
-
-/// What a folder's name may say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct FolderWord {
-    /// The part, and whether the name says nothing else.
-    part: Option<(Set, bool)>,
-    pub(super) label: Option<Label>,
-    /// The label stands beside a number or another word: `COVID images`.
-    pub(super) is_loose: bool,
-    is_masks: bool,
-    is_left_out: bool,
-}
-
-impl FolderWord {
-    pub(super) fn of(name: &str) -> Self {
-        let words: Vec<&str> = name.split(['_', '-', ' ', '.']).filter(|word| !word.is_empty()).collect();
-        let has =
-            |others: &[&str]| words.iter().any(|word| others.iter().any(|other| word.eq_ignore_ascii_case(other)));
-        let is_masks = has(&MASKS);
-        // `do not use`, `not for training`.
-        let is_left_out = has(&LEFT_OUT) || has(&["not"]) && has(&["use", "training", "train"]);
-        let label = Label::read(name);
-        let said = |word| Set::named(word).or(Set::named_with_number(word));
-        // `covid_train` and `train_covid` say both.
-        let (part, rest) = match words[..] {
-            [only] => (said(only).map(|set| (set, Set::named(only).is_some())), ""),
-            [first, .., last] if !is_masks && !has(&OTHER_CONTENTS) => match (said(first), said(last)) {
-                (Some(set), _) => (Some((set, false)), name.get(first.len() + 1..).unwrap_or("")),
-                (None, Some(set)) => (Some((set, false)), name.get(..name.len() - last.len() - 1).unwrap_or("")),
-                (None, None) => (None, ""),
-            },
-            _ => (None, ""),
-        };
-        let label = label.or(Label::read(rest));
-        Self {
-            part,
-            label: label.map(|(label, _)| label),
-            is_loose: label.is_some_and(|(_, is_loose)| is_loose),
-            is_masks,
-            is_left_out,
-        }
-    }
-
-    /// The same of a folder below which others name these labels: one around both names none, and neither does `COVID images`
-    /// around another class.
-    pub(super) fn around(self, labels: [bool; 2]) -> Self {
-        let names_none = labels == [true; 2] || self.is_loose && labels != [false; 2];
-        Self { label: self.label.filter(|_| !names_none), ..self }
-    }
-
-    pub(super) fn says_part(self) -> bool {
-        self.part.is_some()
-    }
-}
-
-/// Whether a folder's name says a part of the data set: `Some(true)` where it says nothing else.
-pub(crate) fn part_said(name: &str) -> Option<bool> {
-    FolderWord::of(name).part.map(|(_, is_all)| is_all)
-}
-
-/// Whether a folder's name says a class.
-pub(crate) fn says_class(name: &str) -> bool {
-    FolderWord::of(name).label.is_some()
-}
-
-/// Whether a file's name says that it is a mask.
-pub(super) fn is_named_as_mask(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
-    let mut words = name.split(['_', '-', ' ', '.']);
-    words.any(|word| MASKS.contains(&word) || ["seg", "segm", "label", "labels", "lungmask"].contains(&word))
 }
 
 /// Why a folder's scans have no set and label.
@@ -151,7 +70,7 @@ impl Unclear {
                 "a folder on the way is named as one of masks, segmentations or annotations; expected another name where it \
                  holds slices"
             }
-            Self::LeftOut => "a folder on the way is named as not to be used; expected another name where it is",
+            Self::LeftOut => "a folder on the way is named as not to be used; rename it if it is",
             Self::InAScan => "the folder lies in a scan's; expected the slices of one scan in one folder",
         }
     }
@@ -320,6 +239,8 @@ mod tests {
             ("Training/COVID-19 (positive)/x", (Set::Train, covid, 2)),
             ("train/covid_scans/ct_scan_1", (Set::Train, covid, 2)),
             ("imagesTr/covid/x", (Set::Train, covid, 2)),
+            ("train_not_covid/x", (Set::Train, non, 1)),
+            ("Bad Aibling/covid/x", (Set::Train, covid, 2)),
             ("imagesTs/covid/x", (Set::Prediction, None, 2)),
         ] {
             assert_eq!(place(path), Ok(expected), "{path}");
@@ -341,6 +262,7 @@ mod tests {
             ("labelsTr/covid/x", Unclear::Masks),
             ("excluded/covid/x", Unclear::LeftOut),
             ("covid/do not use/x", Unclear::LeftOut),
+            ("bad/covid/x", Unclear::LeftOut),
         ] {
             assert_eq!(place(path), Err(why), "{path}");
         }

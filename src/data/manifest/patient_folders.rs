@@ -1,36 +1,11 @@
 //! Patients by the names of folders: one above several scans, or the beginning of scans' own names.
 
-use super::{Manifest, Rejected, Rejection, Scan};
+use super::{Manifest, Rejected, Rejection, Scan, Set};
 use crate::base::progress::{counted, thousands};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Words by which a folder of scans says that it is one patient's.
 const PATIENT: [&str; 8] = ["patient", "pat", "pid", "subject", "subj", "sub", "case", "person"];
-/// Words by which a folder is that of many patients, although a number follows.
-const MANY: [&str; 22] = [
-    "site",
-    "hospital",
-    "centre",
-    "center",
-    "clinic",
-    "batch",
-    "source",
-    "scanner",
-    "vendor",
-    "part",
-    "set",
-    "fold",
-    "group",
-    "week",
-    "day",
-    "month",
-    "year",
-    "cohort",
-    "collection",
-    "folder",
-    "disk",
-    "city",
-];
 /// Words before the number of one of a patient's scans, as in `P001_scan2` and `sub-12_ses-1`.
 const SCAN: [&str; 12] =
     ["scan", "ct", "series", "exam", "study", "visit", "session", "ses", "run", "time", "timepoint", "t"];
@@ -68,28 +43,32 @@ impl Manifest {
                 _ => begun.entry(label(scan)).or_default().extend(patient_before(self.scans[scan].id())),
             }
         }
-        let are_patients = |of: BTreeMap<Option<usize>, Vec<&str>>| -> BTreeSet<Option<usize>> {
-            of.into_iter().filter(|(_, names)| are_patients(names.iter().copied())).map(|(label, _)| label).collect()
+        let are_patients = |of: BTreeMap<Option<usize>, Vec<&str>>, least: usize| -> BTreeSet<Option<usize>> {
+            of.into_iter().filter(|(_, names)| are_patients(names, least)).map(|(label, _)| label).collect()
         };
-        let (above, begun) = (are_patients(above), are_patients(begun));
+        let (above, begun) = (are_patients(above, 1), are_patients(begun, 2));
         let mut named: Vec<(usize, String)> = Vec::new();
         for (class, scans) in &by_class {
-            let depth = scans.iter().map(|scan| way(*scan).len()).min().unwrap_or(0);
-            let said = |scan: &usize| way(*scan).iter().rposition(|folder| is_named_as_patient(folder));
-            // Each class may number its patients anew.
-            let folder = |scan: usize, last: usize| format!("{class}/{}", way(scan)[..=last].join("/"));
-            if depth > 1 || depth == 1 && above.contains(&label(scans[0])) {
-                named.extend(scans.iter().map(|scan| (*scan, folder(*scan, 0))));
-            } else if scans.iter().any(|scan| said(scan).is_some()) {
-                named.extend(scans.iter().filter_map(|scan| Some((*scan, folder(*scan, said(scan)?)))));
-            } else if begun.contains(&label(scans[0])) {
-                let before = |scan: &usize| {
-                    let scan_folder = &self.scans[*scan].folder;
-                    let name = patient_before(self.scans[*scan].id())?;
-                    Some((*scan, format!("{}/{name}", scan_folder.rsplit_once('/').map_or("", |(above, _)| above))))
+            // Patient, study and series: the first folders are those of patients where their names may be.
+            let is_deep = scans.iter().all(|scan| way(*scan).len() > 1);
+            let are_of_many = scans.iter().any(|scan| way(*scan).first().is_some_and(|name| is_of_many(name)));
+            let patient = |scan: usize| -> Option<String> {
+                let folders = way(scan);
+                // Each class may number its patients anew.
+                let of_folder = |last: usize| format!("{class}/{}", folders[..=last].join("/"));
+                let own = || {
+                    let (above, _) = self.scans[scan].folder.rsplit_once('/')?;
+                    Some(format!("{above}/{}", patient_before(self.scans[scan].id())?))
                 };
-                named.extend(scans.iter().filter_map(before));
-            }
+                match folders.iter().rposition(|folder| is_named_as_patient(folder)) {
+                    _ if is_deep && !are_of_many => Some(of_folder(0)),
+                    Some(said) => Some(of_folder(said)),
+                    None if folders.len() == 1 && above.contains(&label(scan)) => Some(of_folder(0)),
+                    None if begun.contains(&label(scan)) => own(),
+                    None => None,
+                }
+            };
+            named.extend(scans.iter().filter_map(|scan| Some((*scan, patient(*scan)?))));
         }
         for (scan, patient) in named {
             self.scans[scan].patient = Some(patient);
@@ -99,17 +78,18 @@ impl Manifest {
 
     /// Says of two parts of one class that patients by folder are named alike in both: they may be the same, or numbered anew.
     fn report_patients_named_alike(&mut self) {
-        let mut of_part: BTreeMap<(Option<usize>, &str), BTreeSet<&str>> = BTreeMap::new();
+        let mut of_part: BTreeMap<(Option<usize>, Set, &str), BTreeSet<&str>> = BTreeMap::new();
         for scan in self.scans.iter().filter(|scan| self.is_patient_by_folder(scan)) {
             let patient = scan.patient.as_deref().unwrap_or_default();
             let folder = self.way_of(scan).map_or("", |(of, _)| of.folder.as_str());
             let name = patient.get(folder.len() + 1..).unwrap_or_default();
-            of_part.entry((scan.label.map(|label| label.index()), folder)).or_default().insert(name);
+            of_part.entry((scan.label.map(|label| label.index()), scan.set, folder)).or_default().insert(name);
         }
         let parts: Vec<_> = of_part.into_iter().collect();
         let mut found = Vec::new();
-        for (number, ((label, folder), names)) in parts.iter().enumerate() {
-            for ((_, other), there) in parts[..number].iter().filter(|((other, _), _)| other == label) {
+        for (number, ((label, set, folder), names)) in parts.iter().enumerate() {
+            let in_other_parts = |of: &&((Option<usize>, Set, &str), _)| of.0.0 == *label && of.0.1 != *set;
+            for ((.., other), there) in parts[..number].iter().filter(in_other_parts) {
                 let shared: Vec<&&str> = names.intersection(there).collect();
                 let Some(first) = shared.first() else { continue };
                 let detail = format!(
@@ -124,29 +104,42 @@ impl Manifest {
     }
 }
 
-/// The letters of a name before its number, in lower case.
-fn word_of(name: &str) -> String {
-    name.chars().take_while(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect()
-}
-
 fn is_named_as_patient(name: &str) -> bool {
     let word = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['_', '-', ' ']);
     word.len() < name.len() && PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
-/// Whether names that hold a number each, given once for each scan, may be those of patients: several, of which some have
-/// several scans and none says otherwise.
-fn are_patients<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+/// Whether a name may be a patient's: a number alone that is no date, or one after a letter or two, or after a word for patients.
+/// Others are of sites, batches, visits, dates, degrees of severity and the like.
+fn may_be_a_patients(name: &str) -> bool {
+    let letters = name.chars().take_while(|c| c.is_alphabetic()).count();
+    let number: String = name.chars().skip(letters).filter(|c| !['_', '-', ' '].contains(c)).collect();
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let is_number =
+        !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) && number.len() <= digits.len() + 1;
+    let is_date =
+        letters == 0 && [4, 6, 8].contains(&digits.len()) && (digits.starts_with("19") || digits.starts_with("20"));
+    let word = name[..name.len() - name.trim_start_matches(char::is_alphabetic).len()].to_lowercase();
+    // `CT-2` and `t1` are no patients.
+    let is_word = PATIENT.contains(&word.as_str()) || letters <= 2 && !SCAN.contains(&word.as_str());
+    is_number && !is_date && is_word
+}
+
+/// Whether a folder's name says that it is none of one patient: a word before its number that is not one for patients.
+fn is_of_many(name: &str) -> bool {
+    let has_digits = name.chars().any(|c| c.is_ascii_digit());
+    has_digits && !may_be_a_patients(name) && !is_named_as_patient(name) && name.len() < 20
+}
+
+/// Whether names, given once for each scan, may be those of patients: several, of which some have several scans.
+/// `least`: so many letters and digits they have.
+fn are_patients(names: &[&str], least: usize) -> bool {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    names.for_each(|name| *counts.entry(name).or_default() += 1);
-    let is_year = |name: &&str| name.len() == 4 && (name.starts_with("19") || name.starts_with("20"));
-    let has_number = |name: &&str| name.chars().any(|c| c.is_ascii_digit());
-    let of_many = |name: &&str| MANY.contains(&word_of(name).as_str());
+    names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
     // `1` and `2` may be anything.
     let are_several = counts.len() > 2 || counts.len() == 2 && counts.keys().all(|name| name.len() > 2);
     are_several
-        && counts.keys().all(|name| has_number(name) && !of_many(name))
-        && !counts.keys().all(is_year)
+        && counts.keys().all(|name| name.len() >= least && may_be_a_patients(name))
         && counts.values().any(|count| *count > 1)
         && counts.values().sum::<usize>() <= MOST_SCANS * counts.len()
 }
@@ -187,6 +180,12 @@ mod tests {
         let folders = in_class("NCP", &["100/1200", "100/1201", "101/1202", "103/1203"]);
         let (found, _) = patients(&folders);
         assert_eq!(found, ["NCP/100", "NCP/100", "NCP/101", "NCP/103"].map(|name| Some(name.to_owned())));
+        // One that lies flat beside them changes nothing.
+        let folders = in_class("NCP", &["100/1200", "100/1201", "101/1202", "103/1203", "extra"]);
+        let (found, _) = patients(&folders);
+        assert_eq!(found.iter().flatten().count(), 4, "{found:?}");
+        let (found, _) = patients(&in_class("covid", &["P1/2020-03-01/s1", "P1/2020-04-01/s2", "P2/2020-03-01/s1"]));
+        assert_eq!(found, ["covid/P1", "covid/P1", "covid/P2"].map(|name| Some(name.to_owned())));
         for folders in [
             // One scan each: nothing is joined.
             in_class("covid", &["100/a", "101/b", "102/c"]),
@@ -195,6 +194,12 @@ mod tests {
             in_class("covid", &["2020/a", "2020/b", "2021/c", "2022/d"]),
             in_class("covid", &["1/a", "1/b", "2/c", "2/d"]),
             in_class("covid", &["site1/a", "site1/b", "site2/c", "site2/d"]),
+            in_class("covid", &["2020-03/a", "2020-03/b", "2020-04/c", "2020-05/d"]),
+            in_class("covid", &["new_site_2/a", "new_site_2/b", "UK_site1/c", "01_batch/d"]),
+            in_class("covid", &["CT-1/a", "CT-1/b", "CT-2/c", "CT-3/d"]),
+            in_class("covid", &["visit1/P001", "visit1/P002", "visit2/P001", "visit3/P001"]),
+            in_class("covid", &["site 1/week 2/a", "site 1/week 3/b", "site 2/week 1/c"]),
+            in_class("covid", &["scan_1/png", "scan_2/png", "scan_3/png", "scan_4/png"]),
             (0..30).map(|scan| format!("covid/{}/scan{scan}", scan % 3)).collect(),
         ] {
             assert_eq!(patients(&folders).0, vec![None; folders.len()], "{folders:?}");
@@ -210,6 +215,7 @@ mod tests {
             ["ct_scan_0", "ct_scan_1", "ct_scan_2", "ct_scan_3"],
             ["site1_scan1", "site1_scan2", "site2_scan1", "site3_scan1"],
             ["P1_scan1", "P2_scan1", "P3_scan1", "P4_scan1"],
+            ["hosp1_scan1", "hosp1_scan2", "hosp2_scan1", "hosp3_scan1"],
         ] {
             assert_eq!(patients(&in_class("covid", &names)).0, vec![None; 4], "{names:?}");
         }
@@ -225,6 +231,11 @@ mod tests {
         let expected = "val/NCP: 1 of 3 patients are named as in train/NCP (101 first): where they are the same, say so in a \
                         patients.csv";
         assert_eq!(patients(&folders).1, [expected]);
+        let folders = [in_class("train/a/NCP", &names), in_class("train/b/NCP", &other)].concat();
+        assert_eq!(patients(&folders).1, [""; 0], "one part");
+        let in_pictures = ["scan_1/png", "scan_2/png", "scan_3/png"];
+        let folders = [in_class("train/covid", &in_pictures), in_class("val/covid", &in_pictures)].concat();
+        assert_eq!(patients(&folders).1, [""; 0], "scans in folders of their own");
         let folders = [in_class("train/NCP", &names), in_class("val/normal", &other)].concat();
         assert_eq!(patients(&folders).1, [""; 0]);
         // One scan of each in each part.

@@ -130,13 +130,13 @@ const TABLES: [(&str, &str); 7] = [
 impl Rejected {
     /// A table by its name, which is not one of those that are read; `None` for other files.
     pub(super) fn table(path: &str) -> Option<Self> {
-        if path == PATIENTS || path.split('/').any(is_hidden) {
+        if [PATIENTS, LABELS].contains(&path) || path.split('/').any(is_hidden) {
             return None;
         }
         let name = path.to_ascii_lowercase();
         let (_, advice) = TABLES.iter().find(|(ending, _)| name.ends_with(ending))?;
         let detail = format!(
-            "a table that is not read. Where it names patients or labels, {advice}, to {PATIENTS} (columns path and patient) or \
+            "a table that is not read. Where it names patients or labels, {advice} to {PATIENTS} (columns path and patient) or \
              {LABELS} (path, scan, label, …), in the data set's own folder"
         );
         Some(Self { path: path.to_owned(), reason: Rejection::Table, detail })

@@ -2,7 +2,7 @@
 
 use super::acquisition::{Acquisition, Rejected, Rejection};
 use super::file_beginning::Beginning;
-use super::layout::is_named_as_mask;
+use super::folder_word::is_named_as_mask;
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::below;
 use super::pseudonym::{Pseudonyms, is_placeholder};
@@ -78,6 +78,9 @@ impl FolderListing {
             .chain(inside)
             .filter(|path| may_be_scanners(path) && group_of(path).is_some())
             .collect();
+        if candidates.is_empty() {
+            return Ok(self);
+        }
         let meter = Meter::new("headers", "files", candidates.len(), 0, progress);
         let read = |path: String| {
             let beginning = Beginning::read(&root.join(&path), at_most);

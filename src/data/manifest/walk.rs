@@ -131,7 +131,7 @@ pub(crate) fn missing_numbers(manifest: &Manifest) -> BTreeMap<usize, Vec<(u32, 
 }
 
 /// Slices from which a step of their numbers is seen.
-const STEPPED: usize = 4;
+const STEPPED: usize = 8;
 /// Missing numbers that are listed of a scan whose numbers have a step.
 const LISTED: u32 = 64;
 
@@ -173,11 +173,10 @@ mod tests {
 
     #[test]
     fn in_steps_only_what_is_no_multiple_is_missing() {
-        assert_eq!(in_steps(&[100, 200, 300, 500]), Some(vec![(400, 400)]));
-        assert_eq!(in_steps(&[3, 8, 13, 18]), Some(Vec::new()));
-        for numbers in
-            [&[][..], &[7], &[7, 7, 7, 7], &[0, 5, 10], &[0, 1, 2, 7], &[0, 2, 8, 14, 26], &[0, 2, 4, 6, 8_000]]
-        {
+        assert_eq!(in_steps(&[100, 200, 300, 500, 600, 700, 800, 900]), Some(vec![(400, 400)]));
+        assert_eq!(in_steps(&[3, 8, 13, 18, 23, 28, 33, 38]), Some(Vec::new()));
+        let far = [0, 2, 4, 6, 8, 10, 12, 8_000];
+        for numbers in [&[][..], &[7], &[7; 9], &[0, 2, 4, 6], &[0, 1, 2, 3, 4, 5, 6, 9], &far] {
             assert_eq!(in_steps(numbers), None, "{numbers:?}");
         }
     }

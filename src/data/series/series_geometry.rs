@@ -149,8 +149,8 @@ impl SeriesGeometry {
             self.notes.push(
                 match header.frames > 1 {
                     true => frames,
-                    false if header.positions.is_empty() => files,
-                    false => zeros,
+                    false if header.positions == [[0.0; 3]] => zeros,
+                    false => files,
                 }
                 .to_owned(),
             );

@@ -142,6 +142,9 @@ fn slices_with_a_series_each_are_one_scan() {
     // A few single pictures, and a series beside them, are what they say.
     assert_eq!(build_series(scattered(3)).series.len(), 3);
     let mut files = scattered(5);
+    files.iter_mut().for_each(|(_, header)| header.study = None);
+    assert_eq!(build_series(files).series.len(), 5);
+    let mut files = scattered(5);
     files[1].1.series = files[0].1.series.clone();
     assert_eq!(build_series(files).series.len(), 4);
 }

@@ -260,13 +260,15 @@ fn geometry(
 const UNIT: [f64; 12] = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
 
 /// Steps along an array's axes, the first of which is stored the fastest: slices are square, and the other axis is that of the
-/// body. Rows come before columns, as arrays of pictures have them; nothing is known where all sides are equal.
+/// body, the last one where no two sides are equal. Rows come before columns, as arrays of pictures have them; nothing is known
+/// where all sides are equal.
 fn of_array([first, second, third]: [u64; 3]) -> Steps {
     let (left, back, up) = ([-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]);
-    match (first == second, second == third) {
-        (false, true) => [up, back, left],
-        (true, false) => [back, left, up],
-        _ => [left, back, up],
+    match (first == second, second == third, first == third) {
+        (true, true, true) => [left, back, up],
+        (false, true, _) => [up, back, left],
+        (_, _, true) => [back, up, left],
+        _ => [back, left, up],
     }
 }
 
@@ -286,4 +288,20 @@ fn rotation([b, c, d]: [f64; 3], precision: f64) -> Result<Steps, DecodeError> {
         [s * (b * c - a * d), 1.0 - s * (b * b + d * d), s * (c * d + a * b)],
         [s * (b * d + a * c), s * (c * d - a * b), 1.0 - s * (b * b + c * c)],
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::volume_axes::VolumeAxes;
+    use super::*;
+
+    #[test]
+    fn an_array_is_cut_across_the_axis_whose_length_differs() {
+        let letters = |sides| VolumeAxes::of(&of_array(sides)).expect("axes").letters();
+        assert_eq!(letters([40, 512, 512]), "SPL");
+        assert_eq!(letters([512, 512, 40]), "PLS");
+        assert_eq!(letters([512, 40, 512]), "PSL");
+        assert_eq!(letters([400, 512, 100]), "PLS");
+        assert_eq!(letters([512, 512, 512]), "LPS");
+    }
 }

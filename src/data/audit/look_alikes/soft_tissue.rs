@@ -8,7 +8,7 @@ use super::same_picture::is_in_order;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Soft tissue is brighter than this in both windows; air is as dark in one of the lungs, 59 at -600/1500 HU.
+/// Soft tissue is brighter than this in both windows, air and lungs are darker (59 and 85 at -600/1500 HU).
 const BODY: usize = 100;
 /// Grey levels below this are air or lung, also where fat is dark.
 const DARK: usize = 24;

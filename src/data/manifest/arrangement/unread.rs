@@ -3,6 +3,7 @@
 use super::{Arrangement, ROOT};
 use crate::base::natural::numeric_key;
 use crate::base::progress::counted;
+use crate::data::manifest::label_table::LABELS;
 use crate::data::manifest::layout::MappedFolder;
 use crate::data::manifest::new_scans::is_picture;
 use crate::data::manifest::patients::PATIENTS;
@@ -44,12 +45,12 @@ impl Arrangement<'_> {
         let scans: BTreeSet<&str> = self.scans.iter().map(|(scan, _)| scan.folder.as_str()).collect();
         let others = || (0..self.files.len()).filter(|file| !of_scans.contains(file)).map(|file| self.files[file]);
         // Whoever has written one of the tables that are read knows of them.
-        let has_patients = self.files.contains(&PATIENTS);
+        let has_tables = [PATIENTS, LABELS].iter().any(|table| self.files.contains(table));
         let holds_scans = |path: &&str| {
             let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
             scans.range(folder.as_str()..).next().is_none_or(|scan| scan.starts_with(&folder))
         };
-        let tables = others().filter(|_| !has_patients).filter(holds_scans).filter_map(Rejected::table);
+        let tables = others().filter(|_| !has_tables).filter(holds_scans).filter_map(Rejected::table);
         let found: Vec<Rejected> = others().filter_map(|path| Rejected::archive(path, &scans)).chain(tables).collect();
         let paths: HashSet<&str> = found.iter().map(|of| of.path.as_str()).collect();
         self.strays.retain(|path| !paths.contains(path.as_str()));

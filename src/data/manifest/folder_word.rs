@@ -1,0 +1,96 @@
+//! What one folder's name says: a part of the data set, a class, masks, or what is not to be used.
+
+use super::{Label, Set};
+
+/// Words by which a folder is none of a part, whatever else its name says.
+const OTHER_CONTENTS: [&str; 8] = ["label", "labels", "result", "results", "figure", "figures", "plot", "plots"];
+/// Words by which the pictures in a folder are no slices.
+#[rustfmt::skip]
+const MASKS: [&str; 9] = [
+    "mask", "masks", "segmentation", "segmentations", "annotation", "annotations", "labelstr", "labelsts", "labelsval",
+];
+/// Words by which what is in a folder is not to be used.
+const LEFT_OUT: [&str; 6] = ["excluded", "exclude", "unused", "discarded", "discard", "trash"];
+
+/// What a folder's name may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct FolderWord {
+    /// The part, and whether the name says nothing else.
+    pub(super) part: Option<(Set, bool)>,
+    pub(super) label: Option<Label>,
+    /// The label stands beside a number or another word: `COVID images`.
+    pub(super) is_loose: bool,
+    pub(super) is_masks: bool,
+    pub(super) is_left_out: bool,
+}
+
+impl FolderWord {
+    pub(super) fn of(name: &str) -> Self {
+        let words: Vec<&str> = name.split(['_', '-', ' ', '.']).filter(|word| !word.is_empty()).collect();
+        let has =
+            |others: &[&str]| words.iter().any(|word| others.iter().any(|other| word.eq_ignore_ascii_case(other)));
+        let is_masks = has(&MASKS);
+        // `do not use`, `not for training`.
+        let is_not_for = |pair: &[&str]| {
+            pair[0].eq_ignore_ascii_case("not") && ["use", "for"].iter().any(|word| pair[1].eq_ignore_ascii_case(word))
+        };
+        let is_left_out = has(&LEFT_OUT)
+            || words.windows(2).any(is_not_for)
+            || matches!(words[..], [only] if only.eq_ignore_ascii_case("bad"));
+        let label = Label::read(name);
+        let said = |word| Set::named(word).or(Set::named_with_number(word));
+        // `covid_train` and `train_covid` say both.
+        let (part, rest) = match words[..] {
+            [only] => (said(only).map(|set| (set, Set::named(only).is_some())), ""),
+            [first, .., last] if !is_masks && !has(&OTHER_CONTENTS) => match (said(first), said(last)) {
+                (Some(set), _) => (Some((set, false)), name.get(first.len() + 1..).unwrap_or("")),
+                (None, Some(set)) => (Some((set, false)), name.get(..name.len() - last.len() - 1).unwrap_or("")),
+                (None, None) => (None, ""),
+            },
+            _ => (None, ""),
+        };
+        let label = label.or(Label::read(rest));
+        Self {
+            part,
+            label: label.map(|(label, _)| label),
+            is_loose: label.is_some_and(|(_, is_loose)| is_loose),
+            is_masks,
+            is_left_out,
+        }
+    }
+
+    /// The same of a folder below which others name these labels: one around both names none, and neither does `COVID images`
+    /// around another class.
+    pub(super) fn around(self, labels: [bool; 2]) -> Self {
+        let names_none = labels == [true; 2] || self.is_loose && labels != [false; 2];
+        Self { label: self.label.filter(|_| !names_none), ..self }
+    }
+
+    pub(super) fn says_part(self) -> bool {
+        self.part.is_some()
+    }
+}
+
+/// Whether a folder's name says a part of the data set: `Some(true)` where it says nothing else.
+pub(crate) fn part_said(name: &str) -> Option<bool> {
+    FolderWord::of(name).part.map(|(_, is_all)| is_all)
+}
+
+/// Whether a name says a part other than train, which is what scans in no part are.
+pub(crate) fn says_other_part(name: &str) -> bool {
+    FolderWord::of(name).part.is_some_and(|(set, _)| set != Set::Train)
+}
+
+/// Whether a folder's name says a class.
+pub(crate) fn says_class(name: &str) -> bool {
+    FolderWord::of(name).label.is_some()
+}
+
+/// Whether a file's name says that it is a mask.
+pub(super) fn is_named_as_mask(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+    let stem = name.split('.').next().unwrap_or_default();
+    let mut words = stem.rsplit(['_', '-', ' ']);
+    let is_mask = |word: &str| MASKS.contains(&word) || ["seg", "segm", "label", "labels", "lungmask"].contains(&word);
+    words.next().is_some_and(is_mask) && !words.next().is_some_and(|word| ["no", "without"].contains(&word))
+}
