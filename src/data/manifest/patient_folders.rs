@@ -6,6 +6,43 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Words by which a folder of scans says that it is one patient's.
 const PATIENT: [&str; 8] = ["patient", "pat", "pid", "subject", "subj", "sub", "case", "person"];
+/// Words by which a folder is that of many patients, although a number follows.
+const MANY: [&str; 34] = [
+    "site",
+    "hospital",
+    "hosp",
+    "centre",
+    "center",
+    "clinic",
+    "ward",
+    "batch",
+    "source",
+    "scanner",
+    "device",
+    "machine",
+    "vendor",
+    "part",
+    "set",
+    "subset",
+    "dataset",
+    "volume",
+    "chunk",
+    "fold",
+    "group",
+    "cohort",
+    "collection",
+    "folder",
+    "phase",
+    "grade",
+    "stage",
+    "severity",
+    "level",
+    "class",
+    "week",
+    "day",
+    "month",
+    "year",
+];
 /// Words before the number of one of a patient's scans, as in `P001_scan2` and `sub-12_ses-1`.
 const SCAN: [&str; 12] =
     ["scan", "ct", "series", "exam", "study", "visit", "session", "ses", "run", "time", "timepoint", "t"];
@@ -109,26 +146,27 @@ fn is_named_as_patient(name: &str) -> bool {
     word.len() < name.len() && PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
-/// Whether a name may be a patient's: a number alone that is no date, or one after a letter or two, or after a word for patients.
-/// Others are of sites, batches, visits, dates, degrees of severity and the like.
+/// Whether a name may be a patient's: a number alone that is no date, one after a letter or two or a word for patients, or one of
+/// three digits or more after any words but those of sites, batches, visits, degrees of severity and the like.
 fn may_be_a_patients(name: &str) -> bool {
+    let number: String = name.chars().rev().take_while(char::is_ascii_alphanumeric).collect();
+    let digits =
+        number.trim_start_matches(|c: char| c.is_ascii_alphabetic()).chars().take_while(char::is_ascii_digit).count();
     let letters = name.chars().take_while(|c| c.is_alphabetic()).count();
-    let number: String = name.chars().skip(letters).filter(|c| !['_', '-', ' '].contains(c)).collect();
-    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let is_number =
-        !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) && number.len() <= digits.len() + 1;
-    let is_date =
-        letters == 0 && [4, 6, 8].contains(&digits.len()) && (digits.starts_with("19") || digits.starts_with("20"));
-    let word = name[..name.len() - name.trim_start_matches(char::is_alphabetic).len()].to_lowercase();
     // `CT-2` and `t1` are no patients.
-    let is_word = PATIENT.contains(&word.as_str()) || letters <= 2 && !SCAN.contains(&word.as_str());
-    is_number && !is_date && is_word
+    let is_short =
+        letters <= 2 && name.chars().skip(letters).all(|c| c.is_ascii_alphanumeric() || ['_', '-', ' '].contains(&c));
+    digits > 0 && !is_of_many(name) && (is_short || is_named_as_patient(name) || digits > 2)
 }
 
-/// Whether a folder's name says that it is none of one patient: a word before its number that is not one for patients.
+/// Whether a folder's name says that it is of many patients, or of one of a patient's examinations; a date is one, too.
 fn is_of_many(name: &str) -> bool {
-    let has_digits = name.chars().any(|c| c.is_ascii_digit());
-    has_digits && !may_be_a_patients(name) && !is_named_as_patient(name) && name.len() < 20
+    let digits: String = name.chars().filter(|c| !['_', '-', ' ', '.'].contains(c)).collect();
+    let is_date = [4, 6, 8].contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (digits.starts_with("19") || digits.starts_with("20"));
+    let words = name.split(|c: char| !c.is_alphabetic()).map(str::to_lowercase);
+    is_date || words.into_iter().any(|word| MANY.contains(&word.as_str()) || SCAN.contains(&word.as_str()))
 }
 
 /// Whether names, given once for each scan, may be those of patients: several, of which some have several scans.
@@ -184,6 +222,11 @@ mod tests {
         let folders = in_class("NCP", &["100/1200", "100/1201", "101/1202", "103/1203", "extra"]);
         let (found, _) = patients(&folders);
         assert_eq!(found.iter().flatten().count(), 4, "{found:?}");
+        let lidc = in_class("covid", &["LIDC-IDRI-0001/a", "LIDC-IDRI-0001/b", "LIDC-IDRI-0002/c", "LIDC-IDRI-0003/d"]);
+        assert_eq!(patients(&lidc).0.iter().flatten().count(), 4);
+        let (found, _) =
+            patients(&in_class("covid", &["Lung_Dx-A0002/s1/1", "Lung_Dx-A0002/s2/1", "Lung_Dx-A0003/s1/1"]));
+        assert_eq!(found.iter().flatten().count(), 3, "{found:?}");
         let (found, _) = patients(&in_class("covid", &["P1/2020-03-01/s1", "P1/2020-04-01/s2", "P2/2020-03-01/s1"]));
         assert_eq!(found, ["covid/P1", "covid/P1", "covid/P2"].map(|name| Some(name.to_owned())));
         for folders in [
