@@ -142,7 +142,8 @@ fn what_is_no_slice_of_a_scan_is_a_finding_and_never_part_of_one() {
     other(&|of| of.syntax = "1.2.3.4.5.6.7".to_owned(), "private.dcm");
     other(&|of| (of.side, of.series) = (60_000, "1.2.3.4.6".to_owned()), "huge.dcm");
     let mask: Vec<i16> = (0..16 * 16 * 3).map(|at| i16::from(at % 7 == 0)).collect();
-    fs::write(scan.join("mask.nii"), nifti([16, 16, 3], &mask)).expect("writes");
+    fs::write(scan.join("levels.nii"), nifti([16, 16, 3], &mask)).expect("writes");
+    fs::write(scan.join("lung_mask.nii"), nifti([16, 16, 3], &mask)).expect("writes");
     fs::create_dir_all(root.join("train/non-covid")).expect("a folder");
     fs::write(scan.join("LICENSE"), "text").expect("writes");
 
@@ -157,8 +158,14 @@ fn what_is_no_slice_of_a_scan_is_a_finding_and_never_part_of_one() {
             .collect()
     };
     let names = |check| found(check).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    assert_eq!(names(Check::NotCt), ["capture", "dose", "mask.nii", "mr", "pet", "scout", "seg"]);
-    for (word, name) in [("localizer", "scout"), ("PT", "pet"), ("MR", "mr"), ("no air", "mask.nii")] {
+    assert_eq!(names(Check::NotCt), ["capture", "dose", "levels.nii", "lung_mask.nii", "mr", "pet", "scout", "seg"]);
+    for (word, name) in [
+        ("localizer", "scout"),
+        ("PT", "pet"),
+        ("MR", "mr"),
+        ("or a mask", "levels.nii"),
+        ("named as a mask", "lung_mask.nii"),
+    ] {
         let detail = found(Check::NotCt).into_iter().find(|of| of.0 == name).expect(name).1;
         assert!(detail.contains(word), "{name}: {detail}");
     }

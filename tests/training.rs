@@ -179,7 +179,7 @@ fn a_network_learns_and_its_checkpoint_judges_alike() {
     let error =
         experiment_of(folder.path(), other.split().clone(), other.manifest(), &RunConfig { split: seed, ..run });
     let error = format!("{:#}", error.expect_err("a trained folder keeps its split"));
-    assert!(error.contains("give the new run another name"), "{error}");
+    assert!(error.contains("Give the new run another name"), "{error}");
 }
 
 #[test]

@@ -301,3 +301,34 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection], samples:
     };
     look_alikes::pairs_of_scans(&candidates, &samples).into_iter().map(finding).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_not_hounsfield_units_are_told_by_their_range() {
+        let told = |low: f32, high: f32, tissue: u8| {
+            let why = not_in_hounsfield((low, high), Some(tissue)).unwrap_or("");
+            why.split([',', ':']).next().unwrap_or_default()
+        };
+        // Air, with and without padding.
+        assert_eq!([told(-1024.0, 3071.0, 235), told(-3024.0, 1500.0, 235)], [""; 2]);
+        assert_eq!(told(-2048.0, 1952.0, 60), "soft tissue as dark as air");
+        assert_eq!(told(0.0, 1.0, 230), "scaled to 0 to 1");
+        assert_eq!(told(-0.7, 7.6, 230), "standardised");
+        assert_eq!(told(0.0, 255.0, 240), "8 bits");
+        assert_eq!(told(0.0, 4095.0, 255), "no air");
+        assert!(not_in_hounsfield((0.0, 4095.0), None).is_some_and(|why| why.contains("take 1024 off")));
+        assert!(not_in_hounsfield((100.0, 900.0), None).is_some_and(|why| why.contains("another modality")));
+    }
+
+    #[test]
+    fn levels_are_said_of_the_scan_alone() {
+        let finding = |check, path: &str| Finding { check, path: path.to_owned(), detail: String::new(), with: None };
+        let kept = finding(Check::LowContrast, "train/covid/b/0");
+        let mut findings = vec![finding(Check::LowContrast, "train/covid/a/0"), kept.clone()];
+        said_of_scan_alone(&mut findings, &[finding(Check::NotCt, "train/covid/a")]);
+        assert_eq!(findings, [kept]);
+    }
+}

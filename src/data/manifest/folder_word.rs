@@ -94,3 +94,25 @@ pub(super) fn is_named_as_mask(path: &str) -> bool {
     let is_mask = |word: &str| MASKS.contains(&word) || ["seg", "segm", "label", "labels", "lungmask"].contains(&word);
     words.next().is_some_and(is_mask) && !words.next().is_some_and(|word| ["no", "without"].contains(&word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_known_by_the_last_word_of_their_names() {
+        for name in ["train/covid/1/lung_mask.nii.gz", "x-seg.nrrd", "case_0_label.mha", "Mask.nii"] {
+            assert!(is_named_as_mask(name), "{name}");
+        }
+        for name in [
+            "ct.nii.gz",
+            "masks/ct.nii",
+            "patient1_no_seg.nii.gz",
+            "ct_without_mask.nii",
+            "case_label-1.nii",
+            "segura.nii",
+        ] {
+            assert!(!is_named_as_mask(name), "{name}");
+        }
+    }
+}

@@ -260,6 +260,16 @@ mod tests {
     }
 
     #[test]
+    fn placeholders_name_nobody() {
+        let scans = ["train/covid/a", "train/covid/b", "train/covid/c"].map(str::to_owned).to_vec();
+        let mut manifest = Manifest::of_folders("m", scans, Vec::new());
+        let rows = b"path,patient\ntrain/covid/a,unknown\ntrain/covid/b,N/A\ntrain/covid/c,P1\n";
+        manifest.read_patients(&PATIENTS, rows).expect("reads");
+        let patients: Vec<_> = manifest.scans.iter().map(|scan| scan.patient.as_deref()).collect();
+        assert_eq!(patients, [None, None, Some("P1")]);
+    }
+
+    #[test]
     fn of_very_many_rows_the_last_are_counted() {
         let rows = (2..=1_235).map(|line| (line, "x".to_owned())).collect();
         let found = rows_without_a_scan(rows, 2);

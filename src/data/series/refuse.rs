@@ -150,6 +150,8 @@ mod tests {
     #[test]
     fn other_modalities_are_not_ct() {
         assert_refused(of_class("128", "PT"), Refusal::NotCt, "expected a CT image, found a PET image (modality PT)");
+        let claims_both = "expected a CT image, found modality MR, in a file of the kind of a CT image";
+        assert_refused(of_class("2", "MR"), Refusal::NotCt, claims_both);
         assert_refused(of_class("4", "MR"), Refusal::NotCt, "expected a CT image, found an MR image (modality MR)");
         assert_refused(
             of_class("66.4", "SEG"),
