@@ -48,9 +48,15 @@ pub(super) struct SoftTissue {
 impl SoftTissue {
     /// Empty where there are not both.
     pub(super) fn of(samples: &[Sampled]) -> Self {
+        let scans = || samples.chunk_by(|a, b| a.scan == b.scan);
+        let windows: Vec<Option<SeenThrough>> = scans().map(seen_through).collect();
+        let is_soft = |of: &SeenThrough| *of == SeenThrough::SoftTissue;
         let mut soft = Self::default();
-        for scan in samples.chunk_by(|a, b| a.scan == b.scan) {
-            let Some(window) = seen_through(scan) else { continue };
+        if !windows.iter().flatten().any(is_soft) || windows.iter().flatten().all(is_soft) {
+            return soft;
+        }
+        for (scan, window) in scans().zip(windows) {
+            let Some(window) = window else { continue };
             let begin = soft.samples.len();
             soft.samples.extend(scan.iter().map(|of| Sampled {
                 small: match window {
@@ -59,11 +65,9 @@ impl SoftTissue {
                 },
                 ..*of
             }));
-            let from_lung = window != SeenThrough::SoftTissue;
-            soft.of_scan.insert(scan[0].scan, (begin..soft.samples.len(), from_lung));
+            soft.of_scan.insert(scan[0].scan, (begin..soft.samples.len(), !is_soft(&window)));
         }
-        let has = |kind: bool| soft.of_scan.values().any(|(_, from_lung)| *from_lung == kind);
-        if has(true) && has(false) { soft } else { Self::default() }
+        soft
     }
 
     pub(super) fn samples(&self) -> &[Sampled] {
