@@ -46,12 +46,9 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
 
 /// What lies in the place of a scanner's file among the slices of a series, where it is known: a download that failed, for one.
 fn broken_scanners_file(manifest: &Manifest, path: &str) -> Option<(Check, String)> {
-    if !ends_as_scanners(path.rsplit('/').next()?) {
-        return None;
-    }
+    let name = path.rsplit('/').next().filter(|name| ends_as_scanners(name))?;
     let mut first = Vec::new();
     open_regular(&manifest.root.join(path)).ok()?.take(4096).read_to_end(&mut first).ok()?;
-    let name = path.rsplit('/').next().unwrap_or(path);
     match FileKind::of(&first) {
         _ if first.is_empty() => Some((Check::EmptyFile, "0 bytes".to_owned())),
         kind => kind.map(|kind| (Check::NotAnImage, kind.told(name))),

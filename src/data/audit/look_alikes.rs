@@ -91,8 +91,13 @@ pub(super) struct Candidate<'a> {
 
 impl Candidate<'_> {
     fn in_conflict(&self, other: &Self) -> bool {
-        matches!((self.label, other.label), (Some(a), Some(b)) if a != b)
+        are_in_conflict(self.label, other.label)
     }
+}
+
+/// Whether one is labelled covid, the other not.
+fn are_in_conflict(one: Option<Label>, other: Option<Label>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
 }
 
 /// Two slices (positions among the candidates, in order) and their correlation; may contain repeats.

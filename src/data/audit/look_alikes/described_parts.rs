@@ -13,7 +13,6 @@
 use super::super::pixel_measures::{Descriptor, SIDE as PATCH, descriptor};
 use super::super::samples::Small;
 use super::super::thumbnail::Thumbnail;
-use super::ScanPair;
 use super::coarse_fit::{CoarseContrast, coarse_placement};
 use super::groups::Groups;
 use super::landmarks::landmarks;
@@ -22,6 +21,7 @@ use super::same_picture::{agreement, one_picture};
 use super::sign_tables::SignTables;
 use super::symmetry::{SlicePart, Symmetry};
 use super::whitening::{Usual, dot};
+use super::{ScanPair, are_in_conflict};
 use crate::data::manifest::Label;
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -187,7 +187,7 @@ impl<'a> DescribedParts<'a> {
     }
 
     fn in_conflict(&self, scan: usize, other: usize) -> bool {
-        matches!((self.label(scan), self.label(other)), (Some(a), Some(b)) if a != b)
+        are_in_conflict(self.label(scan), self.label(other))
     }
 
     /// Looks for parts like those of a sample; of each other scan the most similar one stays.

@@ -2,9 +2,9 @@
 //! scan is most often exported with. Local contrast, by which other windows are recognised, has little in common in these.
 
 use super::super::samples::Small;
-use super::ScanPair;
 use super::described_parts::{Hit, Sampled};
 use super::same_picture::is_in_order;
+use super::{ScanPair, are_in_conflict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -108,7 +108,7 @@ impl SoftTissue {
             of,
             correlation: found.iter().map(|of| f64::from(of.0)).sum::<f64>() / found.len() as f64,
             example: (one.slice, other.slice),
-            in_conflict: matches!((one.label, other.label), (Some(a), Some(b)) if a != b),
+            in_conflict: are_in_conflict(one.label, other.label),
             group: 2,
             how: vec![format!("seen through a window of {window}")],
         })
