@@ -213,7 +213,7 @@ fn has_a_summary_for_a_paper(home: &Path, said: &str) {
         "**Scans of runs without a leak",
         "LEAKING runs",
         "| compact | test: ",
-        "A scan is covid from",
+        "A scan is called covid",
         "its validation set",
         "**CLAIM",
         "**TRIPOD+AI",
