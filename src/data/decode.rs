@@ -15,7 +15,7 @@ mod lossless;
 pub(crate) mod segments;
 mod tiff_pages;
 
-pub(crate) use coloured::coloured_share;
+use coloured::{coloured_share_of, coloured_share_of_rgb};
 use libjpeg::JpegValues;
 pub(crate) use limits::{DecodeLimits, room_for};
 use lossless::StoredValues;
@@ -211,6 +211,24 @@ pub(crate) struct PictureSettings {
 
 /// Decodes a JPEG, PNG or TIFF as [`decode_grey`] does, and by what was said of such pictures.
 pub(crate) fn decode_picture(bytes: &[u8], said: PictureSettings, limits: DecodeLimits) -> Result<Pixels, DecodeError> {
+    Ok(decode(bytes, said, limits, false)?.0)
+}
+
+/// The same, with the share of a picture of three channels that is coloured, 0 to 1: such a picture may still be grey.
+pub(crate) fn decode_coloured(
+    bytes: &[u8],
+    said: PictureSettings,
+    limits: DecodeLimits,
+) -> Result<(Pixels, Option<f32>), DecodeError> {
+    decode(bytes, said, limits, true)
+}
+
+fn decode(
+    bytes: &[u8],
+    said: PictureSettings,
+    limits: DecodeLimits,
+    looks_for_colour: bool,
+) -> Result<(Pixels, Option<f32>), DecodeError> {
     if let [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] = bytes
         && let Some(why) = TiffPages::of(bytes).and_then(|pages| pages.not_read())
     {
@@ -229,30 +247,48 @@ pub(crate) fn decode_picture(bytes: &[u8], said: PictureSettings, limits: Decode
         return Err(DecodeError::Oversized(width, height));
     }
     limits.check(header)?;
-    let pixels = match header.format {
-        Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes, said.accepts_no_end, limits)?,
-        format => match lossless::decode(bytes, format)? {
-            StoredValues::Bytes(levels) => levels,
-            StoredValues::Words(values) => {
-                let meaning = said.sixteen_bit.ok_or_else(|| DecodeError::UnknownValues(StoredRange::of(&values)))?;
-                return Ok(meaning.picture(width, height, &values));
+    let looks_for_colour = looks_for_colour && header.colour == ColourMode::Colour;
+    let (pixels, coloured) = match header.format {
+        Format::Jpeg | Format::ProgressiveJpeg => decode_jpeg(bytes, said.accepts_no_end, limits, looks_for_colour)?,
+        format => {
+            let picture = lossless::picture(bytes, format)?;
+            let coloured = looks_for_colour.then(|| coloured_share_of(&picture)).flatten();
+            match lossless::values(picture)? {
+                StoredValues::Bytes(levels) => (levels, coloured),
+                StoredValues::Words(values) => {
+                    let unknown = || DecodeError::UnknownValues(StoredRange::of(&values));
+                    return Ok((said.sixteen_bit.ok_or_else(unknown)?.picture(width, height, &values), coloured));
+                }
             }
-        },
+        }
     };
     if pixels.len() != width as usize * height as usize {
         let found = pixels.len();
         return Err(DecodeError::Corrupt(format!("{found} pixels decoded, the header claims {width}x{height}")));
     }
-    Ok(Pixels::Grey(GreyImage { width, height, pixels }))
+    Ok((Pixels::Grey(GreyImage { width, height, pixels }), coloured))
 }
 
-/// The luma of a JPEG.
-fn decode_jpeg(bytes: &[u8], accepts_no_end: bool, limits: DecodeLimits) -> Result<Vec<u8>, DecodeError> {
+/// The luma of a JPEG, and where it is looked for the share that is coloured.
+fn decode_jpeg(
+    bytes: &[u8],
+    accepts_no_end: bool,
+    limits: DecodeLimits,
+    looks_for_colour: bool,
+) -> Result<(Vec<u8>, Option<f32>), DecodeError> {
     let frame = start_of_frame(bytes).ok_or(DecodeError::Truncated)?;
     after_header(bytes).ok_or(DecodeError::Truncated)?;
-    let decoded = |bytes: &[u8]| match libjpeg::decode(bytes, frame, limits.scans)? {
+    let luma = |bytes: &[u8]| match libjpeg::decode(bytes, frame, limits.scans)? {
         JpegValues::Bytes(pixels) => Ok(pixels),
         JpegValues::Words(_) => Err(DecodeError::Corrupt(format!("{} bits a value, expected 8", frame.precision))),
+    };
+    let decoded = |bytes: &[u8]| match looks_for_colour.then(|| libjpeg::decode_planes(bytes, frame, limits.scans)) {
+        None => Ok((luma(bytes)?, None)),
+        Some(Some((luma, chroma))) => {
+            let share = chroma.coloured_share(&luma, frame.width.into());
+            Ok((luma, Some(share)))
+        }
+        Some(None) => Ok((luma(bytes)?, coloured_share_of_rgb(bytes))),
     };
     if segments::has_end(bytes) {
         return decoded(bytes);
@@ -260,7 +296,7 @@ fn decode_jpeg(bytes: &[u8], accepts_no_end: bool, limits: DecodeLimits) -> Resu
     // Decoders fill the missing rows with grey. With the end marked, the library warns wherever a row lacks a bit.
     let whole = Some(segments::with_end(bytes)).filter(|_| segments::has_all_scans(bytes));
     match whole.map(|whole| decoded(&whole)) {
-        Some(Ok(pixels)) if accepts_no_end => Ok(pixels),
+        Some(Ok(picture)) if accepts_no_end => Ok(picture),
         Some(Ok(_)) => Err(DecodeError::NoEndMarker),
         Some(Err(error @ DecodeError::Unsupported(_))) => Err(error),
         _ => Err(DecodeError::Truncated),

@@ -7,7 +7,7 @@ use crate::base::interrupt::go_on;
 use crate::base::parallel::in_parallel;
 use crate::base::regular_file::{open_regular, read_regular};
 use crate::data::decode::{
-    DecodeError, DecodeLimits, Format, Header, PictureSettings, decode_picture, is_jpeg_without_end,
+    DecodeError, DecodeLimits, Format, Header, PictureSettings, decode_coloured, decode_picture, is_jpeg_without_end,
 };
 use crate::data::dicom::DicomFile;
 use crate::data::foreign::Foreign;
@@ -91,15 +91,7 @@ impl Contents<'_> {
         }
     }
 
-    /// Of a file of one slice.
-    pub(crate) fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            Self::Opened(..) => None,
-        }
-    }
-
-    /// The same, to be decoded while these are kept.
+    /// The same contents, to be decoded while these are kept.
     pub(crate) fn borrowed(&self) -> Contents<'_> {
         match self {
             Self::Bytes(bytes) => Contents::Bytes(Cow::Borrowed(bytes)),
@@ -128,6 +120,20 @@ impl Contents<'_> {
                 Opened::of(Path::new(""), bytes.into_owned(), format)?.frame(view.frame, view.turn)
             }
             (Self::Bytes(bytes), None) => decode_picture(&bytes, view.said, DecodeLimits::USUAL),
+        }
+    }
+
+    /// The same, with the share of a picture of three channels that is coloured, 0 to 1.
+    pub(crate) fn coloured_pixels(
+        self,
+        header: Option<Header>,
+        view: FrameView,
+    ) -> Result<(Pixels, Option<f32>), DecodeError> {
+        match self {
+            Self::Bytes(bytes) if header.is_none_or(|header| header.format.is_picture()) => {
+                decode_coloured(&bytes, view.said, DecodeLimits::USUAL)
+            }
+            contents => Ok((contents.pixels(header, view)?, None)),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::pixel_measures::{Levels, Picture, PixelMeasure};
 use super::slice_shape::SliceShape;
 use super::thumbnail::Thumbnail;
 use super::{Check, Finding, Severity};
-use crate::data::decode::{ColourMode, DecodeError, Format, coloured_share};
+use crate::data::decode::{ColourMode, DecodeError, Format};
 use crate::data::manifest::{Manifest, Slice};
 use crate::data::opened::Contents;
 use crate::data::pixels::{GreyImage, Pixels};
@@ -71,7 +71,7 @@ impl Inspection {
             return (look, None);
         }
         let lacks_end = contents.lacks_end_marker();
-        match manifest.decoded(slice, contents.borrowed()) {
+        match contents.borrowed().coloured_pixels(slice.header, manifest.view(slice)) {
             Err(_) if slice.bytes == 0 => found(Check::EmptyFile, "0 bytes".to_owned()),
             Err(error) => {
                 let check = match error {
@@ -85,7 +85,7 @@ impl Inspection {
                 };
                 found(check, foreign.map_or_else(|| error.to_string(), |foreign| foreign.told));
             }
-            Ok(pixels) => {
+            Ok((pixels, coloured)) => {
                 if lacks_end {
                     found(Check::NoEndAccepted, "used, as COVID_CT_NO_END_MARKER=accept said".to_owned());
                 }
@@ -96,7 +96,7 @@ impl Inspection {
                         (PixelMeasure::of(&image, levels), Some(image))
                     }
                 };
-                if let Some(share) = coloured(slice, &contents).filter(|share| *share > COLOURED) {
+                if let Some(share) = coloured.filter(|share| *share > COLOURED) {
                     found(Check::Coloured, format!("{:.1} % of the picture is coloured", 100.0 * share));
                 }
                 for (check, detail) in picture_findings(&measure) {
@@ -125,12 +125,6 @@ impl Inspection {
     pub(super) fn shows_something(&self) -> bool {
         !self.findings.iter().any(|f| SHOW_NO_SLICE.contains(&f.check))
     }
-}
-
-/// The share of a picture of three channels in which they differ.
-fn coloured(slice: &Slice, contents: &Contents<'_>) -> Option<f32> {
-    let header = slice.header.filter(|header| header.colour == ColourMode::Colour)?;
-    coloured_share(contents.bytes()?, header)
 }
 
 /// What a slice is instead of one.

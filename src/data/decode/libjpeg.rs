@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::DecodeError;
+use super::coloured::Chroma;
 use super::damage::rows_that_look_good;
 use super::segments::{StartOfFrame, scans, without_extraneous_bytes};
 use std::cell::RefCell;
@@ -69,6 +70,20 @@ pub(crate) fn decode(bytes: &[u8], frame: StartOfFrame, most_scans: u32) -> Resu
         (values, None) => Ok(values),
         (values, Some(failure)) => Err(explained(&freed, frame, most_scans, &failure, &values)),
     }
+}
+
+/// The luma and the chroma of a JPEG, decoded once; `None` where [`decode`] is to say what the file is: one that fails or warns,
+/// and one that does not hold luma and chroma in whole samples.
+pub(super) fn decode_planes(bytes: &[u8], frame: StartOfFrame, most_scans: u32) -> Option<(Vec<u8>, Chroma)> {
+    if frame.components != 3 || frame.precision != 8 || bytes.len().saturating_mul(LARGEST_RATIO) < frame.pixels() {
+        return None;
+    }
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let mut decompressor = kept.take().map_or_else(Decompressor::new, Ok).ok()?;
+        let planes = decompressor.decode_planes(bytes, frame, most_scans)?;
+        *kept = Some(decompressor);
+        Some(planes)
+    })
 }
 
 /// Why a file is not decoded, of which `values` were written on a ground of 0.
@@ -163,19 +178,9 @@ impl Decompressor {
         most_scans: u32,
         values: &mut JpegValues,
     ) -> Result<(), String> {
-        self.set(sys::TJPARAM_TJPARAM_SCANLIMIT, most_scans as c_int);
+        self.begin(bytes, frame, most_scans)?;
         let (handle, input, length) = (self.0, bytes.as_ptr(), bytes.len() as _);
-        // SAFETY: the handle is valid as long as `self`, and `bytes` as long as the call.
-        self.check(unsafe { sys::tj3DecompressHeader(handle, input, length) })?;
-        // Both were parsed from the same bytes. Whether they agree decides how much the library writes, so that it is
-        // the library's numbers that count.
-        let found = [sys::TJPARAM_TJPARAM_JPEGWIDTH, sys::TJPARAM_TJPARAM_JPEGHEIGHT, sys::TJPARAM_TJPARAM_PRECISION];
-        let found = found.map(|name| self.parameter(name));
-        let wanted = [c_int::from(frame.width), c_int::from(frame.height), c_int::from(frame.precision)];
-        if found != wanted {
-            return Err(format!("expected a JPEG of width, height and precision {wanted:?}, found {found:?}"));
-        }
-        let (pitch, grey) = (wanted[0], sys::TJPF_TJPF_GRAY as c_int);
+        let (pitch, grey) = (c_int::from(frame.width), sys::TJPF_TJPF_GRAY as c_int);
         self.check(match values {
             // SAFETY: handle and input are valid for the call. The library writes `height` rows of `pitch` values of 8
             // bits; there are `width * height` of them, and width and height were compared with the library's.
@@ -192,6 +197,53 @@ impl Decompressor {
                 sys::tj3Decompress16(handle, input, length, words.as_mut_ptr(), pitch, grey)
             },
         })
+    }
+
+    /// Reads the header, and makes sure that the library found the frame that was parsed: whether they agree decides how
+    /// much the library writes, so that it is its numbers that count.
+    fn begin(&mut self, bytes: &[u8], frame: StartOfFrame, most_scans: u32) -> Result<(), String> {
+        self.set(sys::TJPARAM_TJPARAM_SCANLIMIT, most_scans as c_int);
+        // SAFETY: the handle is valid as long as `self`, and `bytes` as long as the call.
+        self.check(unsafe { sys::tj3DecompressHeader(self.0, bytes.as_ptr(), bytes.len() as _) })?;
+        let found = [sys::TJPARAM_TJPARAM_JPEGWIDTH, sys::TJPARAM_TJPARAM_JPEGHEIGHT, sys::TJPARAM_TJPARAM_PRECISION];
+        let found = found.map(|name| self.parameter(name));
+        let wanted = [c_int::from(frame.width), c_int::from(frame.height), c_int::from(frame.precision)];
+        if found != wanted {
+            return Err(format!("expected a JPEG of width, height and precision {wanted:?}, found {found:?}"));
+        }
+        Ok(())
+    }
+
+    /// Decodes luma and chroma as they are stored, of the sizes that the library gives them; `None` where it fails or warns,
+    /// and where the luma is padded.
+    fn decode_planes(&mut self, bytes: &[u8], frame: StartOfFrame, most_scans: u32) -> Option<(Vec<u8>, Chroma)> {
+        self.begin(bytes, frame, most_scans).ok()?;
+        let sampling = self.parameter(sys::TJPARAM_TJPARAM_SUBSAMP);
+        if self.parameter(sys::TJPARAM_TJPARAM_COLORSPACE) != sys::TJCS_TJCS_YCbCr as c_int || sampling < 0 {
+            return None;
+        }
+        let (width, height) = (c_int::from(frame.width), c_int::from(frame.height));
+        // SAFETY: these functions take and return numbers only.
+        let size = |plane| unsafe {
+            (sys::tj3YUVPlaneWidth(plane, width, sampling), sys::tj3YUVPlaneHeight(plane, height, sampling))
+        };
+        let (whole, (across, down)) = (size(0), size(1));
+        if whole != (width, height) || size(2) != (across, down) || across < 1 || down < 1 {
+            return None;
+        }
+        let mut planes =
+            [frame.pixels(), across as usize * down as usize, across as usize * down as usize].map(|n| vec![0; n]);
+        let mut places = planes.each_mut().map(|plane: &mut Vec<u8>| plane.as_mut_ptr());
+        let mut pitches = [width, across, across];
+        // SAFETY: handle and input are valid for the call. The library writes three planes of the sizes that it gave for
+        // this width, height and sampling, which are those of the header it has just read.
+        let result = unsafe {
+            let (to, pitches) = (places.as_mut_ptr(), pitches.as_mut_ptr());
+            sys::tj3DecompressToYUVPlanes8(self.0, bytes.as_ptr(), bytes.len() as _, to, pitches)
+        };
+        self.check(result).ok()?;
+        let [luma, blue, red] = planes;
+        Some((luma, Chroma { blue, red, width: across as usize }))
     }
 
     fn set(&self, name: sys::TJPARAM, value: c_int) {

@@ -16,12 +16,12 @@ pub(super) enum StoredValues {
     Words(Vec<u16>),
 }
 
-/// Decodes a PNG or a TIFF of one picture. A picture that is not read is refused before memory is taken for it.
+/// The values of a picture; of colour the luma.
 ///
 /// # Errors
-/// `Unsupported` also for colour of more than 8 bits a channel.
-pub(super) fn decode(bytes: &[u8], format: Format) -> Result<StoredValues, DecodeError> {
-    Ok(match picture(bytes, format)? {
+/// `Unsupported`: neither grey of 8 or 16 bits nor colour of 8.
+pub(super) fn values(picture: DynamicImage) -> Result<StoredValues, DecodeError> {
+    Ok(match picture {
         DynamicImage::ImageLuma8(grey) => StoredValues::Bytes(grey.into_raw()),
         DynamicImage::ImageLuma16(grey) => StoredValues::Words(grey.into_raw()),
         DynamicImage::ImageLumaA8(grey) => StoredValues::Bytes(levels(grey.into_raw(), |&[grey, _]| grey)),
@@ -33,10 +33,11 @@ pub(super) fn decode(bytes: &[u8], format: Format) -> Result<StoredValues, Decod
     })
 }
 
-/// The picture with all of its channels.
+/// Decodes a PNG or a TIFF of one picture, with all of its channels. A picture that is not read is refused before memory is
+/// taken for it.
 ///
 /// # Errors
-/// As [`decode`].
+/// `Unsupported` also for colour of more than 8 bits a channel.
 pub(super) fn picture(bytes: &[u8], format: Format) -> Result<DynamicImage, DecodeError> {
     let (bytes, format) = match format {
         Format::Tiff => (Cow::Borrowed(bytes), ImageFormat::Tiff),
