@@ -19,6 +19,7 @@ mod csv;
 mod flow;
 mod histogram;
 mod ink;
+mod key;
 mod lines;
 mod of_frame;
 mod themes;
@@ -29,6 +30,7 @@ pub(crate) use csv::Csv;
 pub(crate) use flow::{FlowStep, flow};
 pub(crate) use histogram::histogram;
 pub(crate) use ink::{ink_on, tinted};
+pub(crate) use key::{Key, Mark};
 pub(crate) use lines::lines;
 pub(crate) use two_scales::{ScaledLine, two_scales};
 
@@ -229,38 +231,20 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (low <= high).then_some(if low == high { (low - 0.5, high + 0.5) } else { (low, high) })
 }
 
-/// The share by which an axis of `height` pixels is extended so that a legend at the top covers no data: plotters puts its box 5
-/// pixels below the top and leaves 10 above and below the names; a point has a radius of 3.
-pub(crate) fn legend_share(series: usize, height: u32) -> f64 {
-    let share = if series > 1 { (20.0 * series as f64 + 28.0) / f64::from(height) } else { 0.0 };
-    share / (1.0 - share.min(0.9))
-}
-
 pub(crate) type Chart<'c, 'svg> = ChartContext<'c, SVGBackend<'svg>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// The names of the series drawn, in a box inside the chart.
-pub(crate) fn legend<'c, 'svg: 'c>(
-    chart: &mut Chart<'c, 'svg>,
-    position: SeriesLabelPosition,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let mut labels = chart.configure_series_labels();
-    labels.position(position).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.3)).label_font(text_font());
-    Ok(labels.draw()?)
-}
-
-/// A chart under its title, with room for the numbers and names of its axes, so many pixels below.
+/// A chart below its title and key, with room for the numbers and names of its axes, so many pixels below.
 pub(crate) fn framed<'c, 'svg>(
-    canvas: &'c Canvas<'svg>,
-    title: &str,
+    area: &'c Canvas<'svg>,
     below: u32,
     x: Range<f64>,
     y: Range<f64>,
 ) -> Result<Chart<'c, 'svg>, Box<dyn std::error::Error>> {
-    let mut frame = ChartBuilder::on(canvas);
+    let mut frame = ChartBuilder::on(area);
     // Up to four digits fit between the axis and its name.
     let digits = y.start.abs().max(y.end.abs()).max(1.0).log10() as u32;
     let beside = 62 + 9 * digits.saturating_sub(3).min(12);
-    frame.caption(visible(title), title_font()).margin(12).x_label_area_size(below).y_label_area_size(beside);
+    frame.margin(12).margin_top(8).x_label_area_size(below).y_label_area_size(beside);
     Ok(frame.build_cartesian_2d(x, y)?)
 }
 
@@ -272,24 +256,17 @@ pub(crate) fn draw_mesh(
     Ok(mesh.light_line_style(WHITE).bold_line_style(BLACK.mix(0.12)).draw()?)
 }
 
-/// Axes from 0 to 1 with the diagonal, and from 1 to `top` room for a legend.
+/// Axes from 0 to 1 with the diagonal.
 pub(crate) fn unit_square<'c, 'svg>(
-    canvas: &'c Canvas<'svg>,
-    title: &str,
+    area: &'c Canvas<'svg>,
     x_label: &str,
     y_label: &str,
-    top: f64,
 ) -> Result<Chart<'c, 'svg>, Box<dyn std::error::Error>> {
-    let mut chart = framed(canvas, title, 44, 0.0..1.0, 0.0..top)?;
-    draw_mesh(
-        chart
-            .configure_mesh()
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .x_label_formatter(&|v| format!("{v:.1}"))
-            .y_labels(11)
-            .y_label_formatter(&|v| if *v > 1.01 { String::new() } else { format!("{v:.1}") }),
-    )?;
+    let mut chart = framed(area, 44, 0.0..1.0, 0.0..1.0)?;
+    let number = |value: &f64| format!("{value:.1}");
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc(x_label).y_desc(y_label).x_label_formatter(&number).y_labels(11).y_label_formatter(&number);
+    draw_mesh(&mut mesh)?;
     chart.draw_series([PathElement::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.5).stroke_width(1))])?;
     Ok(chart)
 }
@@ -310,7 +287,7 @@ mod tests {
         let step = FlowStep { stays: vec![NAME.into()], leaves: vec![NAME.into()] };
         let drawn = [
             (2, lines(NAME, "x", ("y", None), &series, NAME).expect("draws")),
-            (2, histogram(NAME, "x", "y", &[(NAME.to_owned(), vec![1.0, 2.0])], NAME).expect("draws")),
+            (1, histogram(NAME, "x", "y", &[(NAME.to_owned(), vec![1.0, 2.0])], NAME).expect("draws")),
             (3, bars(NAME, "y", (0.0, 1.0), None, &[bar, other], NAME).expect("draws")),
             (4, flow(NAME, &[step], &[vec![NAME.into()]], NAME).expect("draws")),
         ];

@@ -1,6 +1,6 @@
 //! Grouped bar charts with intervals.
 
-use super::{Canvas, Chart, Csv, Figure, PALETTE, draw, draw_mesh, framed, legend, text_font};
+use super::{Canvas, Chart, Csv, Figure, Key, Mark, PALETTE, draw, draw_mesh, framed, text_font};
 use crate::base::errors::{Result, ensure};
 use crate::base::escape::visible;
 use plotters::prelude::*;
@@ -32,8 +32,11 @@ pub(crate) fn bars(
     // Room at the right for the name of the line.
     let right = if line.is_some() { 80.0 / f64::from(plot.group_pixels()) } else { 0.0 };
     let x = -0.5..plot.groups.len() as f64 - 0.5 + right;
-    let figure = draw(title, caption, (plot.width(), 400), |canvas| {
-        let mut chart = framed(canvas, title, 34, x.clone(), range.0..range.1 + plot.room_for_legend())?;
+    let key = Key::of_several(Mark::Bar, plot.series.iter().copied(), plot.width());
+    let figure = draw(title, caption, (plot.width(), 380 + key.height()), |canvas| {
+        // Values stand above their bars, of which the highest may end where the axis does.
+        let area = key.below_title(canvas, title)?.margin(14, 0, 0, 0);
+        let mut chart = framed(&area, 34, x.clone(), range.0..range.1)?;
         plot.draw_axes(&mut chart, y_label)?;
         for index in 0..plot.series.len() {
             plot.draw_series(&mut chart, index)?;
@@ -45,9 +48,6 @@ pub(crate) fn bars(
             chart.draw_series([Text::new(visible(name), (x.end, value), style)])?;
         }
         plot.draw_group_names(canvas, &chart)?;
-        if plot.series.len() > 1 {
-            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
-        }
         Ok(())
     })?;
     let mut csv = Csv::new(&["group", "series", y_label, "low", "high"]);
@@ -91,11 +91,6 @@ impl<'a> Plot<'a> {
         self.range.1 - self.range.0
     }
 
-    /// How much longer the axis is than the range. One series has no legend, only the values above its bars.
-    fn room_for_legend(&self) -> f64 {
-        if self.series.len() > 1 { 0.34 * self.span() } else { 0.06 * self.span() }
-    }
-
     /// Left and right edge of a bar.
     fn edges(&self, bar: &Bar) -> (f64, f64) {
         let group = self.groups.iter().position(|name| *name == bar.group).unwrap_or(0) as f64;
@@ -105,14 +100,7 @@ impl<'a> Plot<'a> {
     }
 
     fn axis_label(&self, value: f64) -> String {
-        if value > self.range.1 + 1e-9 {
-            // Above the range lies only the legend.
-            String::new()
-        } else if self.span() > 5.0 {
-            format!("{value:.0}")
-        } else {
-            format!("{value:.2}")
-        }
+        if self.span() > 5.0 { format!("{value:.0}") } else { format!("{value:.2}") }
     }
 
     /// `split by patient, labels true: 62.1 (50.0 to 71.4)`.
@@ -141,13 +129,10 @@ impl<'a> Plot<'a> {
         let name = self.series[index];
         let colour = PALETTE[index % PALETTE.len()];
         let of_series = || self.bars.iter().filter(|bar| bar.series == name);
-        chart
-            .draw_series(of_series().map(|bar| {
-                let (left, right) = self.edges(bar);
-                Rectangle::new([(left, self.range.0.max(0.0)), (right, bar.value)], colour.filled())
-            }))?
-            .label(visible(name))
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
+        chart.draw_series(of_series().map(|bar| {
+            let (left, right) = self.edges(bar);
+            Rectangle::new([(left, self.range.0.max(0.0)), (right, bar.value)], colour.filled())
+        }))?;
         for bar in of_series() {
             self.draw_interval_and_value(chart, bar)?;
         }

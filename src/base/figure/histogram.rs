@@ -1,8 +1,7 @@
 //! Histograms.
 
-use super::{CHART, Csv, Figure, PALETTE, draw, draw_mesh, framed, legend, range};
+use super::{CHART, Csv, Figure, Key, Mark, PALETTE, draw, draw_mesh, framed, range};
 use crate::base::errors::{Context, Result};
-use crate::base::escape::visible;
 use plotters::prelude::*;
 
 /// Bars of counts, one colour a series, on common bins.
@@ -27,8 +26,10 @@ pub(crate) fn histogram(
         })
         .collect();
     let tallest = counted.iter().flatten().copied().max().unwrap_or(1).max(1);
-    let figure = draw(title, caption, (CHART, 340), |canvas| {
-        let mut chart = framed(canvas, title, 44, edge(0)..edge(bins), 0.0..f64::from(tallest) * 1.3)?;
+    let key = Key::of_several(Mark::Bar, series.iter().map(|(name, _)| name.as_str()), CHART);
+    let figure = draw(title, caption, (CHART, 320 + key.height()), |canvas| {
+        let area = key.below_title(canvas, title)?;
+        let mut chart = framed(&area, 44, edge(0)..edge(bins), 0.0..f64::from(tallest) * 1.05)?;
         draw_mesh(
             chart
                 .configure_mesh()
@@ -36,21 +37,19 @@ pub(crate) fn histogram(
                 .x_desc(x_label)
                 .y_desc(y_label)
                 .y_label_formatter(&|v| format!("{v:.0}"))
-                .x_label_formatter(&|v| format!("{v:.0}")),
+                // Whole numbers at the middle of their bars.
+                .x_labels(((high - low) as usize + 1).clamp(2, 10))
+                .x_label_formatter(&|v| if v.fract() == 0.0 { format!("{v:.0}") } else { format!("{v:.1}") }),
         )?;
         let bar = width / (series.len() as f64 + 0.4);
-        for (index, ((name, _), counts)) in series.iter().zip(&counted).enumerate() {
+        for (index, counts) in counted.iter().enumerate() {
             let colour = PALETTE[index % PALETTE.len()];
             let bars = counts.iter().enumerate().filter(|(_, n)| **n > 0).map(|(bin, n)| {
                 let left = edge(bin) + (index as f64 + 0.2) * bar;
                 Rectangle::new([(left, 0.0), (left + bar, f64::from(*n))], colour.filled())
             });
-            chart
-                .draw_series(bars)?
-                .label(visible(name))
-                .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
+            chart.draw_series(bars)?;
         }
-        legend(&mut chart, SeriesLabelPosition::UpperRight)?;
         Ok(())
     })?;
     let mut csv = Csv::new(&["series", "from", "to", y_label]);

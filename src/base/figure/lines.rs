@@ -1,8 +1,7 @@
 //! Lines over one axis.
 
-use super::{CHART, Csv, Figure, PALETTE, draw, draw_mesh, framed, legend, legend_share, range};
+use super::{CHART, Csv, Figure, Key, Mark, PALETTE, draw, draw_mesh, framed, range};
 use crate::base::errors::{Context, Result};
-use crate::base::escape::visible;
 use crate::base::progress::counted;
 use plotters::prelude::*;
 
@@ -18,36 +17,26 @@ pub(crate) fn lines(
     let points = || series.iter().flat_map(|(_, points)| points.iter());
     let x = range(points().map(|p| p.0)).with_context(nothing)?;
     let found = range(points().map(|p| p.1)).with_context(nothing)?;
-    // Room for the names of more series.
-    let height = 310 + 20 * (series.len() as u32).max(2);
     let (y, room) = y.map_or((found, 0.06 * (found.1 - found.0)), |y| (y, 0.0));
-    let above = room + legend_share(series.len(), height - 100) * (y.1 - y.0);
-    let figure = draw(title, caption, (CHART, height), |canvas| {
-        let mut chart = framed(canvas, title, 44, x.0..x.1, y.0 - room..y.1 + above)?;
+    let key = Key::of_several(Mark::Line, series.iter().map(|(name, _)| name.as_str()), CHART);
+    let figure = draw(title, caption, (CHART, 320 + key.height()), |canvas| {
+        let area = key.below_title(canvas, title)?;
+        let mut chart = framed(&area, 44, x.0..x.1, y.0 - room..y.1 + room)?;
         let whole = x.1 - x.0 <= 20.0 && points().all(|p| p.0.fract() == 0.0);
         draw_mesh(
             chart
                 .configure_mesh()
                 .x_desc(x_label)
                 .y_desc(y_label)
-                .y_label_formatter(&|v| if *v > y.1 + 1e-9 { String::new() } else { format!("{v:.2}") })
+                .y_label_formatter(&|v| format!("{v:.2}"))
                 .x_labels(if whole { (x.1 - x.0) as usize + 1 } else { 9 })
                 .x_label_formatter(&|v| if whole || v.abs() >= 10.0 { format!("{v:.0}") } else { format!("{v:.2}") }),
         )?;
-        for (index, (name, points)) in series.iter().enumerate() {
-            let colour = PALETTE[index % PALETTE.len()];
-            let drawn = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
-            if series.len() > 1 {
-                drawn
-                    .label(visible(name))
-                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
-            }
+        for ((_, points), colour) in series.iter().zip(PALETTE.into_iter().cycle()) {
+            chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
             if points.len() <= 20 {
                 chart.draw_series(points.iter().map(|p| Circle::new(*p, 3, colour.filled())))?;
             }
-        }
-        if series.len() > 1 {
-            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
         }
         Ok(())
     })?;

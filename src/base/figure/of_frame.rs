@@ -1,7 +1,7 @@
 //! Figures of a polars frame's columns, for a reader's own questions.
 
 use super::bars::{Bar, bars};
-use super::{Figure, PALETTE, draw, draw_mesh, framed, histogram, legend, legend_share, range};
+use super::{Figure, Key, Mark, PALETTE, draw, draw_mesh, framed, histogram, range};
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::visible;
 use crate::base::progress::counted;
@@ -177,22 +177,16 @@ fn points(title: &str, x: &str, y: &str, series: &[(String, Vec<(f64, f64)>)], c
     let (left, right) = range(all().map(|point| point.0)).with_context(nothing)?;
     let (low, high) = range(all().map(|point| point.1)).with_context(nothing)?;
     let (side, room) = (0.03 * (right - left), 0.05 * (high - low));
-    let above = room + legend_share(series.len(), 290) * (high - low);
-    draw(title, caption, (640, 380), |canvas| {
-        let mut chart = framed(canvas, title, 44, left - side..right + side, low - room..high + above)?;
+    let key = Key::of_several(Mark::Point, series.iter().map(|(name, _)| name.as_str()), 640);
+    draw(title, caption, (640, 380 + key.height()), |canvas| {
+        let area = key.below_title(canvas, title)?;
+        let mut chart = framed(&area, 44, left - side..right + side, low - room..high + room)?;
         let (across, up) = (ticks(right - left), ticks(high - low));
         let mut mesh = chart.configure_mesh();
         mesh.x_label_formatter(&across).y_label_formatter(&up).x_desc(visible(x)).y_desc(visible(y));
         draw_mesh(&mut mesh)?;
-        for (index, (name, points)) in series.iter().enumerate() {
-            let colour = PALETTE[index % PALETTE.len()];
-            let drawn = chart.draw_series(points.iter().map(|at| Circle::new(*at, 3, colour.mix(0.55).filled())))?;
-            if series.len() > 1 {
-                drawn.label(visible(name)).legend(move |(x, y)| Circle::new((x + 9, y), 4, colour.filled()));
-            }
-        }
-        if series.len() > 1 {
-            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
+        for ((_, points), colour) in series.iter().zip(PALETTE) {
+            chart.draw_series(points.iter().map(|at| Circle::new(*at, 3, colour.mix(0.55).filled())))?;
         }
         Ok(())
     })
@@ -235,7 +229,8 @@ fn draw_boxes(title: &str, unit: &str, boxes: &[(&str, Quartiles)], caption: &st
     let room = 0.05 * (high - low);
     let width = (110 * boxes.len() as u32 + 100).max(360);
     draw(title, caption, (width, 380), |canvas| {
-        let mut chart = framed(canvas, title, 34, -0.5..boxes.len() as f64 - 0.5, low - room..high + room)?;
+        let area = Key::new([], width).below_title(canvas, title)?;
+        let mut chart = framed(&area, 34, -0.5..boxes.len() as f64 - 0.5, low - room..high + room)?;
         let name = |x: &f64| match boxes.get(x.round() as usize) {
             Some((name, of)) if (x - x.round()).abs() < 0.01 && *x > -0.01 => {
                 format!("{} ({})", visible(name), of.count)

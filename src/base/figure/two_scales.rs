@@ -1,8 +1,7 @@
 //! Two lines over one axis, each with a scale of its own.
 
-use super::{CHART, Csv, Figure, PALETTE, draw, draw_mesh, legend_share, text_font, title_font};
+use super::{CHART, Csv, Figure, Key, Mark, PALETTE, draw, draw_mesh, text_font};
 use crate::base::errors::{Result, ensure};
-use crate::base::escape::visible;
 use plotters::prelude::*;
 
 /// A line, the text beside its scale, and the highest value of the scale, which begins at 0.
@@ -28,16 +27,17 @@ pub(crate) fn two_scales(
     let (low, high) = x().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     ensure!(low <= high, "drawing the figure {title:?}: there are no values");
     let (low, high) = if low == high { (low - 0.5, high + 0.5) } else { (low, high) };
-    let above = 1.0 + legend_share(2, 250);
-    let figure = draw(title, caption, (CHART, 360), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(visible(title), title_font())
+    let key = Key::of_several(Mark::Line, [left.name, right.name].into_iter(), CHART);
+    let figure = draw(title, caption, (CHART, 320 + key.height()), |canvas| {
+        let area = key.below_title(canvas, title)?;
+        let mut chart = ChartBuilder::on(&area)
             .margin(12)
+            .margin_top(8)
             .x_label_area_size(44)
             .y_label_area_size(62)
             .right_y_label_area_size(62)
-            .build_cartesian_2d(low..high, 0.0..left.top * above)?
-            .set_secondary_coord(low..high, 0.0..right.top * above);
+            .build_cartesian_2d(low..high, 0.0..left.top)?
+            .set_secondary_coord(low..high, 0.0..right.top);
         draw_mesh(
             chart
                 .configure_mesh()
@@ -54,21 +54,8 @@ pub(crate) fn two_scales(
             .label_style(text_font())
             .draw()?;
         let [first, second] = [PALETTE[0], PALETTE[1]];
-        chart
-            .draw_series(LineSeries::new(left.points.iter().copied(), first.stroke_width(2)))?
-            .label(visible(left.name))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], first.stroke_width(3)));
-        chart
-            .draw_secondary_series(LineSeries::new(right.points.iter().copied(), second.stroke_width(2)))?
-            .label(visible(right.name))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], second.stroke_width(3)));
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .label_font(text_font())
-            .draw()?;
+        chart.draw_series(LineSeries::new(left.points.iter().copied(), first.stroke_width(2)))?;
+        chart.draw_secondary_series(LineSeries::new(right.points.iter().copied(), second.stroke_width(2)))?;
         Ok(())
     })?;
     let mut csv = Csv::new(&["series", x_label, "value"]);
@@ -79,13 +66,9 @@ pub(crate) fn two_scales(
     figure.described(seen).with_numbers(csv)
 }
 
-/// A number beside a scale; none above its highest value, where the legend is.
+/// A number beside a scale with this highest value.
 fn number(value: f64, top: f64) -> String {
-    match value {
-        _ if value > 1.001 * top => String::new(),
-        _ if top > 5.0 => format!("{value:.0}"),
-        _ => format!("{value:.1}"),
-    }
+    if top > 5.0 { format!("{value:.0}") } else { format!("{value:.1}") }
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! How much of each slice of a scan the lungs cover.
 
 use crate::base::errors::Result;
-use crate::base::figure::{Csv, Figure, PALETTE, draw, draw_mesh, framed, legend};
+use crate::base::figure::{Csv, Figure, Key, Mark, PALETTE, draw, draw_mesh, framed};
 use plotters::prelude::*;
+
+/// Pixels.
+const WIDTH: u32 = 900;
 
 /// A slice in the curve.
 #[derive(Debug, Clone, Copy)]
@@ -18,14 +21,18 @@ pub(super) fn lung_curve(scan: &str, points: &[LungPoint]) -> Result<Figure> {
     let title = format!("{scan}: area of the lungs");
     let numbers = || points.iter().map(|point| f64::from(point.number));
     let (first, last) = (numbers().fold(f64::INFINITY, f64::min), numbers().fold(f64::NEG_INFINITY, f64::max));
-    let top = points.iter().filter_map(|point| point.share).fold(0.1, f64::max) * 115.0;
+    let most = points.iter().filter_map(|point| point.share).fold(0.0, f64::max) * 100.0;
+    let top = 1.05 * most.max(10.0);
     let left_out: Vec<f64> =
         points.iter().filter(|point| point.is_left_out || point.share.is_none()).map(|p| f64::from(p.number)).collect();
     let caption = "The share of each slice's picture inside the lungs, as they are found without training. In a whole axial scan it \
                    rises from the apices to the middle and falls towards the diaphragm; a jump is a slice out of place, another \
                    part of the body, or a failure to find them.";
-    let figure = draw(&title, caption, (900, 300), |canvas| {
-        let mut chart = framed(canvas, &title, 44, first - 0.5..last + 0.5, 0.0..top)?;
+    let names = [(Mark::Line, "used"), (Mark::Cross, "left out")];
+    let key = Key::new(names.into_iter().filter(|_| !left_out.is_empty()), WIDTH);
+    let figure = draw(&title, caption, (WIDTH, 300 + key.height()), |canvas| {
+        let area = key.below_title(canvas, &title)?;
+        let mut chart = framed(&area, 44, first - 0.5..last + 0.5, 0.0..top)?;
         draw_mesh(
             chart
                 .configure_mesh()
@@ -45,11 +52,7 @@ pub(super) fn lung_curve(scan: &str, points: &[LungPoint]) -> Result<Figure> {
         if !left_out.is_empty() {
             let crosses =
                 left_out.iter().map(|number| Cross::new((*number, 0.04 * top), 4, PALETTE[1].stroke_width(2)));
-            chart
-                .draw_series(crosses)?
-                .label("left out")
-                .legend(|(x, y)| Cross::new((x + 9, y), 4, PALETTE[1].stroke_width(2)));
-            legend(&mut chart, SeriesLabelPosition::UpperRight)?;
+            chart.draw_series(crosses)?;
         }
         Ok(())
     })?;
@@ -57,7 +60,8 @@ pub(super) fn lung_curve(scan: &str, points: &[LungPoint]) -> Result<Figure> {
     for point in points {
         csv.row(&[if point.is_left_out { "left out" } else { "used" }], &[Some(f64::from(point.number)), point.share]);
     }
-    let seen = format!("{} slices, {} of them left out; at most {top:.0} % of a picture", points.len(), left_out.len());
+    let seen =
+        format!("{} slices, {} of them left out; at most {most:.0} % of a picture", points.len(), left_out.len());
     figure.described(seen).with_numbers(csv)
 }
 
