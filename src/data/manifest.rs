@@ -15,6 +15,7 @@ mod acquisition;
 mod archive_listing;
 mod arrangement;
 mod counts_table;
+mod download_parts;
 mod file_beginning;
 mod folder_tree;
 mod folder_word;

@@ -82,7 +82,7 @@ impl Label {
     pub const NAMES: [&'static str; 2] = ["covid", "non-covid"];
 
     /// The label that a word stands for in names of folders and in tables: in any case of letters, with `-`, `_`, blanks,
-    /// brackets or nothing between its parts, which may be several that say the same; after a number of one or two digits; and
+    /// brackets or nothing between its parts, which may be several that say the same; after a number of one or two digits (`2COVID`); and
     /// beside words such as `scans` and `patients`.
     pub(super) fn named(word: &str) -> Option<Self> {
         Self::read(word).map(|(label, _)| label)
@@ -98,7 +98,8 @@ impl Label {
         }
         let number = word.chars().take_while(char::is_ascii_digit).count();
         let rest = &word[number..];
-        let is_numbered = (1..=2).contains(&number) && rest.starts_with(['_', '-', ' ', '.']);
+        let is_separate = |c: char| c.is_alphabetic() || ['_', '-', ' ', '.'].contains(&c);
+        let is_numbered = (1..=2).contains(&number) && rest.starts_with(is_separate);
         let rest = if is_numbered { rest } else { &word };
         let letters: String = rest.chars().filter(|c| !"-_ ()[]+.".contains(*c)).collect();
         let (label, has_others) = said_by(letters.strip_prefix("ct").unwrap_or(&letters))?;
@@ -203,6 +204,7 @@ mod tests {
             "SARS-CoV-2",
             "covid_images",
             "covid19_posi",
+            "2COVID",
         ] {
             assert_eq!(Label::named(word), Some(Label::Covid), "{word}");
         }
@@ -228,6 +230,7 @@ mod tests {
             "uninfected",
             "covid19_neg",
             "COVIDNeg",
+            "1NonCOVID",
         ] {
             assert_eq!(Label::named(word), Some(Label::NonCovid), "{word}");
         }

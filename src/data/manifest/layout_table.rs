@@ -10,14 +10,19 @@ use std::collections::{BTreeMap, BTreeSet};
 const SHOWN: usize = 3;
 
 impl Manifest {
-    /// The folder that says a scan's set and label, and those between it and the scan.
+    /// The folder that says a scan's set and label, and those between it and the scan; none of scanners' files, whose series are
+    /// named by our own.
     pub(super) fn way_of<'a>(&'a self, scan: &'a Scan) -> Option<(&'a MappedFolder, Vec<&'a str>)> {
+        let (of, between) = self.folders_above(scan)?;
+        Some((of, if scan.acquisition.is_none() { between } else { Vec::new() }))
+    }
+
+    /// The same for all scans.
+    pub(super) fn folders_above<'a>(&'a self, scan: &'a Scan) -> Option<(&'a MappedFolder, Vec<&'a str>)> {
         let below = |of: &MappedFolder| scan.folder.strip_prefix(&of.folder).and_then(|rest| rest.strip_prefix('/'));
         let of = self.layout.iter().filter(|of| below(of).is_some()).max_by_key(|of| of.folder.len())?;
         let mut between: Vec<&str> = below(of)?.split('/').collect();
         between.pop();
-        // Series are named by our own.
-        between.retain(|_| scan.acquisition.is_none());
         Some((of, between))
     }
 

@@ -50,16 +50,17 @@ const SCAN: [&str; 12] =
 const MOST_SCANS: usize = 8;
 
 impl Manifest {
-    /// Scans of pictures that no table gives to a patient, by their folders: the one in which several lie together, where it is
-    /// named as a patient's, or by a number with few scans each, or where all scans of its class lie in folders of folders, as
-    /// patient, study and series do; or by the beginning of their own names (`P001_scan2`).
+    /// Scans that neither a table nor their files give to a patient, by their folders: the one in which several lie together,
+    /// where it is named as a patient's, or by a number with few scans each, or where all scans of its class lie in folders of
+    /// folders, as patient, study and series do; or by the beginning of their own names (`P001_scan2`).
     pub(crate) fn name_patients_by_folder(&mut self) {
-        let is_open = |scan: &Scan| scan.patient.is_none() && scan.acquisition.is_none();
+        self.join_parts_of_downloads();
+        let is_open = |scan: &Scan| scan.patient.is_none();
         let ways: Vec<Option<(String, Vec<String>)>> = self
             .scans
             .iter()
             .map(|scan| {
-                let (of, between) = self.way_of(scan).filter(|_| is_open(scan))?;
+                let (of, between) = self.folders_above(scan).filter(|_| is_open(scan))?;
                 Some((of.folder.clone(), between.into_iter().map(str::to_owned).collect()))
             })
             .collect();
@@ -87,8 +88,9 @@ impl Manifest {
         let mut named: Vec<(usize, String)> = Vec::new();
         for (class, scans) in &by_class {
             // Patient, study and series: the first folders are those of patients where their names may be.
-            let is_deep = scans.iter().all(|scan| way(*scan).len() > 1);
-            let are_of_many = scans.iter().any(|scan| way(*scan).first().is_some_and(|name| is_of_many(name)));
+            let first: Vec<&str> =
+                scans.iter().filter(|scan| way(**scan).len() > 1).map(|scan| way(*scan)[0].as_str()).collect();
+            let is_deep = first.len() == scans.len() && are_of_few(&first);
             let patient = |scan: usize| -> Option<String> {
                 let folders = way(scan);
                 // Each class may number its patients anew.
@@ -98,7 +100,7 @@ impl Manifest {
                     Some(format!("{above}/{}", patient_before(self.scans[scan].id())?))
                 };
                 match folders.iter().rposition(|folder| is_named_as_patient(folder)) {
-                    _ if is_deep && !are_of_many => Some(of_folder(0)),
+                    _ if is_deep => Some(of_folder(0)),
                     Some(said) => Some(of_folder(said)),
                     None if folders.len() == 1 && above.contains(&label(scan)) => Some(of_folder(0)),
                     None if begun.contains(&label(scan)) => own(),
@@ -141,9 +143,24 @@ impl Manifest {
     }
 }
 
+/// `patient_12`, `case7`, `sub-S03068`: a word for a patient and a number, or a name with a number in it.
 fn is_named_as_patient(name: &str) -> bool {
-    let word = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['_', '-', ' ']);
-    word.len() < name.len() && PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known))
+    let is_word = |word: &str| PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known));
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).count();
+    let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let is_named =
+        |(word, of): (&str, &str)| is_word(word) && digits(of) > 0 && of.chars().all(|c| c.is_ascii_alphanumeric());
+    word.len() < name.len() && is_word(word.trim_end_matches(['_', '-', ' ']))
+        || name.split_once(['_', '-', ' ']).is_some_and(is_named)
+}
+
+/// Whether the first of several folders, given once for each scan, may be patients': one of many is not, nor one that holds all
+/// and is named as anything.
+fn are_of_few(names: &[&str]) -> bool {
+    let different: BTreeSet<&str> = names.iter().copied().collect();
+    !names.iter().any(|name| is_of_many(name))
+        && names.len() <= MOST_SCANS * different.len()
+        && (different.len() > 1 || different.iter().all(|name| may_be_a_patients(name)))
 }
 
 /// Whether a name may be a patient's: a number alone that is no date, one after a letter or two or a word for patients, or one of
@@ -174,16 +191,23 @@ fn is_of_many(name: &str) -> bool {
 fn are_patients(names: &[&str], least: usize) -> bool {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
-    // `1` and `2` may be anything.
-    let are_several = counts.len() > 2 || counts.len() == 2 && counts.keys().all(|name| name.len() > 2);
+    // `1` and `2` may be anything; `P0017_scan1` and `P0017_scan2` among others are one.
+    let are_several = counts.len() > 2
+        || counts.keys().all(|name| name.len() > if counts.len() == 2 { 2 } else { 3 })
+            && (counts.len() == 2 || least > 1);
     are_several
         && counts.keys().all(|name| name.len() >= least && may_be_a_patients(name))
         && counts.values().any(|count| *count > 1)
         && counts.values().sum::<usize>() <= MOST_SCANS * counts.len()
 }
 
-/// The patient in `P001_scan2`: what stands before the word for a scan and its number, and holds a number itself.
+/// The patient in `P001_scan2`: what stands before the word for a scan and its number, and holds a number itself; and that of
+/// names as BIDS has them (`sub-12_ses-2_run-1_ct`).
 fn patient_before(name: &str) -> Option<&str> {
+    if let Some((subject, _)) = name.split_once('_').filter(|(of, _)| of.starts_with("sub-") && is_named_as_patient(of))
+    {
+        return Some(subject);
+    }
     let word_and_number = &name[name.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1)..];
     let before = name.strip_suffix(word_and_number).filter(|_| !word_and_number.is_empty())?;
     let before = before.trim_end_matches(['_', '-']);
@@ -229,7 +253,12 @@ mod tests {
         assert_eq!(found.iter().flatten().count(), 3, "{found:?}");
         let (found, _) = patients(&in_class("covid", &["P1/2020-03-01/s1", "P1/2020-04-01/s2", "P2/2020-03-01/s1"]));
         assert_eq!(found, ["covid/P1", "covid/P1", "covid/P2"].map(|name| Some(name.to_owned())));
+        let (found, _) =
+            patients(&in_class("covid", &["sub-S1/ses-1/mod-ct", "sub-S1/ses-2/mod-ct", "sub-S2/ses-1/mod-ct"]));
+        assert_eq!(found.iter().flatten().collect::<BTreeSet<_>>().len(), 2, "{found:?}");
         for folders in [
+            in_class("covid", &["mosmed/all/1", "mosmed/all/2", "mosmed/all/3"]),
+            (0..40).map(|scan| format!("covid/{}/png/{scan}", ["mosmed", "radiopaedia"][scan % 2])).collect(),
             // One scan each: nothing is joined.
             in_class("covid", &["100/a", "101/b", "102/c"]),
             in_class("covid", &["site 1/a", "site 1/b", "site 2/c", "site 3/d"]),
@@ -263,6 +292,10 @@ mod tests {
             assert_eq!(patients(&in_class("covid", &names)).0, vec![None; 4], "{names:?}");
         }
         assert_eq!(patient_before("sub-12_ses-1"), Some("sub-12"));
+        assert_eq!(patient_before("sub-S03068_ses-E0_run-1_bp-chest_ct.nii.gz"), Some("sub-S03068"));
+        // One patient's among those of others.
+        let names = ["ct_scan_0", "P0017_scan1", "P0017_scan2", "ct_scan_1"];
+        assert_eq!(patients(&in_class("covid", &names)).0.iter().flatten().count(), 2);
         assert_eq!([patient_before("scan2"), patient_before("12"), patient_before("")], [None; 3]);
     }
 

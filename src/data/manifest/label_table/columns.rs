@@ -135,14 +135,14 @@ fn clean(name: &str) -> String {
     name.trim().to_lowercase().replace([' ', '-'], "_")
 }
 
-/// A few short labels for a message; others may be sentences about a patient.
+/// A few short labels for a message; others may be names of patients, or sentences about them.
 fn shown(labels: &[&String]) -> String {
     let is_label = |label: &&&String| label.len() <= 16 && !label.contains([' ', '^', ',']);
     let short: Vec<String> = labels.iter().filter(is_label).take(5).map(|label| format!("{label:?}")).collect();
-    match short.len() {
-        0 => format!("{} longer ones", labels.len()),
-        count if count == labels.len() => short.join(", "),
-        _ => format!("{} and others, {} in all", short.join(", "), labels.len()),
+    match (short.len(), labels.len() - short.len()) {
+        (0, others) => format!("{others} of several words (not shown: they may be names)"),
+        (_, 0) => short.join(", "),
+        (_, others) => format!("{} and {others} more (not shown: they may be names)", short.join(", ")),
     }
 }
 
@@ -161,6 +161,14 @@ fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Opt
             bail!("the header says that {positive:?} is the positive label; expected it and one other, found {}", all())
         }
         (labels, None) if labels.iter().all(|label| usual(label).is_some()) => Ok(None),
+        ([a, b], None) if usual(a).is_some() != usual(b).is_some() => {
+            let (known, other) = if usual(a).is_some() { (a, b) } else { (b, a) };
+            bail!(
+                "of two labels one is {known:?}, the other is not understood: {}. Where it is a mistake, write covid, non-covid \
+                 or nothing; where it means all that {known:?} does not, name the column `label (positive: NAME)`",
+                shown(&[*other])
+            )
+        }
         ([_, _], None) => bail!(
             "cannot tell which of the labels {} is the positive one: name the column `label (positive: NAME)`",
             all()
