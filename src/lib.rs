@@ -10,11 +10,15 @@
 //! | fetch | [`staging::stage`], [`cloud::stage`] | | the data's root folder |
 //! | find | [`Workspace::open`], [`Workspace::dataset`] | the data's root folder | |
 //! | list and audit | [`Workspace::run_audit`], which reads what has changed since the last audit; of other folders [`Audit::incremental`], without an earlier audit [`Audit::in_one_pass`] or [`Manifest::scan`] and [`Audit::run`] | [`Audit`] with its [`Manifest`], [`Audit::accepted`] | `data_manifest/<data set>/audit.json`, `…/manifest.parquet` |
+//! | label | [`Manifest::write_label_table`] | | `labels.csv` |
+//! | measure the leak | [`LeakProbe::measure`] | [`LeakProbe`] | `data_manifest/<data set>/leakage.json` |
+//! | look for shortcuts | [`Shortcuts::measure`] | [`Shortcuts`] | `data_manifest/<data set>/shortcuts.json` |
 //! | open a run | [`Experiment::open`] | [`Experiment`]: [`RunConfig`], [`Split`], [`SliceCache`], [`RunFolder`] | `cache/<key>/slices.bin` |
 //! | train | [`Experiment::train`] | [`History`], checkpoints | `runs/<data set>/<run>/split.json`, `…/history.json`, `…/best.safetensors` |
 //! | evaluate | [`Experiment::evaluate`] | [`Evaluation`], [`Assessment`], [`Predictions`] | `…/evaluation.json`, `…/predictions-*.parquet` |
 //! | predict | [`Experiment::predict`] | [`Inference`] | `…/inference.json` |
 //! | judge new scans | [`Experiment::judge`], [`RunFolder::judge`] | [`NewScans`], [`NewScans::write`] | `…/judged/<name>-<hash>/` |
+//! | validate | [`RunFolder::validate`] | [`Validated`], [`Validated::write`] | `…/external/<name>-<hash>/` |
 //! | explain | [`Experiment::explain`] | [`Explanations`] | `…/explanations-*.json` |
 //! | export | [`Classifier::export`] | | `model.pt` or `model.safetensors`, and its card `….json`, `….md` |
 //! | judge whole scans | [`Experiment::scan_model`] | [`ScanModel`] | `…/scan-model.json` |
@@ -56,7 +60,7 @@ mod report;
 mod stats;
 mod train;
 
-pub use base::escape::visible;
+pub use base::escape::{shell_word, visible};
 pub use base::figure::Figure;
 pub use base::files::Digest;
 pub use base::output::{complain, keep_going_at_file_size_limit, lost_output, say};

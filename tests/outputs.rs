@@ -94,7 +94,7 @@ fn counts_beyond_all_reason_are_refused() {
     for (arguments, message) in [
         (vec!["train", "--epochs"], "epochs: expected 1 to 1,000,000"),
         (vec!["train", "--batch-size"], "batch_size: expected 1 to 1,000,000"),
-        (vec!["train", "--folds"], "split.fold.of: expected 3 to 20 parts"),
+        (vec!["train", "--folds"], "split.fold.of (--folds): expected 3 to 20 parts"),
         (vec!["train", "--seeds"], "is not in 2..=100"),
         (vec!["leakage", "--repeats"], "is not in 1..=10000"),
         (vec!["bench", "step", "--batch"], "is not in 1..=4096"),

@@ -229,7 +229,7 @@ fn one_label_and_few_scans_go_through_the_whole_chain_and_say_so() {
 
     let inference = experiment.predict().expect("predicts");
     let text = inference.to_string();
-    assert!(text.contains("not calibrated: no calibrator of scans"), "{text}");
+    assert!(text.contains("not calibrated: at least 10 validation scans of each label"), "{text}");
     assert!(text.contains("no out-of-distribution hint: 6 training scans"), "{text}");
     assert!(inference.scans.iter().all(|scan| scan.probability.is_none() && scan.unusual.is_none()), "{text}");
     let training = experiment.folder().grey_levels().expect("was written");

@@ -118,7 +118,12 @@ pub(crate) fn visible_json(text: String) -> String {
 }
 
 /// One argument as a POSIX shell reads it back: plain ones as they are, others in single quotes.
-pub(crate) fn shell_word(arg: impl AsRef<OsStr>) -> String {
+///
+/// ```
+/// assert_eq!(covid_ct::shell_word("data/p24"), "data/p24");
+/// assert_eq!(covid_ct::shell_word("my data"), "'my data'");
+/// ```
+pub fn shell_word(arg: impl AsRef<OsStr>) -> String {
     let arg = arg.as_ref().to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+%".contains(c);
     if !arg.is_empty() && arg.chars().all(plain) {

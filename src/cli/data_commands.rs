@@ -48,8 +48,13 @@ pub fn pages(workspace: &Workspace, args: &PagesArgs) -> Result<()> {
     let folder = workspace.manifest_folder().join("pages");
     let index = audit.write_pages(scans, folder, TerminalProgress::new().progress())?;
     let others = found.len() - scans.len();
-    let more = if others == 0 { String::new() } else { format!("; {others} more scans with findings by --at-most") };
-    say(format_args!("{} pages, from {}{more}", scans.len(), visible(&index)));
+    let more = match others {
+        0 => String::new(),
+        1 => "; 1 more scan has findings: `--at-most N` shows more".to_owned(),
+        _ => format!("; {others} more scans have findings: `--at-most N` shows more"),
+    };
+    let pages = if scans.len() == 1 { "page" } else { "pages" };
+    say(format_args!("{} {pages}, from {}{more}", scans.len(), visible(&index)));
     Ok(())
 }
 
@@ -71,8 +76,8 @@ pub fn labels(dir: &Path, out: Option<&Path>) -> Result<()> {
     let scans = Manifest::write_label_table(dir, &out, TerminalProgress::new().progress())?;
     say(format_args!(
         "{scans} scans in {}: fill in the columns label (covid or non-covid; empty where unknown), set (train or val), patient and \
-         source. A picture in a class's own folder is a scan, and of a patient of its own until scan and patient say otherwise: \
-         slices of one patient would lie on both sides of a split.",
+         source. Each picture directly in a class folder counts as one scan of one patient. Where several belong together, \
+         give them the same `scan` and `patient`, or the split will leak.",
         visible(&out)
     ));
     Ok(())

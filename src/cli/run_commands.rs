@@ -4,8 +4,8 @@ use super::bar::TerminalProgress;
 use super::{RunArgs, Trained};
 use anyhow::Result;
 use covid_ct::{
-    Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace, say, speaks,
-    visible,
+    Ablation, Artifact, CrossValidation, Experiment, RunFolder, SeedAverage, Split, Subset, Workspace, say, shell_word,
+    speaks, visible,
 };
 use std::path::Path;
 
@@ -27,9 +27,16 @@ pub fn split(workspace: &Workspace, args: &RunArgs) -> Result<()> {
 pub fn train(workspace: &Workspace, args: &RunArgs) -> Result<()> {
     let run = opened(workspace, args)?;
     say(format_args!("{}\n", run.settings()));
-    let data = workspace.own_data().map_or(String::new(), |data| format!(" --data {}", visible(data)));
-    say(format_args!("\n{}\n\nNext: covid-ct evaluate --name {}{data}", run.train()?, run.settings().name));
+    let next = format!("covid-ct evaluate --name {}{}", shell_word(&run.settings().name), folders(workspace));
+    say(format_args!("\n{}\n\nNext: {next}", run.train()?));
     Ok(())
+}
+
+/// The options of a further command that has the same data set, and results in the same folder.
+fn folders(workspace: &Workspace) -> String {
+    let data = workspace.own_data().map_or(String::new(), |data| format!(" --data {}", shell_word(data)));
+    let is_found = Workspace::at(None, None).is_ok_and(|found| found.home() == workspace.home());
+    data + &if is_found { String::new() } else { format!(" --workspace {}", shell_word(workspace.home())) }
 }
 
 /// Trains and evaluates every fold of a cross-validation.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use covid_ct::staging::{ArchiveLimits, Bucket, StageOptions, stage};
-use covid_ct::{say, visible};
+use covid_ct::{say, shell_word};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +64,6 @@ pub fn run(args: &StageArgs) -> Result<()> {
     }
     let dir = args.dir.as_ref().context("staging: expected a folder to fill")?;
     let staged = stage(&args.url, dir, &args.options(), TerminalProgress::new().progress())?;
-    say(format_args!("{staged}\n\nNext: COVID_CT_DATA={} covid-ct audit", visible(dir)));
+    say(format_args!("{staged}\n\nNext: COVID_CT_DATA={} covid-ct audit", shell_word(dir)));
     Ok(())
 }

@@ -111,10 +111,12 @@ impl PhantomConfig {
             self.slices
         );
         ensure!((1..=100).contains(&self.quality), "phantom: quality must be within 1..=100, found {}", self.quality);
-        for (name, scans) in [("train_scans", self.train_scans), ("val_scans", self.val_scans)] {
+        for (name, option, scans) in
+            [("train_scans", "--train-scans", self.train_scans), ("val_scans", "--val-scans", self.val_scans)]
+        {
             ensure!(
                 !self.defects || scans >= 3,
-                "phantom: {name} must be at least 3 when defects are planted, found {scans}"
+                "phantom: {name} ({option}) must be at least 3 when defects are planted, found {scans}"
             );
         }
         Ok(())

@@ -142,8 +142,8 @@ impl Preprocess {
     /// # Errors
     /// A value that cannot work; the message begins with the field.
     pub(crate) fn check(&self) -> Result<()> {
-        ensure!((16..=1024).contains(&self.size), "preprocess.size: expected 16 to 1024 pixels, found {}", self.size);
-        let Self { mean, std, .. } = self;
+        let Self { size, mean, std, .. } = self;
+        ensure!((16..=1024).contains(size), "preprocess.size (--size): expected 16 to 1024 pixels, found {size}");
         ensure!(std.is_finite() && *std > 0.0, "preprocess.std: expected more than 0, found {std}");
         ensure!(mean.is_finite(), "preprocess.mean: expected a number, found {mean}");
         ensure!(

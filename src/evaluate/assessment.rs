@@ -148,9 +148,10 @@ pub struct Omitted {
     pub why: String,
 }
 
+/// Shows the reason.
 impl fmt::Display for Omitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no {}: {}", self.part, self.why)
+        f.write_str(&self.why)
     }
 }
 
@@ -271,7 +272,7 @@ fn temperature(validation: &Predictions) -> Result<Temperature> {
     let covid = truth.iter().filter(|&&covid| covid).count();
     ensure!(
         covid > 0 && covid < truth.len(),
-        "fitting a temperature: expected validation slices of both labels, found {covid} covid and {} non-covid",
+        "validation slices of both labels are needed; there are {covid} covid and {} non-covid",
         truth.len() - covid
     );
     let logits: Vec<f64> = probabilities.iter().map(|&p| logit(p)).collect();

@@ -1,5 +1,6 @@
 //! Devices, and the version of libtorch.
 
+use crate::base::progress::counted;
 use std::path::Path;
 use std::process::Command;
 use tch::Device;
@@ -7,7 +8,7 @@ use tch::Device;
 /// `CPU, 2 threads` or `CUDA GPU 0`.
 pub(crate) fn device_name(device: Device) -> String {
     match device {
-        Device::Cpu => format!("CPU, {} threads", tch::get_num_threads()),
+        Device::Cpu => format!("CPU, {}", counted(tch::get_num_threads().max(0) as u64, "thread")),
         Device::Cuda(n) => format!("CUDA GPU {n}"),
         other => format!("{other:?}"),
     }

@@ -99,8 +99,11 @@ fn of_training(facts: &mut Facts, runs: &[Run]) {
         of_each(runs, |run| {
             let of = &run.evaluation.run;
             Some(format!(
-                "{} epochs, batch {}, rate {:e}, seed {}",
-                of.epochs, of.batch_size, of.learning_rate, of.seed
+                "{}, batch {}, rate {:e}, seed {}",
+                counted(of.epochs as u64, "epoch"),
+                of.batch_size,
+                of.learning_rate,
+                of.seed
             ))
         }),
     );
@@ -143,7 +146,7 @@ fn of_results(facts: &mut Facts, runs: &[Run]) {
             let scans = &run.assessment.as_ref()?.subsets.last()?.scans;
             let defined = scans.estimates().iter().filter(|of| of.interval.is_some()).count();
             let (of, patients) = (scans.estimates().len(), counted(scans.patients as u64, "patient"));
-            (defined > 0).then(|| format!("{defined} of {of} by scan, over {patients}"))
+            (defined > 0).then(|| format!("{defined} of {of} measures by scan have an interval, over {patients}"))
         }),
     );
     facts.say(

@@ -123,10 +123,8 @@ impl Flow {
 
     /// The way to the scans that a run was trained and tested on, in few rows.
     pub(super) fn in_short(&self, from: &Sources<'_>, run: Option<&Run>) -> Table {
-        let mut table = Table::new(
-            "From the files to the scans of the test",
-            &["Stage", "Slices", "Scans", "Patients, as far as known"],
-        );
+        let mut table =
+            Table::new("From the files to the test scans", &["Stage", "Slices", "Scans", "Patients, as far as known"]);
         let mut row = |stage: String, of: &Many| {
             let numbers = [of.slices, of.scans, of.patients].map(|count| thousands(count as u64));
             table.row(std::iter::once(stage).chain(numbers));

@@ -1,6 +1,6 @@
 //! Checks whether this machine is ready.
 
-use crate::base::progress::human_bytes;
+use crate::base::progress::{counted, human_bytes};
 use crate::base::table::{Table, shown_as_table};
 use crate::data::workspace::Workspace;
 use crate::nn::device::{gpu_names, gpus_in_words, libtorch_version};
@@ -46,7 +46,8 @@ impl Doctor {
         // A known product, computed by the library that is loaded.
         let product = tch::Tensor::from_slice(&[1.0_f32, 2.0, 3.0]).dot(&tch::Tensor::from_slice(&[4.0_f32, 5.0, 6.0]));
         let right = f64::try_from(&product).is_ok_and(|p| p == 32.0);
-        let threads = format!("(1,2,3)·(4,5,6) = 32, {} threads", tch::get_num_threads());
+        let threads = counted(tch::get_num_threads().max(0) as u64, "thread");
+        let threads = format!("(1,2,3)·(4,5,6) = 32, {threads}");
         self.row("libtorch computes", threads, (!right).then(|| "a wrong product: reinstall torch".into()));
     }
 

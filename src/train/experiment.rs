@@ -338,7 +338,7 @@ fn belongs_together(cache: &SliceCache, split: &Split, run: &RunConfig) -> Resul
         run.split
     );
     let (size, least) = (run.preprocess.size, run.architecture.smallest_size());
-    ensure!(size >= least, "{} needs slices of {least} pixels or more, preprocess.size is {size}", run.architecture);
+    ensure!(size >= least, "{} needs {least} pixels or more, preprocess.size (--size) is {size}", run.architecture);
     ensure!(!split.slices(Subset::Train).is_empty(), "the split has no training slices");
     ensure!(!split.slices(Subset::Validation).is_empty(), "the split has no validation slices");
     ensure!(

@@ -1,5 +1,6 @@
 //! The machine, the versions and the time of a computation.
 
+use crate::base::progress::counted;
 use crate::base::ranks::ranks;
 use crate::base::table::{Table, shown_as_table};
 use crate::nn::device::{gpu_names, gpus_in_words};
@@ -91,7 +92,7 @@ impl Provenance {
             ("Built from commit", self.built_from.clone().unwrap_or_else(|| "not recorded by the build".to_owned())),
             ("Repository at run time", self.commit.clone().unwrap_or_else(|| "unknown (no git)".to_owned())),
             ("libtorch", self.libtorch.clone()),
-            ("Processor", format!("{}, {} threads", self.processor, self.threads)),
+            ("Processor", format!("{}, {}", self.processor, counted(self.threads.max(0) as u64, "thread"))),
             ("GPUs", gpus_in_words(self.gpus, &self.gpu_names)),
             ("Memory", memory),
             ("System", self.system.clone()),

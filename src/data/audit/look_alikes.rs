@@ -42,6 +42,7 @@ pub(super) use described_parts::Sampled;
 use described_parts::{DescribedParts, Hit};
 use groups::Groups;
 use soft_tissue::SoftTissue;
+pub(super) use symmetry::Symmetry;
 use whitening::{Usual, dot};
 
 /// Width of the narrowest bands in bits.

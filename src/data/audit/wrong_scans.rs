@@ -5,10 +5,11 @@
 //! scanner's files say of order and orientation is not doubted: of those only the pictures are judged.
 
 mod likeness;
+mod neighbours;
 #[cfg(test)]
 mod tests;
 
-use self::likeness::{Disorder, disorder};
+use self::neighbours::{misfits, order};
 use super::pixel_measures::Picture;
 use super::slice_shape::SliceShape;
 use super::{Check, Finding, Inspection, Severity};
@@ -86,13 +87,18 @@ fn judged(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
         };
         let is_measured = slices.iter().any(|index| looked[*index].range.is_some());
         let seen: Vec<SeenSlice<'_>> = slices.iter().filter_map(seen).collect();
-        let found = match (is_measured, has_no_orientation(scan)) {
+        // What does not fit says nothing of the others.
+        let (found_misfits, is_misfit) = misfits(&seen);
+        let seen: Vec<SeenSlice<'_>> =
+            seen.into_iter().zip(is_misfit).filter(|(_, is_misfit)| !is_misfit).map(|(of, _)| of).collect();
+        let mut found = match (is_measured, has_no_orientation(scan)) {
             (false, _) => all_of(&seen),
             (true, false) => contents(&seen),
             (true, true) => Some(contents(&seen))
                 .filter(|found| !found.is_empty())
                 .unwrap_or_else(|| not_axial(&seen).or_else(|| turned(&seen)).into_iter().collect()),
         };
+        found.extend(found_misfits);
         found.into_iter().map(|(check, detail)| Finding { check, path: scan.folder.clone(), detail, with: None })
     });
     judged.collect()
@@ -308,39 +314,4 @@ fn repeated(seen: &[SeenSlice<'_>]) -> Verdict {
         seen[copy].slice.file
     );
     Some((Check::RepeatedInScan, detail))
-}
-
-/// Slices in another order than their numbers say, or a gap where the numbers have none.
-fn order(seen: &[SeenSlice<'_>], has_changed: bool) -> Verdict {
-    let descriptors: Vec<_> = seen.iter().map(|of| &of.picture.descriptor).collect();
-    let names = |at: usize| (&seen[at].slice.file, &seen[(at + 1).min(seen.len() - 1)].slice.file);
-    match disorder(&descriptors)? {
-        Disorder::Unordered { steps, of, example } => {
-            let (a, b) = names(example);
-            let detail = format!(
-                "the order is not that of the body: at {steps} of {of} steps other slices are more alike than the two \
-                 neighbours, for example {a} and {b}"
-            );
-            Some((Check::Unordered, detail))
-        }
-        Disorder::BeginsWithin { last } => {
-            let (a, b) = names(last);
-            let detail = format!(
-                "the numbers begin within the body: first and last slice are neighbours, {a} and {b} are its ends"
-            );
-            Some((Check::Unordered, detail))
-        }
-        Disorder::Gap { before, times } => {
-            let (a, b) = names(before);
-            let numbers = [before, before + 1].map(|at| seen.get(at).and_then(|of| of.slice.number));
-            let follows = matches!(numbers, [Some(a), Some(b)] if a + 1 == b);
-            (follows && !has_changed).then(|| {
-                let detail = format!(
-                    "between {a} and {b} slices seem to be missing, or view, order, tones or patient change: they differ \
-                     {times:.1} times as much as the slices around"
-                );
-                (Check::GapInScan, detail)
-            })
-        }
-    }
 }

@@ -80,7 +80,7 @@ impl SplitConfig {
         }
         if let Some(Fold { number, of }) = self.fold {
             let (least, most) = (Fold::PARTS.start(), Fold::PARTS.end());
-            ensure!(Fold::PARTS.contains(&of), "split.fold.of: expected {least} to {most} parts, found {of}");
+            ensure!(Fold::PARTS.contains(&of), "split.fold.of (--folds): expected {least} to {most} parts, found {of}");
             ensure!(number < of, "split.fold.number: expected 0 to {}, found {number}", of - 1);
             ensure!(
                 self.unit == SplitUnit::Patient,

@@ -171,7 +171,7 @@ fn an_unlabelled_training_scan_is_left_out_of_every_part() {
 fn what_cannot_work_is_said() {
     let manifest = hospital();
     let message = |config: &SplitConfig| format!("{:#}", Split::new(&manifest, config).expect_err("cannot work"));
-    assert_eq!(message(&fold_of(0, 2, 1)), "split.fold.of: expected 3 to 20 parts, found 2");
+    assert_eq!(message(&fold_of(0, 2, 1)), "split.fold.of (--folds): expected 3 to 20 parts, found 2");
     assert_eq!(message(&fold_of(5, 5, 1)), "split.fold.number: expected 0 to 4, found 5");
     let by_slice = SplitConfig { unit: SplitUnit::Slice, ..fold_of(0, 5, 1) };
     assert!(message(&by_slice).contains("split.unit must be \"patient\""));

@@ -68,7 +68,7 @@ impl Assessment {
             let leaks = listed(&self.leaks);
             notes.push(format!("LEAKING SPLIT: the {leaks} intervals hold for patients that were learned from."));
         }
-        notes.extend(self.omitted.iter().map(|of| format!("Left out: {of}.")));
+        notes.extend(self.omitted.iter().map(|of| format!("No {}: {}.", of.part, of.why)));
         notes
     }
 
@@ -107,7 +107,7 @@ impl Assessment {
     /// Adds to a table why these parts are left out.
     fn omissions(&self, parts: &[Part], table: Table) -> Table {
         let about = self.omitted.iter().filter(|of| parts.contains(&of.part));
-        about.fold(table, |table, of| table.note(format!("Left out: {of}.")))
+        about.fold(table, |table, of| table.note(format!("No {}: {}.", of.part, of.why)))
     }
 
     /// The calibration table, followed by the reliability diagrams of slices and of scans for validation and test.
@@ -139,10 +139,11 @@ impl Assessment {
                 ]);
             }
         }
-        table = table.note(
-            "Perfect: error 0, slope 1, intercept 0; a slope below 1 means that probabilities are too extreme. The \
-             validation rows are optimistic, because temperature and line were fitted there.",
-        );
+        table = table
+            .note("Perfect: error 0, slope 1, intercept 0; a slope below 1 means that probabilities are too extreme.");
+        if self.calibration.iter().any(|of| of.subset == Subset::Validation) {
+            table = table.note("The validation rows are optimistic, because temperature and line were fitted there.");
+        }
         if let Some(temperature) = &self.temperature {
             table = table.note(format!(
                 "Slices: temperature {:.3}{}, fitted on {} validation slices.",
@@ -183,10 +184,11 @@ impl Assessment {
     fn reliability(&self, subset: Subset, unit: &str, intervals: &str) -> Result<Figure> {
         let of = self.calibration.iter().find(|of| of.subset == subset);
         let of = of.with_context(|| format!("the run {} has no calibration of its {subset} subset", self.run))?;
-        let title = format!("{}, {subset} {unit}{}: how often it is covid", self.run, subset.leak_mark(&self.leaks));
+        let title = format!("{}, {subset} {unit}{}: calibration", self.run, subset.leak_mark(&self.leaks));
         let series = of.each().into_iter().filter(|of| of.0 == unit).map(|(_, how, calibration)| (how, calibration));
         let caption = format!(
-            "Each point is one bin of ten of the probabilities of {unit}; on the diagonal, 80 % means 80 %. Bars: {intervals}."
+            "Each point is one of ten bins of the predicted probability, at its mean and the observed share of covid; \
+             on the diagonal, 80 % means 80 %. Bars: {intervals}."
         );
         reliability(&title, &series.collect::<Vec<_>>(), &caption)
     }

@@ -121,14 +121,14 @@ fn one_label_leaves_out_rule_temperature_and_calibrator_and_says_why() {
     let assessment = assessed(&covid, alone);
     assert!(assessment.rules.is_empty() && assessment.temperature.is_none() && assessment.scan_calibrator.is_none());
     let reasons = assessment.omitted.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    for part in ["12 of covid among 12", "24 covid and 0 non-covid", "found 12 covid and 0 non-covid"] {
+    for part in ["12 of covid among 12", "24 covid and 0 non-covid", "there are 12 covid and 0 non-covid"] {
         assert!(reasons.contains(part), "{part:?} is missing in {reasons}");
     }
     let of = &assessment.calibration[0];
     assert!(of.slices.after.is_none() && of.scans.after.is_none() && of.slices.before.line.is_none());
     assert!(assessment.roc_figures().expect("nothing to draw").is_empty());
     let text = assessment.table().to_string();
-    assert!(text.contains("Left out: no temperature") && text.contains("WARNING: 12 validation patients"), "{text}");
+    assert!(text.contains("No temperature: valid") && text.contains("WARNING: 12 validation patients"), "{text}");
     let rule = ScanRule::choose(&judged(&covid, alone).2, RuleKind::ShareOfSlices).expect("a rule");
     assert!(rule.rule == Rule::ShareOfSlices(0.5) && rule.chosen.contains("on 12 covid and 0 non-covid"), "{rule:?}");
 }
@@ -149,7 +149,7 @@ fn constant_probabilities_fit_no_calibrator_and_no_error_has_an_exact_interval()
     let assessment = assessed(&constant, alone);
     assert!(assessment.scan_calibrator.is_none() && assessment.temperature.is_some());
     let [omitted] = &assessment.omitted[..] else { panic!("{:?}", assessment.omitted) };
-    assert!(omitted.part == Part::ScanCalibrator && omitted.why.contains("in every scan"), "{omitted}");
+    assert!(omitted.part == Part::ScanCalibrator && omitted.why.contains("in every validation scan"), "{omitted}");
     assert_eq!(assessment.rules.len(), 3, "a rule is chosen all the same: it calls all covid, or none");
     let perfect: Vec<_> = (0..24).map(|i| (i % 2 == 0, if i % 2 == 0 { [0.9; 2] } else { [0.1; 2] })).collect();
     let text = assessed(&perfect, alone).table().to_string();

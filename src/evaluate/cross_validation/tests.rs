@@ -104,7 +104,7 @@ fn what_cannot_work_is_said_before_the_first_training() {
         format!("{:#}", CrossValidation::run(&work, config, folds, |_| ()).expect_err("cannot work"))
     };
     assert!(error(&tiny(), 7).contains("at least 7 covid patients, one for each part, found 6"));
-    assert!(error(&tiny(), 2).contains("split.fold.of: expected 3 to 20 parts, found 2"));
+    assert!(error(&tiny(), 2).contains("split.fold.of (--folds): expected 3 to 20 parts, found 2"));
     assert!(error(&tiny(), 0).contains("expected 3 to 20"));
     let published = RunConfig { split: RunConfig::published(tiny().architecture).split, ..tiny() };
     assert!(error(&published, 3).contains("split.unit must be \"patient\""));

@@ -158,7 +158,7 @@ impl Predictions {
         let scans = self.rows.iter().map(|r| &r.scan).collect::<BTreeSet<_>>().len();
         let columns = ["Number of patients (scans)", "Total number of slices", "Average number of slices"];
         let mut table = Table::new(format!("The {} set", self.about.subset), &columns);
-        let average = format!("{:.0}", self.rows.len() as f64 / scans.max(1) as f64);
+        let average = format!("{:.1}", self.rows.len() as f64 / scans.max(1) as f64);
         table.row([thousands(scans as u64), thousands(self.rows.len() as u64), average]);
         table
     }

@@ -69,9 +69,9 @@ impl ScanModel {
         let before = ("uncalibrated", &of.calibration.before);
         let series: Vec<_> =
             std::iter::once(before).chain(of.calibration.after.as_ref().map(|of| ("calibrated", of))).collect();
-        let title = format!("{subset} scans{}, scan model: how often it is covid", subset.leak_mark(&results.leaks));
-        let caption = "Each point is one bin of ten of the probabilities of scans; on the diagonal, 80 % means 80 %. Bars: \
-                       Wilson's 95 % intervals.";
+        let title = format!("{subset} scans{}, scan model: calibration", subset.leak_mark(&results.leaks));
+        let caption = "Each point is one of ten bins of the predicted probability, at its mean and the observed share \
+                       of covid; on the diagonal, 80 % means 80 %. Bars: Wilson's 95 % intervals.";
         reliability(&title, &series, caption)
     }
 

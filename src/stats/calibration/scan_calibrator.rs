@@ -64,26 +64,27 @@ impl ScanCalibrator {
     /// Fewer than ten scans of a label, a score not in 0..=1, scores that are all the same, and scores that do not rise with
     /// the share of covid.
     pub fn fit(scans: &[ScoredSample], draws: u32, seed: u64) -> Result<Self> {
-        let doing = "fitting a calibrator of scans";
         let covid = scans.iter().filter(|scan| scan.covid).count();
         let other = scans.len() - covid;
         let least = Self::LEAST;
         ensure!(
             covid.min(other) >= least,
-            "{doing}: expected {least} validation scans or more of each label, found {covid} covid and {other} non-covid"
+            "at least {least} validation scans of each label are needed; there are {covid} covid and {other} non-covid"
         );
         if let Some((index, scan)) = scans.iter().enumerate().find(|(_, scan)| !(0.0..=1.0).contains(&scan.score)) {
-            bail!("{doing}: expected mean probabilities in 0..=1, found {} at scan {index}", scan.score);
+            bail!(
+                "fitting a calibrator of scans: expected mean probabilities in 0..=1, found {} at scan {index}",
+                scan.score
+            );
         }
-        let same =
-            || format!("{doing}: expected mean probabilities that differ, found {} in every scan", scans[0].score);
+        let same = || format!("the mean probability is the same, {}, in every validation scan", scans[0].score);
         let line = fitted(scans.iter().map(|scan| (scan, 1))).with_context(same)?;
         ensure!(
             line.slope > 0.0,
-            "{doing}: expected covid to be more frequent where the mean probability is higher, found a slope of {:.3} over \
-             {} validation scans",
-            line.slope,
-            scans.len()
+            "covid is not more frequent where the mean probability is higher: over {} validation scans the slope is \
+             {:.3}",
+            scans.len(),
+            line.slope
         );
         let mut of_patients: BTreeMap<u32, Vec<&ScoredSample>> = BTreeMap::new();
         scans.iter().for_each(|scan| of_patients.entry(scan.patient).or_default().push(scan));
@@ -191,12 +192,12 @@ mod tests {
             ScanCalibrator::fit(scans, 10, 1).map_or_else(|e| e.to_string(), |_| "fits".into())
         };
         let few = scans([1, 2, 3, 3]);
-        assert!(message(&few).contains("found 9 covid and 71 non-covid"), "{}", message(&few));
-        assert!(message(&[]).contains("found 0 covid and 0 non-covid"));
+        assert!(message(&few).contains("there are 9 covid and 71 non-covid"), "{}", message(&few));
+        assert!(message(&[]).contains("there are 0 covid and 0 non-covid"));
         let constant: Vec<ScoredSample> =
             scans([5; 4]).iter().map(|scan| ScoredSample { score: 0.7, ..*scan }).collect();
-        assert!(message(&constant).contains("found 0.7 in every scan"), "{}", message(&constant));
-        assert!(message(&scans([18, 14, 6, 2])).contains("found a slope of -"));
+        assert!(message(&constant).contains("the same, 0.7, in every validation scan"), "{}", message(&constant));
+        assert!(message(&scans([18, 14, 6, 2])).contains("the slope is -"));
         let mut nan = scans([5; 4]);
         nan[3].score = f64::NAN;
         assert!(message(&nan).ends_with("found NaN at scan 3"), "{}", message(&nan));

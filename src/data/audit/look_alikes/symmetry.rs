@@ -13,7 +13,7 @@ pub(super) struct SlicePart(pub(super) [f32; 4]);
 
 /// Rows become columns, then their order is reversed, then dark becomes bright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Symmetry {
+pub(in crate::data::audit) struct Symmetry {
     transposed: bool,
     rows_reversed: bool,
     columns_reversed: bool,
@@ -25,11 +25,11 @@ static ORIGINS: LazyLock<[[(usize, f32); DESCRIPTOR]; Symmetry::COUNT]> =
     LazyLock::new(|| std::array::from_fn(|number| Symmetry::number(number).origins()));
 
 impl Symmetry {
-    pub(super) const ORIGINAL: Self = Self::number(0);
+    pub(in crate::data::audit) const ORIGINAL: Self = Self::number(0);
 
-    pub(super) const COUNT: usize = 16;
+    pub(in crate::data::audit) const COUNT: usize = 16;
 
-    pub(super) const fn number(number: usize) -> Self {
+    pub(in crate::data::audit) const fn number(number: usize) -> Self {
         Self {
             transposed: number & 8 != 0,
             rows_reversed: number & 4 != 0,
@@ -44,7 +44,7 @@ impl Symmetry {
     }
 
     /// The one that leads back.
-    pub(super) fn inverse(self) -> Self {
+    pub(in crate::data::audit) fn inverse(self) -> Self {
         let [rows_reversed, columns_reversed] = if self.transposed {
             [self.columns_reversed, self.rows_reversed]
         } else {
@@ -95,7 +95,7 @@ impl Symmetry {
     }
 
     /// The frequencies of a picture after this; the few whose counterparts are not kept become 0.
-    pub(super) fn frequencies(self, of: &[f32; DESCRIPTOR]) -> [f32; DESCRIPTOR] {
+    pub(in crate::data::audit) fn frequencies(self, of: &[f32; DESCRIPTOR]) -> [f32; DESCRIPTOR] {
         let mut turned = [0.0; DESCRIPTOR];
         let origins = &ORIGINS[self.place()];
         turned.iter_mut().zip(origins).for_each(|(value, (from, factor))| *value = factor * of[*from]);
@@ -139,7 +139,7 @@ impl Symmetry {
     }
 
     /// What happened, in words; `None` for the original.
-    pub(super) fn words(self) -> Option<String> {
+    pub(in crate::data::audit) fn words(self) -> Option<String> {
         let turned = match (self.transposed, self.rows_reversed, self.columns_reversed) {
             (false, false, false) => None,
             (false, false, true) => Some("mirrored"),

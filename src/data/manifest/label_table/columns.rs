@@ -161,8 +161,8 @@ fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Opt
             bail!("the header says that {positive:?} is the positive label; expected it and one other, found {}", all())
         }
         (labels, None) if labels.iter().all(|label| usual(label).is_some()) => Ok(None),
-        ([a, b], None) if usual(a).is_some() != usual(b).is_some() => {
-            let (known, other) = if usual(a).is_some() { (a, b) } else { (b, a) };
+        ([a, b], None) if Label::named(a).is_some() != Label::named(b).is_some() => {
+            let (known, other) = if Label::named(a).is_some() { (a, b) } else { (b, a) };
             bail!(
                 "of two labels one is {known:?}, the other is not understood: {}. Where it is a mistake, write covid, non-covid \
                  or nothing; where it means all that {known:?} does not, name the column `label (positive: NAME)`",

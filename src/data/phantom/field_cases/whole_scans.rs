@@ -10,7 +10,8 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
     orientation(drawing)?;
     contents(drawing)?;
     order(drawing)?;
-    exports(drawing)
+    exports(drawing)?;
+    misfits(drawing)
 }
 
 /// Slices at the height of the heart, which lies to the left as most people's does: of a heart in the middle nobody can
@@ -153,5 +154,35 @@ fn exports(drawing: &mut CaseDrawing) -> Result<()> {
         drawing.note("odd-size", &[&path], "half the width and height");
     }
     drawing.note("mixed-sizes", &[&folder], "three slices of one size and two of half of it");
+    Ok(())
+}
+
+/// Slices that do not fit between their neighbours.
+fn misfits(drawing: &mut CaseDrawing) -> Result<()> {
+    const COUNT: usize = 40;
+    let size = drawing.size();
+    let last = size - 1;
+    let turned = |grey: &[u8]| rearranged(grey, size, |x, y| (y, last - x));
+    let flipped = |grey: &[u8]| rearranged(grey, size, |x, y| (x, last - y));
+    let changes: [(&str, std::ops::Range<usize>, &dyn Fn(&[u8]) -> Grey); 3] = [
+        ("slice 17 is turned by 90°", 17..18, &turned),
+        ("slices 30 to 39 are upside down", 30..COUNT, &flipped),
+        ("slice 20 is inverted", 20..21, &|grey| grey.iter().map(|level| 255 - level).collect()),
+    ];
+    for (class, (note, range, change)) in changes.into_iter().enumerate() {
+        let patient = drawing.new_patient();
+        let mut slices = drawing.slices(patient, class, COUNT, 0);
+        slices[range].iter_mut().for_each(|slice| *slice = change(slice));
+        let folder = drawing.scan(patient, class, &slices)?;
+        drawing.note("turned-slices", &[&folder], note);
+        if class == 2 {
+            drawing.note("overexposed", &[&format!("{folder}/20.jpg")], "the air is white where grey levels are inverted");
+        }
+    }
+    let (patient, other) = (drawing.new_patient(), drawing.new_patient());
+    let mut slices = drawing.slices(patient, 1, COUNT, 0);
+    slices[18] = drawing.slices(other, 1, COUNT, 0).swap_remove(30);
+    let folder = drawing.scan(patient, 1, &slices)?;
+    drawing.note("unlike-neighbours", &[&folder], "slice 18 is another patient's");
     Ok(())
 }
