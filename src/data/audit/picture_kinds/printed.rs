@@ -33,6 +33,14 @@ pub(super) fn mask(view: &PictureView<'_>, texture: &Texture) -> Option<(Check, 
     if !is_apart || second.1 < 0.0005 || !(is_two || is_three) || texture.is_uncorrelated() {
         return None;
     }
+    // Lungs that were cut out of their surroundings are of levels that noise spreads; a label is one, that JPEG spreads at its
+    // edges alone.
+    let band = second.0.saturating_sub(BAND)..(second.0 + BAND + 1).min(256);
+    let held = |levels: std::ops::Range<usize>| view.histogram[levels].iter().map(|n| u64::from(*n)).sum::<u64>();
+    let peak = band.clone().map(|level| held(level.saturating_sub(1)..(level + 2).min(256))).max().unwrap_or(0);
+    if 2 * peak < held(band) {
+        return None;
+    }
     let mut levels = if is_two { vec![first.0, second.0] } else { vec![first.0, second.0, third.0] };
     levels.sort_unstable();
     let levels: Vec<String> = levels.iter().map(usize::to_string).collect();

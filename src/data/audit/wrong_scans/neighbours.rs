@@ -5,9 +5,10 @@
 //! turned, mirrored or inverted, 1.9 times or more (55 of 55, of 11 patients).
 
 use super::likeness::{Disorder, disorder};
-use super::{Check, SeenSlice, Verdict};
+use super::{Check, Inspection, SeenSlice, Verdict};
 use crate::data::audit::look_alikes::Symmetry;
 use crate::data::audit::pixel_measures::DESCRIPTOR;
+use crate::data::manifest::Manifest;
 use crate::stats::median::upper_median;
 
 /// Slices of a scan, at the least.
@@ -25,6 +26,12 @@ const FAR: f32 = 0.25;
 const TIMES_AS_FAR: f32 = 1.8;
 /// A scan whose median step is longer has no neighbours to speak of.
 const LOOSE: f32 = 0.4;
+
+/// What a picture seems to be that is no slice; beside slices that it is like, it is one.
+const NO_SLICE: [Check; 2] = [Check::SeveralSlices, Check::LocalizerPicture];
+/// So near is a slice to its neighbour: in whole scans nearly all steps are shorter, and the phantom's pages and localizers are
+/// farther from every slice.
+const NEIGHBOUR: f32 = 0.5;
 
 type Frequencies = [f32; DESCRIPTOR];
 
@@ -57,6 +64,30 @@ pub(super) fn misfits(seen: &[SeenSlice<'_>]) -> (Vec<(Check, String)>, Vec<bool
         found.push((Check::UnlikeNeighbours, format!("{} of {} slices: {}", foreign.len(), seen.len(), shown(names))));
     }
     (found, is_misfit)
+}
+
+/// Takes back that a slice is a page or a localizer where it is like a neighbour that is none: the apex or the base of
+/// lungs that were cut out of their surroundings, or a mediastinum between two straight edges. In scans of which a third of the
+/// slices or more are none.
+pub(super) fn take_back_of_alike(manifest: &Manifest, looked: &mut [Inspection]) {
+    for slices in manifest.slices_by_scan() {
+        let is_doubted = |look: &Inspection| look.findings.iter().any(|of| NO_SLICE.contains(&of.check));
+        let pictures: Vec<usize> = slices.into_iter().filter(|slice| looked[*slice].picture.is_some()).collect();
+        let doubted = pictures.iter().filter(|slice| is_doubted(&looked[**slice])).count();
+        if doubted == 0 || 3 * doubted > 2 * pictures.len() {
+            continue;
+        }
+        // From the first slice to the last and back, so that each is compared with neighbours that are sure.
+        let pairs = pictures.windows(2).map(|pair| (pair[0], pair[1]));
+        let back = pictures.windows(2).rev().map(|pair| (pair[1], pair[0]));
+        for (sure, slice) in pairs.chain(back) {
+            let [a, b] = [sure, slice].map(|slice| looked[slice].picture.as_ref());
+            let is_like = a.zip(b).is_some_and(|(a, b)| a.descriptor.distance(&b.descriptor) <= NEIGHBOUR);
+            if is_like && !is_doubted(&looked[sure]) {
+                looked[slice].findings.retain(|of| !NO_SLICE.contains(&of.check));
+            }
+        }
+    }
 }
 
 fn distance(a: &Frequencies, b: &Frequencies) -> f32 {

@@ -176,7 +176,11 @@ fn misfits(drawing: &mut CaseDrawing) -> Result<()> {
         let folder = drawing.scan(patient, class, &slices)?;
         drawing.note("turned-slices", &[&folder], note);
         if class == 2 {
-            drawing.note("overexposed", &[&format!("{folder}/20.jpg")], "the air is white where grey levels are inverted");
+            drawing.note(
+                "overexposed",
+                &[&format!("{folder}/20.jpg")],
+                "the air is white where grey levels are inverted",
+            );
         }
     }
     let (patient, other) = (drawing.new_patient(), drawing.new_patient());
