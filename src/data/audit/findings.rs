@@ -164,8 +164,13 @@ const TISSUE: u8 = 110;
 /// Padding outside of the field of view may be lower than air; this is what air becomes when 1024 are taken off once more.
 const BELOW_AIR: f32 = -1500.0;
 
-/// Why values cannot be those of a chest CT in HU, and what they probably are.
-fn not_in_hounsfield((low, high): (f32, f32), tissue: Option<u8>) -> Option<&'static str> {
+/// The share of a slice that is white in the window of the lungs, where all of a body is 1024 too high; of one whose values below 0
+/// were cut off only bone is.
+const BODY: f32 = 0.2;
+
+/// Why values cannot be those of a chest CT in HU, and what they probably are; with the tissue's level and the white share in the
+/// window of the lungs.
+fn not_in_hounsfield((low, high): (f32, f32), tissue: Option<u8>, white: Option<f32>) -> Option<&'static str> {
     Some(match () {
         () if low < BELOW_AIR && tissue.is_some_and(|level| level < TISSUE) => {
             "soft tissue as dark as air, so 1024 were probably taken off twice (an intercept applied to Hounsfield units): add 1024"
@@ -179,6 +184,9 @@ fn not_in_hounsfield((low, high): (f32, f32), tissue: Option<u8>) -> Option<&'st
         }
         () if low >= 0.0 && high <= 255.0 && high > 100.0 => {
             "8 bits, through a window that is not known, so not Hounsfield units: save the scan before that, or its slices as PNG"
+        }
+        () if low == 0.0 && high > 300.0 && white.is_some_and(|share| share < BODY) => {
+            "all below 0 was cut off, so air, lungs and fat cannot be told apart: export the scan again with negative values"
         }
         () if low >= 0.0 && high > 1200.0 && high < 8000.0 => {
             "no air: Hounsfield units + 1024 whose intercept was lost (take 1024 off), or another modality"
@@ -195,7 +203,8 @@ pub(super) fn without_air(manifest: &Manifest, looked: &[Inspection]) -> Vec<Fin
             range = (range.0.min(low), range.1.max(high));
         }
         let tissue = slices.iter().filter_map(|&slice| looked[slice].shape.as_ref()?.tissue).collect();
-        let why = not_in_hounsfield(range, upper_median(tissue, u8::cmp))?;
+        let white = slices.iter().filter_map(|&slice| Some(looked[slice].quality?.saturated)).collect();
+        let why = not_in_hounsfield(range, upper_median(tissue, u8::cmp), upper_median(white, f32::total_cmp))?;
         let detail = format!("values from {} to {}: {why}", range.0, range.1);
         range.0.is_finite().then(|| Finding { check: Check::NotCt, path: scan.folder.clone(), detail, with: None })
     };
@@ -203,7 +212,8 @@ pub(super) fn without_air(manifest: &Manifest, looked: &[Inspection]) -> Vec<Fin
 }
 
 /// What a window of the lungs makes of other values.
-const BY_LEVELS: [Check; 6] = [
+const BY_LEVELS: [Check; 7] = [
+    Check::TextPage,
     Check::BlackSlice,
     Check::NearlyBlack,
     Check::LowContrast,
@@ -306,7 +316,7 @@ mod tests {
     #[test]
     fn values_that_are_not_hounsfield_units_are_told_by_their_range() {
         let told = |low: f32, high: f32, tissue: u8| {
-            let why = not_in_hounsfield((low, high), Some(tissue)).unwrap_or("");
+            let why = not_in_hounsfield((low, high), Some(tissue), None).unwrap_or("");
             why.split([',', ':']).next().unwrap_or_default()
         };
         // Air, with and without padding.
@@ -316,8 +326,10 @@ mod tests {
         assert_eq!(told(-0.7, 7.6, 230), "standardised");
         assert_eq!(told(0.0, 255.0, 240), "8 bits");
         assert_eq!(told(0.0, 4095.0, 255), "no air");
-        assert!(not_in_hounsfield((0.0, 4095.0), None).is_some_and(|why| why.contains("take 1024 off")));
-        assert!(not_in_hounsfield((100.0, 900.0), None).is_some_and(|why| why.contains("another modality")));
+        let said = |range, white| not_in_hounsfield(range, None, white).unwrap_or("");
+        assert!(said((0.0, 4095.0), None).contains("take 1024 off") && said((0.0, 4095.0), Some(0.6)).contains("1024"));
+        assert!(said((0.0, 3071.0), Some(0.04)).contains("below 0 was cut off"));
+        assert!(said((100.0, 900.0), None).contains("another modality"));
     }
 
     #[test]
