@@ -27,6 +27,8 @@ pub(crate) struct DicomHeader {
     pub(crate) instance: Option<String>,
     pub(crate) instance_number: Option<i64>,
     pub(crate) acquisition_number: Option<i64>,
+    /// Whether a contrast agent is named.
+    pub(crate) has_contrast: bool,
     pub(crate) rows: Option<u32>,
     pub(crate) columns: Option<u32>,
     pub(crate) samples_per_pixel: Option<u32>,
@@ -90,6 +92,7 @@ impl DicomHeader {
             instance: dataset.text(tags::SOP_INSTANCE_UID),
             instance_number: dataset.integer(tags::INSTANCE_NUMBER),
             acquisition_number: dataset.integer(tags::ACQUISITION_NUMBER),
+            has_contrast: dataset.text(tags::CONTRAST_BOLUS_AGENT).is_some_and(|agent| !agent.trim().is_empty()),
             rows: word(tags::ROWS),
             columns: word(tags::COLUMNS),
             samples_per_pixel: word(tags::SAMPLES_PER_PIXEL),

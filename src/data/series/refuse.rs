@@ -46,6 +46,9 @@ fn not_a_slice(header: &DicomHeader) -> Option<(Refusal, String)> {
     let found = match () {
         () if is(dose_page) => "a dose page or another screen save (Image Type)".to_owned(),
         () if is(|v| v == "LOCALIZER") => "a localizer (Image Type)".to_owned(),
+        () if is(|v| matches!(v, "MIP" | "MINIP")) => {
+            "a projection of several slices, by maximum or minimum (Image Type)".to_owned()
+        }
         () if secondary => "a secondary capture (SOP class)".to_owned(),
         // Reformats are DERIVED, SECONDARY as well, but have positions.
         () if is(|v| v == "SECONDARY") && header.positions.is_empty() => {
@@ -180,6 +183,8 @@ mod tests {
         let is = |text: &str| format!("expected a CT slice, found {text}");
         let localizer = is("a localizer (Image Type)");
         assert_refused(typed(&["ORIGINAL", "PRIMARY", "LOCALIZER"]), Refusal::NotASlice, &localizer);
+        let projection = is("a projection of several slices, by maximum or minimum (Image Type)");
+        assert_refused(typed(&["DERIVED", "SECONDARY", "AXIAL", "MIP"]), Refusal::NotASlice, &projection);
         let dose = is("a dose page or another screen save (Image Type)");
         for name in ["DOSE_INFO", "SCREEN SAVE"] {
             let page = |header: &mut DicomHeader| {

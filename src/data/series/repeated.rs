@@ -3,6 +3,7 @@
 use super::close::parted;
 use super::said;
 use super::stack::{Common, LIKENESS, SAME_PLACE, Stack, likeness};
+use crate::data::dicom::DicomHeader;
 use std::collections::BTreeMap;
 
 /// Two series of one study that show the same volume. Of three, the second and third are each paired with the first.
@@ -53,7 +54,10 @@ fn pair(stacks: &[Stack], first: usize, second: usize) -> Repeated {
     let kernel = |index: usize| said(&stacks[index].header().kernel);
     let detail = match (kernel(first), kernel(second)) {
         (None, None) => "the same positions, no kernel given: a copy or two reconstructions of one scan".to_owned(),
-        (Some(a), Some(b)) if a == b => format!("the same positions and kernel {a}: a copy"),
+        (Some(a), Some(b)) if a == b => match phases(stacks[first].header(), stacks[second].header()) {
+            Some(phases) => format!("the same positions and kernel {a}, {phases}"),
+            None => format!("the same positions and kernel {a}: a copy"),
+        },
         (a, b) => {
             let [a, b] = [a, b].map(|kernel| kernel.unwrap_or("(not given)"));
             format!("the same positions, kernels {a} and {b}: two reconstructions of one scan")
@@ -62,10 +66,20 @@ fn pair(stacks: &[Stack], first: usize, second: usize) -> Repeated {
     Repeated { first, second, detail }
 }
 
+/// Why two series of the same positions and kernel are none of them a copy.
+fn phases(first: &DicomHeader, second: &DicomHeader) -> Option<String> {
+    if first.has_contrast != second.has_contrast {
+        return Some("one with a contrast agent: two phases of one examination, of which one is enough".to_owned());
+    }
+    let (a, b) = first.acquisition_number.zip(second.acquisition_number).filter(|(a, b)| a != b)?;
+    Some(format!("acquisitions {a} and {b}: two phases of one examination, or a scan that was repeated"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::build_series;
     use super::super::vocabulary::*;
+    use crate::data::dicom::DicomHeader;
 
     #[test]
     fn two_kernels_are_two_reconstructions() {
@@ -76,6 +90,23 @@ mod tests {
         let [pair] = &built.repeated[..] else { panic!("{:?}", built.repeated) };
         assert_eq!((pair.first, pair.second), (0, 1));
         assert_eq!(pair.detail, "the same positions, kernels B70f and B40f: two reconstructions of one scan");
+    }
+
+    #[test]
+    fn two_phases_are_no_copies() {
+        let said = |change: fn(&mut DicomHeader)| {
+            let built = build_series(
+                [scan("native", [0.0, 5.0, 10.0]), scan("second", [0.0, 5.0, 10.0]).each(change)].concat(),
+            );
+            built.repeated[0].detail.clone()
+        };
+        let contrast = said(|h| h.has_contrast = true);
+        assert!(contrast.contains("one with a contrast agent: two phases"), "{contrast}");
+        let number = |h: &mut DicomHeader, number| h.acquisition_number = Some(number);
+        let (first, second) =
+            (scan("a", [0.0, 5.0]).each(|h| number(h, 1)), scan("b", [0.0, 5.0]).each(|h| number(h, 2)));
+        let acquired = build_series([first, second].concat()).repeated[0].detail.clone();
+        assert!(acquired.contains("acquisitions 1 and 2: two phases"), "{acquired}");
     }
 
     #[test]
