@@ -15,6 +15,7 @@ pub(crate) mod incomplete;
 pub(crate) mod inference;
 pub(crate) mod judge;
 pub(crate) mod leak;
+pub(crate) mod new_patients;
 pub(crate) mod out_of_distribution;
 pub(crate) mod paired_runs;
 pub(crate) mod predict;

@@ -88,6 +88,12 @@ impl<'a> Sources<'a> {
         for folder in folders {
             let (name, path) = (folder.name(), folder.path());
             ensure!(path.is_dir(), "making a report: there is no run {name:?}: {} is no folder", path.display());
+            // It was asked for by name; the report that is there stays.
+            ensure!(
+                folder.has(Artifact::Evaluation),
+                "making a report: the run {name} is not evaluated: run `covid-ct evaluate --name {}` first",
+                shell_word(&name)
+            );
             match Run::read(folder, &accepted, &mut left_out) {
                 Ok(run) => runs.push(run),
                 Err(error) => left_out.push(Omission {

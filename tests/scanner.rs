@@ -272,6 +272,9 @@ fn dicom_is_trained_on_judged_and_validated_and_nothing_that_is_written_names_a_
     let evaluation = run.evaluation().expect("reads");
     let validation = evaluation.subset(Subset::Validation).expect("validation");
     let [found] = &found[..] else { panic!("one external validation, found {}", found.len()) };
+    // They are the run's own.
+    assert_eq!(found.own_scans, Some(found.matrices.scans.total() as usize));
+    assert!(found.title().contains("LEAK") && said.contains("so that this is no external validation"), "{said}");
     assert_eq!((&found.matrices.slices, &found.matrices.scans), (&validation.slices, &validation.scans));
     fs::rename(&external, root.join("val")).expect("moves");
     sorted(&elsewhere).into_iter().for_each(|scan| {

@@ -31,6 +31,7 @@ mod kept_together;
 mod look_alikes;
 mod lung_curve;
 mod orientation;
+mod page_index;
 mod pass;
 mod picture_kinds;
 mod picture_quality;

@@ -6,6 +6,7 @@ use crate::base::files::{Digest, write_text};
 use crate::base::progress::{Progress, counted};
 use crate::base::table::{Page, Show, Table, document};
 use crate::data::audit::Audit;
+use crate::data::manifest::{Manifest, Set, Slice};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::Assessment;
 use crate::evaluate::evaluation::SubsetEvaluation;
@@ -17,6 +18,7 @@ use crate::stats::figures::confusion;
 use crate::train::run_folder::{Artifact, RunFolder};
 use maud::{PreEscaped, html};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Scans that are named.
@@ -37,6 +39,10 @@ pub struct ExternalValidation {
     pub matrices: SubsetEvaluation,
     /// Figures with confidence intervals, by source, and calibration with the run's temperature and calibrator.
     pub assessment: Assessment,
+    /// Scans of which files are in the training, validation or test set of the run's own data; `None` where these are not at
+    /// hand.
+    #[serde(default)]
+    pub own_scans: Option<usize>,
     /// Scans without a label, which do not count.
     pub unlabelled: usize,
     /// Files that were left out.
@@ -89,12 +95,24 @@ impl RunFolder {
                 scans: by_scan.confusion_matrix()?,
             },
             assessment: basis.assessment.of_external(predictions, manifest, &basis.rule)?,
+            own_scans: self.own_scans(manifest),
             unlabelled: manifest.scans.iter().filter(|scan| scan.label.is_none()).count(),
             left_out: audit.left_out(),
             without_lungs: manifest.slices.len() - predictions.rows().len(),
             incomplete: IncompleteScan::all(manifest, predictions, |scan| scan.label.is_some()),
         };
         Ok(Validated { external, predictions: predictions.clone(), audit: audit.clone() })
+    }
+
+    /// How many scans hold a file of the run's own data, equal to the byte, of which the network knows the label.
+    fn own_scans(&self, external: &Manifest) -> Option<usize> {
+        let data = self.path().parent()?;
+        let home = data.parent()?.parent()?;
+        let own = Manifest::read(home.join("data_manifest").join(data.file_name()?)).ok()?;
+        let is_known = |slice: &&Slice| own.scan_of(slice).set != Set::Prediction;
+        let known: HashSet<Digest> = own.slices.iter().filter(is_known).map(|slice| slice.sha256).collect();
+        let shared = external.slices.iter().filter(|slice| known.contains(&slice.sha256)).map(|slice| slice.scan);
+        Some(shared.collect::<BTreeSet<usize>>().len())
     }
 
     /// The external validations of the present weights, and the names of those that are of other ones.
@@ -153,13 +171,36 @@ impl ExternalValidation {
             table = table.note(format!("{count} not judged, for none of the slices can be used: {scans}."));
         }
         table.note(format!(
-            "No threshold, weight or calibration was chosen on these scans. A scan is {} ({}), as in the test set. Weights {}, \
-             manifest {}. Whether one of the patients was also in the training set is not known here.",
+            "A scan is {} ({}), as in the test set: no threshold, weight or calibration was chosen on scans from elsewhere. Weights {}, \
+             manifest {}. {}",
             self.rule.text(),
             self.rule.chosen,
             self.about.weights.short(),
-            self.about.manifest.short()
+            self.about.manifest.short(),
+            self.is_elsewhere()
         ))
+    }
+
+    /// Whether the scans are from elsewhere, as far as files tell.
+    fn is_elsewhere(&self) -> String {
+        match self.own_scans {
+            None => "Whether one of the patients was also in the training set is not known here.".to_owned(),
+            Some(0) => "None of the files is in the data that the run was trained, validated and tested with; the same patients \
+                        may be in both."
+                .to_owned(),
+            Some(own) => format!(
+                "LEAK: {} the data that the run was trained, validated and tested with, so that this is no external validation.",
+                match own {
+                    1 => "1 scan is of".to_owned(),
+                    own => format!("{} are of", counted(own as u64, "scan")),
+                }
+            ),
+        }
+    }
+
+    /// Whether scans of the run's own data are among these.
+    pub(crate) fn leaks(&self) -> bool {
+        self.own_scans.is_some_and(|own| own > 0)
     }
 
     /// Counts, figures with intervals, matrices, ROC curves, calibration, and sources where there are several.
@@ -186,7 +227,8 @@ impl ExternalValidation {
     /// One line: `clinic: 12 scans, 240 slices`.
     pub fn title(&self) -> String {
         let (scans, slices) = (self.matrices.scans.total(), self.matrices.slices.total());
-        format!("{}: {}, {}", self.data, counted(scans, "scan"), counted(slices, "slice"))
+        let leak = if self.leaks() { " (LEAK: scans of the run's own data)" } else { "" };
+        format!("{}: {}, {}{leak}", self.data, counted(scans, "scan"), counted(slices, "slice"))
     }
 }
 

@@ -61,6 +61,9 @@ pub struct Inference {
     pub about: About,
     /// The rule of the decisions.
     pub rule: ScanRule,
+    /// What the test set says of the network on new patients.
+    #[serde(default)]
+    pub on_new_patients: String,
     /// How probabilities and intervals were calibrated, or why they were not.
     pub calibrated: String,
     /// Why there is no out-of-distribution hint; `None` if there is one.
@@ -131,12 +134,13 @@ impl Inference {
         let (about, calibrated, no_hint) = (predictions.about.clone(), calibrated(assessment), hints.why_not.clone());
         let scans = rows.collect();
         let not_judged = incomplete.into_iter().filter(|scan| scan.judged == 0).collect();
-        Ok(Self { about, rule: rule.clone(), calibrated, no_hint, scans, not_judged })
+        let on_new_patients = assessment.on_new_patients();
+        Ok(Self { about, rule: rule.clone(), on_new_patients, calibrated, no_hint, scans, not_judged })
     }
 
     /// One row for each scan, of the first 60: the confidence interval before the value. Then the scans that were not judged.
     pub fn table(&self) -> Table {
-        let mut table = Table::new(self.about.title("scans"), &COLUMNS);
+        let mut table = Table::new(self.about.title("scans"), &COLUMNS).note(self.on_new_patients.clone());
         self.scans.iter().take(SHOWN).for_each(|scan| table.row(scan.cells()));
         if self.scans.len() > SHOWN {
             table = table.note(format!("The first {SHOWN} of {} scans.", self.scans.len()));
@@ -179,7 +183,7 @@ impl Inference {
     pub fn patient(&self, scan: &str) -> Result<Table> {
         let folders = self.scans.iter().map(|row| &row.scan).chain(self.not_judged.iter().map(|of| &of.scan));
         let folder = named(folders.map(String::as_str), scan, self.about.subset)?;
-        let mut table = Table::new(format!("Patient: {folder}"), &COLUMNS);
+        let mut table = Table::new(format!("Scan: {folder}"), &COLUMNS).note(self.on_new_patients.clone());
         self.scans.iter().filter(|row| row.scan == folder).for_each(|row| table.row(row.cells()));
         self.not_judged.iter().filter(|of| of.scan == folder).for_each(|of| table.row(not_judged_cells(of)));
         let rule = format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen);

@@ -14,6 +14,7 @@ use crate::data::manifest::Label;
 use crate::data::split::{SplitUnit, Subset};
 use crate::evaluate::assessment::{Assessed, FEW, OF_SCANS, counts, estimated, rule_text};
 use crate::evaluate::leak::LeakProbe;
+use crate::evaluate::new_patients::AgainstChance;
 use crate::stats::metrics::{Estimate, Measure, Performance, Predicted, Truth};
 use maud::{PreEscaped, html};
 use serde_json::{Value, json};
@@ -139,8 +140,10 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
         run.evaluation.rule.text(),
         run.evaluation.rule.chosen
     );
-    let mut answers = vec![("Which:", which)];
-    match run.assessed(Subset::Test) {
+    let test = run.assessed(Subset::Test);
+    let mut answers: Vec<(&str, String)> = test.and_then(answer).map(|said| ("Answer:", said)).into_iter().collect();
+    answers.push(("Which:", which));
+    match test {
         None => answers.push(("How sure:", "not known, because it has no test set.".to_owned())),
         Some(of) => {
             answers.extend([("How sure:", how_sure(of, &from.runs, run)), ("Tested on:", tested_on(of, run))]);
@@ -149,6 +152,15 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
     }
     answers.extend(from.leak.as_ref().map(|probe| ("The leak:", measured(probe))));
     answers
+}
+
+/// Whether a network can tell the two apart.
+fn answer(test: &Assessed) -> Option<String> {
+    Some(match AgainstChance::of(test)? {
+        AgainstChance::Better => "yes, better than chance: the interval of the scan AUC lies above 0.5.".to_owned(),
+        AgainstChance::NotShown => "not shown: the interval of the scan AUC holds 0.5, which is chance.".to_owned(),
+        AgainstChance::Worse => "no: the interval of the scan AUC lies below 0.5, which is chance.".to_owned(),
+    })
 }
 
 fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
@@ -244,9 +256,10 @@ fn results(runs: &[Run], best: Option<&Run>) -> Option<Table> {
             row(run, format!("{}, source {source}", tested.subset), of);
         }
         for of in &run.external {
-            external = true;
+            external |= !of.leaks();
             for scans in &of.assessment.subsets {
-                row(run, format!("external: {}", of.data), &scans.scans);
+                let leak = if of.leaks() { " (LEAK)" } else { "" };
+                row(run, format!("external: {}{leak}", of.data), &scans.scans);
             }
         }
     }

@@ -6,9 +6,11 @@ use super::html::{list, warning};
 use super::run_parts::Run;
 use super::{Report, Sources};
 use crate::base::errors::Result;
+use crate::base::progress::counted;
 use crate::base::table::{Show, percent};
 use crate::data::split::Subset;
 use crate::evaluate::assessment::estimated;
+use crate::evaluate::new_patients::AgainstChance;
 use crate::evaluate::paired_runs::PairedRuns;
 use crate::train::run_folder::RunFolder;
 use serde_json::json;
@@ -81,9 +83,23 @@ fn external(from: &Sources<'_>) -> String {
     }
 }
 
+/// A network that is not shown to be better than chance, and a test set of very few patients.
+fn by_chance(run: &Run) -> Option<String> {
+    let test = run.assessed(Subset::Test)?;
+    let is_better = AgainstChance::of(test) == Some(AgainstChance::Better);
+    (!is_better).then(|| {
+        format!(
+            "{} is not shown to be better than chance on the {} of its test set.",
+            run.name,
+            counted(test.scans.patients as u64, "patient")
+        )
+    })
+}
+
 fn limits(from: &Sources<'_>) -> Vec<String> {
     let mut limits: Vec<String> =
         warnings(from).into_iter().map(|(names, warning)| format!("{names}: {warning}")).collect();
+    limits.extend(best(&from.runs).and_then(by_chance));
     limits.extend(best(&from.runs).and_then(heat_of));
     limits.push(external(from));
     let shallow = from.shortcuts.as_ref().and_then(|found| found.rows.iter().find(|row| row.name == "all"));

@@ -1,33 +1,27 @@
 //! A page about one scan: its slices in order, the lungs along it, what was found and what was left out.
 
 use super::lung_curve::{LungPoint, lung_curve};
-use super::{Audit, Check, Finding, Severity};
+use super::{Audit, Finding, Severity};
 use crate::base::errors::{Context, Result};
-use crate::base::escape::visible;
 use crate::base::figure::Figure;
-use crate::base::files::write_text;
 use crate::base::natural::numeric_key;
-use crate::base::progress::{Meter, Progress, counted, thousands};
-use crate::base::table::{Page, Show, Table, document};
+use crate::base::progress::{counted, thousands};
+use crate::base::table::{Page, Table};
 use crate::data::cache::spread;
 use crate::data::contact_sheet::{ContactSheet, Strip, StripPart, Tile, TileMark, TilePicture};
 use crate::data::manifest::{Scan, Slice};
-use maud::{PreEscaped, html};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
 
 /// Slices on a page at the most, and how many of them may be there because something was found in them.
 const MOST: usize = 64;
 const MOST_FLAGGED: usize = 24;
-/// Findings of each check on the index of pages.
-const ON_INDEX: usize = 6;
 
 /// A scan with its slices, and what was found in each of them.
-struct PageScan<'a> {
+pub(super) struct PageScan<'a> {
     scan: &'a Scan,
     slices: &'a [Slice],
     /// Of the scan and of its files.
-    findings: Vec<&'a Finding>,
+    pub(super) findings: Vec<&'a Finding>,
     /// One for each slice.
     marks: Vec<Option<TileMark>>,
 }
@@ -75,79 +69,7 @@ impl Audit {
         Ok(page.with(&of.findings_table()))
     }
 
-    /// The folders of scans in which, or in slices of which, something was found; those with the most severe findings first,
-    /// then those with the most.
-    pub fn scans_with_findings(&self) -> Vec<String> {
-        let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-        let folders: HashMap<&str, usize> =
-            (0..).zip(&self.manifest.scans).map(|(n, s)| (s.folder.as_str(), n)).collect();
-        let of_slice: HashMap<String, usize> =
-            self.manifest.slices.iter().map(|slice| (self.manifest.path(slice), slice.scan)).collect();
-        for finding in &self.findings {
-            for path in [Some(&finding.path), finding.with.as_ref()].into_iter().flatten() {
-                let scan = folders.get(path.as_str()).or_else(|| of_slice.get(path));
-                let Some(scan) = scan.and_then(|scan| self.manifest.scans.get(*scan)) else { continue };
-                let count = counts.entry(&scan.folder).or_default();
-                match finding.check.severity() {
-                    Severity::Exclude => count.0 += 1,
-                    _ => count.1 += 1,
-                }
-            }
-        }
-        let mut scans: Vec<(&str, (usize, usize))> = counts.into_iter().collect();
-        scans.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        scans.into_iter().map(|(folder, _)| folder.to_owned()).collect()
-    }
-
-    /// Writes the [pages](Self::scan_page) of these scans into a folder, and `index.html` with a link to each and the
-    /// [contact sheet](Self::contact_sheet) of every check that found something. Returns the path of the index.
-    ///
-    /// # Errors
-    /// No scan in one of the folders, and failures to write.
-    pub fn write_pages(
-        &self,
-        scans: &[String],
-        folder: impl AsRef<Path>,
-        progress: impl Fn(&Progress) + Sync,
-    ) -> Result<PathBuf> {
-        self.write_pages_in(scans, folder.as_ref(), &progress)
-    }
-
-    fn write_pages_in(
-        &self,
-        scans: &[String],
-        folder: &Path,
-        progress: &(dyn Fn(&Progress) + Sync),
-    ) -> Result<PathBuf> {
-        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-        let meter = Meter::new("pages", "scans", scans.len(), 0, progress);
-        let mut links = Vec::new();
-        for scan in scans {
-            let file = page_file(scan);
-            self.scan_page(scan)?.save(folder.join(&file), scan)?;
-            links.push((file, scan, self.page_scan(scan)?.kinds()));
-            meter.add(1);
-        }
-        meter.finish();
-        let found = Check::ALL.iter().filter(|check| self.count(**check) > 0);
-        let sheets = found.map(|check| Ok(self.contact_sheet(*check, ON_INDEX)?.html())).collect::<Result<Vec<_>>>()?;
-        let title = format!("Audit of {}", self.manifest.name);
-        let body = html! {
-            h1 { (title) }
-            h2 { "Scans" }
-            table { @for (file, scan, kinds) in &links { tr {
-                td style="padding:2px 14px 2px 0" { a href=(file) { (visible(scan)) } }
-                td { (kinds) }
-            } } }
-            h2 { "What was found" }
-            @for sheet in &sheets { (PreEscaped(sheet)) }
-        };
-        let index = folder.join("index.html");
-        write_text(&index, &document(&title, Page::STYLE, &body))?;
-        Ok(index)
-    }
-
-    fn page_scan(&self, folder: &str) -> Result<PageScan<'_>> {
+    pub(super) fn page_scan(&self, folder: &str) -> Result<PageScan<'_>> {
         let scan = self.manifest.scans.iter().find(|scan| scan.folder == folder);
         let scan = scan.with_context(|| {
             let known = self.manifest.scans.iter().take(3).map(|scan| scan.folder.as_str()).collect::<Vec<_>>();
@@ -276,20 +198,4 @@ impl PageScan<'_> {
         }
         if self.findings.is_empty() { table.note("Nothing.") } else { table }
     }
-
-    /// What was found, such as `2 truncated, 1 same-patient`.
-    fn kinds(&self) -> String {
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        self.findings.iter().for_each(|of| *counts.entry(of.check.name()).or_default() += 1);
-        counts.iter().map(|(check, n)| format!("{} {check}", thousands(*n))).collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// A name for a scan's page that no other scan's has, and that any file system takes.
-fn page_file(folder: &str) -> String {
-    let plain: String =
-        folder.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
-    let start: String = plain.trim_start_matches('.').chars().take(100).collect();
-    let hash = crate::base::files::Digest::of(folder.as_bytes()).short();
-    format!("{start}-{}.html", &hash[..6])
 }
