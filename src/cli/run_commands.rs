@@ -68,12 +68,22 @@ pub fn average_seeds(workspace: &Workspace, args: &RunArgs, count: usize) -> Res
 }
 
 pub fn evaluate(workspace: &Workspace, trained: &Trained) -> Result<()> {
-    let evaluation = reopened(workspace, trained)?.evaluate()?;
+    let run = reopened(workspace, trained)?;
+    let evaluation = run.evaluate()?;
     say(format_args!("\n{evaluation}\n"));
+    if !speaks() {
+        return Ok(());
+    }
+    let assessment = run.folder().assessment()?;
+    say(format_args!("{assessment}\n"));
     for subset in evaluation.subsets.iter().map(|of| of.subset) {
         say(format_args!("{subset}, by slice\n{}", evaluation.slice_report(subset)?));
         say(format_args!("{subset}, by scan\n{}", evaluation.scan_report(subset)?));
     }
+    if let Some(unfinished) = run.folder().history()?.unfinished() {
+        say(format_args!("WARNING: {unfinished}."));
+    }
+    say(format_args!("{}", assessment.on_new_patients()));
     Ok(())
 }
 

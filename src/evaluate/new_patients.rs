@@ -30,7 +30,7 @@ impl AgainstChance {
 
 impl Assessment {
     /// What the test set says of new patients, with a warning where that is little.
-    pub(crate) fn on_new_patients(&self) -> String {
+    pub fn on_new_patients(&self) -> String {
         let Some(test) = self.subset(Subset::Test) else {
             return "WARNING: the run has no test set: how good the network is on new patients is not known."
                 .to_owned();

@@ -153,6 +153,8 @@ fn warnings(from: &Sources<'_>) -> Vec<(String, String)> {
         by_split(&from.runs).into_iter().filter_map(|(split, runs)| Some((names(&runs), split.warning()?))).collect();
     let unproven = from.runs.iter().filter(|run| run.split.is_none());
     found.extend(unproven.filter_map(|run| Some((run.name.clone(), run.evaluation.warning.clone()?))));
+    found
+        .extend(from.runs.iter().filter_map(|run| Some((run.name.clone(), run.history.as_ref()?.unfinished()? + "."))));
     let learned: Vec<&Run> =
         from.runs.iter().filter(|run| run.evaluation.leaks.contains(&Subset::Validation)).collect();
     if !learned.is_empty() {

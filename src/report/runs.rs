@@ -202,10 +202,22 @@ impl Report {
         let here = Provenance::here();
         self.json["made_by"] = json!(here);
         let settings = visible(format!("runs/{}/<run>/config.json", shell_word(&from.accepted.name)));
-        let commands = format!(
-            "covid-ct audit\ncovid-ct train --config {settings}\ncovid-ct evaluate --name <run>\ncovid-ct explain \
-             --name <run>\ncovid-ct predict --name <run>\ncovid-ct leakage\ncovid-ct report"
-        );
+        let any = |has: fn(&Run) -> bool| from.runs.iter().any(has);
+        let steps = [
+            (true, format!("export COVID_CT_DATA={}", shell_word(format!("/path/to/{}", from.accepted.name)))),
+            (true, "covid-ct audit".to_owned()),
+            (true, format!("covid-ct train --config {settings}")),
+            (true, "covid-ct evaluate --name <run>".to_owned()),
+            (any(|run| run.scan_model.is_some()), "covid-ct scan-model --name <run>".to_owned()),
+            (any(|run| !run.explanations.is_empty()), "covid-ct explain --name <run>".to_owned()),
+            (any(|run| run.inference.is_some()), "covid-ct predict --name <run>".to_owned()),
+            (any(|run| !run.external.is_empty()), "covid-ct validate <folder> --name <run>".to_owned()),
+            (from.shortcuts.is_some(), "covid-ct shortcuts".to_owned()),
+            (from.leak.is_some(), "covid-ct leakage".to_owned()),
+            (true, "covid-ct report".to_owned()),
+        ];
+        let commands: Vec<String> = steps.into_iter().filter(|(is_done, _)| *is_done).map(|(_, step)| step).collect();
+        let commands = commands.join("\n");
         let html = html! {
             @if !from.left_out.is_empty() { (PreEscaped(left_out_table(&from.left_out).html())) }
             (PreEscaped(table.html()))

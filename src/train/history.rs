@@ -46,6 +46,17 @@ impl History {
         best(&self.epochs, self.run.recipe.selection)
     }
 
+    /// That the training was interrupted before its end, in words; `None` of a finished one.
+    pub fn unfinished(&self) -> Option<String> {
+        (!has_ended(&self.epochs, &self.run)).then(|| {
+            format!(
+                "the training was interrupted after epoch {} of {}: train the run again with the same settings, and it goes on",
+                self.epochs.len(),
+                self.run.epochs
+            )
+        })
+    }
+
     fn chosen_by(&self) -> &'static str {
         match self.run.recipe.selection {
             Selection::ScanAuc if self.epochs.iter().all(|e| e.validation_scan_auc.is_some()) => "validation scan AUC",
