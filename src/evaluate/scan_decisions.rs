@@ -198,7 +198,7 @@ impl ScanPredictions {
         let scan = named(self.rows.iter().map(|row| row.scan.as_str()), scan, self.about.subset)?;
         let row = self.rows.iter().find(|row| row.scan == scan).with_context(|| format!("showing {scan}"))?;
         let mut table = Table::new(
-            format!("Patient: {scan}"),
+            format!("Scan: {scan}"),
             &["Number of Covid slices", "Number of Non-Covid slices", "Decision", "Mean covid probability"],
         );
         table.row([

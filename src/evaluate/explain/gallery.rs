@@ -242,7 +242,7 @@ impl Classifier {
         let caption = "Slices at even distances, as the network sees them, with the heat for the predicted class \
                        (Grad-CAM, yellow to red; scaled to each picture's hottest place) and the outline of the lungs \
                        (blue). Probabilities of slices are not calibrated.";
-        let sheet_of = ContactSheet::new(format!("Patient: {scan}: where the network looks"));
+        let sheet_of = ContactSheet::new(format!("Scan: {scan}: where the network looks"));
         sheet(self, cache, sheet_of, &pictures, caption)
     }
 }

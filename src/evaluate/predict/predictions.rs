@@ -176,7 +176,7 @@ impl Predictions {
     /// No such scan, or several; a slice whose file is missing or cannot be decoded.
     pub fn scan_sheet(&self, manifest: &Manifest, scan: &str, count: usize) -> Result<Figure> {
         let of_scan = self.rows_of(scan)?;
-        let mut sheet = ContactSheet::new(format!("Patient: {scan}"));
+        let mut sheet = ContactSheet::new(format!("Scan: {scan}"));
         let chosen = crate::data::cache::spread(&of_scan, count);
         let slices = chosen.iter().map(|&row| manifest.slice_at(&self.rows[row].path)).collect::<Result<Vec<_>>>()?;
         for (index, pixels) in chosen.iter().zip(manifest.pixels_of_each(&slices)?) {
