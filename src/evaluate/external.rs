@@ -39,8 +39,7 @@ pub struct ExternalValidation {
     pub matrices: SubsetEvaluation,
     /// Figures with confidence intervals, by source, and calibration with the run's temperature and calibrator.
     pub assessment: Assessment,
-    /// Scans of which files are in the training, validation or test set of the run's own data; `None` where these are not at
-    /// hand.
+    /// Scans with slices of the run's own labelled data; `None` where these are not at hand.
     #[serde(default)]
     pub own_scans: Option<usize>,
     /// Scans without a label, which do not count.
@@ -104,12 +103,16 @@ impl RunFolder {
         Ok(Validated { external, predictions: predictions.clone(), audit: audit.clone() })
     }
 
-    /// How many scans hold a file of the run's own data, equal to the byte, of which the network knows the label.
+    /// How many scans hold a slice of the run's own data, equal to the byte; `None` where the audit of these is not beside it, or
+    /// is of other data by now.
     fn own_scans(&self, external: &Manifest) -> Option<usize> {
         let data = self.path().parent()?;
         let home = data.parent()?.parent()?;
-        let own = Manifest::read(home.join("data_manifest").join(data.file_name()?)).ok()?;
-        let is_known = |slice: &&Slice| own.scan_of(slice).set != Set::Prediction;
+        let own = Audit::read(home.join("data_manifest").join(data.file_name()?)).ok()?.accepted();
+        if own.hash() != self.evaluation().ok()?.manifest {
+            return None;
+        }
+        let is_known = |slice: &&Slice| own.scan_of(slice).label.is_some() && own.scan_of(slice).set != Set::Prediction;
         let known: HashSet<Digest> = own.slices.iter().filter(is_known).map(|slice| slice.sha256).collect();
         let shared = external.slices.iter().filter(|slice| known.contains(&slice.sha256)).map(|slice| slice.scan);
         Some(shared.collect::<BTreeSet<usize>>().len())
@@ -185,11 +188,12 @@ impl ExternalValidation {
     fn is_elsewhere(&self) -> String {
         match self.own_scans {
             None => "Whether one of the patients was also in the training set is not known here.".to_owned(),
-            Some(0) => "None of the files is in the data that the run was trained, validated and tested with; the same patients \
-                        may be in both."
-                .to_owned(),
+            Some(0) => {
+                "None of the slices is in the data that the run was split from; the same patients may be in both."
+                    .to_owned()
+            }
             Some(own) => format!(
-                "LEAK: {} the data that the run was trained, validated and tested with, so that this is no external validation.",
+                "LEAK: {} the data that the run was split from, so that this is no external validation.",
                 match own {
                     1 => "1 scan is of".to_owned(),
                     own => format!("{} are of", counted(own as u64, "scan")),

@@ -185,8 +185,8 @@ fn not_in_hounsfield((low, high): (f32, f32), tissue: Option<u8>, white: Option<
         () if low >= 0.0 && high <= 255.0 && high > 100.0 => {
             "8 bits, through a window that is not known, so not Hounsfield units: save the scan before that, or its slices as PNG"
         }
-        () if low == 0.0 && high > 300.0 && white.is_some_and(|share| share < BODY) => {
-            "all below 0 was cut off, so air, lungs and fat cannot be told apart: export the scan again with negative values"
+        () if low == 0.0 && high > 300.0 && high < 8000.0 && white.is_some_and(|share| share < BODY) => {
+            "all below 0 was probably cut off, so air, lungs and fat cannot be told apart: export the scan again with negative values"
         }
         () if low >= 0.0 && high > 1200.0 && high < 8000.0 => {
             "no air: Hounsfield units + 1024 whose intercept was lost (take 1024 off), or another modality"
@@ -328,7 +328,8 @@ mod tests {
         assert_eq!(told(0.0, 4095.0, 255), "no air");
         let said = |range, white| not_in_hounsfield(range, None, white).unwrap_or("");
         assert!(said((0.0, 4095.0), None).contains("take 1024 off") && said((0.0, 4095.0), Some(0.6)).contains("1024"));
-        assert!(said((0.0, 3071.0), Some(0.04)).contains("below 0 was cut off"));
+        assert!(said((0.0, 3071.0), Some(0.04)).contains("below 0 was probably cut off"));
+        assert!(said((0.0, 30_000.0), Some(0.04)).contains("another modality"));
         assert!(said((100.0, 900.0), None).contains("another modality"));
     }
 

@@ -92,7 +92,7 @@ impl DicomHeader {
             instance: dataset.text(tags::SOP_INSTANCE_UID),
             instance_number: dataset.integer(tags::INSTANCE_NUMBER),
             acquisition_number: dataset.integer(tags::ACQUISITION_NUMBER),
-            has_contrast: dataset.text(tags::CONTRAST_BOLUS_AGENT).is_some_and(|agent| !agent.trim().is_empty()),
+            has_contrast: dataset.text(tags::CONTRAST_BOLUS_AGENT).is_some_and(|agent| names_an_agent(&agent)),
             rows: word(tags::ROWS),
             columns: word(tags::COLUMNS),
             samples_per_pixel: word(tags::SAMPLES_PER_PIXEL),
@@ -112,6 +112,12 @@ impl DicomHeader {
             has_pixels,
         }
     }
+}
+
+/// Whether the text is more than a word for none.
+fn names_an_agent(agent: &str) -> bool {
+    const NONE: [&str; 9] = ["", "-", "0", "NONE", "NO", "N", "NA", "N/A", "WITHOUT"];
+    !NONE.contains(&agent.trim().to_uppercase().as_str())
 }
 
 /// Values that stand in the data set itself in ordinary files, and in functional groups in multi-frame ones (PS3.3,

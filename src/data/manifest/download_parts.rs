@@ -5,32 +5,27 @@ use crate::base::progress::counted;
 use std::collections::BTreeMap;
 
 impl Manifest {
-    /// Scans of the same place in several parts of one download are one patient's; each part is pointed out.
+    /// Scans of the same place in several parts of one download are one patient's; each part is pointed out. Those whose patient
+    /// is known by other folders have one name in all parts: see [`whole_download`].
     pub(super) fn join_parts_of_downloads(&mut self) {
-        let mut by_place: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
-        for (index, scan) in self.scans.iter().enumerate().filter(|(_, scan)| scan.patient.is_none()) {
-            if let Some((download, rest)) =
-                scan.folder.split_once('/').and_then(|(top, rest)| Some((download_of(top)?, rest)))
-            {
-                by_place.entry((download, rest)).or_default().push(index);
+        let mut by_place: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, scan) in self.scans.iter().enumerate() {
+            if part_of(&scan.folder).is_some() {
+                by_place.entry(whole_download(&scan.folder)).or_default().push(index);
             }
         }
-        let joined: Vec<(usize, usize)> = by_place
-            .into_values()
-            .flat_map(|scans| {
-                scans.iter().map(|scan| (scans[0], *scan)).filter(|_| scans.len() > 1).collect::<Vec<_>>()
-            })
-            .collect();
         let mut parts: BTreeMap<(String, String), (u64, String)> = BTreeMap::new();
-        for (first, scan) in joined {
-            let name = self.scans[first].folder.clone();
-            if first != scan {
-                let top = |folder: &str| folder.split('/').next().unwrap_or_default().to_owned();
-                let found =
-                    parts.entry((top(&self.scans[scan].folder), top(&name))).or_insert_with(|| (0, name.clone()));
-                found.0 += 1;
+        for scans in by_place.into_values().filter(|scans| scans.len() > 1) {
+            let name = self.scans[scans[0]].folder.clone();
+            for scan in scans {
+                let scan = &mut self.scans[scan];
+                if scan.folder != name {
+                    let part = |folder: &str| part_of(folder).unwrap_or_default().to_owned();
+                    let key = (part(&scan.folder), part(&name));
+                    parts.entry(key).or_insert_with(|| (0, name.clone())).0 += 1;
+                }
+                scan.patient.get_or_insert_with(|| name.clone());
             }
-            self.scans[scan].patient = Some(name);
         }
         self.rejected.extend(parts.into_iter().map(|((path, other), (count, name))| Rejected {
             path,
@@ -47,15 +42,33 @@ impl Manifest {
     }
 }
 
+/// The folder of a path that is a part of a download, from the root on.
+fn part_of(path: &str) -> Option<&str> {
+    let mut end = 0;
+    for name in path.split('/') {
+        end += name.len();
+        if download_of(name).is_some() {
+            return path.get(..end);
+        }
+        end += 1;
+    }
+    None
+}
+
+/// The path as it would be if the download had come in one piece.
+pub(super) fn whole_download(path: &str) -> String {
+    let whole: Vec<&str> = path.split('/').map(|name| download_of(name).unwrap_or(name)).collect();
+    whole.join("/")
+}
+
 /// The download of which a folder is a part: Google Drive names its archives `NAME-20260401T123456Z-001.zip`, or `-1-001.zip`.
 fn download_of(folder: &str) -> Option<&str> {
     let (download, part) = folder.split_at(folder.rfind('Z')? + 1);
     let time = download.strip_suffix('Z')?.rsplit_once('-')?.1;
-    let is_number = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_time = time.split_once('T').is_some_and(|(day, hour)| is_number(day, 8) && is_number(hour, 6));
-    let is_part =
-        part.len() > 1 && part.split('-').skip(1).all(|number| !number.is_empty() && is_number(number, number.len()));
-    (is_time && is_part && part.starts_with('-')).then_some(download)
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_time = |(day, hour): (&str, &str)| (day.len(), hour.len()) == (8, 6) && is_number(day) && is_number(hour);
+    let is_part = part.strip_prefix('-').is_some_and(|numbers| numbers.split('-').all(is_number));
+    (is_part && time.split_once('T').is_some_and(is_time)).then_some(download)
 }
 
 #[cfg(test)]
@@ -82,6 +95,18 @@ mod tests {
             matches!(&said[..], [one] if one.starts_with(&format!("{}: 1 scan has slices in {}, too", part(2), part(1)))),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn patients_by_folders_are_one_in_all_parts() {
+        let part = |number: u32| format!("down/x-20260401T123456Z-00{number}/train/covid/patient_1");
+        let names = [(1, "s1"), (1, "s2"), (2, "s2"), (2, "s3")].map(|(of, scan)| format!("{}/{scan}/0.jpg", part(of)));
+        let (listing, _) = listing_of(&names).expect("lists");
+        let root = tempfile::tempdir().expect("a folder");
+        let mut manifest = Manifest::listed(root.path(), listing).expect("a manifest");
+        manifest.name_patients_by_folder();
+        assert_eq!(manifest.patients().len(), 1, "{:?}", manifest.scans);
+        assert!(manifest.has_patients_by_folder());
     }
 
     #[test]

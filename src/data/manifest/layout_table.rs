@@ -1,5 +1,6 @@
 //! How the folders of a data set were read, as a table.
 
+use super::download_parts::whole_download;
 use super::slice_order::OrderedBy;
 use super::{Manifest, MappedFolder, Scan};
 use crate::base::progress::{counted, thousands};
@@ -28,8 +29,11 @@ impl Manifest {
 
     /// Whether a folder above a scan, or the beginning of its name, is taken for its patient.
     pub(super) fn is_patient_by_folder(&self, scan: &Scan) -> bool {
-        let inside =
-            |patient: &String| patient.strip_prefix(&self.way_of(scan)?.0.folder).map(|rest| rest.starts_with('/'));
+        let inside = |patient: &String| {
+            let folder = &self.way_of(scan)?.0.folder;
+            let begins = |of: &str| patient.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
+            Some(begins(folder) || begins(&whole_download(folder)))
+        };
         scan.patient.as_ref().and_then(inside).unwrap_or(false)
     }
 

@@ -1,5 +1,6 @@
 //! Patients by the names of folders: one above several scans, or the beginning of scans' own names.
 
+use super::download_parts::whole_download;
 use super::{Manifest, Rejected, Rejection, Scan, Set};
 use crate::base::progress::{counted, thousands};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,14 +55,13 @@ impl Manifest {
     /// where it is named as a patient's, or by a number with few scans each, or where all scans of its class lie in folders of
     /// folders, as patient, study and series do; or by the beginning of their own names (`P001_scan2`).
     pub(crate) fn name_patients_by_folder(&mut self) {
-        self.join_parts_of_downloads();
         let is_open = |scan: &Scan| scan.patient.is_none();
         let ways: Vec<Option<(String, Vec<String>)>> = self
             .scans
             .iter()
             .map(|scan| {
                 let (of, between) = self.folders_above(scan).filter(|_| is_open(scan))?;
-                Some((of.folder.clone(), between.into_iter().map(str::to_owned).collect()))
+                Some((whole_download(&of.folder), between.into_iter().map(str::to_owned).collect()))
             })
             .collect();
         let mut by_class: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -82,7 +82,9 @@ impl Manifest {
             }
         }
         let are_patients = |of: BTreeMap<Option<usize>, Vec<&str>>, least: usize| -> BTreeSet<Option<usize>> {
-            of.into_iter().filter(|(_, names)| are_patients(names, least)).map(|(label, _)| label).collect()
+            let scans = |of: Option<usize>| (0..self.scans.len()).filter(|scan| label(*scan) == of).count();
+            let are = |(of, names): &(Option<usize>, Vec<&str>)| are_patients(names, least, scans(*of) > names.len());
+            of.into_iter().filter(are).map(|(label, _)| label).collect()
         };
         let (above, begun) = (are_patients(above, 1), are_patients(begun, 2));
         let mut named: Vec<(usize, String)> = Vec::new();
@@ -112,6 +114,7 @@ impl Manifest {
         for (scan, patient) in named {
             self.scans[scan].patient = Some(patient);
         }
+        self.join_parts_of_downloads();
         self.report_patients_named_alike();
     }
 
@@ -121,7 +124,7 @@ impl Manifest {
         for scan in self.scans.iter().filter(|scan| self.is_patient_by_folder(scan)) {
             let patient = scan.patient.as_deref().unwrap_or_default();
             let folder = self.way_of(scan).map_or("", |(of, _)| of.folder.as_str());
-            let name = patient.get(folder.len() + 1..).unwrap_or_default();
+            let name = patient.get(whole_download(folder).len() + 1..).unwrap_or_default();
             of_part.entry((scan.label.map(|label| label.index()), scan.set, folder)).or_default().insert(name);
         }
         let parts: Vec<_> = of_part.into_iter().collect();
@@ -154,13 +157,13 @@ fn is_named_as_patient(name: &str) -> bool {
         || name.split_once(['_', '-', ' ']).is_some_and(is_named)
 }
 
-/// Whether the first of several folders, given once for each scan, may be patients': one of many is not, nor one that holds all
-/// and is named as anything.
+/// Whether the first of several folders, given once for each scan, may be patients': all have a number that may be a patient's,
+/// or they are many of few scans each. `mosmed/png` and `radiopaedia/png` are sources.
 fn are_of_few(names: &[&str]) -> bool {
+    const MANY_FOLDERS: usize = 8;
     let different: BTreeSet<&str> = names.iter().copied().collect();
-    !names.iter().any(|name| is_of_many(name))
-        && names.len() <= MOST_SCANS * different.len()
-        && (different.len() > 1 || different.iter().all(|name| may_be_a_patients(name)))
+    let are_many = different.len() >= MANY_FOLDERS && names.len() <= MOST_SCANS * different.len();
+    different.iter().all(|name| may_be_a_patients(name)) || are_many && !different.iter().any(|name| is_of_many(name))
 }
 
 /// Whether a name may be a patient's: a number alone that is no date, one after a letter or two or a word for patients, or one of
@@ -187,14 +190,17 @@ fn is_of_many(name: &str) -> bool {
 }
 
 /// Whether names, given once for each scan, may be those of patients: several, of which some have several scans.
-/// `least`: so many letters and digits they have.
-fn are_patients(names: &[&str], least: usize) -> bool {
+/// `least`: so many letters and digits they have; `has_others`: there are scans beside them that are named otherwise.
+fn are_patients(names: &[&str], least: usize, has_others: bool) -> bool {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
     // `1` and `2` may be anything; `P0017_scan1` and `P0017_scan2` among others are one.
-    let are_several = counts.len() > 2
-        || counts.keys().all(|name| name.len() > if counts.len() == 2 { 2 } else { 3 })
-            && (counts.len() == 2 || least > 1);
+    let long = |letters: usize| counts.keys().all(|name| name.len() > letters);
+    let are_several = match counts.len() {
+        1 => has_others && least > 1 && long(3),
+        2 => long(2),
+        _ => true,
+    };
     are_several
         && counts.keys().all(|name| name.len() >= least && may_be_a_patients(name))
         && counts.values().any(|count| *count > 1)
@@ -256,8 +262,12 @@ mod tests {
         let (found, _) =
             patients(&in_class("covid", &["sub-S1/ses-1/mod-ct", "sub-S1/ses-2/mod-ct", "sub-S2/ses-1/mod-ct"]));
         assert_eq!(found.iter().flatten().collect::<BTreeSet<_>>().len(), 2, "{found:?}");
+        // However many series a patient has.
+        let many: Vec<String> = (0..60).map(|scan| format!("covid/{}/study1/{scan}", 1_234_500 + scan / 20)).collect();
+        assert_eq!(patients(&many).0.iter().flatten().collect::<BTreeSet<_>>().len(), 3);
         for folders in [
             in_class("covid", &["mosmed/all/1", "mosmed/all/2", "mosmed/all/3"]),
+            (0..12).map(|scan| format!("covid/{}/png/{scan}", ["mosmed", "radiopaedia"][scan % 2])).collect(),
             (0..40).map(|scan| format!("covid/{}/png/{scan}", ["mosmed", "radiopaedia"][scan % 2])).collect(),
             // One scan each: nothing is joined.
             in_class("covid", &["100/a", "101/b", "102/c"]),
@@ -288,6 +298,7 @@ mod tests {
             ["site1_scan1", "site1_scan2", "site2_scan1", "site3_scan1"],
             ["P1_scan1", "P2_scan1", "P3_scan1", "P4_scan1"],
             ["hosp1_scan1", "hosp1_scan2", "hosp2_scan1", "hosp3_scan1"],
+            ["lung2020_scan0", "lung2020_scan1", "lung2020_scan2", "lung2020_scan3"],
         ] {
             assert_eq!(patients(&in_class("covid", &names)).0, vec![None; 4], "{names:?}");
         }

@@ -39,6 +39,10 @@ fn not_ct(header: &DicomHeader) -> Option<(Refusal, String)> {
 fn not_a_slice(header: &DicomHeader) -> Option<(Refusal, String)> {
     let is = |test: fn(&str) -> bool| header.image_type.iter().any(|value| test(value.trim()));
     let dose_page = |v: &str| v.starts_with("DOSE") || v == "CT_SOM5 PROT" || v.replace(['_', ' '], "") == "SCREENSAVE";
+    // `CT_SOM5 MIP` and the like.
+    let projection = |v: &str| {
+        matches!(v.rsplit(' ').next(), Some("MIP" | "MINIP" | "MAX_IP" | "MIN_IP")) || v == "PROJECTION IMAGE"
+    };
     let secondary = said(&header.sop_class).is_some_and(sop_class::is_secondary_capture);
     let grey = said(&header.photometric).is_none_or(|text| text.starts_with("MONOCHROME"));
     let samples = header.samples_per_pixel.unwrap_or(1);
@@ -46,9 +50,7 @@ fn not_a_slice(header: &DicomHeader) -> Option<(Refusal, String)> {
     let found = match () {
         () if is(dose_page) => "a dose page or another screen save (Image Type)".to_owned(),
         () if is(|v| v == "LOCALIZER") => "a localizer (Image Type)".to_owned(),
-        () if is(|v| matches!(v, "MIP" | "MINIP")) => {
-            "a projection of several slices, by maximum or minimum (Image Type)".to_owned()
-        }
+        () if is(projection) => "a projection of several slices, by maximum or minimum (Image Type)".to_owned(),
         () if secondary => "a secondary capture (SOP class)".to_owned(),
         // Reformats are DERIVED, SECONDARY as well, but have positions.
         () if is(|v| v == "SECONDARY") && header.positions.is_empty() => {
@@ -185,6 +187,7 @@ mod tests {
         assert_refused(typed(&["ORIGINAL", "PRIMARY", "LOCALIZER"]), Refusal::NotASlice, &localizer);
         let projection = is("a projection of several slices, by maximum or minimum (Image Type)");
         assert_refused(typed(&["DERIVED", "SECONDARY", "AXIAL", "MIP"]), Refusal::NotASlice, &projection);
+        assert_refused(typed(&["DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 MIP"]), Refusal::NotASlice, &projection);
         let dose = is("a dose page or another screen save (Image Type)");
         for name in ["DOSE_INFO", "SCREEN SAVE"] {
             let page = |header: &mut DicomHeader| {

@@ -66,13 +66,13 @@ fn pair(stacks: &[Stack], first: usize, second: usize) -> Repeated {
     Repeated { first, second, detail }
 }
 
-/// Why two series of the same positions and kernel are none of them a copy.
+/// Why two series of the same positions and kernel are not copies.
 fn phases(first: &DicomHeader, second: &DicomHeader) -> Option<String> {
     if first.has_contrast != second.has_contrast {
-        return Some("one with a contrast agent: two phases of one examination, of which one is enough".to_owned());
+        return Some("of which one names a contrast agent: probably two phases of one examination".to_owned());
     }
     let (a, b) = first.acquisition_number.zip(second.acquisition_number).filter(|(a, b)| a != b)?;
-    Some(format!("acquisitions {a} and {b}: two phases of one examination, or a scan that was repeated"))
+    Some(format!("acquisitions {a} and {b}: probably two phases of one examination, or a scan that was repeated"))
 }
 
 #[cfg(test)]
@@ -101,12 +101,12 @@ mod tests {
             built.repeated[0].detail.clone()
         };
         let contrast = said(|h| h.has_contrast = true);
-        assert!(contrast.contains("one with a contrast agent: two phases"), "{contrast}");
+        assert!(contrast.contains("one names a contrast agent: probably two phases"), "{contrast}");
         let number = |h: &mut DicomHeader, number| h.acquisition_number = Some(number);
         let (first, second) =
             (scan("a", [0.0, 5.0]).each(|h| number(h, 1)), scan("b", [0.0, 5.0]).each(|h| number(h, 2)));
         let acquired = build_series([first, second].concat()).repeated[0].detail.clone();
-        assert!(acquired.contains("acquisitions 1 and 2: two phases"), "{acquired}");
+        assert!(acquired.contains("acquisitions 1 and 2: probably two phases"), "{acquired}");
     }
 
     #[test]
