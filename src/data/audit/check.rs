@@ -141,9 +141,9 @@ checks! {
     UnevenSpacing "uneven-spacing" Warning "Neighbouring slices of the series are not at the same distance.";
     /// Other slices are more alike than neighbours.
     Unordered "unordered" Warning "The numbers of the slices are not their order in the body: other slices are more alike than neighbours, or the scan begins within the body.";
-    /// Some against the others.
+    /// Slices in another orientation than most of their scan.
     TurnedSlices "turned-slices" Warning "Some slices of the scan are turned, mirrored, upside down or inverted against their neighbours: turn them back, or leave them out.";
-    /// Something else between two neighbours.
+    /// A slice of something else between two neighbours.
     UnlikeNeighbours "unlike-neighbours" Warning "A slice is unlike both its neighbours, which are alike: of another patient or series, or altered.";
     /// A jump where the numbers have none.
     GapInScan "gap-in-scan" Warning "Two neighbours differ far more than those around them: slices are missing, although the numbers have no gap.";

@@ -2,14 +2,15 @@
 //!
 //! All thresholds were measured on 1,968 real slices of 717 patients and on three real series, and on copies of them that
 //! were turned, mirrored, inverted, reformatted, shuffled and so on: `docs/data.md` has the counts. What a
-//! scanner's files say of order and orientation is not doubted: of those only the pictures are judged.
+//! scanner's files say of order and orientation is not doubted: of those only the pictures are judged, and slices against their
+//! neighbours.
 
 mod likeness;
 mod neighbours;
 #[cfg(test)]
 mod tests;
 
-use self::neighbours::{misfits, order, take_back_of_alike};
+use self::neighbours::{foreign_slices, order, take_back_of_alike, turned_slices};
 use super::pixel_measures::Picture;
 use super::slice_shape::SliceShape;
 use super::{Check, Finding, Inspection, Severity};
@@ -89,9 +90,10 @@ fn judged(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
         let is_measured = slices.iter().any(|index| looked[*index].range.is_some());
         let seen: Vec<SeenSlice<'_>> = slices.iter().filter_map(seen).collect();
         // What does not fit says nothing of the others.
-        let (found_misfits, is_misfit) = misfits(&seen);
-        let seen: Vec<SeenSlice<'_>> =
-            seen.into_iter().zip(is_misfit).filter(|(_, is_misfit)| !is_misfit).map(|(of, _)| of).collect();
+        let (of_turned, is_turned) = turned_slices(&seen);
+        let seen = without(seen, &is_turned);
+        let (of_foreign, is_foreign) = foreign_slices(&seen);
+        let seen = without(seen, &is_foreign);
         let mut found = match (is_measured, has_no_orientation(scan)) {
             (false, _) => all_of(&seen),
             (true, false) => contents(&seen),
@@ -99,10 +101,14 @@ fn judged(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
                 .filter(|found| !found.is_empty())
                 .unwrap_or_else(|| not_axial(&seen).or_else(|| turned(&seen)).into_iter().collect()),
         };
-        found.extend(found_misfits);
+        found.extend(of_turned.into_iter().chain(of_foreign));
         found.into_iter().map(|(check, detail)| Finding { check, path: scan.folder.clone(), detail, with: None })
     });
     judged.collect()
+}
+
+fn without<'a>(seen: Vec<SeenSlice<'a>>, out: &[bool]) -> Vec<SeenSlice<'a>> {
+    seen.into_iter().zip(out).filter(|(_, is_out)| !**is_out).map(|(of, _)| of).collect()
 }
 
 /// A volume whose file does not say how the patient lies.

@@ -53,6 +53,21 @@ impl Symmetry {
         Self { rows_reversed, columns_reversed, ..self }
     }
 
+    /// This one after another.
+    pub(in crate::data::audit) fn after(self, first: Self) -> Self {
+        let [rows, columns] = if self.transposed {
+            [first.columns_reversed, first.rows_reversed]
+        } else {
+            [first.rows_reversed, first.columns_reversed]
+        };
+        Self {
+            transposed: self.transposed ^ first.transposed,
+            rows_reversed: self.rows_reversed ^ rows,
+            columns_reversed: self.columns_reversed ^ columns,
+            inverted: self.inverted ^ first.inverted,
+        }
+    }
+
     pub(super) fn picture(self, of: &Small) -> Small {
         let mut turned = of.clone();
         for (at, level) in turned.0.iter_mut().enumerate() {
@@ -187,6 +202,15 @@ mod tests {
             assert_eq!((right - left, bottom - top), (1.0, 1.0));
             let found = turned.0[top as usize * SIDE + left as usize];
             assert_eq!(found, if symmetry.inverted { 255 - corner } else { corner }, "{symmetry:?}");
+        }
+    }
+
+    #[test]
+    fn one_after_another_is_one_of_the_sixteen() {
+        let original = picture();
+        for (a, b) in (0..Symmetry::COUNT).flat_map(|a| (0..Symmetry::COUNT).map(move |b| (a, b))) {
+            let (a, b) = (Symmetry::number(a), Symmetry::number(b));
+            assert_eq!(a.after(b).picture(&original), a.picture(&b.picture(&original)), "{a:?} after {b:?}");
         }
     }
 
