@@ -63,7 +63,7 @@ pub struct Inference {
     pub rule: ScanRule,
     /// What the test set says of the network on new patients.
     #[serde(default)]
-    pub on_new_patients: String,
+    pub on_new_patients: Option<String>,
     /// How probabilities and intervals were calibrated, or why they were not.
     pub calibrated: String,
     /// Why there is no out-of-distribution hint; `None` if there is one.
@@ -134,13 +134,13 @@ impl Inference {
         let (about, calibrated, no_hint) = (predictions.about.clone(), calibrated(assessment), hints.why_not.clone());
         let scans = rows.collect();
         let not_judged = incomplete.into_iter().filter(|scan| scan.judged == 0).collect();
-        let on_new_patients = assessment.on_new_patients();
+        let on_new_patients = Some(assessment.on_new_patients());
         Ok(Self { about, rule: rule.clone(), on_new_patients, calibrated, no_hint, scans, not_judged })
     }
 
     /// One row for each scan, of the first 60: the confidence interval before the value. Then the scans that were not judged.
     pub fn table(&self) -> Table {
-        let mut table = Table::new(self.about.title("scans"), &COLUMNS).note(self.on_new_patients.clone());
+        let mut table = self.headed(self.about.title("scans"));
         self.scans.iter().take(SHOWN).for_each(|scan| table.row(scan.cells()));
         if self.scans.len() > SHOWN {
             table = table.note(format!("The first {SHOWN} of {} scans.", self.scans.len()));
@@ -159,6 +159,11 @@ impl Inference {
             self.rule.chosen
         );
         self.notes(table.note(covid))
+    }
+
+    /// A table without rows that begins with what is known of the network.
+    fn headed(&self, title: String) -> Table {
+        self.on_new_patients.iter().cloned().fold(Table::new(title, &COLUMNS), Table::note)
     }
 
     fn notes(&self, table: Table) -> Table {
@@ -183,7 +188,7 @@ impl Inference {
     pub fn patient(&self, scan: &str) -> Result<Table> {
         let folders = self.scans.iter().map(|row| &row.scan).chain(self.not_judged.iter().map(|of| &of.scan));
         let folder = named(folders.map(String::as_str), scan, self.about.subset)?;
-        let mut table = Table::new(format!("Scan: {folder}"), &COLUMNS).note(self.on_new_patients.clone());
+        let mut table = self.headed(format!("Scan: {folder}"));
         self.scans.iter().filter(|row| row.scan == folder).for_each(|row| table.row(row.cells()));
         self.not_judged.iter().filter(|of| of.scan == folder).for_each(|of| table.row(not_judged_cells(of)));
         let rule = format!("A scan is {} ({}).", self.rule.text(), self.rule.chosen);

@@ -50,12 +50,11 @@ impl Assessment {
                 format!("On {scans} of new patients its scan AUC was {area}; 0.5 is chance.")
             }
             Some(AgainstChance::NotShown) => format!(
-                "WARNING: on {scans} of new patients the network is not shown to be better than chance: scan AUC {area}, and 0.5 \
-                 is chance. Its predictions may say nothing."
+                "WARNING: on {scans} of new patients the network was not shown to be better than chance: scan AUC {area}, and \
+                 0.5 is chance. It is no better, or the scans are too few to show it."
             ),
             Some(AgainstChance::Worse) => format!(
-                "WARNING: on {scans} of new patients the network was worse than chance: scan AUC {area}, and 0.5 is chance. \
-                 Labels may be exchanged in a part of the data."
+                "WARNING: on {scans} of new patients the network was worse than chance: scan AUC {area}, and 0.5 is chance."
             ),
         }
     }

@@ -83,13 +83,13 @@ fn external(from: &Sources<'_>) -> String {
     }
 }
 
-/// A network that is not shown to be better than chance, and a test set of very few patients.
+/// A network that was not shown to be better than chance.
 fn by_chance(run: &Run) -> Option<String> {
     let test = run.assessed(Subset::Test)?;
     let is_better = AgainstChance::of(test) == Some(AgainstChance::Better);
     (!is_better).then(|| {
         format!(
-            "{} is not shown to be better than chance on the {} of its test set.",
+            "{} was not shown to be better than chance on the {} of its test set: it is no better, or they are too few to show it.",
             run.name,
             counted(test.scans.patients as u64, "patient")
         )

@@ -22,9 +22,9 @@ const BETWEEN: u32 = 18;
 const LEFT: u32 = 74;
 
 /// Names of series with their marks in the colours of [`PALETTE`], in as many rows as they need.
-pub(crate) struct Key(Vec<Vec<Entry>>);
+pub(crate) struct Key(Vec<Vec<KeyEntry>>);
 
-struct Entry {
+struct KeyEntry {
     mark: Mark,
     name: String,
     colour: RGBColor,
@@ -35,9 +35,9 @@ struct Entry {
 impl Key {
     /// In a figure that is so many pixels wide; without names nothing is drawn.
     pub(crate) fn new<'n>(names: impl IntoIterator<Item = (Mark, &'n str)>, figure: u32) -> Self {
-        let (mut rows, mut x) = (Vec::<Vec<Entry>>::new(), LEFT);
+        let (mut rows, mut x) = (Vec::<Vec<KeyEntry>>::new(), LEFT);
         for ((mark, name), colour) in names.into_iter().zip(PALETTE.into_iter().cycle()) {
-            let name = visible(name);
+            let name = shortened(&visible(name), figure);
             // Letters are about as wide as 0.56 of their height.
             let width = MARK + (0.56 * f64::from(AXIS) * name.chars().count() as f64) as u32;
             if rows.is_empty() || (x > LEFT && x + width > figure) {
@@ -45,7 +45,7 @@ impl Key {
                 x = LEFT;
             }
             if let Some(row) = rows.last_mut() {
-                row.push(Entry { mark, name, colour, x });
+                row.push(KeyEntry { mark, name, colour, x });
             }
             x += width + BETWEEN;
         }
@@ -89,6 +89,15 @@ impl Key {
     }
 }
 
+/// As much of a name as fits into one row.
+fn shortened(name: &str, figure: u32) -> String {
+    let most = (f64::from(figure.saturating_sub(LEFT + MARK)) / (0.56 * f64::from(AXIS))) as usize;
+    match name.char_indices().nth(most) {
+        None => name.to_owned(),
+        Some(_) => name.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +114,8 @@ mod tests {
             rows(&["a name of forty letters or thereabouts", "another of forty letters or thereabouts"]),
             [1, 1]
         );
+        let long = shortened(&"x".repeat(200), 500);
+        assert!(long.ends_with('…') && long.chars().count() == 51, "{long}");
         assert_eq!(Key::of_several(Mark::Line, ["train"].into_iter(), 500).height(), 0);
         assert_eq!(Key::of_several(Mark::Line, ["train", "validation"].into_iter(), 500).height(), ROW);
     }

@@ -144,7 +144,7 @@ checks! {
     /// Slices in another orientation than most of their scan.
     TurnedSlices "turned-slices" Warning "Some slices of the scan are turned, mirrored, upside down or inverted against their neighbours: turn them back, or leave them out.";
     /// A slice of something else between two neighbours.
-    UnlikeNeighbours "unlike-neighbours" Warning "A slice is unlike both its neighbours, which are alike: of another patient or series, or altered.";
+    UnlikeNeighbours "unlike-neighbours" Warning "A slice is unlike both its neighbours, which are alike: of another patient or series, altered, or out of its place.";
     /// A jump where the numbers have none.
     GapInScan "gap-in-scan" Warning "Two neighbours differ far more than those around them: slices are missing, although the numbers have no gap.";
     /// A copy with other bytes.

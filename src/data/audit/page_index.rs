@@ -24,9 +24,10 @@ impl Audit {
             (0..).zip(&self.manifest.scans).map(|(n, s)| (s.folder.as_str(), n)).collect();
         let of_slice: HashMap<String, usize> =
             self.manifest.slices.iter().map(|slice| (self.manifest.path(slice), slice.scan)).collect();
+        let counts = self.counts_by_check();
         let mut found: BTreeMap<&str, Urgency> = BTreeMap::new();
         for finding in &self.findings {
-            let urgency = self.urgency(finding.check);
+            let urgency = urgency(finding.check, &counts);
             for path in [Some(&finding.path), finding.with.as_ref()].into_iter().flatten() {
                 let scan = folders.get(path.as_str()).or_else(|| of_slice.get(path));
                 let Some(scan) = scan.and_then(|scan| self.manifest.scans.get(*scan)) else { continue };
@@ -39,8 +40,11 @@ impl Audit {
         scans.into_iter().map(|(folder, _)| folder.to_owned()).collect()
     }
 
-    fn urgency(&self, check: Check) -> Urgency {
-        (check.severity(), self.count(check), check)
+    /// How often each check found something.
+    fn counts_by_check(&self) -> BTreeMap<Check, usize> {
+        let mut counts = BTreeMap::new();
+        self.findings.iter().for_each(|of| *counts.entry(of.check).or_default() += 1);
+        counts
     }
 
     /// Writes the [pages](Self::scan_page) of these scans into a folder, and `index.html` with a link to each and the
@@ -66,6 +70,7 @@ impl Audit {
         std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         let meter = Meter::new("pages", "scans", scans.len(), 0, progress);
         let name = &self.manifest.name;
+        let counts = self.counts_by_check();
         let link = |at: Option<usize>, text: &str| {
             let scan = at.and_then(|at| scans.get(at));
             html! { @if let Some(scan) = scan { " · " a href=(page_file(scan)) { (text) } } }
@@ -79,12 +84,12 @@ impl Audit {
                 (PreEscaped(self.scan_page(scan)?.html()))
             };
             write_text(&folder.join(page_file(scan)), &document(&title, Page::STYLE, &body))?;
-            rows.push((page_file(scan), scan, self.kinds(scan)?));
+            rows.push((page_file(scan), scan, self.kinds(scan, &counts)?));
             meter.add(1);
         }
         meter.finish();
-        let mut checks: Vec<Check> = Check::ALL.iter().copied().filter(|check| self.count(*check) > 0).collect();
-        checks.sort_by_key(|check| self.urgency(*check));
+        let mut checks: Vec<Check> = counts.keys().copied().collect();
+        checks.sort_by_key(|check| urgency(*check, &counts));
         let sheets = checks.iter().map(|check| Ok(self.contact_sheet(*check, ON_INDEX)?.html()));
         let sheets = sheets.collect::<Result<Vec<_>>>()?;
         let title = format!("Audit of {name}");
@@ -94,7 +99,7 @@ impl Audit {
             p { (visible(&self.manifest.root)) ": " (counted(self.manifest.slices.len() as u64, "slice")) ", "
                 (thousands(self.left_out() as u64)) " of them left out." }
             h2 { "Scans" }
-            p { "Pages of " (scans.len()) " scans; something was found in " (all) " of " (self.manifest.scans.len())
+            p { (counted(scans.len() as u64, "scan")) " here; something was found in " (all) " of " (self.manifest.scans.len())
                 ". The most severe finding first, of equally severe ones the rarest." }
             table {
                 tr { th style="text-align:left" { "Scan" } th style="text-align:left" { "Severity" } th style="text-align:left" { "Found" } }
@@ -113,14 +118,18 @@ impl Audit {
     }
 
     /// The most severe of what was found in a scan, and all of it, such as `2 truncated, 1 same-patient`.
-    fn kinds(&self, scan: &str) -> Result<(Option<Severity>, String)> {
+    fn kinds(&self, scan: &str, all: &BTreeMap<Check, usize>) -> Result<(Option<Severity>, String)> {
         let mut counts: BTreeMap<Urgency, u64> = BTreeMap::new();
         let of = self.page_scan(scan)?;
-        of.findings.iter().for_each(|of| *counts.entry(self.urgency(of.check)).or_default() += 1);
+        of.findings.iter().for_each(|of| *counts.entry(urgency(of.check, all)).or_default() += 1);
         let most = counts.keys().next().map(|(severity, ..)| *severity);
-        let all = counts.iter().map(|((.., check), count)| format!("{} {check}", thousands(*count)));
-        Ok((most, all.collect::<Vec<_>>().join(", ")))
+        let shown = counts.iter().map(|((.., check), count)| format!("{} {check}", thousands(*count)));
+        Ok((most, shown.collect::<Vec<_>>().join(", ")))
     }
+}
+
+fn urgency(check: Check, counts: &BTreeMap<Check, usize>) -> Urgency {
+    (check.severity(), counts.get(&check).copied().unwrap_or(0), check)
 }
 
 /// A name for a scan's page that no other scan's has, and that any file system takes.

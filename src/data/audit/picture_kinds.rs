@@ -77,8 +77,8 @@ impl Quality {
 
     /// The reason why it shows less than it should, by itself.
     pub(super) fn overexposed(self) -> Option<String> {
-        // Of 1,968 real slices none has more than 75 % of its pixels in white, or 95 % of them above level 116; below the lungs,
-        // a picture without the air around has, and is not white.
+        // Of 1,968 real slices none has more than 75 % of its pixels in white, or 95 % of them above level 116; a picture
+        // below the lungs, cropped to the body, has, yet is not white.
         let is_bright = self.darkest >= 140 && self.saturated >= 0.18;
         (self.saturated >= 0.8 || is_bright).then(|| {
             let saturated = 100.0 * self.saturated;

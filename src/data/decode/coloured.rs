@@ -16,7 +16,8 @@ pub(super) struct Chroma {
 }
 
 impl Chroma {
-    /// The share of the fields of 8×8 pixels whose mean is coloured, 0 to 1; `luma` has rows of `width` pixels.
+    /// The share of the fields of 8×8 pixels whose mean is coloured, 0 to 1; `luma` has rows of `width` pixels, a whole number
+    /// for each sample of the chroma but the last ones.
     pub(super) fn coloured_share(&self, luma: &[u8], width: usize) -> f32 {
         let rows = luma.len() / width;
         let (across, down) = (width.div_ceil(self.width), rows.div_ceil(self.blue.len() / self.width));
@@ -35,6 +36,7 @@ impl Chroma {
         coloured as f32 / all.max(1) as f32
     }
 }
+
 /// The mean of a part of a plane: first column and number of columns, first row and number of rows, as far as the plane goes.
 fn mean(plane: &[u8], width: usize, (x, columns): (usize, usize), (y, rows): (usize, usize)) -> f32 {
     let (mut sum, mut count) = (0_u32, 0);
@@ -46,8 +48,8 @@ fn mean(plane: &[u8], width: usize, (x, columns): (usize, usize), (y, rows): (us
     sum as f32 / count.max(1) as f32
 }
 
-/// The share of a JPEG that does not store luma and chroma; `None` where it cannot be decoded. At an eighth of the size, which
-/// are the means of the blocks.
+/// The same share of a JPEG that does not store luma and chroma in whole samples; `None` where it cannot be decoded. At an eighth
+/// of the size, which are the means of the blocks.
 pub(super) fn coloured_share_of_rgb(bytes: &[u8]) -> Option<f32> {
     let mut decompressor = Decompressor::new().ok()?;
     decompressor.set_scaling_factor(ScalingFactor::ONE_EIGHTH).ok()?;

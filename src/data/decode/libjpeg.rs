@@ -80,9 +80,9 @@ pub(super) fn decode_planes(bytes: &[u8], frame: StartOfFrame, most_scans: u32) 
     }
     DECOMPRESSOR.with_borrow_mut(|kept| {
         let mut decompressor = kept.take().map_or_else(Decompressor::new, Ok).ok()?;
-        let planes = decompressor.decode_planes(bytes, frame, most_scans)?;
+        let planes = decompressor.decode_planes(bytes, frame, most_scans).ok()?;
         *kept = Some(decompressor);
-        Some(planes)
+        planes
     })
 }
 
@@ -214,13 +214,18 @@ impl Decompressor {
         Ok(())
     }
 
-    /// Decodes luma and chroma as they are stored, of the sizes that the library gives them; `None` where it fails or warns,
-    /// and where the luma is padded.
-    fn decode_planes(&mut self, bytes: &[u8], frame: StartOfFrame, most_scans: u32) -> Option<(Vec<u8>, Chroma)> {
-        self.begin(bytes, frame, most_scans).ok()?;
+    /// Decodes luma and chroma as they are stored, of the sizes that the library gives them; `None` of other colours, and where
+    /// the luma would be padded.
+    fn decode_planes(
+        &mut self,
+        bytes: &[u8],
+        frame: StartOfFrame,
+        most_scans: u32,
+    ) -> Result<Option<(Vec<u8>, Chroma)>, String> {
+        self.begin(bytes, frame, most_scans)?;
         let sampling = self.parameter(sys::TJPARAM_TJPARAM_SUBSAMP);
         if self.parameter(sys::TJPARAM_TJPARAM_COLORSPACE) != sys::TJCS_TJCS_YCbCr as c_int || sampling < 0 {
-            return None;
+            return Ok(None);
         }
         let (width, height) = (c_int::from(frame.width), c_int::from(frame.height));
         // SAFETY: these functions take and return numbers only.
@@ -229,7 +234,7 @@ impl Decompressor {
         };
         let (whole, (across, down)) = (size(0), size(1));
         if whole != (width, height) || size(2) != (across, down) || across < 1 || down < 1 {
-            return None;
+            return Ok(None);
         }
         let mut planes =
             [frame.pixels(), across as usize * down as usize, across as usize * down as usize].map(|n| vec![0; n]);
@@ -241,9 +246,9 @@ impl Decompressor {
             let (to, pitches) = (places.as_mut_ptr(), pitches.as_mut_ptr());
             sys::tj3DecompressToYUVPlanes8(self.0, bytes.as_ptr(), bytes.len() as _, to, pitches)
         };
-        self.check(result).ok()?;
+        self.check(result)?;
         let [luma, blue, red] = planes;
-        Some((luma, Chroma { blue, red, width: across as usize }))
+        Ok(Some((luma, Chroma { blue, red, width: across as usize })))
     }
 
     fn set(&self, name: sys::TJPARAM, value: c_int) {

@@ -202,11 +202,10 @@ mod tests {
 
     /// A scan that changes little by little, without symmetry.
     fn scan(count: usize) -> Vec<Frequencies> {
-        let slice = |at: usize| -> Frequencies {
-            let wave =
-                |of: usize| ((of * 37 % 101) as f32 / 50.0 - 1.0 + 0.02 * at as f32 * (of as f32 * 0.7).sin()) / 6.0;
-            std::array::from_fn(|of| wave(of))
+        let wave = |at: usize, of: usize| {
+            ((of * 37 % 101) as f32 / 50.0 - 1.0 + 0.02 * at as f32 * (of as f32 * 0.7).sin()) / 6.0
         };
+        let slice = |at: usize| -> Frequencies { std::array::from_fn(|of| wave(at, of)) };
         (0..count).map(slice).collect()
     }
 

@@ -137,13 +137,17 @@ fn clean(name: &str) -> String {
 
 /// A few short labels for a message; others may be names of patients, or sentences about them.
 fn shown(labels: &[&String]) -> String {
-    let is_label = |label: &&&String| label.len() <= 16 && !label.contains([' ', '^', ',']);
-    let short: Vec<String> = labels.iter().filter(is_label).take(5).map(|label| format!("{label:?}")).collect();
-    match (short.len(), labels.len() - short.len()) {
-        (0, others) => format!("{others} of several words (not shown: they may be names)"),
-        (_, 0) => short.join(", "),
-        (_, others) => format!("{} and {others} more (not shown: they may be names)", short.join(", ")),
+    let is_label = |label: &&&String| label.chars().count() <= 16 && !label.contains([' ', '^', ',']);
+    let short: Vec<String> = labels.iter().filter(is_label).map(|label| format!("{label:?}")).collect();
+    let hidden = labels.len() - short.len();
+    let mut parts: Vec<String> = short.iter().take(5).cloned().collect();
+    if short.len() > parts.len() {
+        parts.push(format!("{} more", short.len() - parts.len()));
     }
+    if hidden > 0 {
+        parts.push(format!("{hidden} long or of several words (not shown: they may be names)"));
+    }
+    parts.join(", ")
 }
 
 /// The positive and the negative label of a table; `None` where all are usual ones. Nothing is guessed: 1 and 2 may mean

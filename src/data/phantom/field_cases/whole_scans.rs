@@ -164,7 +164,8 @@ fn misfits(drawing: &mut CaseDrawing) -> Result<()> {
     let last = size - 1;
     let turned = |grey: &[u8]| rearranged(grey, size, |x, y| (y, last - x));
     let flipped = |grey: &[u8]| rearranged(grey, size, |x, y| (x, last - y));
-    let changes: [(&str, std::ops::Range<usize>, &dyn Fn(&[u8]) -> Grey); 3] = [
+    type Change<'a> = (&'a str, std::ops::Range<usize>, &'a dyn Fn(&[u8]) -> Grey);
+    let changes: [Change<'_>; 3] = [
         ("slice 17 is turned by 90°", 17..18, &turned),
         ("slices 30 to 39 are upside down", 30..COUNT, &flipped),
         ("slice 20 is inverted", 20..21, &|grey| grey.iter().map(|level| 255 - level).collect()),
