@@ -222,3 +222,31 @@ fn an_assessment_of_an_earlier_version_is_refused() {
     let error = run.assessment().expect_err("refuses").to_string();
     assert!(error.contains("those of a bootstrap") && error.ends_with("evaluate the run again"), "{error}");
 }
+
+/// What a test set of these scans says of the network.
+fn said_after(test: &[(bool, [f32; 2])], leaks: &[Subset], label: Option<Label>) -> String {
+    let (_folder, manifest, validation) = judged(&good(), alone);
+    let rule = ScanRule::choose(&validation, RuleKind::ShareOfSlices).expect("a rule");
+    let (_other, _, tested) = judged(test, alone);
+    let about = About { subset: Subset::Test, ..tested.about.clone() };
+    let rows = tested.rows().iter().filter(|row| label.is_none() || row.label == label).cloned();
+    let tested = Predictions::new(about, rows.collect());
+    let mut assessment = Assessment::of(&validation, Some(&tested), &manifest, &rule).expect("assesses");
+    assessment.leaks = leaks.to_vec();
+    assessment.on_new_patients()
+}
+
+#[test]
+fn a_test_set_says_how_good_a_network_is_on_new_patients_or_warns() {
+    let better = said_after(&good(), &[], None);
+    assert!(better.starts_with("On 24 test scans of new patients its scan AUC was 0."), "{better}");
+    let exchanged: Vec<_> = good().into_iter().map(|(covid, slices)| (covid, slices.map(|p| 1.0 - p))).collect();
+    let worse = said_after(&exchanged, &[], None);
+    assert!(worse.starts_with("WARNING: ") && worse.contains("worse than chance"), "{worse}");
+    let few = said_after(&good()[..2], &[], None);
+    assert!(few.starts_with("WARNING: on 2 test scans") && few.contains("not shown to be better than chance"), "{few}");
+    assert!(said_after(&good(), &[], Some(Label::Covid)).contains("of one label"));
+    assert!(said_after(&good(), &[Subset::Test], None).contains("LEAK"));
+    let none = assessed(&good(), alone).on_new_patients();
+    assert!(none.starts_with("WARNING: the run has no test set"), "{none}");
+}

@@ -186,3 +186,36 @@ fn brightness_and_sharpness_are_measured() {
     let blurred = (0..once.len()).map(|at| mean(&once, at)).collect();
     assert!(sharp(pixels) > 0.5 && sharp(blurred) < 0.1);
 }
+
+#[test]
+fn lungs_that_were_cut_out_are_no_mask() {
+    let mut numbers = ChaCha8Rng::seed_from_u64(9);
+    let mut pixel = |at: usize| {
+        let (x, y) = ((at % SIZE) as f32 / SIZE as f32, (at / SIZE) as f32 / SIZE as f32);
+        let in_lung = |cx: f32| ((x - cx) / 0.12).powi(2) + ((y - 0.5) / 0.17).powi(2) < 1.0;
+        let noise = (0..4).map(|_| numbers.r#gen::<f32>()).sum::<f32>() - 2.0;
+        if in_lung(0.3) || in_lung(0.7) { (84.0 + 6.0 * noise) as u8 } else { 0 }
+    };
+    let lungs: Vec<u8> = (0..SIZE * SIZE).map(&mut pixel).collect();
+    assert!(!checks(lungs.clone()).contains(&Check::MaskPicture), "{:?}", found(lungs.clone()));
+    let mask = lungs.into_iter().map(|level| if level > 0 { 84 } else { 0 }).collect();
+    assert_eq!(checks(mask), [Check::MaskPicture]);
+}
+
+#[test]
+fn a_bright_picture_is_overexposed_where_it_is_also_white() {
+    let bright = |corner: usize| -> Vec<u8> {
+        let mut numbers = ChaCha8Rng::seed_from_u64(3);
+        let mut level = |x: usize, y: usize| match (x * 7 / 5 + y) % (3 * SIZE) < corner {
+            true => 255,
+            false => {
+                (165.0 + 25.0 * (x as f32 / 30.0).sin() * (y as f32 / 9.0).cos() + 8.0 * numbers.r#gen::<f32>()) as u8
+            }
+        };
+        (0..SIZE * SIZE).map(|at| level(at % SIZE, at / SIZE)).collect()
+    };
+    // Less than a tenth of the picture, and more than a fifth.
+    assert!(!checks(bright(SIZE * 45 / 100)).contains(&Check::Overexposed));
+    let white = found(bright(SIZE * 80 / 100));
+    assert!(white.iter().any(|(check, _)| *check == Check::Overexposed), "{white:?}");
+}

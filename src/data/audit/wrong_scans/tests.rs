@@ -33,6 +33,11 @@ fn chest(x: f32, y: f32, z: f32) -> f32 {
 
 /// Looks at scans of `count` slices as an audit does; their findings by scan.
 fn judged(scans: &[(usize, Drawn<'_>)]) -> Vec<(String, Check)> {
+    let (manifest, mut looked) = looked_at(scans);
+    wrong_scans(&manifest, &mut looked).into_iter().map(|found| (found.path, found.check)).collect()
+}
+
+fn looked_at(scans: &[(usize, Drawn<'_>)]) -> (Manifest, Vec<Inspection>) {
     let (mut slices, mut looked, mut seed) = (Vec::new(), Vec::new(), 1_u32);
     for (scan, (count, draw)) in scans.iter().enumerate() {
         for number in 0..*count {
@@ -60,8 +65,7 @@ fn judged(scans: &[(usize, Drawn<'_>)]) -> Vec<(String, Check)> {
         }
     }
     let folders = (0..scans.len()).map(|scan| format!("train/covid/ct_scan_{scan}")).collect();
-    let manifest = Manifest::of_folders("drawn", folders, slices);
-    wrong_scans(&manifest, &mut looked).into_iter().map(|found| (found.path, found.check)).collect()
+    (Manifest::of_folders("drawn", folders, slices), looked)
 }
 
 fn found(count: usize, draw: Drawn<'_>) -> Vec<Check> {
@@ -138,6 +142,46 @@ fn two_exports_in_one_scan_are_found() {
     assert_eq!(found(8, &gained), [Check::UnevenWindow]);
     let one = |x: f32, y: f32, z: f32| chest(x, y, z) * if (z * 7.0).round() == 3.0 { 0.7 } else { 1.2 };
     assert_eq!(found(8, &one), [], "one darker slice is that slice's fault");
+}
+
+#[test]
+fn slices_that_do_not_fit_between_their_neighbours_are_found() {
+    let at = |z: f32| (z * 13.0).round() as u32;
+    assert_eq!(
+        found(14, &|x, y, z| if at(z) == 5 { chest(y, 1.0 - x, z) } else { chest(x, y, z) }),
+        [Check::TurnedSlices]
+    );
+    assert_eq!(
+        found(14, &|x, y, z| if at(z) > 9 { chest(x, 1.0 - y, z) } else { chest(x, y, z) }),
+        [Check::TurnedSlices]
+    );
+    let other = |x: f32, y: f32| if inside(x, y, [0.35, 0.6, 0.3, 0.25]) { 200.0 * x } else { 20.0 };
+    assert_eq!(found(14, &|x, y, z| if at(z) == 5 { other(x, y) } else { chest(x, y, z) }), [Check::UnlikeNeighbours]);
+}
+
+/// The body is cut off above and below where it is largest, and its spine is where that of an axial slice is.
+#[test]
+fn an_axial_scan_without_its_edges_is_no_reformat() {
+    let cropped = |x: f32, y: f32, z: f32| chest(x, if z > 0.7 { 0.3 + 0.4 * y } else { 0.1 + 0.8 * y }, z);
+    let (_, looked) = looked_at(&[(10, &cropped)]);
+    let cut = looked.iter().filter(|look| look.shape.as_ref().is_some_and(|shape| shape.is_cut)).count();
+    assert!(cut >= FEWEST_WITH_LUNGS && 4 * cut >= 10, "{cut} slices are cut off");
+    assert!(!found(10, &cropped).contains(&Check::NotAxial));
+}
+
+#[test]
+fn a_slice_like_its_neighbour_is_no_page_and_a_page_is() {
+    let page = |x: f32, y: f32| chest(2.0 * x % 1.0, 2.0 * y % 1.0, 0.5);
+    let draw = |x: f32, y: f32, z: f32| if z == 1.0 { page(x, y) } else { chest(x, y, z) };
+    let (manifest, mut looked) = looked_at(&[(8, &draw)]);
+    let doubt = |slice: usize| {
+        let path = manifest.path(&manifest.slices[slice]);
+        Finding { check: Check::SeveralSlices, path, detail: String::new(), with: None }
+    };
+    [0, 1, 7].into_iter().for_each(|slice| looked[slice].findings.push(doubt(slice)));
+    take_back_of_alike(&manifest, &mut looked);
+    let doubted: Vec<usize> = (0..8).filter(|slice| !looked[*slice].findings.is_empty()).collect();
+    assert_eq!(doubted, [7]);
 }
 
 /// Each of those named was looked at, and is what the check says.
