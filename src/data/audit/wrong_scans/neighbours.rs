@@ -54,7 +54,13 @@ pub(super) fn turned_slices(seen: &[SeenSlice<'_>]) -> (Verdict, Vec<bool>) {
 /// What is said of slices of something else among the others of their scan, and which they are.
 pub(super) fn foreign_slices(seen: &[SeenSlice<'_>]) -> (Verdict, Vec<bool>) {
     let mut is_foreign = vec![false; seen.len()];
-    let found = foreign(&frequencies(seen));
+    let mut found = foreign(&frequencies(seen));
+    // Other proportions make a slice unlike its neighbours; `odd-size` says them.
+    let size = |slice: usize| seen[slice].slice.header.map_or((1, 1), |of| (u64::from(of.width), u64::from(of.height)));
+    found.retain(|slice| {
+        let [(width, height), (usual_width, usual_height)] = [size(*slice), size(*slice - 1)];
+        width * usual_height == height * usual_width
+    });
     found.iter().for_each(|slice| is_foreign[*slice] = true);
     let names: Vec<String> = found.iter().map(|slice| seen[*slice].slice.file.clone()).collect();
     (said_of(Check::UnlikeNeighbours, &names, seen.len()), is_foreign)

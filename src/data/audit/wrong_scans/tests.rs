@@ -156,7 +156,15 @@ fn slices_that_do_not_fit_between_their_neighbours_are_found() {
         [Check::TurnedSlices]
     );
     let other = |x: f32, y: f32| if inside(x, y, [0.35, 0.6, 0.3, 0.25]) { 200.0 * x } else { 20.0 };
-    assert_eq!(found(14, &|x, y, z| if at(z) == 5 { other(x, y) } else { chest(x, y, z) }), [Check::UnlikeNeighbours]);
+    let between = |x: f32, y: f32, z: f32| if at(z) == 5 { other(x, y) } else { chest(x, y, z) };
+    assert_eq!(found(14, &between), [Check::UnlikeNeighbours]);
+    // `odd-size` says it of one that was cropped.
+    let (mut manifest, mut looked) = looked_at(&[(14, &between)]);
+    if let Some(header) = &mut manifest.slices[5].header {
+        header.width = header.width * 25 / 32;
+    }
+    let checks: Vec<Check> = wrong_scans(&manifest, &mut looked).into_iter().map(|of| of.check).collect();
+    assert!(!checks.contains(&Check::UnlikeNeighbours), "{checks:?}");
 }
 
 /// The body is cut off above and below where it is largest, and its spine is where that of an axial slice is.
