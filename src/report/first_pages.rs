@@ -156,11 +156,12 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
 
 /// Whether a network can tell the two apart.
 fn answer(test: &Assessed) -> Option<String> {
-    Some(match AgainstChance::of(test)? {
-        AgainstChance::Better => "yes, better than chance: the interval of the scan AUC lies above 0.5.".to_owned(),
-        AgainstChance::NotShown => "not shown: the interval of the scan AUC holds 0.5, which is chance.".to_owned(),
-        AgainstChance::Worse => "no: the interval of the scan AUC lies below 0.5, which is chance.".to_owned(),
-    })
+    let answer = match AgainstChance::of(test)? {
+        AgainstChance::Better => "yes, better than chance, of which the scan AUC is 0.5: its interval lies above",
+        AgainstChance::NotShown => "not shown: the interval of the scan AUC holds 0.5, which is chance",
+        AgainstChance::Worse => "no: the interval of the scan AUC lies below 0.5, which is chance",
+    };
+    Some(format!("{answer} ({} tested).", counted(test.scans.patients as u64, "patient")))
 }
 
 fn how_sure(of: &Assessed, runs: &[Run], best: &Run) -> String {
