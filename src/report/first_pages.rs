@@ -157,7 +157,7 @@ fn answers(from: &Sources<'_>, best: Option<&Run>) -> Vec<(&'static str, String)
 /// Whether a network can tell the two apart.
 fn answer(test: &Assessed) -> Option<String> {
     let answer = match AgainstChance::of(test)? {
-        AgainstChance::Better => "yes, better than chance, of which the scan AUC is 0.5: its interval lies above",
+        AgainstChance::Better => "yes, better than chance: the interval of the scan AUC lies above 0.5",
         AgainstChance::NotShown => "not shown: the interval of the scan AUC holds 0.5, which is chance",
         AgainstChance::Worse => "no: the interval of the scan AUC lies below 0.5, which is chance",
     };
