@@ -174,8 +174,8 @@ impl ExternalValidation {
             table = table.note(format!("{count} not judged, for none of the slices can be used: {scans}."));
         }
         table.note(format!(
-            "A scan is {} ({}), as in the test set: no threshold, weight or calibration was chosen on scans from elsewhere. Weights {}, \
-             manifest {}. {}",
+            "A scan is {} ({}), as in the test set: no threshold, weight or calibration was chosen on scans from elsewhere. \
+             Weights {}, manifest {}. {}",
             self.rule.text(),
             self.rule.chosen,
             self.about.weights.short(),

@@ -82,8 +82,8 @@ impl Label {
     pub const NAMES: [&'static str; 2] = ["covid", "non-covid"];
 
     /// The label that a word stands for in names of folders and in tables: in any case of letters, with `-`, `_`, blanks,
-    /// brackets or nothing between its parts, which may be several that say the same; after a number of one or two digits (`2COVID`); and
-    /// beside words such as `scans` and `patients`.
+    /// brackets or nothing between its parts, which may be several that say the same; after a number of one or two digits
+    /// (`2COVID`); and beside words such as `scans` and `patients`.
     pub(super) fn named(word: &str) -> Option<Self> {
         Self::read(word).map(|(label, _)| label)
     }
