@@ -18,6 +18,8 @@ pub(crate) enum Mark {
 const ROW: u32 = 20;
 const MARK: u32 = 24;
 const BETWEEN: u32 = 18;
+/// Width of a letter in pixels, about.
+const LETTER: f64 = 0.56 * AXIS as f64;
 /// Where names begin: above the left end of the axis.
 const LEFT: u32 = 74;
 
@@ -38,8 +40,7 @@ impl Key {
         let (mut rows, mut x) = (Vec::<Vec<KeyEntry>>::new(), LEFT);
         for ((mark, name), colour) in names.into_iter().zip(PALETTE.into_iter().cycle()) {
             let name = shortened(&visible(name), figure);
-            // Letters are about as wide as 0.56 of their height.
-            let width = MARK + (0.56 * f64::from(AXIS) * name.chars().count() as f64) as u32;
+            let width = MARK + (LETTER * name.chars().count() as f64) as u32;
             if rows.is_empty() || (x > LEFT && x + width > figure) {
                 rows.push(Vec::new());
                 x = LEFT;
@@ -91,7 +92,7 @@ impl Key {
 
 /// As much of a name as fits into one row.
 fn shortened(name: &str, figure: u32) -> String {
-    let most = (f64::from(figure.saturating_sub(LEFT + MARK)) / (0.56 * f64::from(AXIS))) as usize;
+    let most = (f64::from(figure.saturating_sub(LEFT + MARK)) / LETTER) as usize;
     match name.char_indices().nth(most) {
         None => name.to_owned(),
         Some(_) => name.chars().take(most.saturating_sub(1)).chain(['…']).collect(),

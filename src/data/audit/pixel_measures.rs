@@ -65,7 +65,7 @@ impl Descriptor {
 
     /// Euclidean distance, 0 to 2.
     pub(super) fn distance(&self, other: &Self) -> f32 {
-        self.values().iter().zip(other.values()).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()
+        distance(&self.values(), &other.values())
     }
 
     pub(super) fn values(&self) -> [f32; DESCRIPTOR] {
@@ -73,6 +73,11 @@ impl Descriptor {
         values.iter_mut().zip(self.0).for_each(|(value, byte)| *value = Self::level(byte));
         values
     }
+}
+
+/// Euclidean distance of two descriptors' values.
+pub(super) fn distance(a: &[f32; DESCRIPTOR], b: &[f32; DESCRIPTOR]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()
 }
 
 /// Identifies the image of a slice; kept for every slice of a data set.

@@ -52,8 +52,9 @@ const NOT_AXIAL_EACH: [Check; 3] = [Check::LocalizerPicture, Check::Borders, Che
 /// The findings on whole scans. What was said of each slice of a scan that is not axial is taken back; of one that is turned by
 /// 90°, whose rows are alike, that slices are localizers.
 pub(super) fn wrong_scans(manifest: &Manifest, looked: &mut [Inspection]) -> Vec<Finding> {
-    take_back_of_alike(manifest, looked);
-    let found = judged(manifest, looked);
+    let by_scan = manifest.slices_by_scan();
+    take_back_of_alike(&by_scan, looked);
+    let found = judged(manifest, by_scan, looked);
     let of = |check: Check| -> HashSet<&str> {
         found.iter().filter(|of| of.check == check).map(|of| of.path.as_str()).collect()
     };
@@ -69,8 +70,8 @@ pub(super) fn wrong_scans(manifest: &Manifest, looked: &mut [Inspection]) -> Vec
     found
 }
 
-fn judged(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
-    let scans: Vec<_> = manifest.scans.iter().zip(manifest.slices_by_scan()).collect();
+fn judged(manifest: &Manifest, by_scan: Vec<Vec<usize>>, looked: &[Inspection]) -> Vec<Finding> {
+    let scans: Vec<_> = manifest.scans.iter().zip(by_scan).collect();
     let judged = scans.into_par_iter().flat_map_iter(|(scan, slices)| {
         // Each slice of a scan that is not axial looks like a localizer, or framed, or like two pictures; one among axial
         // slices is none of them.

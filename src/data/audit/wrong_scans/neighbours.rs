@@ -7,8 +7,7 @@
 use super::likeness::{Disorder, disorder};
 use super::{Check, Inspection, SeenSlice, Verdict};
 use crate::data::audit::look_alikes::Symmetry;
-use crate::data::audit::pixel_measures::DESCRIPTOR;
-use crate::data::manifest::Manifest;
+use crate::data::audit::pixel_measures::{DESCRIPTOR, distance};
 use crate::stats::median::upper_median;
 
 /// Slices of a scan, at the least.
@@ -79,10 +78,10 @@ fn said_of(check: Check, names: &[String], of: usize) -> Verdict {
 /// Takes back that a slice is a page or a localizer where it is like a neighbour that is none: the apex or the base of
 /// lungs that were cut out of their surroundings, or a mediastinum between two straight edges. Only where at least a third of
 /// the scan's slices are undoubted.
-pub(super) fn take_back_of_alike(manifest: &Manifest, looked: &mut [Inspection]) {
-    for slices in manifest.slices_by_scan() {
+pub(super) fn take_back_of_alike(by_scan: &[Vec<usize>], looked: &mut [Inspection]) {
+    for slices in by_scan {
         let is_doubted = |look: &Inspection| look.findings.iter().any(|of| NO_SLICE.contains(&of.check));
-        let pictures: Vec<usize> = slices.into_iter().filter(|slice| looked[*slice].picture.is_some()).collect();
+        let pictures: Vec<usize> = slices.iter().copied().filter(|slice| looked[*slice].picture.is_some()).collect();
         let doubted = pictures.iter().filter(|slice| is_doubted(&looked[**slice])).count();
         if doubted == 0 || 3 * doubted > 2 * pictures.len() {
             continue;
@@ -98,10 +97,6 @@ pub(super) fn take_back_of_alike(manifest: &Manifest, looked: &mut [Inspection])
             }
         }
     }
-}
-
-fn distance(a: &Frequencies, b: &Frequencies) -> f32 {
-    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
 }
 
 /// Slices that are turned against most of the scan, and how.

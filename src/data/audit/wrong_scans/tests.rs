@@ -187,7 +187,7 @@ fn a_slice_like_its_neighbour_is_no_page_and_a_page_is() {
         Finding { check: Check::SeveralSlices, path, detail: String::new(), with: None }
     };
     [0, 1, 7].into_iter().for_each(|slice| looked[slice].findings.push(doubt(slice)));
-    take_back_of_alike(&manifest, &mut looked);
+    take_back_of_alike(&manifest.slices_by_scan(), &mut looked);
     let doubted: Vec<usize> = (0..8).filter(|slice| !looked[*slice].findings.is_empty()).collect();
     assert_eq!(doubted, [7]);
 }
