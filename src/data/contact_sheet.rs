@@ -71,7 +71,7 @@ impl ContactSheet {
         // Small slices are enlarged, so that the outline stays thin.
         let (side, times) = (image.width as usize, (2 * Self::SIDE / image.width.max(1)).max(1) as usize);
         let large = side * times;
-        let outline = lungs.resized(large as u32, large as u32).outline();
+        let outline = thickened(&lungs.resized(large as u32, large as u32).outline(), large);
         let pixel = |at: usize| {
             let source = at / large / times * side + at % large / times;
             let heat = heat.and_then(|heat| heat.get(source)).copied().unwrap_or(0.0);
@@ -148,10 +148,25 @@ impl ContactSheet {
 /// Wong's sky blue, which neither a grey slice nor the heat has.
 const OUTLINE: [u8; 3] = [86, 180, 233];
 
+/// A grey level under heat, which colours what is bright and lightens a little what is dark: so that tissue stays visible, and
+/// white turns red and not pink.
 fn warmed(grey: u8, heat: f32) -> [u8; 3] {
-    let heat = heat.clamp(0.0, 1.0);
-    let cover = 0.65 * heat;
-    [255.0, 230.0 * (1.0 - heat), 30.0].map(|hot: f32| ((1.0 - cover) * f32::from(grey) + cover * hot).round() as u8)
+    let (grey, heat) = (f32::from(grey) / 255.0, heat.clamp(0.0, 1.0));
+    let cover = 0.9 * heat.powf(0.7);
+    [1.0, 0.9 * (1.0 - heat), 0.0].map(|hot: f32| {
+        let [bright, dark] = [grey * (1.0 - cover + cover * hot), (1.0 - grey) * 0.6 * cover * hot];
+        (255.0 * (bright + dark)).round() as u8
+    })
+}
+
+/// An outline with its four neighbours, in a square of this side: pictures are shown at half their size.
+fn thickened(outline: &[bool], side: usize) -> Vec<bool> {
+    let on = |at: Option<usize>| at.and_then(|at| outline.get(at)).copied().unwrap_or(false);
+    let beside = |at: usize| {
+        let (left, right) = ((at % side > 0).then(|| at - 1), ((at + 1) % side > 0).then_some(at + 1));
+        [left, right, at.checked_sub(side), Some(at + side)]
+    };
+    (0..outline.len()).map(|at| on(Some(at)) || beside(at).into_iter().any(on)).collect()
 }
 
 #[cfg(test)]
@@ -173,9 +188,26 @@ mod tests {
         let drawn = image::load_from_memory(png).expect("a PNG").to_rgb8();
         let at = |x, y| drawn.get_pixel(x, y).0;
         assert_eq!([at(100, 150), at(199, 150), at(150, 100), at(150, 199)], [OUTLINE; 4]);
-        assert_eq!([at(150, 150), at(50, 50), at(201, 150)], [[100; 3]; 3]);
+        assert_eq!([at(99, 150), at(200, 150), at(150, 101), at(150, 200)], [OUTLINE; 4], "three pixels wide");
+        assert_eq!([at(150, 150), at(50, 50), at(201, 150), at(102, 150)], [[100; 3]; 4]);
         assert_eq!(at(7, 0), warmed(100, 1.0));
-        assert!(at(7, 0)[0] > 190 && at(7, 0)[1] < 40, "{:?}", at(7, 0));
+    }
+
+    #[test]
+    fn heat_goes_from_yellow_over_orange_to_red_on_white_as_on_black() {
+        for grey in [0, 60, 128, 200, 255] {
+            assert_eq!(warmed(grey, 0.0), [grey; 3]);
+            // The share of green tells yellow from orange from red, however bright they are.
+            let greens = [0.15, 0.5, 1.0].map(|heat| {
+                let [red, green, blue] = warmed(grey, heat).map(f32::from);
+                assert!(red > green && green >= blue, "{grey}");
+                green / red
+            });
+            assert!(greens[0] > greens[1] && greens[1] > greens[2] && greens[2] < 0.2, "{grey}: {greens:?}");
+            assert!(warmed(grey, 1.0)[0] > 135, "{grey}");
+        }
+        let brightness = |grey| warmed(grey, 1.0)[0];
+        assert!(brightness(0) < brightness(128) && brightness(128) < brightness(255), "tissue stays visible");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) fn examples(
     let kind = GalleryKind::Examples;
     let caption = format!(
         "{} Of each kind the scan with the most confidence: {each} slices at even distances, as the network sees them, with the \
-         heat for the decision (Grad-CAM, yellow to red) and the outline of the lung mask (blue). A scan is {}; \
+         heat for the decision (Grad-CAM, yellow over orange to red) and the outline of the lung mask (blue). A scan is {}; \
          probabilities are not calibrated.",
         said.join(" "),
         rule.text()

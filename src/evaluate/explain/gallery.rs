@@ -210,8 +210,8 @@ fn gallery(
     let shown = match pictures.first().map(|of| of.class) {
         None => return Ok(None),
         Some(Some(_)) => {
-            "with the heat for the predicted class (Grad-CAM, yellow to red; scaled to each picture's hottest place) \
-             and the outline of the lung mask (blue). Probabilities are not calibrated."
+            "with the heat for the predicted class (Grad-CAM, yellow over orange to red; scaled to each picture's hottest \
+             place) and the outline of the lung mask (blue). Probabilities are not calibrated."
         }
         Some(None) => {
             "with the outline of the lung mask (blue): masks that were refused first, then those that cover least. If \
@@ -240,8 +240,8 @@ impl Classifier {
         };
         let pictures = rows.into_iter().map(picture).collect::<Result<Vec<_>>>()?;
         let caption = "Slices at even distances, as the network sees them, with the heat for the predicted class \
-                       (Grad-CAM, yellow to red; scaled to each picture's hottest place) and the outline of the lungs \
-                       (blue). Probabilities of slices are not calibrated.";
+                       (Grad-CAM, yellow over orange to red; scaled to each picture's hottest place) and the \
+                       outline of the lungs (blue). Probabilities of slices are not calibrated.";
         let sheet_of = ContactSheet::new(format!("Scan: {scan}: where the network looks"));
         sheet(self, cache, sheet_of, &pictures, caption)
     }
