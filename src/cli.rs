@@ -18,6 +18,7 @@ pub mod data_commands;
 pub mod demo_command;
 pub mod report_commands;
 pub mod run_commands;
+pub mod signals;
 pub mod stage_command;
 
 /// Audit, split, train, evaluate and report: COVID-19 classification of chest-CT slices.

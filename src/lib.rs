@@ -63,6 +63,7 @@ mod train;
 pub use base::escape::{shell_word, visible};
 pub use base::figure::Figure;
 pub use base::files::Digest;
+pub use base::interrupt::ask_to_end;
 pub use base::output::{complain, keep_going_at_file_size_limit, lost_output, say};
 pub use base::progress::Progress;
 pub use base::ranks::{is_alone, rank_by_launcher, seconds_reducing, speaks};

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use cli::{Cli, CliCommand, data_commands, report_commands, run_commands};
+use cli::{Cli, CliCommand, data_commands, report_commands, run_commands, signals};
 use covid_ct::{
     RunFolder, Workspace, complain, is_alone, join_ranks, keep_going_at_file_size_limit, lost_output, rank_by_launcher,
     speaks,
@@ -38,13 +38,14 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let done = work(cli).and_then(|code| match lost_output() {
+    let is_heard = if is_alone() { signals::end_calls_at_signals() } else { Ok(()) };
+    let done = is_heard.and_then(|()| work(cli)).and_then(|code| match lost_output() {
         Some(error) => Err(error).context("writing to standard output"),
         None => Ok(code),
     });
     done.unwrap_or_else(|error| {
         ranks.fail(|who| complain(format_args!("{who}: {error:#}")));
-        ExitCode::from(1)
+        ExitCode::from(signals::exit_code_of_signal().unwrap_or(1))
     })
 }
 

@@ -1,10 +1,12 @@
-//! An interrupt of the notebook, as the kernel's relay passes it on: a file appears, and a long call ends with an error.
+//! An interrupt of the notebook, as the kernel's relay passes it on: a file appears, and a long call ends with an error. On the
+//! command line it is a signal.
 
 use crate::support::{fixture, folder, program, run_well};
 use crate::training::tensors;
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// Runs the program, which is asked to end from its start.
 fn interrupted(home: &Path, arguments: &[&str]) -> Output {
@@ -59,5 +61,38 @@ fn every_long_call_ends_when_it_is_asked_to_and_goes_on_to_the_same_bits() {
         if command == "evaluate" {
             run_well(asked.path(), &fixture().root, &arguments);
         }
+    }
+}
+
+#[test]
+fn a_signal_ends_a_training_after_its_checkpoint() {
+    let home = folder();
+    fixture().audit.write(home.path().join("data_manifest/phantom")).expect("writes");
+    let train =
+        "train --small --size 32 --device cpu --network compact --name compact --epochs 1000 --checkpoint-minutes 60";
+    let log = home.path().join("log");
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    for (signal, code, begins_with) in [("INT", 130, "epoch 1/1000: "), ("TERM", 143, "resumed in epoch ")] {
+        let file = fs::File::create(&log).expect("a file");
+        // A shell that runs tests in the background has them ignore Ctrl-C.
+        let mut training = Command::new("env")
+            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_covid-ct")])
+            .args(train.split(' '))
+            .env("COVID_CT_WORKSPACE", home.path())
+            .env("COVID_CT_DATA", &fixture().root)
+            .stdout(file.try_clone().expect("a file"))
+            .stderr(file)
+            .spawn()
+            .expect("starts");
+        let begun = Instant::now();
+        while !said().contains(begins_with) {
+            assert!(begun.elapsed() < Duration::from_secs(120), "no training: {}", said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Command::new("kill").args([&format!("-{signal}"), &training.id().to_string()]).status().expect("kill");
+        assert_eq!(training.wait().expect("ends").code(), Some(code), "{}", said());
+        let announced = said().contains("ends when what is done is written; once more ends at once");
+        assert!(announced && said().contains("run the command again to go on"), "{}", said());
+        assert!(home.path().join("runs/phantom/compact/last.safetensors").is_file());
     }
 }

@@ -1,21 +1,33 @@
-//! Whether the notebook's reader has asked a long call to end.
+//! Whether a long call was asked to end: by the notebook's reader, or by a program that calls [`ask_to_end`].
 //!
 //! The kernel's relay (`scripts/evcxr_relay`) names a file in the variable `EVCXR_RELAY_INTERRUPT`, and makes it when Jupyter
 //! interrupts. Every long call looks for it where it counts what it has done, and returns an error, so that the variables of
-//! the notebook live on. Outside of a notebook the variable is not set, and nothing is looked at.
+//! the notebook live on. Outside of a notebook the variable is not set, and there is no file to look for.
 
 use crate::base::errors::{Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 const VARIABLE: &str = "EVCXR_RELAY_INTERRUPT";
 /// Milliseconds between two looks at the file.
 const BETWEEN: u64 = 100;
 
-/// True when the running cell was asked to end; looks at most ten times a second.
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Asks every long call of this process to end, as an interrupt does in a notebook: a training writes a checkpoint, and each
+/// call returns an error that says so. The command line calls it at Ctrl-C.
+pub fn ask_to_end() {
+    IS_ASKED.store(true, Ordering::Relaxed);
+}
+
+/// True when the running call was asked to end; looks for the file at most ten times a second.
 pub(crate) fn is_asked() -> bool {
+    IS_ASKED.load(Ordering::Relaxed) || is_asked_by_file()
+}
+
+fn is_asked_by_file() -> bool {
     static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
     static BEGUN: OnceLock<Instant> = OnceLock::new();
     // The time of the last look, and 1 behind it where the file was there.
@@ -38,10 +50,11 @@ fn is_there(file: &Path, now: u64, last: &AtomicU64) -> bool {
 }
 
 /// # Errors
-/// The running cell was asked to end.
+/// The running call was asked to end.
 pub(crate) fn go_on() -> Result<()> {
     if is_asked() {
-        bail!("interrupted: what was finished and written is kept; run the cell again to go on");
+        let what = if std::env::var_os(VARIABLE).is_some() { "cell" } else { "command" };
+        bail!("interrupted: what was finished and written is kept; run the {what} again to go on");
     }
     Ok(())
 }
