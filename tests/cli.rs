@@ -87,7 +87,8 @@ fn doctor_looks_and_tells() {
     let folder = folder();
     let output = run(folder.path(), &fixture().root, &["doctor"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for what in ["libtorch", "2.11.0", "CUDA", "Notebook kernel", "Disk free", "Memory available", "Data set"] {
+    let mpi = if cfg!(feature = "mpi") { "mpirun or srun, each does its share" } else { "not by this build" };
+    for what in ["libtorch", "2.11.0", "CUDA", "Notebook kernel", "Disk free", "Memory available", "Data set", mpi] {
         assert!(text.contains(what), "{what} is missing in\n{text}");
     }
     assert!(matches!(output.status.code(), Some(0 | 3)));

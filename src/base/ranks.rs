@@ -61,6 +61,14 @@ pub fn is_alone() -> bool {
     ranks().is_alone()
 }
 
+/// What this build divides work by, for a reader.
+pub(crate) fn mpi_in_words() -> String {
+    #[cfg(feature = "mpi")]
+    return format!("{}: started by mpirun or srun, each does its share", messages::library());
+    #[cfg(not(feature = "mpi"))]
+    "not by this build; `make setup MPI=1` makes one for mpirun and srun".to_owned()
+}
+
 /// The name of this process's host.
 pub(crate) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()

@@ -1,6 +1,7 @@
 //! Checks whether this machine is ready.
 
 use crate::base::progress::{counted, human_bytes};
+use crate::base::ranks::mpi_in_words;
 use crate::base::table::{Table, shown_as_table};
 use crate::data::workspace::Workspace;
 use crate::nn::device::{gpu_names, gpus_in_words, libtorch_version};
@@ -16,11 +17,12 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    /// Checks libtorch, CUDA, the notebooks' kernel, disk and memory.
+    /// Checks libtorch, CUDA, MPI, the notebooks' kernel, disk and memory.
     pub fn examine(workspace: &Workspace) -> Self {
         let mut doctor = Self { rows: Vec::new() };
         doctor.libtorch();
         doctor.cuda();
+        doctor.row("Several processes", mpi_in_words(), None);
         doctor.kernel();
         doctor.disk(workspace.home());
         doctor.memory();

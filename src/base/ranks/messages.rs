@@ -38,6 +38,12 @@ fn world() -> SimpleCommunicator {
     SimpleCommunicator::world()
 }
 
+/// The name and version of the library, the first part of what it says of itself.
+pub(super) fn library() -> String {
+    let said = mpi::environment::library_version().unwrap_or_default();
+    said.split(',').next().unwrap_or_default().trim().to_owned()
+}
+
 /// Ends all ranks.
 pub(super) fn abort() -> ! {
     world().abort(1)
