@@ -110,7 +110,7 @@ impl Split {
         let trainable = manifest.slices.iter().filter(|s| manifest.scan_of(s).set == Set::Train).count();
         ensure!(
             trainable > 0 || config.fold.is_some(),
-            "splitting {}: expected slices under train/, found none",
+            "splitting {}: expected labelled scans to train on (under train/, or with a label in labels.csv), found none",
             manifest.name
         );
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);

@@ -151,9 +151,10 @@ impl Inference {
             table = table.note(format!("{count} not judged: none of the slices could be used."));
         }
         let covid = self.scans.iter().filter(|row| row.decision == Label::Covid).count();
+        let are = if self.scans.len() == 1 { "is" } else { "are" };
         let covid = format!(
-            "{covid} of {} scans ({}) are called covid: {} ({}).",
-            self.scans.len(),
+            "{covid} of {} ({}) {are} called covid: {} ({}).",
+            counted(self.scans.len() as u64, "scan"),
             percent(Some(covid as f64 / self.scans.len().max(1) as f64)),
             self.rule.text(),
             self.rule.chosen
@@ -230,7 +231,7 @@ impl Inference {
         };
         let pictures = self.scans.iter().take(SHOWN).map(picture).collect::<Result<Vec<_>>>()?;
         let caption = "One slice of each scan: the one with the highest probability of the scan's decision, with the \
-                       heat for it (Grad-CAM, yellow to red) and the outline of the lungs (blue). Below it the scan's \
+                       heat for it (Grad-CAM, yellow over orange to red) and the outline of the lungs (blue). Below it the scan's \
                        calibrated covid probability: 95 % interval (value). For research, not for diagnosis.";
         let sheet_of = ContactSheet::new(self.about.title("scans: where the network looks"));
         sheet(classifier, cache, sheet_of, &pictures, caption)
@@ -248,29 +249,28 @@ shown_as_table!(Inference);
 
 const COLUMNS: [&str; 7] = [
     "Scan",
-    "Covid probability, calibrated: 95 % interval (value)",
     "Decision",
     "Covid slices",
-    "Slices left out",
     "Mean of the slices, not calibrated",
+    "Covid probability, calibrated: 95 % interval (value)",
+    "Slices left out",
     "Grey levels",
 ];
 
 fn not_judged_cells(scan: &IncompleteScan) -> [String; 7] {
-    let [none, covid_slices] = ["–", "0/0"].map(str::to_owned);
-    let [probability, mean, hint] = [none.clone(), none.clone(), none];
-    [scan.scan.clone(), probability, "not judged".to_owned(), covid_slices, scan.reasons(), mean, hint]
+    let [decision, covid_slices, mean, probability, hint] = ["not judged", "0/0", "–", "–", "–"].map(str::to_owned);
+    [scan.scan.clone(), decision, covid_slices, mean, probability, scan.reasons(), hint]
 }
 
 impl InferredScan {
     fn cells(&self) -> [String; 7] {
         [
             self.scan.clone(),
-            self.probability_text(),
             self.decision.to_string(),
             format!("{}/{}", self.covid_slices, self.slices),
-            reasons(&self.left_out),
             format!("{:.2}", self.mean),
+            self.probability_text(),
+            reasons(&self.left_out),
             self.hint.clone(),
         ]
     }
@@ -296,8 +296,8 @@ fn calibrated(assessment: &Assessment) -> String {
     };
     format!(
         "Probabilities are calibrated on {} validation scans of {} patients, {} of them covid, and are valid for data \
-         with the same share of covid. Their intervals show the uncertainty of the calibration, not that of the \
-         network.",
+         with the same share of covid; they do not decide. Their intervals show the uncertainty of the calibration, not \
+         that of the network.",
         of.scans, of.patients, of.covid
     )
 }
