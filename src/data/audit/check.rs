@@ -120,7 +120,7 @@ checks! {
     /// A test set with classes.
     LabelledTest "labelled-test" Warning "A test set whose folders name classes: its scans are predicted, its labels are not used, so that nothing is chosen by them. Judge it with `covid-ct validate`.";
     /// Names that say the other class.
-    ContradictingName "contradicting-name" Warning "The name of the scan or of its pictures says the other class: it lies in the wrong folder, or its label is wrong.";
+    ContradictingName "contradicting-name" Warning "The name of the scan, its pictures or its folder says another class or part than it was given: it lies in the wrong folder, or labels.csv is wrong.";
     /// A class in no part.
     NoPart "no-part" Warning "A class whose folders name no part, where those of others do: its scans are read as train. A part may be misspelt, or be of another study.";
     /// A zip, a tar, … beside scans.

@@ -306,7 +306,13 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection], samples:
         }
         Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
     };
-    look_alikes::pairs_of_scans(&candidates, &samples).into_iter().map(finding).collect()
+    // Of scans that are known to be one patient's nothing is found.
+    let is_known = |pair: &look_alikes::ScanPair| {
+        let [first, second] = [pair.first, pair.second].map(|scan| manifest.scans[scan].patient.as_ref());
+        !pair.in_conflict && first.is_some() && first == second
+    };
+    let pairs = look_alikes::pairs_of_scans(&candidates, &samples);
+    pairs.into_iter().filter(|pair| !is_known(pair)).map(finding).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,44 @@
-//! Names of scans and pictures that say another class than the one they have.
+//! Names of scans, pictures and folders that say another class or part than the one they have.
 
-use super::{Label, Manifest};
+use super::label_table::LABELS;
+use super::layout::{class_on_the_way, part_on_the_way, words_on_the_way};
+use super::{Label, Manifest, Set};
+use crate::base::progress::counted;
 
 impl Manifest {
-    /// Scans whose own name, or the names of half of their pictures and more, say the other class: the scan's index, and what
-    /// says so.
+    /// Scans whose own name, or the names of half of their pictures and more, say the other class, or whose table of labels says
+    /// another one than their folder: the scan's index, and what says so.
     pub(crate) fn contradicting_names(&self) -> Vec<(usize, String)> {
+        let mut found = self.named_otherwise();
+        if self.tables.as_ref().is_some_and(|tables| tables.labels.is_some()) {
+            found.extend(self.in_other_folders());
+        }
+        found
+    }
+
+    /// Scans that lie in a folder of the other class; and, once for each, parts of the data set that a table moves scans out of, into
+    /// what is learned from.
+    fn in_other_folders(&self) -> Vec<(usize, String)> {
+        let words = words_on_the_way(self.scans.iter().map(|scan| scan.folder.as_str()));
+        let other_class = |index: usize| {
+            let (label, said) = (self.scans[index].label?, class_on_the_way(&words[index])?);
+            (label != said).then(|| (index, format!("in a folder of {said}, and {label} by {LABELS}")))
+        };
+        let moved = |(from, to): (Set, Set)| {
+            let is_moved = |index: &usize| self.scans[*index].set == to && part_on_the_way(&words[*index]) == Some(from);
+            let scans: Vec<usize> = (0..self.scans.len()).filter(is_moved).collect();
+            let first = *scans.first()?;
+            let others = match scans.len() - 1 {
+                0 => String::new(),
+                others => format!(", with {} more", counted(others as u64, "scan")),
+            };
+            Some((first, format!("in a folder of {from}, and {to} by {LABELS}{others}")))
+        };
+        let into_what_is_learned = [(Set::Val, Set::Train), (Set::Prediction, Set::Train), (Set::Prediction, Set::Val)];
+        (0..self.scans.len()).filter_map(other_class).chain(into_what_is_learned.into_iter().filter_map(moved)).collect()
+    }
+
+    fn named_otherwise(&self) -> Vec<(usize, String)> {
         let slices = self.slices_by_scan();
         let contradicts = |(index, slices): (usize, &Vec<usize>)| {
             let scan = &self.scans[index];
@@ -57,5 +90,24 @@ mod tests {
             (1, "2 of 2 pictures, Normal (1).png the first, and labelled covid".to_owned()),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_table_that_contradicts_folders_is_seen() {
+        let folders = ["test/1", "train/covid/1", "train/covid/2", "train/non-covid/3", "val/covid/4", "val/covid/5"];
+        let mut manifest = Manifest::of_folders("names", folders.map(str::to_owned).to_vec(), Vec::new());
+        let (covid, non) = (Some(Label::Covid), Some(Label::NonCovid));
+        let said = [(Set::Train, non), (Set::Train, covid), (Set::Train, non), (Set::Val, non)];
+        for (scan, (set, label)) in manifest.scans.iter_mut().zip(said.into_iter().chain([(Set::Train, covid); 2])) {
+            (scan.set, scan.label) = (set, label);
+        }
+        assert_eq!(manifest.contradicting_names(), [], "no table");
+        manifest.tables.get_or_insert_default().labels = Some(crate::base::files::Digest::of(b""));
+        let expected = [
+            (2, "in a folder of covid, and non-covid by labels.csv".to_owned()),
+            (4, "in a folder of val, and train by labels.csv, with 1 scan more".to_owned()),
+            (0, "in a folder of prediction, and train by labels.csv".to_owned()),
+        ];
+        assert_eq!(manifest.contradicting_names(), expected);
     }
 }

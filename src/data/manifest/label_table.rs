@@ -1,6 +1,7 @@
 //! `labels.csv`: labels, sets, patients and sources of scans that lie in any folders.
 
 use super::acquisition::{Rejected, Rejection};
+use super::layout::{lies_in_class, part_on_the_way, words_on_the_way};
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::is_picture;
 use super::patients::hide_numbers;
@@ -9,6 +10,7 @@ use super::root_tables::{cut, delimited, table_in};
 use super::{Label, Scan, Set};
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
+use crate::base::progress::counted;
 pub(super) use columns::as_written;
 pub(super) use columns::columns_shown;
 use columns::{Columns, normalised};
@@ -22,6 +24,9 @@ mod tests;
 
 /// The name of the table.
 pub(crate) const LABELS: &str = "labels.csv";
+
+/// Fewer folders of pictures than this may be those of many patients each.
+const FOLDERS_OF_SCANS: usize = 3;
 
 /// What one row says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +54,7 @@ pub(super) enum Sets {
 pub(super) struct LabelTable {
     from: String,
     sha256: Digest,
+    sets: Sets,
     rows: Vec<LabelRow>,
 }
 
@@ -73,7 +79,7 @@ impl LabelTable {
         let columns = Columns::of(&header, &records, sets)?;
         let rows = records.iter().map(|record| columns.row(record)).collect::<Result<Vec<_>>>()?;
         ensure!(!rows.is_empty(), "expected a row for each scan, found none under the header");
-        Ok(Self { from, sha256, rows })
+        Ok(Self { from, sha256, sets, rows })
     }
 
     /// Gives the scans their labels; a scan without a row, or without a label, is one to predict. Rows without a scan are
@@ -103,13 +109,18 @@ impl LabelTable {
         if of_scan.is_empty() {
             let example = listing.scans.first().map_or("scans/ct_scan_1", |scan| &scan.folder);
             bail!(
-                "reading labels from {}: none of its {} rows names a scan here; expected paths such as {example}",
+                "reading labels from {}: of its {} none names a scan here by its {}; expected a column path with paths such \
+                 as {example}",
                 self.from,
-                self.rows.len()
+                counted(self.rows.len() as u64, "row"),
+                self.rows[0].names_by()
             );
         }
+        let words = words_on_the_way(listing.scans.iter().map(|scan| scan.folder.as_str()));
         for (index, scan) in listing.scans.iter_mut().enumerate() {
-            of_scan.remove(&index).unwrap_or_default().set_on(scan);
+            // What the table leaves open the folders may say.
+            let is_val = self.sets == Sets::Read && part_on_the_way(&words[index]) == Some(Set::Val);
+            of_scan.remove(&index).unwrap_or_default().set_on(scan, if is_val { Set::Val } else { Set::Train });
         }
         hide_numbers(&mut listing.scans)?;
         listing.rejected.extend(unmatched.into_iter().map(Rejected::of_row));
@@ -118,7 +129,8 @@ impl LabelTable {
     }
 
     /// Pictures of one folder that rows give to several scans, patients or labels are scans of their own: by the column
-    /// `scan`, or else each picture. A DICOM series stays whole.
+    /// `scan`, or else each picture. Where the rows name no scan and no patient, and the folder is one of many, they are one
+    /// patient's all the same. A DICOM series stays whole.
     fn pictures_apart(&self, listing: FolderListing) -> FolderListing {
         let by_path: HashMap<&str, &LabelRow> =
             self.rows.iter().filter_map(|row| Some((row.path.as_deref()?, row))).collect();
@@ -126,25 +138,31 @@ impl LabelTable {
             let path = listing.path(file);
             by_path.get(path.as_str()).or_else(|| by_path.get(as_written(&path).as_str())).copied()
         };
-        let mut parts: BTreeMap<String, Vec<ListedSlice>> = BTreeMap::new();
+        let mut parts: BTreeMap<String, (Option<String>, Vec<ListedSlice>)> = BTreeMap::new();
+        let words = words_on_the_way(listing.scans.iter().map(|scan| scan.folder.as_str()));
+        let is_of_a_scan = |scan: usize| listing.scans[scan].acquisition.is_none() && !lies_in_class(&words[scan]);
+        let are_scans = (0..listing.scans.len()).filter(|scan| is_of_a_scan(*scan)).count() >= FOLDERS_OF_SCANS;
         // Files are listed scan by scan.
         for files in listing.files.chunk_by(|a, b| a.scan == b.scan) {
             let scan = &listing.scans[files[0].scan];
             let who: BTreeSet<_> = files.iter().filter_map(row).map(LabelRow::who).collect();
+            let is_one = are_scans && is_of_a_scan(files[0].scan) && who.iter().all(|who| (who.0, who.1) == (None, None));
             for file in files.iter().filter(|_| who.len() > 1 && scan.acquisition.is_none()) {
                 let path = listing.path(file);
                 let name = match row(file).and_then(|row| row.scan.as_ref()) {
                     Some(name) => format!("{}/{name}", scan.folder),
                     None => path.clone(),
                 };
-                let of_part = parts.entry(name).or_default();
+                let (patient, of_part) = parts.entry(name).or_default();
+                *patient = is_one.then(|| scan.folder.clone());
                 let number = Some(of_part.len() as u32);
                 of_part.push(ListedSlice { at: Some(path.into()), number, ..file.clone() });
             }
         }
         let gone: BTreeSet<String> =
-            parts.values().flatten().filter_map(|file| file.at.as_deref().map(str::to_owned)).collect();
-        let added = parts.into_iter().map(|(name, files)| (Scan::new(name), files)).collect();
+            parts.values().flat_map(|(_, of)| of).filter_map(|file| file.at.as_deref().map(str::to_owned)).collect();
+        let scan = |name, patient| Scan { patient, ..Scan::new(name) };
+        let added = parts.into_iter().map(|(name, (patient, files))| (scan(name, patient), files)).collect();
         listing.rearranged(|path| gone.contains(path), added)
     }
 }
@@ -175,14 +193,24 @@ impl LabelRow {
         one(&mut self.source, &other.source, "sources", lines)
     }
 
-    fn set_on(self, scan: &mut Scan) {
-        let set = self.set.unwrap_or(if self.label.is_some() { Set::Train } else { Set::Prediction });
+    /// By what column it names a scan.
+    fn names_by(&self) -> &'static str {
+        match self {
+            Self { path: Some(_), .. } => "path",
+            Self { series: Some(_), .. } => "series",
+            Self { scan: Some(_), .. } => "scan",
+            _ => "patient",
+        }
+    }
+
+    /// `set`: where the row says none.
+    fn set_on(self, scan: &mut Scan, set: Set) {
         // Without a label there is nothing to learn from or to compare with.
-        scan.set = if self.label.is_some() { set } else { Set::Prediction };
+        scan.set = if self.label.is_some() { self.set.unwrap_or(set) } else { Set::Prediction };
         scan.label = self.label.filter(|_| scan.set != Set::Prediction);
         scan.source = self.source;
         let pseudonym = scan.acquisition.as_ref().and_then(|of| of.patient.clone());
-        scan.patient = self.patient.or(pseudonym);
+        scan.patient = self.patient.or(pseudonym).or(scan.patient.take());
     }
 }
 

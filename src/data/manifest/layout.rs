@@ -162,6 +162,39 @@ impl FolderPlace {
     }
 }
 
+/// What the folders on the way to each of these say, as the audit reads them.
+pub(super) fn words_on_the_way<'a>(folders: impl Iterator<Item = &'a str>) -> Vec<Vec<FolderWord>> {
+    let ways: Vec<Vec<&str>> = folders.map(|folder| folder.split('/').collect()).collect();
+    let mut below: HashMap<&[&str], [bool; 2]> = HashMap::new();
+    for way in &ways {
+        for (depth, name) in way.iter().enumerate() {
+            let Some(label) = Label::named(name) else { continue };
+            (0..depth).for_each(|above| below.entry(&way[..=above]).or_default()[label.index()] = true);
+        }
+    }
+    let word = |way: &[&str], depth: usize| {
+        FolderWord::of(way[depth]).around(below.get(&way[..=depth]).copied().unwrap_or_default())
+    };
+    ways.iter().map(|way| (0..way.len()).map(|depth| word(way, depth)).collect()).collect()
+}
+
+/// The part that a folder above a scan says, by the words on the way to the scan.
+pub(super) fn part_on_the_way(words: &[FolderWord]) -> Option<Set> {
+    let (_, above) = words.split_last()?;
+    above.iter().rev().find_map(|word| word.part).map(|(set, _)| set)
+}
+
+/// The class that a folder above a scan says.
+pub(super) fn class_on_the_way(words: &[FolderWord]) -> Option<Label> {
+    let class = FolderPlace::of(words).ok()?.class?;
+    words[..words.len() - 1].get(class)?.label
+}
+
+/// Whether a folder with these words on the way is a class's own, whose pictures are many patients'.
+pub(super) fn lies_in_class(words: &[FolderWord]) -> bool {
+    FolderPlace::of(words).is_ok_and(|place| place.class.is_some() && place.anchor == words.len())
+}
+
 /// The places of folders that have one.
 #[derive(Debug, Default)]
 pub(super) struct Layout {

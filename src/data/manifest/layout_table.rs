@@ -29,12 +29,14 @@ impl Manifest {
 
     /// Whether a folder above a scan, or the beginning of its name, is taken for its patient.
     pub(super) fn is_patient_by_folder(&self, scan: &Scan) -> bool {
+        let begins = |whole: &str, of: &str| whole.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
         let inside = |patient: &String| {
-            let folder = &self.way_of(scan)?.0.folder;
-            let begins = |of: &str| patient.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
-            Some(begins(folder) || begins(&whole_download(folder)))
+            // Of pictures that a table of labels takes apart.
+            let is_above = begins(&scan.folder, patient);
+            let way = self.way_of(scan).map(|(of, _)| &of.folder);
+            is_above || way.is_some_and(|folder| begins(patient, folder) || begins(patient, &whole_download(folder)))
         };
-        scan.patient.as_ref().and_then(inside).unwrap_or(false)
+        scan.patient.as_ref().is_some_and(inside)
     }
 
     /// Whether any is.

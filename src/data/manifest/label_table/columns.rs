@@ -10,8 +10,11 @@ use csv::StringRecord;
 use std::collections::BTreeSet;
 
 /// Names of columns, in lower case; the first is the one in messages.
-const PATH: &[&str] = &["path", "file", "filename", "file_name", "filepath", "image", "slice", "folder"];
-const SCAN: &[&str] = &["scan", "scan_id", "ct_scan", "volume"];
+const PATH: &[&str] = &[
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_name", "img", "img_path", "slice",
+    "folder",
+];
+const SCAN: &[&str] = &["scan", "scan_id", "scan_name", "ct_scan", "volume", "volume_id"];
 const PATIENT: &[&str] = &["patient", "patient_id", "patientid", "subject", "subject_id", "case"];
 const SERIES: &[&str] = &["series", "series_uid", "seriesinstanceuid", "series_instance_uid"];
 const LABEL: &[&str] = &["label", "class", "diagnosis", "target", "finding", "y"];
@@ -60,12 +63,16 @@ impl Columns {
         let found: BTreeSet<String> =
             records.iter().filter_map(|record| record.get(label)).map(str::to_lowercase).collect();
         let names = label_names(&found, named.map(|(_, positive)| positive))?;
+        let set = match find(SET) {
+            None if sets == Sets::Read => says_sets(records, |column| column != label && Some(column) != path)?,
+            known => known.filter(|_| sets == Sets::Read),
+        };
         Ok(Self {
             path,
             scan,
             patient,
             series,
-            set: find(SET).filter(|_| sets == Sets::Read),
+            set,
             source: find(SOURCE),
             label,
             names,
@@ -99,6 +106,27 @@ impl Columns {
             Some(_) => None,
             None => usual(name),
         }
+    }
+}
+
+/// The column, whatever its name, that says nothing but sets: a part that is not read would be trained on.
+///
+/// # Errors
+/// Several.
+fn says_sets(records: &[StringRecord], may_be: impl Fn(usize) -> bool) -> Result<Option<usize>> {
+    let said = |column: usize| records.iter().filter_map(move |row| row.get(column)).filter(|value| !value.is_empty());
+    let width = records.iter().map(StringRecord::len).max().unwrap_or(0);
+    let is_one = |column: &usize| {
+        may_be(*column)
+            && said(*column).next().is_some()
+            && said(*column).all(|value| Set::named(value).is_some())
+    };
+    match (0..width).filter(is_one).collect::<Vec<_>>()[..] {
+        [first, second, ..] => {
+            bail!("the columns {} and {} both say train, val and the like: name one of them set", first + 1, second + 1)
+        }
+        [only] => Ok(Some(only)),
+        [] => Ok(None),
     }
 }
 

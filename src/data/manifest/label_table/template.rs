@@ -4,11 +4,10 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::csv_text;
 use crate::base::files::write_whole;
 use crate::base::progress::Progress;
-use crate::data::manifest::folder_word::FolderWord;
-use crate::data::manifest::layout::FolderPlace;
+use crate::data::manifest::layout::{FolderPlace, lies_in_class, words_on_the_way};
 use crate::data::manifest::listing::FolderListing;
 use crate::data::manifest::new_scans::anywhere_below;
-use crate::data::manifest::{Label, Manifest};
+use crate::data::manifest::Manifest;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -49,7 +48,7 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
     // Numbered, for a keyed hash is another one on another machine.
     let mut numbers: HashMap<&String, usize> = HashMap::new();
     let mut rows = Vec::new();
-    let words = words_of(listing);
+    let words = words_on_the_way(listing.scans.iter().map(|scan| scan.folder.as_str()));
     let mut files = listing.files.chunk_by(|a, b| a.scan == b.scan).peekable();
     for (index, scan) in listing.scans.iter().enumerate() {
         let of_scan = files.next_if(|files| files[0].scan == index).unwrap_or_default();
@@ -60,8 +59,7 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
         let row = |path: &str, patient: Option<String>, scan: &str| {
             [csv_text(path), label.clone(), set.clone(), String::new(), patient.unwrap_or_default(), csv_text(scan)]
         };
-        let is_class = place.is_some_and(|place| place.class.is_some() && place.anchor == words[index].len());
-        if is_class && scan.acquisition.is_none() {
+        if lies_in_class(&words[index]) && scan.acquisition.is_none() {
             let pictures: Vec<String> =
                 of_scan.iter().filter(|file| file.number.is_some()).map(|file| listing.path(file)).collect();
             let mut stems: HashMap<&str, usize> = HashMap::new();
@@ -84,22 +82,6 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
 fn stem(path: &str) -> (&str, &str) {
     let name = path.rsplit('/').next().unwrap_or(path);
     (name, name.rsplit_once('.').map_or(name, |(stem, _)| stem))
-}
-
-/// What the folders on the way to each scan say, as the audit reads them.
-fn words_of(listing: &FolderListing) -> Vec<Vec<FolderWord>> {
-    let ways: Vec<Vec<&str>> = listing.scans.iter().map(|scan| scan.folder.split('/').collect()).collect();
-    let mut below: HashMap<&[&str], [bool; 2]> = HashMap::new();
-    for way in &ways {
-        for (depth, name) in way.iter().enumerate() {
-            let Some(label) = Label::named(name) else { continue };
-            (0..depth).for_each(|above| below.entry(&way[..=above]).or_default()[label.index()] = true);
-        }
-    }
-    let word = |way: &[&str], depth: usize| {
-        FolderWord::of(way[depth]).around(below.get(&way[..=depth]).copied().unwrap_or_default())
-    };
-    ways.iter().map(|way| (0..way.len()).map(|depth| word(way, depth)).collect()).collect()
 }
 
 #[cfg(test)]

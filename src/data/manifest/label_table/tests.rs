@@ -108,7 +108,7 @@ fn rows_without_a_scan_are_listed_by_line_and_the_patients_number_is_not() {
     let row = &listing.rejected[0];
     assert_eq!((row.path.as_str(), row.detail.as_str()), ("labels.csv, line 3", "there is no scan b/9"));
     let none = table("path,label\nb/9,covid\n").apply(folders(&[("a/1", 1)])).err().expect("no scan").to_string();
-    assert!(none.contains("none of its 1 rows names a scan") && none.contains("such as a/1"), "{none}");
+    assert!(none.contains("of its 1 row none names a scan here by its path") && none.contains("such as a/1"), "{none}");
 }
 
 #[test]
@@ -126,6 +126,42 @@ fn pictures_of_several_patients_in_one_folder_are_scans_of_their_own() {
     let listing = table(rows).apply(folders(&[("all", 3)])).expect("applies");
     let slices: Vec<_> = listing.files.iter().map(|of| (listing.scans[of.scan].folder.as_str(), of.number)).collect();
     assert_eq!(slices, [("all/s1", Some(0)), ("all/s1", Some(1)), ("all/s2", Some(0))]);
+}
+
+#[test]
+fn pictures_of_one_folder_among_many_are_one_patients_though_rows_divide_them() {
+    let rows = "path,label,set\na/0.jpg,covid,train\na/1.jpg,covid,val\nb/0.jpg,covid,train\nb/1.jpg,covid,train\n";
+    let divided = |folders_of: &[(&str, usize)]| said_of_first(&table(rows).apply(folders(folders_of)).expect("applies"));
+    // Scans are sorted by set.
+    let expected = [("a/0.jpg".to_owned(), Set::Train, Some("a".to_owned())), ("a/1.jpg".to_owned(), Set::Val, Some("a".to_owned()))];
+    assert_eq!(divided(&[("a", 2), ("b", 2), ("c", 2)]), expected);
+    // One or two folders may hold many patients.
+    assert_eq!(divided(&[("a", 2), ("b", 2)]), expected.map(|(path, set, _)| (path, set, None)));
+    let own = "path,label,set\ncovid/0.jpg,covid,train\ncovid/1.jpg,covid,val\n";
+    let listing = table(own).apply(folders(&[("a", 1), ("b", 1), ("c", 1), ("covid", 2)])).expect("applies");
+    assert!(listing.scans.iter().all(|scan| scan.patient.is_none()), "a class's own folder: {:?}", listing.scans);
+}
+
+/// Path, set and patient of the scans whose paths begin with an a.
+fn said_of_first(listing: &FolderListing) -> [(String, Set, Option<String>); 2] {
+    let of_a = listing.scans.iter().filter(|scan| scan.folder.starts_with('a'));
+    let said: Vec<_> = of_a.map(|scan| (scan.folder.clone(), scan.set, scan.patient.clone())).collect();
+    said.try_into().expect("two")
+}
+
+#[test]
+fn sets_are_read_from_any_column_that_says_nothing_else_or_from_folders() {
+    let sets = |text: &str, of: [(&str, usize); 2]| -> Vec<Set> {
+        table(text).apply(folders(&of)).expect(text).scans.iter().map(|scan| scan.set).collect()
+    };
+    let expected = vec![Set::Train, Set::Val];
+    assert_eq!(sets("path,label,fold\na/1,covid,train\na/2,covid,Validation\n", [("a/1", 1), ("a/2", 1)]), expected);
+    assert_eq!(sets("path,label\ntrain/1,covid\nval/2,covid\n", [("train/1", 1), ("val/2", 1)]), expected);
+    assert_eq!(sets("path,label,set\nval/1,covid,train\nval/2,covid,\n", [("val/1", 1), ("val/2", 1)]), expected);
+    let two = error("path,label,fold,phase\na/1,covid,train,train\na/2,covid,val,train\n");
+    assert!(two.contains("the columns 3 and 4 both say train, val and the like"), "{two}");
+    let test = error("path,label,usage\na/1,covid,train\na/2,covid,test\n");
+    assert!(test.contains("line 3: the set \"test\": the test set is drawn from train"), "{test}");
 }
 
 #[test]
