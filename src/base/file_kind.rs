@@ -31,6 +31,9 @@ const SEVEN_Z: &str = "unpack it first, by `7z x FILE`";
 const UNZIP: &str = "unpack it first, by `unzip FILE`";
 const TAR: &str = "unpack it first, by `tar xf FILE`";
 
+/// What browsers and aria2 end a download's name with until it is whole.
+const UNFINISHED: [&str; 5] = ["part", "partial", "crdownload", "download", "aria2"];
+
 /// Where the mark lies, the mark, and what it stands for.
 type Mark = (usize, &'static [u8], FileKind);
 
@@ -145,11 +148,15 @@ impl FileKind {
         })
     }
 
-    /// An archive of any kind, by its ending.
+    /// An archive of any kind, whole or in part, by its ending.
     pub(crate) fn packed_named(name: &str) -> Option<Self> {
-        let zip = kind("a zip archive", Archive, UNZIP);
-        let is_zip = name.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("zip"));
-        is_zip.then_some(zip).or_else(|| Self::archive_named(name))
+        match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
+            "zip" => Some(kind("a zip archive", Archive, UNZIP)),
+            ending if UNFINISHED.contains(&ending) => {
+                Some(kind("an unfinished download", Other, "fetch it again, as a whole"))
+            }
+            _ => Self::archive_named(name),
+        }
     }
 
     /// An archive that is not read, by its ending; for names alone.

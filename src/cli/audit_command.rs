@@ -60,6 +60,9 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     }
     let shown = if audit.findings().is_empty() { "" } else { "; `covid-ct pages` shows what was found" };
     say(format_args!("\nWritten to {}{shown}", visible(workspace.manifest_folder())));
+    say(
+        "Each check looks at slices and scans; whether the classes differ by how they were made, `covid-ct shortcuts` measures.",
+    );
     if let Some(expected) = expected {
         say(format_args!("\n{}", audit.against(&expected)));
         return Ok(if audit.fits(&expected) { ExitCode::SUCCESS } else { ExitCode::from(3) });

@@ -91,16 +91,23 @@ impl Audit {
         });
         let manifest = &self.manifest;
         let is_used = |slice: &Slice| slice.number.is_some() && !excluded.contains_key(&manifest.path(slice));
-        let is_of = |scan: &Scan, label| scan.set == Set::Train && scan.label == Some(label);
-        let has = |label| manifest.slices.iter().any(|of| is_of(manifest.scan_of(of), label) && is_used(of));
-        let lacking: Vec<String> =
-            Label::ALL.into_iter().filter(|label| !has(*label)).map(|label| label.to_string()).collect();
-        let classes = (!lacking.is_empty()).then(|| {
-            format!(
-                "The training set has no scan of {}: nothing can be trained on this data set alone.",
-                lacking.join(" or of ")
-            )
-        });
+        let is_of = |scan: &Scan, set, label| scan.set == set && scan.label == Some(label);
+        let has = |set, label| manifest.slices.iter().any(|of| is_of(manifest.scan_of(of), set, label) && is_used(of));
+        let lacking = |set| -> Option<String> {
+            let lacking = Label::ALL.into_iter().filter(|label| !has(set, *label));
+            let lacking: Vec<String> = lacking.map(|label| label.to_string()).collect();
+            (!lacking.is_empty()).then(|| lacking.join(" or of "))
+        };
+        let classes = match (lacking(Set::Train), lacking(Set::Val)) {
+            (Some(classes), _) => Some(format!(
+                "The training set has no scan of {classes}: nothing can be trained on this data set alone."
+            )),
+            (None, Some(classes)) => Some(format!(
+                "The validation set has no scan of {classes}, and by it a network is chosen: put some below val/ (or write val in \
+                 labels.csv), or cross-validate, which divides by itself: `covid-ct train --folds 5`."
+            )),
+            (None, None) => None,
+        };
         folders.into_iter().chain(classes).collect()
     }
 }

@@ -4,12 +4,11 @@ use super::file_names::{named_as_copy, order_findings};
 use super::samples::ScanSamples;
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::escape::hidden_in;
-use crate::base::file_kind::FileKind;
+use crate::base::file_kind::{FileKind, FileUse};
 use crate::base::progress::thousands;
 use crate::base::regular_file::open_regular;
 use crate::data::foreign::ends_as_scanners;
 use crate::data::manifest::{IrregularKind, Label, Manifest, Rejected, Rejection, Scan, Set, Slice, missing_numbers};
-use crate::stats::median::upper_median;
 use std::collections::BTreeSet;
 use std::io::Read;
 
@@ -25,7 +24,7 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     for (_, scan) in manifest.scans.iter().enumerate().filter(|(index, _)| !filled.contains(index)) {
         found.push(finding(Check::EmptyScan, scan.folder.clone(), "no slice".into()));
     }
-    found.extend(manifest.rejected.iter().map(Finding::of_rejected));
+    found.extend(manifest.rejected.iter().map(|of| Finding { detail: told(manifest, of), ..Finding::of_rejected(of) }));
     found.extend(manifest.scans.iter().flat_map(irregular));
     found.extend(patients_in_several(manifest));
     found.extend(hidden_characters(manifest));
@@ -44,11 +43,29 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
     found
 }
 
+/// What was rejected, in words; of an archive by its contents, for it may be a server's page.
+fn told(manifest: &Manifest, of: &Rejected) -> String {
+    let failed = || {
+        let first = (of.reason == Rejection::Archive).then(|| beginning(manifest, &of.path)).flatten()?;
+        let what = match FileKind::of(&first) {
+            _ if first.is_empty() => "0 bytes",
+            kind => kind.filter(|kind| kind.is != FileUse::Archive)?.name,
+        };
+        Some(format!("{what} in an archive's place: a download that failed, fetch it again"))
+    };
+    failed().unwrap_or_else(|| of.detail.clone())
+}
+
+fn beginning(manifest: &Manifest, path: &str) -> Option<Vec<u8>> {
+    let mut first = Vec::new();
+    open_regular(&manifest.root.join(path)).ok()?.take(4096).read_to_end(&mut first).ok()?;
+    Some(first)
+}
+
 /// What lies in the place of a scanner's file among the slices of a series, where it is known: a download that failed, for one.
 fn broken_scanners_file(manifest: &Manifest, path: &str) -> Option<(Check, String)> {
     let name = path.rsplit('/').next().filter(|name| ends_as_scanners(name))?;
-    let mut first = Vec::new();
-    open_regular(&manifest.root.join(path)).ok()?.take(4096).read_to_end(&mut first).ok()?;
+    let first = beginning(manifest, path)?;
     match FileKind::of(&first) {
         _ if first.is_empty() => Some((Check::EmptyFile, "0 bytes".to_owned())),
         kind => kind.map(|kind| (Check::NotAnImage, kind.told(name))),
@@ -154,61 +171,6 @@ fn irregular(scan: &Scan) -> impl Iterator<Item = Finding> {
         };
         Finding { check, path: scan.folder.clone(), detail: irregular.detail.clone(), with: None }
     })
-}
-
-/// The lowest value of a chest CT in HU lies well below this: there is air around and in the patient.
-const AIR: f32 = -300.0;
-
-/// Soft tissue is brighter than this level of the window of the lungs, in which it is seen at 235.
-const TISSUE: u8 = 110;
-/// Padding outside of the field of view may be lower than air; this is what air becomes when 1024 are taken off once more.
-const BELOW_AIR: f32 = -1500.0;
-
-/// The share of a slice that is white in the window of the lungs, where all of a body is 1024 too high; of one whose values below 0
-/// were cut off only bone is.
-const BODY: f32 = 0.2;
-
-/// Why values cannot be those of a chest CT in HU, and what they probably are; with the tissue's level and the white share in the
-/// window of the lungs.
-fn not_in_hounsfield((low, high): (f32, f32), tissue: Option<u8>, white: Option<f32>) -> Option<&'static str> {
-    Some(match () {
-        () if low < BELOW_AIR && tissue.is_some_and(|level| level < TISSUE) => {
-            "soft tissue as dark as air, so 1024 were probably taken off twice (an intercept applied to Hounsfield units): add 1024"
-        }
-        () if low <= AIR => return None,
-        () if low >= 0.0 && high <= 1.0 => {
-            "scaled to 0 to 1, or a mask, so not Hounsfield units: save the scan before it was scaled, or its slices as PNG"
-        }
-        () if low.abs() < 20.0 && high < 20.0 && low < 0.0 => {
-            "standardised, so not Hounsfield units: save the scan before that, or its slices as PNG"
-        }
-        () if low >= 0.0 && high <= 255.0 && high > 100.0 => {
-            "8 bits, through a window that is not known, so not Hounsfield units: save the scan before that, or its slices as PNG"
-        }
-        () if low == 0.0 && high > 300.0 && high < 8000.0 && white.is_some_and(|share| share < BODY) => {
-            "all below 0 was probably cut off, so air, lungs and fat cannot be told apart: export the scan again with negative values"
-        }
-        () if low >= 0.0 && high > 1200.0 && high < 8000.0 => {
-            "no air: Hounsfield units + 1024 whose intercept was lost (take 1024 off), or another modality"
-        }
-        () => "no air, so no chest CT in Hounsfield units (a mask, or another modality?)",
-    })
-}
-
-/// Volumes and series without air: no chest CT, or not in Hounsfield units.
-pub(super) fn without_air(manifest: &Manifest, looked: &[Inspection]) -> Vec<Finding> {
-    let finding = |(scan, slices): (&Scan, Vec<usize>)| {
-        let mut range = (f32::INFINITY, f32::NEG_INFINITY);
-        for (low, high) in slices.iter().filter_map(|&slice| looked[slice].range) {
-            range = (range.0.min(low), range.1.max(high));
-        }
-        let tissue = slices.iter().filter_map(|&slice| looked[slice].shape.as_ref()?.tissue).collect();
-        let white = slices.iter().filter_map(|&slice| Some(looked[slice].quality?.saturated)).collect();
-        let why = not_in_hounsfield(range, upper_median(tissue, u8::cmp), upper_median(white, f32::total_cmp))?;
-        let detail = format!("values from {} to {}: {why}", range.0, range.1);
-        range.0.is_finite().then(|| Finding { check: Check::NotCt, path: scan.folder.clone(), detail, with: None })
-    };
-    manifest.scans.iter().zip(manifest.slices_by_scan()).filter_map(finding).collect()
 }
 
 /// What a window of the lungs makes of other values.
@@ -318,26 +280,6 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection], samples:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_that_are_not_hounsfield_units_are_told_by_their_range() {
-        let told = |low: f32, high: f32, tissue: u8| {
-            let why = not_in_hounsfield((low, high), Some(tissue), None).unwrap_or("");
-            why.split([',', ':']).next().unwrap_or_default()
-        };
-        // Air, with and without padding.
-        assert_eq!([told(-1024.0, 3071.0, 235), told(-3024.0, 1500.0, 235)], [""; 2]);
-        assert_eq!(told(-2048.0, 1952.0, 60), "soft tissue as dark as air");
-        assert_eq!(told(0.0, 1.0, 230), "scaled to 0 to 1");
-        assert_eq!(told(-0.7, 7.6, 230), "standardised");
-        assert_eq!(told(0.0, 255.0, 240), "8 bits");
-        assert_eq!(told(0.0, 4095.0, 255), "no air");
-        let said = |range, white| not_in_hounsfield(range, None, white).unwrap_or("");
-        assert!(said((0.0, 4095.0), None).contains("take 1024 off") && said((0.0, 4095.0), Some(0.6)).contains("1024"));
-        assert!(said((0.0, 3071.0), Some(0.04)).contains("below 0 was probably cut off"));
-        assert!(said((0.0, 30_000.0), Some(0.04)).contains("another modality"));
-        assert!(said((100.0, 900.0), None).contains("another modality"));
-    }
 
     #[test]
     fn levels_are_said_of_the_scan_alone() {

@@ -88,6 +88,7 @@ impl<'a> Arrangement<'a> {
         let mut all = Self { files, folders: tree, scans, strays, inside, rejected, layout: Layout::default() };
         all.count(0, is_scanners);
         all.visit(0, &mut Vec::new());
+        all.forget_folders_around_others();
         all.report_unknown(0, &mut Vec::new());
         all.report_without_part();
         all.report_files_beside_scans();

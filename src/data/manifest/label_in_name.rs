@@ -25,7 +25,8 @@ impl Manifest {
             (label != said).then(|| (index, format!("in a folder of {said}, and {label} by {LABELS}")))
         };
         let moved = |(from, to): (Set, Set)| {
-            let is_moved = |index: &usize| self.scans[*index].set == to && part_on_the_way(&words[*index]) == Some(from);
+            let is_moved =
+                |index: &usize| self.scans[*index].set == to && part_on_the_way(&words[*index]) == Some(from);
             let scans: Vec<usize> = (0..self.scans.len()).filter(is_moved).collect();
             let first = *scans.first()?;
             let others = match scans.len() - 1 {
@@ -35,7 +36,10 @@ impl Manifest {
             Some((first, format!("in a folder of {from}, and {to} by {LABELS}{others}")))
         };
         let into_what_is_learned = [(Set::Val, Set::Train), (Set::Prediction, Set::Train), (Set::Prediction, Set::Val)];
-        (0..self.scans.len()).filter_map(other_class).chain(into_what_is_learned.into_iter().filter_map(moved)).collect()
+        (0..self.scans.len())
+            .filter_map(other_class)
+            .chain(into_what_is_learned.into_iter().filter_map(moved))
+            .collect()
     }
 
     fn named_otherwise(&self) -> Vec<(usize, String)> {

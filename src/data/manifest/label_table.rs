@@ -146,7 +146,8 @@ impl LabelTable {
         for files in listing.files.chunk_by(|a, b| a.scan == b.scan) {
             let scan = &listing.scans[files[0].scan];
             let who: BTreeSet<_> = files.iter().filter_map(row).map(LabelRow::who).collect();
-            let is_one = are_scans && is_of_a_scan(files[0].scan) && who.iter().all(|who| (who.0, who.1) == (None, None));
+            let is_one =
+                are_scans && is_of_a_scan(files[0].scan) && who.iter().all(|who| (who.0, who.1) == (None, None));
             for file in files.iter().filter(|_| who.len() > 1 && scan.acquisition.is_none()) {
                 let path = listing.path(file);
                 let name = match row(file).and_then(|row| row.scan.as_ref()) {

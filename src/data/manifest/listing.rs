@@ -4,7 +4,7 @@ use super::folder_tree::is_hidden;
 use super::layout::MappedFolder;
 use super::slice_order::{SliceOrder, number_alone};
 use super::{Rejected, Rejection, Scan, Set};
-use crate::base::file_kind::FileKind;
+use crate::base::file_kind::{FileKind, FileUse};
 use crate::base::files::Digest;
 use crate::base::natural::{NumericKey, numeric_key};
 use crate::base::progress::human_bytes;
@@ -46,6 +46,9 @@ impl Rejected {
         }
         let name = path.rsplit('/').next().unwrap_or(path);
         let kind = FileKind::packed_named(name)?;
+        if kind.is != FileUse::Archive {
+            return Some(Self { path: path.to_owned(), reason: Rejection::Archive, detail: kind.told(name) });
+        }
         let folder = &path[..path.len() - name.len() + name.find('.')?];
         let is_below = |scan: &&str| scan[folder.len()..].is_empty() || scan[folder.len()..].starts_with('/');
         if scans.range(folder..).take_while(|scan| scan.starts_with(folder)).any(is_below) {

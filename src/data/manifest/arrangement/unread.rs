@@ -4,7 +4,7 @@ use super::{Arrangement, ROOT};
 use crate::base::natural::numeric_key;
 use crate::base::progress::counted;
 use crate::data::manifest::label_table::LABELS;
-use crate::data::manifest::layout::MappedFolder;
+use crate::data::manifest::layout::{MappedFolder, Unclear};
 use crate::data::manifest::new_scans::is_picture;
 use crate::data::manifest::patients::PATIENTS;
 use crate::data::manifest::{Rejected, Rejection, Set};
@@ -21,6 +21,20 @@ impl Arrangement<'_> {
             counted(count as u64, "picture")
         );
         self.reject(path.to_owned(), Rejection::LoosePictures, detail);
+    }
+
+    /// Forgets mapped folders without a scan of their own around others that are mapped: `covid` around `covid/train`.
+    pub(super) fn forget_folders_around_others(&mut self) {
+        let is_below = |path: &str, of: &MappedFolder| {
+            path.strip_prefix(of.folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let mapped = self.layout.mapped.clone();
+        let nearest = |path: &str| mapped.iter().filter(|of| is_below(path, of)).max_by_key(|of| of.folder.len());
+        let used: HashSet<&str> =
+            self.scans.iter().filter_map(|(scan, _)| Some(nearest(&scan.folder)?.folder.as_str())).collect();
+        let is_around = |of: &MappedFolder| mapped.iter().any(|other| is_below(&other.folder, of));
+        let has_pictures = |of: &MappedFolder| self.rejected.iter().any(|other| other.path == of.folder);
+        self.layout.mapped.retain(|of| used.contains(of.folder.as_str()) || has_pictures(of) || !is_around(of));
     }
 
     /// Says of classes in no part that they are read as train, where others are in train or val: a part may be misspelt. Beside
@@ -67,7 +81,9 @@ impl Arrangement<'_> {
             unclear.extend(of.unclear.map(|why| (folder, why)));
             rest.extend(of.folders.values().rev().filter(|_| is_whole));
         }
-        if let Some(&(first, why)) = unclear.first() {
+        // Beside scans masks are no surprise.
+        let is_said = |why: Unclear| matches!(why, Unclear::Masks | Unclear::LeftOut);
+        if let Some(&(first, why)) = unclear.iter().find(|(_, why)| !is_said(*why)).or(unclear.first()) {
             let slices: usize = unclear.iter().map(|(folder, _)| self.folders[*folder].own_slices).sum();
             let example = self.folders[first].files.iter().map(|file| self.files[*file]);
             let example = example.min_by_key(|path| (numeric_key(path), *path)).unwrap_or_default();

@@ -11,7 +11,18 @@ use std::collections::BTreeSet;
 
 /// Names of columns, in lower case; the first is the one in messages.
 const PATH: &[&str] = &[
-    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_name", "img", "img_path", "slice",
+    "path",
+    "file",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "image",
+    "image_path",
+    "image_name",
+    "img",
+    "img_path",
+    "slice",
     "folder",
 ];
 const SCAN: &[&str] = &["scan", "scan_id", "scan_name", "ct_scan", "volume", "volume_id"];
@@ -67,16 +78,7 @@ impl Columns {
             None if sets == Sets::Read => says_sets(records, |column| column != label && Some(column) != path)?,
             known => known.filter(|_| sets == Sets::Read),
         };
-        Ok(Self {
-            path,
-            scan,
-            patient,
-            series,
-            set,
-            source: find(SOURCE),
-            label,
-            names,
-        })
+        Ok(Self { path, scan, patient, series, set, source: find(SOURCE), label, names })
     }
 
     /// # Errors
@@ -117,9 +119,7 @@ fn says_sets(records: &[StringRecord], may_be: impl Fn(usize) -> bool) -> Result
     let said = |column: usize| records.iter().filter_map(move |row| row.get(column)).filter(|value| !value.is_empty());
     let width = records.iter().map(StringRecord::len).max().unwrap_or(0);
     let is_one = |column: &usize| {
-        may_be(*column)
-            && said(*column).next().is_some()
-            && said(*column).all(|value| Set::named(value).is_some())
+        may_be(*column) && said(*column).next().is_some() && said(*column).all(|value| Set::named(value).is_some())
     };
     match (0..width).filter(is_one).collect::<Vec<_>>()[..] {
         [first, second, ..] => {

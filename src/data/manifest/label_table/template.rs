@@ -4,10 +4,10 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::csv_text;
 use crate::base::files::write_whole;
 use crate::base::progress::Progress;
+use crate::data::manifest::Manifest;
 use crate::data::manifest::layout::{FolderPlace, lies_in_class, words_on_the_way};
 use crate::data::manifest::listing::FolderListing;
 use crate::data::manifest::new_scans::anywhere_below;
-use crate::data::manifest::Manifest;
 use std::collections::HashMap;
 use std::path::Path;
 

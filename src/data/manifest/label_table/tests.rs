@@ -131,9 +131,13 @@ fn pictures_of_several_patients_in_one_folder_are_scans_of_their_own() {
 #[test]
 fn pictures_of_one_folder_among_many_are_one_patients_though_rows_divide_them() {
     let rows = "path,label,set\na/0.jpg,covid,train\na/1.jpg,covid,val\nb/0.jpg,covid,train\nb/1.jpg,covid,train\n";
-    let divided = |folders_of: &[(&str, usize)]| said_of_first(&table(rows).apply(folders(folders_of)).expect("applies"));
+    let divided =
+        |folders_of: &[(&str, usize)]| said_of_first(&table(rows).apply(folders(folders_of)).expect("applies"));
     // Scans are sorted by set.
-    let expected = [("a/0.jpg".to_owned(), Set::Train, Some("a".to_owned())), ("a/1.jpg".to_owned(), Set::Val, Some("a".to_owned()))];
+    let expected = [
+        ("a/0.jpg".to_owned(), Set::Train, Some("a".to_owned())),
+        ("a/1.jpg".to_owned(), Set::Val, Some("a".to_owned())),
+    ];
     assert_eq!(divided(&[("a", 2), ("b", 2), ("c", 2)]), expected);
     // One or two folders may hold many patients.
     assert_eq!(divided(&[("a", 2), ("b", 2)]), expected.map(|(path, set, _)| (path, set, None)));
