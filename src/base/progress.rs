@@ -156,6 +156,11 @@ pub(crate) fn counted(number: u64, unit: &str) -> String {
     format!("{} {unit}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
+/// `1 of 50 slices is`, `2 of 50 slices are`.
+pub(crate) fn counted_of(number: u64, of: u64, unit: &str, [one, many]: [&str; 2]) -> String {
+    format!("{} of {} {}", thousands(number), counted(of, unit), if number == 1 { one } else { many })
+}
+
 /// Counts finished units from many threads and calls back at intervals: after two seconds, then every four, later less
 /// often (a thirtieth of the elapsed time, 15 s at most), so that long runs do not fill a log with lines. Where lines can be
 /// changed in their place, twice a second.

@@ -19,6 +19,7 @@ use std::path::Path;
 mod audit_tables;
 mod check;
 mod chest_outline;
+mod derived;
 mod earlier;
 mod expected;
 mod fields;
@@ -50,6 +51,7 @@ mod thumbnail;
 mod wrong_scans;
 
 pub use check::{Check, Severity};
+use derived::derived;
 pub use earlier::EarlierAudit;
 pub(crate) use earlier::{FileStamp, Recall};
 pub use expected::Expectation;
@@ -130,6 +132,11 @@ impl Audit {
         let usual = usual_size(&manifest);
         for (look, slice) in looked.iter_mut().zip(&manifest.slices) {
             look.compare(&manifest, slice, usual);
+        }
+        for (slice, of) in derived(&manifest) {
+            let path = manifest.path(&manifest.slices[slice]);
+            let detail = format!("named as made of {of}");
+            looked[slice].findings.push(Finding { check: Check::DerivedPicture, path, detail, with: None });
         }
         let of_scans = wrong_scans::wrong_scans(&manifest, &mut looked);
         let mut findings: Vec<Finding> = looked.iter().flat_map(|look| look.findings.iter().cloned()).collect();

@@ -3,7 +3,7 @@
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::figure::Figure;
 use crate::base::files::Digest;
-use crate::base::progress::counted;
+use crate::base::progress::{counted, counted_of};
 use crate::base::table::{Table, percent, shown_as_table};
 use crate::data::cache::SliceCache;
 use crate::data::contact_sheet::ContactSheet;
@@ -151,11 +151,11 @@ impl Inference {
             table = table.note(format!("{count} not judged: none of the slices could be used."));
         }
         let covid = self.scans.iter().filter(|row| row.decision == Label::Covid).count();
-        let are = if self.scans.len() == 1 { "is" } else { "are" };
+        let of = self.scans.len();
         let covid = format!(
-            "{covid} of {} ({}) {are} called covid: {} ({}).",
-            counted(self.scans.len() as u64, "scan"),
-            percent(Some(covid as f64 / self.scans.len().max(1) as f64)),
+            "{} called covid ({}): {} ({}).",
+            counted_of(covid as u64, of as u64, "scan", ["is", "are"]),
+            percent(Some(covid as f64 / of.max(1) as f64)),
             self.rule.text(),
             self.rule.chosen
         );

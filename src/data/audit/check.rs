@@ -103,6 +103,8 @@ checks! {
     SeveralSlices "several-slices" Exclude "A page of several pictures, such as a contact sheet, in a slice's place.";
     /// A scout view.
     LocalizerPicture "localizer-picture" Exclude "No axial slice but a scout (localizer, topogram), or a coronal or sagittal view: the body goes on from the upper to the lower border.";
+    /// A mask, a heat map or an augmented copy of another slice.
+    DerivedPicture "derived-picture" Exclude "Named as made of another slice of its scan (3_mask.png, 3_flip.png beside 3.png): a mask, a heat map, an augmented copy. The other slice is kept.";
     /// The same picture twice.
     ExactDuplicate "exact-duplicate" Exclude "The same pixels as another slice, which is kept; a copy in training and one in test would be a leak. A split keeps the two scans together.";
     /// One patient with both labels.
@@ -180,7 +182,7 @@ checks! {
     /// Frames, windows, padding.
     Borders "borders" Warning "A frame, a screen's window or padding is part of the picture: the slice is smaller than it seems.";
     /// Less sharp than others.
-    Blurred "blurred" Warning "Much less sharp than the other slices: details of the lung are lost.";
+    Blurred "blurred" Warning "A slice much less sharp than its scan, or a whole scan than the data set: details of the lung are lost.";
     /// Too bright.
     Overexposed "overexposed" Warning "So bright that much of what is shown is white: its details are lost.";
     /// Control characters, marks of writing direction and the like in a name.

@@ -5,7 +5,7 @@ use super::samples::ScanSamples;
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::escape::hidden_in;
 use crate::base::file_kind::{FileKind, FileUse};
-use crate::base::progress::thousands;
+use crate::base::progress::{counted_of, thousands};
 use crate::base::regular_file::open_regular;
 use crate::data::foreign::ends_as_scanners;
 use crate::data::manifest::{IrregularKind, Label, Manifest, Rejected, Rejection, Scan, Set, Slice, missing_numbers};
@@ -251,8 +251,11 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection], samples:
         let example = manifest.slices[pair.example.0].file.clone();
         let twin = &manifest.slices[pair.example.1].file;
         let mut detail = format!(
-            "{} and {}: the same patient? {} of {} slices have a twin (for example {example} and {twin}, correlation {:.2})",
-            first.folder, second.folder, pair.matched, pair.of, pair.correlation
+            "{} and {}: the same patient? {} a twin (for example {example} and {twin}, correlation {:.2})",
+            first.folder,
+            second.folder,
+            counted_of(pair.matched as u64, pair.of as u64, "slice", ["has", "have"]),
+            pair.correlation
         );
         let (mut how, sizes) = (pair.how, (size(pair.example.0), size(pair.example.1)));
         if let (Some(one), Some(other)) = sizes

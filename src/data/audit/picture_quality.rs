@@ -16,9 +16,13 @@ pub(super) fn quality_findings(manifest: &Manifest, looked: &[Inspection]) -> Ve
     let of_slice = |slice: &usize| looked[*slice].quality.filter(|_| looked[*slice].shows_something());
     let usual = medians((0..looked.len()).filter_map(|slice| of_slice(&slice)).collect());
     let mut found = Vec::new();
-    for slices in manifest.slices_by_scan() {
+    for (scan, slices) in manifest.scans.iter().zip(manifest.slices_by_scan()) {
         let of_scan: Vec<Quality> = slices.iter().filter_map(of_slice).collect();
         let is_enough = of_scan.len() >= ENOUGH;
+        if is_enough && let Some(detail) = blurred_scan(&of_scan, usual) {
+            found.push(Finding { check: Check::Blurred, path: scan.folder.clone(), detail, with: None });
+            continue;
+        }
         let others = if is_enough { medians(of_scan) } else { usual };
         for slice in slices {
             let Some((quality, (sharpness, saturated))) = of_slice(&slice).zip(others) else { continue };
@@ -41,6 +45,18 @@ pub(super) fn quality_findings(manifest: &Manifest, looked: &[Inspection]) -> Ve
         }
     }
     found
+}
+
+/// A scan of which most slices are much less sharp than the data set's.
+fn blurred_scan(of_scan: &[Quality], usual: Option<(f32, f32)>) -> Option<String> {
+    let (sharpness, _) = medians(of_scan.to_vec())?;
+    let (usual, _) = usual?;
+    (sharpness < BLURRED && sharpness < usual / 2.0).then(|| {
+        format!(
+            "the whole scan: sharpness {sharpness:.3} (median of {} slices), the data set's median is {usual:.3}",
+            of_scan.len()
+        )
+    })
 }
 
 /// Medians of sharpness and of the white share; `None` of nothing.

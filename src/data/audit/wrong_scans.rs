@@ -14,6 +14,7 @@ use self::neighbours::{foreign_slices, order, take_back_of_alike, turned_slices}
 use super::pixel_measures::Picture;
 use super::slice_shape::SliceShape;
 use super::{Check, Finding, Inspection, Severity};
+use crate::base::progress::counted_of;
 use crate::data::manifest::{IrregularKind, Manifest, Scan, Slice};
 use crate::stats::median::upper_median;
 use rayon::prelude::*;
@@ -322,9 +323,8 @@ fn repeated(seen: &[SeenSlice<'_>]) -> Verdict {
     let copies: Vec<(usize, usize)> = seen.iter().enumerate().filter_map(original).collect();
     let (first, copy) = *copies.first()?;
     let detail = format!(
-        "{} of {} slices are copies of another, encoded again, down to the noise: for example {} and {}",
-        copies.len(),
-        seen.len(),
+        "{} of another, encoded again, down to the noise: for example {} and {}",
+        counted_of(copies.len() as u64, seen.len() as u64, "slice", ["is a copy", "are copies"]),
         seen[first].slice.file,
         seen[copy].slice.file
     );

@@ -63,6 +63,14 @@ fn foreign_names(drawing: &mut CaseDrawing) -> Result<()> {
     let folder = drawing.new_folder(0);
     drawing.named_scan(&folder, 0, &names(|slice| format!("Normal ({slice}).jpg")))?;
     drawing.note("contradicting-name", &[&folder], "pictures named as of the other class");
+    let folder = drawing.new_folder(1);
+    let bare = || (0..SLICES).map(|slice| format!("{slice}.jpg"));
+    let made: Vec<String> = bare().chain(["2_flip.jpg", "3_mask.jpg"].map(str::to_owned)).collect();
+    drawing.named_scan(&folder, 1, &made)?;
+    for name in &made[SLICES..] {
+        drawing.note("derived-picture", &[&format!("{folder}/{name}")], "named as made of another slice");
+    }
+    drawing.note("doubtful-order", &[&folder], "a slice and what is named as made of it");
     Ok(())
 }
 
