@@ -29,6 +29,8 @@ pub(super) fn draw(config: &PhantomConfig, plan: &PhantomPlan) -> Result<CaseDra
     // As above, of the twins that are turned.
     drawing.patient += 1;
     twins::draw(&mut drawing)?;
+    // New cases come last, so that the others' patients stay the same.
+    folders::derived_pictures(&mut drawing)?;
     Ok(drawing)
 }
 

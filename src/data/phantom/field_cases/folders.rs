@@ -63,6 +63,11 @@ fn foreign_names(drawing: &mut CaseDrawing) -> Result<()> {
     let folder = drawing.new_folder(0);
     drawing.named_scan(&folder, 0, &names(|slice| format!("Normal ({slice}).jpg")))?;
     drawing.note("contradicting-name", &[&folder], "pictures named as of the other class");
+    Ok(())
+}
+
+/// A scan with what was made of its slices beside them.
+pub(super) fn derived_pictures(drawing: &mut CaseDrawing) -> Result<()> {
     let folder = drawing.new_folder(1);
     let bare = || (0..SLICES).map(|slice| format!("{slice}.jpg"));
     let made: Vec<String> = bare().chain(["2_flip.jpg", "3_mask.jpg"].map(str::to_owned)).collect();
