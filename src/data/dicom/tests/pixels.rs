@@ -16,6 +16,12 @@ fn bits_around_the_value_do_not_count() {
     maker.words(tags::PIXEL_DATA, b"OW", &[0xF7FF, 0x0800, 0x5FFF, 0xA001]);
     let found = decode(maker.file(uids::EXPLICIT_VR_LITTLE_ENDIAN)).expect("decodes");
     assert_eq!(found.values, [2047.0, -2048.0, -1.0, 1.0]);
+    // 13 bits, which others read without their sign (findings/dcm2niix-signed-13-bits.sh).
+    let mut maker = Maker::new(ElementEncoding::EXPLICIT);
+    maker.text(tags::MODALITY, b"CS", "CT").image((4, 1), [16, 13, 12], true);
+    maker.words(tags::PIXEL_DATA, b"OW", &[0x1C18, 0x1FFF, 0, 40]);
+    let found = decode(maker.file(uids::EXPLICIT_VR_LITTLE_ENDIAN)).expect("decodes");
+    assert_eq!(found.values, [-1000.0, -1.0, 0.0, 40.0]);
     // The value in the upper bits.
     let mut maker = Maker::new(ElementEncoding::EXPLICIT);
     maker.text(tags::MODALITY, b"CS", "CT").image((4, 1), [16, 12, 15], false);
