@@ -73,11 +73,12 @@ pub fn cache(workspace: &Workspace, args: &RunArgs) -> Result<()> {
 /// Writes a table of the scans in a folder for somebody to fill in.
 pub fn labels(dir: &Path, out: Option<&Path>) -> Result<()> {
     let out = out.map_or_else(|| dir.join("labels.csv"), Path::to_owned);
-    let scans = Manifest::write_label_table(dir, &out, TerminalProgress::new().progress())?;
+    let rows = Manifest::write_label_table(dir, &out, TerminalProgress::new().progress())?;
     say(format_args!(
-        "{scans} scans in {}: fill in the columns label (covid or non-covid; empty where unknown), set (train or val), patient and \
-         source. Each picture directly in a class folder counts as one scan of one patient. Where several belong together, \
-         give them the same `scan` and `patient`, or the split will leak.",
+        "{rows} {} in {}: fill in the columns label (covid or non-covid; empty where unknown), set (train or val), patient and \
+         source. Where a row is a picture, its scan is the beginning of its name (NCP_96_1328 of NCP_96_1328_0005.png), or else \
+         the picture alone. Give pictures that belong together the same `scan` and `patient`, or the split will leak.",
+        if rows == 1 { "row" } else { "rows" },
         visible(&out)
     ));
     Ok(())

@@ -170,7 +170,7 @@ checks! {
     /// Not the usual width and height.
     OddSize "odd-size" Warning "Not the data set's usual size: resizing changes its scale or its proportions.";
     /// Dark, with enough grey levels to be stretched.
-    WideWindow "wide-window" Warning "Dark: 99 % of the pixels at level 64 of 255 or darker, from a very wide window at export. Enough levels are left for the stretch lung-to-tissue, without which a network sees little.";
+    WideWindow "wide-window" Warning "Dark, from a very wide window at export: 99 % of the pixels at level 64 of 255 or darker, or soft tissue at 76 or darker. Enough levels are left for the stretch lung-to-tissue, without which a network sees little.";
     /// Colour in a grey data set.
     Colour "colour" Warning "Stored in three channels, which may be equal: it may come from a screenshot; it is read as grey.";
     /// Colours that are seen.

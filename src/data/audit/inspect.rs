@@ -19,6 +19,9 @@ pub(super) const BLACK: u8 = 8;
 /// exported with a very wide window (some of MosMed's) end at 44 to 59, all others reach 148 or more. Dark ones with
 /// [`NARROW`] levels or more between air and tissue can be stretched; with less they are nearly black.
 const DARK: u8 = 64;
+/// Soft tissue at this level or darker was exported with a window of 3,400 HU or wider, such as all of -1024 to 3071, where it is at 67;
+/// in a window of the lungs it is at 235, in one of bone at 85 and brighter.
+const DARK_TISSUE: u8 = 76;
 /// Low contrast: the 1st and the 99th percentile closer than this.
 const NARROW: u8 = 24;
 
@@ -168,7 +171,11 @@ pub(super) fn brightness_finding(measure: &PixelMeasure) -> Option<(Check, Strin
     } else if high - low < NARROW {
         Some((Check::LowContrast, format!("98 % of the pixels between {low} and {high}")))
     } else {
-        None
+        let (tissue, lung) = measure.shape.as_ref().and_then(|shape| shape.tissue.zip(shape.lung_level))?;
+        // In a window of bone lungs are black.
+        let is_chest = measure.shape.as_ref().is_some_and(|shape| shape.is_chest);
+        let is_wide = is_chest && tissue <= DARK_TISSUE && lung >= tissue / 8;
+        is_wide.then(|| (Check::WideWindow, format!("soft tissue at level {tissue}, lungs at {lung}")))
     }
 }
 

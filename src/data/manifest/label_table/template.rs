@@ -14,7 +14,8 @@ use std::path::Path;
 impl Manifest {
     /// Writes a table of the scans below `folder`, of any layout, with columns for label and set, filled in where names of folders
     /// say them, an empty one for source, and `patient`, filled in where DICOM files tell which scans are one patient's. Pictures
-    /// that lie in the folder of a class itself have a row, and are a scan, each. Returns the number of scans.
+    /// that lie in the folder of a class itself have a row, and are a scan, each; those whose names begin with several scans' have a
+    /// row with the scan. Returns the number of rows.
     ///
     /// # Errors
     /// No scan there, or a table that is there already: it may hold somebody's work.
@@ -59,9 +60,11 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
         let row = |path: &str, patient: Option<String>, scan: &str| {
             [csv_text(path), label.clone(), set.clone(), String::new(), patient.unwrap_or_default(), csv_text(scan)]
         };
-        if lies_in_class(&words[index]) && scan.acquisition.is_none() {
-            let pictures: Vec<String> =
-                of_scan.iter().filter(|file| file.number.is_some()).map(|file| listing.path(file)).collect();
+        let pictures: Vec<String> =
+            of_scan.iter().filter(|file| file.number.is_some()).map(|file| listing.path(file)).collect();
+        if scan.acquisition.is_none() && begin_with_scans(&pictures) {
+            rows.extend(pictures.iter().map(|path| row(path, None, before_number(path))));
+        } else if lies_in_class(&words[index]) && scan.acquisition.is_none() {
             let mut stems: HashMap<&str, usize> = HashMap::new();
             pictures.iter().for_each(|path| *stems.entry(stem(path).1).or_default() += 1);
             // `7.png` and `7.jpg` are two.
@@ -76,6 +79,23 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
         }
     }
     rows
+}
+
+/// Pictures of a scan, at the least, by whose names scans are told apart.
+const FEWEST: usize = 3;
+
+/// Whether names of pictures begin with those of several scans: `NCP_96_1328_0005.png`.
+fn begin_with_scans(pictures: &[String]) -> bool {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    pictures.iter().for_each(|path| *counts.entry(before_number(path)).or_default() += 1);
+    let says_scan = |name: &str| name.contains(|c: char| c.is_ascii_digit());
+    counts.len() > 1 && counts.iter().all(|(name, count)| *count >= FEWEST && says_scan(name))
+}
+
+/// A picture's name before its last number.
+fn before_number(path: &str) -> &str {
+    let stem = stem(path).1.trim_end_matches(')');
+    stem.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['_', '-', ' ', '(', '.'])
 }
 
 /// A file's name with and without its ending.
@@ -123,5 +143,17 @@ mod tests {
         let manifest = Manifest::scan(folder.path(), |_| {}).expect("scans");
         let labelled = manifest.scans.iter().filter(|scan| scan.label.is_some()).count();
         assert_eq!((manifest.scans.len(), labelled, manifest.rejected.len()), (7, 5, 0), "{:?}", manifest.rejected);
+    }
+
+    #[test]
+    fn pictures_of_many_scans_in_one_folder_are_told_apart_by_the_beginning_of_their_names() {
+        let files = |names: &[&str]| -> Vec<String> { names.iter().map(|name| format!("images/{name}")).collect() };
+        let many = ["NCP_96_1_0.png", "NCP_96_1_1.png", "NCP_96_1_2.png", "CP_7-10.png", "CP_7-11.png", "CP_7-12.png"];
+        assert!(begin_with_scans(&files(&many)));
+        assert_eq!(many.map(before_number)[2..4], ["NCP_96_1", "CP_7"]);
+        // One scan, too few of one, names without a scan's number.
+        assert!(!begin_with_scans(&files(&many[..3])) && !begin_with_scans(&files(&many[..5])));
+        assert!(!begin_with_scans(&files(&["a 1.png", "a 2.png", "a 3.png", "b 1.png", "b 2.png", "b 3.png"])));
+        assert_eq!(before_number("x/Covid (12).png"), "Covid");
     }
 }
