@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A CT slice may store signed values of fewer bits than the 16 that each takes. The sign is the highest bit that is
 # stored; the bits above it are no part of the value (PS3.5, 8.1.1) and may be 0, and JPEG-LS of 13 bits lacks them.
-# dcm2niix carries the sign upwards where 12 bits are stored, but not where 13, 14 or 15 are: everything below 0 HU,
+# dcm2niix carries the sign upwards where 12 bits are stored, but not where 13 or 15 are: everything below 0 HU,
 # lung and air, becomes denser than any bone. It ends with exit status 0 and says nothing that it does not say of 12
 # bits too. pydicom and SimpleITK read every one of these files rightly, and dcm2niix does if the bits above happen to
 # repeat the sign.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two scans lie in one folder, lungs of -800 HU and soft tissue of 40. Asked for a slice of one of them by its name,
-# imageio.v3.imread returns all slices of the other: it looks through the slice's folder, and those below it, and
+# imageio.v3.imread returns all slices of the other: it looks through the slice's folder and
 # takes the series whose UID is first in the order of text, whichever file it is given. Where there is one series
 # alone, a slice is read as asked, but a second fault remains: values from 0 to 255, as of slices stored through a
 # window, come back as int8, so that what is brighter than 127 is negative and darkest. imageio.v2.imread reads the

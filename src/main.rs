@@ -38,7 +38,16 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let is_heard = if is_alone() { signals::end_calls_at_signals() } else { Ok(()) };
+    // What asks on the terminal, or is soon done, ends at the first signal; mpirun and srun end the ranks.
+    let is_short = matches!(
+        cli.command,
+        CliCommand::Cloud(_)
+            | CliCommand::Doctor
+            | CliCommand::Export { .. }
+            | CliCommand::Labels { .. }
+            | CliCommand::Report(_)
+    );
+    let is_heard = if is_alone() && !is_short { signals::end_calls_at_signals() } else { Ok(()) };
     let done = is_heard.and_then(|()| work(cli)).and_then(|code| match lost_output() {
         Some(error) => Err(error).context("writing to standard output"),
         None => Ok(code),

@@ -5,7 +5,7 @@ use crate::support::{fixture, folder, program, run_well};
 use crate::training::tensors;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 /// Runs the program, which is asked to end from its start.
@@ -64,6 +64,16 @@ fn every_long_call_ends_when_it_is_asked_to_and_goes_on_to_the_same_bits() {
     }
 }
 
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 #[test]
 fn a_signal_ends_a_training_after_its_checkpoint() {
     let home = folder();
@@ -75,22 +85,26 @@ fn a_signal_ends_a_training_after_its_checkpoint() {
     for (signal, code, begins_with) in [("INT", 130, "epoch 1/1000: "), ("TERM", 143, "resumed in epoch ")] {
         let file = fs::File::create(&log).expect("a file");
         // A shell that runs tests in the background has them ignore Ctrl-C.
-        let mut training = Command::new("env")
+        let command = &mut Command::new("env");
+        command
             .args(["--default-signal=INT", env!("CARGO_BIN_EXE_covid-ct")])
             .args(train.split(' '))
             .env("COVID_CT_WORKSPACE", home.path())
             .env("COVID_CT_DATA", &fixture().root)
             .stdout(file.try_clone().expect("a file"))
-            .stderr(file)
-            .spawn()
-            .expect("starts");
-        let begun = Instant::now();
-        while !said().contains(begins_with) {
-            assert!(begun.elapsed() < Duration::from_secs(120), "no training: {}", said());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Command::new("kill").args([&format!("-{signal}"), &training.id().to_string()]).status().expect("kill");
-        assert_eq!(training.wait().expect("ends").code(), Some(code), "{}", said());
+            .stderr(file);
+        let mut training = Running(command.spawn().expect("starts"));
+        let wait = |what: &str, mut is_so: Box<dyn FnMut() -> bool + '_>| {
+            let begun = Instant::now();
+            while !is_so() {
+                assert!(begun.elapsed() < Duration::from_secs(400), "{what}: {}", said());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        wait("no training", Box::new(|| said().contains(begins_with)));
+        Command::new("kill").args([&format!("-{signal}"), &training.0.id().to_string()]).status().expect("kill");
+        wait("no end", Box::new(|| training.0.try_wait().expect("waits").is_some()));
+        assert_eq!(training.0.wait().expect("ends").code(), Some(code), "{}", said());
         let announced = said().contains("ends when what is done is written; once more ends at once");
         assert!(announced && said().contains("run the command again to go on"), "{}", said());
         assert!(home.path().join("runs/phantom/compact/last.safetensors").is_file());

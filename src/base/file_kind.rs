@@ -148,14 +148,20 @@ impl FileKind {
         })
     }
 
+    /// Whether a name ends as that of a download that is not whole.
+    pub(crate) fn is_unfinished(name: &str) -> bool {
+        name.rsplit_once('.').is_some_and(|(_, ending)| UNFINISHED.iter().any(|of| ending.eq_ignore_ascii_case(of)))
+    }
+
     /// An archive of any kind, whole or in part, by its ending.
     pub(crate) fn packed_named(name: &str) -> Option<Self> {
-        match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
-            "zip" => Some(kind("a zip archive", Archive, UNZIP)),
-            ending if UNFINISHED.contains(&ending) => {
+        let is_zip = name.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("zip"));
+        match () {
+            () if is_zip => Some(kind("a zip archive", Archive, UNZIP)),
+            () if Self::is_unfinished(name) => {
                 Some(kind("an unfinished download", Other, "fetch it again, as a whole"))
             }
-            _ => Self::archive_named(name),
+            () => Self::archive_named(name),
         }
     }
 

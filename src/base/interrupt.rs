@@ -16,8 +16,8 @@ const BETWEEN: u64 = 100;
 
 static IS_ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Asks every long call of this process to end, as an interrupt does in a notebook: a training writes a checkpoint, and each
-/// call returns an error that says so. The command line calls it at Ctrl-C.
+/// Asks every long call of this process to end, those that begin later too: a training writes a checkpoint, and each call
+/// returns an error that says so. The command line calls it at Ctrl-C.
 pub fn ask_to_end() {
     IS_ASKED.store(true, Ordering::Relaxed);
 }

@@ -61,7 +61,7 @@ pub fn is_alone() -> bool {
     ranks().is_alone()
 }
 
-/// What this build divides work by, for a reader.
+/// By what this build divides work among processes, for a reader.
 pub(crate) fn mpi_in_words() -> String {
     #[cfg(feature = "mpi")]
     return format!("{}: started by mpirun or srun, each does its share", messages::library());

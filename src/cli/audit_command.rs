@@ -61,7 +61,7 @@ pub fn run(args: &AuditArgs, workspace: &Workspace) -> Result<ExitCode> {
     let shown = if audit.findings().is_empty() { "" } else { "; `covid-ct pages` shows what was found" };
     say(format_args!("\nWritten to {}{shown}", visible(workspace.manifest_folder())));
     say(
-        "Each check looks at slices and scans; whether the classes differ by how they were made, `covid-ct shortcuts` measures.",
+        "Whether the classes differ in how their pictures were acquired or exported is measured by `covid-ct shortcuts`.",
     );
     if let Some(expected) = expected {
         say(format_args!("\n{}", audit.against(&expected)));

@@ -11,7 +11,8 @@ use std::thread;
 /// The first signal that came; 0: none.
 static CAME: AtomicI32 = AtomicI32::new(0);
 
-/// Waits for both signals on a thread of its own: the first one asks the running call to end, the second ends the program.
+/// Waits for both signals on a thread of its own: the first one asks the running call to end, the second ends the program
+/// at once.
 ///
 /// # Errors
 /// The system gives no way to wait.
@@ -23,7 +24,8 @@ pub fn end_calls_at_signals() -> Result<()> {
     thread::spawn(move || {
         for signal in &mut signals {
             if CAME.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-                std::process::exit(128 + signal);
+                // Without what libtorch does at an ordinary end, while its threads work.
+                signal_hook::low_level::exit(128 + signal);
             }
             ask_to_end();
             let what = if signal == SIGINT { "Ctrl-C" } else { "SIGTERM" };

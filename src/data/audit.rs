@@ -55,7 +55,7 @@ use derived::derived;
 pub use earlier::EarlierAudit;
 pub(crate) use earlier::{FileStamp, Recall};
 pub use expected::Expectation;
-use findings::{exact_duplicates, folder_findings, said_of_scan_alone, same_patients};
+use findings::{exact_duplicates, folder_findings, said_of_scan_alone, same_patients, without_known};
 use hounsfield::without_air;
 pub use incremental::Incremental;
 pub(crate) use pass::{Pass, WantedCache};
@@ -145,7 +145,7 @@ impl Audit {
         let without_air = without_air(&manifest, &looked);
         findings.extend(quality_findings(&manifest, &looked));
         findings.extend(exact_duplicates(&manifest, &looked));
-        findings.extend(same_patients(&manifest, &looked, samples));
+        findings.extend(without_known(&manifest, same_patients(&manifest, &looked, samples)));
         said_of_scan_alone(&mut findings, &without_air);
         findings.extend(without_air);
         findings.sort_by(|a, b| (a.check, &a.path).cmp(&(b.check, &b.path)));

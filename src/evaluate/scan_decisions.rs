@@ -4,7 +4,7 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::csv_text;
 use crate::base::figure::Figure;
 use crate::base::files::write_whole;
-use crate::base::progress::thousands;
+use crate::base::progress::{counted_of, thousands};
 use crate::base::table::{Table, percent, shown_as_table};
 use crate::data::manifest::Label;
 use crate::data::split::Subset;
@@ -236,8 +236,8 @@ impl ScanPredictions {
             table = table.note(format!("The first {SHOWN} of {} scans.", self.rows.len()));
         }
         table.note(format!(
-            "{covid} of {} scans are called covid: {} ({}).",
-            self.rows.len(),
+            "{} called covid: {} ({}).",
+            counted_of(covid as u64, self.rows.len() as u64, "scan", ["is", "are"]),
             self.rule.text(),
             self.rule.chosen
         ))

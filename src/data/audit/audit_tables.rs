@@ -102,11 +102,11 @@ impl Audit {
             (Some(classes), _) => Some(format!(
                 "The training set has no scan of {classes}: nothing can be trained on this data set alone."
             )),
-            (None, Some(classes)) => Some(format!(
-                "The validation set has no scan of {classes}, and by it a network is chosen: put some below val/ (or write val in \
-                 labels.csv), or cross-validate, which divides by itself: `covid-ct train --folds 5`."
-            )),
-            (None, None) => None,
+            // Without a validation scan a part of the training set is taken.
+            (None, Some(classes)) if Label::ALL.iter().any(|label| has(Set::Val, *label)) => {
+                Some(format!("The validation set has no scan of {classes}, and by both classes a network is chosen."))
+            }
+            (None, _) => None,
         };
         folders.into_iter().chain(classes).collect()
     }

@@ -126,7 +126,7 @@ checks! {
     /// A class in no part.
     NoPart "no-part" Warning "A class whose folders name no part, where those of others do: its scans are read as train. A part may be misspelt, or be of another study.";
     /// A zip, a tar, … beside scans.
-    PackedFiles "packed-files" Warning "An archive beside scans: what is in it is not read. Unpack it, or read zip archives in place by `covid-ct audit --archives`.";
+    PackedFiles "packed-files" Warning "An archive, or an unfinished download, beside scans: what is in it is not read. Unpack it, or read zip archives in place by `covid-ct audit --archives`.";
     /// A table that may name patients or labels.
     UnreadTable "unread-table" Warning "A table beside scans that is not read, though it may name patients or labels: patients.csv and labels.csv, in the data set's folder, are.";
     /// A folder without slices.
@@ -149,6 +149,8 @@ checks! {
     UnlikeNeighbours "unlike-neighbours" Warning "A slice is unlike both its neighbours, which are alike: of another patient or series, altered, or out of its place.";
     /// A jump where the numbers have none.
     GapInScan "gap-in-scan" Warning "Two neighbours differ far more than those around them: slices are missing, although the numbers have no gap.";
+    /// Two scans numbered on.
+    SeveralScans "several-scans" Warning "The lungs grow and shrink twice along the scan: two patients, or two series, are numbered on in one folder.";
     /// A copy with other bytes.
     RepeatedInScan "repeated-in-scan" Warning "A slice of the scan comes again, encoded anew: equal down to the noise, which two slices never share.";
     /// Seen from the other side.

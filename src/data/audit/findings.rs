@@ -9,7 +9,7 @@ use crate::base::progress::{counted_of, thousands};
 use crate::base::regular_file::open_regular;
 use crate::data::foreign::ends_as_scanners;
 use crate::data::manifest::{IrregularKind, Label, Manifest, Rejected, Rejection, Scan, Set, Slice, missing_numbers};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 
 /// What the folders show: stray files, empty scans and missing slice numbers.
@@ -46,7 +46,8 @@ pub(super) fn folder_findings(manifest: &Manifest) -> Vec<Finding> {
 /// What was rejected, in words; of an archive by its contents, for it may be a server's page.
 fn told(manifest: &Manifest, of: &Rejected) -> String {
     let failed = || {
-        let first = (of.reason == Rejection::Archive).then(|| beginning(manifest, &of.path)).flatten()?;
+        let is_archive = of.reason == Rejection::Archive && !FileKind::is_unfinished(&of.path);
+        let first = is_archive.then(|| beginning(manifest, &of.path)).flatten()?;
         let what = match FileKind::of(&first) {
             _ if first.is_empty() => "0 bytes",
             kind => kind.filter(|kind| kind.is != FileUse::Archive)?.name,
@@ -271,13 +272,19 @@ pub(super) fn same_patients(manifest: &Manifest, looked: &[Inspection], samples:
         }
         Finding { check, path: first.folder.clone(), detail, with: Some(second.folder.clone()) }
     };
-    // Of scans that are known to be one patient's nothing is found.
-    let is_known = |pair: &look_alikes::ScanPair| {
-        let [first, second] = [pair.first, pair.second].map(|scan| manifest.scans[scan].patient.as_ref());
-        !pair.in_conflict && first.is_some() && first == second
-    };
-    let pairs = look_alikes::pairs_of_scans(&candidates, &samples);
-    pairs.into_iter().filter(|pair| !is_known(pair)).map(finding).collect()
+    look_alikes::pairs_of_scans(&candidates, &samples).into_iter().map(finding).collect()
+}
+
+/// Without the pairs of scans that are known to be one patient's, by a table or folders: nothing is found in them.
+pub(super) fn without_known(manifest: &Manifest, mut pairs: Vec<Finding>) -> Vec<Finding> {
+    let patients: HashMap<&str, &String> =
+        manifest.scans.iter().filter_map(|scan| Some((scan.folder.as_str(), scan.patient.as_ref()?))).collect();
+    pairs.retain(|of| {
+        let patient = |scan: Option<&String>| scan.and_then(|scan| patients.get(scan.as_str()));
+        let [first, second] = [patient(Some(&of.path)), patient(of.with.as_ref())];
+        of.check != Check::SamePatient || first.is_none() || first != second
+    });
+    pairs
 }
 
 #[cfg(test)]
@@ -291,5 +298,40 @@ mod tests {
         let mut findings = vec![finding(Check::LowContrast, "train/covid/a/0"), kept.clone()];
         said_of_scan_alone(&mut findings, &[finding(Check::NotCt, "train/covid/a")]);
         assert_eq!(findings, [kept]);
+    }
+
+    #[test]
+    fn what_is_known_to_be_one_patients_is_not_found_again() {
+        let folders = ["train/covid/1", "train/covid/2", "train/covid/3", "train/non-covid/4"].map(str::to_owned);
+        let mut manifest = Manifest::of_folders("known", folders.to_vec(), Vec::new());
+        for scan in [0, 1, 3] {
+            manifest.scans[scan].patient = Some("P1".to_owned());
+        }
+        let pair = |check, a: usize, b: usize| {
+            let [path, with] = [a, b].map(|scan| folders[scan].clone());
+            Finding { check, path, detail: String::new(), with: Some(with) }
+        };
+        let (known, other) = (pair(Check::SamePatient, 0, 1), pair(Check::SamePatient, 0, 2));
+        let conflict = pair(Check::ConflictingLabel, 1, 3);
+        assert_eq!(without_known(&manifest, vec![known, other.clone(), conflict.clone()]), [other, conflict]);
+        // Of two that nobody names nothing is known.
+        manifest.scans.iter_mut().for_each(|scan| scan.patient = None);
+        assert_eq!(without_known(&manifest, vec![pair(Check::SamePatient, 0, 1)]).len(), 1);
+    }
+
+    #[test]
+    fn what_lies_in_an_archives_place_is_told_by_its_contents() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut manifest = Manifest::of_folders("m", Vec::new(), Vec::new());
+        manifest.root = folder.path().to_owned();
+        let said = |name: &str, bytes: &[u8]| {
+            std::fs::write(folder.path().join(name), bytes).expect("writes");
+            told(&manifest, &Rejected::archive(name, &BTreeSet::new()).expect("an archive"))
+        };
+        assert!(said("val.zip", b"<!DOCTYPE html><html>quota").starts_with("an HTML page in an archive's place"));
+        assert!(said("train.zip", b"").starts_with("0 bytes in an archive's place"));
+        assert!(said("a.zip", b"PK\x03\x04").starts_with("a zip archive: unpack it first"));
+        assert!(said("a.zip.part", b"PK\x03\x04").starts_with("an unfinished download: fetch it again"));
+        assert!(said("b.pdf.crdownload", b"%PDF-1.4").starts_with("an unfinished download: fetch it again"));
     }
 }

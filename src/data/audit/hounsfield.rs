@@ -47,14 +47,14 @@ fn not_in_hounsfield((low, high): (f32, f32), tissue: Option<u8>, white: Option<
             "all below 0 was probably cut off, so air, lungs and fat cannot be told apart: export the scan again with negative values"
         }
         () if sign_is_lost((low, high)) => {
-            "no air, and values up to a power of two: those below 0 probably lost their sign in a conversion; convert the scanner's \
-             files again by another program"
+            "no air, and values up to a power of two: those below 0 probably lost their sign in a conversion (or were scaled to all \
+             values of so many bits); convert the scanner's files again by another program"
         }
         () if low >= 0.0 && high > WATER && high < 8000.0 => {
             "no air: Hounsfield units + 1024 whose intercept was lost (take 1024 off), or another modality"
         }
         () if low < -20.0 && high > 20.0 => {
-            "cut off at the lowest value, so air, lungs and perhaps fat cannot be told apart: export the scan again with all values"
+            "probably cut off at the lowest value, so air, lungs and perhaps fat cannot be told apart: export the scan again with all values"
         }
         () => "no air, so no chest CT in Hounsfield units (a mask, or another modality?)",
     })
@@ -100,7 +100,7 @@ mod tests {
         for (low, high) in [(2.0, 65533.0), (0.0, 8191.0), (0.0, 16380.0), (7.0, 32767.0)] {
             assert!(said((low, high), None).contains("lost their sign"), "{high}");
         }
-        assert!(said((-200.0, 150.0), None).contains("cut off at the lowest value"));
+        assert!(said((-200.0, 150.0), None).contains("probably cut off at the lowest value"));
         assert!(said((0.0, 1174.0), Some(0.6)).contains("take 1024 off"));
         assert!(!said((0.0, 4095.0), None).contains("sign") && !said((0.0, 8000.0), None).contains("sign"));
         assert!(said((100.0, 900.0), None).contains("another modality"));

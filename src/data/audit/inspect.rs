@@ -19,8 +19,8 @@ pub(super) const BLACK: u8 = 8;
 /// exported with a very wide window (some of MosMed's) end at 44 to 59, all others reach 148 or more. Dark ones with
 /// [`NARROW`] levels or more between air and tissue can be stretched; with less they are nearly black.
 const DARK: u8 = 64;
-/// Soft tissue at this level or darker was exported with a window of 3,400 HU or wider, such as all of -1024 to 3071, where it is at 67;
-/// in a window of the lungs it is at 235, in one of bone at 85 and brighter.
+/// Soft tissue at this level or darker, beside lungs that are not black, was exported with a very wide window, such as all of -1024
+/// to 3071, where it is at 67. In a window of bone it may be as dark, and lungs are black.
 const DARK_TISSUE: u8 = 76;
 /// Low contrast: the 1st and the 99th percentile closer than this.
 const NARROW: u8 = 24;
@@ -131,7 +131,7 @@ impl Inspection {
 }
 
 /// What a slice is instead of one.
-const SHOW_NO_SLICE: [Check; 8] = [
+const SHOW_NO_SLICE: [Check; 9] = [
     Check::BlackSlice,
     Check::NearlyBlack,
     Check::LowContrast,
@@ -140,6 +140,7 @@ const SHOW_NO_SLICE: [Check; 8] = [
     Check::Noise,
     Check::SeveralSlices,
     Check::LocalizerPicture,
+    Check::DerivedPicture,
 ];
 
 /// What the pixels show: at most one finding for which the slice is left out, the one that says most.
@@ -172,7 +173,6 @@ pub(super) fn brightness_finding(measure: &PixelMeasure) -> Option<(Check, Strin
         Some((Check::LowContrast, format!("98 % of the pixels between {low} and {high}")))
     } else {
         let (tissue, lung) = measure.shape.as_ref().and_then(|shape| shape.tissue.zip(shape.lung_level))?;
-        // In a window of bone lungs are black.
         let is_chest = measure.shape.as_ref().is_some_and(|shape| shape.is_chest);
         let is_wide = is_chest && tissue <= DARK_TISSUE && lung >= tissue / 8;
         is_wide.then(|| (Check::WideWindow, format!("soft tissue at level {tissue}, lungs at {lung}")))

@@ -19,10 +19,12 @@ pub(super) fn quality_findings(manifest: &Manifest, looked: &[Inspection]) -> Ve
     for (scan, slices) in manifest.scans.iter().zip(manifest.slices_by_scan()) {
         let of_scan: Vec<Quality> = slices.iter().filter_map(of_slice).collect();
         let is_enough = of_scan.len() >= ENOUGH;
-        if is_enough && let Some(detail) = blurred_scan(&of_scan, usual) {
-            found.push(Finding { check: Check::Blurred, path: scan.folder.clone(), detail, with: None });
-            continue;
-        }
+        let whole = blurred_scan(&of_scan, usual).filter(|_| is_enough);
+        let is_whole = whole.is_some();
+        found.extend(whole.map(|detail| {
+            let path = scan.folder.clone();
+            Finding { check: Check::Blurred, path, detail, with: None }
+        }));
         let others = if is_enough { medians(of_scan) } else { usual };
         for slice in slices {
             let Some((quality, (sharpness, saturated))) = of_slice(&slice).zip(others) else { continue };
@@ -30,7 +32,7 @@ pub(super) fn quality_findings(manifest: &Manifest, looked: &[Inspection]) -> Ve
                 let path = manifest.path(&manifest.slices[slice]);
                 found.push(Finding { check, path, detail, with: None });
             };
-            if quality.sharpness < BLURRED && quality.sharpness < sharpness / 2.0 {
+            if !is_whole && quality.sharpness < BLURRED && quality.sharpness < sharpness / 2.0 {
                 add(
                     Check::Blurred,
                     format!("sharpness {:.3}, the others' median is {sharpness:.3}", quality.sharpness),

@@ -4,7 +4,7 @@ use super::findings::same_patients;
 use super::inspect::{Inspection, brightness_finding};
 use super::pixel_measures::{Levels, PixelMeasure};
 use super::samples::{SamplePlace, ScanSamples};
-use super::{Check, Finding};
+use super::{Check, Finding, Severity};
 use crate::base::errors::{Context, Result, ensure};
 use crate::base::progress::{Meter, Progress, thousands};
 use crate::base::table::{Table, shown_as_table};
@@ -152,7 +152,11 @@ fn pairs(manifest: &Manifest, measured: &[Measured]) -> Result<Vec<(usize, usize
     let places = SamplePlace::of_all(manifest.slices.iter().map(|of| (of.scan, of.number.is_some())));
     let look = |((index, slice), measure): ((usize, &Slice), &Measured)| {
         let mut look = Inspection::default();
-        if let Some(measure) = measure.clone().filter(|measure| brightness_finding(measure).is_none()) {
+        // A wide window is no reason to leave a slice out.
+        let is_out = |measure: &PixelMeasure| {
+            brightness_finding(measure).is_some_and(|(check, _)| check.severity() == Severity::Exclude)
+        };
+        if let Some(measure) = measure.clone().filter(|measure| !is_out(measure)) {
             look.picture = Some(measure.picture);
             look.thumbnail = Some(measure.thumbnail);
         }

@@ -1,6 +1,7 @@
 //! Audits of folders in which not everything is a file.
 
 mod foreign_slices;
+mod whole_data_set;
 
 use super::{Audit, Check};
 use crate::base::table::Show as _;

@@ -7,10 +7,12 @@
 
 mod likeness;
 mod neighbours;
+mod several_scans;
 #[cfg(test)]
 mod tests;
 
 use self::neighbours::{foreign_slices, order, take_back_of_alike, turned_slices};
+use self::several_scans::several_scans;
 use super::pixel_measures::Picture;
 use super::slice_shape::SliceShape;
 use super::{Check, Finding, Inspection, Severity};
@@ -120,7 +122,7 @@ fn of_volume(scan: &Scan, seen: &[SeenSlice<'_>]) -> Verdict {
         return not_axial(seen).or_else(|| turned(seen));
     }
     let (check, detail) = turned(seen)?;
-    Some((check, format!("{detail}; the file says that it is not: its matrix is wrong, or that of another array")))
+    Some((check, format!("{detail}; the file's matrix says otherwise, and may be wrong or of another array")))
 }
 
 /// What the pictures show, whoever ordered and turned them.
@@ -143,7 +145,10 @@ fn all_of(seen: &[SeenSlice<'_>]) -> Vec<(Check, String)> {
     let is_ordered_by_likeness = found.iter().all(|(check, _)| *check != Check::NoLungs);
     found.extend(views.into_iter().chain(window));
     if is_ordered_by_likeness {
-        found.extend(order(seen, has_changed));
+        let disorder = order(seen, has_changed);
+        // One that begins in the middle ends there, too.
+        let is_ordered = disorder.as_ref().is_none_or(|(check, _)| *check != Check::Unordered);
+        found.extend(disorder.into_iter().chain(is_ordered.then(|| several_scans(seen)).flatten()));
     }
     found
 }

@@ -25,15 +25,17 @@ impl Manifest {
             (label != said).then(|| (index, format!("in a folder of {said}, and {label} by {LABELS}")))
         };
         let moved = |(from, to): (Set, Set)| {
-            let is_moved =
-                |index: &usize| self.scans[*index].set == to && part_on_the_way(&words[*index]) == Some(from);
+            let said = |index: &usize| part_on_the_way(&words[*index]).filter(|(_, set)| *set == from);
+            let is_moved = |index: &usize| self.scans[*index].set == to && said(index).is_some();
             let scans: Vec<usize> = (0..self.scans.len()).filter(is_moved).collect();
             let first = *scans.first()?;
+            let folder = self.scans[first].folder.split('/').nth(said(&first)?.0)?;
             let others = match scans.len() - 1 {
                 0 => String::new(),
-                others => format!(", with {} more", counted(others as u64, "scan")),
+                others => format!("; {} more", counted(others as u64, "scan")),
             };
-            Some((first, format!("in a folder of {from}, and {to} by {LABELS}{others}")))
+            let why = format!("{LABELS} says so, or labels it and says no set");
+            Some((first, format!("below “{folder}”, and used as {to}: {why}{others}")))
         };
         let into_what_is_learned = [(Set::Val, Set::Train), (Set::Prediction, Set::Train), (Set::Prediction, Set::Val)];
         (0..self.scans.len())
@@ -107,10 +109,11 @@ mod tests {
         }
         assert_eq!(manifest.contradicting_names(), [], "no table");
         manifest.tables.get_or_insert_default().labels = Some(crate::base::files::Digest::of(b""));
+        let used = "and used as train: labels.csv says so, or labels it and says no set";
         let expected = [
             (2, "in a folder of covid, and non-covid by labels.csv".to_owned()),
-            (4, "in a folder of val, and train by labels.csv, with 1 scan more".to_owned()),
-            (0, "in a folder of prediction, and train by labels.csv".to_owned()),
+            (4, format!("below “val”, {used}; 1 scan more")),
+            (0, format!("below “test”, {used}")),
         ];
         assert_eq!(manifest.contradicting_names(), expected);
     }

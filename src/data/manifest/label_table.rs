@@ -1,7 +1,7 @@
 //! `labels.csv`: labels, sets, patients and sources of scans that lie in any folders.
 
 use super::acquisition::{Rejected, Rejection};
-use super::layout::{lies_in_class, part_on_the_way, words_on_the_way};
+use super::layout::{may_be_a_scan, part_on_the_way, words_on_the_way};
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::is_picture;
 use super::patients::hide_numbers;
@@ -119,7 +119,8 @@ impl LabelTable {
         let words = words_on_the_way(listing.scans.iter().map(|scan| scan.folder.as_str()));
         for (index, scan) in listing.scans.iter_mut().enumerate() {
             // What the table leaves open the folders may say.
-            let is_val = self.sets == Sets::Read && part_on_the_way(&words[index]) == Some(Set::Val);
+            let is_val =
+                self.sets == Sets::Read && part_on_the_way(&words[index]).is_some_and(|(_, set)| set == Set::Val);
             of_scan.remove(&index).unwrap_or_default().set_on(scan, if is_val { Set::Val } else { Set::Train });
         }
         hide_numbers(&mut listing.scans)?;
@@ -129,8 +130,8 @@ impl LabelTable {
     }
 
     /// Pictures of one folder that rows give to several scans, patients or labels are scans of their own: by the column
-    /// `scan`, or else each picture. Where the rows name no scan and no patient, and the folder is one of many, they are one
-    /// patient's all the same. A DICOM series stays whole.
+    /// `scan`, or else each picture. Those of a [scan's own folder](Self::folders_of_scans) stay one patient's all the same.
+    /// A DICOM series stays whole.
     fn pictures_apart(&self, listing: FolderListing) -> FolderListing {
         let by_path: HashMap<&str, &LabelRow> =
             self.rows.iter().filter_map(|row| Some((row.path.as_deref()?, row))).collect();
@@ -138,24 +139,20 @@ impl LabelTable {
             let path = listing.path(file);
             by_path.get(path.as_str()).or_else(|| by_path.get(as_written(&path).as_str())).copied()
         };
+        let of_scans = Self::folders_of_scans(&listing, &row);
         let mut parts: BTreeMap<String, (Option<String>, Vec<ListedSlice>)> = BTreeMap::new();
-        let words = words_on_the_way(listing.scans.iter().map(|scan| scan.folder.as_str()));
-        let is_of_a_scan = |scan: usize| listing.scans[scan].acquisition.is_none() && !lies_in_class(&words[scan]);
-        let are_scans = (0..listing.scans.len()).filter(|scan| is_of_a_scan(*scan)).count() >= FOLDERS_OF_SCANS;
         // Files are listed scan by scan.
         for files in listing.files.chunk_by(|a, b| a.scan == b.scan) {
             let scan = &listing.scans[files[0].scan];
             let who: BTreeSet<_> = files.iter().filter_map(row).map(LabelRow::who).collect();
-            let is_one =
-                are_scans && is_of_a_scan(files[0].scan) && who.iter().all(|who| (who.0, who.1) == (None, None));
+            let patient = of_scans.contains(&files[0].scan).then(|| scan.folder.clone());
             for file in files.iter().filter(|_| who.len() > 1 && scan.acquisition.is_none()) {
                 let path = listing.path(file);
                 let name = match row(file).and_then(|row| row.scan.as_ref()) {
                     Some(name) => format!("{}/{name}", scan.folder),
                     None => path.clone(),
                 };
-                let (patient, of_part) = parts.entry(name).or_default();
-                *patient = is_one.then(|| scan.folder.clone());
+                let (_, of_part) = parts.entry(name).or_insert_with(|| (patient.clone(), Vec::new()));
                 let number = Some(of_part.len() as u32);
                 of_part.push(ListedSlice { at: Some(path.into()), number, ..file.clone() });
             }
@@ -165,6 +162,28 @@ impl LabelTable {
         let scan = |name, patient| Scan { patient, ..Scan::new(name) };
         let added = parts.into_iter().map(|(name, (patient, files))| (scan(name, patient), files)).collect();
         listing.rearranged(|path| gone.contains(path), added)
+    }
+
+    /// Folders of pictures that are a scan each, by their number: the rows name neither scan nor patient, the folder is no class's or
+    /// part's own, there are several, and most have one label.
+    fn folders_of_scans<'r>(
+        listing: &FolderListing,
+        row: &impl Fn(&ListedSlice) -> Option<&'r LabelRow>,
+    ) -> BTreeSet<usize> {
+        let words = words_on_the_way(listing.scans.iter().map(|scan| scan.folder.as_str()));
+        let with_labels = |files: &[ListedSlice]| {
+            let scan = files[0].scan;
+            let rows: Vec<&LabelRow> = files.iter().filter_map(row).collect();
+            let names_it = rows.iter().any(|row| row.scan.is_some() || row.patient.is_some());
+            let is_one = listing.scans[scan].acquisition.is_none() && may_be_a_scan(&words[scan]);
+            let labels: BTreeSet<Option<Label>> = rows.iter().map(|row| row.label).collect();
+            (is_one && !names_it && !rows.is_empty()).then_some((scan, labels.len()))
+        };
+        let found: Vec<(usize, usize)> =
+            listing.files.chunk_by(|a, b| a.scan == b.scan).filter_map(with_labels).collect();
+        let of_one_label = found.iter().filter(|(_, labels)| *labels == 1).count();
+        let are_scans = found.len() >= FOLDERS_OF_SCANS && 2 * of_one_label > found.len();
+        found.into_iter().filter(|_| are_scans).map(|(scan, _)| scan).collect()
     }
 }
 

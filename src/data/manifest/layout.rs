@@ -178,16 +178,27 @@ pub(super) fn words_on_the_way<'a>(folders: impl Iterator<Item = &'a str>) -> Ve
     ways.iter().map(|way| (0..way.len()).map(|depth| word(way, depth)).collect()).collect()
 }
 
-/// The part that a folder above a scan says, by the words on the way to the scan.
-pub(super) fn part_on_the_way(words: &[FolderWord]) -> Option<Set> {
+/// The folder above a scan that says a part, by its place among these words on the way to the scan, and which part.
+pub(super) fn part_on_the_way(words: &[FolderWord]) -> Option<(usize, Set)> {
+    if let Ok(FolderPlace { part: Some(at), set, class: Some(_), .. }) = FolderPlace::of(words) {
+        return (at + 1 < words.len()).then_some((at, set));
+    }
+    // Without a class only a name that says nothing else.
     let (_, above) = words.split_last()?;
-    above.iter().rev().find_map(|word| word.part).map(|(set, _)| set)
+    let whole = |(at, word): (usize, &FolderWord)| word.part.filter(|(_, is_all)| *is_all).map(|(set, _)| (at, set));
+    above.iter().enumerate().rev().find_map(whole)
 }
 
 /// The class that a folder above a scan says.
 pub(super) fn class_on_the_way(words: &[FolderWord]) -> Option<Label> {
     let class = FolderPlace::of(words).ok()?.class?;
     words[..words.len() - 1].get(class)?.label
+}
+
+/// Whether a folder with these words on the way may be a scan's: not a class's or a part's own, and not one of masks.
+pub(super) fn may_be_a_scan(words: &[FolderWord]) -> bool {
+    let is_other = |word: &FolderWord| word.says_part() || word.is_masks || word.is_left_out;
+    !lies_in_class(words) && !words.last().is_none_or(is_other)
 }
 
 /// Whether a folder with these words on the way is a class's own, whose pictures are many patients'.

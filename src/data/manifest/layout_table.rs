@@ -1,6 +1,7 @@
 //! How the folders of a data set were read, as a table.
 
 use super::download_parts::whole_download;
+use super::new_scans::is_picture;
 use super::slice_order::OrderedBy;
 use super::{Manifest, MappedFolder, Scan};
 use crate::base::progress::{counted, thousands};
@@ -31,8 +32,9 @@ impl Manifest {
     pub(super) fn is_patient_by_folder(&self, scan: &Scan) -> bool {
         let begins = |whole: &str, of: &str| whole.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
         let inside = |patient: &String| {
-            // Of pictures that a table of labels takes apart.
-            let is_above = begins(&scan.folder, patient);
+            // Of pictures of one folder that a table of labels takes apart.
+            let is_above =
+                scan.folder.rsplit_once('/').is_some_and(|(above, name)| above == patient && is_picture(name));
             let way = self.way_of(scan).map(|(of, _)| &of.folder);
             is_above || way.is_some_and(|folder| begins(patient, folder) || begins(patient, &whole_download(folder)))
         };
@@ -82,7 +84,8 @@ impl Manifest {
             table.row([of.folder.clone(), of.set.to_string(), label, thousands(scans), thousands(slices), why]);
         }
         if self.layout.is_empty() {
-            table = table.note("No folder's name is used: a table, or nobody, says sets and labels.");
+            table = table
+                .note("A table, or nobody, says sets and labels; folders say only val, where the table says no set.");
         }
         table.note(self.order_in_words())
     }

@@ -4,7 +4,7 @@ use super::folder_tree::is_hidden;
 use super::layout::MappedFolder;
 use super::slice_order::{SliceOrder, number_alone};
 use super::{Rejected, Rejection, Scan, Set};
-use crate::base::file_kind::{FileKind, FileUse};
+use crate::base::file_kind::FileKind;
 use crate::base::files::Digest;
 use crate::base::natural::{NumericKey, numeric_key};
 use crate::base::progress::human_bytes;
@@ -40,13 +40,13 @@ impl Rejected {
 
     /// An archive by its name; `None` for other files, and for one beside the folder of its name that holds one of these scans: it
     /// was unpacked.
-    pub(super) fn archive(path: &str, scans: &BTreeSet<&str>) -> Option<Self> {
+    pub(crate) fn archive(path: &str, scans: &BTreeSet<&str>) -> Option<Self> {
         if path.split('/').any(is_hidden) {
             return None;
         }
         let name = path.rsplit('/').next().unwrap_or(path);
         let kind = FileKind::packed_named(name)?;
-        if kind.is != FileUse::Archive {
+        if FileKind::is_unfinished(name) {
             return Some(Self { path: path.to_owned(), reason: Rejection::Archive, detail: kind.told(name) });
         }
         let folder = &path[..path.len() - name.len() + name.find('.')?];

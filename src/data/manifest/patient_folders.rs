@@ -123,7 +123,7 @@ impl Manifest {
         let mut of_part: BTreeMap<(Option<usize>, Set, &str), BTreeSet<&str>> = BTreeMap::new();
         for scan in self.scans.iter().filter(|scan| self.is_patient_by_folder(scan)) {
             let patient = scan.patient.as_deref().unwrap_or_default();
-            let folder = self.way_of(scan).map_or("", |(of, _)| of.folder.as_str());
+            let Some(folder) = self.way_of(scan).map(|(of, _)| of.folder.as_str()) else { continue };
             let name = patient.get(whole_download(folder).len() + 1..).unwrap_or_default();
             of_part.entry((scan.label.map(|label| label.index()), scan.set, folder)).or_default().insert(name);
         }

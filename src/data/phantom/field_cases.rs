@@ -31,6 +31,7 @@ pub(super) fn draw(config: &PhantomConfig, plan: &PhantomPlan) -> Result<CaseDra
     twins::draw(&mut drawing)?;
     // New cases come last, so that the others' patients stay the same.
     folders::derived_pictures(&mut drawing)?;
+    whole_scans::two_patients(&mut drawing)?;
     Ok(drawing)
 }
 

@@ -4,7 +4,7 @@ use super::scan_slices::{features_of, scans_in, slice_predictions};
 use super::{ModelAndVote, ModelledScan, ScanModel, ScanModelResults, ScanVerdict};
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::figure::{Figure, ScaledLine, two_scales};
-use crate::base::progress::{Progress, thousands};
+use crate::base::progress::{Progress, counted_of, thousands};
 use crate::base::table::{Page, Table, percent, shown_by};
 use crate::data::manifest::Label;
 use crate::data::split::Subset;
@@ -260,7 +260,8 @@ impl ScanModelResults {
             }
         }
         let covid = self.scans.iter().filter(|of| of.decision == Label::Covid).count();
-        table.note(format!("{covid} of {} scans are called covid. For research, not for diagnosis.", self.scans.len()))
+        let covid = counted_of(covid as u64, self.scans.len() as u64, "scan", ["is", "are"]);
+        table.note(format!("{covid} called covid. For research, not for diagnosis."))
     }
 
     /// A judged scan by its folder, or the folder's last part if that is unique.

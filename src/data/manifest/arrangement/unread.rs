@@ -25,16 +25,23 @@ impl Arrangement<'_> {
 
     /// Forgets mapped folders without a scan of their own around others that are mapped: `covid` around `covid/train`.
     pub(super) fn forget_folders_around_others(&mut self) {
-        let is_below = |path: &str, of: &MappedFolder| {
-            path.strip_prefix(of.folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        let mapped: HashSet<&str> = self.layout.mapped.iter().map(|of| of.folder.as_str()).collect();
+        // The nearest mapped folder above a path.
+        let nearest = |path: &str| -> Option<&str> {
+            let mut above = path;
+            loop {
+                above = &above[..above.rfind('/')?];
+                if let Some(folder) = mapped.get(above) {
+                    return Some(*folder);
+                }
+            }
         };
-        let mapped = self.layout.mapped.clone();
-        let nearest = |path: &str| mapped.iter().filter(|of| is_below(path, of)).max_by_key(|of| of.folder.len());
-        let used: HashSet<&str> =
-            self.scans.iter().filter_map(|(scan, _)| Some(nearest(&scan.folder)?.folder.as_str())).collect();
-        let is_around = |of: &MappedFolder| mapped.iter().any(|other| is_below(&other.folder, of));
-        let has_pictures = |of: &MappedFolder| self.rejected.iter().any(|other| other.path == of.folder);
-        self.layout.mapped.retain(|of| used.contains(of.folder.as_str()) || has_pictures(of) || !is_around(of));
+        let used: HashSet<&str> = self.scans.iter().filter_map(|(scan, _)| nearest(&scan.folder)).collect();
+        let around: HashSet<&str> = mapped.iter().filter_map(|folder| nearest(folder)).collect();
+        let loose: HashSet<&str> = self.rejected.iter().map(|of| of.path.as_str()).collect();
+        let is_kept = |folder: &str| used.contains(folder) || loose.contains(folder) || !around.contains(folder);
+        let kept: Vec<_> = self.layout.mapped.iter().filter(|of| is_kept(&of.folder)).cloned().collect();
+        self.layout.mapped = kept;
     }
 
     /// Says of classes in no part that they are read as train, where others are in train or val: a part may be misspelt. Beside
@@ -82,8 +89,8 @@ impl Arrangement<'_> {
             rest.extend(of.folders.values().rev().filter(|_| is_whole));
         }
         // Beside scans masks are no surprise.
-        let is_said = |why: Unclear| matches!(why, Unclear::Masks | Unclear::LeftOut);
-        if let Some(&(first, why)) = unclear.iter().find(|(_, why)| !is_said(*why)).or(unclear.first()) {
+        let is_expected = |why: Unclear| matches!(why, Unclear::Masks | Unclear::LeftOut);
+        if let Some(&(first, why)) = unclear.iter().find(|(_, why)| !is_expected(*why)).or(unclear.first()) {
             let slices: usize = unclear.iter().map(|(folder, _)| self.folders[*folder].own_slices).sum();
             let example = self.folders[first].files.iter().map(|file| self.files[*file]);
             let example = example.min_by_key(|path| (numeric_key(path), *path)).unwrap_or_default();

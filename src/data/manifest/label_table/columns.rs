@@ -75,7 +75,10 @@ impl Columns {
             records.iter().filter_map(|record| record.get(label)).map(str::to_lowercase).collect();
         let names = label_names(&found, named.map(|(_, positive)| positive))?;
         let set = match find(SET) {
-            None if sets == Sets::Read => says_sets(records, |column| column != label && Some(column) != path)?,
+            None if sets == Sets::Read => {
+                let known = [path, scan, patient, series, find(SOURCE), Some(label)];
+                says_sets(records, |column| !known.contains(&Some(column)))?
+            }
             known => known.filter(|_| sets == Sets::Read),
         };
         Ok(Self { path, scan, patient, series, set, source: find(SOURCE), label, names })
@@ -111,7 +114,8 @@ impl Columns {
     }
 }
 
-/// The column, whatever its name, that says nothing but sets: a part that is not read would be trained on.
+/// The column, whatever its name, that says nothing but sets, in half of the rows and more: a part that is not read would be
+/// trained on.
 ///
 /// # Errors
 /// Several.
@@ -119,7 +123,9 @@ fn says_sets(records: &[StringRecord], may_be: impl Fn(usize) -> bool) -> Result
     let said = |column: usize| records.iter().filter_map(move |row| row.get(column)).filter(|value| !value.is_empty());
     let width = records.iter().map(StringRecord::len).max().unwrap_or(0);
     let is_one = |column: &usize| {
-        may_be(*column) && said(*column).next().is_some() && said(*column).all(|value| Set::named(value).is_some())
+        may_be(*column)
+            && 2 * said(*column).count() >= records.len().max(1)
+            && said(*column).all(|value| Set::named(value).is_some())
     };
     match (0..width).filter(is_one).collect::<Vec<_>>()[..] {
         [first, second, ..] => {

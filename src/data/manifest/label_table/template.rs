@@ -14,8 +14,8 @@ use std::path::Path;
 impl Manifest {
     /// Writes a table of the scans below `folder`, of any layout, with columns for label and set, filled in where names of folders
     /// say them, an empty one for source, and `patient`, filled in where DICOM files tell which scans are one patient's. Pictures
-    /// that lie in the folder of a class itself have a row, and are a scan, each; those whose names begin with several scans' have a
-    /// row with the scan. Returns the number of rows.
+    /// that lie in the folder of a class itself have a row, and are a scan, each; those of a folder with
+    /// many scans, told apart by the beginning of the pictures' names, have a row each with their scan. Returns the number of rows.
     ///
     /// # Errors
     /// No scan there, or a table that is there already: it may hold somebody's work.
@@ -62,7 +62,9 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
         };
         let pictures: Vec<String> =
             of_scan.iter().filter(|file| file.number.is_some()).map(|file| listing.path(file)).collect();
-        if scan.acquisition.is_none() && begin_with_scans(&pictures) {
+        // The pictures of a scan's own folder may be of two series, and are one patient's.
+        let holds_many = lies_in_class(&words[index]) || listing.scans.len() == 1;
+        if scan.acquisition.is_none() && holds_many && begin_with_scans(&pictures) {
             rows.extend(pictures.iter().map(|path| row(path, None, before_number(path))));
         } else if lies_in_class(&words[index]) && scan.acquisition.is_none() {
             let mut stems: HashMap<&str, usize> = HashMap::new();

@@ -130,7 +130,7 @@ fn pictures_of_several_patients_in_one_folder_are_scans_of_their_own() {
 
 #[test]
 fn pictures_of_one_folder_among_many_are_one_patients_though_rows_divide_them() {
-    let rows = "path,label,set\na/0.jpg,covid,train\na/1.jpg,covid,val\nb/0.jpg,covid,train\nb/1.jpg,covid,train\n";
+    let rows = "path,label,set\na/0.jpg,covid,train\na/1.jpg,covid,val\nb/0.jpg,covid,train\nc/1.jpg,covid,train\n";
     let divided =
         |folders_of: &[(&str, usize)]| said_of_first(&table(rows).apply(folders(folders_of)).expect("applies"));
     // Scans are sorted by set.
@@ -141,6 +141,10 @@ fn pictures_of_one_folder_among_many_are_one_patients_though_rows_divide_them() 
     assert_eq!(divided(&[("a", 2), ("b", 2), ("c", 2)]), expected);
     // One or two folders may hold many patients.
     assert_eq!(divided(&[("a", 2), ("b", 2)]), expected.map(|(path, set, _)| (path, set, None)));
+    // Most folders have both labels: each holds many patients.
+    let mixed = "path,label\na/0.jpg,covid\na/1.jpg,non-covid\nb/0.jpg,covid\nb/1.jpg,non-covid\nc/0.jpg,covid\n";
+    let listing = table(mixed).apply(folders(&[("a", 2), ("b", 2), ("c", 2)])).expect("applies");
+    assert!(listing.scans.iter().all(|scan| scan.patient.is_none()), "{:?}", listing.scans);
     let own = "path,label,set\ncovid/0.jpg,covid,train\ncovid/1.jpg,covid,val\n";
     let listing = table(own).apply(folders(&[("a", 1), ("b", 1), ("c", 1), ("covid", 2)])).expect("applies");
     assert!(listing.scans.iter().all(|scan| scan.patient.is_none()), "a class's own folder: {:?}", listing.scans);

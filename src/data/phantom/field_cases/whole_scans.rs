@@ -158,6 +158,27 @@ fn exports(drawing: &mut CaseDrawing) -> Result<()> {
 }
 
 /// Slices that do not fit between their neighbours.
+/// One folder in which a second patient's slices are numbered on.
+pub(super) fn two_patients(drawing: &mut CaseDrawing) -> Result<()> {
+    const COUNT: usize = 20;
+    let (first, second) = (drawing.new_patient(), drawing.new_patient());
+    // Each from the abdomen to the neck.
+    let size = drawing.size();
+    let whole = |patient| -> Vec<Grey> {
+        let slices = drawing.slices(patient, 1, COUNT, 0);
+        let is_outside = |at: usize| !(3..COUNT - 3).contains(&at);
+        slices
+            .into_iter()
+            .enumerate()
+            .map(|(at, grey)| if is_outside(at) { filled(&grey, size) } else { grey })
+            .collect()
+    };
+    let slices = [first, second].map(whole).concat();
+    let folder = drawing.scan(first, 1, &slices)?;
+    drawing.note("several-scans", &[&folder], "two patients, numbered on");
+    Ok(())
+}
+
 fn misfits(drawing: &mut CaseDrawing) -> Result<()> {
     const COUNT: usize = 40;
     let size = drawing.size();
