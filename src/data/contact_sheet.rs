@@ -163,7 +163,8 @@ fn warmed(grey: u8, heat: f32) -> [u8; 3] {
 fn thickened(outline: &[bool], side: usize) -> Vec<bool> {
     let on = |at: Option<usize>| at.and_then(|at| outline.get(at)).copied().unwrap_or(false);
     let beside = |at: usize| {
-        let (left, right) = ((at % side > 0).then(|| at - 1), ((at + 1) % side > 0).then_some(at + 1));
+        let (left, right) =
+            ((!at.is_multiple_of(side)).then(|| at - 1), (!(at + 1).is_multiple_of(side)).then_some(at + 1));
         [left, right, at.checked_sub(side), Some(at + side)]
     };
     (0..outline.len()).map(|at| on(Some(at)) || beside(at).into_iter().any(on)).collect()

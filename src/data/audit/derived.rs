@@ -31,7 +31,7 @@ fn says_made(part: &str) -> bool {
 }
 
 /// The name of the slice that this one is made of, by its own name.
-fn original_of<'a>(stem: &'a str, is_there: impl Fn(&str) -> bool) -> Option<&'a str> {
+fn original_of(stem: &str, is_there: impl Fn(&str) -> bool) -> Option<&str> {
     stem.char_indices().filter(|(_, c)| separates(*c)).find_map(|(at, c)| {
         let (before, behind) = (&stem[..at], &stem[at + c.len_utf8()..]);
         [(before, behind), (behind, before)]
