@@ -2,8 +2,8 @@
 # A lung mask is computed from a CT volume and saved with the volume's affine and header, so that it lies in the same
 # place. If the mask is of floats, nibabel keeps the header's int16 and stretches 0 to 1 over all of its range, with a
 # slope and an intercept that are not exact: what is read again is 0.9999999997671694, which numpy prints as "1.". No
-# voxel equals 1 any more, and as uint8 all are 0: a lung mask without lungs. Labels 1 to 5, of five lobes, become 0
-# to 4. Nothing is said at any step. A mask of bytes with the same header stays whole, and SimpleITK, which reads
+# voxel equals 1 any more, and as uint8 all are 0: a lung mask without lungs. Labels 1 to 5, of five lobes, are 0 to 4
+# as uint8. Nothing is said at any step. A mask of bytes with the same header stays whole, and SimpleITK, which reads
 # single precision, finds 1 in the same file.
 #
 # Seen with SimpleITK 2.5.7, nibabel 5.4.2 and numpy 2.4.6 from PyPI (Python 3.11, Linux), November 2026:

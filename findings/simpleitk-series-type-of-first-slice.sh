@@ -3,8 +3,8 @@
 # SimpleITK takes the type of the whole volume from the first slice and presses the values of the others into it:
 # -1000 HU becomes 64536 behind a first slice whose intercept is 0, and 0.4 becomes 0 behind one whose slope is 1.
 # Read one by one, every slice is right. dcm2niix makes floats of those two series and is right, but masks all slices
-# with the 12 bits of the first: 4000 HU, metal, becomes -96 in a slice of 16 bits. Neither of the two says that
-# anything was lost.
+# with the 12 bits of the first: 4000 HU, metal, becomes -96 in a slice of 16 bits. Neither of the two says on
+# standard error that anything was lost.
 #
 # Seen with SimpleITK 2.5.7, dcm2niix 1.0.20260724, pydicom 3.0.2, nibabel 5.4.2 and numpy 2.4.6 from PyPI (Python 3.11,
 # Linux), November 2026, values of the four slices:

@@ -33,18 +33,19 @@ fn valley(areas: &[f32]) -> Option<(usize, [f32; 3])> {
     let smooth: Vec<f32> = (0..areas.len())
         .filter_map(|at| upper_median(areas[at.saturating_sub(1)..areas.len().min(at + 2)].to_vec(), f32::total_cmp))
         .collect();
-    let most = |of: &[f32]| of.iter().copied().fold(0.0, f32::max);
-    let shown = |of: &[f32]| of.iter().filter(|area| **area > most(of) / 2.0).count();
-    let sides = |at: usize| (&smooth[..at], &smooth[(at + 1).min(smooth.len())..]);
-    let depth = |at: usize| {
-        let (before, behind) = sides(at);
-        smooth[at] / most(before).min(most(behind))
+    // The largest so far, and from the other end.
+    let grown = |areas: &mut dyn Iterator<Item = &f32>| -> Vec<f32> {
+        areas.scan(0.0_f32, |most, area| Some(std::mem::replace(most, most.max(*area)))).collect()
     };
+    let (before, mut behind) = (grown(&mut smooth.iter()), grown(&mut smooth.iter().rev()));
+    behind.reverse();
+    let depth = |at: usize| smooth[at] / before[at].min(behind[at]);
     let at = (0..smooth.len()).filter(|at| depth(*at) <= VALLEY).min_by(|a, b| depth(*a).total_cmp(&depth(*b)))?;
-    let (before, behind) = sides(at);
-    let (first, second) = (most(before), most(behind));
+    let shown = |of: &[f32], most: f32| of.iter().filter(|area| **area > most / 2.0).count();
+    let (first, second) = (before[at], behind[at]);
     let are_alike = first.min(second) >= LARGE.max(ALIKE * first.max(second));
-    (are_alike && shown(before) >= FEWEST && shown(behind) >= FEWEST).then_some((at, [first, smooth[at], second]))
+    let are_shown = shown(&smooth[..at], first) >= FEWEST && shown(&smooth[at + 1..], second) >= FEWEST;
+    (are_alike && are_shown).then_some((at, [first, smooth[at], second]))
 }
 
 #[cfg(test)]
