@@ -362,7 +362,7 @@ fn labels_come_from_a_table_of_scans_in_any_folders() {
         series(name, 3).enumerate().for_each(|(number, slice)| slice.write(root.join(format!("{at}/{number}.dcm"))));
     }
     let said = run_well(home.path(), &root, &["labels", path(&root)]);
-    assert!(said.contains("3 scans"), "{said}");
+    assert!(said.contains("3 rows in "), "{said}");
     let table = fs::read_to_string(root.join("labels.csv")).expect("reads");
     let filled: Vec<String> = table
         .lines()
