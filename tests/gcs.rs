@@ -1,13 +1,14 @@
 //! An emulated Google Cloud Storage: fake-gcs-server on loopback, behind a proxy that can slow down, count and corrupt
 //! bytes.
 
+use crate::support::holds_within;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub const BUCKET: &str = "ct";
@@ -48,11 +49,8 @@ fn start(port: u16, folder: &TempDir, wire: &Wire) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("fake-gcs-server starts");
-    let begun = Instant::now();
-    while TcpStream::connect(&address).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "fake-gcs-server does not answer");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let answers = || TcpStream::connect(&address).is_ok();
+    assert!(holds_within(30, answers), "fake-gcs-server does not answer");
     child
 }
 

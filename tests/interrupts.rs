@@ -1,12 +1,11 @@
 //! An interrupt of the notebook, as the kernel's relay passes it on: a file appears, and a long call ends with an error. On the
 //! command line it is a signal.
 
-use crate::support::{fixture, folder, program, run_well};
+use crate::support::{fixture, folder, holds_within, program, run_well, signal};
 use crate::training::tensors;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output};
-use std::time::{Duration, Instant};
 
 /// Runs the program, which is asked to end from its start.
 fn interrupted(home: &Path, arguments: &[&str]) -> Output {
@@ -82,7 +81,7 @@ fn a_signal_ends_a_training_after_its_checkpoint() {
         "train --small --size 32 --device cpu --network compact --name compact --epochs 1000 --checkpoint-minutes 60";
     let log = home.path().join("log");
     let said = || fs::read_to_string(&log).unwrap_or_default();
-    for (signal, code, begins_with) in [("INT", 130, "Epoch 1: "), ("TERM", 143, "resumed in epoch ")] {
+    for (name, code, begins_with) in [("-INT", 130, "Epoch 1: "), ("-TERM", 143, "resumed in epoch ")] {
         let file = fs::File::create(&log).expect("a file");
         // A shell that runs tests in the background has them ignore Ctrl-C.
         let command = &mut Command::new("env");
@@ -94,16 +93,10 @@ fn a_signal_ends_a_training_after_its_checkpoint() {
             .stdout(file.try_clone().expect("a file"))
             .stderr(file);
         let mut training = Running(command.spawn().expect("starts"));
-        let wait = |what: &str, mut is_so: Box<dyn FnMut() -> bool + '_>| {
-            let begun = Instant::now();
-            while !is_so() {
-                assert!(begun.elapsed() < Duration::from_secs(400), "{what}: {}", said());
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        };
-        wait("no training", Box::new(|| said().contains(begins_with)));
-        Command::new("kill").args([&format!("-{signal}"), &training.0.id().to_string()]).status().expect("kill");
-        wait("no end", Box::new(|| training.0.try_wait().expect("waits").is_some()));
+        assert!(holds_within(400, || said().contains(begins_with)), "no training: {}", said());
+        signal(name, training.0.id());
+        let has_ended = || training.0.try_wait().expect("waits").is_some();
+        assert!(holds_within(400, has_ended), "no end: {}", said());
         assert_eq!(training.0.wait().expect("ends").code(), Some(code), "{}", said());
         let announced = said().contains("ends when what is done is written; once more ends at once");
         assert!(announced && said().contains("run the command again to go on"), "{}", said());

@@ -1,7 +1,7 @@
 //! Ranks that die, stand still, have no room, or are cut off.
 
 use crate::ranks::{audited, by_launcher, history, in_ranks, losses, run_folder, run_in_ranks, run_well_in_ranks};
-use crate::support::program;
+use crate::support::{holds_within, program, signal};
 use covid_ct::RunConfig;
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ impl Drop for Started {
                 signal("-CONT", &process);
             }
             // mpirun ends its ranks, two_hosts.sh its hosts.
-            signal("-TERM", &self.0.id().to_string());
+            signal("-TERM", self.0.id());
             self.0.wait().ok();
         }
     }
@@ -37,17 +37,9 @@ fn ranks_of(mpirun: u32) -> Vec<String> {
     String::from_utf8(children.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
 }
 
-fn signal(signal: &str, process: &str) {
-    Command::new("kill").args([signal, process]).status().expect("kill");
-}
-
 /// Waits until the condition holds.
-fn until(what: &str, seconds: u64, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(seconds), "no {what} after {seconds} s");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn until(what: &str, seconds: u64, is_so: impl FnMut() -> bool) {
+    assert!(holds_within(seconds, is_so), "no {what} after {seconds} s");
 }
 
 /// Whether hosts can be made of network namespaces; says so where not.

@@ -4,9 +4,11 @@ use covid_ct::{
     Architecture, Audit, Digest, Experiment, Manifest, Phantom, PhantomConfig, Progress, RunConfig, RunFolder,
     SliceCache, Split, SplitConfig, draw_phantom,
 };
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Ignores progress.
@@ -100,6 +102,23 @@ pub fn run_python(script: &str, arguments: &[&str]) -> String {
     let output = Command::new(python()).arg(&script).args(arguments).output().expect("Python starts");
     assert!(output.status.success(), "{} failed: {}", script.display(), String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Whether the condition holds within this time.
+pub fn holds_within(seconds: u64, mut is_so: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    loop {
+        match is_so() {
+            true => return true,
+            false if begun.elapsed() >= Duration::from_secs(seconds) => return false,
+            false => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Sends a signal, such as `-INT`.
+pub fn signal(signal: &str, process: impl Display) {
+    Command::new("kill").args([signal, &process.to_string()]).status().expect("kill");
 }
 
 /// The program, with the test's workspace and data set.

@@ -71,7 +71,8 @@ impl ContactSheet {
         // Small slices are enlarged, so that the outline stays thin.
         let (side, times) = (image.width as usize, (2 * Self::SIDE / image.width.max(1)).max(1) as usize);
         let large = side * times;
-        let outline = thickened(&lungs.resized(large as u32, large as u32).outline(), large);
+        // Pictures are shown at half their size.
+        let outline = lungs.resized(large as u32, large as u32).outline(1.0);
         let pixel = |at: usize| {
             let source = at / large / times * side + at % large / times;
             let heat = heat.and_then(|heat| heat.get(source)).copied().unwrap_or(0.0);
@@ -157,17 +158,6 @@ fn warmed(grey: u8, heat: f32) -> [u8; 3] {
         let [bright, dark] = [grey * (1.0 - cover + cover * hot), (1.0 - grey) * 0.6 * cover * hot];
         (255.0 * (bright + dark)).round() as u8
     })
-}
-
-/// An outline with its four neighbours, in a square of this side: pictures are shown at half their size.
-fn thickened(outline: &[bool], side: usize) -> Vec<bool> {
-    let on = |at: Option<usize>| at.and_then(|at| outline.get(at)).copied().unwrap_or(false);
-    let beside = |at: usize| {
-        let (left, right) =
-            ((!at.is_multiple_of(side)).then(|| at - 1), (!(at + 1).is_multiple_of(side)).then_some(at + 1));
-        [left, right, at.checked_sub(side), Some(at + side)]
-    };
-    (0..outline.len()).map(|at| on(Some(at)) || beside(at).into_iter().any(on)).collect()
 }
 
 #[cfg(test)]

@@ -122,9 +122,9 @@ impl LungMask {
         Self { width, height, inside }
     }
 
-    /// The pixels inside with a neighbour outside, or at the picture's border.
-    pub(crate) fn outline(&self) -> Vec<bool> {
-        self.plane().rim().on
+    /// The pixels inside with a neighbour outside, or at the picture's border, and those within `reach` pixels of them.
+    pub(crate) fn outline(&self, reach: f32) -> Vec<bool> {
+        self.plane().rim().dilated(reach).on
     }
 
     /// The share of a heat map that lies outside the lungs, 0 to 1. `heat` has the mask's size (see [`Self::resized`]),

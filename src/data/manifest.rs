@@ -54,7 +54,7 @@ use listing::FolderListing;
 pub(crate) use listing::ListedSlice;
 pub(crate) use patients::PATIENTS;
 pub use root_tables::RootTables;
-pub(crate) use slice_order::{NamedOrder, OrderedBy};
+pub(crate) use slice_order::{NamedOrder, OrderedBy, stem};
 pub(crate) use walk::missing_numbers;
 use walk::walk;
 pub(crate) use zipped::unzipped;

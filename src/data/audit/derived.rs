@@ -1,6 +1,6 @@
 //! Pictures that are named as made of another slice of their scan: `3_mask.png`, `3_flip.png` beside `3.png`.
 
-use crate::data::manifest::Manifest;
+use crate::data::manifest::{Manifest, stem};
 use std::collections::HashSet;
 
 /// Words by which programs name masks, heat maps and augmented copies, in lower case and without the numbers behind them. Not `lung`,
@@ -39,10 +39,6 @@ fn original_of(stem: &str, is_there: impl Fn(&str) -> bool) -> Option<&str> {
             .find(|(name, made)| says_made(made) && is_there(name))
             .map(|(name, _)| name)
     })
-}
-
-fn stem(file: &str) -> &str {
-    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
 /// The slices that are made of another of their scan, with the stem of its name.

@@ -172,9 +172,9 @@ pub(super) fn brightness_finding(measure: &PixelMeasure) -> Option<(Check, Strin
     } else if high - low < NARROW {
         Some((Check::LowContrast, format!("98 % of the pixels between {low} and {high}")))
     } else {
-        let (tissue, lung) = measure.shape.as_ref().and_then(|shape| shape.tissue.zip(shape.lung_level))?;
-        let is_chest = measure.shape.as_ref().is_some_and(|shape| shape.is_chest);
-        let is_wide = is_chest && tissue <= DARK_TISSUE && lung >= tissue / 8;
+        let shape = measure.shape.as_ref()?;
+        let (tissue, lung) = shape.tissue.zip(shape.lung_level)?;
+        let is_wide = shape.is_chest && tissue <= DARK_TISSUE && lung >= tissue / 8;
         is_wide.then(|| (Check::WideWindow, format!("soft tissue at level {tissue}, lungs at {lung}")))
     }
 }

@@ -19,20 +19,22 @@ pub(super) fn quality_findings(manifest: &Manifest, looked: &[Inspection]) -> Ve
     for (scan, slices) in manifest.scans.iter().zip(manifest.slices_by_scan()) {
         let of_scan: Vec<Quality> = slices.iter().filter_map(of_slice).collect();
         let is_enough = of_scan.len() >= ENOUGH;
-        let whole = blurred_scan(&of_scan, usual).filter(|_| is_enough);
-        let is_whole = whole.is_some();
-        found.extend(whole.map(|detail| {
-            let path = scan.folder.clone();
-            Finding { check: Check::Blurred, path, detail, with: None }
-        }));
+        let count = of_scan.len();
         let others = if is_enough { medians(of_scan) } else { usual };
+        let whole = others.zip(usual).filter(|((own, _), (usual, _))| *own < BLURRED && *own < usual / 2.0);
+        if let Some(((own, _), (usual, _))) = whole {
+            let detail = format!(
+                "the whole scan: sharpness {own:.3} (median of {count} slices), the data set's median is {usual:.3}"
+            );
+            found.push(Finding { check: Check::Blurred, path: scan.folder.clone(), detail, with: None });
+        }
         for slice in slices {
             let Some((quality, (sharpness, saturated))) = of_slice(&slice).zip(others) else { continue };
             let mut add = |check, detail| {
                 let path = manifest.path(&manifest.slices[slice]);
                 found.push(Finding { check, path, detail, with: None });
             };
-            if !is_whole && quality.sharpness < BLURRED && quality.sharpness < sharpness / 2.0 {
+            if whole.is_none() && quality.sharpness < BLURRED && quality.sharpness < sharpness / 2.0 {
                 add(
                     Check::Blurred,
                     format!("sharpness {:.3}, the others' median is {sharpness:.3}", quality.sharpness),
@@ -47,18 +49,6 @@ pub(super) fn quality_findings(manifest: &Manifest, looked: &[Inspection]) -> Ve
         }
     }
     found
-}
-
-/// A scan of which most slices are much less sharp than the data set's.
-fn blurred_scan(of_scan: &[Quality], usual: Option<(f32, f32)>) -> Option<String> {
-    let (sharpness, _) = medians(of_scan.to_vec())?;
-    let (usual, _) = usual?;
-    (sharpness < BLURRED && sharpness < usual / 2.0).then(|| {
-        format!(
-            "the whole scan: sharpness {sharpness:.3} (median of {} slices), the data set's median is {usual:.3}",
-            of_scan.len()
-        )
-    })
 }
 
 /// Medians of sharpness and of the white share; `None` of nothing.

@@ -24,6 +24,11 @@ pub(crate) struct SliceOrder {
     pub(crate) by: OrderedBy,
 }
 
+/// A file's name without its ending.
+pub(crate) fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
 /// The words and the numbers of a name, by turns, without its ending.
 struct NameParts<'a> {
     words: Vec<&'a str>,
@@ -33,7 +38,7 @@ struct NameParts<'a> {
 
 impl<'a> NameParts<'a> {
     fn of(name: &'a str) -> Self {
-        let mut rest = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let mut rest = stem(name);
         let mut parts = Self { words: Vec::new(), numbers: Vec::new() };
         loop {
             let (word, tail) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
@@ -55,7 +60,7 @@ impl<'a> NameParts<'a> {
 
 /// The one number of a name as a position along the body: with what is before it but for its sign, and the digits after its point.
 fn position(name: &str) -> Option<(&str, f64, usize, bool)> {
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let stem = stem(name);
     let begin = stem.find(|c: char| c.is_ascii_digit())?;
     let end = 1 + stem.rfind(|c: char| c.is_ascii_digit())?;
     let (before, number) = (&stem[..begin], &stem[begin..end]);

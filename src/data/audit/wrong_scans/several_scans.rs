@@ -33,11 +33,7 @@ fn valley(areas: &[f32]) -> Option<(usize, [f32; 3])> {
     let smooth: Vec<f32> = (0..areas.len())
         .filter_map(|at| upper_median(areas[at.saturating_sub(1)..areas.len().min(at + 2)].to_vec(), f32::total_cmp))
         .collect();
-    // The largest so far, and from the other end.
-    let grown = |areas: &mut dyn Iterator<Item = &f32>| -> Vec<f32> {
-        areas.scan(0.0_f32, |most, area| Some(std::mem::replace(most, most.max(*area)))).collect()
-    };
-    let (before, mut behind) = (grown(&mut smooth.iter()), grown(&mut smooth.iter().rev()));
+    let (before, mut behind) = (largest_before(smooth.iter()), largest_before(smooth.iter().rev()));
     behind.reverse();
     let depth = |at: usize| smooth[at] / before[at].min(behind[at]);
     let at = (0..smooth.len()).filter(|at| depth(*at) <= VALLEY).min_by(|a, b| depth(*a).total_cmp(&depth(*b)))?;
@@ -46,6 +42,11 @@ fn valley(areas: &[f32]) -> Option<(usize, [f32; 3])> {
     let are_alike = first.min(second) >= LARGE.max(ALIKE * first.max(second));
     let are_shown = shown(&smooth[..at], first) >= FEWEST && shown(&smooth[at + 1..], second) >= FEWEST;
     (are_alike && are_shown).then_some((at, [first, smooth[at], second]))
+}
+
+/// For each area the largest of those that come before it.
+fn largest_before<'a>(areas: impl Iterator<Item = &'a f32>) -> Vec<f32> {
+    areas.scan(0.0_f32, |most, area| Some(std::mem::replace(most, most.max(*area)))).collect()
 }
 
 #[cfg(test)]

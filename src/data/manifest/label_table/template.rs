@@ -4,10 +4,10 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::csv_text;
 use crate::base::files::write_whole;
 use crate::base::progress::Progress;
-use crate::data::manifest::Manifest;
 use crate::data::manifest::layout::{FolderPlace, lies_in_class, words_on_the_way};
 use crate::data::manifest::listing::FolderListing;
 use crate::data::manifest::new_scans::anywhere_below;
+use crate::data::manifest::{Manifest, stem};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -68,12 +68,13 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
             rows.extend(pictures.iter().map(|path| row(path, None, before_number(path))));
         } else if lies_in_class(&words[index]) && scan.acquisition.is_none() {
             let mut stems: HashMap<&str, usize> = HashMap::new();
-            pictures.iter().for_each(|path| *stems.entry(stem(path).1).or_default() += 1);
+            pictures.iter().for_each(|path| *stems.entry(stem(name_of(path))).or_default() += 1);
             // `7.png` and `7.jpg` are two.
-            let name = |path: &'_ str| {
-                if stems[stem(path).1] == 1 { stem(path).1.to_owned() } else { stem(path).0.to_owned() }
+            let scan_of = |path| {
+                let name = name_of(path);
+                if stems[stem(name)] == 1 { stem(name) } else { name }
             };
-            rows.extend(pictures.iter().map(|path| row(path, None, &name(path))));
+            rows.extend(pictures.iter().map(|path| row(path, None, scan_of(path))));
         } else {
             let next = numbers.len() + 1;
             let patient = scan.pseudonym().map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
@@ -96,14 +97,13 @@ fn begin_with_scans(pictures: &[String]) -> bool {
 
 /// A picture's name before its last number.
 fn before_number(path: &str) -> &str {
-    let stem = stem(path).1.trim_end_matches(')');
+    let stem = stem(name_of(path)).trim_end_matches(')');
     stem.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['_', '-', ' ', '(', '.'])
 }
 
-/// A file's name with and without its ending.
-fn stem(path: &str) -> (&str, &str) {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    (name, name.rsplit_once('.').map_or(name, |(stem, _)| stem))
+/// The name of the file at a path.
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 #[cfg(test)]
