@@ -7,13 +7,20 @@ use crate::data::volume::VolumeFormat;
 /// Enough of a file to tell what it is.
 const FIRST: usize = 4096;
 
-/// Endings of scanners' files.
-const SCANNERS: [&str; 10] = [".dcm", ".dicom", ".ima", ".acr", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"];
+/// Endings of DICOM files, and of volumes.
+const DICOM: [&str; 4] = [".dcm", ".dicom", ".ima", ".acr"];
+const VOLUMES: [&str; 6] = [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"];
 
 /// Whether a name ends as those of scanners' files do.
 pub(crate) fn ends_as_scanners(name: &str) -> bool {
-    let name = name.to_lowercase();
-    SCANNERS.iter().any(|ending| name.ends_with(ending))
+    let lower = name.to_lowercase();
+    ends_as_volume(name) || DICOM.iter().any(|ending| lower.ends_with(ending))
+}
+
+/// Whether a name ends as that of a volume, which holds all slices of a scan.
+pub(crate) fn ends_as_volume(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    VOLUMES.iter().any(|ending| lower.ends_with(ending))
 }
 
 /// What the file `name` holds in the place of a slice.

@@ -15,6 +15,7 @@ mod acquisition;
 mod archive_listing;
 mod arrangement;
 mod counts_table;
+mod degree_folders;
 mod download_parts;
 mod file_beginning;
 mod folder_tree;

@@ -1,5 +1,6 @@
 //! What the names of folders say: the part of the data set, and the class.
 
+use super::degree_folders::{DEGREES, label_degrees, label_of_degree};
 use super::folder_word::FolderWord;
 use super::{Label, Scan, Set};
 use serde::{Deserialize, Serialize};
@@ -144,7 +145,8 @@ impl FolderPlace {
 
     /// The folder that says it, and how.
     pub(super) fn mapped(&self, folders: &[&str]) -> MappedFolder {
-        let class = self.class.map(|at| format!("“{}” is the class", folders[at]));
+        let degrees = |name| if label_of_degree(name).is_some() { format!(" ({DEGREES})") } else { String::new() };
+        let class = self.class.map(|at| format!("“{}” is the class{}", folders[at], degrees(folders[at])));
         let why = match (self.part.map(|at| folders[at]), class) {
             (Some(part), Some(_)) if self.is_labelled_test() => {
                 format!("“{part}” is a test set: predicted, the labels of its folders are not used")
@@ -175,7 +177,10 @@ pub(super) fn words_on_the_way<'a>(folders: impl Iterator<Item = &'a str>) -> Ve
     let word = |way: &[&str], depth: usize| {
         FolderWord::of(way[depth]).around(below.get(&way[..=depth]).copied().unwrap_or_default())
     };
-    ways.iter().map(|way| (0..way.len()).map(|depth| word(way, depth)).collect()).collect()
+    let mut words: Vec<Vec<FolderWord>> =
+        ways.iter().map(|way| (0..way.len()).map(|depth| word(way, depth)).collect()).collect();
+    label_degrees(&ways, &mut words);
+    words
 }
 
 /// The folder above a scan that says a part, by its place among these words on the way to the scan, and which part.
