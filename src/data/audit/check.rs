@@ -181,6 +181,8 @@ checks! {
     WrappedValues "wrapped-values" Warning "Dark and bright bands that begin anew: values of more than 8 bits were cut to their lowest 8. Export the slices again, through a window.";
     /// Text in the picture.
     Annotated "annotated" Warning "Letters or markers are drawn into the slice: they may name the patient, and a network may learn them.";
+    /// A rectangle of one level within the body.
+    CutOut "cut-out" Warning "A rectangle of one grey level within the body: cut out by an augmentation, or covered. What a class has more often than the other, a network learns.";
     /// Frames, windows, padding.
     Borders "borders" Warning "A frame, a screen's window or padding is part of the picture: the slice is smaller than it seems.";
     /// Less sharp than others.

@@ -66,6 +66,18 @@ pub(super) fn order_findings(manifest: &Manifest) -> Vec<Finding> {
     manifest.orders().into_iter().flat_map(findings).collect()
 }
 
+/// Whether two paths lie in two folders of a cross-validation, such as `fold1` and `fold_2`.
+pub(super) fn are_in_two_folds(one: &str, other: &str) -> bool {
+    let fold = |path: &str| {
+        let number = |folder: &str| {
+            let rest = folder.to_ascii_lowercase();
+            rest.strip_prefix("fold")?.trim_start_matches(['_', '-', ' ']).parse::<u32>().ok()
+        };
+        path.split('/').find_map(number)
+    };
+    fold(one).zip(fold(other)).is_some_and(|(one, other)| one != other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +90,13 @@ mod tests {
         for name in ["1.jpg", "Covid (3).png", "photocopy1.jpg", "copyright.png"] {
             assert!(!named_as_copy(name), "{name}");
         }
+    }
+
+    #[test]
+    fn folds_are_known_by_their_numbers() {
+        assert!(are_in_two_folds("Fold1/train/covid/x/1.png", "data/fold_2/val/covid/x/1.png"));
+        assert!(!are_in_two_folds("fold1/train/x/1.png", "fold1/val/x/1.png"));
+        assert!(!are_in_two_folds("folded/x/1.png", "fold2/x/1.png"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use multiversion::multiversion;
 use several_slices::several_slices;
 use straight_lines::StraightLines;
 
+mod cut_out;
 mod printed;
 mod projection;
 mod several_slices;
@@ -63,6 +64,7 @@ impl PictureKinds {
             marks.extend(strokes::annotation(view));
             marks.extend(lines.border());
             marks.extend(texture.wrapped());
+            marks.extend(cut_out::cut_out(view));
         }
         Self { other, marks, quality: Quality::of(view, &texture) }
     }

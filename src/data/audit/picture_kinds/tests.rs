@@ -168,6 +168,22 @@ fn borders_are_straight() {
 }
 
 #[test]
+fn a_rectangle_of_one_level_is_cut_out_and_clipped_lungs_are_not() {
+    let with = |level: u8, [left, right, top, bottom]: [usize; 4]| {
+        let is_in = |at: usize| (left..right).contains(&(at % SIZE)) && (top..bottom).contains(&(at / SIZE));
+        let pixels = slice(1, 0, 1.0).into_iter().enumerate();
+        found(pixels.map(|(at, v)| if is_in(at) { level } else { v }).collect())
+    };
+    let said = "a rectangle of level 0 within the body, about 40x32 pixels at 80, 120";
+    assert_eq!(with(0, [80, 120, 120, 152]), [(Check::CutOut, said.to_owned())]);
+    assert_eq!(with(128, [90, 130, 130, 170]).len(), 1, "of any level, and between fields");
+    assert_eq!(with(0, [80, 92, 120, 160]), [], "too narrow to be told from a vessel or a bone");
+    // Everything below 90 is black: lungs are even, and no rectangles.
+    let narrow = |at: usize, v: u8| if (60..196).contains(&(at % SIZE)) && v < 90 { 0 } else { v };
+    assert_eq!(found(slice(1, 0, 1.0).into_iter().enumerate().map(|(at, v)| narrow(at, v)).collect()), []);
+}
+
+#[test]
 fn brightness_and_sharpness_are_measured() {
     let brighter = slice(1, 0, 1.0).into_iter().map(|level| level.saturating_add(150)).collect();
     assert_eq!(checks(brighter), [Check::Overexposed]);

@@ -60,6 +60,22 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
     Ok(())
 }
 
+/// A slice with a square cut out of it.
+pub(super) fn cut_out(drawing: &mut CaseDrawing) -> Result<()> {
+    let (size, class) = (drawing.size(), 0);
+    let patient = drawing.new_patient();
+    let mut slices = drawing.slices(patient, class, super::SLICES, 0);
+    let square = size * 2 / 5..size * 3 / 5;
+    for (at, level) in slices[4].iter_mut().enumerate() {
+        if square.contains(&(at % size)) && square.contains(&(at / size)) {
+            *level = 0;
+        }
+    }
+    let folder = drawing.scan(patient, class, &slices)?;
+    drawing.note("cut-out", &[&format!("{folder}/4.jpg")], "a fifth of width and height is black");
+    Ok(())
+}
+
 /// The pixel at a fraction of width and height.
 fn at(grey: &[u8], size: usize, x: f32, y: f32) -> u8 {
     let place = |t: f32| ((t * size as f32) as usize).min(size - 1);
