@@ -132,9 +132,8 @@ impl<'a> Arrangement<'a> {
     /// Gives folders beside each other their label where they are named for degrees of a pneumonia, and none is a scan itself.
     fn label_degrees(&mut self, beside: &[usize]) {
         let with_slices = || beside.iter().map(|folder| &self.folders[*folder]).filter(|folder| folder.slices > 0);
-        let is_scan = |of: &TreeFolder<'_>| {
-            of.own_slices > 0 && !of.files.iter().all(|file| ends_as_volume(self.name(*file)))
-        };
+        let is_scan =
+            |of: &TreeFolder<'_>| of.own_slices > 0 && !of.files.iter().all(|file| ends_as_volume(self.name(*file)));
         if are_degrees(with_slices().map(|folder| folder.name)) && !with_slices().any(is_scan) {
             for folder in beside {
                 let of = &mut self.folders[*folder];

@@ -11,9 +11,9 @@ use super::{Label, Scan, Set};
 use crate::base::errors::{Context, Result, bail, ensure};
 use crate::base::files::Digest;
 use crate::base::progress::counted;
-pub(super) use columns::as_written;
+use columns::Columns;
 pub(super) use columns::columns_shown;
-use columns::{Columns, normalised};
+pub(super) use columns::{as_written, normalised};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 

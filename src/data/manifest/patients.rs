@@ -1,6 +1,6 @@
 //! Which scans belong to one patient.
 
-use super::label_table::{as_written, columns_shown};
+use super::label_table::{as_written, columns_shown, normalised};
 use super::pseudonym::{Pseudonyms, is_placeholder};
 use super::root_tables::{cut, delimited};
 use super::{Manifest, Rejected, Rejection, Scan};
@@ -196,8 +196,8 @@ impl Manifest {
         for row in reader.records() {
             let row = row.with_context(wrong)?;
             let line = row.position().map_or(0, csv::Position::line);
-            let file = row[path_column].trim().replace('\\', "/");
-            let (file, patient) = (file.trim_start_matches("./").trim_matches('/'), row[patient_column].trim());
+            let file = normalised(row[path_column].trim());
+            let (file, patient) = (file.as_str(), row[patient_column].trim());
             let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
             // A patient table may list more slices than were copied here.
             rows += 1;

@@ -9,6 +9,8 @@ pub struct StoredRange {
     pub values: (u16, u16),
     /// The lowest and the highest when the first bit is read as a sign.
     pub signed: (i16, i16),
+    /// The same with the two bytes of each value exchanged.
+    pub swapped: (i16, i16),
 }
 
 impl StoredRange {
@@ -18,7 +20,18 @@ impl StoredRange {
         Self {
             values: (values().min().unwrap_or(0), values().max().unwrap_or(0)),
             signed: (signed().min().unwrap_or(0), signed().max().unwrap_or(0)),
+            swapped: (
+                signed().map(i16::swap_bytes).min().unwrap_or(0),
+                signed().map(i16::swap_bytes).max().unwrap_or(0),
+            ),
         }
+    }
+
+    /// Values that only make sense with their bytes exchanged: of 12 bits or so, which else fill all of 16. What was 8 bits in the upper
+    /// byte stays below 256.
+    fn has_swapped_bytes(&self) -> bool {
+        let (low, high) = self.swapped;
+        self.values.1 >= 0x8000 && (-8192..8192).contains(&low) && (256..8192).contains(&high)
     }
 
     /// What the values probably mean, and why; of a CT slice some are air (-1000 HU) and few are above 3,071 HU.
@@ -50,6 +63,14 @@ impl std::fmt::Display for StoredRange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (meaning, why) = self.likely();
         let ((low, high), name) = (self.values, meaning.name());
+        if meaning == SixteenBit::Grey && self.has_swapped_bytes() {
+            let (from, to) = self.swapped;
+            return write!(
+                f,
+                "16 bits a pixel with values from {low} to {high}, the bytes of each probably exchanged: else they are {from} to \
+                 {to}. Write the pictures again with the other byte order"
+            );
+        }
         write!(
             f,
             "16 bits a pixel with values from {low} to {high}, and the file does not say what they mean: {why}; set \
@@ -83,5 +104,12 @@ mod tests {
         assert_eq!(plus, begin(0, 4095) + twelve + &end("hu+1024"));
         let windowed = "probably grey levels that went through a window";
         assert_eq!(grey, begin(0, 65_535) + windowed + &end("grey"));
+        // 0, 1024 and 3071 of little endian, as big endian.
+        let swapped = said(&[0, 0x0004, 0xFF0B]);
+        assert!(swapped.ends_with(
+            "probably exchanged: else they are 0 to 3071. Write the pictures again with the other byte order"
+        ));
+        // 8 bits in the upper byte.
+        assert_eq!(said(&[0, 0x8000, 0xFF00]), begin(0, 0xFF00) + windowed + &end("grey"));
     }
 }

@@ -7,6 +7,7 @@ use crate::data::manifest::pseudonym::is_placeholder;
 use crate::data::manifest::root_tables::cut;
 use crate::data::manifest::{Label, Set};
 use csv::StringRecord;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use std::collections::BTreeSet;
 
 /// Names of columns, in lower case; the first is the one in messages.
@@ -148,10 +149,12 @@ pub(in crate::data::manifest) fn as_written(path: &str) -> String {
     normalised(csv_text(path).trim())
 }
 
-/// A path under the root, with `/`.
-pub(super) fn normalised(path: &str) -> String {
+/// A path under the root, with `/`, and with accents as they are mostly written: macOS takes letters with accents apart in names of
+/// files (Unicode's forms NFD and NFC).
+pub(in crate::data::manifest) fn normalised(path: &str) -> String {
     let path = path.replace('\\', "/");
-    path.trim_start_matches("./").trim_matches('/').to_owned()
+    let path = path.trim_start_matches("./").trim_matches('/');
+    ComposingNormalizerBorrowed::new_nfc().normalize(path).into_owned()
 }
 
 /// What a header holds, for a message: without a header it is the first patient's row, so that only known names are shown.

@@ -91,6 +91,25 @@ fn a_table_of_ours_names_the_scans_that_it_was_written_of() {
 }
 
 #[test]
+fn letters_with_accents_are_the_same_however_they_are_put_together() {
+    // On the disk as macOS writes it and as Linux does, and in the table the other way round.
+    let scans = [("Mu\u{308}ller/1", 1), ("Ren\u{e9}/1", 1)];
+    let text = "path,label\nM\u{fc}ller/1,covid\nRene\u{301}/1,non-covid\n";
+    let table = table(text);
+    let labelled = table.apply(folders(&scans)).expect("applies");
+    let labels: BTreeSet<_> = labelled.scans.iter().map(|scan| (scan.folder.as_str(), scan.label)).collect();
+    assert_eq!(labels, BTreeSet::from([(scans[0].0, Some(Label::Covid)), (scans[1].0, Some(Label::NonCovid))]));
+    let mut manifest = Manifest::of_folders("m", scans.map(|(folder, _)| folder.to_owned()).to_vec(), Vec::new());
+    let patients = "path,patient\nM\u{fc}ller/1,P1\nRene\u{301}/1,P2\n";
+    manifest.read_patients(&"patients.csv", patients.as_bytes()).expect("reads");
+    assert!(
+        manifest.scans.iter().map(|scan| scan.patient.as_deref()).eq([Some("P1"), Some("P2")]),
+        "{:?}",
+        manifest.scans
+    );
+}
+
+#[test]
 fn names_that_are_written_alike_are_not_guessed_between() {
     let listing = || folders(&[("a\n1", 1), (r"a\n1", 1)]);
     let error = format!("{:#}", table("path,label\n\"a\\n1\",covid\n").apply(listing()).err().expect("two"));
