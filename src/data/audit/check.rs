@@ -183,6 +183,8 @@ checks! {
     Annotated "annotated" Warning "Letters or markers are drawn into the slice: they may name the patient, and a network may learn them.";
     /// A rectangle of one level within the body.
     CutOut "cut-out" Warning "A rectangle of one grey level within the body: cut out by an augmentation, or covered. What a class has more often than the other, a network learns.";
+    /// Saved with a palette, or with four or five bits.
+    FewLevels "few-levels" Warning "Forty grey levels or fewer and no others: saved with a palette, or with four or five bits, so that differences within tissue are lost.";
     /// Frames, windows, padding.
     Borders "borders" Warning "A frame, a screen's window or padding is part of the picture: the slice is smaller than it seems.";
     /// Less sharp than others.

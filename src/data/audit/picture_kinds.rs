@@ -65,6 +65,7 @@ impl PictureKinds {
             marks.extend(lines.border());
             marks.extend(texture.wrapped());
             marks.extend(cut_out::cut_out(view));
+            marks.extend(printed::posterized(view));
         }
         Self { other, marks, quality: Quality::of(view, &texture) }
     }

@@ -32,7 +32,7 @@ pub(super) fn draw(config: &PhantomConfig, plan: &PhantomPlan) -> Result<CaseDra
     // New cases come last, so that the others' patients stay the same.
     folders::derived_pictures(&mut drawing)?;
     whole_scans::two_patients(&mut drawing)?;
-    pictures::cut_out(&mut drawing)?;
+    pictures::altered(&mut drawing)?;
     Ok(drawing)
 }
 

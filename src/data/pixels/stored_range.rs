@@ -104,8 +104,8 @@ mod tests {
         assert_eq!(plus, begin(0, 4095) + twelve + &end("hu+1024"));
         let windowed = "probably grey levels that went through a window";
         assert_eq!(grey, begin(0, 65_535) + windowed + &end("grey"));
-        // 0, 1024 and 3071 of little endian, as big endian.
-        let swapped = said(&[0, 0x0004, 0xFF0B]);
+        // 0, 1024, 896 and 3071 of little endian, as big endian.
+        let swapped = said(&[0, 0x0004, 0x8003, 0xFF0B]);
         assert!(swapped.ends_with(
             "probably exchanged: else they are 0 to 3071. Write the pictures again with the other byte order"
         ));

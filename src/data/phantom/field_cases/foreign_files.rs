@@ -76,7 +76,7 @@ fn labels(grey: &[u8], size: usize) -> Vec<u8> {
     (0..size * size).map(|at| [0, 85, 170, 255][label(mean(at % size, at / size))]).collect()
 }
 
-fn png(grey: &[u8], size: usize) -> Result<Vec<u8>> {
+pub(super) fn png(grey: &[u8], size: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     encoder.write_image(grey, size as u32, size as u32, ExtendedColorType::L8).context("writing a PNG")?;

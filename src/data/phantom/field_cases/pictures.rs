@@ -1,5 +1,6 @@
 //! Pictures that are no axial slices of a CT scan, or not only that, among the slices of scans.
 
+use super::foreign_files::png;
 use super::{CaseDrawing, Grey};
 use crate::base::errors::Result;
 use crate::data::phantom::noise::{Stream, lerp, stream};
@@ -60,8 +61,8 @@ pub(super) fn draw(drawing: &mut CaseDrawing) -> Result<()> {
     Ok(())
 }
 
-/// A slice with a square cut out of it.
-pub(super) fn cut_out(drawing: &mut CaseDrawing) -> Result<()> {
+/// A slice with a square cut out of it, and one of three bits.
+pub(super) fn altered(drawing: &mut CaseDrawing) -> Result<()> {
     let (size, class) = (drawing.size(), 0);
     let patient = drawing.new_patient();
     let mut slices = drawing.slices(patient, class, super::SLICES, 0);
@@ -73,6 +74,11 @@ pub(super) fn cut_out(drawing: &mut CaseDrawing) -> Result<()> {
     }
     let folder = drawing.scan(patient, class, &slices)?;
     drawing.note("cut-out", &[&format!("{folder}/4.jpg")], "a fifth of width and height is black");
+    let bits: Grey = drawing.slices(patient, class, super::SLICES + 1, 1)[8].iter().map(|level| level & 0xE0).collect();
+    let path = format!("{folder}/8.png");
+    let bytes = png(&bits, size)?;
+    drawing.slice_file(path.clone(), patient, bytes);
+    drawing.note("few-levels", &[&path], "the upper three bits alone");
     Ok(())
 }
 
