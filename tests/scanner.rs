@@ -180,6 +180,9 @@ fn what_is_no_slice_of_a_scan_is_a_finding_and_never_part_of_one() {
         "{unsupported:?}"
     );
     assert_eq!(names(Check::OversizedHeader), ["huge.dcm"]);
+    let named = "its files hold the patient's name and birth date: remove it before you pass data on";
+    let of_dicom = manifest.scans.iter().filter(|scan| !scan.folder.ends_with(".nii")).count();
+    assert_eq!(found(Check::NamedPatient).iter().map(|(_, detail)| *detail).collect::<Vec<_>>(), vec![named; of_dicom]);
     assert_eq!((names(Check::StrayFile), names(Check::JunkFile).len()), (vec!["LICENSE"], 0));
     let accepted = audit.accepted();
     assert_eq!(accepted.slices.len(), 7, "{:?}", audit.findings());

@@ -10,6 +10,7 @@ mod dataset;
 mod element_source;
 mod fragments;
 mod header;
+mod identity;
 mod markers;
 mod names;
 mod pixel_layout;

@@ -71,6 +71,8 @@ pub(crate) struct Series {
     pub(crate) geometry: SeriesGeometry,
     pub(crate) study: Option<String>,
     pub(crate) patient_id: Option<String>,
+    /// What of its first file names the patient.
+    pub(crate) identity: Option<&'static str>,
     /// Series Instance UID. Several series have the same one where it held several stacks.
     pub(crate) uid: Option<String>,
 }
@@ -202,6 +204,7 @@ impl Series {
             geometry: SeriesGeometry::of(stack),
             study: owned(&header.study),
             patient_id: owned(&header.patient_id),
+            identity: header.identity,
             uid: owned(&header.series),
         }
     }

@@ -191,6 +191,8 @@ checks! {
     Blurred "blurred" Warning "A slice much less sharp than its scan, or a whole scan than the data set: details of the lung are lost.";
     /// Too bright.
     Overexposed "overexposed" Warning "So bright that much of what is shown is white: its details are lost.";
+    /// DICOM files that say who the patient is.
+    NamedPatient "named-patient" Warning "DICOM files that hold a patient's name or birth date. Nothing of it is kept or shown here; the files themselves are not to be passed on like that.";
     /// Control characters, marks of writing direction and the like in a name.
     HiddenCharacters "hidden-characters" Warning "The name of a file, scan, patient or source holds characters that are not seen, such as a line break, or that turn the direction of writing; they are shown as escapes, such as \\n.";
     /// The gantry was tilted.

@@ -169,6 +169,7 @@ fn irregular(scan: &Scan) -> impl Iterator<Item = Finding> {
             IrregularKind::Tilt => Check::GantryTilt,
             IrregularKind::NoGeometry => Check::NoGeometry,
             IrregularKind::RepeatedSeries => Check::RepeatedSeries,
+            IrregularKind::NamedPatient => Check::NamedPatient,
         };
         Finding { check, path: scan.folder.clone(), detail: irregular.detail.clone(), with: None }
     })

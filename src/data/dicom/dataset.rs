@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 /// Elements that hold text.
-const TEXTS: [Tag; 24] = [
+const TEXTS: [Tag; 27] = [
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
     tags::SOP_INSTANCE_UID,
@@ -16,6 +16,9 @@ const TEXTS: [Tag; 24] = [
     tags::MANUFACTURER,
     tags::MANUFACTURER_MODEL_NAME,
     tags::PATIENT_ID,
+    tags::PATIENT_NAME,
+    tags::PATIENT_BIRTH_DATE,
+    tags::PATIENT_IDENTITY_REMOVED,
     tags::CONTRAST_BOLUS_AGENT,
     tags::SLICE_THICKNESS,
     tags::GANTRY_DETECTOR_TILT,

@@ -2,6 +2,7 @@
 
 use super::dataset::Dataset;
 use super::element_source::Source;
+use super::identity::identity;
 use super::start::{Start, read_start};
 use crate::data::decode::DecodeError;
 use dicom_core::Tag;
@@ -22,6 +23,8 @@ pub(crate) struct DicomHeader {
     /// Values of Image Type, upper case, for example ORIGINAL, PRIMARY, AXIAL.
     pub(crate) image_type: Vec<String>,
     pub(crate) patient_id: Option<String>,
+    /// What names the patient in words or by a day, which themselves are kept nowhere.
+    pub(crate) identity: Option<&'static str>,
     pub(crate) study: Option<String>,
     pub(crate) series: Option<String>,
     pub(crate) instance: Option<String>,
@@ -87,6 +90,7 @@ impl DicomHeader {
             modality: dataset.text(tags::MODALITY),
             image_type: dataset.texts(tags::IMAGE_TYPE).iter().map(|value| value.to_uppercase()).collect(),
             patient_id: dataset.text(tags::PATIENT_ID),
+            identity: dataset.identity(),
             study: dataset.text(tags::STUDY_INSTANCE_UID),
             series: dataset.text(tags::SERIES_INSTANCE_UID),
             instance: dataset.text(tags::SOP_INSTANCE_UID),
@@ -123,6 +127,12 @@ fn names_an_agent(agent: &str) -> bool {
 /// Values that stand in the data set itself in ordinary files, and in functional groups in multi-frame ones (PS3.3,
 /// C.7.6.16).
 impl Dataset {
+    fn identity(&self) -> Option<&'static str> {
+        let [name, birth, removed] =
+            [tags::PATIENT_NAME, tags::PATIENT_BIRTH_DATE, tags::PATIENT_IDENTITY_REMOVED].map(|tag| self.text(tag));
+        identity(name.as_deref(), birth.as_deref(), removed.as_deref())
+    }
+
     /// The functional group `tag` of a frame: its own one, or else that of all frames.
     pub(super) fn group(&self, frame: u32, tag: Tag) -> Option<&Self> {
         let own = self.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).get(frame as usize);

@@ -73,6 +73,8 @@ pub enum IrregularKind {
     NoGeometry,
     /// The same volume as another series of the study.
     RepeatedSeries,
+    /// The files say who the patient is.
+    NamedPatient,
 }
 
 /// What is no slice: a file that looks like a scanner's and is none of a CT scan; what is no file, too long a one, or has no

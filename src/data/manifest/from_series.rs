@@ -53,7 +53,11 @@ impl Acquisition {
     fn of_series(series: &Series, pseudonym: impl Fn(&str, &str) -> Option<String>) -> Self {
         let hidden = |kind: &str, value: &Option<String>| value.as_deref().and_then(|value| pseudonym(kind, value));
         let geometry = series.geometry.clone();
-        let irregular = irregular(&geometry);
+        let mut irregular = irregular(&geometry);
+        if let Some(what) = series.identity {
+            let detail = format!("its files hold {what}: remove it before you pass data on");
+            irregular.push(Irregular::new(IrregularKind::NamedPatient, detail));
+        }
         let maker = [geometry.manufacturer, geometry.model].into_iter().flatten().collect::<Vec<_>>().join(" ");
         Self {
             format: Format::Dicom,

@@ -120,6 +120,7 @@ impl Manifest {
         let unnamed = others.iter().flatten().filter(|scan| self.scans[**scan].label.is_some()).count() as u64;
         let rest = match unnamed {
             0 => String::new(),
+            1 => " 1 labelled scan names none, and counts as a patient.".to_owned(),
             _ => format!(" {} labelled scans name none; each counts as a separate patient.", thousands(unnamed)),
         };
         let hashed = self.scans.iter().any(|scan| scan.acquisition.as_ref().is_some_and(|of| of.study.is_some()));
