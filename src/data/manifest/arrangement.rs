@@ -110,7 +110,7 @@ impl<'a> Arrangement<'a> {
         if own == 0 && of.files.iter().take(3).any(|file| is_scanners(self.files[*file])) {
             own = of.files.len();
         }
-        let (mut counts, mut labels) = ([pictures, own], [false; 2]);
+        let (mut counts, mut labels, mut of_slices) = ([pictures, own], [false; 2], [false; 2]);
         let folders: Vec<usize> =
             of.folders.iter().filter(|(name, _)| !is_hidden(name)).map(|(_, folder)| *folder).collect();
         let is_in_class = is_in_class || of.word.label.is_some();
@@ -123,10 +123,13 @@ impl<'a> Arrangement<'a> {
             counts = [counts[0] + below.pictures, counts[1] + below.slices];
             let named = Label::ALL.map(|label| below.labels_below[label.index()] || below.word.label == Some(label));
             labels = [labels[0] || named[0], labels[1] || named[1]];
+            // `sars-cov-2` with tables alone says nothing of what is around it.
+            let says = |label: usize| of_slices[label] || named[label] && below.slices > 0;
+            of_slices = [says(0), says(1)];
         }
         let of = &mut self.folders[at];
         (of.pictures, of.slices, of.own_slices, of.labels_below) = (counts[0], counts[1], own, labels);
-        of.word = of.word.around(labels);
+        of.word = of.word.around(of_slices);
     }
 
     /// Gives folders beside each other their label where they are named for degrees of a pneumonia, and none is a scan itself.
@@ -184,7 +187,7 @@ impl<'a> Arrangement<'a> {
             Ok(_) if self.folders[at].pictures > 0 && self.pictures_in(at) == 0 => {
                 self.add_strays(at, |_| true);
             }
-            Ok(place) => return self.add_scan(path, place, at),
+            Ok(place) => return self.add_scan(path, place, at, way),
         }
         for (name, folder) in self.folders[at].folders.clone() {
             if !is_hidden(name) {
@@ -211,7 +214,7 @@ impl<'a> Arrangement<'a> {
     }
 
     /// A folder of slices; what it holds besides is none of them.
-    fn add_scan(&mut self, path: String, place: FolderPlace, at: usize) {
+    fn add_scan(&mut self, path: String, place: FolderPlace, at: usize, way: &mut Vec<usize>) {
         let mut files = self.folders[at].files.clone();
         files.sort_unstable();
         let mut named: Vec<(usize, &str)> = files.iter().map(|file| (*file, self.name(*file))).collect();
@@ -220,19 +223,44 @@ impl<'a> Arrangement<'a> {
         self.folders[at].understood += files.len().max(1);
         for (name, folder) in self.folders[at].folders.clone() {
             let inside = below(&path, name);
-            match self.folders[folder].pictures {
+            let pictures = self.folders[folder].pictures;
+            match pictures {
+                _ if self.is_closed(&inside, folder, way) => {}
                 // Hidden ones were not looked into.
                 0 => self.add_stray_folder(&inside, folder),
-                _ => self.mark_unclear(folder),
+                _ => self.mark_unclear(folder, Unclear::InAScan),
             }
         }
         let scan = Scan { set: place.set, label: place.label, ..Scan::new(path) };
         self.scans.push((scan, files));
     }
 
-    fn mark_unclear(&mut self, at: usize) {
-        self.folders[at].unclear = (self.folders[at].own_slices > 0).then_some(Unclear::InAScan);
-        self.folders[at].folders.clone().into_values().for_each(|folder| self.mark_unclear(folder));
+    fn mark_unclear(&mut self, at: usize, why: Unclear) {
+        self.folders[at].unclear = (self.folders[at].own_slices > 0).then_some(why);
+        self.folders[at].folders.clone().into_values().for_each(|folder| self.mark_unclear(folder, why));
+    }
+
+    /// Gives a folder in a scan's place, and those in it, their places, by which series and volumes are read as pictures are: parts
+    /// below a class, and what is not to be read. Returns whether the folder itself is not.
+    fn is_closed(&mut self, path: &str, at: usize, way: &mut Vec<usize>) -> bool {
+        way.push(at);
+        let words: Vec<FolderWord> = way.iter().map(|folder| self.folders[*folder].word).collect();
+        let place = FolderPlace::of(&words);
+        self.layout.places.insert(path.to_owned(), place.ok());
+        match place {
+            Err(why) => self.mark_unclear(at, why),
+            Ok(place) => {
+                if place.anchor == way.len() && self.folders[at].slices > 0 {
+                    let names: Vec<&str> = way.iter().map(|folder| self.folders[*folder].name).collect();
+                    self.layout.mapped.push(place.mapped(&names));
+                }
+                for (name, folder) in self.folders[at].folders.clone() {
+                    self.is_closed(&below(path, name), folder, way);
+                }
+            }
+        }
+        way.pop();
+        place.is_err()
     }
 
     /// A folder that is part of nothing.

@@ -6,11 +6,20 @@ use super::{Label, Set};
 const OTHER_CONTENTS: [&str; 8] = ["label", "labels", "result", "results", "figure", "figures", "plot", "plots"];
 /// Words by which the pictures in a folder are no slices.
 #[rustfmt::skip]
-const MASKS: [&str; 9] = [
+const MASKS: [&str; 10] = [
     "mask", "masks", "segmentation", "segmentations", "annotation", "annotations", "labelstr", "labelsts", "labelsval",
+    "groundtruth",
 ];
+/// The same, as the first or the last word: `rp_msk`, `seg-lungs`, but not `COVID-19-CT-Seg_20cases`.
+const MASKS_AT_ENDS: [&str; 5] = ["msk", "msks", "seg", "segs", "gt"];
+/// Words by which a folder is that of a whole data set, whatever else its name says.
+const DATA_SET: [&str; 4] = ["data", "dataset", "database", "challenge"];
+/// Names of a folder that holds the pictures of the class around it.
+const IMAGES: [&str; 9] = ["images", "image", "imgs", "img", "pictures", "slices", "scans", "frames", "ct_images"];
 /// Words by which what is in a folder is not to be used.
-const LEFT_OUT: [&str; 6] = ["excluded", "exclude", "unused", "discarded", "discard", "trash"];
+const LEFT_OUT: [&str; 7] = ["excluded", "exclude", "unused", "discarded", "discard", "trash", "derivatives"];
+/// Radiographs in data sets named as BIDS has them: no CT.
+const RADIOGRAPHS: &str = "mod-rx";
 
 /// What a folder's name may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +31,8 @@ pub(super) struct FolderWord {
     pub(super) is_loose: bool,
     pub(super) is_masks: bool,
     pub(super) is_left_out: bool,
+    /// It says no more than that pictures lie in it.
+    pub(super) is_of_images: bool,
 }
 
 impl FolderWord {
@@ -29,13 +40,18 @@ impl FolderWord {
         let words: Vec<&str> = name.split(['_', '-', ' ', '.']).filter(|word| !word.is_empty()).collect();
         let has =
             |others: &[&str]| words.iter().any(|word| others.iter().any(|other| word.eq_ignore_ascii_case(other)));
-        let is_masks = has(&MASKS);
+        let is_data_set = words.len() > 1
+            && words.last().is_some_and(|last| DATA_SET.iter().any(|word| last.eq_ignore_ascii_case(word)));
+        let ends = [words.first(), words.last()].into_iter().flatten();
+        let has_at_ends = ends.into_iter().any(|end| MASKS_AT_ENDS.iter().any(|word| end.eq_ignore_ascii_case(word)));
+        let is_masks = (has(&MASKS) || has_at_ends) && !is_data_set;
         // `do not use`, `not for training`.
         let is_not_for = |pair: &[&str]| {
             pair[0].eq_ignore_ascii_case("not") && ["use", "for"].iter().any(|word| pair[1].eq_ignore_ascii_case(word))
         };
         let is_left_out = has(&LEFT_OUT)
             || words.windows(2).any(is_not_for)
+            || name.eq_ignore_ascii_case(RADIOGRAPHS)
             || matches!(words[..], [only] if only.eq_ignore_ascii_case("bad"));
         let label = Label::read(name);
         let said = |word| Set::named(word).or(Set::named_with_number(word));
@@ -56,6 +72,7 @@ impl FolderWord {
             is_loose: label.is_some_and(|(_, is_loose)| is_loose),
             is_masks,
             is_left_out,
+            is_of_images: IMAGES.iter().any(|word| name.eq_ignore_ascii_case(word)),
         }
     }
 
@@ -64,6 +81,11 @@ impl FolderWord {
     pub(super) fn around(self, labels: [bool; 2]) -> Self {
         let names_none = labels == [true; 2] || self.is_loose && labels != [false; 2];
         Self { label: self.label.filter(|_| !names_none), ..self }
+    }
+
+    /// Whether what lies in it is not to be read.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_masks || self.is_left_out
     }
 
     pub(super) fn says_part(self) -> bool {

@@ -114,23 +114,26 @@ impl Label {
 
 /// The label that all words of a name say, of which nothing else may be left, and whether words stand beside it.
 fn said_by(name: &str) -> Option<(Label, bool)> {
-    let (mut rest, mut said, mut has_others) = (name, None, false);
-    while !rest.is_empty() {
-        let begins = |words: &[&str]| words.iter().find_map(|word| rest.strip_prefix(word));
-        // `negative` before `neg`, and `noncovid` before what is in it.
-        let (label, left) = begins(&NEGATIVE)
-            .map(|left| (Some(Label::NonCovid), left))
-            .or_else(|| begins(&POSITIVE).map(|left| (Some(Label::Covid), left)))
-            .or_else(|| begins(&BESIDE).map(|left| (None, left)))?;
-        // Cases and controls are a study.
-        let is_study = rest.starts_with("control") && rest != name;
-        if is_study || (label.is_some() && said.is_some() && label != said) {
-            return None;
-        }
-        has_others |= label.is_none();
-        (said, rest) = (said.or(label), left);
+    said_on(name, None, false)
+}
+
+/// The same of the rest of a name, behind words that say `said`. `normalscans` is both `normals` and `cans`, which says nothing, and
+/// `normal` and `scans`.
+fn said_on(rest: &str, said: Option<Label>, is_behind: bool) -> Option<(Label, bool)> {
+    if rest.is_empty() {
+        return said.map(|label| (label, false));
     }
-    said.map(|label| (label, has_others))
+    let words = |words: &'static [&'static str], label| words.iter().map(move |word| (*word, label));
+    // `negative` before `neg`, and `noncovid` before what is in it.
+    let all = words(&NEGATIVE, Some(Label::NonCovid)).chain(words(&POSITIVE, Some(Label::Covid)));
+    all.chain(words(&BESIDE, None)).find_map(|(word, label)| {
+        let left = rest.strip_prefix(word)?;
+        // Cases and controls are a study.
+        let is_study = word.starts_with("control") && is_behind;
+        let contradicts = label.is_some() && said.is_some() && label != said;
+        let (label, has_others) = said_on(left, said.or(label), true).filter(|_| !is_study && !contradicts)?;
+        Some((label, has_others || BESIDE.contains(&word)))
+    })
 }
 
 impl fmt::Display for Label {
@@ -231,6 +234,11 @@ mod tests {
             "covid19_neg",
             "COVIDNeg",
             "1NonCOVID",
+            "Normal scans",
+            "normal_slices",
+            "Normal subjects",
+            "control_subjects",
+            "Controls",
         ] {
             assert_eq!(Label::named(word), Some(Label::NonCovid), "{word}");
         }

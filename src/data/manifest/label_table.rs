@@ -1,6 +1,7 @@
 //! `labels.csv`: labels, sets, patients and sources of scans that lie in any folders.
 
-use super::acquisition::{Rejected, Rejection};
+use super::acquisition::Rejected;
+use super::folder_word::FolderWord;
 use super::layout::{may_be_a_scan, part_on_the_way, words_on_the_way};
 use super::listing::{FolderListing, ListedSlice};
 use super::new_scans::is_picture;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 mod columns;
+mod rejected_rows;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -117,6 +119,9 @@ impl LabelTable {
             );
         }
         let words = words_on_the_way(listing.scans.iter().map(|scan| scan.folder.as_str()));
+        let is_unread = |index: usize| !of_scan.contains_key(&index) && words[index].iter().any(FolderWord::is_closed);
+        let unread: BTreeSet<String> =
+            (0..words.len()).filter(|scan| is_unread(*scan)).map(|scan| listing.scans[scan].folder.clone()).collect();
         for (index, scan) in listing.scans.iter_mut().enumerate() {
             // What the table leaves open the folders may say.
             let is_val =
@@ -126,7 +131,12 @@ impl LabelTable {
         hide_numbers(&mut listing.scans)?;
         listing.rejected.extend(unmatched.into_iter().map(Rejected::of_row));
         listing.labels = Some(self.sha256);
-        Ok(listing.rearranged(|_| false, Vec::new()))
+        listing.rejected.extend(unread.iter().map(|folder| Rejected::without_row(folder)));
+        let is_unread = |path: &str| {
+            let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+            ends.into_iter().any(|end| unread.contains(&path[..end]))
+        };
+        Ok(listing.rearranged(is_unread, Vec::new()))
     }
 
     /// Pictures of one folder that rows give to several scans, patients or labels are scans of their own: by the column
@@ -231,18 +241,6 @@ impl LabelRow {
         scan.source = self.source;
         let pseudonym = scan.acquisition.as_ref().and_then(|of| of.patient.clone());
         scan.patient = self.patient.or(pseudonym).or(scan.patient.take());
-    }
-}
-
-impl Rejected {
-    fn of_row(row: &LabelRow) -> Self {
-        let said = row.path.as_ref().or(row.scan.as_ref());
-        let detail = match said {
-            Some(said) => format!("there is no scan {}", cut(said)),
-            // The number of a patient or series stays in the table.
-            None => "no scan here has this patient or series".to_owned(),
-        };
-        Self { path: format!("{LABELS}, line {}", row.line), reason: Rejection::UnmatchedRow, detail }
     }
 }
 

@@ -120,8 +120,10 @@ impl FolderPlace {
         let below = parts().find(|(at, (_, whole))| *at > class.0 && *whole).filter(|_| above.is_none());
         let part = above.or(below);
         let set = part.map_or(Set::Train, |(_, (set, _))| set);
+        let anchor = 1 + part.map_or(class.0, |(at, _)| at.max(class.0));
         Ok(Self {
-            anchor: 1 + part.map_or(class.0, |(at, _)| at.max(class.0)),
+            // `covid/images` beside `covid/masks` is the class's own folder.
+            anchor: anchor + usize::from(words.get(anchor).is_some_and(|word| word.is_of_images)),
             set,
             label: Some(class.1).filter(|_| set != Set::Prediction),
             part: part.map(|(at, _)| at),
@@ -202,7 +204,7 @@ pub(super) fn class_on_the_way(words: &[FolderWord]) -> Option<Label> {
 
 /// Whether a folder with these words on the way may be a scan's: not a class's or a part's own, and not one of masks.
 pub(super) fn may_be_a_scan(words: &[FolderWord]) -> bool {
-    let is_other = |word: &FolderWord| word.says_part() || word.is_masks || word.is_left_out;
+    let is_other = |word: &FolderWord| word.says_part() || word.is_closed();
     !lies_in_class(words) && !words.last().is_none_or(is_other)
 }
 
@@ -291,6 +293,8 @@ mod tests {
             ("train_not_covid/x", (Set::Train, non, 1)),
             ("Bad Aibling/covid/x", (Set::Train, covid, 2)),
             ("imagesTs/covid/x", (Set::Prediction, None, 2)),
+            ("Infection Segmentation Data/Train/COVID-19/images", (Set::Train, covid, 4)),
+            ("covid/P1/images", (Set::Train, covid, 1)),
         ] {
             assert_eq!(place(path), Ok(expected), "{path}");
         }

@@ -54,7 +54,8 @@ impl Rejected {
         if scans.range(folder..).take_while(|scan| scan.starts_with(folder)).any(is_below) {
             return None;
         }
-        let detail = format!("{}, or `covid-ct audit --archives` where it is a zip archive", kind.told(name));
+        let told = kind.told(name);
+        let detail = format!("{told}, or read zip archives in place by `covid-ct audit --archives FOLDER`");
         Some(Self { path: path.to_owned(), reason: Rejection::Archive, detail })
     }
 

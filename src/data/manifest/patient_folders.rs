@@ -148,6 +148,7 @@ impl Manifest {
 
 /// `patient_12`, `case7`, `sub-S03068`: a word for a patient and a number, or a name with a number in it.
 fn is_named_as_patient(name: &str) -> bool {
+    let name = &without_brackets(name);
     let is_word = |word: &str| PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known));
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).count();
     let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -155,6 +156,11 @@ fn is_named_as_patient(name: &str) -> bool {
         |(word, of): (&str, &str)| is_word(word) && digits(of) > 0 && of.chars().all(|c| c.is_ascii_alphanumeric());
     word.len() < name.len() && is_word(word.trim_end_matches(['_', '-', ' ']))
         || name.split_once(['_', '-', ' ']).is_some_and(is_named)
+}
+
+/// `Patient (1)` as `Patient 1`: systems number copies and names that are typed alike so.
+fn without_brackets(name: &str) -> String {
+    name.replace(['(', ')', '[', ']'], "")
 }
 
 /// Whether the first of several folders, given once for each scan, may be patients': all have a number that may be a patient's,
@@ -169,6 +175,7 @@ fn are_of_few(names: &[&str]) -> bool {
 /// Whether a name may be a patient's: a number alone that is no date, one after a letter or two or a word for patients, or one of
 /// three digits or more after any words but those of sites, batches, visits, degrees of severity and the like.
 fn may_be_a_patients(name: &str) -> bool {
+    let name = &without_brackets(name);
     let number: String = name.chars().rev().take_while(char::is_ascii_alphanumeric).collect();
     let digits =
         number.trim_start_matches(|c: char| c.is_ascii_alphabetic()).chars().take_while(char::is_ascii_digit).count();

@@ -127,6 +127,15 @@ const TABLES: [(&str, &str); 7] = [
     (".numbers", "export it as CSV"),
 ];
 
+/// Whether a text or an array in lower case is named as one of labels or parts: `train_COVIDx_CT-2A.txt`, `dataset.json`.
+fn may_be_a_list(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_list = [".txt", ".json", ".npy", ".mat"].iter().any(|ending| name.ends_with(ending));
+    let has_word = |word: &str| name.split(|c: char| !c.is_ascii_alphabetic()).any(|of| of == word);
+    let says = ["train", "label", "split", "metadata"].iter().any(|word| name.contains(word));
+    is_list && (says || ["val", "valid", "test", "dataset"].into_iter().any(has_word))
+}
+
 impl Rejected {
     /// A table by its name, which is not one of those that are read; `None` for other files.
     pub(super) fn table(path: &str) -> Option<Self> {
@@ -134,7 +143,8 @@ impl Rejected {
             return None;
         }
         let name = path.to_ascii_lowercase();
-        let (_, advice) = TABLES.iter().find(|(ending, _)| name.ends_with(ending))?;
+        let advice = TABLES.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, advice)| *advice);
+        let advice = advice.or_else(|| may_be_a_list(&name).then_some("make CSV of it, and name it"))?;
         let detail = format!(
             "a table that is not read. Where it names patients or labels, {advice} to {PATIENTS} (columns path and patient) or \
              {LABELS} (path, scan, label, …), in the data set's own folder"

@@ -99,13 +99,19 @@ impl FolderListing {
             let detail = of.detail.split(end).next().unwrap_or_default();
             format!("{}: {detail}", of.path)
         });
-        let others = self.rejected.iter().filter(|of| !said(of.reason)).map(|of| format!("{}: {}", of.path, of.detail));
+        let (tables, others): (Vec<_>, Vec<_>) =
+            self.rejected.iter().filter(|of| !said(of.reason)).partition(|of| of.reason == Rejection::Table);
+        let others = others.into_iter().map(|of| format!("{}: {}", of.path, of.detail));
+        let more = |tables: usize| if tables > 1 { format!(" ({} more)", tables - 1) } else { String::new() };
+        let table = tables.first().map(|of| format!("{}: {}{}", of.path, of.detail, more(tables.len())));
         let scans = self.scans.iter().enumerate().map(|(index, scan)| {
             let first = self.files.iter().find(|file| file.scan == index);
             let holds = first.map_or(String::new(), |file| format!(" ({} in it)", file.file));
             format!("{}: a scan without a slice{holds}", scan.folder)
         });
-        let all: BTreeSet<String> = folders.chain(others).chain(scans).chain(self.strays.iter().cloned()).collect();
+        // What slices there are comes first, then what may say of which class they are.
+        let all: Vec<String> =
+            folders.chain(scans).chain(others).chain(table).chain(self.strays.iter().cloned()).collect();
         let mut shown: Vec<String> = all.iter().take(SHOWN).cloned().collect();
         shown.extend((all.len() > SHOWN).then(|| format!("{} more", all.len() - SHOWN)));
         let found = if shown.is_empty() { "neither pictures nor scanners' files".to_owned() } else { shown.join("; ") };

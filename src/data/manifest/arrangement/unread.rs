@@ -3,6 +3,7 @@
 use super::{Arrangement, ROOT};
 use crate::base::natural::numeric_key;
 use crate::base::progress::counted;
+use crate::data::foreign::ends_as_scanners;
 use crate::data::manifest::label_table::LABELS;
 use crate::data::manifest::layout::{MappedFolder, Unclear};
 use crate::data::manifest::new_scans::is_picture;
@@ -36,7 +37,17 @@ impl Arrangement<'_> {
                 }
             }
         };
-        let used: HashSet<&str> = self.scans.iter().filter_map(|(scan, _)| nearest(&scan.folder)).collect();
+        // A folder with no more than others that are mapped is no scan of the class around them.
+        let is_around = |scan: &str| {
+            mapped.iter().any(|folder| folder.strip_prefix(scan).is_some_and(|rest| rest.starts_with('/')))
+        };
+        let may_be_slice = |file: &usize| {
+            let name = self.name(*file);
+            is_picture(name) || ends_as_scanners(name) || !name.contains('.')
+        };
+        let scans =
+            self.scans.iter().filter(|(scan, files)| files.iter().any(may_be_slice) || !is_around(&scan.folder));
+        let used: HashSet<&str> = scans.filter_map(|(scan, _)| nearest(&scan.folder)).collect();
         let around: HashSet<&str> = mapped.iter().filter_map(|folder| nearest(folder)).collect();
         let loose: HashSet<&str> = self.rejected.iter().map(|of| of.path.as_str()).collect();
         let is_kept = |folder: &str| used.contains(folder) || loose.contains(folder) || !around.contains(folder);

@@ -4,18 +4,21 @@ use crate::base::errors::{Context, Result, ensure};
 use crate::base::escape::csv_text;
 use crate::base::files::write_whole;
 use crate::base::progress::Progress;
+use crate::data::manifest::folder_word::FolderWord;
 use crate::data::manifest::layout::{FolderPlace, lies_in_class, words_on_the_way};
 use crate::data::manifest::listing::FolderListing;
 use crate::data::manifest::new_scans::anywhere_below;
-use crate::data::manifest::{Manifest, stem};
+use crate::data::manifest::walk::walk;
+use crate::data::manifest::{Manifest, Scan, stem};
 use std::collections::HashMap;
 use std::path::Path;
 
 impl Manifest {
     /// Writes a table of the scans below `folder`, of any layout, with columns for label and set, filled in where names of folders
-    /// say them, an empty one for source, and `patient`, filled in where DICOM files tell which scans are one patient's. Pictures
-    /// that lie in the folder of a class itself have a row, and are a scan, each; those of a folder with
-    /// many scans, told apart by the beginning of the pictures' names, have a row each with their scan. Returns the number of rows.
+    /// say them, an empty one for source, and `patient`, filled in where DICOM files, or folders in classes, tell which scans are one
+    /// patient's. Pictures that lie in the folder of a class itself have a row, and are a scan, each; those of a folder with
+    /// many scans, told apart by the beginning of the pictures' names, have a row each with their scan. What lies in folders of masks,
+    /// or such as are not to be used, has none. Returns the number of rows.
     ///
     /// # Errors
     /// No scan there, or a table that is there already: it may hold somebody's work.
@@ -30,7 +33,13 @@ impl Manifest {
         ensure!(folder.is_dir(), "{}: {} is no folder", doing(), folder.display());
         let listing = anywhere_below(folder, &progress)?;
         ensure!(!listing.scans.is_empty(), "{}: there is no scan in {}", doing(), folder.display());
-        let rows = template(&listing);
+        let rows = template(&listing, &patients_by_folder(folder));
+        ensure!(
+            !rows.is_empty(),
+            "{}: in {} are no scans but in folders named as of masks, or as not to be used",
+            doing(),
+            folder.display()
+        );
         let has_pictures = rows.iter().any(|row| !row[5].is_empty());
         let columns = if has_pictures { 6 } else { 5 };
         let mut table = csv::Writer::from_writer(Vec::new());
@@ -44,8 +53,20 @@ impl Manifest {
     }
 }
 
+/// The patient of each scan of which an audit without a table would know one, by the scan's folder.
+fn patients_by_folder(folder: &Path) -> HashMap<String, String> {
+    // What is wrong there the audit says.
+    let audited = walk(folder, &|_| {}).and_then(|listing| Manifest::listed(folder, listing));
+    let named = audited.map(|mut manifest| {
+        manifest.name_patients_by_folder();
+        let patient = |scan: Scan| Some((scan.folder, scan.patient?));
+        manifest.scans.into_iter().filter_map(patient).collect()
+    });
+    named.unwrap_or_default()
+}
+
 /// A row for each scan, or for each picture of a class's own folder: path, label, set, source, patient, scan.
-fn template(listing: &FolderListing) -> Vec<[String; 6]> {
+fn template(listing: &FolderListing, patients: &HashMap<String, String>) -> Vec<[String; 6]> {
     // Numbered, for a keyed hash is another one on another machine.
     let mut numbers: HashMap<&String, usize> = HashMap::new();
     let mut rows = Vec::new();
@@ -53,6 +74,9 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
     let mut files = listing.files.chunk_by(|a, b| a.scan == b.scan).peekable();
     for (index, scan) in listing.scans.iter().enumerate() {
         let of_scan = files.next_if(|files| files[0].scan == index).unwrap_or_default();
+        if words[index].iter().any(FolderWord::is_closed) {
+            continue;
+        }
         let place = FolderPlace::of(&words[index]).ok();
         let label = place.and_then(|place| place.label);
         let set = label.and(place).map_or(String::new(), |place| place.set.to_string());
@@ -77,7 +101,8 @@ fn template(listing: &FolderListing) -> Vec<[String; 6]> {
             rows.extend(pictures.iter().map(|path| row(path, None, scan_of(path))));
         } else {
             let next = numbers.len() + 1;
-            let patient = scan.pseudonym().map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
+            let patient = scan.pseudonym().or(patients.get(&scan.folder));
+            let patient = patient.map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
             rows.push(row(&scan.folder, patient, ""));
         }
     }
@@ -92,7 +117,9 @@ fn begin_with_scans(pictures: &[String]) -> bool {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     pictures.iter().for_each(|path| *counts.entry(before_number(path)).or_default() += 1);
     let says_scan = |name: &str| name.contains(|c: char| c.is_ascii_digit());
-    counts.len() > 1 && counts.iter().all(|(name, count)| *count >= FEWEST && says_scan(name))
+    // Some scans of fewer pictures among others change nothing.
+    let of_many = counts.values().filter(|count| **count >= FEWEST).count();
+    of_many > 1 && 4 * of_many >= 3 * counts.len() && counts.keys().all(|name| says_scan(name))
 }
 
 /// A picture's name before its last number.
@@ -153,7 +180,10 @@ mod tests {
         let many = ["NCP_96_1_0.png", "NCP_96_1_1.png", "NCP_96_1_2.png", "CP_7-10.png", "CP_7-11.png", "CP_7-12.png"];
         assert!(begin_with_scans(&files(&many)));
         assert_eq!(many.map(before_number)[2..4], ["NCP_96_1", "CP_7"]);
-        // One scan, too few of one, names without a scan's number.
+        // With one scan of two pictures among three.
+        let three = ["NCP_97_1_0.png", "NCP_97_1_1.png", "NCP_97_1_2.png", "CP_8-1.png", "CP_8-2.png"];
+        assert!(begin_with_scans(&files(&[&many[..], &three].concat())));
+        // One scan, too few of one of two, names without a scan's number.
         assert!(!begin_with_scans(&files(&many[..3])) && !begin_with_scans(&files(&many[..5])));
         assert!(!begin_with_scans(&files(&["a 1.png", "a 2.png", "a 3.png", "b 1.png", "b 2.png", "b 3.png"])));
         assert_eq!(before_number("x/Covid (12).png"), "Covid");
