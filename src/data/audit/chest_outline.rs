@@ -160,6 +160,35 @@ fn median(thumbnail: &Thumbnail, of: &Fields) -> Option<u8> {
     counts.iter().position(reaches_half).map(|level| level as u8)
 }
 
+/// Levels by which fields of the padding differ, and by which air is brighter at the least.
+const PADDING: f32 = 3.0;
+const AIR_ABOVE_PADDING: f32 = 8.0;
+
+/// The level of what lies around a round field of view, where it is darker than anything within, as in exports of all of a scanner's
+/// values: many of MosMed's.
+fn padding_around_disc(thumbnail: &Thumbnail) -> Option<f32> {
+    const LAST: usize = SIDE - 1;
+    let (levels, middle) = (&thumbnail.0, LAST as f32 / 2.0);
+    let padding = levels[0][0];
+    let is_padding = |level: f32| (level - padding).abs() <= PADDING;
+    if ![levels[0][LAST], levels[LAST][0], levels[LAST][LAST]].into_iter().all(is_padding) {
+        return None;
+    }
+    // Fields around the disc and in it, and of each those that are not as they should be.
+    let (mut around, mut within) = ([0; 2], [0; 2]);
+    for (y, row) in levels.iter().enumerate() {
+        for (x, level) in row.iter().enumerate() {
+            let from_middle = (x as f32 - middle).hypot(y as f32 - middle);
+            if from_middle > middle + 2.0 {
+                around = [around[0] + 1, around[1] + usize::from(!is_padding(*level))];
+            } else if from_middle < middle - 0.5 {
+                within = [within[0] + 1, within[1] + usize::from(*level <= padding + AIR_ABOVE_PADDING)];
+            }
+        }
+    }
+    (20 * around[1] <= around[0] && 50 * within[1] <= within[0]).then_some(padding)
+}
+
 /// Mean level of the dark and of the bright fields, divided as Otsu does (IEEE Trans. SMC 9, 1979).
 fn two_levels(thumbnail: &Thumbnail) -> (f32, f32) {
     let mut counts = [0.0_f32; 256];
@@ -173,6 +202,10 @@ fn two_levels(thumbnail: &Thumbnail) -> (f32, f32) {
     for (level, count) in counts.iter_mut().enumerate() {
         let all: u32 = tables.iter().map(|table| table[level]).sum();
         *count = (all as f32).min(COMMON * FIELDS as f32);
+    }
+    if let Some(padding) = padding_around_disc(thumbnail) {
+        // Else the greatest step may be that from the padding to air.
+        counts[..=rounded(padding + PADDING).min(255)].fill(0.0);
     }
     let weighted = |(level, count): (usize, &f32)| level as f32 * count;
     let (all, sum) = (counts.iter().sum::<f32>(), counts.iter().enumerate().map(weighted).sum::<f32>());
@@ -200,6 +233,22 @@ mod tests {
     fn drawn(level: impl Fn(usize, usize) -> f32) -> ChestOutline {
         let thumbnail = Thumbnail(std::array::from_fn(|y| std::array::from_fn(|x| level(x, y))));
         ChestOutline::of(&thumbnail).expect("contrast")
+    }
+
+    #[test]
+    fn air_in_a_round_field_of_view_is_no_body() {
+        // Padding, air, a body with two lungs: levels of an export of -2048 to 1000 HU.
+        let outline = drawn(|x, y| {
+            let from = |cx: f32, cy: f32, rx: f32, ry: f32| ((x as f32 - cx) / rx).hypot((y as f32 - cy) / ry);
+            match () {
+                () if from(31.5, 31.5, 32.0, 32.0) > 1.0 => 0.0,
+                () if from(22.0, 32.0, 6.0, 9.0) < 1.0 || from(42.0, 32.0, 6.0, 9.0) < 1.0 => 100.0,
+                () if from(32.0, 32.0, 25.0, 18.0) < 1.0 => 174.0,
+                () => 92.0,
+            }
+        });
+        assert!((100.0..170.0).contains(&outline.threshold), "{}", outline.threshold);
+        assert!(outline.is_chest_in_air() && (0.2..0.3).contains(&outline.lung_share()), "{}", outline.lung_share());
     }
 
     #[test]
