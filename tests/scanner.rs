@@ -400,6 +400,48 @@ fn labels_come_from_a_table_of_scans_in_any_folders() {
 }
 
 #[test]
+fn parts_and_folders_that_are_not_read_hold_for_volumes_and_series_below_a_class() {
+    let home = folder();
+    let root = home.path().join("sites");
+    let volume: Vec<i16> = (0..16 * 16 * 3).map(|at| if at % 16 < 4 { -1000 } else { (at % 80) as i16 }).collect();
+    for place in [
+        "covid/site A/train/a.nii",
+        "covid/site A/val/b.nii",
+        "covid/site A/excluded/c.nii",
+        "covid/site A/CT-Seg_20cases/d.nii",
+        "covid/P1/ct.nii",
+        "covid/P1/lung_masks/lungs.nii",
+        "normal/site A/test/e.nii",
+        "normal/site A/do not use/f.nii",
+    ] {
+        fs::create_dir_all(root.join(place).parent().expect("a folder")).expect("folders");
+        fs::write(root.join(place), nifti([16, 16, 3], &volume)).expect("writes");
+    }
+    series("s", 4).enumerate().for_each(|(at, slice)| slice.write(root.join(format!("normal/site A/val/s/{at}.dcm"))));
+    series("m", 4).enumerate().for_each(|(at, slice)| slice.write(root.join(format!("normal/site A/seg/m/{at}.dcm"))));
+    let manifest = scanned(&root);
+    let mut said: Vec<_> = manifest.scans.iter().map(|of| (of.folder.as_str(), of.set, of.label)).collect();
+    said.sort_unstable();
+    let (covid, non) = (Some(Label::Covid), Some(Label::NonCovid));
+    let expected = [
+        ("covid/P1", Set::Train, covid),
+        ("covid/site A/CT-Seg_20cases", Set::Train, covid),
+        ("covid/site A/train/a.nii", Set::Train, covid),
+        ("covid/site A/val/b.nii", Set::Val, covid),
+        ("normal/site A/test/e.nii", Set::Prediction, None),
+        ("normal/site A/val/s", Set::Val, non),
+    ];
+    assert_eq!(said, expected);
+    let audit = Audit::run(&manifest, silent).expect("audits");
+    let unread = audit.findings().iter().filter(|of| of.check == Check::UnknownFolder);
+    let expected = ["covid/P1/lung_masks", "covid/site A/excluded", "normal/site A/do not use", "normal/site A/seg"];
+    assert_eq!(unread.map(|of| of.path.as_str()).collect::<Vec<_>>(), expected);
+    // What else is read as train lies in no part.
+    let without = audit.findings().iter().filter(|of| of.check == Check::NoPart);
+    assert_eq!(without.map(|of| of.path.as_str()).collect::<Vec<_>>(), ["covid"]);
+}
+
+#[test]
 fn a_scan_outside_of_a_data_set_is_named_from_its_folder_on() {
     let home = folder();
     let root = home.path().join("clinic");

@@ -1,5 +1,6 @@
 //! What an audit found, as tables.
 
+use super::file_names::fold_of;
 use super::{Audit, Check, Finding, Severity};
 use crate::base::progress::{counted, thousands};
 use crate::base::table::Table;
@@ -108,6 +109,16 @@ impl Audit {
             }
             (None, _) => None,
         };
-        folders.into_iter().chain(classes).collect()
+        let of_two_folds = |of: &Finding| {
+            let is_copy = of.check == Check::ExactDuplicate;
+            of.with.as_ref().filter(|_| is_copy).and_then(|with| fold_of(&of.path, with)).map(str::to_owned)
+        };
+        let folds = self.findings.iter().find_map(of_two_folds).map(|fold| {
+            format!(
+                "These are the folds of a cross-validation, each of which holds all slices: use one of them alone, such as \
+                 {fold}, or make the folds here by `covid-ct train --folds N`."
+            )
+        });
+        folders.into_iter().chain(classes).chain(folds).collect()
     }
 }

@@ -66,16 +66,20 @@ pub(super) fn order_findings(manifest: &Manifest) -> Vec<Finding> {
     manifest.orders().into_iter().flat_map(findings).collect()
 }
 
-/// Whether two paths lie in two folders of a cross-validation, such as `fold1` and `fold_2`.
-pub(super) fn are_in_two_folds(one: &str, other: &str) -> bool {
-    let fold = |path: &str| {
-        let number = |folder: &str| {
-            let rest = folder.to_ascii_lowercase();
-            rest.strip_prefix("fold")?.trim_start_matches(['_', '-', ' ']).parse::<u32>().ok()
-        };
-        path.split('/').find_map(number)
-    };
-    fold(one).zip(fold(other)).is_some_and(|(one, other)| one != other)
+/// Where two paths lie in two folders of a cross-validation, such as `fold1` and `fold_2`, that of the first.
+pub(super) fn fold_of<'a>(one: &'a str, other: &str) -> Option<&'a str> {
+    let (fold, number) = fold(one)?;
+    (number != self::fold(other)?.1).then_some(fold)
+}
+
+/// The path of the first folder named as a fold, and its number.
+fn fold(path: &str) -> Option<(&str, u32)> {
+    let ends = path.match_indices('/').map(|(end, _)| end);
+    ends.into_iter().find_map(|end| {
+        let name = path[..end].rsplit('/').next()?.to_ascii_lowercase();
+        let number = name.strip_prefix("fold")?.trim_start_matches(['_', '-', ' ']).parse().ok()?;
+        Some((&path[..end], number))
+    })
 }
 
 #[cfg(test)]
@@ -94,9 +98,10 @@ mod tests {
 
     #[test]
     fn folds_are_known_by_their_numbers() {
-        assert!(are_in_two_folds("Fold1/train/covid/x/1.png", "data/fold_2/val/covid/x/1.png"));
-        assert!(!are_in_two_folds("fold1/train/x/1.png", "fold1/val/x/1.png"));
-        assert!(!are_in_two_folds("folded/x/1.png", "fold2/x/1.png"));
+        let fold = fold_of("data/Fold1/train/covid/x/1.png", "data/fold_2/val/covid/x/1.png");
+        assert_eq!(fold, Some("data/Fold1"));
+        assert_eq!(fold_of("fold1/train/x/1.png", "fold1/val/x/1.png"), None);
+        assert_eq!(fold_of("folded/x/1.png", "fold2/x/1.png"), None);
     }
 
     #[test]

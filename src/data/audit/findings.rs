@@ -1,6 +1,6 @@
 //! Findings that take more than one file: folders, equal pictures, and scans that look like one patient.
 
-use super::file_names::{are_in_two_folds, named_as_copy, order_findings};
+use super::file_names::{fold_of, named_as_copy, order_findings};
 use super::samples::ScanSamples;
 use super::{Check, Finding, Inspection, look_alikes};
 use crate::base::escape::hidden_in;
@@ -219,10 +219,8 @@ pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Inspection]) -> Ve
             let path = manifest.path(&manifest.slices[copy]);
             let conflict = if labels.len() > 1 { ", with the other label: neither is kept" } else { "" };
             let with = if path == kept { manifest.path(&manifest.slices[group[1]]) } else { kept.clone() };
-            let folds = match are_in_two_folds(&path, &with) {
-                true => "; each fold of a cross-validation holds all: use one of these folders",
-                false => "",
-            };
+            let folds =
+                fold_of(&path, &with).map_or("", |_| "; each fold of a cross-validation holds all: use one of them");
             let detail = format!("{} equal pictures{conflict}{folds}", group.len());
             found.push(Finding { check: Check::ExactDuplicate, path, detail, with: Some(with) });
         }

@@ -103,6 +103,31 @@ mod tests {
     }
 
     #[test]
+    fn pictures_of_a_class_beside_its_masks_are_no_scan_and_a_folder_of_tables_says_no_class() {
+        let names = [
+            "COVID/images/covid_1.png",
+            "COVID/images/covid_2.png",
+            "COVID/masks/covid_1.png",
+            "normal/P1/images/1.png",
+            "covid19_neg_subjects/x/1.png",
+            "covid19_neg_subjects/derivatives/sars-cov-2/table.tsv",
+            "covid19_neg_subjects/participants.tsv",
+        ];
+        let (listing, _) = listing_of(&names.map(str::to_owned)).expect("lists");
+        let scans: Vec<_> = listing.scans.iter().map(|scan| (scan.folder.as_str(), scan.label)).collect();
+        let non = Some(super::super::Label::NonCovid);
+        assert_eq!(scans, [("covid19_neg_subjects/x", non), ("normal/P1/images", non)]);
+        let mut rejected: Vec<_> = listing.rejected.iter().map(|of| (of.path.as_str(), of.reason)).collect();
+        let expected = [
+            ("COVID/images", Rejection::LoosePictures),
+            ("COVID/masks", Rejection::UnknownFolder),
+            ("covid19_neg_subjects/participants.tsv", Rejection::Table),
+        ];
+        rejected.sort_unstable_by_key(|(path, _)| *path);
+        assert_eq!(rejected, expected);
+    }
+
+    #[test]
     fn what_is_no_data_set_is_refused() {
         let error = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -116,6 +141,10 @@ mod tests {
                  first), not read: no folder on the way is named as a part or a class{expected}"
             )
         );
+        // Slices first, then tables, of which one is named.
+        let many = error(&["a/labels.tsv", "a/x/1.jpg", "b/meta.csv", "b/train_split.txt", "b/train.json"]);
+        assert!(many.contains("Found a: 1 possible slice in 1 folder"), "{many}");
+        assert!(many.contains("a/labels.tsv: a table that is not read") && many.contains("(3 more)"), "{many}");
         assert_eq!(
             error(&["train/notes.txt"]),
             format!("there is no slice in the archives. Found train/notes.txt{expected}")

@@ -269,6 +269,9 @@ mod tests {
         let (found, _) =
             patients(&in_class("covid", &["sub-S1/ses-1/mod-ct", "sub-S1/ses-2/mod-ct", "sub-S2/ses-1/mod-ct"]));
         assert_eq!(found.iter().flatten().collect::<BTreeSet<_>>().len(), 2, "{found:?}");
+        let (found, _) =
+            patients(&in_class("covid", &["Subject (1)/a", "Subject (1)/b", "Subject (2)/c", "Subject [3]/d"]));
+        assert_eq!(found.iter().flatten().collect::<BTreeSet<_>>().len(), 3, "{found:?}");
         // However many series a patient has.
         let many: Vec<String> = (0..60).map(|scan| format!("covid/{}/study1/{scan}", 1_234_500 + scan / 20)).collect();
         assert_eq!(patients(&many).0.iter().flatten().collect::<BTreeSet<_>>().len(), 3);

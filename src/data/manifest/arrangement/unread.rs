@@ -80,7 +80,7 @@ impl Arrangement<'_> {
         let has_tables = [PATIENTS, LABELS].iter().any(|table| self.files.contains(table));
         let holds_scans = |path: &&str| {
             let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-            scans.range(folder.as_str()..).next().is_none_or(|scan| scan.starts_with(&folder))
+            scans.is_empty() || scans.range(folder.as_str()..).next().is_some_and(|scan| scan.starts_with(&folder))
         };
         let tables = others().filter(|_| !has_tables).filter(holds_scans).filter_map(Rejected::table);
         let found: Vec<Rejected> = others().filter_map(|path| Rejected::archive(path, &scans)).chain(tables).collect();

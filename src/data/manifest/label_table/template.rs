@@ -175,6 +175,43 @@ mod tests {
     }
 
     #[test]
+    fn patients_by_folder_are_filled_in_and_masks_have_no_row() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for file in [
+            "COVID/Patient (1)/SR_0/1.png",
+            "COVID/Patient (1)/SR_1/1.png",
+            "COVID/Patient (2)/SR_0/1.png",
+            "COVID/Patient (3)/SR_0/1.png",
+            "normal/x/1.png",
+            "normal/masks/x/1.png",
+        ] {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, "").expect("writes");
+        }
+        let path = folder.path().join("labels.csv");
+        Manifest::write_label_table(folder.path(), &path, |_| {}).expect("writes");
+        let expected = [
+            "path,label,set,source,patient",
+            "COVID/Patient (1)/SR_0,covid,train,,P1",
+            "COVID/Patient (1)/SR_1,covid,train,,P1",
+            "COVID/Patient (2)/SR_0,covid,train,,P2",
+            "COVID/Patient (3)/SR_0,covid,train,,P3",
+            "normal/x,non-covid,train,,",
+        ];
+        assert_eq!(std::fs::read_to_string(&path).expect("reads").lines().collect::<Vec<_>>(), expected);
+        let manifest = Manifest::scan(folder.path(), |_| {}).expect("scans");
+        assert_eq!((manifest.scans.len(), manifest.patients().len()), (5, 4));
+        let [unread] = &manifest.rejected[..] else { panic!("{:?}", manifest.rejected) };
+        let why = "named as of masks, or as not to be used, and no row of labels.csv names it: not read";
+        assert_eq!((unread.path.as_str(), unread.detail.as_str()), ("normal/masks/x", why));
+        // A row that names it is believed.
+        let named = std::fs::read_to_string(&path).expect("reads") + "normal/masks/x,covid,train,,\n";
+        std::fs::write(&path, named).expect("writes");
+        assert_eq!(Manifest::scan(folder.path(), |_| {}).expect("scans").scans.len(), 6);
+    }
+
+    #[test]
     fn pictures_of_many_scans_in_one_folder_are_told_apart_by_the_beginning_of_their_names() {
         let files = |names: &[&str]| -> Vec<String> { names.iter().map(|name| format!("images/{name}")).collect() };
         let many = ["NCP_96_1_0.png", "NCP_96_1_1.png", "NCP_96_1_2.png", "CP_7-10.png", "CP_7-11.png", "CP_7-12.png"];
