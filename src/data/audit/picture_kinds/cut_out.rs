@@ -21,7 +21,8 @@ pub(super) fn cut_out(view: &PictureView<'_>) -> Option<(Check, String)> {
         let near = |a: f32, b: f32| (a - b).abs() <= EVEN;
         bits(|x| near(levels[y][x], levels[y][(x + 1).min(SIDE - 1)]) && near(levels[y][x], below[x]))
     });
-    let part = FieldParts::of(&is_even).each().iter().copied().find(|part| is_cut_out(levels, part))?;
+    let is_found = |part: &FieldPart| is_cut_out(levels, part) && is_one_level(view, part);
+    let part = FieldParts::of(&is_even).each().iter().copied().find(is_found)?;
     let [left, right, top, bottom] = part.bounds;
     let of = |fields: usize, pixels: u32| fields * pixels as usize / SIDE;
     let (width, height) = (view.image.width, view.image.height);
@@ -49,4 +50,21 @@ fn is_cut_out(levels: &[[f32; SIDE]; SIDE], part: &FieldPart) -> bool {
     let ends = (left..right).flat_map(|x| [levels[top - 2][x], levels[bottom + 2][x]]);
     let others = sides.chain(ends).filter(|around| (around - level).abs() >= OTHER).count();
     others as f32 >= AROUND * 2.0 * (width + height) as f32
+}
+
+/// Whether the pixels within are of one level, but for JPEG's errors: tissue without vessels may be even in the mean of a field, and
+/// has the scan's noise.
+fn is_one_level(view: &PictureView<'_>, part: &FieldPart) -> bool {
+    const NEAR: u8 = 2;
+    let [width, height] = [view.image.width, view.image.height].map(|side| side as usize);
+    let [left, right, top, bottom] = part.bounds;
+    // Without the fields along its edges.
+    let within = |from: usize, to: usize, side: usize| {
+        (from + 1) * side / SIDE..(to * side / SIDE).max((from + 1) * side / SIDE + 1)
+    };
+    let (columns, rows) = (within(left, right - 1, width), within(top, bottom - 1, height));
+    let pixels = || rows.clone().flat_map(|y| &view.image.pixels[y * width..][..width][columns.clone()]);
+    let level = (view.thumbnail.0[top + 1][left + 1] + 0.5) as u8;
+    let equal = pixels().filter(|pixel| pixel.abs_diff(level) <= NEAR).count();
+    20 * equal >= 19 * pixels().count()
 }

@@ -178,6 +178,11 @@ fn a_rectangle_of_one_level_is_cut_out_and_clipped_lungs_are_not() {
     assert_eq!(with(0, [80, 120, 120, 152]), [(Check::CutOut, said.to_owned())]);
     assert_eq!(with(128, [90, 130, 130, 170]).len(), 1, "of any level, and between fields");
     assert_eq!(with(0, [80, 92, 120, 160]), [], "too narrow to be told from a vessel or a bone");
+    // As even as tissue: by three levels up and down from pixel to pixel.
+    let tissue = |at: usize| if (at + at / SIZE).is_multiple_of(2) { 117 } else { 123 };
+    let is_in = |at: usize| (90..130).contains(&(at % SIZE)) && (130..170).contains(&(at / SIZE));
+    let even = slice(1, 0, 1.0).into_iter().enumerate().map(|(at, v)| if is_in(at) { tissue(at) } else { v });
+    assert_eq!(found(even.collect()), []);
     // Everything below 90 is black: lungs are even, and no rectangles.
     let narrow = |at: usize, v: u8| if (60..196).contains(&(at % SIZE)) && v < 90 { 0 } else { v };
     assert_eq!(found(slice(1, 0, 1.0).into_iter().enumerate().map(|(at, v)| narrow(at, v)).collect()), []);
