@@ -250,7 +250,8 @@ impl<'a> Arrangement<'a> {
         match place {
             Err(why) => self.mark_unclear(at, why),
             Ok(place) => {
-                if place.anchor == way.len() && self.folders[at].slices > 0 {
+                // Pictures within a scan's folder are not read.
+                if place.anchor == way.len() && self.folders[at].slices > self.folders[at].pictures {
                     let names: Vec<&str> = way.iter().map(|folder| self.folders[*folder].name).collect();
                     self.layout.mapped.push(place.mapped(&names));
                 }

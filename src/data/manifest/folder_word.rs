@@ -5,13 +5,14 @@ use super::{Label, Set};
 /// Words by which a folder is none of a part, whatever else its name says.
 const OTHER_CONTENTS: [&str; 8] = ["label", "labels", "result", "results", "figure", "figures", "plot", "plots"];
 /// Words by which the pictures in a folder are no slices.
-#[rustfmt::skip]
-const MASKS: [&str; 10] = [
-    "mask", "masks", "segmentation", "segmentations", "annotation", "annotations", "labelstr", "labelsts", "labelsval",
-    "groundtruth",
-];
-/// The same, as the first or the last word: `rp_msk`, `seg-lungs`, but not `COVID-19-CT-Seg_20cases`.
-const MASKS_AT_ENDS: [&str; 5] = ["msk", "msks", "seg", "segs", "gt"];
+const MASKS: [&str; 8] = ["mask", "masks", "labelstr", "labelsts", "labelsval", "groundtruth", "msks", "segs"];
+/// The same, but in the name of a whole data set: `Infection Segmentation Data`.
+const SEGMENTATIONS: [&str; 4] = ["segmentation", "segmentations", "annotation", "annotations"];
+/// The same as the last word, or the first one before another word: `rp_msk`, `seg-lungs`, but not `COVID-19-CT-Seg_20cases` or
+/// `SEG_001`, which may be a patient's initials.
+const MASKS_AT_ENDS: [&str; 2] = ["msk", "seg"];
+/// The same as the whole name.
+const GROUND_TRUTH: &str = "gt";
 /// Words by which a folder is that of a whole data set, whatever else its name says.
 const DATA_SET: [&str; 4] = ["data", "dataset", "database", "challenge"];
 /// Names of a folder that holds the pictures of the class around it.
@@ -42,9 +43,16 @@ impl FolderWord {
             |others: &[&str]| words.iter().any(|word| others.iter().any(|other| word.eq_ignore_ascii_case(other)));
         let is_data_set = words.len() > 1
             && words.last().is_some_and(|last| DATA_SET.iter().any(|word| last.eq_ignore_ascii_case(word)));
-        let ends = [words.first(), words.last()].into_iter().flatten();
-        let has_at_ends = ends.into_iter().any(|end| MASKS_AT_ENDS.iter().any(|word| end.eq_ignore_ascii_case(word)));
-        let is_masks = (has(&MASKS) || has_at_ends) && !is_data_set;
+        let is_at_end = |word: &str| MASKS_AT_ENDS.iter().any(|end| word.eq_ignore_ascii_case(end));
+        let has_at_ends = match words[..] {
+            [.., last] if is_at_end(last) => true,
+            [first, next, ..] => is_at_end(first) && next.starts_with(|c: char| c.is_alphabetic()),
+            _ => false,
+        };
+        let is_masks = has(&MASKS)
+            || has(&SEGMENTATIONS) && !is_data_set
+            || has_at_ends
+            || name.eq_ignore_ascii_case(GROUND_TRUTH);
         // `do not use`, `not for training`.
         let is_not_for = |pair: &[&str]| {
             pair[0].eq_ignore_ascii_case("not") && ["use", "for"].iter().any(|word| pair[1].eq_ignore_ascii_case(word))
@@ -113,7 +121,10 @@ pub(super) fn is_named_as_mask(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
     let stem = name.split('.').next().unwrap_or_default();
     let mut words = stem.rsplit(['_', '-', ' ']);
-    let is_mask = |word: &str| MASKS.contains(&word) || ["seg", "segm", "label", "labels", "lungmask"].contains(&word);
+    let is_mask = |word: &str| {
+        let of_folders = [&MASKS[..], &SEGMENTATIONS, &MASKS_AT_ENDS, &[GROUND_TRUTH]];
+        of_folders.iter().any(|words| words.contains(&word)) || ["segm", "label", "labels", "lungmask"].contains(&word)
+    };
     words.next().is_some_and(is_mask) && !words.next().is_some_and(|word| ["no", "without"].contains(&word))
 }
 
@@ -122,8 +133,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn folders_of_masks_are_known_and_initials_and_data_sets_are_none() {
+        for name in
+            ["masks", "Lung_Mask", "rp_msk", "seg-lungs-LUNA16", "GT", "covid_seg", "masks data", "Segmentations"]
+        {
+            assert!(FolderWord::of(name).is_masks, "{name}");
+        }
+        for name in
+            ["GT_01", "SEG_001", "COVID-19-CT-Seg_20cases", "Infection Segmentation Data", "images", "segmented"]
+        {
+            assert!(!FolderWord::of(name).is_masks, "{name}");
+        }
+    }
+
+    #[test]
     fn masks_are_known_by_the_last_word_of_their_names() {
-        for name in ["train/covid/1/lung_mask.nii.gz", "x-seg.nrrd", "case_0_label.mha", "Mask.nii"] {
+        for name in [
+            "train/covid/1/lung_mask.nii.gz",
+            "x-seg.nrrd",
+            "case_0_label.mha",
+            "Mask.nii",
+            "a_segmentation.nii.gz",
+            "GT.nii",
+        ] {
             assert!(is_named_as_mask(name), "{name}");
         }
         for name in [

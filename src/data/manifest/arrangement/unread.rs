@@ -3,11 +3,11 @@
 use super::{Arrangement, ROOT};
 use crate::base::natural::numeric_key;
 use crate::base::progress::counted;
-use crate::data::foreign::ends_as_scanners;
 use crate::data::manifest::label_table::LABELS;
 use crate::data::manifest::layout::{MappedFolder, Unclear};
 use crate::data::manifest::new_scans::is_picture;
 use crate::data::manifest::patients::PATIENTS;
+use crate::data::manifest::scanner_files::may_be_scanners;
 use crate::data::manifest::{Rejected, Rejection, Set};
 use std::collections::{BTreeSet, HashSet};
 
@@ -41,10 +41,7 @@ impl Arrangement<'_> {
         let is_around = |scan: &str| {
             mapped.iter().any(|folder| folder.strip_prefix(scan).is_some_and(|rest| rest.starts_with('/')))
         };
-        let may_be_slice = |file: &usize| {
-            let name = self.name(*file);
-            is_picture(name) || ends_as_scanners(name) || !name.contains('.')
-        };
+        let may_be_slice = |file: &usize| is_picture(self.name(*file)) || may_be_scanners(self.name(*file));
         let scans =
             self.scans.iter().filter(|(scan, files)| files.iter().any(may_be_slice) || !is_around(&scan.folder));
         let used: HashSet<&str> = scans.filter_map(|(scan, _)| nearest(&scan.folder)).collect();
