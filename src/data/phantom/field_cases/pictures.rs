@@ -67,13 +67,14 @@ pub(super) fn altered(drawing: &mut CaseDrawing) -> Result<()> {
     let patient = drawing.new_patient();
     let mut slices = drawing.slices(patient, class, super::SLICES, 0);
     let square = size * 2 / 5..size * 3 / 5;
-    for (at, level) in slices[4].iter_mut().enumerate() {
+    // The first one: between two neighbours it would be unlike them as well.
+    for (at, level) in slices[0].iter_mut().enumerate() {
         if square.contains(&(at % size)) && square.contains(&(at / size)) {
             *level = 0;
         }
     }
     let folder = drawing.scan(patient, class, &slices)?;
-    drawing.note("cut-out", &[&format!("{folder}/4.jpg")], "a fifth of width and height is black");
+    drawing.note("cut-out", &[&format!("{folder}/0.jpg")], "a fifth of width and height is black");
     let bits: Grey = drawing.slices(patient, class, super::SLICES + 1, 1)[8].iter().map(|level| level & 0xE0).collect();
     let path = format!("{folder}/8.png");
     let bytes = png(&bits, size)?;
