@@ -251,6 +251,10 @@ pub struct RunArgs {
     /// Slices in a batch
     #[arg(long)]
     pub batch_size: Option<usize>,
+    /// Shares of a batch that are added up in a fixed order, a power of two: on CPUs the run has the same bits with any number of
+    /// processes that divides it [default: 1, a share for each process]
+    #[arg(long)]
+    pub shares: Option<usize>,
     /// Adam's learning rate
     #[arg(long)]
     pub learning_rate: Option<f64>,
@@ -328,6 +332,7 @@ impl RunArgs {
             run.preprocess.without_lungs = WithoutLungs::Keep;
         }
         set(&mut run.batch_size, &self.batch_size);
+        set(&mut run.shares, &self.shares);
         set(&mut run.learning_rate, &self.learning_rate);
         set(&mut run.seed, &self.seed);
         set(&mut run.checkpoint_minutes, &self.checkpoint_minutes);

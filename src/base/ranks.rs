@@ -17,21 +17,10 @@ use std::time::Duration;
 
 #[cfg(feature = "mpi")]
 mod messages;
-mod rank_wait;
 #[cfg(not(feature = "mpi"))]
-mod messages {
-    //! One rank: nothing to exchange, and none of these is called.
-    use crate::base::errors::Result;
-
-    pub(super) fn all_reduce(_: &mut [f32]) {}
-    pub(super) fn all_gather(_: &[u8]) -> Result<Vec<Vec<u8>>> {
-        Ok(Vec::new())
-    }
-    pub(super) fn gather(_: Vec<u8>) -> Result<Vec<Vec<u8>>> {
-        Ok(Vec::new())
-    }
-    pub(super) fn barrier() {}
-}
+#[path = "ranks/no_messages.rs"]
+mod messages;
+mod rank_wait;
 
 static RANKS: OnceLock<Ranks> = OnceLock::new();
 /// Bytes that the first rank takes from all others together, half a gigabyte.
@@ -217,19 +206,22 @@ impl Ranks {
         Ok(())
     }
 
-    /// Replaces each value by its sum over the ranks (all-reduce). MPI's implementations give all ranks the same bits; weights are
-    /// compared after every epoch.
-    pub(crate) fn all_reduce(&self, values: &mut [f32]) {
+    /// Replaces each value, f32 or f64, by its sum over the ranks (all-reduce). MPI's implementations give all ranks the same bits;
+    /// weights are compared after every epoch.
+    pub(crate) fn all_reduce<T: messages::Number>(&self, values: &mut [T]) {
         if !self.is_alone() {
             reducing(|| messages::all_reduce(values));
         }
     }
 
-    /// The same for f64.
-    #[cfg(feature = "mpi")]
-    pub(crate) fn all_reduce_f64(&self, values: &mut [f64]) {
-        if !self.is_alone() {
-            reducing(|| messages::all_reduce(values));
+    /// The same in a fixed order, for a number of ranks that is a power of two: neighbours exchange their values and add them up,
+    /// then neighbouring pairs, and so on (recursive doubling). Two numbers have the same sum in either order: all ranks have the
+    /// same bits, those of one process that adds up pairs, pairs of pairs, and so on.
+    pub(crate) fn all_reduce_in_order<T: messages::Number>(&self, values: &mut [T]) {
+        let mut apart = 1;
+        while apart < self.count {
+            reducing(|| messages::add_from(self.rank ^ apart, values));
+            apart *= 2;
         }
     }
 
@@ -299,7 +291,7 @@ impl Ranks {
 }
 
 /// The share of one of `count` ranks.
-fn share(items: usize, rank: usize, count: usize) -> Range<usize> {
+pub(crate) fn share(items: usize, rank: usize, count: usize) -> Range<usize> {
     items * rank / count..items * (rank + 1) / count
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
+mod batch_shares;
 mod build;
 mod cam;
 mod custom;

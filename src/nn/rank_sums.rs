@@ -1,9 +1,10 @@
 //! Tensors summed over the ranks that train together, and what a network needs so that several ranks learn as one process
 //! does: batch norm over the whole batch, and dropout drawn for all of it.
 
-use crate::base::errors::Result;
+use crate::base::errors::{Context, Result};
 use crate::base::output::complain;
-use crate::base::ranks::{Joined, join, ranks, watch};
+use crate::base::ranks::{Joined, join, ranks, share, watch};
+use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 /// A process's membership in the processes that a launcher has started together; kept until the program ends.
@@ -53,29 +54,57 @@ fn cores(list: &str) -> usize {
     list.trim().split(',').filter_map(range).sum()
 }
 
-/// One rank's rows of a batch.
+/// One process's rows of a batch that is divided into shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BatchShare {
     pub(crate) start: usize,
     pub(crate) rows: usize,
     /// Rows of the whole batch.
     pub(crate) of: usize,
+    /// The first of its shares, their number, and the number of all; a rank without a number in its settings has one.
+    shares: [usize; 3],
+    /// Whether sums are added up in the shares' order.
+    in_order: bool,
 }
 
 impl BatchShare {
-    /// This rank's share of a batch of so many rows; `None` where there are no other ranks.
-    pub(crate) fn of_batch(of: usize) -> Option<Self> {
-        let own = ranks().share(of);
-        (!ranks().is_alone()).then_some(Self { start: own.start, rows: own.len(), of })
+    /// This rank's part of a batch of so many rows that is divided into [`shares`](crate::RunConfig::shares); `None` where it is not
+    /// divided.
+    pub(crate) fn of_batch(of: usize, shares: usize) -> Option<Self> {
+        let all = if shares > 1 { shares } else { ranks().count() };
+        (all > 1).then(|| Self::of_shares(of, ranks().share(all), all, shares > 1))
+    }
+
+    pub(crate) fn of_shares(of: usize, own: Range<usize>, all: usize, in_order: bool) -> Self {
+        let rows = share(of, own.start, all).start..share(of, own.end - 1, all).end;
+        Self { start: rows.start, rows: rows.len(), of, shares: [own.start, own.len(), all], in_order }
+    }
+
+    /// The rows of each of its shares.
+    pub(crate) fn rows_of_each(&self) -> Vec<i64> {
+        let [first, count, all] = self.shares;
+        (first..first + count).map(|number| share(self.of, number, all).len() as i64).collect()
     }
 }
 
-/// Tensors f32 of any shapes, summed over the ranks in one all-reduce.
-pub(crate) fn summed<const N: usize>(tensors: [&Tensor; N]) -> Result<[Tensor; N]> {
+/// The sum of values of shares, of which there is a power of two: of pairs, of pairs of pairs, and so on.
+pub(crate) fn sum_in_order(mut values: Vec<Tensor>) -> Result<Tensor> {
+    while values.len() > 1 {
+        let pairs = values.chunks(2).map(|pair| match pair {
+            [a, b] => Ok(a.f_add(b)?),
+            _ => Ok(pair[0].shallow_clone()),
+        });
+        values = pairs.collect::<Result<_>>()?;
+    }
+    values.pop().context("a sum of no shares")
+}
+
+/// Tensors f32 of any shapes of a share of a batch, summed over the ranks in one all-reduce.
+pub(crate) fn summed<const N: usize>(tensors: [&Tensor; N], share: BatchShare) -> Result<[Tensor; N]> {
     let flat = tensors.map(|tensor| tensor.f_detach().and_then(|tensor| tensor.f_reshape([-1_i64])));
     let flat: Vec<Tensor> = flat.into_iter().collect::<std::result::Result<_, _>>()?;
     let sizes: Vec<i64> = flat.iter().map(|tensor| tensor.numel() as i64).collect();
-    let mut parts = summed_in_one(Tensor::f_cat(&flat, 0)?)?.f_split_with_sizes(&sizes, 0)?.into_iter();
+    let mut parts = summed_in_one(Tensor::f_cat(&flat, 0)?, share)?.f_split_with_sizes(&sizes, 0)?.into_iter();
     let of = |tensor: &Tensor| match parts.next() {
         Some(part) => Ok(part.f_view_as(tensor)?.f_to_device(tensor.device())?),
         None => crate::base::errors::bail!("a sum over ranks is missing"),
@@ -85,30 +114,38 @@ pub(crate) fn summed<const N: usize>(tensors: [&Tensor; N]) -> Result<[Tensor; N
 }
 
 /// Values f32 `[N]` of their own, summed over the ranks: on their GPUs where each has one, else through main memory.
-fn summed_in_one(values: Tensor) -> Result<Tensor> {
+fn summed_in_one(values: Tensor, share: BatchShare) -> Result<Tensor> {
+    if ranks().is_alone() {
+        return Ok(values);
+    }
     #[cfg(feature = "mpi")]
     if let Some(gpus) = crate::nn::nccl::gpu_ranks(values.device())? {
         gpus.all_reduce(&values)?;
         return Ok(values);
     }
     let mut on_host = Vec::<f32>::try_from(&values.f_to_device(Device::Cpu)?)?;
-    ranks().all_reduce(&mut on_host);
+    match share.in_order {
+        true => ranks().all_reduce_in_order(&mut on_host),
+        false => ranks().all_reduce(&mut on_host),
+    }
     Ok(Tensor::f_from_slice(&on_host)?)
 }
 
-/// Batch norm of `x` `[N, C, …]`, this rank's share of a batch, with the statistics of the whole batch; the running mean and
+/// Batch norm of `xs` `[N, C, …]`, this rank's shares of a batch, with the statistics of the whole batch; the running mean and
 /// variance `[C]` are moved by `momentum`, as libtorch moves them. `places`: values of a channel in the whole batch.
 ///
-/// A variance is the mean of squared differences from the mean (over n values, for the running one over n - 1); what the ranks
+/// A variance is the mean of squared differences from the mean (over n values, for the running one over n - 1); what the shares
 /// add up is f64: <https://arxiv.org/abs/1502.03167>, algorithm 1.
 pub(crate) fn batch_norm(
-    x: &Tensor,
+    xs: &[Tensor],
     parameters: [&Tensor; 2],
     running: [&Tensor; 2],
     (momentum, epsilon): (f64, f64),
-    places: i64,
-) -> Result<Tensor> {
-    let [y, mean, variance] = normalised(&x.f_to_kind(Kind::Float)?, parameters, epsilon, places)?;
+    (places, share): (i64, BatchShare),
+) -> Result<Vec<Tensor>> {
+    let kind = xs.first().map_or(Kind::Float, Tensor::kind);
+    let floats: Vec<Tensor> = xs.iter().map(|x| x.f_to_kind(Kind::Float)).collect::<std::result::Result<_, _>>()?;
+    let (ys, [mean, variance]) = normalised(&floats, parameters, epsilon, (places, share.in_order))?;
     let unbiased = variance.f_mul_scalar(places as f64 / (places as f64 - 1.0).max(1.0))?;
     tch::no_grad(|| -> Result<()> {
         for (running, now) in running.into_iter().zip([&mean, &unbiased]) {
@@ -116,21 +153,38 @@ pub(crate) fn batch_norm(
         }
         Ok(())
     })?;
-    Ok(y.f_to_kind(x.kind())?)
+    ys.iter().map(|y| Ok(y.f_to_kind(kind)?)).collect()
 }
 
-/// Dropout of a share `x` of a batch, as libtorch draws it for the whole batch on a CPU.
-pub(crate) fn dropout(x: &Tensor, rate: f64, BatchShare { start, rows, of }: BatchShare) -> Result<Tensor> {
+/// Dropout of the shares `xs` of a batch, as libtorch draws it for the whole batch on a CPU.
+pub(crate) fn dropout(xs: &[Tensor], rate: f64, share: BatchShare) -> Result<Vec<Tensor>> {
+    let [x, ..] = xs else { return Ok(Vec::new()) };
     let mut shape = x.size();
-    shape[0] = of as i64;
+    shape[0] = share.of as i64;
     let kept = Tensor::f_empty(&shape, (x.kind(), x.device()))?.f_bernoulli_float_(1.0 - rate)?;
-    let own = kept.f_narrow(0, start as i64, rows as i64)?.f_div_scalar(1.0 - rate)?;
-    Ok(x.f_mul(&own)?)
+    let own = kept.f_narrow(0, share.start as i64, share.rows as i64)?.f_div_scalar(1.0 - rate)?;
+    let each = own.f_split_with_sizes(xs.iter().map(|x| x.size()[0]).collect::<Vec<_>>(), 0)?;
+    xs.iter().zip(each).map(|(x, own)| Ok(x.f_mul(&own)?)).collect()
 }
 
-/// Batch norm of a share of a batch, and mean and variance of the whole batch with so many `places`.
+/// How values are added up over the ranks, as batch_norm_of_ranks.cpp counts them.
 #[cfg(feature = "mpi")]
-fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i64) -> Result<[Tensor; 3]> {
+#[derive(Clone, Copy)]
+enum SumBy {
+    Host = 0,
+    HostInOrder = 1,
+    Gpus = 2,
+}
+
+/// Batch norm of shares of a batch, and mean and variance of the whole batch with so many `places`; sums over the shares in their
+/// order, or not.
+#[cfg(feature = "mpi")]
+fn normalised(
+    xs: &[Tensor],
+    [weight, bias]: [&Tensor; 2],
+    epsilon: f64,
+    (places, in_order): (i64, bool),
+) -> Result<(Vec<Tensor>, [Tensor; 2])> {
     use std::ffi::{CStr, CString, c_char, c_int};
     use torch_sys::C_tensor;
 
@@ -139,23 +193,24 @@ fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i6
     #[allow(unsafe_code)]
     unsafe extern "C" {
         fn covid_ct_batch_norm_of_ranks(
-            x: *const C_tensor,
+            xs: *const *const C_tensor,
+            count: usize,
             weight: *const C_tensor,
             bias: *const C_tensor,
             epsilon: f64,
             places: i64,
             sum: Sum,
-            on_gpus: c_int,
+            how: c_int,
             out: *mut *mut C_tensor,
         ) -> *const c_char;
     }
 
     /// Null where it worked, else why not, which C++ frees.
-    extern "C" fn sum(values: *mut f64, count: usize, on_gpus: c_int) -> *mut c_char {
+    extern "C" fn sum(values: *mut f64, count: usize, how: c_int) -> *mut c_char {
         // No panic may pass through C++.
         // SAFETY: called from batch_norm_of_ranks.cpp with the values of a contiguous tensor of so many f64, which nothing else uses.
         #[allow(unsafe_code)]
-        let done = std::panic::catch_unwind(|| unsafe { add_up(values, count, on_gpus != 0) });
+        let done = std::panic::catch_unwind(|| unsafe { add_up(values, count, how) });
         let why = match done {
             Ok(Ok(())) => return std::ptr::null_mut(),
             Ok(Err(error)) => format!("{error:#}"),
@@ -169,24 +224,43 @@ fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i6
         }
     }
 
-    let on_gpus = crate::nn::nccl::gpu_ranks(x.device())?.is_some();
-    let mut out = [std::ptr::null_mut(); 3];
-    let [of_x, of_weight, of_bias] = [x, weight, bias].map(Tensor::as_ptr);
-    // SAFETY: each pointer is to an at::Tensor that tch owns, and which lives as long as the call; `out` has room for three.
+    let how = match crate::nn::nccl::gpu_ranks(weight.device())?.is_some() {
+        true => SumBy::Gpus,
+        false if in_order => SumBy::HostInOrder,
+        false => SumBy::Host,
+    };
+    let of_xs: Vec<*const C_tensor> = xs.iter().map(Tensor::as_ptr).collect();
+    let mut out = vec![std::ptr::null_mut(); xs.len() + 2];
+    let [of_weight, of_bias] = [weight, bias].map(Tensor::as_ptr);
+    // SAFETY: each pointer is to an at::Tensor that tch owns, and which lives as long as the call; `out` has room for two more
+    // than there are shares.
     #[allow(unsafe_code)]
     let failed = unsafe {
-        let on_gpus = c_int::from(on_gpus);
-        covid_ct_batch_norm_of_ranks(of_x, of_weight, of_bias, epsilon, places, sum, on_gpus, out.as_mut_ptr())
+        let (xs, count) = (of_xs.as_ptr(), of_xs.len());
+        covid_ct_batch_norm_of_ranks(
+            xs,
+            count,
+            of_weight,
+            of_bias,
+            epsilon,
+            places,
+            sum,
+            how as c_int,
+            out.as_mut_ptr(),
+        )
     };
     if !failed.is_null() {
         // SAFETY: a text that ends with a zero, which stays until this thread calls the function again.
         #[allow(unsafe_code)]
         let why = unsafe { CStr::from_ptr(failed) }.to_string_lossy().into_owned();
-        crate::base::errors::bail!("batch norm over the ranks of {:?}: {why}", x.size());
+        let sizes: Vec<Vec<i64>> = xs.iter().map(Tensor::size).collect();
+        crate::base::errors::bail!("batch norm over the ranks of {sizes:?}: {why}");
     }
     // SAFETY: new tensors, which are tch's from now on.
     #[allow(unsafe_code)]
-    Ok(out.map(|tensor| unsafe { Tensor::from_ptr(tensor) }))
+    let mut ys: Vec<Tensor> = out.into_iter().map(|tensor| unsafe { Tensor::from_ptr(tensor) }).collect();
+    let (variance, mean) = (ys.pop().context("no variance")?, ys.pop().context("no mean")?);
+    Ok((ys, [mean, variance]))
 }
 
 /// Replaces values by their sums over the ranks, on the GPU or in main memory.
@@ -195,36 +269,37 @@ fn normalised(x: &Tensor, [weight, bias]: [&Tensor; 2], epsilon: f64, places: i6
 /// So many values lie there, and nothing else uses them.
 #[cfg(feature = "mpi")]
 #[allow(unsafe_code)]
-unsafe fn add_up(values: *mut f64, count: usize, on_gpus: bool) -> Result<()> {
-    use crate::base::errors::Context;
-
-    if on_gpus {
+unsafe fn add_up(values: *mut f64, count: usize, how: std::ffi::c_int) -> Result<()> {
+    if how == SumBy::Gpus as std::ffi::c_int {
         let gpus = crate::nn::nccl::started().context("NCCL was not started")?;
         // SAFETY: as the caller promises.
         return unsafe { gpus.all_reduce_at(values.cast(), count, Kind::Double) };
     }
     // SAFETY: as the caller promises.
     let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
-    ranks().all_reduce_f64(values);
+    match how == SumBy::HostInOrder as std::ffi::c_int {
+        true => ranks().all_reduce_in_order(values),
+        false => ranks().all_reduce(values),
+    }
     Ok(())
 }
 
 /// There are no shares.
 #[cfg(not(feature = "mpi"))]
-fn normalised(_: &Tensor, _: [&Tensor; 2], _: f64, _: i64) -> Result<[Tensor; 3]> {
-    crate::base::errors::bail!("batch norm over ranks needs the feature mpi")
+fn normalised(_: &[Tensor], _: [&Tensor; 2], _: f64, _: (i64, bool)) -> Result<(Vec<Tensor>, [Tensor; 2])> {
+    crate::base::errors::bail!("batch norm over shares of a batch needs the feature mpi")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Alone the sums are one's own: what is computed is libtorch's batch norm, and its gradients.
+    /// Alone the sums are one's own: what is computed is libtorch's batch norm, and its gradients, also of shares.
     #[cfg(feature = "mpi")]
     #[test]
     fn batch_norm_and_its_gradients_are_libtorchs() {
         tch::manual_seed(3);
-        for shape in [vec![6, 4, 5, 3], vec![7, 4]] {
+        for (shape, count) in [(vec![6, 4, 5, 3], 1), (vec![6, 4, 5, 3], 4), (vec![3, 4, 5, 3], 4), (vec![7, 4], 2)] {
             let drawn = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
             let x = (drawn(&shape) * 3.0 + 2.0).set_requires_grad(true);
             let places = shape.iter().product::<i64>() / 4;
@@ -236,8 +311,11 @@ mod tests {
             let [mean, variance] = &theirs;
             let expected = x.batch_norm(Some(&weight), Some(&bias), Some(mean), Some(variance), true, 0.1, 1e-5, true);
             let [own_mean, own_variance] = &ours;
-            let found =
-                batch_norm(&x, [&weight, &bias], [own_mean, own_variance], (0.1, 1e-5), places).expect("batch norm");
+            let share = BatchShare::of_shares(shape[0] as usize, 0..count, count, true);
+            let xs = x.split_with_sizes(share.rows_of_each(), 0);
+            let (of, running) = ([&weight, &bias], [own_mean, own_variance]);
+            let found = batch_norm(&xs, of, running, (0.1, 1e-5), (places, share)).expect("batch norm");
+            let found = Tensor::cat(&found, 0);
             let gradients = |y: &Tensor| {
                 Tensor::run_backward(&[(y * &towards).sum(Kind::Float)], &[&x, &weight, &bias], true, false)
             };
@@ -252,6 +330,22 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_added_up_in_pairs() {
+        let one = 1.0_f32;
+        let tiny = one / (1 << 24) as f32;
+        let values = |of: &[f32]| of.iter().map(|value| Tensor::from(*value)).collect::<Vec<_>>();
+        let sum = |of: &[f32]| f32::try_from(sum_in_order(values(of)).expect("a sum")).expect("a number");
+        // One after the other the tiny ones would be lost; in pairs they are added up first.
+        assert_eq!((sum(&[one, 0.0, tiny, tiny]), one + tiny + tiny), (one + 2.0 * tiny, one));
+        assert!(sum_in_order(Vec::new()).is_err());
+        let share = |own: Range<usize>| BatchShare::of_shares(11, own, 4, true);
+        let [first, second] = [share(0..2), share(2..4)];
+        assert_eq!((first.start, first.rows, first.rows_of_each()), (0, 5, vec![2, 3]));
+        assert_eq!((second.start, second.rows, second.rows_of_each()), (5, 6, vec![3, 3]));
+        assert_eq!([BatchShare::of_batch(11, 1), BatchShare::of_batch(11, 4)], [None, Some(share(0..4))]);
+    }
+
+    #[test]
     fn cores_are_counted() {
         assert_eq!([cores("0-3\n"), cores("0"), cores("0-1,4-7,9")], [4, 1, 7]);
     }
@@ -261,11 +355,13 @@ mod tests {
         let x = Tensor::arange(40, (Kind::Float, Device::Cpu)).reshape([8, 5]) + 1.0;
         tch::manual_seed(11);
         let whole = x.dropout(0.4, true);
-        for (start, rows) in [(0, 3), (3, 5), (2, 0)] {
+        for (own, count) in [(0..1, 2), (1..2, 2), (2..3, 16), (0..4, 4), (1..3, 4)] {
             tch::manual_seed(11);
-            let of = |all: &Tensor| all.narrow(0, start as i64, rows as i64);
-            let found = dropout(&of(&x), 0.4, BatchShare { start, rows, of: 8 }).expect("drops");
-            assert!(found.equal(&of(&whole)), "{rows} rows from {start}");
+            let share = BatchShare::of_shares(8, own, count, true);
+            let of = |all: &Tensor| all.narrow(0, share.start as i64, share.rows as i64);
+            let xs = of(&x).split_with_sizes(share.rows_of_each(), 0);
+            let found = Tensor::cat(&dropout(&xs, 0.4, share).expect("drops"), 0);
+            assert!(found.equal(&of(&whole)), "{share:?}");
         }
         assert!((whole.eq(0.0).sum(Kind::Int64).int64_value(&[]) - 16).abs() < 12);
     }

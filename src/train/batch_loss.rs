@@ -1,7 +1,7 @@
 //! The loss of a batch, and what training adds to it: weights of slices, label smoothing, mixup.
 
 use crate::base::errors::Result;
-use crate::nn::rank_sums::summed;
+use crate::nn::rank_sums::{BatchShare, sum_in_order, summed};
 use crate::train::epoch::Sums;
 use crate::train::recipe::Recipe;
 use rand::{Rng, SeedableRng};
@@ -23,43 +23,49 @@ impl BatchLoss {
     }
 
     /// The loss to train on: cross entropy with smoothed labels, each slice times its weight; of a mixed batch the share of
-    /// the slice's own input for its own label, the rest for that of the slice before it. `of`: slices of the whole batch; if
-    /// logits `[N, 2]` are a share of it, this is their part of the batch's mean. Labels and weights have the rows that the
-    /// input had before it was mixed.
+    /// the slice's own input for its own label, the rest for that of the slice before it. Of logits `[N, 2]` that are a `share` of
+    /// a batch this is their part of its mean. Labels and weights have the rows that the input had before it was mixed.
     pub(crate) fn training(
         logits: &Tensor,
         labels: &Tensor,
         weights: Option<&Tensor>,
         mixing: Option<Mixing>,
         recipe: &Recipe,
-        of: usize,
+        share: Option<BatchShare>,
     ) -> Result<Self> {
-        let is_whole = logits.size2()?.0 == of as i64;
+        // The mean of a whole batch; of a share each slice's loss, which it adds up below.
         let each = |labels: &Tensor, weights: Option<&Tensor>| -> Result<Tensor> {
             let smoothing = recipe.label_smoothing;
             let reduced = |by| logits.f_cross_entropy_loss::<Tensor>(labels, None, by, -100, smoothing);
-            Ok(match weights {
-                None if is_whole => reduced(Reduction::Mean)?,
-                None => reduced(Reduction::Sum)?.f_div_scalar(of as f64)?,
-                Some(weights) if is_whole => reduced(Reduction::None)?.f_mul(weights)?.f_mean(Kind::Float)?,
-                Some(weights) => {
-                    reduced(Reduction::None)?.f_mul(weights)?.f_sum(Kind::Float)?.f_div_scalar(of as f64)?
-                }
+            Ok(match (weights, share) {
+                (None, None) => reduced(Reduction::Mean)?,
+                (None, Some(_)) => reduced(Reduction::None)?,
+                (Some(weights), None) => reduced(Reduction::None)?.f_mul(weights)?.f_mean(Kind::Float)?,
+                (Some(weights), Some(_)) => reduced(Reduction::None)?.f_mul(weights)?,
             })
         };
-        let Some(mixing) = mixing else { return Self::with(each(labels, weights)?, logits, labels) };
-        let [own, before] = [Mixing::own, Mixing::before].map(|rows| move |of: &Tensor| rows(mixing, of));
-        let (labels, others) = (own(labels)?, before(labels)?);
-        let loss = each(&labels, weights.map(&own).transpose()?.as_ref())?.f_mul_scalar(mixing.share)?;
-        let other = each(&others, weights.map(&before).transpose()?.as_ref())?.f_mul_scalar(1.0 - mixing.share)?;
-        Self::with(loss.f_add(&other)?, logits, &labels)
+        let (loss, labels) = match mixing {
+            None => (each(labels, weights)?, labels.shallow_clone()),
+            Some(mixing) => {
+                let [own, before] = [Mixing::own, Mixing::before].map(|rows| move |of: &Tensor| rows(mixing, of));
+                let (labels, others) = (own(labels)?, before(labels)?);
+                let loss = each(&labels, weights.map(&own).transpose()?.as_ref())?.f_mul_scalar(mixing.share)?;
+                let other = each(&others, weights.map(&before).transpose()?.as_ref())?;
+                (loss.f_add(&other.f_mul_scalar(1.0 - mixing.share)?)?, labels)
+            }
+        };
+        let Some(share) = share else { return Self::with(loss, logits, &labels) };
+        // Divided before they are added up, as other ranks do it.
+        let part = |losses: &Tensor| Ok(losses.f_sum(Kind::Float)?.f_div_scalar(share.of as f64)?);
+        let parts = loss.f_split_with_sizes(share.rows_of_each(), 0)?;
+        Self::with(sum_in_order(parts.iter().map(part).collect::<Result<_>>()?)?, logits, &labels)
     }
 
-    /// Sums the gradients and the losses of the ranks' shares of a batch of `of` slices, in one all-reduce: those of the whole
-    /// batch.
-    pub(crate) fn summed(self, gradient: &Tensor, of: usize) -> Result<(Tensor, Self)> {
-        let [gradient, loss, correct] = summed([gradient, &self.loss, &self.correct.f_to_kind(Kind::Float)?])?;
-        Ok((gradient, Self { loss, correct: correct.f_to_kind(Kind::Int64)?, slices: of }))
+    /// Sums the gradients and the losses of the ranks' shares of a batch, in one all-reduce: those of the whole batch.
+    pub(crate) fn summed(self, gradient: &Tensor, share: BatchShare) -> Result<(Tensor, Self)> {
+        let correct = self.correct.f_to_kind(Kind::Float)?;
+        let [gradient, loss, correct] = summed([gradient, &self.loss, &correct], share)?;
+        Ok((gradient, Self { loss, correct: correct.f_to_kind(Kind::Int64)?, slices: share.of }))
     }
 
     fn with(loss: Tensor, logits: &Tensor, labels: &Tensor) -> Result<Self> {
@@ -138,7 +144,7 @@ mod tests {
         let plain = Recipe::default();
         let of = |weights: Option<&Tensor>, mixed: Option<f64>, recipe: &Recipe| {
             let mixing = mixed.map(|share| Mixing { share, is_led: false });
-            value(BatchLoss::training(&logits, &labels, weights, mixing, recipe, 3).expect("a loss"))
+            value(BatchLoss::training(&logits, &labels, weights, mixing, recipe, None).expect("a loss"))
         };
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
         let mean = each.iter().sum::<f64>() / 3.0;
@@ -167,19 +173,21 @@ mod tests {
         let recipe = Recipe { label_smoothing: 0.1, ..Recipe::default() };
         for (weights, mixed) in [(None, None), (Some(&weights), None), (None, Some(0.7)), (Some(&weights), Some(0.7))] {
             let mixing = |is_led| mixed.map(|share| Mixing { share, is_led });
-            let loss = |logits: &Tensor, labels: &Tensor, weights: Option<&Tensor>, is_led| {
-                let loss = BatchLoss::training(logits, labels, weights, mixing(is_led), &recipe, 5).expect("a loss");
+            let loss = |logits: &Tensor, labels: &Tensor, weights: Option<&Tensor>, share: Option<BatchShare>| {
+                let mixing = mixing(share.is_some());
+                let loss = BatchLoss::training(logits, labels, weights, mixing, &recipe, share).expect("a loss");
                 let correct = i64::try_from(&loss.correct).expect("a number");
                 (value(BatchLoss { slices: 1, ..loss }), correct)
             };
-            let whole = loss(&logits, &labels, weights, false);
+            let whole = loss(&logits, &labels, weights, None);
             let (mut sum, mut correct) = (0.0, 0);
-            for (start, rows) in [(0_i64, 2), (2, 0), (2, 3)] {
+            for own in [0..2, 2..3, 3..8] {
+                let share = BatchShare::of_shares(5, own, 8, true);
+                let (start, rows) = (share.start as i64, share.rows as i64);
                 let lead = i64::from(mixed.is_some());
                 let places: Vec<i64> = (start - lead..start + rows).map(|at| at.rem_euclid(5)).collect();
                 let of = |all: &Tensor| all.index_select(0, &Tensor::from_slice(&places));
-                let own = logits.narrow(0, start, rows);
-                let part = loss(&own, &of(&labels), weights.map(of).as_ref(), true);
+                let part = loss(&logits.narrow(0, start, rows), &of(&labels), weights.map(of).as_ref(), Some(share));
                 (sum, correct) = (sum + part.0, correct + part.1);
             }
             assert!((sum - whole.0).abs() < 1e-6 && correct == whole.1, "{sum}, {correct}, not {whole:?}");

@@ -52,9 +52,12 @@ impl BatchScore {
     }
 }
 
-/// The slices that this rank reads of a batch: its share, with the slice before it where batches are mixed.
-pub(crate) fn read_by_rank(batch: &[usize], mixed: bool) -> Cow<'_, [usize]> {
-    let Some(BatchShare { start, rows, of }) = BatchShare::of_batch(batch.len()) else { return batch.into() };
+/// The slices that this rank reads of a batch that is divided into `shares`: its part, with the slice before it where batches are
+/// mixed.
+pub(crate) fn read_by_rank(batch: &[usize], shares: usize, mixed: bool) -> Cow<'_, [usize]> {
+    let Some(BatchShare { start, rows, of, .. }) = BatchShare::of_batch(batch.len(), shares) else {
+        return batch.into();
+    };
     let own = &batch[start..start + rows];
     if !mixed {
         return own.into();

@@ -67,6 +67,10 @@ pub struct RunConfig {
     pub preprocess: Preprocess,
     /// Slices in a batch, 1 to 1,000,000.
     pub batch_size: usize,
+    /// Shares of a batch that are computed apart and added up in a fixed order, a power of two: on CPUs the run has the same bits
+    /// with any number of processes that divides it. 1: one share for each process, and the results are equal but for rounding.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub shares: usize,
     /// Adam's learning rate, more than 0; the highest of a schedule.
     pub learning_rate: f64,
     /// Passes over the training set, 1 to 1,000,000.
@@ -82,6 +86,14 @@ pub struct RunConfig {
     pub recipe: Recipe,
     /// Minutes between checkpoints within an epoch; 0 writes one after every batch.
     pub checkpoint_minutes: f64,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(shares: &usize) -> bool {
+    *shares == 1
 }
 
 impl Default for RunConfig {
@@ -122,6 +134,17 @@ impl RunConfig {
             "precision: f16 needs a CUDA device, this run computes on {}; expected f32 or bf16",
             device_name(device)
         );
+        ensure!(
+            self.shares == 1 || !device.is_cuda(),
+            "shares: they are added up in a fixed order on CPUs only, this run computes on {}; expected 1, found {}",
+            device_name(device),
+            self.shares
+        );
+        ensure!(
+            self.shares == 1 || cfg!(feature = "mpi"),
+            "shares: this covid-ct was built without MPI, whose part of batch norm they need; run `make setup MPI=1`, or leave \
+             them at 1"
+        );
         Ok(())
     }
 
@@ -156,6 +179,7 @@ impl RunConfig {
             self.architecture
         );
         self.recipe.check()?;
+        self.check_shares()?;
         self.check_recipe_fits()?;
         ensure!(
             self.learn == Learn::Whole || self.recipe.augmentation.is_none(),
@@ -172,6 +196,39 @@ impl RunConfig {
         let minutes = self.checkpoint_minutes;
         ensure!(minutes.is_finite() && minutes >= 0.0, "checkpoint_minutes: expected 0 or more, found {minutes}");
         self.split.check()
+    }
+
+    /// # Errors
+    /// A number of processes that cannot train this.
+    pub(crate) fn check_ranks(&self, count: usize) -> Result<()> {
+        ensure!(
+            count == 1 || !self.architecture.is_custom(),
+            "{} is not trained by several processes: its batch norm and dropout would see only a part of each batch",
+            self.architecture
+        );
+        ensure!(
+            self.shares == 1 || self.shares.is_multiple_of(count),
+            "shares: {} cannot be divided among {count} processes; expected a number of processes that divides them, or shares of 1",
+            self.shares
+        );
+        Ok(())
+    }
+
+    /// # Errors
+    /// Shares of a batch that cannot be computed apart.
+    fn check_shares(&self) -> Result<()> {
+        let shares = self.shares;
+        ensure!(
+            shares.is_power_of_two() && shares <= self.batch_size,
+            "shares: expected a power of two, up to batch_size = {}, found {shares}",
+            self.batch_size
+        );
+        ensure!(
+            shares == 1 || !self.architecture.is_custom(),
+            "shares: the batch norm and dropout of {} would see only a part of each batch; expected 1, found {shares}",
+            self.architecture
+        );
+        Ok(())
     }
 
     /// # Errors

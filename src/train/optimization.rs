@@ -97,7 +97,7 @@ impl Optimization {
         let to_differentiate = if is_scaled { self.scaling.scaled(&loss.loss)? } else { loss.loss.shallow_clone() };
         let gradient = gradient(&to_differentiate, learning)?;
         let (gradient, loss) = match share {
-            Some(share) => loss.summed(&gradient, share.of)?,
+            Some(share) => loss.summed(&gradient, share)?,
             None => (gradient, loss),
         };
         if let Some(limit) = &self.limit {

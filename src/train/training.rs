@@ -101,11 +101,7 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn begin(experiment: &'a Experiment, found: Option<Checkpoint>) -> Result<Self> {
         let (run, folder) = (experiment.settings(), experiment.folder());
-        ensure!(
-            ranks().is_alone() || !run.architecture.is_custom(),
-            "{} is not trained by several processes: its batch norm and dropout would see only a part of each batch",
-            run.architecture
-        );
+        run.check_ranks(ranks().count())?;
         let mut info = experiment.before_training();
         let device = run.device()?;
         let show = |progress: &Progress| experiment.progress(progress);
@@ -216,7 +212,7 @@ impl<'a> Training<'a> {
         let (mut begun, mut saved, clock) = (Instant::now(), Instant::now(), RankClock::start());
         let (source, mut losses) = (self.source.clone(), Vec::new());
         let read: Vec<Cow<'_, [usize]>> =
-            batches.iter().map(|batch| read_by_rank(batch, run.recipe.mixup > 0.0)).collect();
+            batches.iter().map(|batch| read_by_rank(batch, run.shares, run.recipe.mixup > 0.0)).collect();
         let read: Vec<&[usize]> = read.iter().map(AsRef::as_ref).collect();
         let augmentation = &run.recipe.augmentation;
         let changed = (!augmentation.is_none()).then_some(Changed { augmentation, seed: run.seed, epoch });
@@ -283,7 +279,7 @@ impl<'a> Training<'a> {
         // Dropout is seeded by seed, epoch and step, so that a resumed run draws the same.
         tch::manual_seed(((run.seed << 40) ^ ((epoch as u64) << 24) ^ step) as i64);
         self.step += 1;
-        let share = BatchShare::of_batch(of);
+        let share = BatchShare::of_batch(of, run.shares);
         let mixed = self.optimization.mixed(epoch, step);
         let mixing = mixed.map(|own| Mixing { share: own, is_led: share.is_some() });
         let logits = self.source.training_logits(&self.network, input, mixing, share)?;
@@ -292,7 +288,7 @@ impl<'a> Training<'a> {
             sent(&pinned(Tensor::f_from_slice(&of_slices)?, self.device)?, self.device)
         });
         let (labels, weights) = (self.source.labels(slices)?, weights.transpose()?);
-        let loss = BatchLoss::training(&logits, &labels, weights.as_ref(), mixing, &run.recipe, of)?;
+        let loss = BatchLoss::training(&logits, &labels, weights.as_ref(), mixing, &run.recipe, share)?;
         self.optimization.step(&self.network, loss, share, (epoch, step))
     }
 

@@ -52,10 +52,26 @@ pub(super) fn abort() -> ! {
 /// Values in one message: MPI counts in i32.
 const AT_ONCE: usize = 1 << 28;
 
-pub(super) fn all_reduce<T: Equivalence + Copy>(values: &mut [T]) {
+/// What can be summed.
+pub(crate) trait Number: Equivalence + Copy + Default + std::ops::AddAssign {}
+impl Number for f32 {}
+impl Number for f64 {}
+
+pub(super) fn all_reduce<T: Number>(values: &mut [T]) {
     for part in values.chunks_mut(AT_ONCE) {
         let own = part.to_vec();
         world().all_reduce_into(&own[..], part, SystemOperation::sum());
+    }
+}
+
+/// Exchanges values with another rank, and adds its to these.
+pub(super) fn add_from<T: Number>(other: usize, values: &mut [T]) {
+    let (world, mut theirs) = (world(), vec![T::default(); values.len().min(AT_ONCE)]);
+    let other = world.process_at_rank(other as i32);
+    for part in values.chunks_mut(AT_ONCE) {
+        let theirs = &mut theirs[..part.len()];
+        mpi::point_to_point::send_receive_into(&*part, &other, theirs, &other);
+        part.iter_mut().zip(theirs).for_each(|(own, theirs)| *own += *theirs);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The layers of the networks, and their computation.
 
+use super::batch_shares::{layer_side_by_side, one, run_each_share, run_side_by_side};
 use crate::base::errors::{Result, bail};
 use crate::nn::rank_sums::{BatchShare, batch_norm, dropout};
 use tch::{Kind, Tensor};
@@ -117,7 +118,7 @@ pub(crate) struct Mode {
     pub(crate) statistics: NormStatistics,
     /// Convolutions and matrix products compute in this kind; parameters stay f32.
     pub(crate) kind: Kind,
-    /// The input is one rank's share of a batch; batch norm and dropout are those of the whole batch.
+    /// The input is this process's share of a batch; batch norm and dropout are those of the whole batch.
     pub(crate) share: Option<BatchShare>,
 }
 
@@ -140,25 +141,31 @@ impl Mode {
 
 /// Applies the layers in order.
 pub(crate) fn run(layers: &[Layer], input: &Tensor, mode: Mode) -> Result<Tensor> {
-    let mut x = input.shallow_clone();
-    let mut rest = layers;
-    loop {
-        (x, rest) = match rest {
-            // cuDNN adds the bias in a separate pass and computes its gradient in another; after pooling both are a
-            // quarter of the work.
-            [conv @ Layer::Conv { bias: Some(bias), .. }, Layer::Relu, pool @ Layer::MaxPool { .. }, rest @ ..]
-                if x.device().is_cuda() =>
-            {
-                (pooled_first(conv, bias, pool, &x, mode)?, rest)
-            }
-            // The maximum of ReLUs is the ReLU of the maximum: pooling first gives the same values and gradients with a
-            // quarter of the work.
-            [Layer::Relu, pool @ Layer::MaxPool { .. }, rest @ ..] => {
-                (Layer::Relu.run(&pool.run(&x, mode)?, mode)?, rest)
-            }
-            [layer, rest @ ..] => (layer.run(&x, mode)?, rest),
-            [] => return Ok(x),
-        };
+    match mode.share {
+        Some(share) => run_each_share(layers, input, &share.rows_of_each(), mode),
+        None => one(run_side_by_side(&[layers], vec![input.shallow_clone()], mode)?),
+    }
+}
+
+/// How many of the first layers are computed together, by [`run_together`].
+pub(super) fn together(layers: &[Layer], x: &Tensor) -> usize {
+    match layers {
+        // cuDNN adds the bias in a separate pass and computes its gradient in another; after pooling both are a
+        // quarter of the work.
+        [Layer::Conv { bias: Some(_), .. }, Layer::Relu, Layer::MaxPool { .. }, ..] if x.device().is_cuda() => 3,
+        // The maximum of ReLUs is the ReLU of the maximum: pooling first gives the same values and gradients with a
+        // quarter of the work.
+        [Layer::Relu, Layer::MaxPool { .. }, ..] => 2,
+        _ => 1,
+    }
+}
+
+/// Two or three layers.
+pub(super) fn run_together(layers: &[Layer], x: &Tensor, mode: Mode) -> Result<Tensor> {
+    match layers {
+        [conv @ Layer::Conv { bias: Some(bias), .. }, Layer::Relu, pool] => pooled_first(conv, bias, pool, x, mode),
+        [Layer::Relu, pool] => Layer::Relu.run(&pool.run(x, mode)?, mode),
+        _ => bail!("{} layers are not computed together", layers.len()),
     }
 }
 
@@ -187,26 +194,15 @@ impl Layer {
         Ok(x.f_conv2d(&weight, bias.as_ref(), [*stride; 2], zeros, [1, 1], *groups)?)
     }
 
+    /// Computes a whole batch, or one share of it.
     pub(super) fn run(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        one(layer_side_by_side(&[self], std::slice::from_ref(x), mode)?)
+    }
+
+    /// Computes a layer without batch norm, dropout or layers in it: its shares have nothing to do with each other.
+    pub(super) fn plain(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         Ok(match self {
             Self::Conv { bias, .. } => self.convolved(x, bias.as_ref(), mode)?,
-            Self::BatchNorm { weight, bias, mean, variance, batches, numbers } => {
-                let share = mode.share.filter(|_| mode.statistics == NormStatistics::Batch);
-                // A single value has no variance: libtorch would set the running variance to NaN without an error.
-                let places: i64 = x.size()[2..].iter().product();
-                let places = places * share.map_or(x.size()[0], |share| share.of as i64);
-                let own = places > 1 && mode.statistics != NormStatistics::Running;
-                let momentum = if mode.statistics == NormStatistics::Measured { 1.0 } else { numbers.momentum };
-                if own {
-                    let _guard = tch::no_grad_guard();
-                    let _ = batches.shallow_clone().f_add_scalar_(1)?;
-                }
-                if own && share.is_some() {
-                    return batch_norm(x, [weight, bias], [mean, variance], (momentum, numbers.epsilon), places);
-                }
-                let (mean, variance, epsilon) = (Some(mean), Some(variance), numbers.epsilon);
-                x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, momentum, epsilon, true)?
-            }
             Self::Relu => x.f_relu()?,
             Self::Relu6 => x.f_relu6()?,
             Self::MaxPool { kernel, stride, padding } => {
@@ -215,27 +211,47 @@ impl Layer {
             Self::AvgPool => x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?,
             Self::AdaptiveAvgPool { side } => x.f_adaptive_avg_pool2d([*side; 2])?,
             Self::Flatten => x.f_flatten(1, -1)?,
-            Self::Dropout { rate } => match mode.share {
-                Some(share) if mode.dropout => dropout(x, *rate, share)?,
-                _ => x.f_dropout(*rate, mode.dropout)?,
-            },
             Self::Linear { weight, bias } => {
                 let (x, weight) = (x.f_to_kind(mode.kind)?, weight.f_to_kind(mode.kind)?);
                 x.f_linear(&weight, Some(bias.f_to_kind(mode.kind)?))?
             }
-            Self::Residual { main, shortcut, rectified } => {
-                let added = run(main, x, mode)?.f_add(&run(shortcut, x, mode)?)?;
-                if *rectified { added.f_relu()? } else { added }
-            }
-            Self::Dense(stacks) => {
-                let mut all = vec![x.shallow_clone()];
-                for stack in stacks {
-                    let more = run(stack, &Tensor::f_cat(&all, 1)?, mode)?;
-                    all.push(more);
-                }
-                Tensor::f_cat(&all, 1)?
+            Self::BatchNorm { .. } | Self::Dropout { .. } | Self::Residual { .. } | Self::Dense(_) => {
+                bail!("{self:?} is no plain layer")
             }
         })
+    }
+
+    /// The batch norm of all shares of a batch that this process has, or of the whole batch as the only one.
+    pub(super) fn batch_normed(&self, xs: &[Tensor], mode: Mode) -> Result<Vec<Tensor>> {
+        let Self::BatchNorm { weight, bias, mean, variance, batches, numbers } = self else {
+            bail!("{self:?} is no batch norm")
+        };
+        let [x, ..] = xs else { return Ok(Vec::new()) };
+        let share = mode.share.filter(|_| mode.statistics == NormStatistics::Batch);
+        // A single value has no variance: libtorch would set the running variance to NaN without an error.
+        let places: i64 = x.size()[2..].iter().product();
+        let places = places * share.map_or(x.size()[0], |share| share.of as i64);
+        let own = places > 1 && mode.statistics != NormStatistics::Running;
+        let momentum = if mode.statistics == NormStatistics::Measured { 1.0 } else { numbers.momentum };
+        if own {
+            let _guard = tch::no_grad_guard();
+            let _ = batches.shallow_clone().f_add_scalar_(1)?;
+        }
+        if let Some(share) = share.filter(|_| own) {
+            return batch_norm(xs, [weight, bias], [mean, variance], (momentum, numbers.epsilon), (places, share));
+        }
+        let (mean, variance, epsilon) = (Some(mean), Some(variance), numbers.epsilon);
+        let normed =
+            |x: &Tensor| Ok(x.f_batch_norm(Some(weight), Some(bias), mean, variance, own, momentum, epsilon, true)?);
+        xs.iter().map(normed).collect()
+    }
+}
+
+/// Dropout of all shares of a batch that this process has, or of the whole batch as the only one.
+pub(super) fn dropped(xs: &[Tensor], rate: f64, mode: Mode) -> Result<Vec<Tensor>> {
+    match mode.share {
+        Some(share) if mode.dropout => dropout(xs, rate, share),
+        _ => xs.iter().map(|x| Ok(x.f_dropout(rate, mode.dropout)?)).collect(),
     }
 }
 

@@ -292,27 +292,10 @@ fn all_shared(steps: &[PreparedLayer]) -> Result<Vec<PreparedLayer>> {
 
 /// The same layer, sharing its tensors.
 fn shared(layer: &Layer) -> Result<Layer> {
-    Ok(match layer {
-        Layer::BatchNorm { weight, bias, mean, variance, batches, numbers } => Layer::BatchNorm {
-            weight: weight.f_detach()?,
-            bias: bias.f_detach()?,
-            mean: mean.shallow_clone(),
-            variance: variance.shallow_clone(),
-            batches: batches.shallow_clone(),
-            numbers: *numbers,
-        },
-        Layer::Linear { weight, bias } => Layer::Linear { weight: weight.f_detach()?, bias: bias.f_detach()? },
-        Layer::Relu => Layer::Relu,
-        Layer::Relu6 => Layer::Relu6,
-        Layer::MaxPool { kernel, stride, padding } => {
-            Layer::MaxPool { kernel: *kernel, stride: *stride, padding: *padding }
-        }
-        Layer::AvgPool => Layer::AvgPool,
-        Layer::AdaptiveAvgPool { side } => Layer::AdaptiveAvgPool { side: *side },
-        Layer::Flatten => Layer::Flatten,
-        Layer::Dropout { rate } => Layer::Dropout { rate: *rate },
-        Layer::Conv { .. } | Layer::Residual { .. } | Layer::Dense(_) => bail!("{layer:?} is no plain layer"),
-    })
+    if let Layer::Conv { .. } | Layer::Residual { .. } | Layer::Dense(_) = layer {
+        bail!("{layer:?} is no plain layer")
+    }
+    layer.copied(&|parameter| Ok(parameter.f_detach()?))
 }
 
 #[cfg(test)]

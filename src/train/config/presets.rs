@@ -55,6 +55,7 @@ impl RunConfig {
             split: SplitConfig { unit: SplitUnit::Slice, stratified: false, ..SplitConfig::default() },
             preprocess: Preprocess::default(),
             batch_size: if frozen { 64 } else { 32 },
+            shares: 1,
             learning_rate: 1e-4,
             epochs: 5,
             seed: 1,

@@ -51,7 +51,13 @@ impl RunConfig {
             crop,
             levels,
             without_lungs,
-            ("Batch", self.batch_size.to_string()),
+            (
+                "Batch",
+                match self.shares {
+                    1 => self.batch_size.to_string(),
+                    shares => format!("{}, in {shares} shares added up in a fixed order", self.batch_size),
+                },
+            ),
             (
                 "Loss and optimizer",
                 match self.learn {

@@ -23,6 +23,8 @@ fn values_that_cannot_work_are_named() {
         (RunConfig { device: "gpu".into(), ..plain() }, "device"),
         (RunConfig { device: "cuda:99".into(), ..plain() }, "device"),
         (RunConfig { batch_size: 0, ..plain() }, "batch_size"),
+        (RunConfig { shares: 3, ..plain() }, "shares"),
+        (RunConfig { shares: 4, batch_size: 2, ..plain() }, "shares"),
         (RunConfig { precision: Precision::F16, device: "cpu".into(), ..plain() }, "precision"),
         (RunConfig { learn: Learn::Head, ..plain() }, "learn"),
         (RunConfig { pretrained: Some("imagenet".into()), ..plain() }, "pretrained"),
