@@ -109,16 +109,24 @@ impl Audit {
             }
             (None, _) => None,
         };
-        let of_two_folds = |of: &Finding| {
-            let is_copy = of.check == Check::ExactDuplicate;
-            of.with.as_ref().filter(|_| is_copy).and_then(|with| fold_of(&of.path, with)).map(str::to_owned)
-        };
-        let folds = self.findings.iter().find_map(of_two_folds).map(|fold| {
-            format!(
-                "These are the folds of a cross-validation, each of which holds all slices: use one of them alone, such as \
-                 {fold}, or make the folds here by `covid-ct train --folds N`."
-            )
-        });
-        folders.into_iter().chain(classes).chain(folds).collect()
+        folders.into_iter().chain(classes).chain(self.folds_that_hold_all()).collect()
+    }
+
+    /// What to do with the folds of a cross-validation that hold the same slices; `None` where a few of them are copies.
+    fn folds_that_hold_all(&self) -> Option<String> {
+        let mut copies: BTreeMap<&str, usize> = BTreeMap::new();
+        for of in self.findings.iter().filter(|of| of.check == Check::ExactDuplicate) {
+            let fold = of.with.as_ref().and_then(|with| fold_of(&of.path, with));
+            fold.into_iter().for_each(|fold| *copies.entry(fold).or_default() += 1);
+        }
+        let manifest = &self.manifest;
+        let lies_in =
+            |scan: &Scan, fold: &str| scan.folder.strip_prefix(fold).is_some_and(|rest| rest.starts_with('/'));
+        let slices = |fold: &str| manifest.slices.iter().filter(|of| lies_in(manifest.scan_of(of), fold)).count();
+        let (fold, _) = copies.into_iter().find(|(fold, copies)| 2 * copies > slices(fold))?;
+        Some(format!(
+            "These are the folds of a cross-validation, each of which holds the slices of others: use one of them alone, such as \
+             {fold}, or make the folds here by `covid-ct train --folds N`."
+        ))
     }
 }

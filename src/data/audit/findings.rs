@@ -219,8 +219,7 @@ pub(super) fn exact_duplicates(manifest: &Manifest, looked: &[Inspection]) -> Ve
             let path = manifest.path(&manifest.slices[copy]);
             let conflict = if labels.len() > 1 { ", with the other label: neither is kept" } else { "" };
             let with = if path == kept { manifest.path(&manifest.slices[group[1]]) } else { kept.clone() };
-            let folds =
-                fold_of(&path, &with).map_or("", |_| "; each fold of a cross-validation holds all: use one of them");
+            let folds = fold_of(&path, &with).map_or("", |_| ", in two folds of a cross-validation");
             let detail = format!("{} equal pictures{conflict}{folds}", group.len());
             found.push(Finding { check: Check::ExactDuplicate, path, detail, with: Some(with) });
         }

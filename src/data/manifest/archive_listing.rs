@@ -144,7 +144,10 @@ mod tests {
         // Slices first, then tables, of which one is named.
         let many = error(&["a/labels.tsv", "a/x/1.jpg", "b/meta.csv", "b/train_split.txt", "b/train.json"]);
         assert!(many.contains("Found a: 1 possible slice in 1 folder"), "{many}");
-        assert!(many.contains("a/labels.tsv: a table that is not read") && many.contains("(3 more)"), "{many}");
+        assert!(
+            many.contains("a/labels.tsv: a table or an array that is not read") && many.contains("(3 more)"),
+            "{many}"
+        );
         assert_eq!(
             error(&["train/notes.txt"]),
             format!("there is no slice in the archives. Found train/notes.txt{expected}")

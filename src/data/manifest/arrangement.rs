@@ -1,9 +1,9 @@
 //! Which of the listed folders are scans: the same for folders, and for archives that are not unpacked.
 
+mod labels_below;
 mod unread;
 
 use super::acquisition::Rejection;
-use super::degree_folders::{are_degrees, label_of_degree};
 use super::folder_tree::is_hidden;
 use super::folder_word::FolderWord;
 use super::layout::{FolderPlace, Layout, Unclear};
@@ -11,8 +11,7 @@ use super::listing::{FolderListing, ListedSlice, scan_key};
 use super::new_scans::{below, is_picture};
 use super::scanner_files::is_named_as_scanners;
 use super::slice_order::sort_by_name;
-use super::{Label, Rejected, Scan};
-use crate::data::foreign::ends_as_volume;
+use super::{Rejected, Scan};
 use std::collections::{BTreeMap, HashMap};
 
 /// A folder this deep is none of a data set.
@@ -88,7 +87,10 @@ impl<'a> Arrangement<'a> {
         }
         let (scans, strays, inside, rejected) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
         let mut all = Self { files, folders: tree, scans, strays, inside, rejected, layout: Layout::default() };
-        all.count(0, false, is_scanners);
+        all.count(0, is_scanners);
+        all.label_degrees();
+        all.take_labels(0);
+        all.open_folders_around_all();
         all.visit(0, &mut Vec::new());
         all.forget_folders_around_others();
         all.report_unknown(0, &mut Vec::new());
@@ -99,50 +101,6 @@ impl<'a> Arrangement<'a> {
 
     fn name(&self, file: usize) -> &'a str {
         self.files[file].rsplit('/').next().unwrap_or_default()
-    }
-
-    /// What lies below each folder, and the label that it says.
-    fn count(&mut self, at: usize, is_in_class: bool, is_scanners: &dyn Fn(&str) -> bool) {
-        let of = &self.folders[at];
-        let names = || of.files.iter().map(|file| self.name(*file));
-        let pictures = names().filter(|name| is_picture(name)).count();
-        let mut own = pictures + names().filter(|name| is_named_as_scanners(name)).count();
-        if own == 0 && of.files.iter().take(3).any(|file| is_scanners(self.files[*file])) {
-            own = of.files.len();
-        }
-        let (mut counts, mut labels, mut of_slices) = ([pictures, own], [false; 2], [false; 2]);
-        let folders: Vec<usize> =
-            of.folders.iter().filter(|(name, _)| !is_hidden(name)).map(|(_, folder)| *folder).collect();
-        let is_in_class = is_in_class || of.word.label.is_some();
-        folders.iter().for_each(|folder| self.count(*folder, is_in_class, is_scanners));
-        if !is_in_class {
-            self.label_degrees(&folders);
-        }
-        for folder in folders {
-            let below = &self.folders[folder];
-            counts = [counts[0] + below.pictures, counts[1] + below.slices];
-            let named = Label::ALL.map(|label| below.labels_below[label.index()] || below.word.label == Some(label));
-            labels = [labels[0] || named[0], labels[1] || named[1]];
-            // `sars-cov-2` with tables alone says nothing of what is around it.
-            let says = |label: usize| of_slices[label] || named[label] && below.slices > 0;
-            of_slices = [says(0), says(1)];
-        }
-        let of = &mut self.folders[at];
-        (of.pictures, of.slices, of.own_slices, of.labels_below) = (counts[0], counts[1], own, labels);
-        of.word = of.word.around(of_slices);
-    }
-
-    /// Gives folders beside each other their label where they are named for degrees of a pneumonia, and none is a scan itself.
-    fn label_degrees(&mut self, beside: &[usize]) {
-        let with_slices = || beside.iter().map(|folder| &self.folders[*folder]).filter(|folder| folder.slices > 0);
-        let is_scan =
-            |of: &TreeFolder<'_>| of.own_slices > 0 && !of.files.iter().all(|file| ends_as_volume(self.name(*file)));
-        if are_degrees(with_slices().map(|folder| folder.name)) && !with_slices().any(is_scan) {
-            for folder in beside {
-                let of = &mut self.folders[*folder];
-                of.word.label = label_of_degree(of.name);
-            }
-        }
     }
 
     /// Finds the scans in a folder; `way`: the folders to it.

@@ -6,7 +6,7 @@ use super::{Label, Set};
 const OTHER_CONTENTS: [&str; 8] = ["label", "labels", "result", "results", "figure", "figures", "plot", "plots"];
 /// Words by which the pictures in a folder are no slices.
 const MASKS: [&str; 8] = ["mask", "masks", "labelstr", "labelsts", "labelsval", "groundtruth", "msks", "segs"];
-/// The same, but in the name of a whole data set: `Infection Segmentation Data`.
+/// The same, but around classes in the name of a whole data set: `Infection Segmentation Data`.
 const SEGMENTATIONS: [&str; 4] = ["segmentation", "segmentations", "annotation", "annotations"];
 /// The same as the last word, or the first one before another word: `rp_msk`, `seg-lungs`, but not `COVID-19-CT-Seg_20cases` or
 /// `SEG_001`, which may be a patient's initials.
@@ -31,6 +31,10 @@ pub(super) struct FolderWord {
     /// The label stands beside a number or another word: `COVID images`.
     pub(super) is_loose: bool,
     pub(super) is_masks: bool,
+    /// It is masks only where no class and no part follow: `segmentation data`.
+    pub(super) names_set_of_classes: bool,
+    /// It is masks unless it lies around the whole data set: `COVID-CT-Seg`.
+    names_set_around_all: bool,
     pub(super) is_left_out: bool,
     /// It says no more than that pictures lie in it.
     pub(super) is_of_images: bool,
@@ -49,10 +53,9 @@ impl FolderWord {
             [first, next, ..] => is_at_end(first) && next.starts_with(|c: char| c.is_alphabetic()),
             _ => false,
         };
-        let is_masks = has(&MASKS)
-            || has(&SEGMENTATIONS) && !is_data_set
-            || has_at_ends
-            || name.eq_ignore_ascii_case(GROUND_TRUTH);
+        let names_set = has(&SEGMENTATIONS) || has_at_ends;
+        let is_always_masks = has(&MASKS) || name.eq_ignore_ascii_case(GROUND_TRUTH);
+        let is_masks = is_always_masks || names_set;
         // `do not use`, `not for training`.
         let is_not_for = |pair: &[&str]| {
             pair[0].eq_ignore_ascii_case("not") && ["use", "for"].iter().any(|word| pair[1].eq_ignore_ascii_case(word))
@@ -79,6 +82,8 @@ impl FolderWord {
             label: label.map(|(label, _)| label),
             is_loose: label.is_some_and(|(_, is_loose)| is_loose),
             is_masks,
+            names_set_of_classes: names_set && !is_always_masks && is_data_set,
+            names_set_around_all: names_set && !is_always_masks && words.len() > 1,
             is_left_out,
             is_of_images: IMAGES.iter().any(|word| name.eq_ignore_ascii_case(word)),
         }
@@ -91,9 +96,19 @@ impl FolderWord {
         Self { label: self.label.filter(|_| !names_none), ..self }
     }
 
+    /// The same of a folder around all that is read, in which others name classes.
+    pub(super) fn around_all(self) -> Self {
+        Self { is_masks: self.is_masks && !self.names_set_around_all, ..self }
+    }
+
     /// Whether what lies in it is not to be read.
     pub(super) fn is_closed(&self) -> bool {
         self.is_masks || self.is_left_out
+    }
+
+    /// Whether the class of what lies below may still be said there.
+    pub(super) fn leaves_class_open(&self) -> bool {
+        self.label.is_none() || self.is_loose
     }
 
     pub(super) fn says_part(self) -> bool {
@@ -134,14 +149,18 @@ mod tests {
 
     #[test]
     fn folders_of_masks_are_known_and_initials_and_data_sets_are_none() {
-        for name in
-            ["masks", "Lung_Mask", "rp_msk", "seg-lungs-LUNA16", "GT", "covid_seg", "masks data", "Segmentations"]
-        {
-            assert!(FolderWord::of(name).is_masks, "{name}");
+        for name in ["masks", "Lung_Mask", "rp_msk", "GT", "masks data"] {
+            let word = FolderWord::of(name);
+            assert!(word.is_masks && !word.names_set_of_classes, "{name}");
         }
-        for name in
-            ["GT_01", "SEG_001", "COVID-19-CT-Seg_20cases", "Infection Segmentation Data", "images", "segmented"]
-        {
+        for name in ["seg-lungs-LUNA16", "covid_seg", "COVID-CT-Seg", "Infection Segmentation Data"] {
+            let word = FolderWord::of(name);
+            assert!(word.is_masks && !word.around_all().is_masks, "{name}");
+        }
+        for name in ["masks", "seg", "Segmentations", "masks data"] {
+            assert!(FolderWord::of(name).around_all().is_masks, "{name}");
+        }
+        for name in ["GT_01", "SEG_001", "COVID-19-CT-Seg_20cases", "images", "segmented"] {
             assert!(!FolderWord::of(name).is_masks, "{name}");
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 const POSITIVE: [&str; 10] =
     ["covid19", "covid2019", "covid", "sarscov2", "coronavirus", "ncp", "positive", "posi", "pos", "infected"];
 /// The same; the longer ones first, where one begins as another does.
-const NEGATIVE: [&str; 23] = [
+const NEGATIVE: [&str; 24] = [
     "covid19negative",
     "covid19neg",
     "negativecovid19",
@@ -22,6 +22,7 @@ const NEGATIVE: [&str; 23] = [
     "notcovid",
     "noninfected",
     "uninfected",
+    "notinfected",
     "negative",
     "neg",
     "normals",
@@ -33,9 +34,36 @@ const NEGATIVE: [&str; 23] = [
     "nofinding",
 ];
 /// Words that say nothing of a label, before or after it.
-const BESIDE: [&str; 20] = [
-    "images", "image", "imgs", "img", "pictures", "slices", "slice", "scans", "scan", "cases", "case", "patients",
-    "patient", "subjects", "subject", "persons", "people", "groups", "group", "class",
+const BESIDE: [&str; 28] = [
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "pictures",
+    "slices",
+    "slice",
+    "scans",
+    "scan",
+    "cases",
+    "case",
+    "patients",
+    "patient",
+    "subjects",
+    "subject",
+    "persons",
+    "people",
+    "groups",
+    "group",
+    "class",
+    "cts",
+    "ct",
+    "lungs",
+    "lung",
+    "chest",
+    "individuals",
+    "volunteers",
+    "participants",
+    "pneumonia",
 ];
 /// Words for the parts of a data set, in lower case.
 const PARTS: [(&str, Set); 24] = [
@@ -128,8 +156,8 @@ fn said_on(rest: &str, said: Option<Label>, is_behind: bool) -> Option<(Label, b
     let all = words(&NEGATIVE, Some(Label::NonCovid)).chain(words(&POSITIVE, Some(Label::Covid)));
     all.chain(words(&BESIDE, None)).find_map(|(word, label)| {
         let left = rest.strip_prefix(word)?;
-        // Cases and controls are a study.
-        let is_study = word.starts_with("control") && is_behind;
+        // Cases and controls are a study; healthy controls are none.
+        let is_study = word.starts_with("control") && is_behind && said != Some(Label::NonCovid);
         let contradicts = label.is_some() && said.is_some() && label != said;
         let (label, has_others) = said_on(left, said.or(label), true).filter(|_| !is_study && !contradicts)?;
         Some((label, has_others || BESIDE.contains(&word)))
@@ -208,6 +236,8 @@ mod tests {
             "covid_images",
             "covid19_posi",
             "2COVID",
+            "covid_ct",
+            "COVID-19 lungs",
         ] {
             assert_eq!(Label::named(word), Some(Label::Covid), "{word}");
         }
@@ -231,6 +261,7 @@ mod tests {
             "covid-19 negative",
             "COVID (negative)",
             "uninfected",
+            "notinfected",
             "covid19_neg",
             "COVIDNeg",
             "1NonCOVID",
@@ -238,6 +269,11 @@ mod tests {
             "normal_slices",
             "Normal subjects",
             "control_subjects",
+            "normal_ct",
+            "Healthy controls",
+            "Not infected",
+            "Non-COVID-19 CT",
+            "healthy volunteers",
             "Controls",
         ] {
             assert_eq!(Label::named(word), Some(Label::NonCovid), "{word}");
@@ -250,7 +286,7 @@ mod tests {
             "patients_controls",
             "covid1",
             "covid_12",
-            "COVID-CT",
+            "COVID-CT-master",
             "cov19d",
             "ct",
             "",

@@ -95,7 +95,11 @@ impl FolderPlace {
     /// # Errors
     /// Why they do not say it.
     pub(super) fn of(words: &[FolderWord]) -> Result<Self, Unclear> {
-        if words.iter().any(|word| word.is_masks) {
+        let says = |word: &FolderWord| word.label.is_some() || word.says_part();
+        let is_masks = |(at, word): (usize, &FolderWord)| {
+            word.is_masks && !(word.names_set_of_classes && words[at + 1..].iter().any(says))
+        };
+        if words.iter().enumerate().any(is_masks) {
             return Err(Unclear::Masks);
         }
         if words.iter().any(|word| word.is_left_out) {
@@ -181,6 +185,13 @@ pub(super) fn words_on_the_way<'a>(folders: impl Iterator<Item = &'a str>) -> Ve
     };
     let mut words: Vec<Vec<FolderWord>> =
         ways.iter().map(|way| (0..way.len()).map(|depth| word(way, depth)).collect()).collect();
+    let is_around_all =
+        |depth: usize| ways.iter().all(|way| way.len() > depth + 1 && way[..=depth] == ways[0][..=depth]);
+    for depth in (0..).take_while(|depth| !ways.is_empty() && is_around_all(*depth)) {
+        if words.iter().any(|words| words[depth + 1..].iter().any(|word| word.label.is_some())) {
+            words.iter_mut().for_each(|words| words[depth] = words[depth].around_all());
+        }
+    }
     label_degrees(&ways, &mut words);
     words
 }

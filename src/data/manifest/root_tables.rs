@@ -127,13 +127,45 @@ const TABLES: [(&str, &str); 7] = [
     (".numbers", "export it as CSV"),
 ];
 
-/// Whether a text or an array in lower case is named as one of labels or parts: `train_COVIDx_CT-2A.txt`, `dataset.json`.
-fn may_be_a_list(path: &str) -> bool {
+/// Whether a file in lower case is named by one of these words; numbers and other signs part them.
+fn has_word(path: &str, words: &[&str]) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let is_list = [".txt", ".json", ".npy", ".mat"].iter().any(|ending| name.ends_with(ending));
-    let has_word = |word: &str| name.split(|c: char| !c.is_ascii_alphabetic()).any(|of| of == word);
-    let says = ["train", "label", "split", "metadata"].iter().any(|word| name.contains(word));
-    is_list && (says || ["val", "valid", "test", "dataset"].into_iter().any(has_word))
+    name.split(|c: char| !c.is_ascii_alphabetic()).any(|of| words.contains(&of))
+}
+
+/// Words for lists of labels or parts: `train_COVIDx_CT-2A.txt`, `dataset.json`.
+const OF_LISTS: [&str; 16] = [
+    "train",
+    "trainset",
+    "training",
+    "val",
+    "valid",
+    "validation",
+    "valset",
+    "test",
+    "testset",
+    "label",
+    "labels",
+    "split",
+    "splits",
+    "metadata",
+    "dataset",
+    "classes",
+];
+/// Words by which a text is none, and BIDS's description of a data set.
+const NO_LIST: [&str; 8] = ["log", "logs", "readme", "requirements", "weights", "history", "description", "license"];
+/// Words for arrays of slices or of their labels: `X_train.npy`, `images_medseg.npy`.
+const OF_ARRAYS: [&str; 8] = ["x", "y", "image", "images", "slices", "scans", "volumes", "data"];
+
+/// What makes use of a text or an array that is named as one of labels, parts or slices.
+fn advice_on_list(path: &str) -> Option<&'static str> {
+    let ends = |endings: &[&str]| endings.iter().any(|ending| path.ends_with(ending));
+    let is_list = has_word(path, &OF_LISTS) && !has_word(path, &NO_LIST);
+    if ends(&[".npy", ".npz", ".mat", ".h5", ".hdf5"]) {
+        let is_array = is_list || has_word(path, &OF_ARRAYS) && !has_word(path, &NO_LIST);
+        return is_array.then_some("write its slices as pictures or NIfTI; of labels make CSV, and name it");
+    }
+    (is_list && ends(&[".txt", ".json"])).then_some("make CSV of it, and name it")
 }
 
 impl Rejected {
@@ -144,9 +176,9 @@ impl Rejected {
         }
         let name = path.to_ascii_lowercase();
         let advice = TABLES.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, advice)| *advice);
-        let advice = advice.or_else(|| may_be_a_list(&name).then_some("make CSV of it, and name it"))?;
+        let advice = advice.or_else(|| advice_on_list(&name))?;
         let detail = format!(
-            "a table that is not read. Where it names patients or labels, {advice} to {PATIENTS} (columns path and patient) or \
+            "a table or an array that is not read. Where it holds patients, labels or slices, {advice} to {PATIENTS} (columns path and patient) or \
              {LABELS} (path, scan, label, …), in the data set's own folder"
         );
         Some(Self { path: path.to_owned(), reason: Rejection::Table, detail })

@@ -12,6 +12,8 @@ const FILLED: f32 = 0.97;
 /// Share of the fields around it that differ from it by [`OTHER`] levels or more.
 const AROUND: f32 = 0.75;
 const OTHER: f32 = 12.0;
+/// Share of them at least that differ from their median: the body around it is not of one level, as air is.
+const UNEVEN: f32 = 0.25;
 
 pub(super) fn cut_out(view: &PictureView<'_>) -> Option<(Check, String)> {
     let levels = &view.thumbnail.0;
@@ -48,8 +50,13 @@ fn is_cut_out(levels: &[[f32; SIDE]; SIDE], part: &FieldPart) -> bool {
     let level = levels[top][left];
     let sides = (top..bottom).flat_map(|y| [levels[y][left - 2], levels[y][right + 2]]);
     let ends = (left..right).flat_map(|x| [levels[top - 2][x], levels[bottom + 2][x]]);
-    let others = sides.chain(ends).filter(|around| (around - level).abs() >= OTHER).count();
-    others as f32 >= AROUND * 2.0 * (width + height) as f32
+    let mut around: Vec<f32> = sides.chain(ends).collect();
+    let others = around.iter().filter(|around| (**around - level).abs() >= OTHER).count();
+    // A label in air has one level all around it.
+    around.sort_by(f32::total_cmp);
+    let middle = around[around.len() / 2];
+    let uneven = around.iter().filter(|around| (**around - middle).abs() > 3.0 * EVEN).count();
+    others as f32 >= AROUND * around.len() as f32 && uneven as f32 >= UNEVEN * around.len() as f32
 }
 
 /// Whether the pixels within are of one level, but for JPEG's errors: tissue without vessels may be even in the mean of a field, and

@@ -177,6 +177,7 @@ fn a_rectangle_of_one_level_is_cut_out_and_clipped_lungs_are_not() {
     let said = "a rectangle of level 0 within the body, about 40x32 pixels at 80, 120";
     assert_eq!(with(0, [80, 120, 120, 152]), [(Check::CutOut, said.to_owned())]);
     assert_eq!(with(128, [90, 130, 130, 170]).len(), 1, "of any level, and between fields");
+    assert_eq!(with(200, [12, 52, 12, 36]), [], "a label in air");
     assert_eq!(with(0, [80, 92, 120, 160]), [], "too narrow to be told from a vessel or a bone");
     // As even as tissue: by three levels up and down from pixel to pixel.
     let tissue = |at: usize| if (at + at / SIZE).is_multiple_of(2) { 117 } else { 123 };
