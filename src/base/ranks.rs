@@ -209,8 +209,10 @@ impl Ranks {
     /// Replaces each value, f32 or f64, by its sum over the ranks (all-reduce). MPI's implementations give all ranks the same bits;
     /// weights are compared after every epoch.
     pub(crate) fn all_reduce<T: messages::Number>(&self, values: &mut [T]) {
-        if !self.is_alone() {
-            reducing(|| messages::all_reduce(values));
+        match self.count {
+            1 => {}
+            2 => self.all_reduce_in_order(values),
+            _ => reducing(|| messages::all_reduce(values)),
         }
     }
 

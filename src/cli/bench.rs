@@ -33,6 +33,9 @@ pub struct BenchArgs {
     /// Slices in a batch
     #[arg(long, default_value_t = 32, value_parser = super::count_within(1..=4096))]
     pub batch: usize,
+    /// Shares of a batch that are added up in a fixed order (`train`)
+    #[arg(long, default_value_t = 1, value_parser = super::count_within(1..=4096))]
+    pub shares: usize,
     /// Optimiser steps; batches of `augment`
     #[arg(long, default_value_t = 3, value_parser = super::count_within(1..=1_000_000))]
     pub steps: usize,

@@ -123,12 +123,17 @@ fn summed_in_one(values: Tensor, share: BatchShare) -> Result<Tensor> {
         gpus.all_reduce(&values)?;
         return Ok(values);
     }
-    let mut on_host = Vec::<f32>::try_from(&values.f_to_device(Device::Cpu)?)?;
+    let on_host = values.f_to_device(Device::Cpu)?.f_contiguous()?;
+    crate::base::errors::ensure!(on_host.kind() == Kind::Float, "a sum over ranks of {:?}", on_host.kind());
+    // SAFETY: a contiguous tensor of so many f32 in main memory, which nothing else uses: its values were joined for this sum. MPI
+    // counts in 32 bits, and is given parts.
+    #[allow(unsafe_code)]
+    let all = unsafe { std::slice::from_raw_parts_mut(on_host.data_ptr().cast::<f32>(), on_host.numel()) };
     match share.in_order {
-        true => ranks().all_reduce_in_order(&mut on_host),
-        false => ranks().all_reduce(&mut on_host),
+        true => ranks().all_reduce_in_order(all),
+        false => ranks().all_reduce(all),
     }
-    Ok(Tensor::f_from_slice(&on_host)?)
+    Ok(on_host)
 }
 
 /// Batch norm of `xs` `[N, C, …]`, this rank's shares of a batch, with the statistics of the whole batch; the running mean and

@@ -52,7 +52,8 @@ fn trained(data: &Path, args: &BenchArgs, run: RunConfig) -> Result<(History, (f
 
 pub(super) fn training(data: &Path, args: &BenchArgs) -> Result<Measured> {
     let run = RunConfig::published(args.network).by_patient();
-    let run = RunConfig { learn: Learn::Whole, batch_size: args.batch, epochs: 2, pretrained: None, ..run };
+    let run = RunConfig { learn: Learn::Whole, batch_size: args.batch, shares: args.shares, ..run };
+    let run = RunConfig { epochs: 2, pretrained: None, ..run };
     let before = seconds_reducing();
     let (history, (_, cpu), slices, _) = trained(data, args, run)?;
     // Of the steps of all epochs.

@@ -63,7 +63,6 @@ const BESIDE: [&str; 28] = [
     "individuals",
     "volunteers",
     "participants",
-    "pneumonia",
 ];
 /// Words for the parts of a data set, in lower case.
 const PARTS: [(&str, Set); 24] = [

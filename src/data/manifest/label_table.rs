@@ -15,11 +15,13 @@ use crate::base::progress::counted;
 use columns::Columns;
 pub(super) use columns::columns_shown;
 pub(super) use columns::{as_written, normalised};
+use row_paths::rows_by_their_paths;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 mod columns;
 mod rejected_rows;
+mod row_paths;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -90,11 +92,12 @@ impl LabelTable {
     /// # Errors
     /// A scan with two labels, sets or patients; no row that names any scan.
     pub(super) fn apply(&self, listing: FolderListing) -> Result<FolderListing> {
-        let mut listing = self.pictures_apart(listing);
-        let found = Finder::of(&listing, self.rows.iter().any(|row| row.patient.is_some() || row.series.is_some()))?;
+        let rows = rows_by_their_paths(self.rows.clone(), &listing);
+        let mut listing = Self::pictures_apart(&rows, listing);
+        let found = Finder::of(&listing, rows.iter().any(|row| row.patient.is_some() || row.series.is_some()))?;
         let mut of_scan: BTreeMap<usize, LabelRow> = BTreeMap::new();
         let mut unmatched = Vec::new();
-        for row in &self.rows {
+        for row in &rows {
             let named = found.scans_of(row, &listing).with_context(|| format!("reading labels from {}", self.from))?;
             let (scans, is_exact) = named;
             if scans.is_empty() {
@@ -142,9 +145,9 @@ impl LabelTable {
     /// Pictures of one folder that rows give to several scans, patients or labels are scans of their own: by the column
     /// `scan`, or else each picture. Those of a [scan's own folder](Self::folders_of_scans) stay one patient's all the same.
     /// A DICOM series stays whole.
-    fn pictures_apart(&self, listing: FolderListing) -> FolderListing {
+    fn pictures_apart(rows: &[LabelRow], listing: FolderListing) -> FolderListing {
         let by_path: HashMap<&str, &LabelRow> =
-            self.rows.iter().filter_map(|row| Some((row.path.as_deref()?, row))).collect();
+            rows.iter().filter_map(|row| Some((row.path.as_deref()?, row))).collect();
         let row = |file: &ListedSlice| {
             let path = listing.path(file);
             by_path.get(path.as_str()).or_else(|| by_path.get(as_written(&path).as_str())).copied()

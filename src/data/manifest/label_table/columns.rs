@@ -48,7 +48,26 @@ pub(super) struct Columns {
     source: Option<usize>,
     label: usize,
     /// The positive and the negative label, where they are none of the usual.
-    names: Option<[String; 2]>,
+    names: Option<LabelNames>,
+}
+
+/// Which label is the positive one, and which is the negative one; `None`: all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct LabelNames {
+    positive: String,
+    negative: Option<String>,
+}
+
+impl LabelNames {
+    /// What a header says in brackets: `positive: NAME`, or `positive: NAME, negative: NAME`, in lower case.
+    fn in_header(said: &str) -> Option<Self> {
+        let said = said.trim().strip_prefix("positive:")?;
+        let (positive, negative) = match said.split_once([',', ';']) {
+            Some((positive, rest)) => (positive, Some(rest.trim().strip_prefix("negative:")?.trim().to_lowercase())),
+            None => (said, None),
+        };
+        Some(Self { positive: positive.trim().to_lowercase(), negative })
+    }
 }
 
 impl Columns {
@@ -59,8 +78,8 @@ impl Columns {
         // The header may say which label is the positive one: `label (positive: pneumonia)`.
         let named = header.iter().enumerate().find_map(|(column, name)| {
             let (name, rest) = name.split_once('(')?;
-            let positive = rest.trim_end().strip_suffix(')')?.trim().strip_prefix("positive:")?;
-            LABEL.contains(&clean(name).as_str()).then(|| (column, positive.trim().to_lowercase()))
+            let said = LabelNames::in_header(rest.trim_end().strip_suffix(')')?)?;
+            LABEL.contains(&clean(name).as_str()).then_some((column, said))
         });
         let label = named.as_ref().map(|(column, _)| *column).or_else(|| find(LABEL));
         let label = label.with_context(|| {
@@ -74,7 +93,7 @@ impl Columns {
         );
         let found: BTreeSet<String> =
             records.iter().filter_map(|record| record.get(label)).map(str::to_lowercase).collect();
-        let names = label_names(&found, named.map(|(_, positive)| positive))?;
+        let names = label_names(&found, named.map(|(_, said)| said))?;
         let set = match find(SET) {
             None if sets == Sets::Read => {
                 let known = [path, scan, patient, series, find(SOURCE), Some(label)];
@@ -107,9 +126,9 @@ impl Columns {
 
     fn label_named(&self, name: &str) -> Option<Label> {
         match &self.names {
-            Some([positive, _]) if name == positive => Some(Label::Covid),
-            Some([_, negative]) if name == negative => Some(Label::NonCovid),
-            Some(_) => None,
+            Some(of) if name == of.positive => Some(Label::Covid),
+            Some(LabelNames { negative: Some(negative), .. }) => (name == negative).then_some(Label::NonCovid),
+            Some(_) => (!UNKNOWN.contains(&name)).then_some(Label::NonCovid),
             None => usual(name),
         }
     }
@@ -189,17 +208,35 @@ fn shown(labels: &[&String]) -> String {
 
 /// The positive and the negative label of a table; `None` where all are usual ones. Nothing is guessed: 1 and 2 may mean
 /// no and yes.
-fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Option<[String; 2]>> {
+fn label_names(found: &BTreeSet<String>, said: Option<LabelNames>) -> Result<Option<LabelNames>> {
     let labels: Vec<&String> = found.iter().filter(|label| !UNKNOWN.contains(&label.as_str())).collect();
     let all = || shown(&labels);
-    match (labels.as_slice(), positive) {
-        ([a, b], Some(positive)) if **a == positive || **b == positive => {
-            let negative = if **a == positive { b } else { a };
-            Ok(Some([positive, (*negative).clone()]))
+    match (labels.as_slice(), said) {
+        (_, Some(LabelNames { positive, negative: Some(negative) })) => {
+            let is_negative = |label: &String| match negative.as_str() {
+                "others" => *label != positive,
+                negative => label == negative,
+            };
+            ensure!(
+                labels.contains(&&positive) && labels.iter().any(|label| is_negative(label)) && positive != negative,
+                "the header says that {:?} is the positive label and {:?} the negative one; expected both, found {}",
+                cut(&positive),
+                cut(&negative),
+                all()
+            );
+            Ok(Some(LabelNames { positive, negative: Some(negative).filter(|negative| negative != "others") }))
         }
-        (_, Some(positive)) => {
+        ([a, b], Some(LabelNames { positive, negative: None })) if **a == positive || **b == positive => {
+            let negative = if **a == positive { b } else { a };
+            Ok(Some(LabelNames { positive, negative: Some((*negative).clone()) }))
+        }
+        (_, Some(LabelNames { positive, .. })) => {
             let positive = cut(&positive);
-            bail!("the header says that {positive:?} is the positive label; expected it and one other, found {}", all())
+            bail!(
+                "the header says that {positive:?} is the positive label; expected it and one other, found {}. Of more labels it says \
+                 both: `label (positive: NAME, negative: NAME)`, and scans of others are to be predicted; or `negative: others`",
+                all()
+            )
         }
         (labels, None) if labels.iter().all(|label| usual(label).is_some()) => Ok(None),
         ([a, b], None) if Label::named(a).is_some() != Label::named(b).is_some() => {
@@ -212,6 +249,11 @@ fn label_names(found: &BTreeSet<String>, positive: Option<String>) -> Result<Opt
         }
         ([_, _], None) => bail!(
             "cannot tell which of the labels {} is the positive one: name the column `label (positive: NAME)`",
+            all()
+        ),
+        ([_, _, _, ..], None) => bail!(
+            "expected two labels, such as covid and non-covid, or empty where it is unknown; found {}. Name the column `label (positive: \
+             NAME, negative: NAME)`: scans of other labels are to be predicted; or `(positive: NAME, negative: others)`",
             all()
         ),
         _ => bail!("expected two labels, such as covid and non-covid, or empty where it is unknown; found {}", all()),

@@ -45,6 +45,66 @@ fn a_table_gives_sets_labels_and_patients_in_any_of_its_forms() {
     }
 }
 
+#[test]
+fn paths_that_begin_elsewhere_and_names_without_endings_are_found_where_there_is_one() {
+    let labelled = |text: &str, listing: FolderListing| -> Vec<(String, Option<Label>)> {
+        let listing = table(text).apply(listing).expect(text);
+        let scans = listing.scans.iter().filter(|scan| scan.label.is_some());
+        scans.map(|scan| (scan.folder.clone(), scan.label)).collect()
+    };
+    let (covid, non) = (Some(Label::Covid), Some(Label::NonCovid));
+    let scans = || folders(&[("ct/a/1", 2), ("ct/b/2", 3)]);
+    let expected = [("ct/a/1".to_owned(), covid), ("ct/b/2".to_owned(), non)];
+    for text in
+        ["path,label\n/home/x/ct/a/1,1\n/home/x/ct/b/2,0\n", "path,label\na/1,1\nb/2,0\n", "folder,label\n1,1\n2,0\n"]
+    {
+        assert_eq!(labelled(text, scans()), expected, "{text}");
+    }
+    let volumes = || {
+        let names = ["s/CT-0/study_1.nii.gz", "s/CT-1/study_2.nii"];
+        let scans = names.map(|name| Scan::new(name.to_owned())).to_vec();
+        FolderListing { scans, ..FolderListing::default() }
+    };
+    for text in ["scan,label\nstudy_1,0\nstudy_2,1\n", "file,label\nstudy_1.nii.gz,0\nstudy_2.nii,1\n"] {
+        let found = labelled(text, volumes());
+        assert_eq!(found, [("s/CT-1/study_2.nii".to_owned(), covid), ("s/CT-0/study_1.nii.gz".to_owned(), non)]);
+    }
+    // Pictures of many patients in one folder, by their names alone; the column `scan` names none of them.
+    let names = folders(&[("images", 3)]);
+    let found = labelled("image_name,label\n0,covid\n2.jpg,normal\n", names);
+    assert_eq!(found, [("images/0.jpg".to_owned(), covid), ("images/2.jpg".to_owned(), non)]);
+    assert!(table("scan,label\n0,covid\n2,normal\n").apply(folders(&[("images", 3)])).is_err());
+    // Of two scans none is guessed; where one row has the path as it is, so have all.
+    let twice = || folders(&[("a/1", 1), ("b/1", 1), ("b/2", 1)]);
+    assert_eq!(labelled("path,label\n1,1\n2,0\n", twice()), [("b/2".to_owned(), non)]);
+    assert_eq!(labelled("path,label\na/1,1\n2,0\n", twice()), [("a/1".to_owned(), covid)]);
+}
+
+#[test]
+fn of_three_labels_the_header_says_which_two_are_meant() {
+    let of = |header: &str| {
+        let text = format!("path,{header}\n1,NCP\n2,CP\n3,Normal\n4,\n");
+        let listing =
+            table(&text.replace('|', "\"")).apply(folders(&[("1", 1), ("2", 1), ("3", 1), ("4", 1)])).expect("applies");
+        let mut labels: Vec<_> = listing.scans.iter().map(|scan| (scan.folder.clone(), scan.label)).collect();
+        labels.sort();
+        labels.into_iter().map(|(_, label)| label).collect::<Vec<_>>()
+    };
+    let (covid, non) = (Some(Label::Covid), Some(Label::NonCovid));
+    assert_eq!(of("|label (positive: NCP, negative: Normal)|"), [covid, None, non, None]);
+    assert_eq!(of("label (positive: ncp; negative: others)"), [covid, non, non, None]);
+    let three = "1,NCP\n2,CP\n3,Normal\n";
+    let plain = error(&format!("path,label\n{three}"));
+    assert!(
+        plain.contains("(positive: NAME, negative: NAME)") && plain.contains("\"cp\", \"ncp\", \"normal\""),
+        "{plain}"
+    );
+    let one = error(&format!("path,label (positive: NCP)\n{three}"));
+    assert!(one.contains("expected it and one other") && one.contains("negative: others"), "{one}");
+    let wrong = error(&format!("path,\"label (positive: NCP, negative: none)\"\n{three}"));
+    assert!(wrong.contains("\"ncp\" is the positive label and \"none\" the negative one; expected both"), "{wrong}");
+}
+
 /// Folders whose names a table of ours writes otherwise.
 const ODD: [&str; 6] = ["=1+1", "-2/+3", "ct\u{1b}[1m/a", "line\nbreak", " space ", "back\\slash"];
 
