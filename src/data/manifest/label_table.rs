@@ -16,6 +16,7 @@ use columns::Columns;
 pub(super) use columns::columns_shown;
 pub(super) use columns::{as_written, normalised};
 use row_paths::rows_by_their_paths;
+pub(super) use row_paths::ways_without_layout;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! How the folders of a data set were read, as a table.
 
 use super::download_parts::whole_download;
+use super::label_table::ways_without_layout;
 use super::new_scans::is_picture;
 use super::slice_order::OrderedBy;
 use super::{Manifest, MappedFolder, Scan};
@@ -28,6 +29,18 @@ impl Manifest {
         Some((of, between))
     }
 
+    /// For each scan the folder within which patients are told apart, and the folders between it and the scan.
+    pub(super) fn ways_to_scans(&self) -> Vec<Option<(String, Vec<String>)>> {
+        if self.tables.as_ref().is_some_and(|tables| tables.labels.is_some()) {
+            return ways_without_layout(&self.scans);
+        }
+        let way = |scan| {
+            let (of, between) = self.folders_above(scan)?;
+            Some((whole_download(&of.folder), between.into_iter().map(str::to_owned).collect()))
+        };
+        self.scans.iter().map(way).collect()
+    }
+
     /// Whether a folder above a scan, or the beginning of its name, is taken for its patient.
     pub(super) fn is_patient_by_folder(&self, scan: &Scan) -> bool {
         let begins = |whole: &str, of: &str| whole.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
@@ -36,7 +49,13 @@ impl Manifest {
             let is_above =
                 scan.folder.rsplit_once('/').is_some_and(|(above, name)| above == patient && is_picture(name));
             let way = self.way_of(scan).map(|(of, _)| &of.folder);
-            is_above || way.is_some_and(|folder| begins(patient, folder) || begins(patient, &whole_download(folder)))
+            // With a table of labels no folder says them.
+            let is_own = || patient.contains('/') && scan.folder.starts_with(patient) || begins(&scan.folder, patient);
+            is_above
+                || way.map_or_else(
+                    || self.layout.is_empty() && is_own(),
+                    |folder| begins(patient, folder) || begins(patient, &whole_download(folder)),
+                )
         };
         scan.patient.as_ref().is_some_and(inside)
     }

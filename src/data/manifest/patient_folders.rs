@@ -55,15 +55,8 @@ impl Manifest {
     /// where it is named as a patient's, or by a number with few scans each, or where all scans of its class lie in folders of
     /// folders, as patient, study and series do; or by the beginning of their own names (`P001_scan2`).
     pub(crate) fn name_patients_by_folder(&mut self) {
-        let is_open = |scan: &Scan| scan.patient.is_none();
-        let ways: Vec<Option<(String, Vec<String>)>> = self
-            .scans
-            .iter()
-            .map(|scan| {
-                let (of, between) = self.folders_above(scan).filter(|_| is_open(scan))?;
-                Some((whole_download(&of.folder), between.into_iter().map(str::to_owned).collect()))
-            })
-            .collect();
+        let mut ways = self.ways_to_scans();
+        ways.iter_mut().zip(&self.scans).filter(|(_, scan)| scan.patient.is_some()).for_each(|(way, _)| *way = None);
         let mut by_class: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, way) in ways.iter().enumerate() {
             if let Some((class, _)) = way {
@@ -96,7 +89,8 @@ impl Manifest {
             let patient = |scan: usize| -> Option<String> {
                 let folders = way(scan);
                 // Each class may number its patients anew.
-                let of_folder = |last: usize| format!("{class}/{}", folders[..=last].join("/"));
+                let of_folder =
+                    |last: usize| format!("{class}/{}", folders[..=last].join("/")).trim_start_matches('/').to_owned();
                 let own = || {
                     let (above, _) = self.scans[scan].folder.rsplit_once('/')?;
                     Some(format!("{above}/{}", patient_before(self.scans[scan].id())?))

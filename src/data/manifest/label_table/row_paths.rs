@@ -2,6 +2,9 @@
 
 use super::{LabelRow, as_written, normalised};
 use crate::data::foreign::ends_as_volume;
+use crate::data::manifest::Scan;
+use crate::data::manifest::folder_word::FolderWord;
+use crate::data::manifest::layout::{FolderPlace, words_on_the_way};
 use crate::data::manifest::listing::FolderListing;
 use crate::data::manifest::new_scans::is_picture;
 use std::collections::{BTreeSet, HashMap};
@@ -50,6 +53,22 @@ fn by_last<'a>(names: impl Iterator<Item = (&'a str, &'a String)>) -> HashMap<&'
     let mut all: HashMap<&str, Vec<(&str, &str)>> = HashMap::new();
     names.for_each(|(name, path)| all.entry(last(name)).or_default().push((name, path)));
     all
+}
+
+/// For each scan of a data set with a table of labels, the folder within which patients are told apart, and the folders between it and the
+/// scan: what lies around all scans, and folders that are named as parts and classes, say nothing of patients.
+pub(in crate::data::manifest) fn ways_without_layout(scans: &[Scan]) -> Vec<Option<(String, Vec<String>)>> {
+    let ways: Vec<Vec<&str>> = scans.iter().map(|scan| scan.folder.split('/').collect()).collect();
+    let words = words_on_the_way(scans.iter().map(|scan| scan.folder.as_str()));
+    let is_around_all = |depth: &usize| ways.iter().all(|way| way.len() > depth + 1 && way[*depth] == ways[0][*depth]);
+    let around_all = (0..).take_while(|depth| !ways.is_empty() && is_around_all(depth)).count();
+    let way = |(way, words): (&Vec<&str>, &Vec<FolderWord>)| {
+        let said = FolderPlace::of(words).map_or(0, |place| place.anchor);
+        let (above, rest) = way.split_at(said.max(around_all).min(way.len() - 1));
+        let between = &rest[..rest.len() - 1];
+        Some((above.join("/"), between.iter().map(|name| (*name).to_owned()).collect()))
+    };
+    ways.iter().zip(&words).map(way).collect()
 }
 
 fn last(path: &str) -> &str {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::manifest::Manifest;
+use crate::data::manifest::root_tables::RootTables;
 
 fn table(text: &str) -> LabelTable {
     LabelTable::parsed("labels.csv".to_owned(), text.as_bytes(), Sets::Read).expect("a table")
@@ -78,6 +79,40 @@ fn paths_that_begin_elsewhere_and_names_without_endings_are_found_where_there_is
     let twice = || folders(&[("a/1", 1), ("b/1", 1), ("b/2", 1)]);
     assert_eq!(labelled("path,label\n1,1\n2,0\n", twice()), [("b/2".to_owned(), non)]);
     assert_eq!(labelled("path,label\na/1,1\n2,0\n", twice()), [("a/1".to_owned(), covid)]);
+}
+
+/// Two scans of one patient would otherwise lie on both sides of a split.
+#[test]
+fn patients_by_folder_are_joined_where_a_table_names_none() {
+    let patients = |rows: &str, scans: &[&str]| -> Vec<Option<String>> {
+        let listing = folders(&scans.iter().map(|scan| (*scan, 1)).collect::<Vec<_>>());
+        let mut listing = table(rows).apply(listing).expect(rows);
+        listing.scans.sort_by(|a, b| a.folder.cmp(&b.folder));
+        let labels = listing.labels;
+        let root = tempfile::tempdir().expect("a folder");
+        let mut manifest = Manifest::listed(root.path(), listing).expect("a manifest");
+        manifest.tables = Some(RootTables { labels, ..RootTables::default() });
+        manifest.name_patients_by_folder();
+        manifest.scans.into_iter().map(|scan| scan.patient).collect()
+    };
+    let named = |names: &[&str]| names.iter().map(|name| Some((*name).to_owned())).collect::<Vec<_>>();
+    let scans = ["data/patient_1/a", "data/patient_1/b", "data/patient_2/c"];
+    let rows = "path,label\ndata/patient_1/a,1\ndata/patient_1/b,1\ndata/patient_2/c,0\n";
+    assert_eq!(patients(rows, &scans), named(&["data/patient_1", "data/patient_1", "data/patient_2"]));
+    // At the root, below classes, and by the beginnings of names.
+    let scans = ["patient_1/a", "patient_1/b", "patient_2/c"];
+    let rows = "path,label\npatient_1/a,1\npatient_1/b,1\npatient_2/c,0\n";
+    assert_eq!(patients(rows, &scans), named(&["patient_1", "patient_1", "patient_2"]));
+    let scans = ["x/covid/100/a", "x/covid/100/b", "x/covid/101/a", "x/normal/103/a"];
+    let rows = "path,label\nx/covid/100/a,1\nx/covid/100/b,1\nx/covid/101/a,1\nx/normal/103/a,0\n";
+    assert_eq!(patients(rows, &scans)[..2], named(&["x/covid/100", "x/covid/100"]));
+    let rows = "path,label\nx/P001_scan1,1\nx/P001_scan2,1\nx/P002_scan1,1\nx/P003_scan1,1\n";
+    let scans = ["x/P001_scan1", "x/P001_scan2", "x/P002_scan1", "x/P003_scan1"];
+    assert_eq!(patients(rows, &scans)[..2], named(&["x/P001", "x/P001"]));
+    // What the table says stays, and folders of many patients are none.
+    let rows = "path,label,patient\nsite 1/a,1,\nsite 1/b,1,Anna\nsite 2/c,0,\n";
+    let found = patients(rows, &["site 1/a", "site 1/b", "site 2/c"]);
+    assert_eq!(found, [None, Some("Anna".to_owned()), None]);
 }
 
 #[test]
