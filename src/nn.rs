@@ -1,5 +1,6 @@
 //! Networks on libtorch: their layers, weights, optimizer and devices.
 
+pub(crate) mod batch_share;
 pub(crate) mod cuda;
 pub(crate) mod device;
 pub(crate) mod learn;

@@ -26,6 +26,11 @@ static RANKS: OnceLock<Ranks> = OnceLock::new();
 /// Bytes that the first rank takes from all others together, half a gigabyte.
 const AT_ONCE: usize = 1 << 29;
 
+/// What ranks add up.
+pub(crate) trait Number: messages::Sent + Copy + Default + std::ops::AddAssign {}
+impl Number for f32 {}
+impl Number for f64 {}
+
 /// This process among those that work together.
 #[derive(Debug)]
 pub(crate) struct Ranks {
@@ -208,7 +213,7 @@ impl Ranks {
 
     /// Replaces each value, f32 or f64, by its sum over the ranks (all-reduce). MPI's implementations give all ranks the same bits;
     /// weights are compared after every epoch.
-    pub(crate) fn all_reduce<T: messages::Number>(&self, values: &mut [T]) {
+    pub(crate) fn all_reduce<T: Number>(&self, values: &mut [T]) {
         match self.count {
             1 => {}
             2 => self.all_reduce_in_order(values),
@@ -219,7 +224,7 @@ impl Ranks {
     /// The same in a fixed order, for a number of ranks that is a power of two: neighbours exchange their values and add them up,
     /// then neighbouring pairs, and so on (recursive doubling). Two numbers have the same sum in either order: all ranks have the
     /// same bits, those of one process that adds up pairs, pairs of pairs, and so on.
-    pub(crate) fn all_reduce_in_order<T: messages::Number>(&self, values: &mut [T]) {
+    pub(crate) fn all_reduce_in_order<T: Number>(&self, values: &mut [T]) {
         let mut apart = 1;
         while apart < self.count {
             reducing(|| messages::add_from(self.rank ^ apart, values));

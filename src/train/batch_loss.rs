@@ -1,7 +1,8 @@
 //! The loss of a batch, and what training adds to it: weights of slices, label smoothing, mixup.
 
 use crate::base::errors::Result;
-use crate::nn::rank_sums::{BatchShare, sum_in_order, summed};
+use crate::nn::batch_share::{BatchShare, sum_in_order};
+use crate::nn::rank_sums::summed;
 use crate::train::epoch::Sums;
 use crate::train::recipe::Recipe;
 use rand::{Rng, SeedableRng};

@@ -2,10 +2,10 @@
 
 use crate::base::errors::Result;
 use crate::base::ranks::ranks;
+use crate::nn::batch_share::BatchShare;
 use crate::nn::learn::Precision;
 use crate::nn::model::Network;
 use crate::nn::optimizer::{Adam, Scaling, clip, gradient};
-use crate::nn::rank_sums::BatchShare;
 use crate::nn::transfer::bytes;
 use crate::nn::weight_average::{self, WeightAverage};
 use crate::train::batch_loss::{BatchLoss, mixed_share};

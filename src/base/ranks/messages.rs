@@ -1,12 +1,14 @@
 //! What ranks exchange, by MPI.
 
+use super::Number;
 use crate::base::errors::{Context, Result, ensure};
 use mpi::Threading;
 use mpi::collective::SystemOperation;
 use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence, Root};
+pub(crate) use mpi::traits::Equivalence as Sent;
+use mpi::traits::{Communicator, CommunicatorCollectives, Root};
 
 /// MPI, until it is dropped.
 pub(super) struct World(#[allow(dead_code)] Universe);
@@ -43,7 +45,7 @@ pub(super) fn library() -> String {
     name_in(&mpi::environment::library_version().unwrap_or_default())
 }
 
-/// `Open MPI v4.1.4, package: …`, or `MPICH Version:	4.0.2` and many lines more.
+/// `Open MPI v4.1.4, package: …`, or `MPICH Version: 4.0.2` and many lines more.
 fn name_in(said: &str) -> String {
     let first = said.split([',', '\n', '\0']).next().unwrap_or_default();
     first.replace("Version:", "").split_whitespace().collect::<Vec<_>>().join(" ")
@@ -56,11 +58,6 @@ pub(super) fn abort() -> ! {
 
 /// Values in one message: a megabyte or two, which stay in a core's cache while they are added up.
 const AT_ONCE: usize = 1 << 18;
-
-/// What can be summed.
-pub(crate) trait Number: Equivalence + Copy + Default + std::ops::AddAssign {}
-impl Number for f32 {}
-impl Number for f64 {}
 
 pub(super) fn all_reduce<T: Number>(values: &mut [T]) {
     let (world, mut own) = (world(), Vec::new());

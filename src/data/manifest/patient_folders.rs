@@ -1,7 +1,7 @@
 //! Patients by the names of folders: one above several scans, or the beginning of scans' own names.
 
 use super::download_parts::whole_download;
-use super::{Manifest, Rejected, Rejection, Scan, Set};
+use super::{Manifest, Rejected, Rejection, Set};
 use crate::base::progress::{counted, thousands};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,8 @@
 
 use super::batch_shares::{layer_side_by_side, one, run_each_share, run_side_by_side};
 use crate::base::errors::{Result, bail};
-use crate::nn::rank_sums::{BatchShare, batch_norm, dropout};
+use crate::nn::batch_share::BatchShare;
+use crate::nn::rank_sums::{batch_norm, dropout};
 use tch::{Kind, Tensor};
 
 /// One layer of a network. The tensors are those of [`Network::parameters`](super::Network::parameters): shared, not

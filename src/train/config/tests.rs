@@ -32,6 +32,10 @@ fn values_that_cannot_work_are_named() {
         let error = run.check().expect_err(field).to_string();
         assert!(error.starts_with(field), "{error}");
     }
+    let shares = RunConfig { shares: 4, device: "cpu".into(), ..plain() };
+    let refused = shares.check().err().map(|error| error.to_string());
+    assert_eq!(refused.is_some_and(|why| why.contains("built without MPI")), cfg!(not(feature = "mpi")));
+    assert!([1, 2, 4].iter().all(|ranks| shares.check_ranks(*ranks).is_ok()) && shares.check_ranks(3).is_err());
     RunConfig::default().check().expect("the default works");
     RunConfig::published(Architecture::Fcn).check().expect("the published one works");
 }
