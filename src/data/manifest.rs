@@ -34,6 +34,7 @@ mod manifest_file;
 mod new_scans;
 pub(crate) mod parquet;
 mod patient_folders;
+mod patient_in_name;
 mod patients;
 mod pseudonym;
 mod reading;

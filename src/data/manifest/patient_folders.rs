@@ -1,6 +1,7 @@
 //! Patients by the names of folders: one above several scans, or the beginning of scans' own names.
 
 use super::download_parts::whole_download;
+use super::patient_in_name::{WORDS_FOR_SCANS, is_class_and_number, patient_before};
 use super::{Manifest, Rejected, Rejection, Set};
 use crate::base::progress::{counted, thousands};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,9 +45,6 @@ const MANY: [&str; 34] = [
     "month",
     "year",
 ];
-/// Words before the number of one of a patient's scans, as in `P001_scan2` and `sub-12_ses-1`.
-const SCAN: [&str; 12] =
-    ["scan", "ct", "series", "exam", "study", "visit", "session", "ses", "run", "time", "timepoint", "t"];
 /// Scans that patients have at most, in the mean: folders with more are of something else.
 const MOST_SCANS: usize = 8;
 
@@ -141,7 +139,7 @@ impl Manifest {
 }
 
 /// `patient_12`, `case7`, `sub-S03068`: a word for a patient and a number, or a name with a number in it.
-fn is_named_as_patient(name: &str) -> bool {
+pub(super) fn is_named_as_patient(name: &str) -> bool {
     let name = &without_brackets(name);
     let is_word = |word: &str| PATIENT.iter().any(|known| word.eq_ignore_ascii_case(known));
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).count();
@@ -187,12 +185,12 @@ fn is_of_many(name: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_digit())
         && (digits.starts_with("19") || digits.starts_with("20"));
     let words = name.split(|c: char| !c.is_alphabetic()).map(str::to_lowercase);
-    is_date || words.into_iter().any(|word| MANY.contains(&word.as_str()) || SCAN.contains(&word.as_str()))
+    is_date || words.into_iter().any(|word| MANY.contains(&word.as_str()) || WORDS_FOR_SCANS.contains(&word.as_str()))
 }
 
 /// Whether names, given once for each scan, may be those of patients: several, of which some have several scans.
 /// `least`: so many letters and digits they have; `has_others`: there are scans beside them that are named otherwise.
-fn are_patients(names: &[&str], least: usize, has_others: bool) -> bool {
+pub(super) fn are_patients(names: &[&str], least: usize, has_others: bool) -> bool {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
     // `1` and `2` may be anything; `P0017_scan1` and `P0017_scan2` among others are one.
@@ -203,24 +201,9 @@ fn are_patients(names: &[&str], least: usize, has_others: bool) -> bool {
         _ => true,
     };
     are_several
-        && counts.keys().all(|name| name.len() >= least && may_be_a_patients(name))
+        && counts.keys().all(|name| name.len() >= least && (may_be_a_patients(name) || is_class_and_number(name)))
         && counts.values().any(|count| *count > 1)
         && counts.values().sum::<usize>() <= MOST_SCANS * counts.len()
-}
-
-/// The patient in `P001_scan2`: what stands before the word for a scan and its number, and holds a number itself; and that of
-/// names as BIDS has them (`sub-12_ses-2_run-1_ct`).
-fn patient_before(name: &str) -> Option<&str> {
-    if let Some((subject, _)) = name.split_once('_').filter(|(of, _)| of.starts_with("sub-") && is_named_as_patient(of))
-    {
-        return Some(subject);
-    }
-    let word_and_number = &name[name.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1)..];
-    let before = name.strip_suffix(word_and_number).filter(|_| !word_and_number.is_empty())?;
-    let before = before.trim_end_matches(['_', '-']);
-    let (patient, word) = before.rsplit_once(['_', '-'])?;
-    (SCAN.iter().any(|known| word.eq_ignore_ascii_case(known)) && patient.chars().any(|c| c.is_ascii_digit()))
-        .then_some(patient)
 }
 
 #[cfg(test)]
@@ -306,12 +289,16 @@ mod tests {
         ] {
             assert_eq!(patients(&in_class("covid", &names)).0, vec![None; 4], "{names:?}");
         }
-        assert_eq!(patient_before("sub-12_ses-1"), Some("sub-12"));
-        assert_eq!(patient_before("sub-S03068_ses-E0_run-1_bp-chest_ct.nii.gz"), Some("sub-S03068"));
+        for names in [
+            ["NCP_96_1328", "NCP_96_1329", "NCP_97_1330", "NCP_98_1331"],
+            ["137covid_patient1_SR_3", "137covid_patient1_SR_4", "137covid_patient2_SR_3", "137covid_patient9_SR_2"],
+        ] {
+            let (found, _) = patients(&in_class("covid", &names));
+            assert!(found[0].is_some() && found[0] == found[1] && found[0] != found[2], "{found:?}");
+        }
         // One patient's among those of others.
         let names = ["ct_scan_0", "P0017_scan1", "P0017_scan2", "ct_scan_1"];
         assert_eq!(patients(&in_class("covid", &names)).0.iter().flatten().count(), 2);
-        assert_eq!([patient_before("scan2"), patient_before("12"), patient_before("")], [None; 3]);
     }
 
     #[test]

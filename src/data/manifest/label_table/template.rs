@@ -8,16 +8,19 @@ use crate::data::manifest::folder_word::FolderWord;
 use crate::data::manifest::layout::{FolderPlace, lies_in_class, words_on_the_way};
 use crate::data::manifest::listing::FolderListing;
 use crate::data::manifest::new_scans::anywhere_below;
+use crate::data::manifest::patient_folders::are_patients;
+use crate::data::manifest::patient_in_name::patient_before;
 use crate::data::manifest::walk::walk;
 use crate::data::manifest::{Manifest, Scan, stem};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 impl Manifest {
     /// Writes a table of the scans below `folder`, of any layout, with columns for label and set, filled in where names of folders
     /// say them, an empty one for source, and `patient`, filled in where DICOM files, or folders in classes, tell which scans are one
     /// patient's. Pictures that lie in the folder of a class itself have a row, and are a scan, each; those of a folder with
-    /// many scans, told apart by the beginning of the pictures' names, have a row each with their scan. What lies in folders of masks,
+    /// many scans, told apart by the beginning of the pictures' names, have a row each with their scan, and with the patient where names
+    /// say one (`NCP_96_1328_0005.png`: class, patient, scan). What lies in folders of masks,
     /// or such as are not to be used, has none. Returns the number of rows.
     ///
     /// # Errors
@@ -68,7 +71,11 @@ fn patients_by_folder(folder: &Path) -> HashMap<String, String> {
 /// A row for each scan, or for each picture of a class's own folder: path, label, set, source, patient, scan.
 fn template(listing: &FolderListing, patients: &HashMap<String, String>) -> Vec<[String; 6]> {
     // Numbered, for a keyed hash is another one on another machine.
-    let mut numbers: HashMap<&String, usize> = HashMap::new();
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    let mut numbered = |patient: String| {
+        let next = numbers.len() + 1;
+        format!("P{}", numbers.entry(patient).or_insert(next))
+    };
     let mut rows = Vec::new();
     let words = words_on_the_way(listing.scans.iter().map(|scan| scan.folder.as_str()));
     let mut files = listing.files.chunk_by(|a, b| a.scan == b.scan).peekable();
@@ -89,7 +96,9 @@ fn template(listing: &FolderListing, patients: &HashMap<String, String>) -> Vec<
         // The pictures of a scan's own folder may be of two series, and are one patient's.
         let holds_many = lies_in_class(&words[index]) || listing.scans.len() == 1;
         if scan.acquisition.is_none() && holds_many && begin_with_scans(&pictures) {
-            rows.extend(pictures.iter().map(|path| row(path, None, before_number(path))));
+            let patients = patients_in_names(&pictures);
+            let patient = |path: &str| patients.get(before_number(path)).map(|name| format!("{}/{name}", scan.folder));
+            rows.extend(pictures.iter().map(|path| row(path, patient(path).map(&mut numbered), before_number(path))));
         } else if lies_in_class(&words[index]) && scan.acquisition.is_none() {
             let mut stems: HashMap<&str, usize> = HashMap::new();
             pictures.iter().for_each(|path| *stems.entry(stem(name_of(path))).or_default() += 1);
@@ -100,10 +109,8 @@ fn template(listing: &FolderListing, patients: &HashMap<String, String>) -> Vec<
             };
             rows.extend(pictures.iter().map(|path| row(path, None, scan_of(path))));
         } else {
-            let next = numbers.len() + 1;
             let patient = scan.pseudonym().or(patients.get(&scan.folder));
-            let patient = patient.map(|patient| format!("P{}", numbers.entry(patient).or_insert(next)));
-            rows.push(row(&scan.folder, patient, ""));
+            rows.push(row(&scan.folder, patient.cloned().map(&mut numbered), ""));
         }
     }
     rows
@@ -120,6 +127,14 @@ fn begin_with_scans(pictures: &[String]) -> bool {
     // Some scans of fewer pictures among others change nothing.
     let of_many = counts.values().filter(|count| **count >= FEWEST).count();
     of_many > 1 && 4 * of_many >= 3 * counts.len() && counts.keys().all(|name| says_scan(name))
+}
+
+/// The patients of scans by whose names those of pictures begin, by the scans' names.
+fn patients_in_names(pictures: &[String]) -> HashMap<&str, &str> {
+    let scans: BTreeSet<&str> = pictures.iter().map(|path| before_number(path)).collect();
+    let named: HashMap<&str, &str> = scans.iter().filter_map(|scan| Some((*scan, patient_before(scan)?))).collect();
+    let names: Vec<&str> = named.values().copied().collect();
+    if are_patients(&names, 2, scans.len() > names.len()) { named } else { HashMap::new() }
 }
 
 /// A picture's name before its last number.
@@ -224,5 +239,17 @@ mod tests {
         assert!(!begin_with_scans(&files(&many[..3])) && !begin_with_scans(&files(&many[..5])));
         assert!(!begin_with_scans(&files(&["a 1.png", "a 2.png", "a 3.png", "b 1.png", "b 2.png", "b 3.png"])));
         assert_eq!(before_number("x/Covid (12).png"), "Covid");
+        let of = |names: &[&str]| {
+            let pictures = files(names);
+            let mut found: Vec<_> =
+                patients_in_names(&pictures).into_iter().map(|(a, b)| format!("{a}: {b}")).collect();
+            found.sort();
+            found
+        };
+        assert_eq!(
+            of(&["NCP_96_1328_0.png", "NCP_96_1329_0.png", "CP_7_8_0.png", "Normal_1_2_0.png"]),
+            ["CP_7_8: CP_7", "NCP_96_1328: NCP_96", "NCP_96_1329: NCP_96", "Normal_1_2: Normal_1"]
+        );
+        assert!(of(&["NCP_96_1_0.png", "NCP_97_2_0.png", "CP_7_3_0.png"]).is_empty(), "one scan each");
     }
 }
