@@ -7,25 +7,24 @@ use crate::data::manifest::folder_word::FolderWord;
 use crate::data::manifest::layout::{FolderPlace, words_on_the_way};
 use crate::data::manifest::listing::FolderListing;
 use crate::data::manifest::new_scans::is_picture;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The rows with the paths that the listing has. Where no row names one exactly, each names the only scan or file that ends like it,
 /// or like which it ends: `1.png` and `/home/x/ct/covid/1.png` are `covid/1.png`, `study_7` is `CT-0/study_7.nii.gz`.
 pub(super) fn rows_by_their_paths(mut rows: Vec<LabelRow>, listing: &FolderListing) -> Vec<LabelRow> {
-    let mut all: BTreeSet<String> = listing.scans.iter().map(|scan| scan.folder.clone()).collect();
+    let mut all: HashSet<String> = listing.scans.iter().map(|scan| scan.folder.clone()).collect();
     all.extend(listing.files.iter().map(|file| listing.path(file)));
     all.extend(listing.files.iter().filter_map(|file| file.at.as_deref().map(str::to_owned)));
-    let by_written: HashMap<String, &String> = all.iter().map(|path| (as_written(path), path)).collect();
     let named = |row: &LabelRow| row.path.clone().or_else(|| row.scan.as_deref().map(normalised));
-    let is_known = |name: &String| all.contains(name) || by_written.contains_key(name);
     // A table may also name pictures that were not copied, beside those that were.
-    let folder_is_known = |name: &String| name.rsplit_once('/').is_some_and(|(folder, _)| all.contains(folder));
-    let is_scan = |name: &str| listing.scans.iter().any(|scan| scan.id() == name);
-    if rows.iter().filter_map(named).any(|name| is_known(&name) || folder_is_known(&name))
-        || rows.iter().any(|row| row.path.is_none() && row.scan.as_deref().is_some_and(is_scan))
-    {
+    let folder = |name: &str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let is_known = |name: &String| all.contains(name) || folder(name).is_some_and(|folder| all.contains(&folder));
+    let names: HashSet<&str> = listing.scans.iter().map(Scan::id).collect();
+    let is_scan = |row: &LabelRow| row.path.is_none() && row.scan.as_deref().is_some_and(|scan| names.contains(scan));
+    if rows.iter().any(|row| named(row).is_some_and(|name| is_known(&name)) || is_scan(row)) {
         return rows;
     }
+    let by_written: HashMap<String, &String> = all.iter().map(|path| (as_written(path), path)).collect();
     let scans: BTreeSet<&str> = listing.scans.iter().map(|scan| scan.folder.as_str()).collect();
     let whole = by_last(by_written.iter().map(|(written, path)| (written.as_str(), *path)));
     let stems = by_last(by_written.iter().map(|(written, path)| (stem(written), *path)));
