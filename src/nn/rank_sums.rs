@@ -263,7 +263,10 @@ mod tests {
         tch::manual_seed(3);
         for (shape, count) in [(vec![6, 4, 5, 3], 1), (vec![6, 4, 5, 3], 4), (vec![3, 4, 5, 3], 4), (vec![7, 4], 2)] {
             let drawn = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
-            let x = (drawn(&shape) * 3.0 + 2.0).set_requires_grad(true);
+            let x = drawn(&shape) * 3.0 + 2.0;
+            // Once as networks have it, with channels innermost.
+            let x = if count == 1 { x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]) } else { x };
+            let x = x.set_requires_grad(true);
             let places = shape.iter().product::<i64>() / 4;
             let (weight, bias) = (drawn(&[4]).set_requires_grad(true), drawn(&[4]).set_requires_grad(true));
             let towards = drawn(&shape);
